@@ -1,0 +1,69 @@
+"""Every error that aqe raises on purpose.
+
+    AqeError                 one sentence, a stable code, what to do next
+     +-- UserError           the user's mistake                        exit 2
+     +-- GateFailed          a gate said no, or some input lines failed exit 1
+     +-- OutOfTime           out of time, with a partial result         exit 4
+     +-- Cancelled           Ctrl-C or a cancelled call                 exit 130
+     +-- InternalError       a fault of aqe's own                       exit 3
+
+Each code in `CODES` has its paragraph in docs/messages.md.
+"""
+
+from __future__ import annotations
+
+CODES: frozenset[str] = frozenset(
+    {
+        "cancelled",
+        "internal",
+        "out-of-time",
+    }
+)
+
+
+class AqeError(Exception):
+    """A failure worded for the user.
+
+    `message` is one sentence that says what was wrong; `fix` says what to do next; `code` is one of `CODES`.
+    """
+
+    exit_status = 3
+
+    def __init__(self, message: str, *, code: str, fix: str = "") -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown error code {code!r}: add it to CODES and to docs/messages.md")
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.message, self.fix, f"[{self.code}]") if part)
+
+
+class UserError(AqeError):
+    """The user's mistake: a path, a name, a setting, a file."""
+
+    exit_status = 2
+
+
+class GateFailed(AqeError):
+    """A gate failed, or some input lines failed."""
+
+    exit_status = 1
+
+
+class OutOfTime(AqeError):
+    """The budget ended before anything could be finished."""
+
+    exit_status = 4
+
+
+class Cancelled(AqeError):
+    """The user or the client cancelled the work."""
+
+    exit_status = 130
+
+
+class InternalError(AqeError):
+    """A fault of aqe's own."""

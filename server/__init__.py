@@ -1,0 +1,1 @@
+"""Faces: the `aqe` command, the MCP server over stdio and HTTP, reports."""
