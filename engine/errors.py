@@ -17,6 +17,8 @@ CODES: frozenset[str] = frozenset(
         "cancelled",
         "internal",
         "out-of-time",
+        "unknown-command",
+        "usage",
     }
 )
 

@@ -1,0 +1,195 @@
+"""The frame around every verb: finds it, runs it, and words whatever goes wrong in one sentence.
+
+Only the verb that is used is imported, and typer with it, so that `aqe --help` costs little more than a bare Python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from aqe.engine.errors import AqeError, UserError
+from aqe.server.cli.verbs import VERBS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+USAGE = "Usage: aqe COMMAND [OPTIONS] [ARGS]..."
+ABOUT = "The quality engineer beside a Python project: tests that were executed, with the evidence."
+OPTIONS = (
+    ("--project DIR", "The project's folder (else AQE_PROJECT, else found upwards from here)."),
+    ("--debug", "Show the traceback of an error; may stand before or after the command."),
+    ("--version", "Show the version and leave."),
+    ("--help", "Show this page, or a command's own after its name."),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `aqe` command on `argv` (default: the process's) and return its exit status."""
+    _never_fail_on_a_character()
+    words, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return 0
+    except KeyboardInterrupt:
+        return _fail("Interrupted. [cancelled]", 130, debug)
+    except AqeError as error:
+        return _fail(str(error), error.exit_status, debug)
+    except Exception as error:
+        return _fail_unexpectedly(error, debug)
+
+
+def help_page() -> str:
+    """The text of `aqe --help`."""
+    width = max(len(name) for name in (*VERBS, *(option for option, _ in OPTIONS))) + 2
+    lines = [USAGE, "", f"  {ABOUT}", "", "Commands:"]
+    lines += [f"  {name:<{width}}{about}" for name, (_, about) in VERBS.items()]
+    lines += ["", "Options:"]
+    lines += [f"  {name:<{width}}{about}" for name, about in OPTIONS]
+    return "\n".join(lines)
+
+
+def load(verb: str) -> Any:
+    """The typer command (or group) of `verb`, with plain help; imports the verb's module."""
+    import importlib
+
+    import typer
+    import typer.main
+
+    module = importlib.import_module(VERBS[verb][0])
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.command(verb, context_settings=getattr(module, "CONTEXT", None))(module.command)
+    command = typer.main.get_command(app)
+    _make_plain(command)
+    return command
+
+
+def _dispatch(words: list[str]) -> int:
+    """Handle what stands before the verb, then run the verb on the rest."""
+    project: list[str] = []
+    while words and words[0].startswith("-"):
+        option = words.pop(0)
+        if option in ("--help", "-h"):
+            print(help_page())
+            return 0
+        if option == "--version":
+            from importlib.metadata import version
+
+            print(f"aqe {version('aqe')}")
+            return 0
+        if option == "--project" or option.startswith("--project="):
+            value = option.partition("=")[2] or (words.pop(0) if words else "")
+            if not value:
+                raise UserError("--project needs a folder.", code="usage", fix="Write `--project DIR`.")
+            project = ["--project", value]
+        else:
+            fix = _nearest(option, [name.split()[0] for name, _ in OPTIONS]) or "See `aqe --help`."
+            raise UserError(f"No such option {option!r} before the command.", code="usage", fix=fix)
+    if not words:
+        print(help_page())
+        return 0
+    verb = words.pop(0)
+    if verb not in VERBS:
+        fix = _nearest(verb, list(VERBS)) or "See `aqe --help`."
+        raise UserError(f"No such command {verb!r}.", code="unknown-command", fix=fix)
+    if project:
+        end = words.index("--") if "--" in words else len(words)
+        words[end:end] = project
+    return _run(verb, words)
+
+
+def _run(verb: str, words: list[str]) -> int:
+    """Run one verb; typer's own exceptions become ours."""
+    import typer
+
+    command = load(verb)
+    try:
+        with command.make_context(f"aqe {verb}", words) as context:
+            result = command.invoke(context)
+    except typer.Exit as left:
+        return left.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return 0
+        raise _usage_error(error, verb) from error
+    return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _usage_error(error: Any, verb: str) -> UserError:
+    """Word typer's complaint as one sentence with the next step."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else f"aqe {verb}"
+    message = " ".join(error.format_message().split())
+    option = getattr(error, "option_name", None)
+    fix = ""
+    if type(error).__name__ == "NoSuchOption" and context is not None:
+        message = f"{path} has no option {option}."
+        fix = _nearest(option, [name for param in context.command.params for name in param.opts])
+    elif message.startswith("No such command") and context is not None:
+        wanted = message.split("'")[1] if "'" in message else ""
+        message = f"{path} has no command {wanted!r}."
+        fix = _nearest(wanted, list(getattr(context.command, "commands", {})))
+    if not message.endswith((".", "?", ")")):
+        message += "."
+    return UserError(message, code="usage", fix=fix or f"See `{path} --help`.")
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    """A did-you-mean sentence, or nothing where no known word is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"Did you mean `{near[0]}`?" if near else ""
+
+
+def _make_plain(command: Any) -> None:
+    """Turn typer's rich help off for a command and all below it, whatever its module chose."""
+    command.rich_markup_mode = None
+    for below in getattr(command, "commands", {}).values():
+        _make_plain(below)
+
+
+def _without_debug(words: list[str]) -> tuple[list[str], bool]:
+    """Take `--debug` out of what stands before `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    return kept + words[end:], len(kept) < end
+
+
+def _never_fail_on_a_character() -> None:
+    """A console that cannot show a character gets its backslash form."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_stdout() -> None:
+    """The reader left: what is still buffered goes nowhere, without a complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _fail(sentence: str, status: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(sentence, file=sys.stderr)
+    return status
+
+
+def _fail_unexpectedly(error: Exception, debug: bool) -> int:
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    fix = "" if debug else " Run it again with --debug for the traceback, and report it."
+    return _fail(f"aqe itself failed with {what}.{fix} [internal]", 3, debug)

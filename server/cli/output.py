@@ -1,0 +1,81 @@
+"""What verbs print: JSON objects, progress on a terminal, and the options that mean the same everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aqe.engine.progress import Progress, silent
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+ProjectOption = Annotated[
+    Path | None, typer.Option("--project", metavar="DIR", help="The project's folder (else found from here upwards).")
+]
+PythonOption = Annotated[
+    str | None, typer.Option("--python", metavar="PATH", help="The interpreter that runs the project's code.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", metavar="TIME", help="Wall time of the work: 20, 20s or 2m.")
+]
+
+
+def as_json(value: Any) -> Any:
+    """`value` as JSON types: dataclasses become objects, tuples lists, paths strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def json_object(command: str, obj: Any) -> dict[str, Any]:
+    """The object that `--json` prints for `command`: its schema's name, then the report."""
+    return {"schema": f"aqe.{command}/1", **as_json(obj)}
+
+
+def print_json(command: str, obj: Any, *, project: Path | None = None) -> None:
+    """Print the report of `command` as one JSON object; with a project, also keep it in `.aqe/results`."""
+    whole = json_object(command, obj)
+    if project is not None:
+        keep_result(project, command, whole)
+    sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")
+
+
+def keep_result(project: Path, command: str, whole: Mapping[str, Any]) -> None:
+    """Keep the report for `aqe://reports/last`; a project that cannot be written to is no reason to fail."""
+    from aqe.engine.results import write_result
+
+    with contextlib.suppress(OSError):
+        write_result(project, command, dict(whole))
+
+
+@contextlib.contextmanager
+def terminal_progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """A progress shown on stderr when it is a terminal; says nothing when piped or `quiet`."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True, refresh_per_second=8) as bars:
+        line = bars.add_task("Starting", total=None)
+
+        def show(text: str, done: float = 0.0, total: float | None = None) -> None:
+            bars.update(line, description=text, completed=done, total=total)
+
+        yield show

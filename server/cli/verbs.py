@@ -1,0 +1,18 @@
+"""The verbs of the `aqe` command: name, module and one line of help, in the order of the help page.
+
+A verb's module has one typer command function called `command`, a noun group's module a `typer.Typer` called `app`.
+"""
+
+from __future__ import annotations
+
+VERBS: dict[str, tuple[str, str]] = {
+    "generate": ("aqe.server.cli.generate", "Write executed, stable tests for a module, with evidence."),
+    "verify": ("aqe.server.cli.verify", "Judge anybody's tests: stability, coverage, mutants killed."),
+    "execute": ("aqe.server.cli.execute", "Run the project's test suite and record each outcome."),
+    "memory": ("aqe.server.cli.memory", "Keep, find and change what aqe remembers of this project."),
+    "stats": ("aqe.server.cli.stats", "Show what the project's store holds."),
+    "serve": ("aqe.server.cli.serve", "Serve the tools over MCP, on stdio or HTTP."),
+    "config": ("aqe.server.cli.config", "Show each setting, its value and where it comes from."),
+    "doctor": ("aqe.server.cli.doctor", "Show what this machine gives: sandbox layers, interpreters, kernels."),
+    "demo": ("aqe.server.cli.demo", "Run the main job on a small shop project and leave a report."),
+}
