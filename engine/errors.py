@@ -14,9 +14,16 @@ from __future__ import annotations
 
 CODES: frozenset[str] = frozenset(
     {
+        "bad-budget",
+        "bad-setting",
         "cancelled",
+        "disk-full",
         "internal",
+        "no-result",
+        "no-such-project",
         "out-of-time",
+        "project-read-only",
+        "target-busy",
         "unknown-command",
         "usage",
     }

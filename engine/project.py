@@ -1,0 +1,132 @@
+"""Which folder is the project, and where aqe keeps its own files of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from aqe.engine.errors import UserError
+from aqe.engine.worktree import find_checkout
+
+MARKERS = (".aqe", "pyproject.toml", ".git")
+DATABASE = "aqe.db"
+
+
+def find_project(
+    start: Path | None = None, explicit: str | None = None, environ: Mapping[str, str] | None = None
+) -> Path:
+    """The project's root: `explicit`, else AQE_PROJECT, else the nearest folder from `start` upwards with a
+    marker, else `start` (the working directory when None).
+
+    Raises `UserError` (no-such-project) when a folder that was named does not exist.
+    """
+    environ = os.environ if environ is None else environ
+    if explicit:
+        return _named(explicit, "--project")
+    if environ.get("AQE_PROJECT"):
+        return _named(environ["AQE_PROJECT"], "AQE_PROJECT")
+    start = Path.cwd() if start is None else start.resolve()
+    if start.is_file():
+        start = start.parent
+    return next((folder for folder in (start, *start.parents) if has_marker(folder)), start)
+
+
+def has_marker(folder: Path) -> bool:
+    """Whether `folder` itself is marked as a project's root."""
+    return any((folder / name).exists() for name in MARKERS)
+
+
+def _named(text: str, origin: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "does not exist"
+        raise UserError(
+            f"The project folder {text!r} given by {origin} {what}.",
+            code="no-such-project",
+            fix="Name the folder that holds the project.",
+        )
+    return path.resolve()
+
+
+def aqe_dir(project: Path) -> Path:
+    """`.aqe/` of the project, made with its own `.gitignore` when missing.
+
+    Raises `UserError` (project-read-only, disk-full) when it cannot be made.
+    """
+    return _own_folder(project / ".aqe")
+
+
+def store_dir(project: Path, store: str = "shared") -> Path:
+    """The `.aqe/` that holds the database: in a linked git worktree the main worktree's, unless `store` is
+    "local". Results and spool always stay in the project's own (`aqe_dir`)."""
+    return _own_folder(store_home(project, store) / ".aqe")
+
+
+def store_home(project: Path, store: str = "shared") -> Path:
+    """The project folder whose `.aqe/` holds the database; nothing is written."""
+    if store == "local":
+        return project
+    checkout = find_checkout(project)
+    if checkout is None or not checkout.worktree or checkout.main_root is None:
+        return project
+    home = checkout.main_root / project.relative_to(checkout.root)
+    return home if home.is_dir() else project
+
+
+def database_path(project: Path, store: str = "shared") -> Path:
+    """The project's database file; its folder is made when missing."""
+    return store_dir(project, store) / DATABASE
+
+
+def _own_folder(folder: Path) -> Path:
+    ignore = folder / ".gitignore"
+    try:
+        if ignore.is_file():
+            return folder
+        folder.mkdir(exist_ok=True)
+        ignore.write_text("*\n", encoding="utf-8")
+    except OSError as exc:
+        raise unwritable(folder, exc) from exc
+    return folder
+
+
+def unwritable(path: Path, exc: OSError) -> UserError:
+    """The error for a file or folder of the project that could not be written."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UserError(
+            f"There is no space left to write {str(path)!r}.", code="disk-full", fix="Free some space and try again."
+        )
+    reason = exc.strerror or type(exc).__name__
+    return UserError(
+        f"{str(path)!r} cannot be written: {reason}.",
+        code="project-read-only",
+        fix="Make the folder writable, or work on a copy of the project.",
+    )
+
+
+def pyproject_table(project: Path) -> dict[str, object]:
+    """`[tool.aqe]` of the project's pyproject.toml, empty where there is none.
+
+    Raises `UserError` (bad-setting) when the file is not TOML.
+    """
+    return toml_table(project / "pyproject.toml", ("tool", "aqe"))
+
+
+def toml_table(file: Path, path: tuple[str, ...] = ()) -> dict[str, object]:
+    """The table at `path` of a TOML file, empty where file or table are missing."""
+    try:
+        found: object = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as exc:
+        raise UserError(f"{str(file)!r} cannot be read as TOML: {exc}.", code="bad-setting", fix="Mend it.") from exc
+    for key in path:
+        found = found.get(key, {}) if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise UserError(
+            f"[{'.'.join(path)}] in {str(file)!r} is not a table.", code="bad-setting", fix="Make it a table."
+        )
+    return found
