@@ -1,0 +1,521 @@
+"""A box: the place where code that nobody vouches for runs, one fork per case, with evidence of what held it.
+
+The tree is aqe -> supervisor (aqe's own Python, builds and watches) -> zygote (the project's Python, imports once)
+-> one fork per case. This module is the end that lives inside aqe: it speaks the protocol and judges the answers.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from aqe.engine.errors import InternalError
+from aqe.engine.progress import CancelToken
+
+State = Literal["ok", "error", "died", "timeout", "memory", "output", "forged"]
+
+TAIL_BYTES = 16_384
+MAX_RESULT_BYTES = 256 << 20
+START_WALL_S = 30.0
+GRACE_S = 1.5  # how long after a case's wall clock the zygote may take to say so
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one box may use; `memory_mb` and `processes` hold for the whole tree where the rung can watch it."""
+
+    memory_mb: int = 1024
+    processes: int = 48
+    scratch_mb: int = 64
+    scratch_files: int = 20000
+    open_files: int = 256
+    output_kb: int = 4096
+
+
+@dataclass(frozen=True)
+class BoxSpec:
+    """What runs where. `path` goes first on sys.path inside; all paths are bound read-only at the same place.
+
+    `files` (relative name to bytes) are written into the scratch folder before the start.
+    """
+
+    python: str
+    project: str
+    path: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    hash_seed: int = 0
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    profile: Literal["subject", "suite"] = "subject"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The rung of the sandbox, the layers in force and those that this machine does not give."""
+
+    rung: str
+    in_force: tuple[str, ...]
+    missing: tuple[str, ...]
+    below_namespaces: bool
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What one case came to. `state` is "ok" only with a frame, aqe's nonce and exit status 0.
+
+    `error` is the exception's type, message and short traceback when `state` is "error", else what happened in
+    words; `stdout` and `stderr` are tails; `leftovers` counts processes that outlived the case and were killed.
+    """
+
+    state: State
+    value: Any = None
+    error: str = ""
+    exit_status: int | None = None
+    signal: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    leftovers: int = 0
+    duration_ms: float = 0.0
+
+
+class _Tail:
+    """The end of a stream and how much went through."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.total = 0
+        self._kept = b""
+
+    def drain(self) -> None:
+        """Take what is there now."""
+        for _ in range(64):
+            try:
+                chunk = os.read(self.fd, 1 << 16)
+            except (BlockingIOError, OSError):
+                return
+            if not chunk:
+                return
+            self.total += len(chunk)
+            self._kept = (self._kept + chunk)[-TAIL_BYTES:]
+
+    def take(self) -> str:
+        """The tail as text; starts anew."""
+        self.drain()
+        text, self._kept, self.total = self._kept.decode("utf-8", "replace"), b"", 0
+        return text
+
+
+class _Verdict:
+    """Reads result frames, which may come from hostile code, and remembers the last answer that counts."""
+
+    def __init__(self, nonce: str, on_progress: Callable[[Any], None] | None) -> None:
+        self._nonce = nonce.encode()
+        self._on_progress = on_progress
+        self._buffer = bytearray()
+        self.total = 0
+        self.forged = False
+        self.answer: tuple[bytes, Any] | None = None
+
+    def feed(self, data: bytes) -> None:
+        self.total += len(data)
+        if self.forged:
+            return
+        self._buffer += data
+        while len(self._buffer) >= 4 and not self.forged:
+            (size,) = struct.unpack(">I", self._buffer[:4])
+            if not len(self._nonce) < size <= MAX_RESULT_BYTES:
+                self.forged = True
+                return
+            if len(self._buffer) < 4 + size:
+                # the nonce shows early whether the rest is worth waiting for
+                head = bytes(self._buffer[4 : 4 + len(self._nonce)])
+                self.forged = not self._nonce.startswith(head)
+                return
+            body = bytes(self._buffer[4 : 4 + size])
+            del self._buffer[: 4 + size]
+            self._frame(body)
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self._buffer)
+
+    def _frame(self, body: bytes) -> None:
+        nonce, letter, text = body[: len(self._nonce)], body[len(self._nonce) : len(self._nonce) + 1], body[33:]
+        if not secrets.compare_digest(nonce, self._nonce) or self.answer is not None:
+            self.forged = True
+            return
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            self.forged = True
+            return
+        if letter == b"P":
+            if self._on_progress is not None:
+                self._on_progress(value)
+        elif letter in (b"V", b"X"):
+            self.answer = (letter, value)
+        else:
+            self.forged = True
+
+
+class Box:
+    """A running box. `run` and `preload` go one at a time; `kill` and `close` may come from any thread."""
+
+    def __init__(self, spec: BoxSpec) -> None:
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._killed = threading.Event()
+        self._untie: Callable[[], None] = lambda: None
+        self._events = bytearray()
+        self._reports = bytearray()
+        self._end: dict[str, Any] | None = None
+        self.scratch = ""
+        self.layers = Layers("", (), (), True)
+        self._start()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, spec: BoxSpec, *, cancel: CancelToken | None = None) -> Box:
+        """Build a box and wait until its zygote is ready. Errors: internal, cancelled."""
+        if cancel is not None:
+            cancel.check()
+        box = cls(spec)
+        if cancel is not None:
+            box._untie = cancel.on_cancel(box.kill)
+        try:
+            box._await_ready()
+        except BaseException:
+            box.close()
+            if cancel is not None:
+                cancel.check()
+            raise
+        return box
+
+    def _start(self) -> None:
+        here = Path(__file__).resolve().parent
+        inject = str(here.parent / "inject")
+        commands_in, self._commands = os.pipe()
+        self._event_fd, events_out = os.pipe()
+        self._report_fd, report_out = os.pipe()
+        out, out_in = os.pipe()
+        err, err_in = os.pipe()
+        inside = (commands_in, events_out, report_out, out_in, err_in)
+        self._stdout, self._stderr = _Tail(out), _Tail(err)
+        for fd in (self._event_fd, self._report_fd, out, err):
+            os.set_blocking(fd, False)
+        spec = self._spec
+        environment = {
+            "PATH": os.pathsep.join((os.path.dirname(spec.python), "/usr/local/bin", "/usr/bin", "/bin")),
+            "HOME": "{scratch}",
+            "TMPDIR": "{scratch}",
+            "LANG": "C.UTF-8",
+            "PYTHONHASHSEED": str(spec.hash_seed),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            **spec.env,
+        }
+        plan = {
+            "python": spec.python,
+            "path": [*spec.path, inject],
+            "files": {name: base64.b64encode(data).decode() for name, data in spec.files.items()},
+            "env": environment,
+            "cwd": spec.cwd or spec.project,
+            "keep": list(inside),
+            "commands": commands_in,
+            "events": events_out,
+            "report": report_out,
+            "stdout": out_in,
+            "stderr": err_in,
+        }
+        boot = (
+            "import sys, types\n"
+            f"for n, p in (('aqe', []), ('aqe.agents', [{str(here.parent)!r}]), ('aqe.agents.gate', [{str(here)!r}])):\n"
+            "    sys.modules[n] = m = types.ModuleType(n); m.__path__ = p\n"
+            "from aqe.agents.gate.supervisor import main; main()"
+        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", boot],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=err_in,
+                pass_fds=inside,
+                start_new_session=True,
+                env={"LANG": "C.UTF-8"},
+            )
+        finally:
+            for fd in inside:
+                os.close(fd)
+        text = json.dumps(plan).encode()
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(struct.pack(">I", len(text)) + text)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died: _await_ready says why
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + START_WALL_S
+        while time.monotonic() < deadline:
+            event = self._next_event(deadline, None)
+            if event is None:
+                break
+            if event[0] == b"Z":
+                while not self.scratch and time.monotonic() < deadline and self._end is None:
+                    self._read_reports()
+                return
+        said = self._stderr.take().strip().splitlines()
+        raise InternalError(
+            f"The sandbox did not start: {said[-1] if said else 'no answer'}.",
+            code="internal",
+            fix="Run `aqe doctor` to see what this machine gives.",
+        )
+
+    def __enter__(self) -> Box:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether cases can still run."""
+        return not self._killed.is_set() and self._end is None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End everything in the box now. Safe from any thread, also while a case runs."""
+        if self._killed.is_set():
+            return
+        self._killed.set()
+        stdin = self._process.stdin
+        if stdin is not None:
+            try:
+                stdin.close()
+            except OSError:
+                pass
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        """Kill the box and give back its descriptors."""
+        self.kill()
+        self._untie()
+        with self._lock:
+            for fd in (self._commands, self._event_fd, self._report_fd, self._stdout.fd, self._stderr.fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._commands = self._event_fd = self._report_fd = self._stdout.fd = self._stderr.fd = -1
+
+    # -- cases ----------------------------------------------------------------------------------------------------
+
+    def preload(self, entry: str, args: Mapping[str, Any], *, wall_s: float) -> CaseResult:
+        """Call `entry` in the zygote itself, so that what it imports is warm for all later cases."""
+        return self._call("preload", entry, args, wall_s, None)
+
+    def run(
+        self,
+        entry: str,
+        args: Mapping[str, Any],
+        *,
+        wall_s: float,
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> CaseResult:
+        """Call `entry(args, emit)` in a fork of the zygote and judge what comes back."""
+        return self._call("run", entry, args, wall_s, on_progress)
+
+    def _call(
+        self, op: str, entry: str, args: Mapping[str, Any], wall_s: float, on_progress: Callable[[Any], None] | None
+    ) -> CaseResult:
+        with self._lock:
+            if not self.alive or self._commands < 0:
+                return CaseResult("died", error="The box is gone.")
+            started = time.monotonic()
+            nonce = secrets.token_hex(16)
+            command = {"op": op, "entry": entry, "args": dict(args), "nonce": nonce, "wall_s": wall_s}
+            verdict = _Verdict(nonce, on_progress)
+            self._stdout.take()
+            self._stderr.take()
+            if not self._send(command):
+                return self._gone("died", started)
+            return self._listen(verdict, started, wall_s, patient=op == "run")
+
+    def _send(self, command: Mapping[str, Any]) -> bool:
+        text = json.dumps(command).encode()
+        data = memoryview(struct.pack(">I", len(text)) + text)
+        try:
+            while data:
+                data = data[os.write(self._commands, data) :]
+        except OSError:
+            return False
+        return True
+
+    def _listen(self, verdict: _Verdict, started: float, wall_s: float, *, patient: bool) -> CaseResult:
+        deadline = started + wall_s + (GRACE_S if patient else 0.0)
+        flood: State | None = None
+        while True:
+            event = self._next_event(deadline, None if flood else self._spec.limits.output_kb * 1024)
+            if event is None:
+                if self._end is not None or self._process.poll() is not None or self._killed.is_set():
+                    return self._gone("memory" if (self._end or {}).get("end") == "memory" else "died", started)
+                self.kill()
+                return self._gone("timeout", started)
+            letter, payload = event
+            if letter == b"O" or (letter == b"R" and verdict.total > MAX_RESULT_BYTES):
+                flood = "output"
+                if not patient:
+                    self.kill()
+                    return self._gone("output", started)
+                self._send({"op": "kill", "why": "output"})
+                deadline = min(deadline, time.monotonic() + GRACE_S)
+            elif letter == b"R":
+                verdict.feed(payload)
+            elif letter == b"E":
+                return self._judge(json.loads(payload), verdict, started)
+            else:
+                self.kill()
+                return self._gone("forged", started)
+
+    def _judge(self, end: dict[str, Any], verdict: _Verdict, started: float) -> CaseResult:
+        state: State = "died"
+        value: Any = None
+        error = ""
+        if end["killed"] == "timeout":
+            state, error = "timeout", "The case ran past its wall clock."
+        elif end["killed"] == "output":
+            state, error = "output", "The case wrote more than it may."
+        elif verdict.forged or verdict.unfinished:
+            state, error = "forged", "The case wrote frames that aqe did not ask for."
+        elif verdict.answer is not None and end["exit"] == 0:
+            letter, answer = verdict.answer
+            state, value, error = ("ok", answer, "") if letter == b"V" else ("error", None, str(answer))
+        else:
+            error = f"The case ended without an answer ({_how(end)})."
+        return CaseResult(
+            state,
+            value,
+            error,
+            end["exit"],
+            end["signal"],
+            self._stdout.take(),
+            self._stderr.take(),
+            end["leftovers"],
+            (time.monotonic() - started) * 1000.0,
+        )
+
+    def _gone(self, state: State, started: float) -> CaseResult:
+        words = {
+            "died": "The box died while it worked.",
+            "timeout": "The box ran past its wall clock and was ended.",
+            "memory": "The box used more memory than it may and was ended.",
+            "output": "The box wrote more than it may and was ended.",
+            "forged": "The box broke the protocol and was ended.",
+        }
+        exit_status = (self._end or {}).get("exit")
+        duration_ms = (time.monotonic() - started) * 1000.0
+        self.kill()
+        return CaseResult(
+            state,
+            error=words[state],
+            exit_status=exit_status if exit_status is not None and exit_status >= 0 else None,
+            signal=-exit_status if exit_status is not None and exit_status < 0 else None,
+            stdout=self._stdout.take(),
+            stderr=self._stderr.take(),
+            duration_ms=duration_ms,
+        )
+
+    # -- wire -----------------------------------------------------------------------------------------------------
+
+    def _next_event(self, deadline: float, output_bytes: int | None) -> tuple[bytes, bytes] | None:
+        """The next event; (b"O", b"") when too much was printed; None at the deadline or when the box is gone."""
+        while True:
+            if len(self._events) >= 5:
+                letter, size = bytes(self._events[:1]), struct.unpack(">I", self._events[1:5])[0]
+                if letter not in b"ZRE" or size > MAX_RESULT_BYTES:
+                    return b"?", b""
+                if len(self._events) >= 5 + size:
+                    payload = bytes(self._events[5 : 5 + size])
+                    del self._events[: 5 + size]
+                    return letter, payload
+            left = deadline - time.monotonic()
+            if left <= 0 or self._killed.is_set() or not self._pump(left):
+                return None
+            if output_bytes is not None and self._stdout.total + self._stderr.total > output_bytes:
+                return b"O", b""
+
+    def _pump(self, seconds: float) -> bool:
+        """Wait for bytes on any pipe and take them; False when the box is gone and nothing is left to read."""
+        poller = select.poll()
+        for fd in (self._event_fd, self._report_fd, self._stdout.fd, self._stderr.fd):
+            poller.register(fd, select.POLLIN)
+        ready = {fd for fd, _ in poller.poll(min(int(seconds * 1000) + 1, 1000))}
+        self._stdout.drain()
+        self._stderr.drain()
+        if self._event_fd in ready:
+            try:
+                data = os.read(self._event_fd, 1 << 18)
+            except OSError:
+                data = b""
+            if data:
+                self._events += data
+                return True
+        if self._report_fd in ready:
+            self._read_reports()
+        if self._end is not None or (self._event_fd in ready and self._process.poll() is not None):
+            return False
+        if self._event_fd in ready:  # at its end: the supervisor is about to say why
+            time.sleep(0.001)
+        return True
+
+    def _read_reports(self) -> None:
+        try:
+            data = os.read(self._report_fd, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._end = self._end or {"end": "died", "exit": None}
+            return
+        self._reports += data
+        *lines, rest = bytes(self._reports).split(b"\n")
+        self._reports = bytearray(rest)
+        for line in lines:
+            message = json.loads(line)
+            if "end" in message:
+                self._end = message
+            else:
+                self.scratch = message["scratch"]
+                layers = message["layers"]
+                self.layers = Layers(
+                    layers["rung"],
+                    tuple(layers["in_force"]),
+                    tuple(layers["missing"]),
+                    not layers["rung"].startswith("3"),
+                )
+
+
+def _how(end: Mapping[str, Any]) -> str:
+    if end["signal"] is not None:
+        try:
+            return signal.Signals(end["signal"]).name
+        except ValueError:
+            return f"signal {end['signal']}"
+    return f"exit status {end['exit']}"
