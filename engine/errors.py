@@ -25,6 +25,7 @@ CODES: frozenset[str] = frozenset(
         "project-read-only",
         "target-busy",
         "unknown-command",
+        "unknown-setting",
         "usage",
     }
 )
