@@ -1,0 +1,77 @@
+# Everything that a contributor runs. Each target makes .venv by itself; only Python >= 3.11 and make are needed.
+#   make PYTHON=python3.12 test    choose the interpreter      make WORKERS=4 test    more test processes
+
+PYTHON ?=
+VENV ?= .venv
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+py := $(VENV)/bin/python
+stamp := $(VENV)/.aqe-ready
+native_sources := $(wildcard simd/*.c simd/*.h)
+fast := -m "not services and not nightly"
+pytest := $(py) -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-services nightly lint types floors bench transcript schemas public cli-docs clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(stamp) ## run the main job on a small shop project; prints what it did and where the report is
+	$(VENV)/bin/aqe demo
+
+test: $(stamp) ## the fast tier: under 5 minutes, no services, no network
+	$(pytest) $(fast) $(PYTEST_ARGS)
+
+test-services: $(stamp) ## real servers, other interpreters, installs, and every command of docs/features.md
+	$(pytest) -m services $(PYTEST_ARGS)
+	$(py) tools/every_python.py
+	$(py) tools/feature_commands.py
+
+nightly: $(stamp) ## fuzzing and soak; its last result stands in docs/nightly.md
+	$(pytest) -m nightly $(PYTEST_ARGS)
+
+lint: $(stamp) ## ruff
+	$(py) -m ruff check .
+
+types: $(stamp) ## mypy --strict over the four floors
+	$(py) tools/links.py
+	$(py) -m mypy
+
+floors: $(stamp) ## imports go down only (import-linter)
+	$(VENV)/bin/lint-imports --no-cache
+
+bench: $(stamp) ## the benchmarks that need no network
+	$(py) benchmarks/kernels.py
+	$(py) benchmarks/startup.py
+
+transcript: $(stamp) ## write the README's transcript anew from a real run
+	$(py) tools/transcript.py
+
+schemas: $(stamp) ## write docs/schemas/ anew from the models
+	$(py) tools/schemas.py
+
+public: $(stamp) ## write the pinned list of public names anew (a change needs a CHANGELOG line)
+	$(py) tools/pin_public.py
+
+cli-docs: $(stamp) ## write docs/cli.md anew from --help
+	$(py) tools/cli_docs.py
+
+clean: ## remove what make and the tests leave behind
+	rm -rf $(VENV) .work .links build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -f simd/*.so .coverage
+
+$(stamp): pyproject.toml setup.py $(native_sources)
+	@set -e; found=; \
+	for candidate in $(or $(PYTHON),python3 python python3.14 python3.13 python3.12 python3.11); do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "aqe needs Python 3.11 or newer and found none as: $(or $(PYTHON),python3, python3.11 to python3.14). Name one: make PYTHON=/path/to/python" >&2; exit 2; \
+	fi; \
+	if [ ! -x $(py) ]; then echo "making $(VENV) with $$found"; "$$found" -m venv $(VENV); fi
+	@$(py) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@echo "installing aqe and the development tools into $(VENV)"
+	@$(py) -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
