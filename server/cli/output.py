@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from aqe.engine.errors import UserError
 from aqe.engine.progress import Progress, silent
+from aqe.engine.results import json_text, write_result
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 ProjectOption = Annotated[
@@ -50,14 +51,12 @@ def print_json(command: str, obj: Any, *, project: Path | None = None) -> None:
     whole = json_object(command, obj)
     if project is not None:
         keep_result(project, command, whole)
-    sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(whole) + "\n")
 
 
 def keep_result(project: Path, command: str, whole: Mapping[str, Any]) -> None:
     """Keep the report for `aqe://reports/last`; a project that cannot be written to is no reason to fail."""
-    from aqe.engine.results import write_result
-
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(UserError):
         write_result(project, command, dict(whole))
 
 

@@ -1,0 +1,1 @@
+"""The HTTP face: the same MCP server as streamable HTTP on loopback, behind a bearer token."""

@@ -1,0 +1,29 @@
+"""Runs the MCP server on stdin and stdout; stdout carries the protocol only."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import anyio
+
+from aqe.server.mcp.app import create_server
+from aqe.server.mcp.prompts import make_prompts, make_resources
+from aqe.server.mcp.service import Service
+from aqe.server.mcp.tools import make_tools
+
+
+def serve_stdio(project: str | None) -> None:
+    """Serve until stdin ends; then every job is killed and the process leaves.
+
+    The SDK moves the protocol to a private descriptor and points 1 at stderr, so that nothing printed by our code, a
+    library or a child can reach the client.
+    """
+    service = Service(project)
+    server = create_server(make_tools(service), resources=make_resources(service), prompts=make_prompts())
+    try:
+        anyio.run(server.run_stdio_async)
+    finally:
+        service.close()
+        sys.stderr.flush()
+    os._exit(0)  # a thread that still waits for a dead child or the closed stdin must not hold the process
