@@ -1,0 +1,123 @@
+"""Names that say the behaviour: test functions, parameters, row ids."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+from collections.abc import Iterable, Sequence
+
+MAX_NAME = 72
+_ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_NOUNS = {
+    "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple", "set": "set",
+    "bytes": "bytes", "frozenset": "frozenset", "complex": "complex_number", "bytearray": "bytearray",
+}  # fmt: skip
+_PLAIN_ID = re.compile(r"[A-Za-z0-9 _.,;+*=<>!?@#%&'()|~^$/-]{1,28}")
+
+
+def snake(name: str) -> str:
+    """`HTTPServer` becomes `http_server`; what is no letter, digit or underscore becomes one underscore."""
+    spaced = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", spaced)
+    return re.sub(r"_+", "_", re.sub(r"[^a-z0-9_]+", "_", spaced.lower())).strip("_")
+
+
+def unit(target: str) -> str:
+    """The words of a test's name for the thing under test: `Stack.push` becomes `stack_push`."""
+    parts = [part for part in target.split(".") if part != "__init__"]
+    return "_".join(filter(None, (snake(part) for part in parts))) or "module"
+
+
+def noun(type_name: str) -> str:
+    """The word for a value of a type: `str` is text, other classes are called by their name."""
+    last = type_name.rpartition(".")[2]
+    return _NOUNS.get(last) or snake(last) or "value"
+
+
+def slug(text: str, limit: int = 32) -> str:
+    """Words of `text` for a name, cut at a word's end; empty where it has none."""
+    words = snake(text).split("_")
+    kept: list[str] = []
+    for word in filter(None, words):
+        if sum(map(len, kept)) + len(kept) + len(word) > limit:
+            break
+        kept.append(word)
+    return "_".join(kept)
+
+
+def outcome_words(kind: str, *, src: str | None = None, type_name: str = "", exception: str = "") -> str:
+    """What happens, as words: `raises_value_error`, `returns_true`, `returns_empty_list`, `returns_text`."""
+    if kind == "raises":
+        return f"raises_{snake(exception.rpartition('.')[2])}"
+    if src in {"True", "False", "None"}:
+        return f"returns_{src.lower()}"
+    empty = {
+        '""': "empty_text",
+        "''": "empty_text",
+        "[]": "empty_list",
+        "{}": "empty_mapping",
+        "()": "empty_tuple",
+        "0": "zero",
+    }
+    if src in empty:
+        return f"returns_{empty[src]}"
+    word = noun(type_name) if type_name else "value"
+    return f"returns_{word}"
+
+
+def unique(wanted: str, hints: Iterable[str], taken: set[str]) -> str:
+    """`wanted`, or with the first hint that makes it free, or numbered in words; the result is added to `taken`."""
+    base = wanted[:MAX_NAME].rstrip("_")
+    tries = [base, *(f"{base}_{hint}"[: MAX_NAME + 16].rstrip("_") for hint in hints if hint)]
+    tries += [f"{base}_{ordinal}_case" for ordinal in _ORDINALS]
+    tries += [f"{base}_case_{letter}{other}" for letter in "abcdefgh" for other in "abcdefghijklmnopqrstuvwxyz"]
+    chosen = next(name for name in tries if name not in taken)
+    taken.add(chosen)
+    return chosen
+
+
+def parameter(wanted: str, taken: set[str]) -> str:
+    """A parameter name near `wanted` that is no keyword, builtin, pytest word or taken name; added to `taken`."""
+    base = snake(wanted) if not wanted.isidentifier() else wanted.strip("_")
+    base = base or "value"
+    if not base.isidentifier() or keyword.iskeyword(base) or hasattr(builtins, base) or base == "request":
+        base = f"{base}_value" if f"{base}_value".isidentifier() else "value"
+    name = base
+    for extra in ("", "_given", *(f"_{ordinal}" for ordinal in _ORDINALS)):
+        name = f"{base}{extra}"
+        if name not in taken:
+            break
+    taken.add(name)
+    return name
+
+
+def row_ids(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> tuple[list[str], bool]:
+    """The id of each parametrized row, and whether it must be written out.
+
+    pytest's own id is kept where it can be foretold (numbers, booleans, short plain text) and reads well; `rows` are
+    literal sources.
+    """
+    own = ["-".join(parts) for row in rows if all(parts := [_own_id(src) for src in row])]
+    if len(own) == len(rows) and len(set(own)) == len(own):
+        return own, False
+    taken: set[str] = set()
+    ids: list[str] = []
+    for row, label in zip(rows, labels, strict=True):
+        wanted = slug(label) or next(filter(None, (slug(src, 24) for src in row)), "") or "plain"
+        hints = [slug(src, 24) for src in row]
+        ids.append(unique(wanted, hints, taken))
+    return ids, True
+
+
+def _own_id(src: str) -> str:
+    try:
+        value = ast.literal_eval(src)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return ""
+    if value is None or isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, str) and _PLAIN_ID.fullmatch(value):
+        return value
+    return ""

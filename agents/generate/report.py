@@ -1,0 +1,147 @@
+"""What a run of the generator answers with: frozen values, and their text for a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from aqe.agents.gate.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What to write tests for, and within which limits.
+
+    `target` is `PATH[::NAME]` or `MODULE[::NAME]`. `budget_s` is wall time in seconds of all work after the first
+    import; `evaluations` takes its place and makes the output byte-identical for one `seed` on one Python. `out` is
+    the folder of the test files, `suffix` is put at the end of their names.
+    """
+
+    target: str
+    project: str
+    out: str | None = None
+    budget_s: float | None = 20.0
+    seed: int = 0
+    evaluations: int | None = None
+    python: str | None = None
+    suffix: str | None = None
+
+
+@dataclass(frozen=True)
+class SuspectedBug:
+    """Behaviour that neither docstring, hint nor `raise` backs; never asserted as right.
+
+    `reproduction` is a snippet that runs as it stands; `line` (1-based) is where the exception left the subject.
+    """
+
+    module: str
+    target: str
+    kind: str
+    line: int
+    why: str
+    reproduction: str
+    exception: str = ""
+    message: str = ""
+    expected: str = ""
+    actual: str = ""
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """A part of a function that no test runs. `line` is 1-based, 0 for the whole function."""
+
+    module: str
+    function: str
+    line: int
+    why: str
+
+
+@dataclass(frozen=True)
+class GenerateReport:
+    """The outcome: files written, what proves them, what is suspected and what stayed out of reach.
+
+    `partial` is True when time or Ctrl-C ended the run early; `phases_s` are wall seconds for each phase.
+    """
+
+    target: str
+    files: tuple[str, ...]
+    tests: int
+    evidence: Evidence | None
+    suspects: tuple[SuspectedBug, ...]
+    unreached: tuple[Unreached, ...]
+    executions: int
+    phases_s: dict[str, float] = field(default_factory=dict)
+    partial: bool = False
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()
+
+
+MAX_UNREACHED_LINES = 12
+
+
+def text_of(report: GenerateReport) -> str:
+    """The report as plain text for a terminal, figures first."""
+    lines = [*_head(report), *_figures(report), *_suspects(report), *_unreached(report)]
+    if report.notes:
+        lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(report: GenerateReport) -> list[str]:
+    if not report.files:
+        return [f"No test of {report.target} was written."]
+    how = "partial result: " if report.partial else ""
+    tests = _count(report.tests, "test")
+    return [f"{how}{tests} of {report.target} in {', '.join(report.files)}"]
+
+
+def _figures(report: GenerateReport) -> list[str]:
+    lines: list[str] = []
+    evidence = report.evidence
+    if evidence is not None:
+        covered = sum(subject.lines_covered for subject in evidence.subjects)
+        total = sum(subject.lines_total for subject in evidence.subjects)
+        arms = sum(subject.branches_covered for subject in evidence.subjects)
+        arms_total = sum(subject.branches_total for subject in evidence.subjects)
+        lines.append(f"  lines     {covered:>5} of {total:<5} {evidence.lines_percent:5.1f} %")
+        lines.append(f"  branches  {arms:>5} of {arms_total:<5} {evidence.branches_percent:5.1f} %")
+        killed, mutants = evidence.mutants_killed, evidence.mutants_total
+        left_out = f", {evidence.mutants_left_out} left out" if evidence.mutants_left_out else ""
+        lines.append(f"  mutants   {killed:>5} of {mutants:<5} {evidence.mutants_percent:5.1f} % killed{left_out}")
+        below = " (below namespaces)" if evidence.below_namespaces else ""
+        lines.append(
+            f"  every test passed {evidence.runs} of {evidence.runs} shuffled runs, sandbox: {evidence.rung}{below}"
+        )
+    spent = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report.phases_s.items())
+    if spent:
+        lines.append(f"  {report.executions} calls tried; {spent}")
+    return lines
+
+
+def _suspects(report: GenerateReport) -> list[str]:
+    if not report.suspects:
+        return []
+    lines = ["", f"Suspected bugs ({len(report.suspects)}), not asserted by any test"]
+    for bug in report.suspects:
+        where = f"{bug.module}::{bug.target}" + (f", line {bug.line}" if bug.line else "")
+        lines.append(f"  {where}: {bug.why}")
+        lines += [f"      {line}" if line else "" for line in bug.reproduction.splitlines()]
+    return lines
+
+
+def _unreached(report: GenerateReport) -> list[str]:
+    if not report.unreached:
+        return []
+    lines = ["", "Not reached"]
+    ordered = sorted(report.unreached, key=lambda item: (item.module, item.function, item.why, item.line))
+    for (module, function, why), items in groupby(ordered, key=lambda item: (item.module, item.function, item.why)):
+        numbers = sorted({item.line for item in items if item.line})
+        at = f" line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else ""
+        lines.append(f"  {module}::{function}{at}: {why}")
+    shown = lines[: MAX_UNREACHED_LINES + 2]
+    rest = len(lines) - len(shown)
+    return [*shown, f"  and {_count(rest, 'more place')} (--json lists them)"] if rest > 0 else shown
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

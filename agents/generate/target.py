@@ -1,0 +1,314 @@
+"""From what the user typed to the modules under test, read from files and never by importing them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from configparser import ConfigParser, Error
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqe.agents.generate.outline import Outline, read_outline
+from aqe.engine.errors import UserError
+
+MAX_MODULES = 400
+IGNORED = frozenset(
+    {
+        ".venv",
+        "venv",
+        ".git",
+        ".hg",
+        ".tox",
+        ".nox",
+        ".aqe",
+        "build",
+        "dist",
+        "node_modules",
+        "__pycache__",
+        "site-packages",
+    }
+)
+EXTENSION = re.compile(r"\.(?:[\w-]+\.)?(?:so|pyd)$")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One module under test: its import name, its file, the folder that must be on the path, the names asked for."""
+
+    module: str
+    path: Path
+    root: Path
+    names: tuple[str, ...] | None
+    outline: Outline
+
+
+def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Subject, ...]:
+    """The modules that `PATH[::NAME]` or `MODULE[::NAME]` means; `UserError` says what is wrong with it.
+
+    `sys_path` is the path of the project's interpreter. A folder gives each module below it that defines something.
+    """
+    target, _, name = text.partition("::")
+    if not target.strip():
+        raise UserError(f"{text!r} names no target.", code="target-missing", fix="Name a file, a folder or a module.")
+    path = _as_path(target, project)
+    if path is None:
+        path = _find_module(target, project, sys_path)
+    roots = search_path(project, sys_path)
+    if path.is_dir():
+        subjects = _folder(path, project, roots)
+        if name:
+            return _named_in_folder(name, path, subjects)
+        return subjects
+    subject = _file(path, project, roots)
+    if name:
+        return (_narrow(subject, name, roots),)
+    if subject.outline.is_empty:
+        raise UserError(
+            f"{path} defines no function and no class.",
+            code="nothing-to-test",
+            fix="Name a module that has code to call.",
+        )
+    return (subject,)
+
+
+def search_path(project: Path, sys_path: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Folders that a test run of the project imports from, first match first, each once."""
+    wanted = [*_pytest_pythonpath(project), project / "src", project, *(Path(entry) for entry in sys_path if entry)]
+    return tuple(dict.fromkeys(_real(folder) for folder in wanted if folder.is_dir()))
+
+
+def module_name(path: Path, project: Path, roots: Sequence[Path]) -> tuple[str, Path]:
+    """The import name of a file and the folder it is imported from.
+
+    Packages with `__init__.py` end at the first folder without one; above it namespace packages reach up to the
+    longest folder of `roots` (but a `src` folder or the project itself ends them).
+    """
+    real = _real(path)
+    top = real.parent
+    while (top / "__init__.py").is_file() and top != top.parent:
+        top = top.parent
+    if top not in roots:
+        above = [root for root in roots if root in top.parents and _all_identifiers(top.relative_to(root).parts)]
+        inside = [root for root in above if root == _real(project) or _real(project) in root.parents]
+        if above:
+            top = max(inside or above, key=lambda root: len(root.parts))
+    parts = list(real.relative_to(top).with_suffix("").parts)
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    return ".".join(parts), top
+
+
+def near_names(name: str, names: Sequence[str]) -> str:
+    """A sentence that suggests what `name` may have meant, or says what there is."""
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return (
+        f"It has {', '.join(sorted(names)[:6])}{' ...' if len(names) > 6 else ''}." if names else "It defines nothing."
+    )
+
+
+def _as_path(target: str, project: Path) -> Path | None:
+    looks_like_path = (
+        os.sep in target or "/" in target or target.endswith((".py", ".pyi", ".so")) or target.startswith(".")
+    )
+    for base in (Path.cwd(), project):
+        candidate = base / Path(target).expanduser()
+        if candidate.exists() and (looks_like_path or not _is_module_name(target) or candidate.is_dir()):
+            return candidate
+    if looks_like_path or not _is_module_name(target):
+        raise UserError(
+            f"There is no file, folder or module {target}.",
+            code="target-missing",
+            fix="Check the path, from the folder you are in.",
+        )
+    return None
+
+
+def _find_module(name: str, project: Path, sys_path: Sequence[str]) -> Path:
+    """The file (or namespace folder) of a dotted module, found as the import system would, but not imported."""
+    folders: list[Path] = list(search_path(project, sys_path))
+    found: Path | None = None
+    for part in name.split("."):
+        found = next(filter(None, (_portion(folder, part) for folder in folders)), None)
+        if found is None:
+            found = _namespace(folders, part)
+        if found is None:
+            raise UserError(
+                f"The project's Python finds no module {name}.",
+                code="module-not-found",
+                fix="Name its file, or pass --python with the interpreter that has it.",
+            )
+        folders = [found.parent] if found.name == "__init__.py" else [found] if found.is_dir() else []
+    assert found is not None
+    return found
+
+
+def _portion(folder: Path, part: str) -> Path | None:
+    for candidate in (folder / part / "__init__.py", folder / f"{part}.py"):
+        if candidate.is_file():
+            return candidate
+    try:
+        entries = sorted(entry for entry in os.listdir(folder) if entry.startswith(f"{part}."))
+    except OSError:
+        return None
+    return next((folder / entry for entry in entries if EXTENSION.fullmatch(entry[len(part) :])), None)
+
+
+def _namespace(folders: Sequence[Path], part: str) -> Path | None:
+    return next((folder / part for folder in folders if (folder / part).is_dir()), None)
+
+
+def _file(path: Path, project: Path, roots: Sequence[Path]) -> Subject:
+    if EXTENSION.search(path.name):
+        raise UserError(
+            f"{path} is a compiled extension, and tests are searched by reading Python source.",
+            code="c-extension",
+            fix="Name the Python module that wraps it.",
+        )
+    if path.suffix != ".py":
+        raise UserError(
+            f"{path} is not a Python file.", code="not-python", fix="Name a .py file, a folder or a module."
+        )
+    outline = read_outline(path)
+    module, root = module_name(path, project, roots)
+    if not _is_module_name(module):
+        raise UserError(
+            f"{path} cannot be imported: {path.stem!r} is not a Python name.",
+            code="not-importable",
+            fix="Rename the file.",
+        )
+    return Subject(module, _real(path), root, None, outline)
+
+
+def _folder(path: Path, project: Path, roots: Sequence[Path]) -> tuple[Subject, ...]:
+    subjects: list[Subject] = []
+    files = broken = 0
+    first: UserError | None = None
+    for file in python_files(path, MAX_MODULES):
+        files += 1
+        if is_test_or_script(file, path):
+            continue
+        try:
+            subject = _file(file, project, roots)
+        except UserError as error:
+            broken, first = broken + 1, first or error
+            continue
+        if not subject.outline.is_empty:
+            subjects.append(subject)
+    if not subjects and first is not None:
+        raise first
+    if not files:
+        raise UserError(
+            f"The folder {path} holds no Python file.", code="no-python", fix="Name a folder with .py files."
+        )
+    if not subjects:
+        raise UserError(
+            f"No module in {path} defines a function or a class.",
+            code="nothing-to-test",
+            fix="Name a folder that has code to call.",
+        )
+    return tuple(subjects)
+
+
+def python_files(folder: Path, limit: int) -> Iterator[Path]:
+    """The .py files below `folder` in sorted order, without environments, build output and hidden folders."""
+    given = 0
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in IGNORED and not name.startswith(".") and not name.endswith(".egg-info")
+        )
+        for file in sorted(files):
+            if file.endswith(".py"):
+                yield Path(base) / file
+                given += 1
+                if given >= limit:
+                    return
+
+
+def is_test_or_script(file: Path, top: Path) -> bool:
+    """Whether a file of a folder target is itself a test, or starts something when imported."""
+    stem = file.stem
+    if stem in {"conftest", "setup", "__main__", "noxfile"} or stem.startswith("test_") or stem.endswith("_test"):
+        return True
+    inner = file.relative_to(top).parts[:-1] if file.is_relative_to(top) else ()
+    return bool({"tests", "test"} & set(inner))
+
+
+def _named_in_folder(name: str, path: Path, subjects: tuple[Subject, ...]) -> tuple[Subject, ...]:
+    holders = [subject for subject in subjects if name in subject.outline.definitions]
+    if len(holders) == 1:
+        return (Subject(holders[0].module, holders[0].path, holders[0].root, (name,), holders[0].outline),)
+    if holders:
+        modules = ", ".join(subject.module for subject in holders)
+        raise UserError(f"{name} is defined in {modules}.", code="name-not-found", fix="Name one of these modules.")
+    every = [known for subject in subjects for known in subject.outline.definitions]
+    raise UserError(f"No module in {path} defines {name}.", code="name-not-found", fix=near_names(name, every))
+
+
+def _narrow(subject: Subject, name: str, roots: Sequence[Path]) -> Subject:
+    if name in subject.outline.definitions:
+        return Subject(subject.module, subject.path, subject.root, (name,), subject.outline)
+    first, _, rest = name.partition(".")
+    if first in subject.outline.reexports:
+        source, level, original = subject.outline.reexports[first]
+        home = _imported_file(subject, source, level, roots)
+        if home is not None:
+            inner = _file(home, subject.root, roots)
+            return _narrow(inner, f"{original}.{rest}" if rest else original, roots)
+    known = list(subject.outline.definitions)
+    raise UserError(f"{subject.module} defines no {name}.", code="name-not-found", fix=near_names(name, known))
+
+
+def _imported_file(subject: Subject, source: str, level: int, roots: Sequence[Path]) -> Path | None:
+    """The file that `from <source> import` of a subject reads, or None outside what files can tell."""
+    if level:
+        folder = subject.path.parent
+        for _ in range(level - 1):
+            folder = folder.parent
+        folders = [folder]
+    else:
+        folders = [subject.root, *roots]
+    found: Path | None = None
+    for part in source.split("."):
+        found = next(filter(None, (_portion(folder, part) for folder in folders)), None)
+        if found is None:
+            return None
+        folders = [found.parent]
+    return found if found is not None and found.suffix == ".py" and found != subject.path else None
+
+
+def _pytest_pythonpath(project: Path) -> list[Path]:
+    """`pythonpath` of the project's pytest settings, as folders."""
+    entries: list[str] = []
+    try:
+        table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+        value = table.get("tool", {}).get("pytest", {}).get("ini_options", {}).get("pythonpath", [])
+        entries += value.split() if isinstance(value, str) else [str(item) for item in value]
+    except (OSError, ValueError, AttributeError, TypeError):
+        pass
+    for file, section in (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
+        parser = ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read(project / file, encoding="utf-8")
+            entries += parser.get(section, "pythonpath", fallback="").split()
+        except (Error, OSError, UnicodeDecodeError):
+            continue
+    return [project / entry for entry in entries]
+
+
+def _is_module_name(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _all_identifiers(parts: Sequence[str]) -> bool:
+    return all(part.isidentifier() for part in parts)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
