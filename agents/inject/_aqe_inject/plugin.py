@@ -2,8 +2,8 @@
 
 Without `--aqe` this module adds two options and nothing else: the recorder lives in `recording` and is imported only
 when it is asked for. The module may be present twice (as `_aqe_inject.plugin`, injected, and as the entry point
-`aqe.agents.plugin`); whichever comes second finds the marks of the first and does nothing. A copy named by `-p` keeps the
-entry point from being loaded at all.
+`aqe.agents.plugin`); whichever comes second finds the marks of the first and does nothing. A copy named by `-p`
+keeps the entry point from being loaded at all.
 """
 
 _ENTRY_POINT = "aqe"

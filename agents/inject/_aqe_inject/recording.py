@@ -1,8 +1,8 @@
 """What `--aqe` records: one JSON line per test, appended to `.aqe/spool/<run>-<worker>.jsonl` by a single write.
 
 A line: run, nodeid, outcome (passed, failed, error, skipped, xfailed, xpassed, crashed), duration_s (set-up, call and
-tear-down together), call_s, order (from 0, in this process), attempt (from 1; more where a plugin re-runs), seed (of the
-plugin that shuffles, or null), hash_seed (PYTHONHASHSEED as a number, or null when it is random), python, platform,
+tear-down together), call_s, order (from 0, in this process), attempt (from 1; more where a plugin re-runs), seed (of
+the plugin that shuffles, or null), hash_seed (PYTHONHASHSEED as a number, or null when it is random), python, platform,
 worker ("main" without xdist), started_at (UTC, microseconds), tz, cwd (relative to the project, posix), pytest, pid.
 
 The file is opened, written and closed for each test, so that a reader may take it away by rename at any time and the
