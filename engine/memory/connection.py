@@ -1,0 +1,128 @@
+"""One SQLite connection of aqe: how it is opened, its transactions, and its errors in the user's words."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import sqlite_vec
+
+from aqe.engine.errors import AqeError, InternalError, UserError
+
+BUSY_TIMEOUT_S = 10.0
+
+
+def open_connection(
+    path: Path, *, key: str | None = None, durability: str = "normal", busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> apsw.Connection:
+    """A connection with sqlite-vec loaded, foreign keys on and WAL; the file is made when missing.
+
+    With `key` the file is encrypted at rest (SQLite3 Multiple Ciphers, its default ChaCha20-Poly1305). `durability`
+    "full" also survives a power loss, "normal" the end of any process. Raises `UserError` (database-broken,
+    database-key, database-locked, project-read-only, disk-full).
+    """
+    with speaking(path, key=key):
+        connection = apsw.Connection(str(path))
+        try:
+            connection.set_busy_timeout(int(busy_timeout_s * 1000))
+            if key:
+                connection.pragma("key", key)
+            connection.enable_load_extension(True)
+            connection.load_extension(sqlite_vec.loadable_path())
+            connection.enable_load_extension(False)
+            connection.pragma("foreign_keys", True)
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("synchronous", "full" if durability == "full" else "normal")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: apsw.Connection, path: Path, *, write: bool = True) -> Iterator[None]:
+    """All of the block or nothing of it; a writing one waits for the writer before it."""
+    with speaking(path):
+        connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
+    """Turn SQLite's errors on `path` into ours."""
+    try:
+        yield
+    except apsw.Error as exc:
+        raise _spoken(path, exc, key) from exc
+
+
+def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
+    name = repr(str(path))
+    if isinstance(exc, (apsw.BusyError, apsw.LockedError)):
+        return UserError(
+            f"The database {name} is locked by another program.",
+            code="database-locked",
+            fix="End that program, or try again when it is done.",
+        )
+    if isinstance(exc, apsw.NotADBError) and (key or _looks_encrypted(path)):
+        return UserError(
+            f"The database {name} cannot be read with this key: it has another one, or the file is broken.",
+            code="database-key",
+            fix="Set AQE_DB_KEY to the key it was made with (or unset it for a file that was made without one).",
+        )
+    if isinstance(exc, (apsw.NotADBError, apsw.CorruptError)):
+        return broken(path, str(exc))
+    if isinstance(exc, apsw.FullError) or "IOERR_WRITE" in _extended(exc) or _is_full(path):
+        return UserError(
+            f"There is no space left to write the database {name}.",
+            code="disk-full",
+            fix="Free some space and try again; what was stored before is unchanged.",
+        )
+    if isinstance(exc, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
+        return UserError(
+            f"The database {name} cannot be opened for writing.",
+            code="project-read-only",
+            fix="Make the folder writable, or work on a copy of the project.",
+        )
+    return InternalError(f"The database {name} answered: {exc}.", code="database-failed")
+
+
+def broken(path: Path, why: str) -> UserError:
+    """The error for a file that is no database of aqe."""
+    return UserError(
+        f"The database {str(path)!r} is broken: {why}.",
+        code="database-broken",
+        fix="Put a backup in its place, or move it away to begin anew; aqe leaves it as it is.",
+    )
+
+
+def _extended(exc: apsw.Error) -> str:
+    code = getattr(exc, "extendedresult", None)
+    return str(apsw.mapping_extended_result_codes.get(code, "")) if isinstance(code, int) else ""
+
+
+def _looks_encrypted(path: Path) -> bool:
+    """Whether a file that is no SQLite database has the shape of an encrypted one: whole pages of noise."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError:
+        return False
+    return size % 4096 == 0 and size > 0 and len(set(head)) > 180
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < 65_536
+    except OSError:
+        return False

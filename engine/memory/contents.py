@@ -1,0 +1,80 @@
+"""What a store holds: counts, and bytes by component."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+PAGES_WALKED = 50_000  # above that (200 MB) the file's size is one figure: walking it would take seconds
+
+
+@dataclass(frozen=True)
+class StoreStats:
+    """Counts of current memories (`revisions` counts ended ones too), test outcomes and jobs; sizes in bytes."""
+
+    memories: int
+    revisions: int
+    vectors: int
+    namespaces: dict[str, int]
+    test_runs: int
+    test_outcomes: int
+    jobs: dict[str, int]
+    bytes: dict[str, int]
+    version: int
+
+
+def read_stats(connection: apsw.Connection, path: Path) -> StoreStats:
+    """The figures of the file behind `connection`."""
+    return StoreStats(
+        memories=_one(connection, "SELECT count(*) FROM memories WHERE valid_to IS NULL"),
+        revisions=_one(connection, "SELECT count(*) FROM memories"),
+        vectors=_one(connection, "SELECT count(*) FROM memories WHERE valid_to IS NULL AND embedder IS NOT NULL"),
+        namespaces=_pairs(
+            connection, "SELECT namespace, count(*) FROM memories WHERE valid_to IS NULL GROUP BY 1 ORDER BY 1"
+        ),
+        test_runs=_one(connection, "SELECT count(DISTINCT run) FROM test_runs"),
+        test_outcomes=_one(connection, "SELECT count(*) FROM test_runs"),
+        jobs=_pairs(connection, "SELECT state, count(*) FROM jobs GROUP BY 1 ORDER BY 1"),
+        bytes=_bytes(connection, path),
+        version=int(connection.pragma("user_version")),
+    )
+
+
+def _bytes(connection: apsw.Connection, path: Path) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    if int(connection.pragma("page_count")) <= PAGES_WALKED:
+        for name, size in connection.execute("SELECT name, pgsize FROM dbstat WHERE aggregate"):
+            component = _component(str(name))
+            sizes[component] = sizes.get(component, 0) + int(size)
+    else:
+        sizes["database"] = path.stat().st_size
+    log = path.with_name(f"{path.name}-wal")
+    sizes["log"] = log.stat().st_size if log.exists() else 0
+    return dict(sorted(sizes.items()))
+
+
+def _component(table: str) -> str:
+    for start, component in (
+        ("texts", "text index"),
+        ("vectors_", "vectors"),
+        ("retired_vectors", "vectors"),
+        ("memories", "memories"),
+        ("sqlite_autoindex_memories", "memories"),
+        ("jobs", "jobs"),
+        ("sqlite_autoindex_jobs", "jobs"),
+        ("test_runs", "test runs"),
+    ):
+        if table.startswith(start):
+            return component
+    return "schema"
+
+
+def _one(connection: apsw.Connection, sql: str) -> int:
+    row = connection.execute(sql).fetchone()
+    return int(row[0])
+
+
+def _pairs(connection: apsw.Connection, sql: str) -> dict[str, int]:
+    return {str(name): int(count) for name, count in connection.execute(sql)}

@@ -1,0 +1,211 @@
+"""What goes into the memory store and what comes out, checked at the door."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+import uuid
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from aqe.engine.errors import UserError
+
+TEXT_BYTES = 1_000_000
+ID_BYTES = 200
+METADATA_BYTES = 65_536
+DIMENSIONS = 8192
+GIVEN = "given"
+"""The embedder id of a vector whose maker was not named."""
+
+_NAMESPACE = re.compile(r"\w[\w./-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a memory comes from: file (relative, posix), line, commit, run and git worktree; "" or 0 is unknown."""
+
+    file: str = ""
+    line: int = 0
+    commit: str = ""
+    run: str = ""
+    worktree: str = ""
+
+
+@dataclass(frozen=True)
+class NewMemory:
+    """A memory to add. Without an `id` it gets a UUIDv7 and merges with its exact duplicate."""
+
+    text: str
+    namespace: str = "default"
+    id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    vector: Sequence[float] | None = None
+    embedder_id: str | None = None
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One revision of a memory. Times are UTC microseconds; `valid_to` is None while it is the current one."""
+
+    id: str
+    namespace: str
+    revision: int
+    text: str
+    metadata: dict[str, Any]
+    created_at: int
+    valid_from: int
+    valid_to: int | None
+    embedder_id: str | None
+    dimension: int | None
+    provenance: Provenance
+    id_given: bool
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A memory that a search found. `score` orders the hits of one answer; `text_score` is BM25, `vector_score` the
+    cosine similarity (None where that side did not take part)."""
+
+    memory: Memory
+    score: float
+    text_score: float | None
+    vector_score: float | None
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """What a search found, best first, and by what: text alone, vector alone, or both."""
+
+    mode: Literal["text", "vector", "hybrid"]
+    hits: tuple[Hit, ...]
+
+
+def rfc3339(microseconds: int) -> str:
+    """A time of the store as users see it.
+
+    >>> rfc3339(1_700_000_000_000_001)
+    '2023-11-14T22:13:20.000001Z'
+    """
+    seconds, micro = divmod(microseconds, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{micro:06d}Z"
+
+
+def uuid7(now_us: int) -> str:
+    """A UUIDv7 (RFC 9562): milliseconds, then the rest of the microsecond clock, then 62 random bits."""
+    milliseconds, micro = divmod(now_us, 1000)
+    value = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (micro * 4096 // 1000) << 64 | 2 << 62
+    return str(uuid.UUID(int=value | secrets.randbits(62)))
+
+
+def check_text(text: str) -> str:
+    """`text` if it can be stored; raises `UserError` (bad-text, text-too-long)."""
+    size = _encoded(text, "The text", "bad-text")
+    if not text.strip():
+        raise UserError("The text is empty.", code="bad-text", fix="Give something to remember.")
+    if size > TEXT_BYTES:
+        raise UserError(
+            f"The text has {size} bytes; a memory holds at most {TEXT_BYTES}.",
+            code="text-too-long",
+            fix="Split it, or store a summary and the file's name.",
+        )
+    return text
+
+
+def _encoded(text: str, what: str, code: str) -> int:
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as exc:
+        raise UserError(
+            f"{what} holds a half character (surrogate U+{ord(text[exc.start]):04X}) at offset {exc.start}.",
+            code=code,
+            fix="Give valid Unicode.",
+        ) from None
+    except AttributeError:
+        raise UserError(f"{what} is {type(text).__name__}, not a text.", code=code, fix="Give a string.") from None
+    if "\0" in text:
+        raise UserError(f"{what} holds a NUL byte at offset {text.index(chr(0))}.", code=code, fix="Remove it.")
+    return size
+
+
+def check_id(id: str) -> str:
+    """`id` if it can name a memory; raises `UserError` (bad-id)."""
+    size = _encoded(id, "The id", "bad-id")
+    if not 0 < size <= ID_BYTES:
+        raise UserError(f"The id has {size} bytes.", code="bad-id", fix=f"Give 1 to {ID_BYTES} bytes.")
+    return id
+
+
+def check_namespace(namespace: str) -> str:
+    """`namespace` if it is one; raises `UserError` (bad-namespace)."""
+    _encoded(namespace, "The namespace", "bad-namespace")
+    if not _NAMESPACE.fullmatch(namespace) or ".." in namespace:
+        raise UserError(
+            f"{namespace!r:.120} is not a namespace.",
+            code="bad-namespace",
+            fix="Use letters, digits, `_`, `-`, `.` and `/`, at most 100, beginning with a letter or digit.",
+        )
+    return namespace
+
+
+def metadata_json(metadata: Mapping[str, Any] | None) -> str:
+    """Metadata as JSON; raises `UserError` (bad-metadata) for what JSON cannot hold."""
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise UserError(
+            f"The metadata is {type(metadata).__name__}, not an object.",
+            code="bad-metadata",
+            fix="Give keys and values.",
+        )
+    found = dict(metadata or {})
+    wrong = next((key for key in found if not isinstance(key, str)), None)
+    if wrong is not None:
+        raise UserError(f"The metadata key {wrong!r} is not a text.", code="bad-metadata", fix="Give string keys.")
+    try:
+        text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise UserError(f"The metadata is not JSON: {exc}.", code="bad-metadata", fix="Give JSON values.") from None
+    if _encoded(text, "The metadata", "bad-metadata") > METADATA_BYTES:
+        raise UserError(
+            f"The metadata is larger than {METADATA_BYTES} bytes.", code="bad-metadata", fix="Store less of it."
+        )
+    return text
+
+
+def pack_vector(vector: Sequence[float]) -> bytes:
+    """A vector as float32 bytes; raises `UserError` (bad-vector) for what has no direction."""
+    try:
+        packed = array("f", vector)
+        length = math.fsum(value * value for value in packed)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(
+            "The vector holds something else than numbers.", code="bad-vector", fix="Give numbers."
+        ) from None
+    if not 0 < len(packed) <= DIMENSIONS:
+        raise UserError(
+            f"The vector has {len(packed)} dimensions.", code="bad-vector", fix=f"Give 1 to {DIMENSIONS} numbers."
+        )
+    if not math.isfinite(length) or length == 0:
+        raise UserError(
+            "The vector is zero or not finite, so it has no direction.", code="bad-vector", fix="Embed the text again."
+        )
+    return packed.tobytes()
+
+
+def check_embedder(embedder_id: str | None) -> str:
+    """The name of a vector's embedder, `GIVEN` when it was not named."""
+    return GIVEN if embedder_id is None else check_id(embedder_id)
+
+
+def check_provenance(provenance: Provenance) -> Provenance:
+    """`provenance` if it can be stored; raises `UserError` (bad-provenance)."""
+    for name in ("file", "commit", "run", "worktree"):
+        _encoded(getattr(provenance, name), f"The provenance's {name}", "bad-provenance")
+    line = provenance.line
+    if not isinstance(line, int) or not 0 <= line < 1 << 62:
+        raise UserError(f"The provenance's line is {line!r}.", code="bad-provenance", fix="Give a line number.")
+    return provenance

@@ -1,0 +1,205 @@
+"""The versions of the database file: named steps, each in one transaction, each applied once.
+
+The number of the last step stands in SQLite's `user_version`; the table `migrations` says when each was applied. A
+released step is never edited: a change is a new step, with a file of the version before it in the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory.connection import broken, speaking, transaction
+
+APPLICATION_ID = 0x61716531  # "aqe1"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step: its number, its name and its SQL."""
+
+    number: int
+    name: str
+    sql: str
+
+
+_MEMORIES = """
+CREATE TABLE memories (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    revision INTEGER NOT NULL CHECK (revision > 0),
+    valid_from INTEGER NOT NULL,
+    valid_to INTEGER,
+    created_at INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    text_hash BLOB NOT NULL,
+    id_given INTEGER NOT NULL CHECK (id_given IN (0, 1)),
+    metadata TEXT NOT NULL CHECK (json_valid(metadata)),
+    embedder INTEGER REFERENCES embedders (number),
+    worktree TEXT NOT NULL,
+    "commit" TEXT NOT NULL,
+    file TEXT NOT NULL,
+    line INTEGER NOT NULL,
+    run TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX memories_revision ON memories (namespace, id, revision);
+CREATE UNIQUE INDEX memories_current ON memories (namespace, id) WHERE valid_to IS NULL;
+CREATE INDEX memories_text ON memories (text_hash) WHERE valid_to IS NULL;
+CREATE INDEX memories_age ON memories (created_at, row) WHERE valid_to IS NULL;
+CREATE TABLE embedders (
+    number INTEGER PRIMARY KEY,
+    embedder_id TEXT NOT NULL,
+    dimension INTEGER NOT NULL CHECK (dimension > 0),
+    UNIQUE (embedder_id, dimension)
+) STRICT;
+CREATE TABLE retired_vectors (
+    row INTEGER PRIMARY KEY REFERENCES memories (row) ON DELETE CASCADE,
+    vector BLOB NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE texts USING fts5(subtokens, content='', contentless_delete=1, tokenize='ascii');
+"""
+
+_JOBS = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    arguments TEXT NOT NULL,
+    arguments_hash BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+    text TEXT NOT NULL,
+    done REAL NOT NULL,
+    total REAL,
+    result TEXT,
+    error TEXT,
+    error_code TEXT,
+    cancel_asked INTEGER NOT NULL CHECK (cancel_asked IN (0, 1)),
+    owner_pid INTEGER NOT NULL,
+    owner_started TEXT NOT NULL,
+    owner_host TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    heartbeat_at INTEGER NOT NULL,
+    ended_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX jobs_live ON jobs (kind, arguments_hash) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_age ON jobs (created_at);
+"""
+
+_TEST_RUNS = """
+CREATE TABLE test_runs (
+    row INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    nodeid TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    duration_s REAL,
+    position INTEGER,
+    seed TEXT,
+    python TEXT,
+    platform TEXT,
+    worker TEXT,
+    started_at INTEGER,
+    worktree TEXT NOT NULL,
+    "commit" TEXT NOT NULL,
+    facts TEXT NOT NULL CHECK (json_valid(facts)),
+    ingested_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX test_runs_test ON test_runs (nodeid, started_at);
+CREATE INDEX test_runs_run ON test_runs (run);
+CREATE TABLE spool_files (
+    name TEXT PRIMARY KEY,
+    ingested_at INTEGER NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "memories", _MEMORIES),
+    Migration(2, "jobs", _JOBS),
+    Migration(3, "test runs", _TEST_RUNS),
+)
+_HISTORY = "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"
+
+
+def migrate(
+    connection: apsw.Connection,
+    path: Path,
+    *,
+    now: Callable[[], int],
+    open_again: Callable[[Path], apsw.Connection],
+    steps: Sequence[Migration] = MIGRATIONS,
+) -> int:
+    """Bring the file to the last step; returns how many steps this call applied.
+
+    Before the first step on a file with data, a copy is put beside it as `<name>.v<number>.bak` (made through
+    `open_again`, so an encrypted file's copy is encrypted). Raises `UserError` (database-newer, database-broken).
+    """
+    applied = 0
+    while True:
+        with speaking(path):
+            version = _version(connection, path, steps)
+        if version == steps[-1].number:
+            return applied
+        with transaction(connection, path):
+            version = _version(connection, path, steps)  # another process may have been faster
+            step = next((step for step in steps if step.number > version), None)
+            if step is None:
+                continue
+            if version and not applied:
+                _back_up(path, version, open_again)
+            connection.execute(step.sql)
+            connection.execute(_HISTORY)
+            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (step.number, step.name, now()))
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", step.number)
+            applied += 1
+
+
+def pending(connection: apsw.Connection, path: Path, steps: Sequence[Migration] = MIGRATIONS) -> list[str]:
+    """The names of the steps that `migrate` would apply; nothing is written."""
+    with speaking(path):
+        version = _version(connection, path, steps)
+    return [step.name for step in steps if step.number > version]
+
+
+def _version(connection: apsw.Connection, path: Path, steps: Sequence[Migration]) -> int:
+    version = int(connection.pragma("user_version"))
+    owner = int(connection.pragma("application_id"))
+    empty = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
+    if owner != APPLICATION_ID and not (empty and owner == 0 and version == 0):
+        raise broken(path, "it was made by another program")
+    if version > steps[-1].number:
+        raise UserError(
+            f"The database {str(path)!r} was written by a newer aqe (version {version}; this one knows {steps[-1].number}).",
+            code="database-newer",
+            fix="Update aqe: pip install -U aqe",
+        )
+    return version
+
+
+def _back_up(path: Path, version: int, open_again: Callable[[Path], apsw.Connection]) -> None:
+    target = path.with_name(f"{path.name}.v{version}.bak")
+    spare = path.with_name(f"{target.name}.part")
+    _remove(spare)
+    source = open_again(path)
+    copy = open_again(spare)
+    try:
+        copy.pragma("journal_mode", "delete")
+        with copy.backup("main", source, "main") as backup:
+            backup.step()
+        copy.pragma("journal_mode", "delete")
+    finally:
+        copy.close()
+        source.close()
+    os.replace(spare, target)
+    _remove(spare)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()

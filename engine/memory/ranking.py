@@ -1,0 +1,116 @@
+"""Search over text (BM25), vectors (cosine) or both, in one read transaction of the caller.
+
+Both sides together: each score is divided by the best of its side among all candidates, then summed with .75 on the
+vector (measured better than reciprocal ranks on code and prose).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from aqe.engine.memory import vectors
+from aqe.engine.memory.text import match_expression
+
+VECTOR_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which rows may be found: a namespace (None: all) and a condition on `memories` with its parameters."""
+
+    namespace: str | None
+    condition: str
+    parameters: Sequence[object]
+
+    def where(self) -> tuple[str, list[object]]:
+        """The condition on current rows of `memories`."""
+        parts, bound = ["valid_to IS NULL"], []
+        if self.namespace is not None:
+            parts.append("namespace = ?")
+            bound.append(self.namespace)
+        if self.condition:
+            parts.append(self.condition)
+        return " AND ".join(parts), [*bound, *self.parameters]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A row with its scores; None where that side did not find it or did not take part."""
+
+    row: int
+    score: float
+    text: float | None
+    vector: float | None
+
+
+def by_text(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> list[Scored]:
+    """The `k` best rows by BM25, best first; rows of equal score by age."""
+    found = _text_scores(connection, terms, k, scope)
+    return [Scored(row, score, score, None) for row, score in found.items()]
+
+
+def by_vector(connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope) -> list[Scored]:
+    """The `k` nearest rows by cosine similarity, nearest first."""
+    found = _vector_scores(connection, table, vector, k, scope)
+    return [Scored(row, score, None, score) for row, score in found.items()]
+
+
+def by_both(
+    connection: apsw.Connection, terms: list[str], table: int | None, vector: bytes, k: int, scope: Scope
+) -> list[Scored]:
+    """The `k` best rows by the sum of both normalised scores; each candidate of one side is scored by the other."""
+    wide = max(50, 4 * k)
+    text = _text_scores(connection, terms, wide, scope)
+    near = _vector_scores(connection, table, vector, wide, scope)
+    if table is not None and (missing := [row for row in text if row not in near]):
+        near |= vectors.similarities(connection, table, vector, missing)
+    if missing := [row for row in near if row not in text]:
+        text |= _text_scores_of(connection, terms, missing)
+    text_best = max(text.values(), default=0.0) or 1.0
+    near_best = max(near.values(), default=0.0)
+    near_best = near_best if near_best > 0 else 1.0
+    scored = [
+        Scored(
+            row,
+            VECTOR_SHARE * max(0.0, near.get(row, 0.0)) / near_best
+            + (1 - VECTOR_SHARE) * text.get(row, 0.0) / text_best,
+            text.get(row),
+            near.get(row),
+        )
+        for row in {*text, *near}
+    ]
+    return sorted(scored, key=lambda one: (-one.score, one.row))[:k]
+
+
+def _text_scores(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
+    if not terms:
+        return {}
+    where, bound = scope.where()
+    sql = (
+        "SELECT texts.rowid, -texts.rank FROM texts JOIN memories ON memories.row = texts.rowid"
+        f" WHERE texts MATCH ? AND {where} ORDER BY texts.rank, texts.rowid LIMIT ?"
+    )
+    return {int(row): float(score) for row, score in connection.execute(sql, (match_expression(terms), *bound, k))}
+
+
+def _text_scores_of(connection: apsw.Connection, terms: list[str], rows: Sequence[int]) -> dict[int, float]:
+    if not terms:
+        return {}
+    marks = ",".join("?" * len(rows))
+    sql = f"SELECT rowid, -rank FROM texts WHERE texts MATCH ? AND rowid IN ({marks})"
+    return {int(row): float(score) for row, score in connection.execute(sql, (match_expression(terms), *rows))}
+
+
+def _vector_scores(
+    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope
+) -> dict[int, float]:
+    if table is None:
+        return {}
+    where = None
+    if scope.condition:
+        condition, bound = scope.where()
+        where = (f"SELECT row FROM memories WHERE {condition}", bound)
+    return vectors.nearest(connection, table, vector, k, scope.namespace, where)

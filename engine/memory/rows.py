@@ -1,0 +1,109 @@
+"""A memory as rows of the file: the row itself, its entry in the text index, its vector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from aqe.engine.memory import vectors
+from aqe.engine.memory.entry import Memory, Provenance
+from aqe.engine.memory.text import subtokens
+
+COLUMNS = (
+    "id, namespace, revision, text, metadata, created_at, valid_from, valid_to, embedder_id, dimension,"
+    ' file, line, "commit", run, worktree, id_given FROM memories LEFT JOIN embedders ON embedder = number'
+)
+_INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
+    metadata, embedder, worktree, "commit", file, line, run)
+    SELECT ?1, ?2, 1 + coalesce(max(revision), 0), ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+    FROM memories WHERE namespace = ?2 AND id = ?1"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A memory as it was asked for, checked and packed."""
+
+    id: str | None
+    namespace: str
+    text: str
+    text_hash: bytes
+    metadata: str
+    vector: bytes | None
+    embedder_id: str
+    provenance: Provenance
+
+
+def read_memory(row: Sequence[Any]) -> Memory:
+    """A row of `COLUMNS`."""
+    file, line, commit, run, worktree = row[10:15]
+    return Memory(
+        id=row[0],
+        namespace=row[1],
+        revision=row[2],
+        text=row[3],
+        metadata=json.loads(row[4]),
+        created_at=row[5],
+        valid_from=row[6],
+        valid_to=row[7],
+        embedder_id=row[8],
+        dimension=row[9],
+        provenance=Provenance(file, line, commit, run, worktree),
+        id_given=bool(row[15]),
+    )
+
+
+def insert_row(
+    connection: apsw.Connection, row: Row, id: str, *, id_given: bool, created_at: int | None, now: int
+) -> None:
+    """Write the next revision of `id` with its text index entry and vector (shared from an equal text if none is given)."""
+    table, vector = _vector_of(connection, row)
+    origin = row.provenance
+    values = (id, row.namespace, now, now if created_at is None else created_at, row.text, row.text_hash, id_given) + (
+        row.metadata,
+        table,
+        origin.worktree,
+        origin.commit,
+        origin.file,
+        origin.line,
+        origin.run,
+    )
+    connection.execute(_INSERT, values)
+    number = connection.last_insert_rowid()
+    connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(row.text))))
+    if table is not None and vector is not None:
+        vectors.put(connection, table, number, row.namespace, vector)
+
+
+def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes | None]:
+    if row.vector is not None:
+        return vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4), row.vector
+    twin = connection.execute(
+        "SELECT row, embedder FROM memories WHERE text_hash = ? AND valid_to IS NULL AND embedder IS NOT NULL LIMIT 1",
+        (row.text_hash,),
+    ).fetchone()
+    return (None, None) if twin is None else (twin[1], vectors.read(connection, twin[1], twin[0]))
+
+
+def end_row(
+    connection: apsw.Connection, namespace: str, id: str, now: int, *, keep_vector: bool = False
+) -> bytes | None:
+    """End the current revision: out of both indexes, its vector put aside (or, with `keep_vector`, handed back)."""
+    found = connection.execute(
+        "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL", (namespace, id)
+    ).fetchone()
+    if found is None:
+        return None
+    number, table = found
+    connection.execute("UPDATE memories SET valid_to = max(?, valid_from) WHERE row = ?", (now, number))
+    connection.execute("DELETE FROM texts WHERE rowid = ?", (number,))
+    if table is None:
+        return None
+    vector = vectors.read(connection, table, number)
+    vectors.drop(connection, table, number)
+    if vector is not None and not keep_vector:
+        connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
+    return vector if keep_vector else None

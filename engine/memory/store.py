@@ -1,0 +1,353 @@
+"""The memory of a project: rows, vectors and text index in one SQLite file, written together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, transaction
+from aqe.engine.memory.contents import StoreStats, read_stats
+from aqe.engine.memory.entry import (
+    Hit,
+    Memory,
+    NewMemory,
+    Provenance,
+    SearchAnswer,
+    check_embedder,
+    check_id,
+    check_namespace,
+    check_provenance,
+    check_text,
+    metadata_json,
+    pack_vector,
+    uuid7,
+)
+from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, read_memory
+from aqe.engine.memory.text import query_terms
+
+MOST_HITS = 1000
+
+
+def utc_now() -> int:
+    """UTC microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Store:
+    """The store behind one connection; safe to share between threads, and between processes through the file.
+
+    Made by `Store.open` (or `open_store` for a project). Every error is a `UserError` that names the file.
+    """
+
+    def __init__(self, connection: apsw.Connection, path: Path, *, here: Provenance, now: Callable[[], int]) -> None:
+        self.path = path
+        self.now = now
+        self.here = here
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        key: str | None = None,
+        durability: str = "normal",
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        here: Provenance | None = None,
+        now: Callable[[], int] = utc_now,
+    ) -> Self:
+        """Open the database at `path`, made or brought to the newest version when needed.
+
+        `here` gives the worktree and commit of what is added. Raises `UserError` (database-broken, database-key,
+        database-locked, database-newer, project-read-only, disk-full).
+        """
+        open_again = functools.partial(open_connection, key=key, durability=durability, busy_timeout_s=busy_timeout_s)
+        connection = open_again(path)
+        try:
+            migrate(connection, path, now=now, open_again=open_again)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, path, here=here or Provenance(), now=now)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is nothing."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """One write transaction on the store's own connection, for the tables beside the memories."""
+        with self._lock, transaction(self._connection, self.path):
+            yield self._connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """One read transaction: everything in the block sees the same state."""
+        with self._lock, transaction(self._connection, self.path, write=False):
+            yield self._connection
+
+    def add(
+        self,
+        text: str,
+        *,
+        namespace: str = "default",
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        vector: Sequence[float] | None = None,
+        embedder_id: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> str:
+        """Remember `text`; returns its id.
+
+        The same text in the same namespace, both times without an id, is one memory whose metadata is joined. A
+        vector is stored where one is given, or shared from a memory with the same text. Raises `UserError`
+        (id-taken when the id holds another text; bad-text, text-too-long, bad-id, bad-namespace, bad-metadata,
+        bad-vector, bad-provenance).
+        """
+        return self.add_many([NewMemory(text, namespace, id, metadata or {}, vector, embedder_id, provenance)])[0]
+
+    def add_many(self, memories: Iterable[NewMemory]) -> list[str]:
+        """Remember all or, when one is refused, none; returns the ids in order."""
+        rows = [self._checked(memory) for memory in memories]
+        now = self.now()
+        with self.writing() as connection:
+            return [_add(connection, row, now) for row in rows]
+
+    def get(self, id: str, *, namespace: str = "default") -> Memory | None:
+        """The current revision, None when there is none."""
+        with self.reading() as connection:
+            return _current(connection, check_id(id), check_namespace(namespace))
+
+    def history(self, id: str, *, namespace: str = "default") -> list[Memory]:
+        """All revisions, oldest first, those of a deleted memory too."""
+        with self.reading() as connection:
+            sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? ORDER BY revision"
+            return [read_memory(row) for row in connection.execute(sql, (check_namespace(namespace), check_id(id)))]
+
+    def update(
+        self,
+        id: str,
+        *,
+        namespace: str = "default",
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        vector: Sequence[float] | None = None,
+        embedder_id: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> int:
+        """Put a new revision in place of the current one, which is kept with its end; returns its number.
+
+        What is not given stays, but a vector does not outlive a change of its text. Raises `UserError` (unknown-id
+        and those of `add`).
+        """
+        with self.writing() as connection:
+            old = _require(connection, id, namespace)
+            row = self._checked(
+                NewMemory(
+                    old.text if text is None else text,
+                    old.namespace,
+                    old.id,
+                    old.metadata if metadata is None else metadata,
+                    vector,
+                    embedder_id,
+                    provenance or replace(old.provenance, worktree=self.here.worktree, commit=self.here.commit),
+                )
+            )
+            return _revise(connection, old, row, self.now())
+
+    def delete(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
+        """End the memory: no search finds it any more. With `erase` its revisions are removed from the file too.
+
+        Raises `UserError` (unknown-id).
+        """
+        with self.writing() as connection:
+            if not erase:
+                _require(connection, id, namespace)
+            end_row(connection, check_namespace(namespace), check_id(id), self.now())
+            if erase:
+                connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
+                if not connection.changes():
+                    raise _unknown(id, namespace)
+
+    def list(
+        self,
+        *,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Memory]:
+        """The current memories of a namespace (None: of all), newest first. Raises `UserError` (bad-filter, bad-limit)."""
+        where, bound = _scope(namespace, filter).where()
+        _check_limit(limit, 1_000_000)
+        sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
+        with self.reading() as connection:
+            return [read_memory(row) for row in connection.execute(sql, (*bound, limit, max(0, offset)))]
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        vector: Sequence[float] | None = None,
+        k: int = 10,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        embedder_id: str | None = None,
+    ) -> SearchAnswer:
+        """The `k` best memories of a namespace (None: of all) for a text, a vector, or both together.
+
+        `filter` is `{key: value}` or `{key: {operator: value}}` on the metadata. Raises `UserError` (bad-query,
+        bad-limit, bad-filter, bad-vector, bad-namespace).
+        """
+        if query is None and vector is None:
+            raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
+        _check_limit(k, MOST_HITS)
+        scope = _scope(namespace, filter)
+        terms = query_terms(query) if query is not None else []
+        packed = pack_vector(vector) if vector is not None else b""
+        with self.reading() as connection:
+            table = vectors.find_table(connection, check_embedder(embedder_id), len(packed) // 4) if packed else None
+            if vector is None:
+                return SearchAnswer("text", _hits(connection, ranking.by_text(connection, terms, k, scope)))
+            if query is None:
+                return SearchAnswer("vector", _hits(connection, ranking.by_vector(connection, table, packed, k, scope)))
+            found = ranking.by_both(connection, terms, table, packed, k, scope)
+            return SearchAnswer("hybrid", _hits(connection, found))
+
+    def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
+        """The stored vector of the current revision, None where it has none."""
+        with self.reading() as connection:
+            found = connection.execute(
+                "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL",
+                (check_namespace(namespace), check_id(id)),
+            ).fetchone()
+            packed = vectors.read(connection, found[1], found[0]) if found and found[1] is not None else None
+        return None if packed is None else tuple(memoryview(packed).cast("f"))
+
+    def stats(self) -> StoreStats:
+        """Counts and bytes of what the file holds."""
+        with self.reading() as connection:
+            return read_stats(connection, self.path)
+
+    def _checked(self, memory: NewMemory) -> Row:
+        provenance = memory.provenance or self.here
+        if memory.provenance is not None:
+            provenance = replace(
+                provenance,
+                worktree=provenance.worktree or self.here.worktree,
+                commit=provenance.commit or self.here.commit,
+            )
+        text = check_text(memory.text)
+        return Row(
+            id=None if memory.id is None else check_id(memory.id),
+            namespace=check_namespace(memory.namespace),
+            text=text,
+            text_hash=hashlib.sha256(text.encode("utf-8")).digest(),
+            metadata=metadata_json(memory.metadata),
+            vector=None if memory.vector is None else pack_vector(memory.vector),
+            embedder_id=check_embedder(memory.embedder_id),
+            provenance=check_provenance(provenance),
+        )
+
+
+def _add(connection: apsw.Connection, row: Row, now: int) -> str:
+    same = _same(connection, row)
+    if same is not None:
+        joined = {**same.metadata, **json.loads(row.metadata)}
+        if joined != same.metadata or row.vector is not None:
+            _revise(connection, same, replace(row, metadata=metadata_json(joined), provenance=same.provenance), now)
+        return same.id
+    id = row.id or uuid7(now)
+    insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now)
+    return id
+
+
+def _same(connection: apsw.Connection, row: Row) -> Memory | None:
+    """The current memory that `row` is: the one with its id, or without one its exact duplicate."""
+    if row.id is not None:
+        found = _current(connection, row.id, row.namespace)
+        if found is not None and found.text != row.text:
+            raise UserError(
+                f"The id {row.id!r} in namespace {row.namespace!r} holds another text.",
+                code="id-taken",
+                fix="Change it with update, or give another id.",
+            )
+        return found
+    sql = f"SELECT {COLUMNS} WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 LIMIT 1"
+    duplicate = connection.execute(sql, (row.text_hash, row.namespace)).fetchone()
+    return None if duplicate is None else read_memory(duplicate)
+
+
+def _revise(connection: apsw.Connection, old: Memory, row: Row, now: int) -> int:
+    keep = row.vector is None and row.text == old.text
+    kept = end_row(connection, old.namespace, old.id, now, keep_vector=keep)
+    if keep and kept is not None:
+        row = replace(row, vector=kept, embedder_id=old.embedder_id or row.embedder_id)
+    insert_row(connection, row, old.id, id_given=old.id_given, created_at=old.created_at, now=now)
+    return old.revision + 1
+
+
+def _current(connection: apsw.Connection, id: str, namespace: str) -> Memory | None:
+    sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    row = connection.execute(sql, (namespace, id)).fetchone()
+    return None if row is None else read_memory(row)
+
+
+def _require(connection: apsw.Connection, id: str, namespace: str) -> Memory:
+    found = _current(connection, check_id(id), check_namespace(namespace))
+    if found is None:
+        raise _unknown(id, namespace)
+    return found
+
+
+def _unknown(id: str, namespace: str) -> UserError:
+    return UserError(
+        f"There is no memory {id!r} in namespace {namespace!r}.",
+        code="unknown-id",
+        fix="`aqe memory list` shows the ids.",
+    )
+
+
+def _scope(namespace: str | None, filter: Mapping[str, Any] | None) -> ranking.Scope:
+    condition, parameters = filter_sql(filter, "memories.metadata")
+    return ranking.Scope(None if namespace is None else check_namespace(namespace), condition, parameters)
+
+
+def _check_limit(limit: int, most: int) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        raise UserError(f"{limit!r} is no number of results.", code="bad-limit", fix=f"Give 1 to {most}.")
+
+
+def _hits(connection: apsw.Connection, scored: Sequence[ranking.Scored]) -> tuple[Hit, ...]:
+    rows = [one.row for one in scored]
+    marks = ",".join("?" * len(rows))
+    found = {
+        int(row[0]): read_memory(row[1:])
+        for row in connection.execute(f"SELECT memories.row, {COLUMNS} WHERE memories.row IN ({marks})", rows)
+    }
+    return tuple(Hit(found[one.row], one.score, one.text, one.vector) for one in scored)

@@ -1,0 +1,65 @@
+"""Words of prose and code as the text index sees them: subtokens, lower-cased and stemmed.
+
+An identifier is split on underscores, case and digits, so `parseHTTPHeader_v2` and "parsing http headers" meet.
+Stemming is Porter2 for English (snowball).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+QUERY_TERMS = 64
+_LONGEST = 64
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+_CASE = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])")
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_local = threading.local()
+
+
+def subtokens(text: str) -> list[str]:
+    """The subtokens of `text`, in order, with repetitions.
+
+    >>> subtokens("parseHTTPHeader_v2 parses the headers")
+    ['pars', 'http', 'header', 'v', '2', 'pars', 'the', 'header']
+    """
+    return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _parts(run)]
+
+
+def query_terms(text: str) -> list[str]:
+    """The distinct subtokens of a query, the first `QUERY_TERMS` of them."""
+    return list(dict.fromkeys(subtokens(text)))[:QUERY_TERMS]
+
+
+def match_expression(terms: list[str]) -> str:
+    """An FTS5 expression that finds any of `terms`; each is quoted, so nothing in it is syntax.
+
+    >>> match_expression(["near", "x"])
+    '"near" OR "x"'
+    """
+    return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)
+
+
+def _parts(run: str) -> Iterator[str]:
+    if run.isascii() and (run.islower() or run.isdigit()):
+        yield _stem(run)
+    elif _UNSPACED.search(run):  # scripts without spaces: overlapping pairs
+        yield from (run[at : at + 2] for at in range(max(1, len(run) - 1)))
+    else:
+        yield from (_stem(part) for part in _CASE.split(run))
+
+
+@lru_cache(maxsize=65_536)
+def _stem(word: str) -> str:
+    word = word.casefold()[:_LONGEST]
+    if len(word) < 3 or word.isdigit():
+        return word
+    stemmer = getattr(_local, "stemmer", None)
+    if stemmer is None:  # one for each thread: a snowball stemmer holds the word it works on
+        import snowballstemmer
+
+        stemmer = _local.stemmer = snowballstemmer.stemmer("english")
+    return str(stemmer.stemWord(word))

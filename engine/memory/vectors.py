@@ -1,0 +1,77 @@
+"""Vectors of memories in sqlite-vec: one vec0 table for each embedder and dimension, namespaces as its partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+CHUNK = 256  # vectors to a block of vec0; a namespace takes whole blocks
+
+
+def find_table(connection: apsw.Connection, embedder_id: str, dimension: int) -> int | None:
+    """The number of the table for this embedder and dimension, None where nothing was stored with them."""
+    row = connection.execute(
+        "SELECT number FROM embedders WHERE embedder_id = ? AND dimension = ?", (embedder_id, dimension)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def ensure_table(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
+    """The number of the table for this embedder and dimension, made when missing."""
+    found = find_table(connection, embedder_id, dimension)
+    if found is not None:
+        return found
+    connection.execute("INSERT INTO embedders (embedder_id, dimension) VALUES (?, ?)", (embedder_id, dimension))
+    number = connection.last_insert_rowid()
+    connection.execute(
+        f"CREATE VIRTUAL TABLE vectors_{number} USING vec0(row INTEGER PRIMARY KEY, namespace TEXT PARTITION KEY,"
+        f" vector FLOAT[{dimension}] distance_metric=cosine, chunk_size={CHUNK})"
+    )
+    return number
+
+
+def put(connection: apsw.Connection, table: int, row: int, namespace: str, vector: bytes) -> None:
+    """Store the vector of a row."""
+    connection.execute(
+        f"INSERT INTO vectors_{table} (row, namespace, vector) VALUES (?, ?, ?)", (row, namespace, vector)
+    )
+
+
+def read(connection: apsw.Connection, table: int, row: int) -> bytes | None:
+    """The vector of a row as float32 bytes."""
+    found = connection.execute(f"SELECT vector FROM vectors_{table} WHERE row = ?", (row,)).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def drop(connection: apsw.Connection, table: int, row: int) -> None:
+    """Forget the vector of a row."""
+    connection.execute(f"DELETE FROM vectors_{table} WHERE row = ?", (row,))
+
+
+def nearest(
+    connection: apsw.Connection,
+    table: int,
+    vector: bytes,
+    k: int,
+    namespace: str | None,
+    where: tuple[str, Sequence[object]] | None,
+) -> dict[int, float]:
+    """The `k` rows with the highest cosine similarity, exactly, among those of `namespace` and of the rows that the
+    query `where` selects."""
+    sql = f"SELECT row, distance FROM vectors_{table} WHERE vector MATCH ? AND k = ?"
+    arguments: list[object] = [vector, k]
+    if namespace is not None:
+        sql += " AND namespace = ?"
+        arguments.append(namespace)
+    if where is not None:
+        sql += f" AND row IN ({where[0]})"
+        arguments.extend(where[1])
+    return {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, arguments)}
+
+
+def similarities(connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int]) -> dict[int, float]:
+    """The cosine similarity of each of `rows` that has a vector in this table."""
+    marks = ",".join("?" * len(rows))
+    sql = f"SELECT row, vec_distance_cosine(vector, ?) FROM vectors_{table} WHERE row IN ({marks})"
+    return {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, (vector, *rows))}
