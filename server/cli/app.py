@@ -135,7 +135,7 @@ def _usage_error(error: Any, verb: str) -> UserError:
     fix = ""
     if type(error).__name__ == "NoSuchOption" and context is not None:
         message = f"{path} has no option {option}."
-        fix = _nearest(option, [name for param in context.command.params for name in param.opts])
+        fix = _nearest(str(option), [name for param in context.command.params for name in param.opts])
     elif message.startswith("No such command") and context is not None:
         wanted = message.split("'")[1] if "'" in message else ""
         message = f"{path} has no command {wanted!r}."

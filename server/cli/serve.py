@@ -9,11 +9,15 @@ import typer
 
 from aqe.server.cli.output import ProjectOption
 
+PortOption = Annotated[
+    int | None, typer.Option("--port", metavar="N", help="Port of --http (else the setting http.port); 0 is any.")
+]
+
 
 def command(
     stdio: Annotated[bool, typer.Option("--stdio", help="Speak MCP on stdin and stdout (the default).")] = False,
     http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP at /mcp on 127.0.0.1.")] = False,
-    port: Annotated[int | None, typer.Option("--port", metavar="N", help="Port of --http (setting http.port; 0: any).")] = None,
+    port: PortOption = None,
     project: ProjectOption = None,
 ) -> None:
     """Serve the tools over MCP, on stdio (default) or HTTP.
@@ -26,6 +30,9 @@ def command(
         raise UserError("--stdio and --http exclude each other.", code="usage", fix="Give one of them.")
     if port is not None and not http:
         raise UserError("--port needs --http.", code="usage", fix="Write `aqe serve --http --port N`.")
+    from aqe.server.logs import log_to_stderr
+
+    log_to_stderr()
     chosen = None if project is None else str(project)
     if http:
         _serve_http(chosen, port)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -59,7 +58,6 @@ def create_server(
     )
     for prompt in prompts:
         server.add_prompt(prompt)
-    logging.getLogger("mcp").setLevel(logging.ERROR)
     return server
 
 

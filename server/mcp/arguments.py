@@ -5,6 +5,7 @@ The schemas are the small JSON Schemas that `slim` leaves: types, enums, bounds,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -69,7 +70,17 @@ def check_arguments(tool: str, arguments: Mapping[str, Any], schema: Mapping[str
             raise UserError(f"{tool} needs `{name}`.", code="missing-argument", fix=f"Give it: {what}." if what else "")
     for name, value in arguments.items():
         if value is not None:
-            _check_value(f"`{name}` of {tool}", value, properties[name])
+            _check_value(f"`{name}` of {tool}", _unquoted(value, properties[name]), properties[name])
+
+
+def _unquoted(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The list or object that some clients send as its JSON text; the SDK reads it the same way afterwards."""
+    if isinstance(value, str) and schema.get("type") in ("array", "object"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _check_value(where: str, value: Any, schema: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ async def project_of_call(given: str | None, served: str | None, context: Any) -
     Raises `UserError` (no-such-project, no-project).
     """
     if given or served or os.environ.get("AQE_PROJECT"):
-        return _known(find_project(explicit=given or served))
+        return find_project(explicit=given or served)
     for root in await _roots(context):
         if root.is_dir():
             return find_project(root, environ={})
@@ -32,14 +32,13 @@ async def project_of_call(given: str | None, served: str | None, context: Any) -
     )
 
 
-def _known(folder: Path) -> Path:
-    return folder
-
-
 async def _roots(context: Any) -> list[Path]:
     """The client's roots (2025 clients that declared them); none where it has none."""
     session = context.request_context.session
-    if context.request_context.protocol_version >= "2026" or getattr(context.client_capabilities, "roots", None) is None:
+    if (
+        context.request_context.protocol_version >= "2026"
+        or getattr(context.client_capabilities, "roots", None) is None
+    ):
         return []
     try:
         listed = await session.list_roots()

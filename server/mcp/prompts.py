@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.resources import FunctionResource, Resource
-from pydantic import AnyUrl, Field
+from pydantic import Field
+
+from aqe.engine.errors import AqeError
 
 if TYPE_CHECKING:
     from aqe.server.mcp.service import Service
@@ -41,11 +44,14 @@ def make_resources(service: Service) -> list[Resource]:
     """The resources of the server: the last full report of the project that it serves."""
 
     async def last_report() -> str:
-        return await service.last_report()
+        try:
+            return await service.last_report()
+        except AqeError as error:
+            raise ResourceError(str(error)) from error
 
     return [
         FunctionResource(
-            uri=LAST_REPORT if isinstance(LAST_REPORT, str) else AnyUrl(LAST_REPORT),
+            uri=LAST_REPORT,
             name="last-report",
             title="Last report",
             description="The full report (JSON) of the last generate_tests or verify_tests of this server.",

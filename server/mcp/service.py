@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +31,8 @@ class Service:
         self._lock = threading.Lock()
         self._desks: dict[Path, Desk] = {}
         self._runner: JobRunner | None = None
+        self._waiters: Counter[str] = Counter()
+        self._last: tuple[Path, str] | None = None
 
     async def project(self, given: str | None, context: Any) -> Path:
         """The project that a call means; raises `UserError` where none can be told."""
@@ -57,6 +61,38 @@ class Service:
 
                 self._runner = JobRunner()
             return self._runner
+
+    @contextlib.contextmanager
+    def waiting(self, job_id: str) -> Iterator[Callable[[], bool]]:
+        """Count a call that waits for a job; yields whether others wait for it too."""
+        with self._lock:
+            self._waiters[job_id] += 1
+        try:
+            yield lambda: self._waiters[job_id] > 1
+        finally:
+            with self._lock:
+                self._waiters[job_id] -= 1
+                if not self._waiters[job_id]:
+                    del self._waiters[job_id]
+
+    def reported(self, project: Path, command: str) -> None:
+        """Note whose report is the last one."""
+        self._last = (project, command)
+
+    async def last_report(self) -> str:
+        """The JSON of the last report of this server, else of its project; raises `UserError` (no-result)."""
+        return await in_thread(self._read_last_report)
+
+    def _read_last_report(self) -> str:
+        from aqe.engine.project import find_project
+        from aqe.engine.results import json_text, read_result, result_path
+
+        if self._last is None:
+            project = find_project(explicit=self._served)
+            paths = {command: result_path(project, command) for command in ("generate", "verify")}
+            made = {command: path.stat().st_mtime_ns for command, path in paths.items() if path.is_file()}
+            return json_text(read_result(project, max(made, key=lambda command: made[command], default="generate")))
+        return json_text(read_result(*self._last))
 
     def close(self) -> None:
         """Kill what runs and close what is open."""

@@ -1,0 +1,115 @@
+"""One project's open store behind the memory tools and `stats`; reopened when its file was taken away."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import apsw
+
+    from aqe.engine.memory.store import Store
+
+
+class Desk:
+    """Opened at its first use; every method but `known_figures` does file work and belongs in a thread."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.used = 0.0
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._watch: apsw.Connection | None = None
+        self._inode = 0
+        self._counted: tuple[int, dict[str, Any]] | None = None
+
+    def add(
+        self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
+    ) -> str:
+        """Remember `text`; returns its id. Raises `UserError` as the store does."""
+        from aqe.engine.memory.entry import Provenance
+
+        where = Provenance(file=file or "", line=line or 0) if file or line else None
+        return self._open().add(text, namespace=namespace, id=id, metadata=metadata, provenance=where)
+
+    def search(
+        self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """The mode of the search and the rows that it found, best first."""
+        found = self._open().search(query, namespace=namespace, k=k, filter=metadata or None)
+        rows = []
+        for hit in found.hits:
+            memory = hit.memory
+            row = {"id": memory.id, "namespace": memory.namespace, "score": round(hit.score, 4), "text": memory.text}
+            if memory.metadata:
+                row["metadata"] = memory.metadata
+            if memory.provenance.file:
+                row["file"] = f"{memory.provenance.file}:{memory.provenance.line}".removesuffix(":0")
+            rows.append(row)
+        return found.mode, rows
+
+    def count(self) -> dict[str, Any]:
+        """The figures of the store, counted anew."""
+        store = self._open()
+        with self._lock:
+            version = self._version()
+            stats = store.stats()
+            figures = {
+                "memories": stats.memories,
+                "namespaces": stats.namespaces,
+                "jobs": stats.jobs,
+                "test_outcomes": stats.test_outcomes,
+                "bytes": sum(stats.bytes.values()),
+                "project": str(self.project),
+            }
+            self._counted = (version, figures)
+        return figures
+
+    def known_figures(self) -> dict[str, Any] | None:
+        """The figures counted before, if nothing was written since (microseconds); None where they must be counted."""
+        if self._counted is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._store is None or self._is_gone(self._store.path):
+                return None
+            version, figures = self._counted
+            return figures if version == self._version() else None
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        if self._watch is not None:
+            self._watch.close()
+        self._store = self._watch = self._counted = None
+
+    def _open(self) -> Store:
+        with self._lock:
+            if self._store is not None and self._is_gone(self._store.path):
+                self._close()
+            if self._store is None:
+                from aqe.engine.memory import open_store
+                from aqe.engine.memory.store import watch_connection
+
+                self._store = open_store(self.project)
+                self._watch = watch_connection(self._store.path)
+                self._inode = self._store.path.stat().st_ino
+            return self._store
+
+    def _is_gone(self, path: Path) -> bool:
+        try:
+            return path.stat().st_ino != self._inode
+        except OSError:
+            return True
+
+    def _version(self) -> int:
+        """A number that changes with every commit of any other connection, here or in another process."""
+        assert self._watch is not None
+        return int(self._watch.pragma("data_version"))

@@ -1,0 +1,255 @@
+"""The tools: their arguments, their words, and which agent or store call stands behind each.
+
+Descriptions say when to use a tool and when not, in at most 300 characters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from mcp.server.mcpserver.context import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult
+from pydantic import BaseModel, Field
+
+from aqe.engine.errors import AqeError, UserError
+from aqe.server.mcp.answers import answer, failure, shorten
+from aqe.server.mcp.app import make_tool
+from aqe.server.mcp.service import in_thread
+
+if TYPE_CHECKING:
+    from aqe.server.mcp.service import Service
+
+Project = Annotated[str | None, Field(description="the project's folder, if not the server's")]
+JobId = Annotated[str | None, Field(description="go on with this job of an earlier answer")]
+Detail = Annotated[
+    Literal["summary", "tests", "report"], Field(description="tests: the test source; report: the whole report")
+]
+Offset = Annotated[int, Field(ge=0, description="where a long detail goes on")]
+Python = Annotated[str | None, Field(description="interpreter that runs the project's code")]
+Namespace = Annotated[str, Field(description="a drawer of the memory")]
+
+
+class JobAnswer(BaseModel):
+    """What the job tools answer."""
+
+    state: str
+    job_id: str
+    summary: str
+    figures: dict[str, float]
+    hints: list[str]
+    report: str
+    next_offset: int | None = None
+
+
+class MemoryAdded(BaseModel):
+    """What memory_add answers."""
+
+    id: str
+    namespace: str
+
+
+class MemoryFound(BaseModel):
+    """What memory_search answers."""
+
+    mode: str
+    found: list[dict[str, Any]]
+
+
+class Figures(BaseModel):
+    """What stats answers."""
+
+    memories: int
+    namespaces: dict[str, int]
+    jobs: dict[str, int]
+    test_outcomes: int
+    bytes: int
+    project: str
+
+
+def make_tools(service: Service) -> list[Tool]:
+    """The five tools over one service."""
+    return [_generate_tests(service), _verify_tests(service), *_memory_tools(service), _stats(service)]
+
+
+def _generate_tests(service: Service) -> Tool:
+    async def generate_tests(
+        ctx: Context[Any, Any],
+        target: Annotated[str | None, Field(description="PATH, PATH::NAME, MODULE or MODULE::NAME")] = None,
+        out: Annotated[str | None, Field(description="folder to write test_<module>.py into")] = None,
+        budget_s: Annotated[float, Field(gt=0, le=1800, description="seconds of search")] = 20.0,
+        seed: int = 0,
+        python: Python = None,
+        project: Project = None,
+        job_id: JobId = None,
+        detail: Detail = "summary",
+        offset: Offset = 0,
+    ) -> Annotated[CallToolResult, JobAnswer]:
+        from aqe.server.mcp.work import Call, work
+
+        arguments = None
+        if job_id is None:
+            if target is None:
+                raise UserError("generate_tests needs `target`.", code="missing-argument", fix="Or give a `job_id`.")
+            arguments = {"target": target, "out": out, "budget_s": budget_s, "seed": seed, "python": python}
+        return await work(service, ctx, Call("generate", project, arguments, job_id, detail, offset))
+
+    return make_tool(
+        _worded(generate_tests),
+        title="Generate tests",
+        read_only=False,
+        description=(
+            "Write pytest tests for a module, class or function that were executed, are stable and come with coverage "
+            "and mutation figures; also names suspected bugs. Writes files only into `out`. Not for judging tests you "
+            "already have (verify_tests)."
+        ),
+    )
+
+
+def _verify_tests(service: Service) -> Tool:
+    async def verify_tests(
+        ctx: Context[Any, Any],
+        paths: Annotated[list[str] | None, Field(description="test files of the project")] = None,
+        draft: Annotated[str | None, Field(description="source of one test file that need not exist")] = None,
+        subjects: Annotated[list[str] | None, Field(description="modules under test, if not clear")] = None,
+        runs: Annotated[int, Field(ge=1, le=50, description="shuffled runs")] = 5,
+        budget_s: Annotated[float | None, Field(gt=0, le=1800, description="seconds in all")] = None,
+        python: Python = None,
+        project: Project = None,
+        job_id: JobId = None,
+        detail: Detail = "summary",
+        offset: Offset = 0,
+    ) -> Annotated[CallToolResult, JobAnswer]:
+        from aqe.server.mcp.work import Call, verify_arguments, work
+
+        arguments = None
+        if job_id is None:
+            options = {"runs": runs, "budget_s": budget_s, "python": python}
+            arguments = verify_arguments(paths, draft, subjects) | options
+        return await work(service, ctx, Call("verify", project, arguments, job_id, detail, offset))
+
+    return make_tool(
+        _worded(verify_tests),
+        title="Verify tests",
+        read_only=True,
+        idempotent=True,
+        description=(
+            "Judge tests before you keep them: give a draft as text, or paths. Runs them shuffled in a sandbox; "
+            "answers which pass, are flaky or add nothing, with coverage, mutants killed and hints on what to assert. "
+            "Not for running the whole suite."
+        ),
+    )
+
+
+def _memory_tools(service: Service) -> list[Tool]:
+    async def memory_add(
+        ctx: Context[Any, Any],
+        text: Annotated[str, Field(description="one fact, complete by itself")],
+        namespace: Namespace = "default",
+        id: Annotated[str | None, Field(description="your own id; makes a row of its own")] = None,
+        file: Annotated[str | None, Field(description="file it is about")] = None,
+        line: Annotated[int | None, Field(ge=1)] = None,
+        metadata: Annotated[dict[str, Any] | None, Field(description="what to filter by later")] = None,
+        project: Project = None,
+    ) -> Annotated[CallToolResult, MemoryAdded]:
+        desk = service.desk(await service.project(project, ctx))
+        key = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}))
+        return answer(f"Remembered as {key} in {namespace}.", {"id": key, "namespace": namespace})
+
+    async def memory_search(
+        ctx: Context[Any, Any],
+        query: Annotated[str, Field(description="words of what is sought")],
+        namespace: Annotated[str | None, Field(description="only this drawer")] = None,
+        k: Annotated[int, Field(ge=1, le=50, description="how many")] = 5,
+        metadata: Annotated[dict[str, Any] | None, Field(description="only rows with these values")] = None,
+        project: Project = None,
+    ) -> Annotated[CallToolResult, MemoryFound]:
+        desk = service.desk(await service.project(project, ctx))
+        mode, found = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}))
+        rows = _fitting(found)
+        lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
+        head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
+        if len(rows) < len(found):
+            head += f" The first {len(rows)} fit; ask with a smaller k or a narrower query."
+        return answer("\n".join([head, *lines]), {"mode": mode, "found": rows})
+
+    add = make_tool(
+        _worded(memory_add),
+        title="Remember",
+        read_only=False,
+        idempotent=True,
+        description=(
+            "Keep a fact about this project that the next session should know: a decision, a trap, how to run "
+            "something. Not for what the code or its docs already say, nor for secrets."
+        ),
+    )
+    search = make_tool(
+        _worded(memory_search),
+        title="Search memory",
+        read_only=True,
+        idempotent=True,
+        description="Find what was remembered about this project. Use it before work on it. Not a search of the code.",
+    )
+    return [add, search]
+
+
+def _stats(service: Service) -> Tool:
+    async def stats(ctx: Context[Any, Any], project: Project = None) -> Annotated[CallToolResult, Figures]:
+        desk = service.desk(await service.project(project, ctx))
+        figures = desk.known_figures()
+        if figures is None:
+            figures = await in_thread(desk.count)
+        text = f"{figures['memories']} memories in {len(figures['namespaces'])} namespaces, {figures['bytes']} bytes."
+        if figures["jobs"]:
+            text += " Jobs: " + ", ".join(f"{count} {state}" for state, count in figures["jobs"].items()) + "."
+        return answer(text, figures)
+
+    return make_tool(
+        _worded(stats),
+        title="Figures",
+        read_only=True,
+        idempotent=True,
+        description="What aqe's store of this project holds: memories by namespace, jobs by state, size. No argument.",
+    )
+
+
+def _fitting(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first rows whose JSON takes at most 3,000 bytes, each text at most 1,200."""
+    rows: list[dict[str, Any]] = []
+    room = 3_000
+    for row in found:
+        shown = row | {"text": shorten(str(row["text"]), 1_200)}
+        room -= len(repr(shown))
+        if room < 0 and rows:
+            break
+        rows.append(shown)
+    return rows
+
+
+def _worded(function: Any) -> Any:
+    """The tool function with every failure answered as our own sentence and code, never as an exception."""
+    from functools import wraps
+
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> CallToolResult:
+        try:
+            result: CallToolResult = await function(*args, **kwargs)
+        except AqeError as error:
+            return failure(error)
+        except Exception as error:
+            return failure(_internal(function.__name__, error))
+        return result
+
+    return call
+
+
+def _internal(tool: str, error: Exception) -> AqeError:
+    import logging
+
+    from aqe.engine.errors import InternalError
+
+    logging.getLogger(__name__).exception("%s failed", tool)
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return InternalError(
+        f"aqe itself failed with {what}.", code="internal", fix="The server's stderr has the traceback."
+    )

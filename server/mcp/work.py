@@ -1,0 +1,147 @@
+"""Waits for a job on behalf of a tool call: progress on the way, an answer within 45 s, death with its last caller."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from mcp_types import CallToolResult
+
+from aqe.engine.errors import AqeError, UserError
+from aqe.server.mcp.answers import answer, failure, page
+from aqe.server.mcp.prompts import LAST_REPORT
+from aqe.server.mcp.service import in_thread
+from aqe.server.mcp.summaries import figures_of, hints_of, summary_of, tests_of
+
+if TYPE_CHECKING:
+    from aqe.engine.jobs import Job
+    from aqe.server.mcp.service import Service
+
+ANSWER_S = 40.0
+HEARTBEAT_S = 10.0
+STEP_S = 0.25
+DRAFT = "test_draft.py"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a job tool; `arguments` are None where it goes on with `job_id`."""
+
+    agent: str
+    project: str | None
+    arguments: dict[str, Any] | None
+    job_id: str | None
+    detail: str
+    offset: int
+
+
+def verify_arguments(paths: list[str] | None, draft: str | None, subjects: list[str] | None) -> dict[str, Any]:
+    """The verify agent's arguments; raises `UserError` unless there are tests to judge."""
+    if not paths and not draft:
+        raise UserError("verify_tests needs `paths` or a `draft`.", code="missing-argument", fix="Or give a `job_id`.")
+    tests = list(paths or [])
+    sources = {} if draft is None else {DRAFT: draft}
+    return {"tests": [*tests, *sources], "sources": sources, "subjects": list(subjects or [])}
+
+
+async def work(service: Service, ctx: Any, call: Call) -> CallToolResult:
+    """Start, join or find the call's job, wait for it, and answer with its outcome or how far it is.
+
+    A cancelled call ends the job unless another call waits for it too.
+    """
+    project = await service.project(call.project, ctx)
+    runner = await in_thread(lambda: service.runner)
+    if call.arguments is None:
+        assert call.job_id is not None
+        job_id, joined = call.job_id, True
+    else:
+        arguments = _placed(call, project)
+        job_id, joined = await in_thread(lambda: runner.start(project, call.agent, arguments))
+    with service.waiting(job_id) as others:
+        try:
+            job = await _wait(service, ctx, project, job_id)
+        except anyio.get_cancelled_exc_class():
+            if not others():
+                with anyio.CancelScope(shield=True):
+                    await in_thread(lambda: runner.cancel(project, job_id))
+            raise
+    if job.kind != call.agent:
+        raise UserError(f"Job {job_id} is one of {job.kind}.", code="no-such-job", fix=f"Ask the {job.kind} tool.")
+    return await _answer(service, call, project, job, joined)
+
+
+def _placed(call: Call, project: Path) -> dict[str, Any]:
+    """The job's arguments; tests that were given no folder go to one of aqe's own."""
+    assert call.arguments is not None
+    arguments = dict(call.arguments)
+    if call.agent == "generate" and arguments.get("out") is None:
+        arguments["out"] = str(project / ".aqe" / "tests")
+    return arguments
+
+
+async def _wait(service: Service, ctx: Any, project: Path, job_id: str) -> Job:
+    """The job's row when it ended or when the answer is due; speaks of each step to a client that asked."""
+    start = time.monotonic()
+    spoken, last = "", start
+    while True:
+        job = await in_thread(lambda: service.runner.view(project, job_id))
+        now = time.monotonic()
+        if job.state != "running" or now - start >= ANSWER_S:
+            return job
+        text = _progress_text(job)
+        if (text and text != spoken) or now - last >= HEARTBEAT_S:
+            spoken, last = text, now
+            await ctx.report_progress(round(now - start, 2), None, text or "Still working")
+        await anyio.to_thread.run_sync(lambda: service.runner.wait(job_id, STEP_S), abandon_on_cancel=True)
+
+
+def _progress_text(job: Job) -> str:
+    if job.total:
+        return f"{job.text} ({job.done:g} of {job.total:g})"
+    return job.text
+
+
+async def _answer(service: Service, call: Call, project: Path, job: Job, joined: bool) -> CallToolResult:
+    tool = "generate_tests" if call.agent == "generate" else "verify_tests"
+    data: dict[str, Any] = {"state": job.state, "job_id": job.id, "figures": {}, "hints": [], "report": LAST_REPORT}
+    if job.state == "running":
+        far = _progress_text(job) or "it has just begun"
+        data["summary"] = f"Still running: {far}. Call {tool} again with job_id={job.id!r} to go on."
+        data["figures"] = {"done": float(job.done), "total": float(job.total or 0)}
+        return answer(data["summary"], data)
+    if job.state != "done" or job.result is None:
+        return failure(_error_of(job))
+    service.reported(project, call.agent)
+    data["figures"] = figures_of(call.agent, job.result)
+    if call.detail != "summary":
+        whole = await in_thread(lambda: _whole(call, project, job.result or {}))
+        data["summary"], data["next_offset"] = page(whole, call.offset)
+        more = "" if data["next_offset"] is None else f"\n[more with offset={data['next_offset']}]"
+        return answer(data["summary"] + more, data)
+    data["summary"] = summary_of(call.agent, job.result)
+    data["hints"] = hints_of(call.agent, job.result)
+    lines = [data["summary"], *(f"- {hint}" for hint in data["hints"])]
+    lines.append(f"Full report: {LAST_REPORT}, or job_id={job.id!r} with detail='report' (or 'tests').")
+    return answer("\n".join(lines), data)
+
+
+def _whole(call: Call, project: Path, result: dict[str, Any]) -> str:
+    if call.detail == "tests":
+        return tests_of(call.agent, result, project)
+    return json.dumps(result, ensure_ascii=False)
+
+
+def _error_of(job: Job) -> AqeError:
+    known = job.error or {}
+    error = AqeError(
+        str(known.get("message", "The job was cancelled.")),
+        code=str(known.get("code", "cancelled")),
+        fix=str(known.get("fix", "")),
+    )
+    error.exit_status = int(known.get("exit_status", 130))
+    return error
