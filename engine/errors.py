@@ -48,6 +48,7 @@ CODES: frozenset[str] = frozenset(
         "no-such-project",
         "not-cpython",
         "out-of-time",
+        "owner-died",
         "port-in-use",
         "project-read-only",
         "python-too-old",

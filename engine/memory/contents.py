@@ -45,7 +45,7 @@ def read_stats(connection: apsw.Connection, path: Path) -> StoreStats:
 def _bytes(connection: apsw.Connection, path: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
     if int(connection.pragma("page_count")) <= PAGES_WALKED:
-        for name, size in connection.execute("SELECT name, pgsize FROM dbstat WHERE aggregate"):
+        for name, size in connection.execute("SELECT name, pgsize FROM dbstat WHERE aggregate = 1"):
             component = _component(str(name))
             sizes[component] = sizes.get(component, 0) + int(size)
     else:
@@ -72,8 +72,7 @@ def _component(table: str) -> str:
 
 
 def _one(connection: apsw.Connection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0])
+    return int(connection.execute(sql).get)
 
 
 def _pairs(connection: apsw.Connection, sql: str) -> dict[str, int]:

@@ -78,7 +78,6 @@ CREATE TABLE jobs (
     total REAL,
     result TEXT,
     error TEXT,
-    error_code TEXT,
     cancel_asked INTEGER NOT NULL CHECK (cancel_asked IN (0, 1)),
     owner_pid INTEGER NOT NULL,
     owner_started TEXT NOT NULL,
@@ -122,7 +121,12 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "jobs", _JOBS),
     Migration(3, "test runs", _TEST_RUNS),
 )
-_HISTORY = "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"
+_HISTORY = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT"""
 
 
 def migrate(
@@ -172,9 +176,10 @@ def _version(connection: apsw.Connection, path: Path, steps: Sequence[Migration]
     empty = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
     if owner != APPLICATION_ID and not (empty and owner == 0 and version == 0):
         raise broken(path, "it was made by another program")
-    if version > steps[-1].number:
+    newest = steps[-1].number
+    if version > newest:
         raise UserError(
-            f"The database {str(path)!r} was written by a newer aqe (version {version}; this one knows {steps[-1].number}).",
+            f"The database {str(path)!r} was written by a newer aqe (version {version}; this one knows {newest}).",
             code="database-newer",
             fix="Update aqe: pip install -U aqe",
         )

@@ -59,19 +59,13 @@ def read_memory(row: Sequence[Any]) -> Memory:
 def insert_row(
     connection: apsw.Connection, row: Row, id: str, *, id_given: bool, created_at: int | None, now: int
 ) -> None:
-    """Write the next revision of `id` with its text index entry and vector (shared from an equal text if none is given)."""
+    """Write the next revision of `id` with its text index entry and vector (none given: an equal text's)."""
     table, vector = _vector_of(connection, row)
     origin = row.provenance
-    values = (id, row.namespace, now, now if created_at is None else created_at, row.text, row.text_hash, id_given) + (
-        row.metadata,
-        table,
-        origin.worktree,
-        origin.commit,
-        origin.file,
-        origin.line,
-        origin.run,
-    )
-    connection.execute(_INSERT, values)
+    created_at = now if created_at is None else created_at
+    what = (row.text, row.text_hash, id_given, row.metadata, table)
+    whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
+    connection.execute(_INSERT, (id, row.namespace, now, created_at, *what, *whence))
     number = connection.last_insert_rowid()
     connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(row.text))))
     if table is not None and vector is not None:

@@ -202,7 +202,7 @@ class Store:
         limit: int = 100,
         offset: int = 0,
     ) -> list[Memory]:
-        """The current memories of a namespace (None: of all), newest first. Raises `UserError` (bad-filter, bad-limit)."""
+        """The current memories of a namespace (None: of all), newest first. Raises `UserError` (bad-filter...)."""
         where, bound = _scope(namespace, filter).where()
         _check_limit(limit, 1_000_000)
         sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"

@@ -1,0 +1,45 @@
+"""Opens the store that belongs to a project, as its settings say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from aqe.engine.memory.entry import Provenance
+from aqe.engine.memory.store import Store, utc_now
+from aqe.engine.project import database_path
+from aqe.engine.settings import Settings, load_settings
+from aqe.engine.worktree import find_checkout, head_commit
+
+KEY = "AQE_DB_KEY"
+
+
+def open_store(
+    project: Path,
+    *,
+    settings: Settings | None = None,
+    environ: Mapping[str, str] | None = None,
+    now: Callable[[], int] = utc_now,
+) -> Store:
+    """The project's store; what is added carries its git worktree and commit.
+
+    With AQE_DB_KEY set the file is encrypted. Raises what `Store.open` and `load_settings` raise.
+    """
+    environ = os.environ if environ is None else environ
+    settings = load_settings(project, environ=environ) if settings is None else settings
+    return Store.open(
+        database_path(project, settings.store),
+        key=environ.get(KEY) or None,
+        durability=settings.durability,
+        here=whereabouts(project),
+        now=now,
+    )
+
+
+def whereabouts(project: Path) -> Provenance:
+    """The git worktree ("" for the main one) and commit of the project, both "" without git."""
+    checkout = find_checkout(project)
+    if checkout is None:
+        return Provenance()
+    return Provenance(worktree=checkout.worktree, commit=head_commit(checkout))
