@@ -8,6 +8,8 @@ from setuptools import Extension, find_packages, setup
 FLOORS = ("server", "agents", "engine", "simd")
 native = os.environ.get("AQE_NATIVE", "auto")  # auto | require | skip
 flags = [] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
+if native == "require":
+    flags.append("-Werror")
 
 setup(
     packages=[f"aqe.{name}" for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))],
@@ -19,6 +21,7 @@ setup(
             sources=sorted(path.as_posix() for path in Path("simd").glob("*.c")),
             depends=sorted(path.as_posix() for path in Path("simd").glob("*.h")),
             extra_compile_args=flags,
+            libraries=[] if sys.platform == "win32" else ["m"],
             py_limited_api=True,
             optional=native != "require",
         )

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_PROBE = (
-    "import platform, sys; print(platform.python_implementation(), '%d.%d' % sys.version_info[:2], sys.executable, sep='|')"
-)
+_PROBE = """
+import platform, sys
+print(platform.python_implementation(), "%d.%d" % sys.version_info[:2], sys.executable, sep="|")
+"""
 
 
 def _candidates(minor: str) -> Iterator[str]:
@@ -22,8 +23,8 @@ def _candidates(minor: str) -> Iterator[str]:
             yield hit
     if pyenv := shutil.which("pyenv"):
         root = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False).stdout.strip()
-        if root:
-            yield from (str(path) for path in sorted(Path(root, "versions").glob(f"{minor}.*/bin/{name}"), reverse=True))
+        for path in sorted(Path(root or os.devnull, "versions").glob(f"{minor}.*/bin/{name}"), reverse=True):
+            yield str(path)
 
 
 def _real(candidate: str, minor: str) -> str | None:
