@@ -1,0 +1,334 @@
+"""Run the project's own suite, in the project's interpreter and the user's environment, with the plugin injected.
+
+The suite is run as `python -m pytest` from the project's root, not sandboxed: tests of a project may need whatever
+their user's run has. Only the plugin is added; it records each test in `.aqe/spool` and hands the report back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from aqe.agents.gate.interpreter import Interpreter, find_interpreter, side_folder
+from aqe.engine.errors import Cancelled, GateFailed, UserError
+from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.project import aqe_dir
+
+INJECT = Path(__file__).resolve().parent / "inject"
+SLOWEST = 10
+GRACE_S = 3.0
+
+# With a side folder pytest is found last on sys.path, so that nothing of the project's is shadowed.
+WITH_SIDE = "import sys; sys.path.append({side!r}); import pytest; raise SystemExit(pytest.main())"
+
+
+@dataclass(frozen=True)
+class ExecuteRequest:
+    """What to run. `paths` are files, folders or node ids (relative to `cwd`, else to the project); none means all.
+
+    `pytest_args` go to pytest as they are; `python` is an interpreter, an environment's folder or a name on PATH.
+    """
+
+    project: str
+    paths: tuple[str, ...] = ()
+    pytest_args: tuple[str, ...] = ()
+    python: str | None = None
+    cwd: str | None = None
+
+
+@dataclass(frozen=True)
+class TestTime:
+    """One test and the seconds that it took, set-up and tear-down included."""
+
+    __test__ = False
+
+    nodeid: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class TestFailure:
+    """One test that did not pass, or a file that could not be collected: `outcome` is failed, error or crashed."""
+
+    __test__ = False
+
+    nodeid: str
+    outcome: str
+    message: str
+    line: int
+
+
+@dataclass(frozen=True)
+class ExecuteReport:
+    """What the run of a suite showed. `run` is the name of its files in the spool; `recorded` counts their lines."""
+
+    run: str
+    python: str
+    python_version: str
+    pytest_version: str
+    command: tuple[str, ...]
+    pytest_exit_status: int
+    duration_s: float
+    tests: int
+    passed: int
+    failed: int
+    errors: int
+    crashed: int
+    skipped: int
+    xfailed: int
+    xpassed: int
+    failures: tuple[TestFailure, ...]
+    slowest: tuple[TestTime, ...]
+    recorded: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def all_passed(self) -> bool:
+        """Whether pytest was content."""
+        return self.pytest_exit_status == 0
+
+
+def execute(
+    request: ExecuteRequest,
+    *,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+    output: Literal["inherit", "stderr", "progress"] = "progress",
+) -> ExecuteReport:
+    """Run the suite and report it; failing tests are a report, not an error.
+
+    pytest's own output goes to this process's stdout ("inherit") or stderr, or line by line to `progress`.
+    Raises `UserError` (no-such-path, no-interpreter, no-tests, pytest-usage, suite-not-collected, ...), `GateFailed`
+    (suite-died) where pytest ended without its report, and `Cancelled`.
+    """
+    project = Path(request.project)
+    interpreter = find_interpreter(project, request.python, _setting(project))
+    paths = _paths(request, project)
+    with tempfile.TemporaryDirectory(prefix="aqe-execute-") as folder:
+        answer = Path(folder) / "report.json"
+        command = _command(interpreter, side_folder(interpreter, project), answer, request.pytest_args, paths)
+        progress(f"Running the suite with {interpreter.executable}")
+        start = time.monotonic()
+        status, tail = _run(command, project, _environ(project), output, progress, cancel)
+        duration_s = time.monotonic() - start
+        told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
+    if cancel is not None:
+        cancel.check()
+    _raise_for(status, told, tail)
+    return _report(interpreter, command, status, duration_s, told)
+
+
+def _setting(project: Path) -> str | None:
+    """The interpreter that the project's settings name."""
+    from aqe.engine.settings import load_settings
+
+    return load_settings(project).python
+
+
+def _paths(request: ExecuteRequest, project: Path) -> list[str]:
+    """The paths as pytest should see them from the project's root; raises `UserError` (no-such-path)."""
+    home = Path(request.cwd) if request.cwd else project
+    found = []
+    for word in request.paths:
+        name, colons, node = word.partition("::")
+        path = home / name
+        if not path.exists():
+            raise UserError(
+                f"There is no {name!r} in {str(home)!r}.",
+                code="no-such-path",
+                fix="Name a test file or folder; what is meant for pytest stands after `--`.",
+            )
+        found.append(os.path.relpath(path, project) + colons + node)
+    return found
+
+
+def _command(
+    interpreter: Interpreter, side: str | None, answer: Path, pytest_args: tuple[str, ...], paths: list[str]
+) -> list[str]:
+    start = ["-m", "pytest"] if side is None or interpreter.has_pytest else ["-c", WITH_SIDE.format(side=side)]
+    plugin = ["-p", "_aqe_inject.plugin", "--aqe", f"--aqe-report={answer}"]
+    return [interpreter.executable, *start, *plugin, *pytest_args, *paths]
+
+
+def _environ(project: Path) -> dict[str, str]:
+    """The user's own environment, with the plugin's folder first on the path and the spool's place named."""
+    environ = dict(os.environ)
+    rest = environ.get("PYTHONPATH")
+    environ["PYTHONPATH"] = f"{INJECT}{os.pathsep}{rest}" if rest else str(INJECT)
+    environ["AQE_PROJECT"] = str(project)
+    with contextlib.suppress(UserError):  # read-only: the plugin says so in its own line
+        aqe_dir(project)
+    return environ
+
+
+def _run(
+    command: list[str],
+    project: Path,
+    environ: Mapping[str, str],
+    output: str,
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> tuple[int, str]:
+    """Run pytest to its end and return its status and the last lines that were read.
+
+    Ctrl-C on a terminal reaches pytest by itself: it ends its session and writes its report; we wait for that.
+    """
+    piped = output == "progress"
+    sys.stdout.flush()
+    process = subprocess.Popen(
+        command,
+        cwd=project,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL if piped else None,
+        stdout=subprocess.PIPE if piped else (sys.stderr if output == "stderr" else None),
+        stderr=subprocess.STDOUT if piped else None,
+        text=piped,
+        encoding="utf-8" if piped else None,
+        errors="replace" if piped else None,
+        start_new_session=piped,
+    )
+    forget = cancel.on_cancel(lambda: _stop(process)) if cancel is not None else _nothing
+    tail: list[str] = []
+    try:
+        with _patient():
+            for line in process.stdout or ():
+                tail = [*tail[-39:], line]
+                if line.strip():
+                    progress(line.strip())
+            status = process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        forget()
+        if process.stdout is not None:
+            process.stdout.close()
+    return status, "".join(tail)
+
+
+def _nothing() -> None:
+    """Nothing to take back."""
+
+
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    """While pytest runs in the foreground, the first Ctrl-C is pytest's; a second one is ours as well."""
+    pressed = 0
+
+    def pass_on(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed > 1:
+            raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGINT, pass_on)
+    except ValueError:  # not the main thread: no signal arrives here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    """End pytest and, where it leads a session of its own, what it started; gently first."""
+    leads = os.name == "posix" and process.poll() is None and os.getpgid(process.pid) == process.pid
+    for number in (signal.SIGINT, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with contextlib.suppress(ProcessLookupError):
+            if leads:
+                os.killpg(process.pid, number)
+            elif process.poll() is None:
+                process.send_signal(number if os.name == "posix" else signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S if number == signal.SIGINT else None)
+
+
+def _raise_for(status: int, told: Mapping[str, Any], tail: str) -> None:
+    """Word the ends of pytest that are no result of tests."""
+    last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
+    seen = f" It said: {last}." if last else ""
+    if status == 5:
+        raise UserError(
+            "pytest collected no tests.",
+            code="no-tests",
+            fix="Name a file or folder that holds tests, or loosen -k/-m.",
+        )
+    if status == 4:
+        raise UserError(
+            f"pytest did not accept its arguments or configuration.{seen}",
+            code="pytest-usage",
+            fix="What stands after `--` and in the project's pytest settings must be what its pytest knows.",
+        )
+    errors = told.get("collect_errors", [])
+    if status == 2 and errors:
+        first = errors[0]
+        more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+        raise UserError(
+            f"pytest could not collect {first['nodeid'] or 'the suite'}{more}: {first['message']}.",
+            code="suite-not-collected",
+            fix="Mend that file, or pass `-- --continue-on-collection-errors`.",
+        )
+    if status == 2 and told:
+        raise Cancelled("The test run was interrupted.", code="cancelled")
+    if not told or status not in (0, 1):
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        raise GateFailed(
+            f"pytest {how} and left no result.{seen}",
+            code="suite-died",
+            fix="The tests that ended before are recorded in .aqe/spool; run with `-- -v` to see which test was next.",
+        )
+
+
+def _report(
+    interpreter: Interpreter, command: list[str], status: int, duration_s: float, told: Mapping[str, Any]
+) -> ExecuteReport:
+    final = {test["nodeid"]: test for test in told["tests"]}
+    counts = {name: 0 for name in ("passed", "failed", "error", "crashed", "skipped", "xfailed", "xpassed")}
+    for test in final.values():
+        counts[test["outcome"]] += 1
+    failures = [
+        TestFailure(test["nodeid"], test["outcome"], test["message"], test["line"])
+        for test in final.values()
+        if test["outcome"] in ("failed", "error", "crashed")
+    ]
+    failures += [TestFailure(item["nodeid"], "error", item["message"], 0) for item in told["collect_errors"]]
+    ranked = sorted(final.values(), key=lambda test: (-test["duration_s"], test["nodeid"]))[:SLOWEST]
+    notes = [told["trouble"]] if told["trouble"] else []
+    retried = sum(test["attempt"] > 1 for test in final.values())
+    if retried:
+        notes.append(f"{retried} tests were run again by a plugin of the project")
+    return ExecuteReport(
+        run=told["run"],
+        python=interpreter.executable,
+        python_version=told["python"],
+        pytest_version=told["pytest"],
+        command=tuple(command),
+        pytest_exit_status=status,
+        duration_s=round(duration_s, 3),
+        tests=len(final),
+        passed=counts["passed"],
+        failed=counts["failed"],
+        errors=counts["error"],
+        crashed=counts["crashed"],
+        skipped=counts["skipped"],
+        xfailed=counts["xfailed"],
+        xpassed=counts["xpassed"],
+        failures=tuple(failures),
+        slowest=tuple(TestTime(test["nodeid"], test["duration_s"]) for test in ranked),
+        recorded=told["recorded"],
+        notes=tuple(notes),
+    )

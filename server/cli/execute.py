@@ -1,0 +1,82 @@
+"""`aqe execute`: run the project's test suite and record each outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, json_object, keep_result, print_json
+
+if TYPE_CHECKING:
+    from aqe.agents.execute import ExecuteReport
+
+LISTED = 5
+
+
+def command(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATHS [-- PYTEST_ARGS]", help="Test files, folders or node ids; after `--`, pytest's own options."
+        ),
+    ] = None,
+    json_: JsonOption = False,
+    project: ProjectOption = None,
+    python: PythonOption = None,
+) -> int:
+    """Run the project's test suite in the project's interpreter, as its user does, and record each outcome.
+
+    pytest's output passes through (with --json to stderr). Each test is recorded in `.aqe/spool`. Exit status: 0 all
+    passed, 1 a test failed, 2 nothing was run, 130 Ctrl-C.
+    """
+    from aqe.agents.execute import ExecuteRequest, execute
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    files, options = _split(paths or [])
+    request = ExecuteRequest(
+        project=str(root), paths=tuple(files), pytest_args=tuple(options), python=python, cwd=str(Path.cwd())
+    )
+    report = execute(request, output="stderr" if json_ else "inherit")
+    answer = {**dataclasses.asdict(report), "all_passed": report.all_passed}
+    if json_:
+        print_json("execute", answer, project=root)
+    else:
+        keep_result(root, "execute", json_object("execute", answer))
+        typer.echo(_summary(report))
+    return 0 if report.all_passed else 1
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Paths before the first option, pytest's own words from there on."""
+    for place, word in enumerate(words):
+        if word.startswith("-"):
+            return words[:place], words[place:]
+    return words, []
+
+
+def _summary(report: ExecuteReport) -> str:
+    """The run in a few lines, after pytest's own output."""
+    counts = (
+        (report.passed, "passed"),
+        (report.failed, "failed"),
+        (report.errors, "with errors"),
+        (report.crashed, "crashed"),
+        (report.skipped, "skipped"),
+        (report.xfailed, "failed as expected"),
+        (report.xpassed, "passed unexpectedly"),
+    )
+    told = ", ".join(f"{number} {word}" for number, word in counts if number)
+    lines = [
+        "",
+        f"{report.tests} tests in {report.duration_s:.1f} s on Python {report.python_version}, "
+        f"pytest {report.pytest_version}: {told}",
+    ]
+    slow = [f"{test.nodeid} {test.duration_s:.2f} s" for test in report.slowest[:LISTED] if test.duration_s >= 0.1]
+    if slow:
+        lines.append(f"Slowest: {', '.join(slow)}")
+    lines += [f"Note: {note}" for note in report.notes]
+    return "\n".join(lines)
