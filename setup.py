@@ -11,8 +11,10 @@ flags = [] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall
 if native == "require":
     flags.append("-Werror")
 
+packages = [name for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))]
+
 setup(
-    packages=[f"aqe.{name}" for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))],
+    packages=[f"aqe.{name}" for name in packages],
     ext_modules=[]
     if native == "skip"
     else [
