@@ -74,7 +74,7 @@ class JobTable:
     @classmethod
     def open(cls, project: Path) -> Self:
         """The job table in the project's store. Raises what `open_store` raises."""
-        return cls(open_store(project), str(project))
+        return cls(open_store(project, take_spool=False), str(project))
 
     def close(self) -> None:
         """Close the store behind the table."""

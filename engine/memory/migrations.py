@@ -112,6 +112,7 @@ CREATE INDEX test_runs_test ON test_runs (nodeid, started_at);
 CREATE INDEX test_runs_run ON test_runs (run);
 CREATE TABLE spool_files (
     name TEXT PRIMARY KEY,
+    offset INTEGER NOT NULL,
     ingested_at INTEGER NOT NULL
 ) STRICT;
 """

@@ -10,6 +10,7 @@ from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.project import database_path
 from aqe.engine.settings import Settings, load_settings
+from aqe.engine.spool import ingest
 from aqe.engine.worktree import find_checkout, head_commit
 
 KEY = "AQE_DB_KEY"
@@ -21,20 +22,29 @@ def open_store(
     settings: Settings | None = None,
     environ: Mapping[str, str] | None = None,
     now: Callable[[], int] = utc_now,
+    take_spool: bool = True,
 ) -> Store:
-    """The project's store; what is added carries its git worktree and commit.
+    """The project's store; what is added carries its git worktree and commit, and what test runs left in the spool
+    is taken in (`take_spool`).
 
     With AQE_DB_KEY set the file is encrypted. Raises what `Store.open` and `load_settings` raise.
     """
     environ = os.environ if environ is None else environ
     settings = load_settings(project, environ=environ) if settings is None else settings
-    return Store.open(
+    store = Store.open(
         database_path(project, settings.store),
         key=environ.get(KEY) or None,
         durability=settings.durability,
         here=whereabouts(project),
         now=now,
     )
+    if take_spool:
+        try:
+            ingest(store, project)
+        except BaseException:
+            store.close()
+            raise
+    return store
 
 
 def whereabouts(project: Path) -> Provenance:
