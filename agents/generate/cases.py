@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One call, attribute read or attribute write. `bind` names its result for later steps; `kind` is `call`, `get` or `set`."""
+    """One call, attribute read or write (`kind`: `call`, `get`, `set`). `bind` names its result for later steps."""
 
     callee: str
     args: tuple[str, ...] = ()

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 MAX_NAME = 72
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _NOUNS = {
-    "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple", "set": "set",
-    "bytes": "bytes", "frozenset": "frozenset", "complex": "complex_number", "bytearray": "bytearray",
+    "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple",
+    "set": "set", "bytes": "bytes", "frozenset": "frozenset", "complex": "complex_number", "bytearray": "bytearray",
 }  # fmt: skip
 _PLAIN_ID = re.compile(r"[A-Za-z0-9 _.,;+*=<>!?@#%&'()|~^$/-]{1,28}")
 

@@ -49,7 +49,7 @@ def read_source(path: Path) -> str:
     except OSError as error:
         reason = error.strerror or error.__class__.__name__
         raise UserError(
-            f"{path} cannot be read: {reason}.", code="target-missing", fix="Check the path and its permissions."
+            f"{path} cannot be read: {reason}.", code="no-such-path", fix="Check the path and its permissions."
         ) from error
 
 

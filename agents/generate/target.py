@@ -52,7 +52,7 @@ def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Sub
     """
     target, _, name = text.partition("::")
     if not target.strip():
-        raise UserError(f"{text!r} names no target.", code="target-missing", fix="Name a file, a folder or a module.")
+        raise UserError(f"{text!r} names no target.", code="no-such-path", fix="Name a file, a folder or a module.")
     path = _as_path(target, project)
     if path is None:
         path = _find_module(target, project, sys_path)
@@ -122,7 +122,7 @@ def _as_path(target: str, project: Path) -> Path | None:
     if looks_like_path or not _is_module_name(target):
         raise UserError(
             f"There is no file, folder or module {target}.",
-            code="target-missing",
+            code="no-such-path",
             fix="Check the path, from the folder you are in.",
         )
     return None

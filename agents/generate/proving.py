@@ -1,0 +1,194 @@
+"""The draft before the gate: what fails, flakes, passes on the broken twin or adds nothing leaves the file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aqe.agents.gate.evidence import Evidence, TestEvidence
+from aqe.agents.gate.verify import VerifyReport, VerifyRequest, verify
+from aqe.agents.generate import render
+from aqe.agents.generate.cases import Case
+from aqe.agents.generate.plan import Plan
+from aqe.agents.generate.render import Style
+from aqe.agents.generate.target import Subject
+from aqe.engine.errors import Cancelled
+from aqe.engine.progress import CancelToken, Progress
+
+MAX_ROUNDS = 4
+MUTANTS_FOR_MODULE = 200
+MAX_MUTANTS = 600
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """The cases of one module and the file they go to; `polish` formats the text as the project would."""
+
+    subject: Subject
+    style: Style
+    path: Path
+    cases: tuple[Case, ...]
+    polish: Callable[[str], str]
+
+    def rendered(self) -> tuple[str, render.Plan]:
+        """The text of the file and the plan behind it."""
+        planned = render.plan(self.cases, self.subject.outline, self.style)
+        return self.polish(render.file_text(planned, self.style)), planned
+
+
+@dataclass
+class Proof:
+    """Files (path to text) whose every test stood, with the evidence about exactly this text."""
+
+    files: dict[Path, str] = field(default_factory=dict)
+    tests: int = 0
+    evidence: Evidence | None = None
+    fallen: list[str] = field(default_factory=list)
+    unwritten: int = 0
+    rounds: int = 0
+    out_of_time: bool = False
+
+
+class Gate:
+    """One request's settings for `verify`."""
+
+    def __init__(
+        self,
+        project: Path,
+        python: str | None,
+        seed: int,
+        plan: Plan,
+        progress: Progress,
+        cancel: CancelToken,
+        stop: CancelToken,
+    ) -> None:
+        self.project = project
+        self.python = python
+        self.seed = seed
+        self.plan = plan
+        self.progress = progress
+        self.cancel = cancel
+        self.stop = stop
+
+    def prove(self, drafts: Sequence[Draft], *, quick: bool = False) -> Proof:
+        """Verify, drop what fell, verify again, until a text stands whole; the last text that stood is the answer.
+
+        With `quick` no mutant runs: what Ctrl-C waits for. When `stop` comes while mutants run, what stood is the
+        answer, and nothing having stood, one quick round decides.
+        """
+        proof = Proof()
+        current = [draft for draft in drafts if draft.cases]
+        for number in range(MAX_ROUNDS):
+            texts = {draft: draft.rendered() for draft in current}
+            texts = {draft: both for draft, both in texts.items() if both[1].tests}
+            if number == 0:
+                proof.unwritten = sum(both[1].left_out for both in texts.values())
+            if not texts:
+                break
+            started = time.monotonic()
+            sources = {draft.path.name: both[0] for draft, both in texts.items()}
+            try:
+                report = self._verify(sources, list(texts), number, quick=quick)
+            except Cancelled:
+                if self.cancel.is_set or quick:
+                    raise
+                if proof.files:
+                    break
+                quick = True
+                continue
+            took = time.monotonic() - started
+            proof.rounds += 1
+            bad, idle = judge(texts, report.evidence)
+            if not bad:
+                proof.files = {draft.path: both[0] for draft, both in texts.items()}
+                proof.evidence = report.evidence
+                proof.tests = len(report.evidence.tests)
+                if not idle or quick:
+                    break
+            proof.fallen += [f"{name}: {why}" for name, why in sorted(bad.items())]
+            current = [without(draft, both[1], bad.keys() | idle) for draft, both in texts.items()]
+            if not self.plan.may_verify_again(time.monotonic(), took):
+                proof.out_of_time = bool(bad)
+                break
+        return proof
+
+    def _verify(self, sources: Mapping[str, str], drafts: Sequence[Draft], number: int, *, quick: bool) -> VerifyReport:
+        subjects = tuple(draft.subject.module for draft in drafts)
+        mutants = 0 if quick else min(MUTANTS_FOR_MODULE * len(subjects), MAX_MUTANTS)
+        request = VerifyRequest(
+            tests=(),
+            project=str(self.project),
+            subjects=subjects,
+            python=self.python,
+            seed=self.seed,
+            max_mutants=mutants,
+            budget_s=self.plan.verify_s(time.monotonic(), is_first=number == 0),
+            sources=dict(sources),
+        )
+        token = CancelToken()
+        forget = [source.on_cancel(token.cancel) for source in ([self.cancel] if quick else [self.cancel, self.stop])]
+        try:
+            return verify(request, progress=self.progress, cancel=token)
+        finally:
+            for undo in forget:
+                undo()
+
+
+def judge(texts: Mapping[Draft, tuple[str, render.Plan]], evidence: Evidence) -> tuple[dict[str, str], set[str]]:
+    """Tests that must go with the reason, and tests that others make superfluous, by `file::test[row]`."""
+    bad: dict[str, str] = {}
+    seen: dict[str, TestEvidence] = {_plain(test.name): test for test in evidence.tests}
+    cases = {
+        f"{draft.path.name}::{node}": case
+        for draft, both in texts.items()
+        for node, case in render.nodes(both[1]).items()
+    }
+    for name in cases:
+        test = seen.get(name)
+        if test is None:
+            bad[name] = "was not collected"
+        elif test.verdict != "stable":
+            bad[name] = f"{test.verdict}: {test.message}".rstrip(": ")
+    strangers = [name for name in seen if name not in cases]
+    for name in strangers:
+        if seen[name].verdict != "stable":
+            owner = [known for known in cases if known.partition("[")[0] == name.partition("[")[0]]
+            bad.update(dict.fromkeys(owner, f"{seen[name].verdict}: {seen[name].message}".rstrip(": ")))
+    return bad, superfluous({name: case for name, case in cases.items() if name not in bad}, seen, evidence)
+
+
+def superfluous(cases: Mapping[str, Case], seen: Mapping[str, TestEvidence], evidence: Evidence) -> set[str]:
+    """Tests without which nothing is lost: each one's arms and kills are held by tests that stay.
+
+    Documented cases stay. Mutual twins lose one of the two, never both.
+    """
+    kills: dict[str, set[str]] = {name: {f"search {kill}" for kill in case.kills} for name, case in cases.items()}
+    for mutant in evidence.mutants:
+        for name in mutant.killed_by:
+            kills.get(_plain(name), set()).add(f"{mutant.path} {mutant.id}")
+    held = {name: kills[name] | {f"arm {case.target} {arm}" for arm in case.arms} for name, case in cases.items()}
+    gone: set[str] = set()
+    for name in sorted(cases, key=lambda each: (len(held[each]), each), reverse=False):
+        test = seen.get(name)
+        if cases[name].documented or test is None or test.adds_lines or test.adds_branches or test.adds_kills:
+            continue
+        rest: set[str] = set().union(*(held[other] for other in cases if other != name and other not in gone))
+        if held[name] <= rest and len(cases) - len(gone) > 1:
+            gone.add(name)
+    return gone
+
+
+def without(draft: Draft, planned: render.Plan, names: set[str]) -> Draft:
+    """The draft less the cases of the named tests."""
+    gone = {case for node, case in render.nodes(planned).items() if f"{draft.path.name}::{node}" in names}
+    shown = set(render.nodes(planned).values())
+    kept = tuple(case for case in draft.cases if case in shown and case not in gone)
+    return Draft(draft.subject, draft.style, draft.path, kept, draft.polish)
+
+
+def _plain(name: str) -> str:
+    """`folder/test_x.py::test[row]` without the folder."""
+    file, separator, rest = name.partition("::")
+    return f"{Path(file).name}{separator}{rest}"

@@ -1,0 +1,140 @@
+"""The last word on suspected bugs: the clearest of each kind, with a snippet that runs as it stands."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aqe.agents.generate.cases import Case, Step, is_import, read_steps
+from aqe.agents.generate.layout import inline, parse
+from aqe.agents.generate.outline import Outline
+from aqe.agents.generate.report import SuspectedBug
+from aqe.agents.generate.script import is_builtin, names_in
+
+MAX_FOR_TARGET = 3
+
+
+def select(found: Iterable[Mapping[str, Any]], module: str, outline: Outline) -> tuple[SuspectedBug, ...]:
+    """One suspect for each function, exception and line: the one with the shortest reproduction, in source order."""
+    best: dict[tuple[str, str, str, int], tuple[int, SuspectedBug]] = {}
+    for item in found:
+        bug = _bug(item, module, outline)
+        if bug is None:
+            continue
+        key = (bug.target, bug.kind if not bug.exception else "", bug.exception, bug.line)
+        size = len(bug.reproduction)
+        if key not in best or size < best[key][0]:
+            best[key] = (size, bug)
+    ordered = sorted((bug for _, bug in best.values()), key=lambda bug: (_line(bug.target, outline), bug.line, bug.why))
+    shown: dict[str, int] = {}
+    kept: list[SuspectedBug] = []
+    for bug in ordered:
+        shown[bug.target] = shown.get(bug.target, 0) + 1
+        if shown[bug.target] <= MAX_FOR_TARGET:
+            kept.append(bug)
+    return tuple(kept)
+
+
+def without_suspects(cases: Iterable[Case], found: Iterable[Mapping[str, Any]]) -> list[Case]:
+    """The cases whose calls are not those of a suspect: what may be wrong is never asserted as right."""
+    doubted = {(str(item.get("target")), read_steps(item.get("steps"))) for item in found}
+    calls = {(target, _calls(steps)) for target, steps in doubted if steps is not None}
+    return [case for case in cases if (case.target, _calls(case.steps)) not in calls]
+
+
+def _calls(steps: tuple[Step, ...]) -> tuple[object, ...]:
+    return tuple((step.callee, step.args, step.kwargs, step.kind) for step in steps)
+
+
+def _bug(item: Mapping[str, Any], module: str, outline: Outline) -> SuspectedBug | None:
+    steps = read_steps(item.get("steps"))
+    if steps is None:
+        return None
+    line = item.get("line")
+    exception = str(item.get("exception") or "")
+    imports = [str(text) for text in item.get("imports") or () if is_import(text)]
+    return SuspectedBug(
+        module=module,
+        target=str(item.get("target") or ""),
+        kind=str(item.get("kind") or "undocumented-exception"),
+        line=line if isinstance(line, int) else 0,
+        why=" ".join(str(item.get("why") or exception or "unexpected result").split()),
+        reproduction=snippet(steps, module, outline, imports, _ending(item)),
+        exception=exception,
+        message=str(item.get("message") or ""),
+        expected=str(item.get("expected") or ""),
+        actual=str(item.get("actual") or ""),
+    )
+
+
+def snippet(steps: tuple[Step, ...], module: str, outline: Outline, imports: list[str], ending: str = "") -> str:
+    """Imports and calls as a script; `ending` says on the last line what happens."""
+    used: set[str] = set()
+    lines: list[str] = []
+    for number, step in enumerate(steps):
+        for source in (step.callee, *step.args, *(src for _, src in step.kwargs)):
+            used |= names_in(source)
+        text = _call(step)
+        is_last = number == len(steps) - 1
+        if step.bind and not is_last:
+            text = f"{step.bind} = {text}"
+        elif is_last and not ending.startswith("raises") and step.kind != "set":
+            text = f"print({text})"
+        lines.append(text)
+    used -= {step.bind for step in steps}
+    head, known = _import_lines(imports, used)
+    if any(step.awaited for step in steps):
+        head.append("import asyncio")
+    mine = sorted(name for name in used - known if name in outline.names or not is_builtin(name))
+    if mine:
+        head.append(f"from {module} import {', '.join(mine)}")
+    if ending:
+        lines[-1] += f"  # {ending}"
+    return "\n".join(
+        [*sorted(set(head), key=lambda text: (text.startswith("from"), text)), *([""] if head else []), *lines]
+    )
+
+
+def _import_lines(imports: list[str], used: set[str]) -> tuple[list[str], set[str]]:
+    head: list[str] = []
+    known: set[str] = set()
+    for line in imports:
+        node = ast.parse(line).body[0]
+        aliases = node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
+        bound = {alias.asname or alias.name.partition(".")[0] for alias in aliases}
+        if bound & used:
+            head.append(line)
+            known |= bound
+    return head, known
+
+
+def _call(step: Step) -> str:
+    arguments = [inline(parse(src)) for src in step.args] + [
+        f"{name}={inline(parse(src))}" for name, src in step.kwargs
+    ]
+    callee = inline(parse(step.callee))
+    if step.kind == "get":
+        return callee
+    if step.kind == "set":
+        return f"{callee} = {', '.join(arguments)}"
+    text = f"{callee}({', '.join(arguments)})"
+    return f"asyncio.run({text})" if step.awaited else text
+
+
+def _ending(item: Mapping[str, Any]) -> str:
+    if item.get("kind") == "hang":
+        return "raises nothing and does not end"
+    exception = str(item.get("exception") or "")
+    if exception:
+        message = " ".join(str(item.get("message") or "").split())[:80]
+        return f"raises {exception}: {message}" if message else f"raises {exception}"
+    expected, actual = str(item.get("expected") or ""), str(item.get("actual") or "")
+    if expected and actual:
+        return f"gives {' '.join(actual.split())[:60]}, expected {' '.join(expected.split())[:60]}"
+    return ""
+
+
+def _line(target: str, outline: Outline) -> int:
+    definition = outline.definitions.get(target)
+    return definition.line if definition else 0
