@@ -297,7 +297,7 @@ def _report(
     interpreter: Interpreter, command: list[str], status: int, duration_s: float, told: Mapping[str, Any]
 ) -> ExecuteReport:
     final = {test["nodeid"]: test for test in told["tests"]}
-    counts = {name: 0 for name in ("passed", "failed", "error", "crashed", "skipped", "xfailed", "xpassed")}
+    counts = dict.fromkeys(("passed", "failed", "error", "crashed", "skipped", "xfailed", "xpassed"), 0)
     for test in final.values():
         counts[test["outcome"]] += 1
     failures = [
