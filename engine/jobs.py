@@ -76,6 +76,11 @@ class JobTable:
         """The job table in the project's store. Raises what `open_store` raises."""
         return cls(open_store(project, take_spool=False), str(project))
 
+    @property
+    def path(self) -> Path:
+        """The file that holds the table."""
+        return self._store.path
+
     def close(self) -> None:
         """Close the store behind the table."""
         self._store.close()

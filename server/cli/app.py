@@ -140,7 +140,7 @@ def _usage_error(error: Any, verb: str) -> UserError:
         wanted = message.split("'")[1] if "'" in message else ""
         message = f"{path} has no command {wanted!r}."
         fix = _nearest(wanted, list(getattr(context.command, "commands", {})))
-    if not message.endswith((".", "?", ")")):
+    if not message.endswith((".", "?")):
         message += "."
     return UserError(message, code="usage", fix=fix or f"See `{path} --help`.")
 

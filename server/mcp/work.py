@@ -91,7 +91,7 @@ async def _wait(service: Service, ctx: Any, project: Path, job_id: str) -> Job:
     while True:
         job = await in_thread(lambda: service.runner.view(project, job_id))
         now = time.monotonic()
-        if job.state != "running" or now - start >= ANSWER_S:
+        if not job.is_live or now - start >= ANSWER_S:
             return job
         text = _progress_text(job)
         if (text and text != spoken) or now - last >= HEARTBEAT_S:
@@ -108,8 +108,14 @@ def _progress_text(job: Job) -> str:
 
 async def _answer(service: Service, call: Call, project: Path, job: Job, joined: bool) -> CallToolResult:
     tool = "generate_tests" if call.agent == "generate" else "verify_tests"
-    data: dict[str, Any] = {"state": job.state, "job_id": job.id, "figures": {}, "hints": [], "report": LAST_REPORT}
-    if job.state == "running":
+    data: dict[str, Any] = {
+        "state": "running" if job.is_live else job.state,
+        "job_id": job.id,
+        "figures": {},
+        "hints": [],
+        "report": LAST_REPORT,
+    }
+    if job.is_live:
         far = _progress_text(job) or "it has just begun"
         data["summary"] = f"Still running: {far}. Call {tool} again with job_id={job.id!r} to go on."
         data["figures"] = {"done": float(job.done), "total": float(job.total or 0)}

@@ -1,0 +1,137 @@
+"""Real servers for the tests of the faces: `aqe serve` in a process of its own, the SDK's client at the other end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+AQE = [sys.executable, "-m", "aqe.server.cli"]
+PROTOCOLS = {"legacy": "2025-11-25", "2026-07-28": "2026-07-28"}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def mode(request: pytest.FixtureRequest) -> str:
+    """How the client connects: by the 2025 handshake, or by the 2026 protocol."""
+    return str(request.param)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small project with one module."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text('[project]\nname = "small"\nversion = "1"\n')
+    (root / "ages.py").write_text(
+        'def stage(age: int) -> str:\n    """The stage of life.\n\n    >>> stage(30)\n    \'adult\'\n    """\n'
+        "    if age < 0:\n        raise ValueError('negative')\n    if age < 18:\n        return 'child'\n"
+        "    return 'adult'\n"
+    )
+    return root
+
+
+@pytest.fixture
+def aqe() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the `aqe` command and give back what it printed and its status."""
+
+    def run(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*AQE, *words],
+            cwd=cwd,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@contextlib.asynccontextmanager
+async def _on_stdio(project: Path, mode: str, *words: str, **options: Any) -> AsyncIterator[Client]:
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "aqe.server.cli", "serve", "--project", str(project), *words],
+        env=dict(os.environ),
+    )
+    async with Client(parameters, mode=mode, read_timeout_seconds=60, **options) as client:
+        yield client
+
+
+@pytest.fixture
+def on_stdio() -> Callable[..., contextlib.AbstractAsyncContextManager[Client]]:
+    """A client of a new `aqe serve` on stdio: `async with on_stdio(project, mode) as client`."""
+    return _on_stdio
+
+
+class HttpServer:
+    """A running `aqe serve --http` on a free port."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        command = [*AQE, "serve", "--http", "--port", "0", "--project", str(project)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+/mcp", line)
+        assert found, f"no address in {line!r}"
+        self.url = found[0]
+        self.token = (project / ".aqe" / "token").read_text().strip()
+        self._await_answer()
+
+    def _await_answer(self) -> None:
+        for _ in range(100):
+            with contextlib.suppress(httpx2.TransportError):
+                httpx2.get(self.url)
+                return
+            time.sleep(0.05)
+        raise AssertionError("the server does not answer")
+
+    @contextlib.asynccontextmanager
+    async def client(self, mode: str) -> AsyncIterator[Client]:
+        """A connected client that holds the token."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            Client(streamable_http_client(self.url, http_client=http), mode=mode) as client,
+        ):
+            yield client
+
+    def post(self, token: str | None = None, **headers: str) -> int:
+        """The status that a POST of one request gets with these headers."""
+        given = {"Accept": "application/json, text/event-stream", **headers}
+        if token is not None:
+            given["Authorization"] = f"Bearer {token}"
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        return httpx2.post(self.url, json=ping, headers=given).status_code
+
+    def close(self) -> int:
+        """End the server as a service manager would; returns its status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(10)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture(scope="module")
+def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    """One HTTP server for the tests of a module."""
+    root = tmp_path_factory.mktemp("served")
+    (root / "pyproject.toml").write_text('[project]\nname = "served"\nversion = "1"\n')
+    server = HttpServer(root)
+    yield server
+    server.close()

@@ -1,0 +1,145 @@
+"""The frame of the `aqe` command: help, errors, statuses; each run is a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqe.server.cli.app import main
+from aqe.server.cli.verbs import VERBS
+
+Aqe = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_help_lists_each_verb_and_loads_nothing_heavy() -> None:
+    """`aqe --help` names every command with one line and imports neither pydantic, numpy, mcp, apsw nor typer."""
+    script = (
+        "import sys\nfrom aqe.server.cli import main\nstatus = main(['--help'])\n"
+        "heavy = {'pydantic', 'numpy', 'mcp', 'apsw', 'typer', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else status)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    for name, (_, about) in VERBS.items():
+        assert f"  {name} " in run.stdout
+        assert about in run.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command of the table has a module and a help page with a description."""
+    importlib.import_module(VERBS[verb][0])
+    assert main([verb, "--help"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(f"Usage: aqe {verb}")
+    assert "─" not in page
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["srve"], "No such command 'srve'. Did you mean `serve`? [unknown-command]"),
+        (["xyzzy"], "No such command 'xyzzy'. See `aqe --help`. [unknown-command]"),
+        (["--porject", "x"], "No such option '--porject' before the command. Did you mean `--project`? [usage]"),
+        (["serve", "--htp"], "aqe serve has no option --htp. Did you mean `--http`? [usage]"),
+        (["serve", "--http", "--stdio"], "--stdio and --http exclude each other. Give one of them. [usage]"),
+        (["serve", "--port", "1"], "--port needs --http. Write `aqe serve --http --port N`. [usage]"),
+        (["serve", "extra"], "Got unexpected extra argument(s) (extra). See `aqe serve --help`. [usage]"),
+        (["--project"], "--project needs a folder. Write `--project DIR`. [usage]"),
+    ],
+)
+def test_usage_errors_are_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong command line is answered on stderr in one sentence with the next step, and status 2."""
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", sentence + "\n")
+
+
+def test_bad_value_names_option_and_value(capsys: pytest.CaptureFixture[str]) -> None:
+    """A value of the wrong type is named with its option."""
+    assert main(["serve", "--http", "--port", "many"]) == 2
+    err = capsys.readouterr().err
+    assert "'--port'" in err
+    assert "many" in err
+    assert err.count("\n") == 1
+
+
+def test_version_is_that_of_the_package(aqe: Aqe) -> None:
+    """`aqe --version` prints the installed version."""
+    from importlib.metadata import version
+
+    run = aqe("--version")
+    assert (run.returncode, run.stdout) == (0, f"aqe {version('aqe')}\n")
+
+
+def test_unexpected_failure_is_internal_and_keeps_its_traceback_for_debug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A fault of aqe exits 3 with one sentence; --debug, before or after the command, adds the traceback."""
+    (tmp_path / "faulty_verb.py").write_text(
+        "def command() -> None:\n    'Break.'\n    raise ZeroDivisionError('oops')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(VERBS, "break", ("faulty_verb", "Break."))
+    assert main(["break"]) == 3
+    plain = capsys.readouterr().err
+    assert plain.startswith("aqe itself failed with ZeroDivisionError: oops.")
+    assert plain.count("\n") == 1
+    assert plain.endswith("[internal]\n")
+    for words in (["--debug", "break"], ["break", "--debug"]):
+        assert main(words) == 3
+        assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("raised", "status"), [("KeyboardInterrupt", 130), ("typer.Exit(4)", 4)])
+def test_statuses_pass_through(
+    raised: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Ctrl-C exits 130; a command's own status is the process's."""
+    name = f"leaving_{status}"
+    (tmp_path / f"{name}.py").write_text(f"import typer\ndef command() -> None:\n    'Leave.'\n    raise {raised}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(VERBS, "leave", (name, "Leave."))
+    assert main(["leave"]) == status
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_project_before_the_command_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`aqe --project DIR COMMAND -- more` gives the command its --project and leaves what follows `--` alone."""
+    (tmp_path / "echoing_verb.py").write_text(
+        "from typing import Annotated\nimport typer\nfrom aqe.server.cli.output import ProjectOption\n"
+        "def command(rest: Annotated[list[str] | None, typer.Argument()] = None, project: ProjectOption = None):\n"
+        "    'Echo.'\n    print(project, rest)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(VERBS, "echo", ("echoing_verb", "Echo."))
+    assert main(["--project", "here", "echo", "a", "--", "--debug", "-x"]) == 0
+    assert capsys.readouterr().out == "here ['a', '--debug', '-x']\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a POSIX pipe")
+def test_closed_pipe_is_quiet() -> None:
+    """A reader that leaves early (`aqe --help | head -0`) sees no traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aqe.server.cli", "--help"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_console_without_unicode_gets_backslashes(aqe: Aqe, tmp_path: Path) -> None:
+    """A console that cannot show a character gets its backslash form instead of a crash."""
+    run = aqe("--project", "x", "caf\u00e9", PYTHONIOENCODING="ascii")
+    assert run.returncode == 2
+    assert "caf\\xe9" in run.stderr
