@@ -1,7 +1,7 @@
 """Run the project's own suite, in the project's interpreter and the user's environment, with the plugin injected.
 
 The suite is run as `python -m pytest` from the project's root, not sandboxed: tests of a project may need whatever
-their user's run has. Only the plugin is added; it records each test in `.aqe/spool` and hands the report back.
+their user's run has. Only the plugin is added; it records each test in `.aqe/spool`, from where the store takes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter, side_folder
-from aqe.engine.errors import Cancelled, GateFailed, UserError
+from aqe.engine.errors import AqeError, Cancelled, GateFailed, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import aqe_dir
 
@@ -124,8 +124,20 @@ def execute(
         told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
     if cancel is not None:
         cancel.check()
+    trouble = _take_spool(project)
     _raise_for(status, told, tail)
-    return _report(interpreter, command, status, duration_s, told)
+    return _report(interpreter, command, status, duration_s, told, trouble)
+
+
+def _take_spool(project: Path) -> str:
+    """Let the store take what the plugin recorded; says why where it could not (the spool then keeps it)."""
+    from aqe.engine.memory.opening import open_store
+
+    try:
+        open_store(project).close()
+    except AqeError as error:
+        return f"the outcomes stay in .aqe/spool for now: {error.message}"
+    return ""
 
 
 def _setting(project: Path) -> str | None:
@@ -294,7 +306,7 @@ def _raise_for(status: int, told: Mapping[str, Any], tail: str) -> None:
 
 
 def _report(
-    interpreter: Interpreter, command: list[str], status: int, duration_s: float, told: Mapping[str, Any]
+    interpreter: Interpreter, command: list[str], status: int, duration_s: float, told: Mapping[str, Any], trouble: str
 ) -> ExecuteReport:
     final = {test["nodeid"]: test for test in told["tests"]}
     counts = dict.fromkeys(("passed", "failed", "error", "crashed", "skipped", "xfailed", "xpassed"), 0)
@@ -307,7 +319,7 @@ def _report(
     ]
     failures += [TestFailure(item["nodeid"], "error", item["message"], 0) for item in told["collect_errors"]]
     ranked = sorted(final.values(), key=lambda test: (-test["duration_s"], test["nodeid"]))[:SLOWEST]
-    notes = [told["trouble"]] if told["trouble"] else []
+    notes = [note for note in (told["trouble"], trouble) if note]
     retried = sum(test["attempt"] > 1 for test in final.values())
     if retried:
         notes.append(f"{retried} tests were run again by a plugin of the project")
