@@ -1,0 +1,80 @@
+"""What holds for every test: where the repository is, a time limit, and no skip that is not accounted for."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMITS_S = {"nightly": 3600, "services": 900}
+_skipped: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds tests/, docs/, fixtures/ and tools/; the floors are there only in a source tree."""
+    return ROOT
+
+
+def listed_skips() -> list[dict[str, str]]:
+    """The rows of tests/skips.toml: id (a pattern), reason, elsewhere."""
+    rows = tomllib.loads((ROOT / "tests" / "skips.toml").read_text(encoding="utf-8")).get("skip", [])
+    return list(rows)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips", action="store_true", help="fail the run when a test is skipped without a line in skips.toml"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the slow tiers their longer time limit; the fast tier has the one of pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            for mark, limit in LIMITS_S.items():
+                if item.get_closest_marker(mark) is not None:
+                    item.add_marker(pytest.mark.timeout(limit))
+                    break
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        longrepr: Any = report.longrepr
+        _skipped[report.nodeid] = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def _unlisted() -> Iterator[str]:
+    patterns = [row["id"] for row in listed_skips()]
+    for name in _skipped:
+        if not any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in patterns):
+            yield name
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_controller = not hasattr(session.config, "workerinput")
+    if is_controller and session.config.getoption("--strict-skips") and any(_unlisted()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _skipped:
+        return
+    unlisted = set(_unlisted())
+    terminalreporter.section("skips")
+    for name, reason in sorted(_skipped.items()):
+        mark = "  <- no line in tests/skips.toml" if name in unlisted else ""
+        terminalreporter.line(f"{name}: {reason}{mark}")

@@ -1,0 +1,40 @@
+"""Where the floors' sources are: in the tree, or in the installed copy when the suite runs against a wheel."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+FLOORS = ("server", "agents", "engine", "simd")
+
+
+def folder(package: str) -> Path:
+    """The folder from which `package` is imported."""
+    return Path(next(iter(import_module(package).__path__)))
+
+
+def files() -> Iterator[tuple[str, Path]]:
+    """Each Python file of the four floors, with its dotted module name."""
+    for floor in FLOORS:
+        root = folder(f"aqe.{floor}")
+        for path in sorted(root.rglob("*.py")):
+            parts = ["aqe", floor, *path.relative_to(root).with_suffix("").parts]
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Each absolute module that a file imports, anywhere in it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
