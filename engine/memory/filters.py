@@ -17,6 +17,8 @@ def filter_sql(filter: Mapping[str, Any] | None, column: str = "metadata") -> tu
 
     Raises `UserError` (bad-filter).
     """
+    if filter is not None and not isinstance(filter, Mapping):
+        raise _bad(f"The filter is {type(filter).__name__}, not an object.")
     conditions: list[str] = []
     parameters: list[object] = []
     for key, wanted in (filter or {}).items():

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,6 +47,14 @@ MOST_HITS = 1000
 def utc_now() -> int:
     """UTC microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
+    """A connection of its own to an existing store, whose `data_version` changes with every commit of any other.
+
+    `key` is AQE_DB_KEY where not given. Raises `UserError` as `Store.open` does.
+    """
+    return open_connection(path, key=key or os.environ.get("AQE_DB_KEY") or None)
 
 
 class Store:
@@ -226,6 +235,8 @@ class Store:
         """
         if query is None and vector is None:
             raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
+        if query is not None and not isinstance(query, str):
+            raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
         _check_limit(k, MOST_HITS)
         scope = _scope(namespace, filter)
         terms = query_terms(query) if query is not None else []

@@ -1,0 +1,46 @@
+"""`aqe config`: each setting, its value, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+
+
+def command(
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Show this setting alone.")] = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show each setting, its value and where it comes from.
+
+    A flag wins over an AQE_* variable, that over [tool.aqe] in pyproject.toml, that over the user's file, that over
+    the default.
+    """
+    from aqe.engine.project import find_project
+    from aqe.engine.settings import origins, unknown_setting, user_file
+
+    root = find_project(explicit=None if project is None else str(project))
+    settings = origins(root)
+    if key is not None:
+        settings = [setting for setting in settings if setting.key == key]
+        if not settings:
+            raise unknown_setting(key, "aqe")
+    if json:
+        print_json("config", {"settings": settings, "user_file": str(user_file())}, project=root)
+        return
+    width = max(len(setting.key) for setting in settings)
+    values = {setting.key: _shown(setting.value) for setting in settings}
+    wide = max(len(value) for value in values.values())
+    for setting in settings:
+        print(f"{setting.key:<{width}}  {values[setting.key]:<{wide}}  {setting.origin}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

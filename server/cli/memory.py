@@ -1,0 +1,324 @@
+"""`aqe memory`: keep, find and change what aqe remembers of a project."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aqe.engine.errors import AqeError, GateFailed, UserError
+from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aqe.engine.memory import Memory, NewMemory, SearchAnswer, Store
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Keep, find and change what aqe remembers of this project.",
+)
+
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The memory's namespace.")]
+AnyNamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace (else all).")
+]
+MetadataOption = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Metadata; a VALUE that is JSON is taken as such."),
+]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", "-m", metavar="KEY=VALUE", help='Only with this metadata; VALUE may be {"ge": 3}.'),
+]
+LinesOption = Annotated[bool, typer.Option("--jsonl", help="Read JSON lines on stdin, write one line for each.")]
+FileOption = Annotated[str, typer.Option("--file", metavar="PATH", help="The file that it is about.")]
+LineOption = Annotated[int, typer.Option("--line", metavar="N", help="The line in that file.")]
+
+
+@app.command()
+def add(
+    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="What to remember; - reads stdin.")] = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Your own id (else one is made).")] = None,
+    namespace: NamespaceOption = "default",
+    metadata: MetadataOption = None,
+    file: FileOption = "",
+    line: LineOption = 0,
+    run: Annotated[str, typer.Option("--run", metavar="ID", help="The test run that it comes from.")] = "",
+    jsonl: LinesOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Remember a text. The same text twice is one memory, unless you gave ids.
+
+    With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit
+    and run.
+    """
+    root, store = _open(project)
+    with store:
+        if jsonl:
+            _batch(root, "memory-add", lambda line: {"id": store.add_many([_new_memory(line)])[0]})
+            return
+        if text is None:
+            raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
+        given = {"text": sys.stdin.read() if text == "-" else text, "namespace": namespace, "id": id}
+        given |= {"metadata": _pairs(metadata), "file": file, "line": line, "run": run}
+        made = store.add_many([_new_memory(given)])[0]
+    if json:
+        print_json("memory-add", {"id": made, "namespace": namespace}, project=root)
+    else:
+        print(made)
+
+
+@app.command()
+def get(
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    namespace: NamespaceOption = "default",
+    history: Annotated[bool, typer.Option("--history", help="Show all revisions, ended ones too.")] = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show a memory."""
+    root, store = _open(project)
+    with store:
+        current = store.get(id, namespace=namespace)
+        found = store.history(id, namespace=namespace) if history else [] if current is None else [current]
+    if not found:
+        raise UserError(
+            f"There is no memory {id!r} in namespace {namespace!r}.",
+            code="unknown-id",
+            fix="`aqe memory list` shows the ids.",
+        )
+    if json:
+        shown = [memory_object(memory) for memory in found]
+        print_json("memory-get", {"revisions": shown} if history else shown[0], project=root)
+        return
+    for memory in found:
+        _print_memory(memory)
+
+
+@app.command()
+def search(
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="What to look for.")] = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="At most this many.")] = 10,
+    namespace: AnyNamespaceOption = None,
+    metadata: FilterOption = None,
+    jsonl: LinesOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Find memories by their words, best first.
+
+    With --jsonl each line holds `query` or `vector` (or both) and may hold k, namespace, filter and embedder_id.
+    """
+    root, store = _open(project)
+    with store:
+        if jsonl:
+            _batch(root, "memory-search", lambda line: answer_object(_search(store, line)))
+            return
+        answer = store.search(query, k=k, namespace=namespace, filter=_pairs(metadata))
+    if json:
+        print_json("memory-search", answer_object(answer), project=root)
+        return
+    for hit in answer.hits:
+        print(f"{hit.score:8.3g}  {hit.memory.id}  {hit.memory.namespace}  {_one_line(hit.memory.text)}")
+    print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
+
+
+@app.command()
+def update(
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The new text; - reads stdin.")] = None,
+    namespace: NamespaceOption = "default",
+    metadata: MetadataOption = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Put a new revision of a memory in place of the current one, which is kept."""
+    if text is None and metadata is None:
+        raise UserError("There is nothing to change.", code="usage", fix="Give a text or --metadata KEY=VALUE.")
+    root, store = _open(project)
+    with store:
+        new = sys.stdin.read() if text == "-" else text
+        changed = None if metadata is None else _pairs(metadata)
+        revision = store.update(id, namespace=namespace, text=new, metadata=changed)
+    if json:
+        print_json("memory-update", {"id": id, "namespace": namespace, "revision": revision}, project=root)
+    else:
+        print(f"{id} is at revision {revision}")
+
+
+@app.command()
+def delete(
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    namespace: NamespaceOption = "default",
+    erase: Annotated[bool, typer.Option("--erase", help="Remove all its revisions from the file too.")] = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """End a memory, so that no search finds it."""
+    root, store = _open(project)
+    with store:
+        store.delete(id, namespace=namespace, erase=erase)
+    if json:
+        print_json("memory-delete", {"id": id, "namespace": namespace, "erased": erase}, project=root)
+    else:
+        print(f"{id} is {'erased' if erase else 'deleted'}")
+
+
+@app.command("list")
+def list_memories(
+    namespace: AnyNamespaceOption = None,
+    metadata: FilterOption = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="At most this many.")] = 50,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """List memories, newest first."""
+    root, store = _open(project)
+    with store:
+        found = store.list(namespace=namespace, filter=_pairs(metadata), limit=limit)
+    if json:
+        print_json("memory-list", {"memories": [memory_object(memory) for memory in found]}, project=root)
+        return
+    for memory in found:
+        print(f"{memory.id}  {memory.namespace}  {_one_line(memory.text)}")
+
+
+def memory_object(memory: Memory) -> dict[str, Any]:
+    """A memory as the JSON of every form: times in RFC 3339."""
+    from aqe.engine.memory import rfc3339
+
+    return {
+        "id": memory.id,
+        "namespace": memory.namespace,
+        "revision": memory.revision,
+        "text": memory.text,
+        "metadata": memory.metadata,
+        "created_at": rfc3339(memory.created_at),
+        "valid_from": rfc3339(memory.valid_from),
+        "valid_to": None if memory.valid_to is None else rfc3339(memory.valid_to),
+        "embedder_id": memory.embedder_id,
+        "dimension": memory.dimension,
+        "provenance": vars(memory.provenance),
+    }
+
+
+def answer_object(answer: SearchAnswer) -> dict[str, Any]:
+    """What a search found as JSON; scores with 5 digits."""
+    hits = [
+        {
+            "score": float(f"{hit.score:.5g}"),
+            "text_score": None if hit.text_score is None else float(f"{hit.text_score:.5g}"),
+            "vector_score": None if hit.vector_score is None else float(f"{hit.vector_score:.5g}"),
+            **memory_object(hit.memory),
+        }
+        for hit in answer.hits
+    ]
+    return {"mode": answer.mode, "hits": hits}
+
+
+def _open(project: Path | None) -> tuple[Path, Store]:
+    from aqe.engine.memory import open_store
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    return root, open_store(root)
+
+
+def _new_memory(line: Mapping[str, Any]) -> NewMemory:
+    from aqe.engine.memory import NewMemory, Provenance
+
+    named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
+    return NewMemory(
+        text=line.get("text", ""),
+        namespace=line.get("namespace") or "default",
+        id=line.get("id"),
+        metadata=line.get("metadata") or {},
+        vector=line.get("vector"),
+        embedder_id=line.get("embedder_id"),
+        provenance=Provenance(**named) if named else None,
+    )
+
+
+def _search(store: Store, line: Mapping[str, Any]) -> SearchAnswer:
+    return store.search(
+        line.get("query"),
+        vector=line.get("vector"),
+        k=line.get("k", 10),
+        namespace=line.get("namespace"),
+        filter=line.get("filter"),
+        embedder_id=line.get("embedder_id"),
+    )
+
+
+def _batch(root: Path, command: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    """Answer each line of stdin on a line of its own; raises `GateFailed` at the end when some failed."""
+    from aqe.server.cli.output import json_object, keep_result
+
+    lines = failed = 0
+    for lines, line in enumerate(_input_lines(), start=1):
+        try:
+            out = answer(_object(line))
+        except AqeError as error:
+            failed += 1
+            out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": lines}
+        sys.stdout.write(jsonlib.dumps(out, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    keep_result(root, command, json_object(command, {"lines": lines, "failed": failed}))
+    if failed:
+        raise GateFailed(
+            f"{failed} of {lines} input lines failed.", code="lines-failed", fix="Their output lines say why."
+        )
+
+
+def _input_lines() -> Iterable[bytes]:
+    return (line for line in sys.stdin.buffer if line.strip())
+
+
+def _object(line: bytes) -> Mapping[str, Any]:
+    try:
+        found = jsonlib.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as exc:
+        raise UserError(f"The line is not JSON: {exc}.", code="bad-line", fix="Give one JSON object a line.") from None
+    if not isinstance(found, dict):
+        raise UserError("The line is not a JSON object.", code="bad-line", fix="Give one JSON object a line.")
+    return found
+
+
+def _pairs(metadata: Iterable[str] | None) -> dict[str, Any]:
+    found = {}
+    for pair in metadata or ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--metadata {pair!r} is no KEY=VALUE.", code="bad-metadata", fix="Write KEY=VALUE.")
+        try:
+            found[key] = jsonlib.loads(value)
+        except (ValueError, RecursionError):
+            found[key] = value
+    return found
+
+
+def _print_memory(memory: Memory) -> None:
+    shown = memory_object(memory)
+    print(f"id          {shown['id']}")
+    print(f"namespace   {shown['namespace']}")
+    ended = f", ended {shown['valid_to']}" if shown["valid_to"] else ""
+    print(f"revision    {shown['revision']} from {shown['valid_from']}{ended}")
+    origin = ", ".join(f"{name} {value}" for name, value in shown["provenance"].items() if value)
+    print(f"from        {origin or '-'}")
+    print(f"metadata    {jsonlib.dumps(shown['metadata'], ensure_ascii=False)}")
+    if shown["embedder_id"]:
+        print(f"vector      {shown['dimension']} numbers by {shown['embedder_id']}")
+    print(shown["text"])
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 90 else line[:87] + "..."

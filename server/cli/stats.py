@@ -1,0 +1,28 @@
+"""`aqe stats`: what the project's store holds."""
+
+from __future__ import annotations
+
+from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+
+
+def command(json: JsonOption = False, project: ProjectOption = None) -> None:
+    """Show what the project's store holds: memories, test runs, jobs, and bytes by component."""
+    from aqe.engine.memory import open_store
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    with open_store(root) as store:
+        stats = store.stats()
+    if json:
+        print_json("stats", stats, project=root)
+        return
+    print(f"project     {root}")
+    print(f"store       {store.path} (version {stats.version})")
+    print(f"memories    {stats.memories} ({stats.vectors} with a vector, {stats.revisions} revisions in all)")
+    for namespace, count in stats.namespaces.items():
+        print(f"            {count} in {namespace}")
+    print(f"test runs   {stats.test_runs} ({stats.test_outcomes} outcomes)")
+    print(f"jobs        {', '.join(f'{count} {state}' for state, count in stats.jobs.items()) or 0}")
+    print(f"bytes       {sum(stats.bytes.values()):,}")
+    for component, size in stats.bytes.items():
+        print(f"            {size:,} {component}")
