@@ -73,7 +73,7 @@ def plan(cases: Sequence[Case], outline: Outline, style: Style) -> Plan:
     targets = sorted({case.target for case in readable}, key=lambda target: _place(target, outline))
     for target in targets:
         mine = sorted((case for case in readable if case.target == target), key=_order)
-        for shape in group(mine, outline, MAX_LINES - 7):
+        for shape in group(mine, outline, MAX_LINES - 8):
             test = _test(shape, outline, style, imports, taken)
             if test is None and len(shape.cases) > 1:
                 singles = (_test(Shape((case,), {}), outline, style, imports, taken) for case in shape.cases)
@@ -155,11 +155,11 @@ def _test(
         labels = [each.label for each in shape.cases]
         ids, explicit = naming.row_ids(rows, labels)
         header = _parametrize(parameters, rows, ids if explicit else [], style.width)
-    if len(lines) + 1 + len(header) > MAX_LINES:
+    mark = [] if all(each.documented for each in shape.cases) else ["# characterisation"]
+    if len(mark) + len(header) + 1 + len(lines) > MAX_LINES:
         return None
     name = naming.unique(_name(shape), _hints(shape), taken)
     signature = statement("def ", parse(f"{name}({', '.join(parameters)})"), ":", indent=0, width=style.width)
-    mark = [] if all(each.documented for each in shape.cases) else ["# characterisation"]
     text = [*mark, *header, *signature, *lines]
     needs = set().union(*(_needs(each) for each in shape.cases)) | _modules_in(lines + header)
     return PlannedTest(name, tuple(text), shape.cases, tuple(ids), frozenset(needs))

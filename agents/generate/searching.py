@@ -151,7 +151,8 @@ def import_problem(subject: Subject, result: CaseResult) -> UserError | None:
     message = f": {value['message']}".rstrip(": ") if value["message"] else ""
     fix = f"Correct it, or pass --python with the interpreter it is meant for (this one is {value.get('python')})."
     if value.get("missing") and value["error"] == "ModuleNotFoundError":
-        fix = f"Install {value['missing']} for the project's Python, or pass --python with the one that has it."return UserError(
+        fix = f"Install {value['missing']} for this Python, or pass --python with the one that has it."
+    return UserError(
         f"Importing {name} raises {value['error']}{message.rstrip('.')}{_at(value)}.", code="import-failed", fix=fix
     )
 

@@ -117,7 +117,7 @@ def _as_path(target: str, project: Path) -> Path | None:
     )
     for base in (Path.cwd(), project):
         candidate = base / Path(target).expanduser()
-        if candidate.exists() and (looks_like_path or not _is_module_name(target) or candidate.is_dir()):
+        if candidate.exists() and (looks_like_path or "." in target or candidate.is_dir()):
             return candidate
     if looks_like_path or not _is_module_name(target):
         raise UserError(
