@@ -1,0 +1,168 @@
+"""From many kept cases to a readable few: greedy cover over arms and kills, then shorter inputs with the same kills."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Callable, Dict, Iterator, List, Sequence, Set, Tuple
+
+from .campaign import Entry
+from .exam import Exam
+from .recipes import Atom, Case, Items, Make, Pairs, Recipe, Step
+
+MOST_PER_TARGET = 30
+"""Cases of one target beyond which nobody reads on."""
+
+
+@dataclasses.dataclass
+class Graded:
+    """An exam with the arms that its case takes and the mutants that it kills."""
+
+    exam: Exam
+    entry: Entry
+    arms: int
+    kills: Set[int]
+
+
+def cover(graded: Sequence[Graded], counted: int) -> List[Graded]:
+    """A small set that keeps every arm and every kill: at each turn the case that adds most for what it costs to read."""
+    left_arms, left_kills = 0, set()  # type: ignore[var-annotated]
+    for one in graded:
+        left_arms |= one.arms & counted
+        left_kills |= one.kills
+    chosen: List[Graded] = []
+    for one in graded:
+        if one.exam.case.origin == "doctest" and (one.arms & left_arms or one.kills & left_kills):
+            chosen.append(one)
+            left_arms &= ~one.arms
+            left_kills -= one.kills
+    pool = [one for one in graded if one not in chosen]
+    per_target: Dict[str, int] = {}
+    while pool and (left_arms or left_kills):
+        best = max(pool, key=lambda one: (_gain(one, left_arms, left_kills), -one.exam.cost(), -one.entry.number))
+        if _gain(best, left_arms, left_kills) <= 0:
+            break
+        pool.remove(best)
+        count = per_target.get(best.exam.case.target, 0)
+        if count >= MOST_PER_TARGET:
+            continue
+        per_target[best.exam.case.target] = count + 1
+        chosen.append(best)
+        left_arms &= ~best.arms
+        left_kills -= best.kills
+    return _without_idle(chosen, counted)
+
+
+def _gain(one: Graded, left_arms: int, left_kills: Set[int]) -> float:
+    gain = bin(one.arms & left_arms).count("1") + len(one.kills & left_kills)
+    return gain / (20.0 + one.exam.cost()) ** 0.5
+
+
+def _without_idle(chosen: List[Graded], counted: int) -> List[Graded]:
+    """Drop cases whose arms and kills the others have as well, dearest first."""
+    kept = list(chosen)
+    for one in sorted(chosen, key=lambda g: (-g.exam.cost(), g.entry.number)):
+        if one.exam.case.origin == "doctest":
+            continue
+        arms, kills = 0, set()  # type: ignore[var-annotated]
+        for other in kept:
+            if other is not one:
+                arms |= other.arms
+                kills |= other.kills
+        if not (one.arms & counted & ~arms) and one.kills <= kills:
+            kept.remove(one)
+    return kept
+
+
+# ---------------------------------------------------------------- shrinking
+
+
+def shrink(case: Case, holds: Callable[[Case], bool], tries: int = 60) -> Case:
+    """A shorter case for which `holds` is still true; at most `tries` questions."""
+    best = case
+    left = tries
+    improved = True
+    while improved and left > 0:
+        improved = False
+        for smaller in _smaller_cases(best):
+            if smaller.cost() >= best.cost():
+                continue
+            left -= 1
+            if holds(smaller):
+                best, improved = smaller, True
+                break
+            if left <= 0:
+                break
+    return best
+
+
+def _smaller_cases(case: Case) -> Iterator[Case]:
+    for place in range(len(case.steps) - 1):
+        if case.steps[place].bind is None:
+            yield _like(case, (*case.steps[:place], *case.steps[place + 1 :]))
+    for place, step in enumerate(case.steps):
+        for smaller in _smaller_steps(step):
+            yield _like(case, (*case.steps[:place], smaller, *case.steps[place + 1 :]))
+
+
+def _like(case: Case, steps: Tuple[Step, ...]) -> Case:
+    return dataclasses.replace(case, steps=steps)
+
+
+def _smaller_steps(step: Step) -> Iterator[Step]:
+    for place in range(len(step.kwargs)):
+        yield dataclasses.replace(step, kwargs=(*step.kwargs[:place], *step.kwargs[place + 1 :]))
+    if step.form == "{f}({args})" and step.args:
+        yield dataclasses.replace(step, args=step.args[:-1])
+    for place, recipe in enumerate(step.args):
+        for smaller in smaller_recipes(recipe):
+            yield dataclasses.replace(step, args=(*step.args[:place], smaller, *step.args[place + 1 :]))
+    for place, (name, recipe) in enumerate(step.kwargs):
+        for smaller in smaller_recipes(recipe):
+            yield dataclasses.replace(step, kwargs=(*step.kwargs[:place], (name, smaller), *step.kwargs[place + 1 :]))
+
+
+def smaller_recipes(recipe: Recipe, depth: int = 4) -> Iterator[Recipe]:
+    """Simpler values of the same type, the simplest first."""
+    if isinstance(recipe, Atom):
+        yield from _smaller_atoms(recipe)
+    elif isinstance(recipe, Items) and depth:
+        for place in range(len(recipe.items)):
+            yield Items(recipe.kind, (*recipe.items[:place], *recipe.items[place + 1 :]))
+        for place, item in enumerate(recipe.items):
+            for smaller in smaller_recipes(item, depth - 1):
+                yield Items(recipe.kind, (*recipe.items[:place], smaller, *recipe.items[place + 1 :]))
+    elif isinstance(recipe, Pairs) and depth:
+        for place in range(len(recipe.pairs)):
+            yield Pairs((*recipe.pairs[:place], *recipe.pairs[place + 1 :]))
+        for place, (key, value) in enumerate(recipe.pairs):
+            for smaller in smaller_recipes(value, depth - 1):
+                yield Pairs((*recipe.pairs[:place], (key, smaller), *recipe.pairs[place + 1 :]))
+    elif isinstance(recipe, Make) and depth:
+        for place in range(len(recipe.kwargs)):
+            yield Make(recipe.callee, recipe.args, (*recipe.kwargs[:place], *recipe.kwargs[place + 1 :]))
+        for place, item in enumerate(recipe.args):
+            for smaller in smaller_recipes(item, depth - 1):
+                yield Make(recipe.callee, (*recipe.args[:place], smaller, *recipe.args[place + 1 :]), recipe.kwargs)
+
+
+def _smaller_atoms(recipe: Atom) -> Iterator[Recipe]:
+    value = recipe.value
+    if isinstance(value, (str, bytes)):
+        size = len(value)
+        if size > 3:
+            yield Atom(value[: size // 2])
+            yield Atom(value[size // 2 :])
+        for place in range(min(size, 24)):
+            yield Atom(value[:place] + value[place + 1 :])
+        if isinstance(value, str):
+            plain = "".join("a" if not ch.isascii() and ch.isalpha() else ch for ch in value)
+            if plain != value:
+                yield Atom(plain)
+    elif isinstance(value, bool) or value is None:
+        return
+    elif isinstance(value, int) and abs(value) > 9:
+        for smaller in (0, 1, 2, 10, value // 10, value // 2):
+            yield Atom(smaller)
+    elif isinstance(value, float) and len(repr(value)) > 3:
+        for shorter in (0.0, 1.0, float(int(value)) if abs(value) < 1e15 else 1.0, round(value, 1) if abs(value) < 1e15 else 1.0):
+            yield Atom(shorter)

@@ -1,0 +1,116 @@
+"""Text that a regular expression matches, made from its parsed form: inputs that pass the subject's own gates."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+import warnings
+from typing import Any, List, Optional
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    try:
+        from re import _constants as _codes  # type: ignore[attr-defined]
+        from re import _parser as _reader  # type: ignore[attr-defined]
+    except ImportError:
+        import sre_constants as _codes  # type: ignore[no-redef]
+        import sre_parse as _reader  # type: ignore[no-redef]
+
+_PRINTABLE = string.ascii_letters + string.digits + " -_.,"
+_CLASSES = {
+    _codes.CATEGORY_DIGIT: "0123456789",
+    _codes.CATEGORY_SPACE: " ",
+    _codes.CATEGORY_WORD: "abcxyzAZ019_",
+    _codes.CATEGORY_NOT_DIGIT: "ab-x",
+    _codes.CATEGORY_NOT_SPACE: "abc1",
+    _codes.CATEGORY_NOT_WORD: "- .",
+}
+
+
+def matching_text(pattern: Any, rng: random.Random, flags: int = 0) -> Optional[str]:
+    """One string that the pattern matches (tried, not hoped); None when none was found in a few tries."""
+    try:
+        source = pattern if isinstance(pattern, str) else pattern.pattern
+        if not isinstance(source, str):
+            return None
+        expression = re.compile(source, flags) if isinstance(pattern, str) else pattern
+        parsed = _reader.parse(source, expression.flags)
+    except Exception:
+        return None
+    for _ in range(4):
+        made = "".join(_Writer(rng).write(parsed))
+        if len(made) <= 120 and expression.search(made):
+            return made
+    return None
+
+
+class _Writer:
+    """Walks a parsed expression and writes one matching text."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.groups: Any = {}
+
+    def write(self, parsed: Any) -> List[str]:
+        out: List[str] = []
+        for operator, argument in parsed:
+            out.extend(self._one(operator, argument))
+        return out
+
+    def _one(self, operator: Any, argument: Any) -> List[str]:
+        if operator is _codes.LITERAL:
+            return [chr(argument)]
+        if operator is _codes.NOT_LITERAL:
+            return [self._other_than({chr(argument)})]
+        if operator is _codes.ANY:
+            return [self.rng.choice(_PRINTABLE)]
+        if operator is _codes.IN:
+            return [self._one_of(argument)]
+        if operator is _codes.BRANCH:
+            return self.write(self.rng.choice(argument[1]))
+        if operator is _codes.SUBPATTERN:
+            made = self.write(argument[-1])
+            if argument[0] is not None:
+                self.groups[argument[0]] = made
+            return made
+        if operator is _codes.GROUPREF:
+            return list(self.groups.get(argument, []))
+        if operator is _codes.GROUPREF_EXISTS:
+            branch = argument[1] if argument[0] in self.groups else argument[2]
+            return self.write(branch) if branch else []
+        if str(operator) in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            return self._repeat(*argument)
+        if str(operator) == "ATOMIC_GROUP":
+            return self.write(argument)
+        return []
+
+    def _repeat(self, low: int, high: Any, body: Any) -> List[str]:
+        most = min(int(high), low + self.rng.choice((0, 1, 1, 2, 3)))
+        out: List[str] = []
+        for _ in range(self.rng.randint(low, max(low, most))):
+            out.extend(self.write(body))
+        return out
+
+    def _one_of(self, choices: Any) -> str:
+        if choices and choices[0][0] is _codes.NEGATE:
+            taken = set()
+            for operator, argument in choices[1:]:
+                taken.update(self._members(operator, argument))
+            return self._other_than(taken)
+        members = self._members(*self.rng.choice(choices))
+        return self.rng.choice(members) if members else ""
+
+    def _members(self, operator: Any, argument: Any) -> str:
+        if operator is _codes.LITERAL:
+            return chr(argument)
+        if operator is _codes.RANGE:
+            low, high = argument
+            return "".join(chr(code) for code in range(low, min(high, low + 127) + 1))
+        if operator is _codes.CATEGORY:
+            return _CLASSES.get(argument, "a")
+        return ""
+
+    def _other_than(self, taken: Any) -> str:
+        left = [ch for ch in _PRINTABLE + "!/" if ch not in taken]
+        return self.rng.choice(left) if left else "~"
