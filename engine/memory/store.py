@@ -19,7 +19,7 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, vectors
-from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, transaction
+from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Hit,
@@ -190,7 +190,7 @@ class Store:
             return _revise(connection, old, row, self.now())
 
     def delete(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
-        """End the memory: no search finds it any more. With `erase` its revisions are removed from the file too.
+        """End the memory: no search finds it any more. With `erase` no word of it stays in the file either.
 
         Raises `UserError` (unknown-id).
         """
@@ -202,6 +202,10 @@ class Store:
                 connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
                 if not connection.changes():
                     raise _unknown(id, namespace)
+                connection.execute("INSERT INTO texts (texts) VALUES ('optimize')")  # drops its subtokens for good
+        if erase:
+            with self._lock, speaking(self.path):
+                connection.pragma("wal_checkpoint", "truncate")
 
     def list(
         self,

@@ -1,0 +1,31 @@
+"""What the engine's tests share: a store with a clock of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.memory import Store
+
+START_US = 1_700_000_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store whose clock ticks a second at each look."""
+    ticks = itertools.count(START_US, 1_000_000)
+    with Store.open(tmp_path / "aqe.db", now=lambda: next(ticks)) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the user's settings file nor AQE_ variables reach a test."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("AQE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
