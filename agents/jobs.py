@@ -58,11 +58,7 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def start(self, project: Path, agent: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
-        """Start a job, or join the one that runs with the same arguments; returns its id and whether it was joined.
-
-        Raises `UserError` for arguments that the agent does not take.
-        """
-        build_request(self._agents[agent], {**arguments, "project": str(project)})
+        """Start a job, or join the one that runs with the same arguments; returns its id and whether it was joined."""
         job, joined = self._table(project).begin(agent, dict(arguments))
         if not joined:
             spec = JobSpec(

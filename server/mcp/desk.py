@@ -42,7 +42,8 @@ class Desk:
         rows = []
         for hit in found.hits:
             memory = hit.memory
-            row = {"id": memory.id, "namespace": memory.namespace, "score": round(hit.score, 4), "text": memory.text}
+            score = float(f"{hit.score:.4g}")
+            row = {"id": memory.id, "namespace": memory.namespace, "score": score, "text": memory.text}
             if memory.metadata:
                 row["metadata"] = memory.metadata
             if memory.provenance.file:

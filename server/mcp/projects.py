@@ -17,8 +17,10 @@ async def project_of_call(given: str | None, served: str | None, context: Any) -
     `given` is the call's argument, `served` the server's --project, `context` the SDK's (its client may have roots).
     Raises `UserError` (no-such-project, no-project).
     """
-    if given or served or os.environ.get("AQE_PROJECT"):
-        return find_project(explicit=given or served)
+    if given:
+        return _named(given)
+    if served or os.environ.get("AQE_PROJECT"):
+        return find_project(explicit=served)
     for root in await _roots(context):
         if root.is_dir():
             return find_project(root, environ={})
@@ -30,6 +32,15 @@ async def project_of_call(given: str | None, served: str | None, context: Any) -
         code="no-project",
         fix="Give `project`, the path of the project's folder, or start the server with --project DIR.",
     )
+
+
+def _named(given: str) -> Path:
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        fix = "Give the folder that holds the project."
+        raise UserError(f"The project folder {given!r} {what}.", code="no-such-project", fix=fix)
+    return folder.resolve()
 
 
 async def _roots(context: Any) -> list[Path]:

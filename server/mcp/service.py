@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aqe.agents.jobs import JobRunner
     from aqe.server.mcp.desk import Desk
 
+ANSWER_S = 40.0
 IDLE_S = 600.0
 T = TypeVar("T")
 
@@ -26,11 +27,14 @@ T = TypeVar("T")
 class Service:
     """Opened with the server and closed with it; everything heavy is imported at the first call that needs it."""
 
-    def __init__(self, project: str | None = None) -> None:
+    def __init__(
+        self, project: str | None = None, *, runner: JobRunner | None = None, answer_s: float = ANSWER_S
+    ) -> None:
+        self.answer_s = answer_s
         self._served = project
         self._lock = threading.Lock()
         self._desks: dict[Path, Desk] = {}
-        self._runner: JobRunner | None = None
+        self._runner: JobRunner | None = runner
         self._waiters: Counter[str] = Counter()
         self._last: tuple[Path, str] | None = None
 

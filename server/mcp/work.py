@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aqe.engine.jobs import Job
     from aqe.server.mcp.service import Service
 
-ANSWER_S = 40.0
 HEARTBEAT_S = 10.0
 STEP_S = 0.25
 DRAFT = "test_draft.py"
@@ -91,7 +90,7 @@ async def _wait(service: Service, ctx: Any, project: Path, job_id: str) -> Job:
     while True:
         job = await in_thread(lambda: service.runner.view(project, job_id))
         now = time.monotonic()
-        if not job.is_live or now - start >= ANSWER_S:
+        if not job.is_live or now - start >= service.answer_s:
             return job
         text = _progress_text(job)
         if (text and text != spoken) or now - last >= HEARTBEAT_S:

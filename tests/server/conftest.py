@@ -19,7 +19,7 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 AQE = [sys.executable, "-m", "aqe.server.cli"]
-PROTOCOLS = {"legacy": "2025-11-25", "2026-07-28": "2026-07-28"}
+PROTOCOLS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 
 
 @pytest.fixture(params=PROTOCOLS)
@@ -135,3 +135,9 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer
     server = HttpServer(root)
     yield server
     server.close()
+
+
+@pytest.fixture
+def start_http() -> Callable[[Path], HttpServer]:
+    """Start an HTTP server for a project; the caller closes it."""
+    return HttpServer

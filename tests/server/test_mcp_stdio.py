@@ -1,0 +1,218 @@
+"""The MCP server as a client meets it: a real process on stdio, in both protocols."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+
+OnStdio = Callable[..., Any]
+NAMES = ["generate_tests", "verify_tests", "memory_add", "memory_search", "stats"]
+
+
+def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) -> None:
+    """A client of either protocol gets five tools, one prompt, one resource, and figures of an empty store."""
+
+    async def meet() -> None:
+        async with on_stdio(project, mode) as client:
+            assert client.protocol_version == {"legacy": "2025-11-25", "auto": "2026-07-28"}[mode]
+            assert "verify_tests" in client.instructions
+            tools = (await client.list_tools()).tools
+            assert [tool.name for tool in tools] == NAMES
+            assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["aqe-generate"]
+            assert [str(found.uri) for found in (await client.list_resources()).resources] == ["aqe://reports/last"]
+            prompt = await client.get_prompt("aqe-generate", {"target": "ages.py"})
+            assert "ages.py" in prompt.messages[0].content.text
+            figures = await client.call_tool("stats")
+            assert not figures.is_error
+            assert figures.structured_content["memories"] == 0
+
+    anyio.run(meet)
+
+
+def test_list_of_tools_is_small_and_plain(on_stdio: OnStdio, project: Path) -> None:
+    """The list is at most 8,000 bytes; each tool has hints, a short description and closed schemas without titles."""
+
+    async def look() -> None:
+        async with on_stdio(project, "legacy") as client:
+            listed = await client.list_tools()
+        whole = json.dumps(listed.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"))
+        print(f"list of tools: {len(whole)} bytes")
+        assert len(whole) <= 8_000
+        for tool in listed.tools:
+            assert len(tool.description) <= 300
+            assert tool.annotations.read_only_hint is (tool.name not in ("generate_tests", "memory_add"))
+            assert tool.input_schema["additionalProperties"] is False
+            assert tool.output_schema["type"] == "object"
+            assert '"title"' not in json.dumps([tool.input_schema, tool.output_schema])
+            assert "project" in tool.input_schema["properties"]
+
+    anyio.run(look)
+
+
+def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: str) -> None:
+    """What memory_add keeps, memory_search finds with its place, and stats counts, also after a restart."""
+
+    async def remember() -> None:
+        async with on_stdio(project, mode) as client:
+            text = "The cart rounds half up, never bankers' rounding"
+            added = await client.call_tool("memory_add", {"text": text, "file": "cart.py", "line": 3, "id": "rounding"})
+            assert added.structured_content == {"id": "rounding", "namespace": "default"}
+            await client.call_tool("memory_add", {"text": "Dates are UTC", "metadata": {"area": "time"}})
+        async with on_stdio(project, mode) as client:
+            found = (await client.call_tool("memory_search", {"query": "how does the cart round"})).structured_content
+            assert found["mode"] == "text"
+            assert found["found"][0]["id"] == "rounding"
+            assert found["found"][0]["file"] == "cart.py:3"
+            narrow = await client.call_tool("memory_search", {"query": "dates UTC", "metadata": {"area": "space"}})
+            assert narrow.structured_content["found"] == []
+            assert (await client.call_tool("stats")).structured_content["memories"] == 2
+
+    anyio.run(remember)
+
+
+def test_stats_see_what_another_process_writes(on_stdio: OnStdio, project: Path) -> None:
+    """The figures kept by a server are counted anew as soon as somebody else writes."""
+    from aqe.engine.memory import open_store
+
+    async def count() -> None:
+        async with on_stdio(project, "legacy") as client:
+            for expected in (0, 1, 2):
+                assert (await client.call_tool("stats")).structured_content["memories"] == expected
+                with open_store(project) as store:
+                    store.add(f"fact number {expected}")
+
+    anyio.run(count)
+
+
+MISTAKES: list[tuple[str, dict[str, Any], str]] = [
+    ("stats", {"projet": "x"}, "stats has no argument 'projet'. Did you mean `project`? [unknown-argument]"),
+    ("memory_add", {}, "memory_add needs `text`. Give it: one fact, complete by itself. [missing-argument]"),
+    ("memory_search", {"query": "x", "k": 99}, "`k` of memory_search must lie between 1 and 50, not 99."),
+    ("verify_tests", {}, "verify_tests needs `paths` or a `draft`. Or give a `job_id`. [missing-argument]"),
+    ("generate_tests", {}, "generate_tests needs `target`. Or give a `job_id`. [missing-argument]"),
+    ("generate_tests", {"job_id": "nil"}, "There is no job 'nil' in this project."),
+    ("stats", {"project": "/no/such"}, "The project folder '/no/such' does not exist."),
+    ("memory_add", {"text": "x", "namespace": "a b"}, "[bad-namespace]"),
+]
+
+
+def test_mistakes_are_answered_in_one_sentence(on_stdio: OnStdio, project: Path) -> None:
+    """A wrong call is an error the model can read: what was wrong, what to do, a code; the server goes on."""
+
+    async def call() -> None:
+        async with on_stdio(project, "legacy") as client:
+            for tool, arguments, sentence in MISTAKES:
+                wrong = await client.call_tool(tool, arguments)
+                assert wrong.is_error
+                assert sentence in wrong.content[0].text
+                assert "\n" not in wrong.content[0].text
+                assert wrong.structured_content["code"] in wrong.content[0].text
+            assert not (await client.call_tool("stats")).is_error
+
+    anyio.run(call)
+
+
+def test_answer_never_passes_8000_bytes(on_stdio: OnStdio, project: Path, mode: str) -> None:
+    """Many long memories come back cut, and the answer says how many fit."""
+
+    async def ask() -> None:
+        async with on_stdio(project, mode) as client:
+            for number in range(12):
+                await client.call_tool("memory_add", {"text": f"fact {number} " + "žlutý kůň\n" * 400})
+            found = await client.call_tool("memory_search", {"query": "fact", "k": 12})
+            assert len(found.model_dump_json(by_alias=True).encode()) <= 8_000
+            assert "fit; ask with a smaller k" in found.content[0].text
+
+    anyio.run(ask)
+
+
+def test_stdout_carries_the_protocol_only_and_end_of_input_ends_the_server(project: Path) -> None:
+    """Every line on stdout is JSON-RPC, and the server leaves with status 0 when its input ends."""
+    lines = [
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "by hand", "version": "1"},
+            },
+        },
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "stats", "arguments": {}}},
+    ]
+    command = [sys.executable, "-m", "aqe.server.cli", "serve", "--project", str(project)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in lines:
+        process.stdin.write(json.dumps(line) + "\n")
+    process.stdin.flush()
+    answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+    process.stdin.close()
+    rest = process.stdout.read()
+    assert process.wait(10) == 0
+    assert [answer["id"] for answer in answers] == [1, 2]
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())
+
+
+def test_project_is_the_clients_root_where_nothing_else_says_it(project: Path) -> None:
+    """Without --project and outside any project, a 2025 client's first root is the project; else the call must say."""
+    from mcp.client.stdio import StdioServerParameters
+    from mcp_types import ListRootsResult, Root
+
+    bare = Path("/")
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "aqe.server.cli", "serve"], cwd=bare)
+
+    async def roots(context: Any) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri=project.as_uri())])
+
+    async def ask() -> None:
+        async with Client(parameters, mode="legacy", list_roots_callback=roots) as client:
+            assert (await client.call_tool("stats")).structured_content["project"] == str(project)
+        async with Client(parameters, mode="legacy") as client:
+            told = await client.call_tool("stats")
+            assert "[no-project]" in told.content[0].text
+            named = await client.call_tool("stats", {"project": str(project)})
+            assert named.structured_content["project"] == str(project)
+
+    anyio.run(ask)
+
+
+def test_missing_report_is_said(on_stdio: OnStdio, project: Path) -> None:
+    """Reading the last report before there is one says so; the server stays up."""
+
+    async def read() -> None:
+        async with on_stdio(project, "legacy") as client:
+            with pytest.raises(MCPError, match="no-result"):
+                await client.read_resource("aqe://reports/last")
+            assert not (await client.call_tool("stats")).is_error
+
+    anyio.run(read)
+
+
+def test_heavy_modules_load_after_the_handshake() -> None:
+    """What must be imported before `initialize` is answered holds neither numpy, apsw, settings nor an agent."""
+    script = (
+        "import sys\nfrom aqe.server.mcp.app import create_server\nfrom aqe.server.mcp.service import Service\n"
+        "from aqe.server.mcp.tools import make_tools\nfrom aqe.server.mcp.prompts import make_prompts, make_resources\n"
+        "service = Service('.')\n"
+        "create_server(make_tools(service), resources=make_resources(service), prompts=make_prompts())\n"
+        "heavy = {'numpy', 'apsw', 'pydantic_settings', 'coverage', 'pytest', 'aqe.agents', 'aqe.simd'}\n"
+        "heavy &= set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    start = time.monotonic()
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, ""), f"after {time.monotonic() - start:.1f} s"
