@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ["COLUMNS"] = "100"
-os.environ["NO_COLOR"] = "1"
-
 from aqe.server.cli import app
 from aqe.server.cli.verbs import VERBS
 
@@ -18,7 +15,7 @@ HEAD = """# The command line
 
 Made from `--help` by `tools/cli_docs.py`; edit the commands, then run `make cli-docs`.
 Exit status: 0 done, 1 a gate failed or some input failed, 2 the user's mistake, 3 a fault of aqe's own,
-4 out of time with a partial result, 130 interrupted. Every error ends with a code that [messages.md](messages.md) explains.
+4 out of time with a partial result, 130 interrupted. Each error ends with a code: [messages.md](messages.md).
 """
 
 
@@ -35,13 +32,14 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def help_of(name: str, command: Any) -> str:
-    """The help page of one command, 100 columns wide."""
-    with command.make_context(name, [], resilient_parsing=True, max_content_width=100, terminal_width=100) as context:
+    """The help page of one command, as a terminal of 80 columns shows it."""
+    with command.make_context(name, [], resilient_parsing=True) as context:
         return "\n".join(line.rstrip() for line in command.get_help(context).strip().splitlines())
 
 
 def render() -> str:
     """The whole page."""
+    os.environ.update(COLUMNS="80", NO_COLOR="1")
     parts = [HEAD, f"\n## aqe\n\n```text\n{app.help_page()}\n```\n"]
     for name, command in commands():
         level = "#" * (1 + len(name.split()))

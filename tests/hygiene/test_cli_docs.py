@@ -18,7 +18,7 @@ Tool = dict[str, Any]
 @pytest.fixture
 def tool(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
     """The names of tools/cli_docs.py, with its settings of the terminal undone afterwards."""
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     return runpy.run_path(str(repository / "tools" / "cli_docs.py"))
 
@@ -53,7 +53,7 @@ def test_every_verb_stands_in_the_page(repository: Path) -> None:
 @pytest.mark.parametrize("words", [["--help"], ["config", "--help"]], ids=" ".join)
 def test_help_is_what_a_user_sees(words: list[str], tool: Tool) -> None:
     """The page shows the very lines that the real command prints."""
-    environ = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "aqe.server.cli", *words]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -14,11 +14,11 @@ PACKAGES = ("aqe.server", "aqe.agents", "aqe.agents.generate", "aqe.agents.gate"
 
 
 def test_public_names_are_the_pinned_ones(repository: Path) -> None:
-    """Names and signatures are those of public.txt; after a wanted change run `make public` and write a CHANGELOG line."""
+    """Names and signatures are those of public.txt; a wanted change takes `make public` and a line in CHANGELOG.md."""
     tool = runpy.run_path(str(repository / "tools" / "pin_public.py"))
     pinned = (repository / "tests" / "hygiene" / "public.txt").read_text(encoding="utf-8")
-    changed = difflib.unified_diff(pinned.splitlines(), tool["render"]().splitlines(), "pinned", "now", lineterm="", n=0)
-    assert list(changed) == []
+    now = tool["render"]()
+    assert list(difflib.unified_diff(pinned.splitlines(), now.splitlines(), "pinned", "now", lineterm="", n=0)) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

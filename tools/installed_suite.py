@@ -1,0 +1,88 @@
+"""Run the fast suite against a built wheel: `python tools/installed_suite.py [PYTHON] [pytest args]`.
+
+The wheel is built once (it serves every CPython from 3.11 on) and installed into a fresh environment under .work/; the
+tests run from a copy of the tree without the four floors, so that nothing but the installed package can be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".work"
+FLOORS = ("server", "agents", "engine", "simd")
+FAST = "not services and not nightly"
+
+
+def call(command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None, silent: bool = False) -> None:
+    """Run a command and leave with its status when it fails."""
+    print("+", " ".join(command), flush=True)
+    done = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL if silent else None, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def tracked() -> list[str]:
+    """Every file of the tree that git does not ignore, or all of them in a tree without git."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        return [name for name in names if (ROOT / name).is_file()]
+    hidden = {".venv", ".work", ".links", "build", "dist", "__pycache__"}
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [path.as_posix() for path in found if not hidden & set(path.parts)]
+
+
+def copy_tree(target: Path, left_out: tuple[str, ...] = ()) -> None:
+    """Copy the tree into an empty folder, without the top-level folders named in `left_out`."""
+    shutil.rmtree(target, ignore_errors=True)
+    for name in tracked():
+        if name.split("/")[0] not in left_out:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def build_wheel(name: str) -> Path:
+    """Build the wheel from a copy of the tree, so that no leftover of an editable build slips into it."""
+    source, out = WORK / f"{name}-source", WORK / f"{name}-dist"
+    copy_tree(source)
+    shutil.rmtree(out, ignore_errors=True)
+    call([sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)], silent=True)
+    shutil.rmtree(source)
+    return next(out.glob("*.whl"))
+
+
+def install(python: str, wheel: Path, name: str) -> str:
+    """Make a fresh environment with the wheel and the test group in it; return its interpreter."""
+    home = WORK / f"{name}-venv"
+    shutil.rmtree(home, ignore_errors=True)
+    call([python, "-m", "venv", str(home)])
+    inside = str(home / "bin" / "python")
+    pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    call([*pip, "--upgrade", "pip>=25.1"])
+    call([*pip, str(wheel), "--group", f"{ROOT / 'pyproject.toml'}:test"])
+    return inside
+
+
+def main(python: str, arguments: list[str]) -> None:
+    """Build, install, copy, test."""
+    version = subprocess.run(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    name = f"wheel-py{version}"
+    inside = install(python, build_wheel(name), name)
+    tree = WORK / f"{name}-tree"
+    copy_tree(tree, left_out=FLOORS)
+    environ = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environ["PATH"] = os.pathsep.join([str(Path(inside).parent), environ.get("PATH", os.defpath)])
+    workers = os.environ.get("WORKERS", "2")
+    call([inside, "-m", "pytest", "-n", workers, "-m", FAST, "-q", *arguments], cwd=tree, env=environ)
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else sys.executable
+    main(chosen, sys.argv[2:] if len(sys.argv) > 1 and chosen == sys.argv[1] else sys.argv[1:])
