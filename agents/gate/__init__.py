@@ -22,7 +22,6 @@ _HOMES = {
     "VerifyReport": "verify",
     "VerifyRequest": "verify",
     "find_interpreter": "interpreter",
-    "verify": "verify",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

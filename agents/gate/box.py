@@ -6,7 +6,6 @@ The tree is aqe -> supervisor (aqe's own Python, builds and watches) -> zygote (
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -19,18 +18,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from aqe.engine.errors import InternalError
+from aqe.agents.gate.plan import BOOT, make_plan
+from aqe.agents.gate.probing import probe
+from aqe.agents.gate.verdict import MAX_RESULT_BYTES, Tail, Verdict
+from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
 
 State = Literal["ok", "error", "died", "timeout", "memory", "output", "forged"]
 
-TAIL_BYTES = 16_384
-MAX_RESULT_BYTES = 256 << 20
 START_WALL_S = 30.0
+EXCESS: dict[str, State] = {"memory": "memory", "scratch": "output"}
 GRACE_S = 1.5  # how long after a case's wall clock the zygote may take to say so
 
 
@@ -94,90 +94,10 @@ class CaseResult:
     duration_ms: float = 0.0
 
 
-class _Tail:
-    """The end of a stream and how much went through."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.total = 0
-        self._kept = b""
-
-    def drain(self) -> None:
-        """Take what is there now."""
-        for _ in range(64):
-            try:
-                chunk = os.read(self.fd, 1 << 16)
-            except (BlockingIOError, OSError):
-                return
-            if not chunk:
-                return
-            self.total += len(chunk)
-            self._kept = (self._kept + chunk)[-TAIL_BYTES:]
-
-    def take(self) -> str:
-        """The tail as text; starts anew."""
-        self.drain()
-        text, self._kept, self.total = self._kept.decode("utf-8", "replace"), b"", 0
-        return text
-
-
-class _Verdict:
-    """Reads result frames, which may come from hostile code, and remembers the last answer that counts."""
-
-    def __init__(self, nonce: str, on_progress: Callable[[Any], None] | None) -> None:
-        self._nonce = nonce.encode()
-        self._on_progress = on_progress
-        self._buffer = bytearray()
-        self.total = 0
-        self.forged = False
-        self.answer: tuple[bytes, Any] | None = None
-
-    def feed(self, data: bytes) -> None:
-        self.total += len(data)
-        if self.forged:
-            return
-        self._buffer += data
-        while len(self._buffer) >= 4 and not self.forged:
-            (size,) = struct.unpack(">I", self._buffer[:4])
-            if not len(self._nonce) < size <= MAX_RESULT_BYTES:
-                self.forged = True
-                return
-            if len(self._buffer) < 4 + size:
-                # the nonce shows early whether the rest is worth waiting for
-                head = bytes(self._buffer[4 : 4 + len(self._nonce)])
-                self.forged = not self._nonce.startswith(head)
-                return
-            body = bytes(self._buffer[4 : 4 + size])
-            del self._buffer[: 4 + size]
-            self._frame(body)
-
-    @property
-    def unfinished(self) -> bool:
-        return bool(self._buffer)
-
-    def _frame(self, body: bytes) -> None:
-        nonce, letter, text = body[: len(self._nonce)], body[len(self._nonce) : len(self._nonce) + 1], body[33:]
-        if not secrets.compare_digest(nonce, self._nonce) or self.answer is not None:
-            self.forged = True
-            return
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            self.forged = True
-            return
-        if letter == b"P":
-            if self._on_progress is not None:
-                self._on_progress(value)
-        elif letter in (b"V", b"X"):
-            self.answer = (letter, value)
-        else:
-            self.forged = True
-
-
 class Box:
     """A running box. `run` and `preload` go one at a time; `kill` and `close` may come from any thread."""
 
-    def __init__(self, spec: BoxSpec) -> None:
+    def __init__(self, spec: BoxSpec, rung: int) -> None:
         self._spec = spec
         self._lock = threading.Lock()
         self._killed = threading.Event()
@@ -185,83 +105,74 @@ class Box:
         self._events = bytearray()
         self._reports = bytearray()
         self._end: dict[str, Any] | None = None
+        self._failed = ""
+        self._excess = ""
         self.scratch = ""
         self.layers = Layers("", (), (), True)
-        self._start()
+        self._start(rung)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, spec: BoxSpec, *, cancel: CancelToken | None = None) -> Box:
-        """Build a box and wait until its zygote is ready. Errors: internal, cancelled."""
+    def open(cls, spec: BoxSpec, *, cancel: CancelToken | None = None, rung: int | None = None) -> Box:
+        """Build a box and wait until its zygote is ready.
+
+        `rung` forces one of 3 (namespaces), 2 (own uid), 1 (Landlock), 0 (limits and clock only); without it the
+        highest that this machine gives is taken. Errors: no-sandbox, weak-sandbox, no-interpreter, no-such-project,
+        cancelled.
+        """
         if cancel is not None:
             cancel.check()
-        box = cls(spec)
-        if cancel is not None:
-            box._untie = cancel.on_cancel(box.kill)
-        try:
-            box._await_ready()
-        except BaseException:
-            box.close()
+        for attempt in (rung,) if rung is not None else _attempts(spec):
+            box = cls(spec, attempt)
             if cancel is not None:
-                cancel.check()
-            raise
-        return box
+                box._untie = cancel.on_cancel(box.kill)
+            try:
+                box._await_ready()
+                return box
+            except UserError as error:
+                box.close()
+                if cancel is not None:
+                    cancel.check()
+                failure = error
+            except BaseException:
+                box.close()
+                raise
+        raise failure
 
-    def _start(self) -> None:
-        here = Path(__file__).resolve().parent
-        inject = str(here.parent / "inject")
+    def _start(self, rung: int) -> None:
         commands_in, self._commands = os.pipe()
         self._event_fd, events_out = os.pipe()
         self._report_fd, report_out = os.pipe()
         out, out_in = os.pipe()
         err, err_in = os.pipe()
-        inside = (commands_in, events_out, report_out, out_in, err_in)
-        self._stdout, self._stderr = _Tail(out), _Tail(err)
-        for fd in (self._event_fd, self._report_fd, out, err):
-            os.set_blocking(fd, False)
-        spec = self._spec
-        environment = {
-            "PATH": os.pathsep.join((os.path.dirname(spec.python), "/usr/local/bin", "/usr/bin", "/bin")),
-            "HOME": "{scratch}",
-            "TMPDIR": "{scratch}",
-            "LANG": "C.UTF-8",
-            "PYTHONHASHSEED": str(spec.hash_seed),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            **spec.env,
-        }
-        plan = {
-            "python": spec.python,
-            "path": [*spec.path, inject],
-            "files": {name: base64.b64encode(data).decode() for name, data in spec.files.items()},
-            "env": environment,
-            "cwd": spec.cwd or spec.project,
-            "keep": list(inside),
+        self._stdout, self._stderr = Tail(out), Tail(err)
+        inside = {
             "commands": commands_in,
             "events": events_out,
             "report": report_out,
             "stdout": out_in,
             "stderr": err_in,
         }
-        boot = (
-            "import sys, types\n"
-            f"for n, p in (('aqe', []), ('aqe.agents', [{str(here.parent)!r}]), ('aqe.agents.gate', [{str(here)!r}])):\n"
-            "    sys.modules[n] = m = types.ModuleType(n); m.__path__ = p\n"
-            "from aqe.agents.gate.supervisor import main; main()"
-        )
         try:
+            for fd in (self._event_fd, self._report_fd, out, err):
+                os.set_blocking(fd, False)
+            plan = make_plan(self._spec, probe(self._spec.python, "box"), rung, inside)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", boot],
+                [sys.executable, "-I", "-S", "-c", BOOT],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=err_in,
-                pass_fds=inside,
+                pass_fds=tuple(inside.values()),
                 start_new_session=True,
                 env={"LANG": "C.UTF-8"},
+                cwd="/",
             )
+        except BaseException:
+            self._close_descriptors()
+            raise
         finally:
-            for fd in inside:
+            for fd in inside.values():
                 os.close(fd)
         text = json.dumps(plan).encode()
         assert self._process.stdin is not None
@@ -281,17 +192,21 @@ class Box:
                 while not self.scratch and time.monotonic() < deadline and self._end is None:
                     self._read_reports()
                 return
+        self._read_reports()
         said = self._stderr.take().strip().splitlines()
-        raise InternalError(
-            f"The sandbox did not start: {said[-1] if said else 'no answer'}.",
-            code="internal",
-            fix="Run `aqe doctor` to see what this machine gives.",
+        why = self._failed or (said[-1] if said else "no answer")
+        raise UserError(
+            f"The sandbox could not be built: {why}.",
+            code="no-sandbox",
+            fix="`aqe doctor` shows what this machine gives.",
         )
 
     def __enter__(self) -> Box:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -321,10 +236,13 @@ class Box:
         self.kill()
         self._untie()
         with self._lock:
-            for fd in (self._commands, self._event_fd, self._report_fd, self._stdout.fd, self._stderr.fd):
-                if fd >= 0:
-                    os.close(fd)
-            self._commands = self._event_fd = self._report_fd = self._stdout.fd = self._stderr.fd = -1
+            self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        for fd in (self._commands, self._event_fd, self._report_fd, self._stdout.fd, self._stderr.fd):
+            if fd >= 0:
+                os.close(fd)
+        self._commands = self._event_fd = self._report_fd = self._stdout.fd = self._stderr.fd = -1
 
     # -- cases ----------------------------------------------------------------------------------------------------
 
@@ -352,9 +270,10 @@ class Box:
             started = time.monotonic()
             nonce = secrets.token_hex(16)
             command = {"op": op, "entry": entry, "args": dict(args), "nonce": nonce, "wall_s": wall_s}
-            verdict = _Verdict(nonce, on_progress)
+            verdict = Verdict(nonce, on_progress)
             self._stdout.take()
             self._stderr.take()
+            self._excess = ""
             if not self._send(command):
                 return self._gone("died", started)
             return self._listen(verdict, started, wall_s, patient=op == "run")
@@ -369,14 +288,14 @@ class Box:
             return False
         return True
 
-    def _listen(self, verdict: _Verdict, started: float, wall_s: float, *, patient: bool) -> CaseResult:
+    def _listen(self, verdict: Verdict, started: float, wall_s: float, *, patient: bool) -> CaseResult:
         deadline = started + wall_s + (GRACE_S if patient else 0.0)
         flood: State | None = None
         while True:
             event = self._next_event(deadline, None if flood else self._spec.limits.output_kb * 1024)
             if event is None:
                 if self._end is not None or self._process.poll() is not None or self._killed.is_set():
-                    return self._gone("memory" if (self._end or {}).get("end") == "memory" else "died", started)
+                    return self._gone(EXCESS.get((self._end or {}).get("end", ""), "died"), started)
                 self.kill()
                 return self._gone("timeout", started)
             letter, payload = event
@@ -395,11 +314,15 @@ class Box:
                 self.kill()
                 return self._gone("forged", started)
 
-    def _judge(self, end: dict[str, Any], verdict: _Verdict, started: float) -> CaseResult:
+    def _judge(self, end: dict[str, Any], verdict: Verdict, started: float) -> CaseResult:
         state: State = "died"
         value: Any = None
         error = ""
-        if end["killed"] == "timeout":
+        if end["signal"] == signal.SIGKILL and end["killed"] is None:
+            self._read_reports()
+        if self._excess:
+            state, error = EXCESS.get(self._excess, "died"), f"The case used more than it may: {self._excess}."
+        elif end["killed"] == "timeout":
             state, error = "timeout", "The case ran past its wall clock."
         elif end["killed"] == "output":
             state, error = "output", "The case wrote more than it may."
@@ -500,7 +423,12 @@ class Box:
         for line in lines:
             message = json.loads(line)
             if "end" in message:
-                self._end = message
+                self._end = self._end or message
+            elif "failed" in message:
+                self._failed = message["failed"]
+                self._end = {"end": "died", "exit": None}
+            elif "excess" in message:
+                self._excess = message["excess"]
             else:
                 self.scratch = message["scratch"]
                 layers = message["layers"]
@@ -510,6 +438,28 @@ class Box:
                     tuple(layers["missing"]),
                     not layers["rung"].startswith("3"),
                 )
+
+
+def _attempts(spec: BoxSpec) -> tuple[int, ...]:
+    """The rungs to try for `spec`, best first: as root, a project that the job's own user cannot reach falls to 1."""
+    from aqe.agents.gate.rungs import choose_rung
+
+    rung = choose_rung().rung
+    if rung == 0 and spec.profile == "subject" and not _weak_is_allowed(spec.project):
+        raise UserError(
+            "This machine gives no sandbox that holds unknown code, so nothing was run.",
+            code="weak-sandbox",
+            fix="See `aqe doctor`; to run all the same set AQE_SANDBOX__ALLOW_WEAK=1.",
+        )
+    return (2, 1) if rung == 2 else (rung,)
+
+
+def _weak_is_allowed(project: str) -> bool:
+    from pathlib import Path
+
+    from aqe.engine.settings import load_settings
+
+    return load_settings(Path(project)).sandbox.allow_weak
 
 
 def _how(end: Mapping[str, Any]) -> str:

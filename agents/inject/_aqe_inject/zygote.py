@@ -32,7 +32,7 @@ _kill, _getpid, _waitpid, _pipe = os.kill, os.getpid, os.waitpid, os.pipe
 _pack, _unpack = struct.pack, struct.unpack
 _encode = json.JSONEncoder(check_circular=True).encode
 _decode = json.JSONDecoder().decode
-_monotonic = time.monotonic
+_monotonic, _sleep = time.monotonic, time.sleep
 _format_exception = traceback.format_exception
 _poll = getattr(select, "poll", None)
 _SIGKILL = getattr(signal, "SIGKILL", 9)
@@ -89,7 +89,8 @@ def find_entry(name: str) -> Callable[[Dict[str, Any], Callable[[Any], None]], A
     found: Any = importlib.import_module(module)
     for part in function.split("."):
         found = getattr(found, part)
-    return found  # type: ignore[no-any-return]
+    entry: Callable[[Dict[str, Any], Callable[[Any], None]], Any] = found
+    return entry
 
 
 def describe(error: BaseException) -> str:
@@ -140,46 +141,42 @@ class Leftovers:
         return self._kill_namespace() if self._namespace else self._kill_descendants()
 
     def _kill_namespace(self) -> int:
-        seen = 0
+        killed = 0
         for _ in range(SWEEPS):
             try:
                 _kill(-1, _SIGKILL)
-            except ProcessLookupError:
+            except OSError:  # nobody is left
                 break
-            except PermissionError:
-                break
-            alive = self._reap_all()
-            seen = max(seen, alive) if alive else seen
-            time.sleep(0.0005)
-        self._reap_all()
-        return seen
+            killed += self._reap_killed()[0]
+            _sleep(0.0005)
+        return killed + self._reap_killed()[0]
 
     def _kill_descendants(self) -> int:
-        killed = set()
+        killed = 0
         for _ in range(SWEEPS):
-            found = [pid for pid in descendants(self._me)]
-            if not found:
-                break
-            for pid in found:
-                killed.add(pid)
+            for pid in descendants(self._me):
                 try:
                     _kill(pid, _SIGKILL)
                 except OSError:
                     pass
-            self._reap_all()
-            time.sleep(0.0005)
-        return len(killed)
+            count, some_left = self._reap_killed()
+            killed += count
+            if not some_left:  # orphans come to this process, so no child means no descendant
+                break
+            _sleep(0.0005)
+        return killed
 
-    def _reap_all(self) -> int:
-        reaped = 0
+    def _reap_killed(self) -> Tuple[int, bool]:
+        """How many children had to be killed, and whether there are still some."""
+        killed = 0
         while True:
             try:
-                pid, _ = _waitpid(-1, os.WNOHANG)
+                pid, status = _waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return reaped
+                return killed, False
             if pid == 0:
-                return reaped
-            reaped += 1
+                return killed, True
+            killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == _SIGKILL
 
 
 def descendants(root: int) -> List[int]:
@@ -297,7 +294,8 @@ class Zygote:
                 if left <= 0 and killed is None:
                     killed = "timeout"
                     kill_case(pid)
-                readable = wait_readable(fds, (max(left, 0.0) if killed is None else 5.0) if handle is not None else 0.01)
+                patience = max(left, 0.0) if killed is None else 5.0
+                readable = wait_readable(fds, patience if handle is not None else 0.01)
                 if results in readable and not self._pass_on(results):
                     fds.remove(results)
                 if self._channel.commands in readable:

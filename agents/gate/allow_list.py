@@ -1,0 +1,122 @@
+"""What exists inside a box: the system's programs and libraries, the interpreter, the project, nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from aqe.agents.gate.probing import Interpreter
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+SYSTEM_FILES = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/pki/tls/certs",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/ssl/certs",
+    "/etc/timezone",
+)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+ETC = {
+    "passwd": "root:x:0:0:root:/:/bin/sh\naqe:x:{uid}:{gid}:aqe:/tmp/scratch:/bin/sh\n",
+    "group": "root:x:0:\naqe:x:{gid}:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "resolv.conf": "",
+}
+
+
+@dataclass(frozen=True)
+class AllowList:
+    """Absolute paths that exist inside. `private` are the user's own; `links` are symlinks to make; `masked` are
+    folders of the project that show empty."""
+
+    system: tuple[str, ...]
+    private: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    masked: tuple[str, ...]
+
+
+def make_allow_list(interpreter: Interpreter, project: str, more: Iterable[str]) -> AllowList:
+    """The list for one box; `more` are further paths that the caller names."""
+    links: dict[str, str] = {}
+    system = _real((*SYSTEM, *SYSTEM_FILES, *DEVICES), links)
+    named = [project, *more]
+    derived = [*_interpreter_places(interpreter)]
+    private = [path for path in _real((*named, *derived), links) if path != "/" and not _within(path, system)]
+    private = _outermost(private)
+    own = os.path.join(os.path.realpath(project), ".aqe")
+    masked = (own,) if os.path.isdir(own) and not any(_within(path, [own]) for path in _real(more, {})) else ()
+    return AllowList(tuple(_outermost(system)), tuple(private), tuple(sorted(links.items())), masked)
+
+
+def _interpreter_places(interpreter: Interpreter) -> Iterator[str]:
+    home = os.path.realpath(os.path.expanduser("~"))
+    for prefix in (interpreter.prefix, interpreter.base_prefix):
+        real = os.path.realpath(prefix)
+        if real == "/" or home == real or home.startswith(real.rstrip("/") + "/"):
+            yield from (os.path.join(prefix, name) for name in ("lib", "lib64", "pyvenv.cfg"))
+        else:
+            yield prefix
+    yield from _link_chain(interpreter.executable)
+    yield from interpreter.sys_path
+    yield from interpreter.editable
+    if interpreter.user_base:
+        yield os.path.join(interpreter.user_base, "lib")
+
+
+def _link_chain(path: str) -> Iterator[str]:
+    """`path` and, while it is a symlink, what it points to."""
+    for _ in range(40):
+        yield path
+        if not os.path.islink(path):
+            return
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+
+
+def _real(paths: Iterable[str], links: dict[str, str]) -> list[str]:
+    """The real paths of those that exist; the symlinks on the way are put into `links`."""
+    found = []
+    for path in paths:
+        if not os.path.isabs(path) or not os.path.exists(path):
+            continue
+        _note_links(os.path.normpath(path), links)
+        found.append(os.path.realpath(path))
+    return found
+
+
+def _note_links(path: str, links: dict[str, str]) -> None:
+    """Record each symlink that is met while `path` is resolved."""
+    for _ in range(40):
+        so_far = "/"
+        parts = path.strip("/").split("/")
+        for position, part in enumerate(parts):
+            so_far = os.path.join(so_far, part)
+            if os.path.islink(so_far):
+                target = os.readlink(so_far)
+                links[so_far] = target
+                joined = os.path.join(os.path.dirname(so_far), target, *parts[position + 1 :])
+                path = os.path.normpath(joined)
+                break
+        else:
+            return
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Without doubles and without what lies inside another one."""
+    kept: list[str] = []
+    for path in sorted(set(paths)):
+        if not _within(path, kept):
+            kept.append(path)
+    return kept

@@ -1,0 +1,95 @@
+"""What the supervisor is told: one JSON object made from a `BoxSpec`, an interpreter and a rung."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aqe.agents.gate.allow_list import DEVICES, ETC, make_allow_list
+from aqe.agents.gate.probing import Interpreter
+from aqe.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from aqe.agents.gate.box import BoxSpec
+
+HERE = Path(__file__).resolve().parent
+INJECT = str(HERE.parent / "inject")
+FIRST_JOB_UID, JOB_UIDS = 2_000_000_000, 100_000_000
+
+# Runs under aqe's own Python with -I -S: the few modules it needs, without the rest of aqe or site-packages.
+BOOT = (
+    "import sys, types\n"
+    f"for name, path in (('aqe', []), ('aqe.agents', [{str(HERE.parent)!r}]), ('aqe.agents.gate', [{str(HERE)!r}])):\n"
+    "    sys.modules[name] = module = types.ModuleType(name); module.__path__ = path\n"
+    "from aqe.agents.gate.supervisor import main; main()"
+)
+
+
+def make_plan(spec: BoxSpec, interpreter: Interpreter, rung: int, fds: dict[str, int]) -> dict[str, Any]:
+    """The plan for one box. Raises `UserError` (no-such-project, no-sandbox) for folders that cannot be bound."""
+    project = os.path.abspath(spec.project)
+    if not os.path.isdir(project):
+        raise UserError(
+            f"The project folder {project} does not exist.", code="no-such-project", fix="Name another one."
+        )
+    if os.path.realpath(project) == "/":
+        raise UserError(
+            "The project is the root of the file system, which cannot be shown inside a sandbox.",
+            code="no-sandbox",
+            fix="Name the folder that holds the project with --project.",
+        )
+    named = [os.path.abspath(path) for path in (*spec.path, *spec.readable, INJECT)]
+    allowed = make_allow_list(interpreter, project, named)
+    return {
+        "rung": rung,
+        "root": hasattr(os, "geteuid") and os.geteuid() == 0,
+        "job_uid": FIRST_JOB_UID + secrets.randbelow(JOB_UIDS),
+        "python": interpreter.executable,
+        "project": project,
+        "cwd": os.path.abspath(spec.cwd) if spec.cwd else project,
+        "path": [*(os.path.abspath(path) for path in spec.path), INJECT],
+        "needed": [project, *named],
+        "system": allowed.system,
+        "private": allowed.private,
+        "links": allowed.links,
+        "masked": allowed.masked,
+        "devices": DEVICES,
+        "etc": ETC,
+        "files": {_relative(name): base64.b64encode(data).decode() for name, data in spec.files.items()},
+        "env": _environment(spec, interpreter),
+        "limits": asdict(spec.limits),
+        "scratch_parent": tempfile.gettempdir(),
+        "keep": list(fds.values()),
+        **fds,
+    }
+
+
+def _relative(name: str) -> str:
+    if os.path.isabs(name) or ".." in Path(name).parts:
+        raise ValueError(f"a scratch file needs a relative name inside scratch, not {name!r}")
+    return name
+
+
+def _environment(spec: BoxSpec, interpreter: Interpreter) -> dict[str, str]:
+    """A clean environment; "{scratch}" becomes the scratch folder inside."""
+    environment = {
+        "PATH": os.pathsep.join((os.path.dirname(interpreter.executable), "/usr/local/bin", "/usr/bin", "/bin")),
+        "HOME": "{scratch}",
+        "TMPDIR": "{scratch}",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": str(spec.hash_seed),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    if interpreter.user_base:
+        environment["PYTHONUSERBASE"] = interpreter.user_base
+    if interpreter.prefix != interpreter.base_prefix:
+        environment["VIRTUAL_ENV"] = interpreter.prefix
+    return {**environment, **spec.env}

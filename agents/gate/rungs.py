@@ -1,0 +1,145 @@
+"""Which rung of the sandbox this machine gives: the highest whose full trial box holds, remembered per boot."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from aqe.engine.errors import AqeError
+
+TRIAL_WALL_S = 20.0
+_lock = threading.Lock()
+_known: Choice | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rung to use and, for each higher one, why it does not hold here."""
+
+    rung: int
+    reasons: dict[int, str]
+
+
+def choose_rung(*, afresh: bool = False) -> Choice:
+    """The highest rung that a trial box proves; asks the machine once per boot, user and Python."""
+    global _known
+    with _lock:
+        if _known is None and not afresh:
+            _known = _recall()
+        if _known is None or afresh:
+            _known = _try_all()
+            _remember(_known)
+        return _known
+
+
+def _try_all() -> Choice:
+    reasons: dict[int, str] = {}
+    for rung in (3, 2, 1):
+        why = _not_applicable(rung) or try_rung(rung)
+        if not why:
+            return Choice(rung, reasons)
+        reasons[rung] = why
+    return Choice(0, reasons)
+
+
+def _not_applicable(rung: int) -> str:
+    if not sys.platform.startswith("linux"):
+        return f"needs Linux, this is {sys.platform}"
+    if rung == 2 and os.geteuid() != 0:
+        return "needs root"
+    return ""
+
+
+def try_rung(rung: int) -> str:
+    """Build one full box on `rung` and look around inside; why it does not hold, or nothing."""
+    from aqe.agents.gate.box import Box, BoxSpec
+
+    with tempfile.TemporaryDirectory(prefix="aqe-trial-") as folder, socket.create_server(("127.0.0.1", 0)) as server:
+        os.chmod(folder, 0o755)
+        project, secret = Path(folder, "project"), Path(folder, "secret")
+        project.mkdir()
+        secret.write_text("secret", "utf-8")
+        args = {"outside": str(project / "written"), "secret": str(secret), "port": server.getsockname()[1]}
+        try:
+            with Box.open(BoxSpec(python=sys.executable, project=str(project)), rung=rung) as box:
+                result = box.run("_aqe_inject.trial:look_around", args, wall_s=TRIAL_WALL_S)
+        except AqeError as error:
+            return error.message
+    if result.state != "ok":
+        return f"the trial box gave no answer: {result.state} {result.error.splitlines()[0] if result.error else ''}"
+    return _judge(result.value)
+
+
+def _judge(seen: dict[str, Any]) -> str:
+    if not seen["scratch"]:
+        return "scratch cannot be written inside"
+    for key, words in (
+        ("wrote", "write to the project"),
+        ("read", "read a file outside"),
+        ("connected", "reach the host's network"),
+    ):
+        if seen[key]:
+            return f"code inside can {words}"
+    return ""
+
+
+def _cache_file() -> Path:
+    folder = Path(platformdirs.user_cache_dir("aqe"))
+    return folder / "sandbox-rung.json"
+
+
+def _key() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        boot = ""
+    user = os.geteuid() if hasattr(os, "geteuid") else ""
+    return (
+        f"{boot}/{user}/{sys.executable}/{Path(__file__).stat().st_mtime_ns}/{_namespace('user')}/{_namespace('mnt')}"
+    )
+
+
+def _namespace(kind: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/ns/{kind}")
+    except OSError:
+        return ""
+
+
+def _recall() -> Choice | None:
+    path = _cache_file()
+    try:
+        facts = path.stat()
+        if (
+            not hasattr(os, "geteuid")
+            or facts.st_uid != os.geteuid()
+            or facts.st_mode & 0o022
+            or not _key().split("/")[0]
+        ):
+            return None  # somebody else could have written it, or nothing says when this machine booted
+        data = json.loads(path.read_text("utf-8"))
+        if data["key"] != _key():
+            return None
+        return Choice(int(data["rung"]), {int(rung): str(why) for rung, why in data["reasons"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _remember(choice: Choice) -> None:
+    path = _cache_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as stream:
+            json.dump({"key": _key(), "rung": choice.rung, "reasons": choice.reasons}, stream)
+        os.replace(stream.name, path)
+    except OSError:
+        pass  # nowhere to write: the next process tries again
