@@ -1,9 +1,11 @@
 """What pyproject.toml cannot compute: the package list and the C extension."""
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_py import build_py
 
 FLOORS = ("server", "agents", "engine", "simd")
 native = os.environ.get("AQE_NATIVE", "auto")  # auto | require | skip
@@ -13,7 +15,21 @@ if native == "require":
 
 packages = [name for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))]
 
+
+class BuildWithShop(build_py):
+    """A wheel carries the demo's shop and its truth as data of `aqe.server`; an editable install reads fixtures/."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            data = Path(self.build_lib, "aqe", "server", "data")
+            leave_out = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree("fixtures/shop", data / "shop", ignore=leave_out, dirs_exist_ok=True)
+            shutil.copy("fixtures/shop.truth.toml", data)
+
+
 setup(
+    cmdclass={"build_py": BuildWithShop},
     packages=[f"aqe.{name}" for name in packages],
     ext_modules=[]
     if native == "skip"

@@ -1,0 +1,104 @@
+"""`aqe demo`: the main job on a small shop with planted bugs, with an honest score and a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aqe.server.cli.output import BudgetOption, JsonOption, SeedOption, print_json, terminal_progress
+
+if TYPE_CHECKING:
+    from aqe.server.demo.story import DemoReport
+
+DEFAULT_BUDGET = "60s"
+PAGE = "report.html"
+
+
+def command(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Where the shop and the report go (else a new temporary folder)."),
+    ] = None,
+    budget: BudgetOption = DEFAULT_BUDGET,
+    seed: SeedOption = 0,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    json_: JsonOption = False,
+) -> int:
+    """Run the main job on a small shop project with planted bugs and leave a report.
+
+    Copies the shop, starts `aqe serve`, has tests generated and verified over MCP, and compares the suspected bugs with
+    those that were planted. Exit status 1 when less than half of them were suspected or two were false alarms.
+    """
+    from aqe.engine.budget import parse_budget
+    from aqe.engine.marker import write_atomic
+    from aqe.engine.project import unwritable
+    from aqe.server.demo.story import run_demo
+
+    budget_s = parse_budget(budget or DEFAULT_BUDGET)
+    try:
+        home = _folder(folder)
+    except OSError as error:
+        raise unwritable(folder or Path(tempfile.gettempdir()), error) from error
+    with terminal_progress(quiet=json_) as progress:
+        report = run_demo(home, budget_s=budget_s, seed=seed, progress=progress)
+    page = home / PAGE
+    write_atomic(page, page_of(report))
+    report = dataclasses.replace(report, page=str(page))
+    if json_:
+        print_json("demo", report)
+    else:
+        typer.echo(summary(report))
+    if open_:
+        typer.launch(page.as_uri())
+    return 0 if report.met else 1
+
+
+def _folder(folder: Path | None) -> Path:
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="aqe-demo-")).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def page_of(report: DemoReport) -> str:
+    """The report as one HTML page."""
+    from aqe.server.reports.page import render_page
+
+    made_on = datetime.now(UTC).date().isoformat()
+    calls = sum(module.executions for module in report.modules)
+    return render_page("demo.html", report=report, made_on=made_on, calls=calls)
+
+
+def summary(report: DemoReport) -> str:
+    """What the demo did and found, for a terminal."""
+    proof = report.verification
+    below = " (below namespaces)" if proof.below_namespaces else ""
+    lines = [
+        f"aqe worked on {report.folder}/shop over MCP for {report.duration_s:.0f} s.",
+        "",
+        "Tests",
+        *(
+            f"  shop.{module.module:<10} {module.tests:>4} tests, {module.branches_percent:5.1f} % of branches, "
+            f"{module.mutants_killed} of {module.mutants_total} mutants killed"
+            for module in report.modules
+        ),
+        f"  all verified    {proof.stable} of {proof.tests} stable in {proof.runs} shuffled runs, "
+        f"sandbox: {proof.rung}{below}",
+        "",
+        f"Planted bugs: {report.suspected} of {report.planted} suspected",
+    ]
+    for entry in report.score.found:
+        state = "suspected" if entry.suspects else "for a reader" if entry.bug.found_by == "reading" else "missed"
+        lines.append(f"  {state:<13} {entry.bug.file}:{entry.bug.line} {entry.bug.function}")
+    alarms = report.score.false_alarms
+    lines.append(f"False alarms: {len(alarms)}")
+    lines += [f"  {alarm.module}::{alarm.target}: {alarm.why}" for alarm in alarms]
+    if not report.met:
+        lines += ["", "The bar is missed: at least half of the planted bugs suspected, at most one false alarm."]
+    lines += ["", f"Report: {report.page}"]
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""Renders a template to one self-contained HTML page: styles inline, no script, no request to anywhere."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render_page(template: str, /, **data: Any) -> str:
+    """The page that `template` (a file of `templates/`) makes of `data`; every value is escaped.
+
+    A name that the template uses and `data` lacks is an error, so that no page shows a hole.
+    """
+    return _environment().get_template(template).render(**data)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("aqe.server.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    environment.filters["seconds"] = seconds
+    environment.filters["number"] = number
+    return environment
+
+
+def percent(value: float) -> str:
+    """A percentage without needless decimals.
+
+    >>> percent(96.04), percent(100.0), percent(99.96)
+    ('96 %', '100 %', '99.9 %')
+    """
+    if 99.9 < value < 100:
+        value = 99.9
+    text = f"{value:.1f}".removesuffix(".0")
+    return f"{text} %"
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds, finer where it is short.
+
+    >>> seconds(0.042), seconds(3.21), seconds(84.2)
+    ('0.04 s', '3.2 s', '84 s')
+    """
+    digits = 2 if value < 1 else 1 if value < 10 else 0
+    return f"{value:.{digits}f} s"
+
+
+def number(value: int) -> str:
+    """A whole number with thousands apart.
+
+    >>> number(1234567)
+    '1,234,567'
+    """
+    return f"{value:,}"
