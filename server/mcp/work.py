@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 from mcp_types import CallToolResult
 
+from aqe.agents.registry import AGENTS
 from aqe.engine.errors import AqeError, UserError
 from aqe.server.mcp.answers import answer, failure, page
 from aqe.server.mcp.prompts import LAST_REPORT
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10.0
 STEP_S = 0.25
 DRAFT = "test_draft.py"
+_TOOLS = {agent.name: agent.tool for agent in AGENTS.values() if agent.tool}
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,12 @@ async def work(service: Service, ctx: Any, call: Call) -> CallToolResult:
     project = await service.project(call.project, ctx)
     runner = await in_thread(lambda: service.runner)
     if call.arguments is None:
-        assert call.job_id is not None
-        job_id, joined = call.job_id, True
+        job_id = str(call.job_id)
+        await in_thread(lambda: _check_kind(runner.view(project, job_id), call.agent))
     else:
         arguments = _placed(call, project)
-        job_id, joined = await in_thread(lambda: runner.start(project, call.agent, arguments))
+        with anyio.CancelScope(shield=True):  # a call cancelled right here must still end the job it started
+            job_id, _ = await in_thread(lambda: runner.start(project, call.agent, arguments))
     with service.waiting(job_id) as others:
         try:
             job = await _wait(service, ctx, project, job_id)
@@ -69,9 +72,13 @@ async def work(service: Service, ctx: Any, call: Call) -> CallToolResult:
                 with anyio.CancelScope(shield=True):
                     await in_thread(lambda: runner.cancel(project, job_id))
             raise
-    if job.kind != call.agent:
-        raise UserError(f"Job {job_id} is one of {job.kind}.", code="no-such-job", fix=f"Ask the {job.kind} tool.")
-    return await _answer(service, call, project, job, joined)
+    return await _answer(service, call, project, job)
+
+
+def _check_kind(job: Job, agent: str) -> None:
+    if job.kind != agent:
+        fix = f"Give it to {_TOOLS.get(job.kind, job.kind)}."
+        raise UserError(f"Job {job.id!r} is not one of {_TOOLS[agent]}.", code="no-such-job", fix=fix)
 
 
 def _placed(call: Call, project: Path) -> dict[str, Any]:
@@ -105,8 +112,7 @@ def _progress_text(job: Job) -> str:
     return job.text
 
 
-async def _answer(service: Service, call: Call, project: Path, job: Job, joined: bool) -> CallToolResult:
-    tool = "generate_tests" if call.agent == "generate" else "verify_tests"
+async def _answer(service: Service, call: Call, project: Path, job: Job) -> CallToolResult:
     data: dict[str, Any] = {
         "state": "running" if job.is_live else job.state,
         "job_id": job.id,
@@ -116,7 +122,7 @@ async def _answer(service: Service, call: Call, project: Path, job: Job, joined:
     }
     if job.is_live:
         far = _progress_text(job) or "it has just begun"
-        data["summary"] = f"Still running: {far}. Call {tool} again with job_id={job.id!r} to go on."
+        data["summary"] = f"Still running: {far}. Call {_TOOLS[call.agent]} again with job_id={job.id!r} to go on."
         data["figures"] = {"done": float(job.done), "total": float(job.total or 0)}
         return answer(data["summary"], data)
     if job.state != "done" or job.result is None:
@@ -125,9 +131,10 @@ async def _answer(service: Service, call: Call, project: Path, job: Job, joined:
     data["figures"] = figures_of(call.agent, job.result)
     if call.detail != "summary":
         whole = await in_thread(lambda: _whole(call, project, job.result or {}))
-        data["summary"], data["next_offset"] = page(whole, call.offset)
-        more = "" if data["next_offset"] is None else f"\n[more with offset={data['next_offset']}]"
-        return answer(data["summary"] + more, data)
+        data["summary"], rest = page(whole, call.offset)
+        if rest is None:
+            return answer(data["summary"], data)
+        return answer(f"{data['summary']}\n[more with offset={rest}]", data | {"next_offset": rest})
     data["summary"] = summary_of(call.agent, job.result)
     data["hints"] = hints_of(call.agent, job.result)
     lines = [data["summary"], *(f"- {hint}" for hint in data["hints"])]
