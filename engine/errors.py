@@ -58,6 +58,7 @@ CODES: frozenset[str] = frozenset(
         "no-python",
         "no-result",
         "no-sandbox",
+        "no-subject",
         "no-such-job",
         "no-such-path",
         "no-such-project",

@@ -1,0 +1,171 @@
+"""Does a test always pass? Five warm interpreters with five hash seeds, one shuffled session in a fork of each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aqe.agents.gate.box import Box, CaseResult
+from aqe.agents.gate.evidence import Verdict
+from aqe.agents.gate.test_plan import TestPlan
+
+Outcome = Literal["passed", "failed", "skipped", "xfailed"]
+PASSES = ("passed", "xfailed")
+TEST_WALL_S = 10.0
+SESSION_WALL_S = 120.0
+MAX_FATAL = 12  # tests that may end the process before the rest of a session is given up
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """One test in one session."""
+
+    __test__ = False
+
+    outcome: Outcome
+    ms: float
+    message: str
+
+
+@dataclass(frozen=True)
+class SessionRun:
+    """One session: the tests that ran, files that could not be collected, and what else the session returned."""
+
+    tests: Mapping[str, TestRun]
+    broken_files: Mapping[str, str]
+    answer: Mapping[str, Any]
+
+
+def hash_seeds(seed: int, runs: int) -> tuple[int, ...]:
+    """One hash seed for each run; the first is always 0, the others follow from `seed`."""
+    chance = random.Random(f"hash seeds {seed}")
+    return (0, *(chance.randrange(1, 2**32 - 1) for _ in range(runs - 1)))
+
+
+def run_session(
+    plan: TestPlan,
+    box: Box,
+    *,
+    only: Iterable[str] | None = None,
+    wall_s: float = SESSION_WALL_S,
+    test_wall_s: float = TEST_WALL_S,
+    **more: Any,
+) -> SessionRun:
+    """One session in a fork of `box`. A test that ends the process fails, and the rest goes on in a new fork."""
+    tests: dict[str, TestRun] = {}
+    broken: dict[str, str] = {}
+    left = None if only is None else list(only)
+    for _ in range(MAX_FATAL):
+        listener = _Listener(tests)
+        args = {**plan.session(box), "only": left, "test_wall_s": test_wall_s, **more}
+        result = box.run("_aqe_inject.pytest_case:session", args, wall_s=wall_s, on_progress=listener)
+        if result.state == "ok":
+            for entry in result.value["tests"]:
+                tests[entry["id"]] = TestRun(entry["outcome"], entry["ms"], entry["message"])
+            broken.update({entry["file"]: entry["message"] for entry in result.value["broken_files"]})
+            return SessionRun(tests, broken, result.value)
+        if listener.running is None:
+            broken[""] = f"the session ended before a test ran: {describe_end(result)}"
+            break
+        tests[listener.running] = TestRun("failed", result.duration_ms, describe_end(result, test_wall_s))
+        known = listener.collected if left is None else left
+        left = [name for name in known if name not in tests]
+        if not left or not box.alive:
+            break
+    return SessionRun(tests, broken, {})
+
+
+class _Listener:
+    """Follows a session: which test runs now, which have ended."""
+
+    def __init__(self, tests: dict[str, TestRun]) -> None:
+        self.tests = tests
+        self.running: str | None = None
+        self.collected: list[str] = []
+
+    def __call__(self, said: Any) -> None:
+        if not isinstance(said, dict):
+            return
+        if "start" in said:
+            self.running = said["start"]
+        elif "test" in said:
+            entry = said["test"]
+            self.tests[entry["id"]] = TestRun(entry["outcome"], entry["ms"], entry["message"])
+            self.running = None
+        elif "collected" in said:
+            self.collected = list(said["collected"])
+
+
+def describe_end(result: CaseResult, wall_s: float | None = None) -> str:
+    """How a case ended that gave no answer, in words."""
+    if result.state == "timeout" or result.signal == 14:
+        return "it did not end in time" + (f" ({wall_s:g} s)" if wall_s else "")
+    if result.state == "memory":
+        return "it used more memory than it may"
+    if result.state == "output":
+        return "it wrote more output than it may"
+    if result.state == "forged":
+        return "it wrote to the harness's result pipe"
+    if result.signal is not None:
+        return f"the process was ended by signal {result.signal}"
+    if result.exit_status is not None and result.state == "died":
+        return f"it ended the process with exit status {result.exit_status}"
+    return result.error.splitlines()[0] if result.error else result.state
+
+
+def run_all(plan: TestPlan, boxes: Sequence[Box], seed: int, report: Callable[[int], None], **more: Any) -> list[SessionRun]:
+    """One shuffled session in each box, at the same time."""
+    done = 0
+
+    def one(numbered: tuple[int, Box]) -> SessionRun:
+        nonlocal done
+        result = run_session(plan, numbered[1], seed=seed * 1000 + numbered[0], **more)
+        done += 1
+        report(done)
+        return result
+
+    with ThreadPoolExecutor(len(boxes)) as pool:
+        return list(pool.map(one, enumerate(boxes)))
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What the runs say of one test. `passed` counts passes and expected failures."""
+
+    verdict: Verdict
+    passed: int
+    runs: int
+    ms: float
+    message: str
+
+
+def judge(runs: Sequence[SessionRun]) -> dict[str, Stability]:
+    """The verdict of each test and of each file that could not be collected."""
+    verdicts = {name: _of_test(name, runs) for name in sorted({name for run in runs for name in run.tests})}
+    for file in sorted({file for run in runs for file in run.broken_files}):
+        messages = [run.broken_files[file] for run in runs if file in run.broken_files]
+        verdict: Verdict = "failing" if len(messages) == len(runs) else "flaky"
+        verdicts[file or "the session"] = Stability(verdict, 0, len(runs), 0.0, f"cannot be collected: {messages[0]}")
+    return verdicts
+
+
+def _of_test(name: str, runs: Sequence[SessionRun]) -> Stability:
+    seen = [run.tests[name] for run in runs if name in run.tests]
+    passed = [test for test in seen if test.outcome in PASSES]
+    failed = [test for test in seen if test.outcome == "failed"]
+    ms = sorted(test.ms for test in seen)[len(seen) // 2]
+    message = failed[0].message if failed else ""
+    verdict: Verdict
+    if len(passed) == len(runs):
+        verdict, message = "stable", passed[0].message
+    elif not passed and not failed:
+        verdict, message = "not-run", seen[0].message or "skipped"
+    elif len(failed) == len(runs):
+        verdict = "failing"
+    else:
+        verdict = "flaky"
+        message = f"passed {len(passed)} of {len(runs)} runs" + (f"; {message}" if message else "")
+    return Stability(verdict, len(passed), len(runs), ms, message)

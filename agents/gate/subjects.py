@@ -1,0 +1,119 @@
+"""Which modules the tests are about: those that are named, else those of the project that the tests import."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqe.agents.gate.box import Box
+from aqe.agents.gate.test_plan import IMPORT_WALL_S, TestPlan, imported_names, path_as_module, read_source
+from aqe.engine.errors import UserError
+
+_NOT_OURS = ("site-packages", "dist-packages", ".tox", ".nox", "node_modules")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mutant of a subject, as the project's Python numbers it; `id` turns it on, `key` is `line:col:operator:n`."""
+
+    id: int
+    key: str
+    operator: str
+    line: int
+    function: str
+    original: str
+    replacement: str
+    at_import: bool
+    left_out: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One module under test, with all its mutants."""
+
+    module: str
+    path: str
+    sha256: str
+    mutants: tuple[Mutant, ...]
+
+
+def find_subjects(plan: TestPlan, named: tuple[str, ...], box: Box) -> list[Subject]:
+    """The subjects of a run. Errors: no-subject, import-failed, import-hangs, import-exits, c-extension."""
+    modules = [path_as_module(name, plan.project) or name for name in named]
+    asked: list[tuple[str, str | None]] = [(module, None) for module in modules] or _imports(plan)
+    found, failed = _resolve(plan, asked, box)
+    for module in modules:
+        if module in failed:
+            raise UserError(
+                f"{module} cannot be imported: {failed[module]}.",
+                code="import-failed",
+                fix=f"It was imported by {plan.interpreter.executable}; name another with --python.",
+            )
+        if not found.get(module, "").endswith(".py"):
+            raise UserError(f"{module} has no Python source that could be measured.", code="c-extension")
+    chosen = {name: found[name] for name in modules} if modules else _of_project(plan, found)
+    if not chosen:
+        reasons = "; ".join(f"{name}: {text}" for name, text in sorted(failed.items())[:2] if _may_be_ours(plan, name))
+        raise UserError(
+            "The tests import no module of the project" + (f" ({reasons})." if reasons else "."),
+            code="no-subject",
+            fix="Name the module under test: --subject MODULE.",
+        )
+    return [read_subject(name, path, box) for name, path in sorted(chosen.items())]
+
+
+def read_subject(module: str, path: str, box: Box) -> Subject:
+    """Read one module and number its mutants. Errors: syntax-error."""
+    result = box.run("_aqe_inject.mutant_case:describe", {"path": path}, wall_s=IMPORT_WALL_S)
+    if result.state != "ok":
+        said = result.error.splitlines()[0] if result.error else result.state
+        raise UserError(f"{path} cannot be read as Python: {said}", code="syntax-error")
+    mutants = tuple(Mutant(*values) for values in result.value)
+    return Subject(module, path, hashlib.sha256(Path(path).read_bytes()).hexdigest(), mutants)
+
+
+def _imports(plan: TestPlan) -> list[tuple[str, str | None]]:
+    pairs: list[tuple[str, str | None]] = []
+    for source in plan.sources().values():
+        pairs.extend(imported_names(source))
+    unneeded = {"pytest", "unittest", "__future__", "typing", "hypothesis"}
+    return [pair for pair in dict.fromkeys(pairs) if pair[0].partition(".")[0] not in unneeded]
+
+
+def _resolve(plan: TestPlan, asked: list[tuple[str, str | None]], box: Box) -> tuple[dict[str, str], dict[str, str]]:
+    args = {"names": asked, "path": list(plan.path), "side": plan.side}
+    result = box.run("_aqe_inject.pytest_case:resolve", args, wall_s=IMPORT_WALL_S)
+    names = ", ".join(dict.fromkeys(name for name, _ in asked))
+    if result.state == "timeout":
+        raise UserError(f"Importing {names} took over {IMPORT_WALL_S:.0f} s.", code="import-hangs")
+    if result.state != "ok":
+        how = f"exit status {result.exit_status}" if result.exit_status is not None else result.error or result.state
+        raise UserError(f"Importing {names} ended the process: {how}.", code="import-exits")
+    return dict(result.value["found"]), dict(result.value["failed"])
+
+
+def _of_project(plan: TestPlan, found: dict[str, str]) -> dict[str, str]:
+    """Modules whose file lies in the project and is neither a test, nor a conftest, nor installed."""
+    stdlib = os.path.realpath(sysconfig.get_paths()["stdlib"])
+    files = set(plan.files)
+    ours = {}
+    for name, path in found.items():
+        parts = Path(path).parts
+        if not path.endswith(".py") or not Path(path).is_relative_to(plan.project) or path in files:
+            continue
+        if any(part in parts for part in _NOT_OURS) or path.startswith((stdlib, plan.interpreter.prefix + os.sep)):
+            continue
+        stem = Path(path).stem
+        if stem == "conftest" or stem.startswith("test_") or stem.endswith("_test") or "tests" in name.split("."):
+            continue
+        ours[name] = path
+    with_code = {name: path for name, path in ours.items() if Path(path).name != "__init__.py" or "def " in read_source(path)}
+    return with_code or ours
+
+
+def _may_be_ours(plan: TestPlan, name: str) -> bool:
+    top = name.partition(".")[0]
+    return any((Path(folder) / top).exists() or (Path(folder) / f"{top}.py").exists() for folder in plan.path)

@@ -1,0 +1,318 @@
+"""The gate for tests, whoever wrote them: run them in the sandbox and come back with one `Evidence`.
+
+Steps: find files, interpreter and subjects; five shuffled runs with five hash seeds; a run on a broken twin of the
+subject, where a test that still passes proves nothing; coverage.py over the stable tests; the kill map; what each test
+adds to the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+
+from aqe.agents.gate.box import Box
+from aqe.agents.gate.evidence import Evidence, MutantResult, MutantState, TestEvidence
+from aqe.agents.gate.hints import hints_of, summarise
+from aqe.agents.gate.kill_map import KillMap, KillMapping, MutantKey, deadline_in, sample
+from aqe.agents.gate.measure import Coverage, Reach, measure
+from aqe.agents.gate.nearest import Footprint, Own, compare
+from aqe.agents.gate.stability import PASSES, Stability, describe_end, hash_seeds, judge, run_all, run_session
+from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
+from aqe.agents.gate.test_plan import TestPlan, plan_tests
+from aqe.engine.errors import UserError
+from aqe.engine.progress import CancelToken, Progress, silent
+
+PLUGIN_MISSING = ("fixture '", "async def functions are not natively supported", "' not found in `markers`")
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What to verify. `tests` are files or folders; `sources` are drafts given as text, by file name.
+
+    `subjects` are modules (or their files), found from the tests' imports where empty. `runs` shuffled runs; at most
+    `max_mutants` mutants, None for all, 0 for none; `leave_out` sets aside equivalent-looking mutants. `budget_s` is
+    wall time: what is not done by then is said in the notes.
+    """
+
+    tests: tuple[str, ...]
+    project: str
+    subjects: tuple[str, ...] = ()
+    python: str | None = None
+    seed: int = 0
+    runs: int = 5
+    max_mutants: int | None = 200
+    budget_s: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    leave_out: bool = True
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The evidence, one sentence about it, and what would make the tests better."""
+
+    evidence: Evidence
+    summary: str
+    hints: tuple[str, ...]
+
+
+def verify(request: VerifyRequest, *, progress: Progress = silent, cancel: CancelToken | None = None) -> VerifyReport:
+    """Run tests through the gate.
+
+    Errors: no-such-path, not-python, no-tests, no-subject, import-failed, import-hangs, import-exits, c-extension,
+    syntax-error, no-interpreter, no-pytest, cancelled. A failing, flaky or hanging test is a verdict, not an error.
+    """
+    if request.runs < 1:
+        raise UserError("runs must be at least 1.", code="bad-argument", fix="Give --runs 5.")
+    if cancel is not None:
+        cancel.check()
+    progress("finding the project's Python")
+    plan = plan_tests(request.tests, request.sources, request.project, request.python)
+    work = _Verification(request, progress, cancel)
+    try:
+        report = work.run(plan)
+        if not plan.autoload and work.misses_plugins:
+            progress("the tests need the project's pytest plugins: again with them")
+            work = _Verification(request, progress, cancel)
+            report = work.run(replace(plan, autoload=True))
+    except BaseException:
+        if cancel is not None:
+            cancel.check()
+        raise
+    return report
+
+
+class _Verification:
+    """One pass over a plan; holds what the steps share."""
+
+    def __init__(self, request: VerifyRequest, progress: Progress, cancel: CancelToken | None) -> None:
+        self.request = request
+        self.progress = progress
+        self.cancel = cancel
+        self.started = time.monotonic()
+        self.stop = deadline_in(request.budget_s)
+        self.notes: list[str] = []
+        self.misses_plugins = False
+        self.packages: dict[str, str] = {}
+
+    def run(self, plan: TestPlan) -> VerifyReport:
+        with ExitStack() as stack:
+            seeds = hash_seeds(self.request.seed, self.request.runs)
+            first = stack.enter_context(plan.open_box(hash_seed=seeds[0], cancel=self.cancel))
+            self.progress("looking for the modules under test")
+            self._warm(plan, first, ())
+            subjects = find_subjects(plan, self.request.subjects, first)
+            boxes = self._open_boxes(plan, stack, first, seeds, subjects)
+            verdicts = self._stability(plan, boxes)
+            if self._plugins_wanted(plan, verdicts):
+                self.misses_plugins = True
+            stable = [name for name, one in verdicts.items() if one.verdict == "stable"]
+            on_twin = self._twin(plan, boxes[0], subjects, stable)
+            cover = stack.enter_context(plan.open_box(cancel=self.cancel))
+            self._warm(plan, cover, ())
+            chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
+            kills = self._kill_map(plan, subjects, stable, chosen, boxes)
+            fallen = {name for name in on_twin if not kills.kills_of(name)}
+            stable = [name for name in stable if name not in fallen]
+            self.progress("measuring coverage of the stable tests")
+            coverage = measure(plan, cover, subjects, stable)
+            self._check()
+            evidence = self._evidence(plan, first, seeds, subjects, verdicts, fallen, stable, coverage, kills, chosen)
+        return VerifyReport(evidence, summarise(evidence), hints_of(evidence))
+
+    def _check(self) -> None:
+        if self.cancel is not None:
+            self.cancel.check()
+
+    def _warm(self, plan: TestPlan, box: Box, modules: tuple[str, ...]) -> None:
+        result = plan.warm(box, modules)
+        self._check()
+        if result.state == "timeout":
+            raise UserError(f"Importing {', '.join(modules) or 'pytest'} did not end.", code="import-hangs")
+        if result.state != "ok":
+            what = ", ".join(modules) or "pytest"
+            raise UserError(f"{what} cannot be imported: {describe_end(result)}.", code="import-failed")
+        self.packages.update(result.value["packages"])
+
+    def _open_boxes(
+        self, plan: TestPlan, stack: ExitStack, first: Box, seeds: Sequence[int], subjects: Sequence[Subject]
+    ) -> list[Box]:
+        """One box for each run, with pytest and the subjects warm."""
+        self.progress(f"starting {len(seeds)} interpreters")
+        modules = tuple(subject.module for subject in subjects)
+        boxes = [first]
+
+        def opened(seed: int) -> Box:
+            return plan.open_box(hash_seed=seed, cancel=self.cancel)
+
+        with ThreadPoolExecutor(len(seeds)) as pool:
+            boxes += [stack.enter_context(box) for box in pool.map(opened, seeds[1:])]
+            list(pool.map(lambda box: self._warm(plan, box, modules), boxes))
+        return boxes
+
+    def _stability(self, plan: TestPlan, boxes: Sequence[Box]) -> dict[str, Stability]:
+        total = len(boxes)
+        self.progress(f"running the tests {total} times in shuffled order", 0, total)
+        runs = run_all(
+            plan, boxes, self.request.seed,
+            lambda done: self.progress(f"run {done} of {total}", done, total), **self._limits(),
+        )  # fmt: skip
+        self._check()
+        verdicts = judge(runs)
+        if not verdicts:
+            names = ", ".join(plan.sources())
+            raise UserError(f"{names} holds no tests.", code="no-tests", fix="pytest collects functions called test_*.")
+        return verdicts
+
+    def _limits(self) -> dict[str, float]:
+        """Wall clocks of a session, shorter where the budget is."""
+        if self.request.budget_s is None:
+            return {}
+        left = max(self.request.budget_s - (time.monotonic() - self.started), 2.0)
+        return {"wall_s": left, "test_wall_s": min(10.0, max(left / 2, 1.0))}
+
+    def _plugins_wanted(self, plan: TestPlan, verdicts: Mapping[str, Stability]) -> bool:
+        texts = [one.message for one in verdicts.values() if one.verdict != "stable"]
+        return not plan.autoload and any(sign in text for text in texts for sign in PLUGIN_MISSING)
+
+    def _twin(self, plan: TestPlan, box: Box, subjects: Sequence[Subject], stable: list[str]) -> set[str]:
+        """The tests that pass although every function of the subject raises."""
+        if not stable:
+            return set()
+        self.progress("running the tests on a broken twin of the subject")
+        names = [subject.module for subject in subjects]
+        run = run_session(plan, box, only=stable, twin=names, options=["--runxfail"], **self._limits())
+        self._check()
+        return {name for name in stable if name in run.tests and run.tests[name].outcome in PASSES}
+
+    def _kill_map(
+        self, plan: TestPlan, subjects: Sequence[Subject], stable: list[str],
+        chosen: list[tuple[Subject, Mutant]], boxes: Sequence[Box],
+    ) -> KillMap:  # fmt: skip
+        self.progress(f"turning {len(chosen)} mutants on", 0, len(chosen))
+        mapping = KillMapping(
+            plan, subjects, stable, boxes=max(1, min(4, os.cpu_count() or 1)), cancel=self.cancel, stop=self.stop,
+            report=lambda done, total: self.progress(f"mutant {done} of {total}", done, total),
+        )  # fmt: skip
+        kills = mapping.run(chosen, boxes[: mapping.boxes])
+        self.notes.extend(kills.notes)
+        if kills.not_run:
+            self.notes.append(f"{len(kills.not_run)} of {len(chosen)} mutants were not run: the budget ended")
+        return kills
+
+    def _evidence(
+        self, plan: TestPlan, box: Box, seeds: tuple[int, ...], subjects: Sequence[Subject],
+        verdicts: Mapping[str, Stability], fallen: set[str], stable: list[str], coverage: Coverage,
+        kills: KillMap, chosen: list[tuple[Subject, Mutant]],
+    ) -> Evidence:  # fmt: skip
+        if not coverage.is_measured:
+            self.notes.append("coverage.py gave no figures for some subjects")
+        mutants = mutant_results(subjects, chosen, kills, frozenset(stable), plan.project)
+        counted = [one for one in mutants if one.state != "left-out"]
+        left_out = sum(1 for one in subjects for mutant in one.mutants if mutant.left_out) if self.request.leave_out else 0
+        everything = sum(len(one.mutants) for one in subjects)
+        if left_out:
+            self.notes.append(f"{left_out} of {everything} mutants ({100 * left_out / everything:.1f} %) left out")
+        if self.request.max_mutants is not None and everything - left_out > self.request.max_mutants:
+            self.notes.append(f"{len(chosen)} of {everything - left_out} mutants, sampled with seed {self.request.seed}")
+        layers = box.layers
+        return Evidence(
+            aqe_version=metadata.version("aqe"),
+            python_version=plan.interpreter.version_text,
+            python_executable=plan.interpreter.executable,
+            packages=dict(sorted(self.packages.items())),
+            rung=layers.rung,
+            below_namespaces=layers.below_namespaces,
+            layers=layers.in_force,
+            layers_missing=layers.missing,
+            seed=self.request.seed,
+            hash_seeds=seeds,
+            runs=self.request.runs,
+            budget_s=self.request.budget_s,
+            duration_s=round(time.monotonic() - self.started, 3),
+            subjects=coverage.subjects,
+            tests=test_evidence(verdicts, fallen, stable, coverage, kills),
+            mutants=mutants,
+            mutants_total=len(counted),
+            mutants_killed=sum(1 for one in counted if one.state == "killed"),
+            mutants_left_out=left_out,
+            notes=tuple(self.notes),
+        )
+
+
+def test_evidence(
+    verdicts: Mapping[str, Stability], fallen: set[str], stable: Sequence[str], coverage: Coverage, kills: KillMap
+) -> tuple[TestEvidence, ...]:
+    """One row for each test; what a test that did not hold reaches is not counted."""
+    footprints = {}
+    for name in stable:
+        reach = coverage.reach.get(name, Reach())
+        footprints[name] = Footprint(reach.lines, reach.branches, kills.kills_of(name))
+    own = compare(footprints)
+    rows = []
+    for name, one in verdicts.items():
+        footprint = footprints.get(name, Footprint(frozenset(), frozenset(), frozenset()))
+        mine = own.get(name, Own(0, 0, 0, None))
+        has_fallen = name in fallen
+        message = "it passes although every function of the subject raises" if has_fallen else one.message
+        rows.append(
+            TestEvidence(
+                name=name,
+                verdict="passes-on-broken-twin" if has_fallen else one.verdict,
+                passed=one.passed,
+                runs=one.runs,
+                duration_ms=round(one.ms, 3),
+                lines=len(footprint.lines),
+                branches=len(footprint.branches),
+                mutants_killed=len(footprint.kills),
+                adds_lines=mine.adds_lines,
+                adds_branches=mine.adds_branches,
+                adds_kills=mine.adds_kills,
+                nearest=mine.nearest,
+                adds_nothing=name in footprints and mine.adds_nothing,
+                message=message,
+            )
+        )
+    return tuple(rows)
+
+
+def mutant_results(
+    subjects: Sequence[Subject], chosen: Sequence[tuple[Subject, Mutant]], kills: KillMap, stable: frozenset[str],
+    project: str,
+) -> tuple[MutantResult, ...]:  # fmt: skip
+    """One row for each mutant that was chosen and judged, and for each that is left out."""
+    rows = []
+    taken = {(subject.module, mutant.id) for subject, mutant in chosen}
+    for subject in subjects:
+        for mutant in subject.mutants:
+            key = (subject.module, mutant.id)
+            if key in kills.not_run or (key not in taken and not mutant.left_out):
+                continue
+            killers = tuple(name for name in kills.killed_by.get(key, ()) if name in stable)
+            rows.append(
+                MutantResult(
+                    id=f"{subject.module}:{mutant.key}",
+                    operator=mutant.operator,
+                    path=subject.path,
+                    line=mutant.line,
+                    function=mutant.function,
+                    original=mutant.original,
+                    replacement=mutant.replacement,
+                    state=_state(key, taken, kills, killers),
+                    killed_by=killers,
+                    reason=mutant.left_out if key not in taken else "",
+                )
+            )
+    return tuple(rows)
+
+
+def _state(key: MutantKey, taken: set[MutantKey], kills: KillMap, killers: tuple[str, ...]) -> MutantState:
+    if key not in taken:
+        return "left-out"
+    if killers:
+        return "killed"
+    return "survived" if key in kills.reached else "not-covered"
