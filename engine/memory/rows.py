@@ -76,7 +76,8 @@ def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes
     if row.vector is not None:
         return vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4), row.vector
     twin = connection.execute(
-        "SELECT row, embedder FROM memories WHERE text_hash = ? AND valid_to IS NULL AND embedder IS NOT NULL LIMIT 1",
+        "SELECT row, embedder FROM memories"
+        " WHERE text_hash = ? AND valid_to IS NULL AND embedder IS NOT NULL ORDER BY row LIMIT 1",
         (row.text_hash,),
     ).fetchone()
     return (None, None) if twin is None else (twin[1], vectors.read(connection, twin[1], twin[0]))

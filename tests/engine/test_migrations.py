@@ -1,0 +1,107 @@
+"""Opening what earlier versions wrote."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from aqe.engine.errors import InternalError
+from aqe.engine.jobs import JobTable
+from aqe.engine.memory import Store
+from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.migrations import MIGRATIONS, Migration, migrate, pending
+
+STORED = Path(__file__).resolve().parent / "stored"
+NEWEST = MIGRATIONS[-1].number
+EARLIER = [migration.number for migration in MIGRATIONS[:-1]]
+
+
+@pytest.fixture(params=EARLIER)
+def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, Path]:
+    """The version and a copy of a store that it wrote."""
+    path = tmp_path / "aqe.db"
+    shutil.copy(STORED / f"v{request.param}.db", path)
+    return request.param, path
+
+
+def test_numbers_and_names_are_in_order() -> None:
+    """Migrations count from 1 without a gap, and no two share a name."""
+    assert [migration.number for migration in MIGRATIONS] == list(range(1, NEWEST + 1))
+    assert len({migration.name for migration in MIGRATIONS}) == NEWEST
+
+
+def test_stored_file_of_each_earlier_version_opens_whole(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version keeps its memories, found by id, words and vector."""
+    version, path = earlier
+    with Store.open(path) as store:
+        assert store.stats().version == NEWEST
+        assert store.stats().memories == 3
+        assert [hit.memory.id for hit in store.search("parseHeader").hits] == ["id-0"]
+        hits = store.search(vector=[0.0, 1.0, 0.0, 0.0], k=1, embedder_id="toy").hits
+        assert [hit.memory.text for hit in hits] == ["totals round half up"]
+        assert store.history("id-2")[0].metadata == {"n": 2}
+        if version >= 2:
+            assert JobTable(store).get("job-1").result == {"kept": True}
+
+
+def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:
+    """The file as it was stands beside the migrated one and opens by itself."""
+    version, path = earlier
+    Store.open(path).close()
+    backup = apsw.Connection(str(path.with_name(f"aqe.db.v{version}.bak")), flags=apsw.SQLITE_OPEN_READONLY)
+    assert backup.pragma("user_version") == version
+    assert backup.execute("SELECT count(*) FROM memories").get == 3
+    backup.close()
+    assert not list(path.parent.glob("*.part*"))
+
+
+def test_new_store_has_no_backup(tmp_path: Path) -> None:
+    """There is nothing to back up before the first migration."""
+    Store.open(tmp_path / "aqe.db").close()
+    assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".bak")] == []
+
+
+def test_processes_that_open_together_migrate_once(earlier: tuple[int, Path]) -> None:
+    """Four processes that open an earlier store at the same time apply each step once."""
+    _, path = earlier
+    script = "import sys; from pathlib import Path; from aqe.engine.memory import Store; Store.open(Path(sys.argv[1]))"
+    openers = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(4)]
+    assert [opener.wait(timeout=60) for opener in openers] == [0] * 4
+    connection = apsw.Connection(str(path))
+    applied = [number for (number,) in connection.execute("SELECT number FROM migrations ORDER BY number")]
+    connection.close()
+    assert applied == list(range(1, NEWEST + 1))
+
+
+def test_listing_pending_migrations_writes_nothing(earlier: tuple[int, Path]) -> None:
+    """`pending` names the steps to come and leaves the version alone."""
+    version, path = earlier
+    connection = open_connection(path)
+    assert pending(connection, path) == [migration.name for migration in MIGRATIONS[version:]]
+    assert connection.pragma("user_version") == version
+    connection.close()
+
+
+def test_failed_migration_leaves_the_file_as_it_was(earlier: tuple[int, Path]) -> None:
+    """A step that fails half-way takes back all it did; the version stays and the data is whole."""
+    version, path = earlier
+    bad = Migration(version + 1, "bad", "CREATE TABLE halfway (x); DROP TABLE texts; INSERT INTO nowhere VALUES (1)")
+    connection = open_connection(path)
+    with pytest.raises(InternalError):
+        migrate(
+            connection,
+            path,
+            now=lambda: 0,
+            open_again=functools.partial(open_connection),
+            steps=[*MIGRATIONS[:version], bad],
+        )
+    assert connection.pragma("user_version") == version
+    assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'halfway'").get == 0
+    assert connection.execute("SELECT count(*) FROM texts").get == 3
+    connection.close()
