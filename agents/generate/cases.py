@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -174,7 +175,7 @@ def _case(item: Mapping[str, Any]) -> Case | None:
         arms=frozenset(_ints(item.get("arms"))),
         kills=frozenset(str(kill) for kill in item.get("kills") or ()),
         imports=tuple(item.get("imports") or ()),
-        label=str(item.get("label") or ""),
+        label=re.sub(r"\s*\braises \w+$", "", str(item.get("label") or "")),
     )
 
 

@@ -14,7 +14,7 @@ _NOUNS = {
     "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple",
     "set": "set", "bytes": "bytes", "frozenset": "frozenset", "complex": "complex_number", "bytearray": "bytearray",
 }  # fmt: skip
-_PLAIN_ID = re.compile(r"[A-Za-z0-9 _.,;+*=<>!?@#%&'()|~^$/-]{1,28}")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9 _.,;:+*=<>!?@#%&'()|~^$/-]{1,28}")
 
 
 def snake(name: str) -> str:
@@ -63,19 +63,31 @@ def outcome_words(kind: str, *, src: str | None = None, type_name: str = "", exc
     }
     if src in empty:
         return f"returns_{empty[src]}"
+    if src is not None and re.fullmatch(r"-?\d{1,4}", src):
+        return f"returns_{src.replace('-', 'minus_')}"
     word = noun(type_name) if type_name else "value"
     return f"returns_{word}"
 
 
 def unique(wanted: str, hints: Iterable[str], taken: set[str]) -> str:
     """`wanted`, or with the first hint that makes it free, or numbered in words; the result is added to `taken`."""
-    base = wanted[:MAX_NAME].rstrip("_")
-    tries = [base, *(f"{base}_{hint}"[: MAX_NAME + 16].rstrip("_") for hint in hints if hint)]
+    base = _cut(wanted, MAX_NAME)
+    tries = [base, *(_cut(f"{base}_{hint}", MAX_NAME + 16) for hint in hints if hint)]
     tries += [f"{base}_{ordinal}_case" for ordinal in _ORDINALS]
     tries += [f"{base}_case_{letter}{other}" for letter in "abcdefgh" for other in "abcdefghijklmnopqrstuvwxyz"]
     chosen = next(name for name in tries if name not in taken)
     taken.add(chosen)
     return chosen
+
+
+def _cut(name: str, limit: int) -> str:
+    """`name` within `limit` characters, cut at a word's end, without a dangling `for`, `and` or `with`."""
+    if len(name) <= limit:
+        return name
+    words = name[: limit + 1].split("_")[:-1]
+    while len(words) > 2 and words[-1] in {"for", "and", "with", "of", "after", "not", "a", "empty", "negative"}:
+        words.pop()
+    return "_".join(words) or name[:limit]
 
 
 def parameter(wanted: str, taken: set[str]) -> str:
@@ -118,6 +130,6 @@ def _own_id(src: str) -> str:
         return ""
     if value is None or isinstance(value, bool | int):
         return str(value)
-    if isinstance(value, str) and _PLAIN_ID.fullmatch(value):
+    if isinstance(value, str) and _PLAIN_ID.fullmatch(value) and "::" not in value:
         return value
     return ""

@@ -121,8 +121,19 @@ def _is_readable(case: Case) -> bool:
         return False
     if case.origin != "doctest" and any(len(source) > MAX_LITERAL for source in sources):
         return False
+    if _is_internal(case):
+        return False
     has_claim = case.outcome.kind == "raises" or case.outcome.src is not None or bool(case.checks)
     return has_claim or _is_subject_class(case.outcome.type)
+
+
+def _is_internal(case: Case) -> bool:
+    """A private function called for nothing to see, or with input that only its own callers could get wrong."""
+    last = case.target.rpartition(".")[2]
+    if case.documented or not last.startswith("_") or last.endswith("__"):
+        return False
+    silent = case.outcome.kind == "returns" and case.outcome.src in {None, "None"} and not case.checks
+    return silent or case.outcome.kind == "raises"
 
 
 def _is_subject_class(type_name: str) -> bool:
@@ -161,7 +172,9 @@ def _test(
     name = naming.unique(_name(shape), _hints(shape), taken)
     signature = statement("def ", parse(f"{name}({', '.join(parameters)})"), ":", indent=0, width=style.width)
     text = [*mark, *header, *signature, *lines]
-    needs = set().union(*(_needs(each) for each in shape.cases)) | _modules_in(lines + header)
+    found = set().union(*(_needs(each) for each in shape.cases))
+    needs = {name for name in found if name in imports or name in outline.names or not is_builtin(name)}
+    needs |= _modules_in(lines + header)
     return PlannedTest(name, tuple(text), shape.cases, tuple(ids), frozenset(needs))
 
 
@@ -230,7 +243,7 @@ def _name(shape: Shape) -> str:
     )
     if case.target.partition(".")[0] == case.target and outcome.kind == "returns" and case.target[:1].isupper():
         words = "keeps_its_arguments" if case.checks else "can_be_built"
-    elif case.checks and outcome.kind == "returns" and outcome.src in {None, "None"}:
+    elif case.checks and outcome.kind == "returns" and outcome.src in {None, "None"} and case.steps[-1].kind != "get":
         words = _changes(case)
     if case.origin == "doctest":
         words = "as_documented" if len(shape.cases) > 1 else f"{words}_as_documented"
@@ -291,8 +304,6 @@ def _imports(planned: Plan, style: Style) -> list[str]:
         line = planned.imports.get(name)
         if line is not None:
             _add_line(line, name, plain, members, aliased)
-        elif name in exceptions and is_builtin(name) and exceptions[name] == "builtins":
-            continue
         elif name in exceptions and exceptions[name] not in {"builtins", style.module} and name not in style.exported:
             members.setdefault(exceptions[name], set()).add(name)
         elif style.prefix:

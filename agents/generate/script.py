@@ -125,7 +125,7 @@ class _Writer:
             if not checks:
                 return statement("assert ", _isinstance(act, outcome.type), indent=indent, width=self.width)
             return self._step_lines(number, step, act, deeper) + checks
-        if outcome.src == "None" and checks:
+        if outcome.src == "None" and checks and step.kind != "get":
             return self._step_lines(number, step, act, deeper) + checks
         if keep:
             local = self._local(step.bind)
