@@ -82,7 +82,8 @@ def main() -> int:
     """Find, tell, run."""
     WORK.mkdir(exist_ok=True)
     found = {minor: python for minor in (*OLDER, *NEWER) if (python := interpreters.find(minor))}
-    print("this one:", ".".join(map(str, sys.version_info[:2])), "- found besides:", ", ".join(found) or "none", flush=True)
+    this = ".".join(map(str, sys.version_info[:2]))
+    print(f"this one: {this} - found besides: {', '.join(found) or 'none'}", flush=True)
     results = {}
     for minor, python in found.items():
         print(f"\n== CPython {minor}: {'the injected harness' if minor in OLDER else 'the fast suite'}", flush=True)
