@@ -36,9 +36,11 @@ def summarise(evidence: Evidence) -> str:
     parts = [f"{stable} of {len(evidence.tests)} tests pass {evidence.runs} of {evidence.runs} shuffled runs"]
     if evidence.subjects:
         names = ", ".join(subject.module for subject in evidence.subjects)
-        parts.append(f"{evidence.lines_percent:.0f} % of the lines and {evidence.branches_percent:.0f} % of the branches of {names}")
+        lines, branches = f"{evidence.lines_percent:.0f} %", f"{evidence.branches_percent:.0f} %"
+        parts.append(f"{lines} of the lines and {branches} of the branches of {names}")
     if evidence.mutants_total:
-        parts.append(f"{evidence.mutants_killed} of {evidence.mutants_total} mutants killed ({evidence.mutants_percent:.0f} %)")
+        killed = f"{evidence.mutants_killed} of {evidence.mutants_total}"
+        parts.append(f"{killed} mutants killed ({evidence.mutants_percent:.0f} %)")
     return "; ".join(parts) + "."
 
 
@@ -50,9 +52,11 @@ def hints_of(evidence: Evidence) -> tuple[str, ...]:
     hints.extend(_survivor(mutant) for mutant in _spread(survivors))
     if len(survivors) > MAX_SURVIVORS:
         hints.append(f"{len(survivors) - MAX_SURVIVORS} more mutants survive; --json lists them all")
-    for subject in evidence.subjects:
-        if subject.missing_lines:
-            hints.append(f"{Path(subject.path).name}: no test runs lines {ranges(subject.missing_lines)}")
+    hints.extend(
+        f"{Path(subject.path).name}: no test runs {ranges(subject.missing_lines)}"
+        for subject in evidence.subjects
+        if subject.missing_lines
+    )
     return tuple(hints)
 
 
@@ -62,7 +66,9 @@ def _verdict(test: TestEvidence) -> str:
         "flaky": "is flaky",
         "passes-on-broken-twin": "proves nothing",
     }
-    return f"{test.name} {words[test.verdict]}: {test.message}" if test.message else f"{test.name} {words[test.verdict]}"
+    return (
+        f"{test.name} {words[test.verdict]}: {test.message}" if test.message else f"{test.name} {words[test.verdict]}"
+    )
 
 
 def _surplus(test: TestEvidence) -> str:
@@ -80,7 +86,8 @@ def _survivor(mutant: MutantResult) -> str:
 def _spread(survivors: list[MutantResult]) -> list[MutantResult]:
     """Survivors to show: one for each line first, so that one expression does not fill the list."""
     seen: set[tuple[str, int]] = set()
-    first, rest = [], []
+    first: list[MutantResult] = []
+    rest: list[MutantResult] = []
     for mutant in survivors:
         place = (mutant.path, mutant.line)
         (rest if place in seen else first).append(mutant)
@@ -89,11 +96,12 @@ def _spread(survivors: list[MutantResult]) -> list[MutantResult]:
 
 
 def ranges(lines: Iterable[int]) -> str:
-    """Line numbers as ranges: 3, 7-9, 12."""
+    """Line numbers as ranges: lines 3, 7-9, 12."""
     found: list[list[int]] = []
     for line in sorted(lines):
         if found and line == found[-1][1] + 1:
             found[-1][1] = line
         else:
             found.append([line, line])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+    word = "line " if len(found) == 1 and found[0][0] == found[0][1] else "lines "
+    return word + ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)

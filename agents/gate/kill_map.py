@@ -10,8 +10,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,9 @@ class KillMap:
         return frozenset(mutant for mutant, tests in self.killed_by.items() if test in tests)
 
 
-def sample(subjects: Sequence[Subject], seed: int, most: int | None, *, leave_out: bool) -> list[tuple[Subject, Mutant]]:
+def sample(
+    subjects: Sequence[Subject], seed: int, most: int | None, *, leave_out: bool
+) -> list[tuple[Subject, Mutant]]:
     """At most `most` mutants, the same ones for the same sources and seed whatever the tests are."""
     pool = [(one, mutant) for one in subjects for mutant in one.mutants if not (leave_out and mutant.left_out)]
     if most is None or len(pool) <= most:
@@ -88,7 +90,8 @@ class KillMapping:
             boxes = [stack.enter_context(box) for box in pool.map(lambda _: self._open(), range(self.boxes))]
             at_import = self._collect(pool, boxes)
             traces = dict(self._spread(pool, boxes, self.tests, self._trace))
-            later, now = [], []
+            later: list[tuple[Subject, Mutant]] = []
+            now: list[tuple[Subject, Mutant]] = []
             for subject, mutant in mutants:
                 early = mutant.at_import or mutant.id in at_import[subject.module]
                 (later if early else now).append((subject, mutant))
@@ -110,7 +113,7 @@ class KillMapping:
             self._check()
             if result.state != "ok":
                 raise InternalError(
-                    f"The tests pass, but could not be collected beside the instrumented subject: {describe_end(result)}.",
+                    f"The tests could not be collected beside the instrumented subject: {describe_end(result)}.",
                     code="internal",
                 )
             found: dict[str, list[int]] = result.value["at_import"]
@@ -184,15 +187,16 @@ class KillMapping:
         left, timeouts = list(tests), 0
         while left and timeouts < MAX_TIMEOUTS:
             slowest = max(traces[name].ms for name in left) / 1000.0
+            test_wall_s = 1.0 + 10 * slowest
             args = {
                 "subject": module,
                 "mutant": number,
                 "tests": [[name, traces[name].steps.get(module, 0)] for name in left],
                 "cpu_s": 0.3 + 10 * slowest,
-                "wall_s": 1.0 + 10 * slowest,
+                "wall_s": test_wall_s,
             }
             said: list[Any] = []
-            wall = 5.0 + args["wall_s"] * 2 + 4 * sum(traces[name].ms for name in left) / 1000.0
+            wall = 5.0 + test_wall_s * 2 + 4 * sum(traces[name].ms for name in left) / 1000.0
             result = box.run("_aqe_inject.mutant_case:judge", args, wall_s=wall, on_progress=said.append)
             self._check()
             ended = result.value if result.state == "ok" else [one for one in said if isinstance(one, list)]
@@ -205,7 +209,7 @@ class KillMapping:
             left = left[running + 1 :]
             timeouts += 1
         if left:
-            self._note(f"{module}:{number} ended the process under {timeouts} tests; {len(left)} more were not run on it")
+            self._note(f"{module}:{number} ended the process under {timeouts} tests; {len(left)} more did not run")
         return killers
 
     def _judge_import(self, box: Box, one: tuple[Subject, Mutant], traces: Mapping[str, _Trace]) -> None:

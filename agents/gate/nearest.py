@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Own:
-    """`adds_*` count what only this test has; `nearest` shares most of its reach and kills, None where none shares any."""
+    """`adds_*` count what only this test has; `nearest` shares most of its reach and kills, or is None."""
 
     adds_lines: int
     adds_branches: int
@@ -44,7 +44,7 @@ def compare(footprints: Mapping[str, Footprint]) -> dict[str, Own]:
     for name in sorted(footprints, reverse=True):
         parts = _parts(footprints[name])
         adds = [sum(1 for one in part if counter[one] == 1) for counter, part in zip(holders, parts, strict=True)]
-        own = Own(*adds, nearest=_nearest(name, footprints))
+        own = Own(adds[0], adds[1], adds[2], _nearest(name, footprints))
         result[name] = own
         if own.adds_nothing:
             # it may go, so it is no reason for another one to go as well

@@ -116,7 +116,9 @@ def describe_end(result: CaseResult, wall_s: float | None = None) -> str:
     return result.error.splitlines()[0] if result.error else result.state
 
 
-def run_all(plan: TestPlan, boxes: Sequence[Box], seed: int, report: Callable[[int], None], **more: Any) -> list[SessionRun]:
+def run_all(
+    plan: TestPlan, boxes: Sequence[Box], seed: int, report: Callable[[int], None], **more: Any
+) -> list[SessionRun]:
     """One shuffled session in each box, at the same time."""
     done = 0
 

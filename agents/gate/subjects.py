@@ -110,7 +110,9 @@ def _of_project(plan: TestPlan, found: dict[str, str]) -> dict[str, str]:
         if stem == "conftest" or stem.startswith("test_") or stem.endswith("_test") or "tests" in name.split("."):
             continue
         ours[name] = path
-    with_code = {name: path for name, path in ours.items() if Path(path).name != "__init__.py" or "def " in read_source(path)}
+    with_code = {
+        name: path for name, path in ours.items() if Path(path).name != "__init__.py" or "def " in read_source(path)
+    }
     return with_code or ours
 
 

@@ -108,7 +108,12 @@ def read_source(file: str) -> str:
 
 
 def plan_tests(
-    tests: tuple[str, ...], sources: Mapping[str, str], project: str, python: str | None, *, autoload: bool | None = None
+    tests: tuple[str, ...],
+    sources: Mapping[str, str],
+    project: str,
+    python: str | None,
+    *,
+    autoload: bool | None = None,
 ) -> TestPlan:
     """Find files, interpreter and configuration. Errors: no-such-path, not-python, no-tests, no-interpreter, ..."""
     root = Path(project).resolve()
@@ -118,7 +123,9 @@ def plan_tests(
     for name in sources:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or not name.endswith(".py"):
             raise UserError(
-                f"{name} cannot be the name of a draft.", code="not-python", fix="Give a relative name that ends in .py."
+                f"{name} cannot be the name of a draft.",
+                code="not-python",
+                fix="Give a relative name that ends in .py.",
             )
     interpreter = find_interpreter(root, python)
     options = _pytest_options(root)
@@ -128,7 +135,9 @@ def plan_tests(
     texts = [*sources.values(), *(read_source(file) for file in files)]
     if autoload is None:
         autoload = bool(options.get("needs_plugins")) or any(sign in text for text in texts for sign in _PLUGIN_SIGNS)
-    path = tuple(str(folder) for folder in (root, root / "src") if folder.is_dir() and (folder == root or _is_src(folder)))
+    path = tuple(
+        str(folder) for folder in (root, root / "src") if folder.is_dir() and (folder == root or _is_src(folder))
+    )
     return TestPlan(
         project=str(root),
         interpreter=interpreter,
@@ -227,7 +236,9 @@ def path_as_module(text: str, project: str) -> str | None:
         return None
     path = (Path(text) if Path(text).is_absolute() else Path(project) / text).resolve()
     if not path.is_file():
-        raise UserError(f"{text} does not exist.", code="no-such-path", fix="Give a module name or the path of its file.")
+        raise UserError(
+            f"{text} does not exist.", code="no-such-path", fix="Give a module name or the path of its file."
+        )
     parts = [] if path.stem == "__init__" else [path.stem]
     folder = path.parent
     while (folder / "__init__.py").is_file():

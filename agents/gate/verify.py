@@ -213,12 +213,16 @@ class _Verification:
             self.notes.append("coverage.py gave no figures for some subjects")
         mutants = mutant_results(subjects, chosen, kills, frozenset(stable), plan.project)
         counted = [one for one in mutants if one.state != "left-out"]
-        left_out = sum(1 for one in subjects for mutant in one.mutants if mutant.left_out) if self.request.leave_out else 0
+        left_out = (
+            sum(1 for one in subjects for mutant in one.mutants if mutant.left_out) if self.request.leave_out else 0
+        )
         everything = sum(len(one.mutants) for one in subjects)
         if left_out:
             self.notes.append(f"{left_out} of {everything} mutants ({100 * left_out / everything:.1f} %) left out")
         if self.request.max_mutants is not None and everything - left_out > self.request.max_mutants:
-            self.notes.append(f"{len(chosen)} of {everything - left_out} mutants, sampled with seed {self.request.seed}")
+            self.notes.append(
+                f"{len(chosen)} of {everything - left_out} mutants, sampled with seed {self.request.seed}"
+            )
         layers = box.layers
         return Evidence(
             aqe_version=metadata.version("aqe"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, replace
-from typing import Dict, List, Set, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 from .exclusions import excluded_lines, first_lines, statement_lines
 
@@ -79,11 +79,11 @@ def constant_test(node: ast.expr) -> Tuple[bool, bool]:
     return False, False
 
 
-def is_irrefutable(case: ast.AST) -> bool:
+def is_irrefutable(case: Any) -> bool:
     """Whether a `case` clause matches whatever reaches it."""
-    if case.guard is not None:  # type: ignore[attr-defined]
+    if case.guard is not None:
         return False
-    pattern = case.pattern  # type: ignore[attr-defined]
+    pattern = case.pattern
     while True:
         name = type(pattern).__name__
         if name == "MatchOr":
@@ -103,9 +103,9 @@ class _Planner:
         self.jumps: Dict[str, int] = {"Return": -1, "Raise": -1}
         self.known: Dict[Tuple[int, int, bool], int] = {}
 
-    def line(self, node: ast.AST) -> int:
+    def line(self, node: Any) -> int:
         """The line coverage.py gives a statement: its first, or that of its first decorator."""
-        number: int = node.lineno  # type: ignore[attr-defined]
+        number: int = node.lineno
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.decorator_list:
             number = node.decorator_list[0].lineno
         return self.plan.starts.get(number, number)
@@ -135,10 +135,10 @@ class _Planner:
             if self.line(statement) in self.plan.statements:
                 self.statement(statement, self.first(body[position + 1 :], after))
 
-    def statement(self, node: ast.stmt, after: int) -> None:
+    def statement(self, node: Any, after: int) -> None:
         name = type(node).__name__
         if name == "If":
-            self.condition(node, after)  # type: ignore[arg-type]
+            self.condition(node, after)
         elif name in ("For", "AsyncFor", "While"):
             self.loop(node, after)
         elif name == "Match":
@@ -146,18 +146,18 @@ class _Planner:
         elif name in ("Try", "TryStar"):
             self.attempt(node, after)
         elif name in ("With", "AsyncWith"):
-            self.body(node.body, after)  # type: ignore[attr-defined]
+            self.body(node.body, after)
         elif name in ("FunctionDef", "AsyncFunctionDef", "ClassDef"):
             self.definition(node, after)
 
-    def definition(self, node: ast.stmt, after: int) -> None:
-        body: List[ast.stmt] = node.body  # type: ignore[attr-defined]
+    def definition(self, node: Any, after: int) -> None:
+        body: List[ast.stmt] = node.body
         start = self.line(node)
         is_class = isinstance(node, ast.ClassDef)
         if self.first(body, 0) == start:
             self.arm(node, "after", start, after, "definition")
             self.arm(node, "after" if is_class else "entry", start, -start, "one-line body")
-        self.names.append(node.name)  # type: ignore[attr-defined]
+        self.names.append(node.name)
         outer = self.jumps
         self.jumps = {"Return": -start, "Raise": -start}
         if not is_class:
@@ -180,23 +180,23 @@ class _Planner:
             self.arm(node, "else", start, self.first(node.orelse, after), "if false")
             self.body(node.orelse, after)
 
-    def loop(self, node: ast.AST, after: int) -> None:
+    def loop(self, node: Any, after: int) -> None:
         is_while = isinstance(node, ast.While)
-        head = node.test if is_while else node.iter  # type: ignore[attr-defined]
+        head = node.test if is_while else node.iter
         start = self.plan.starts.get(head.lineno, head.lineno)
         known = is_while and constant_test(head)[0]
-        self.arm(node, "body", start, self.first(node.body, start), "loop entered")  # type: ignore[attr-defined]
+        self.arm(node, "body", start, self.first(node.body, start), "loop entered")
         outer = self.jumps
         self.jumps = dict(outer, Break=after, Continue=start)
-        self.body(node.body, start)  # type: ignore[attr-defined]
+        self.body(node.body, start)
         self.jumps = outer
-        orelse: List[ast.stmt] = node.orelse  # type: ignore[attr-defined]
+        orelse: List[ast.stmt] = node.orelse
         if orelse or not known:
             self.arm(node, "else", start, self.first(orelse, after), "loop ended")
         self.body(orelse, after)
 
-    def match(self, node: ast.AST, after: int) -> None:
-        cases = node.cases  # type: ignore[attr-defined]
+    def match(self, node: Any, after: int) -> None:
+        cases = node.cases
         heads = [self.plan.starts.get(case.pattern.lineno, case.pattern.lineno) for case in cases]
         for position, case in enumerate(cases):
             last = position + 1 == len(cases)
@@ -215,20 +215,18 @@ class _Planner:
         if not later or not is_irrefutable(later[-1]):
             self.arm(node, "none", line, target, "case passed over")
 
-    def attempt(self, node: ast.AST, after: int) -> None:
-        final: List[ast.stmt] = node.finalbody  # type: ignore[attr-defined]
+    def attempt(self, node: Any, after: int) -> None:
+        final: List[ast.stmt] = node.finalbody
         onward = self.first(final, after)
-        orelse: List[ast.stmt] = node.orelse  # type: ignore[attr-defined]
+        orelse: List[ast.stmt] = node.orelse
         outer = self.jumps
-        if node.handlers:  # type: ignore[attr-defined]
-            self.jumps = dict(outer, Raise=self.line(node.handlers[0]))  # type: ignore[attr-defined]
-        self.body(node.body, self.first(orelse, onward))  # type: ignore[attr-defined]
+        if node.handlers:
+            self.jumps = dict(outer, Raise=self.line(node.handlers[0]))
+        self.body(node.body, self.first(orelse, onward))
         self.jumps = outer
-        for handler in node.handlers:  # type: ignore[attr-defined]
+        for handler in node.handlers:
             head = self.line(handler)
             self.arm(handler, "body", head, self.first(handler.body, onward), "exception caught", counted=False)
             self.body(handler.body, onward)
         self.body(orelse, onward)
         self.body(final, after)
-
-

@@ -11,7 +11,7 @@ import io
 import re
 import tokenize
 from types import CodeType
-from typing import Dict, Iterator, List, Set
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 _EXCLUDED = re.compile(
     r"#\s*(pragma|PRAGMA)[:\s]?\s*(no|NO)\s*(cover|COVER)"
@@ -84,7 +84,7 @@ def _exclude_suites(tree: ast.Module, marked: Set[int], excluded: Set[int], star
                 excluded.update(range(header, (suite[-1].end_lineno or header) + 1))
 
 
-def suites(node: ast.AST) -> Iterator[tuple]:
+def suites(node: Any) -> Iterator[Tuple[int, List[ast.stmt]]]:
     """The (header line, statements) of each clause of a compound statement other than def and class."""
     if isinstance(node, (ast.If, ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.ExceptHandler)):
         yield node.lineno, node.body
@@ -94,8 +94,8 @@ def suites(node: ast.AST) -> Iterator[tuple]:
         if not is_elif:
             yield orelse[0].lineno - 1, orelse
     if type(node).__name__ in ("Try", "TryStar"):
-        yield node.lineno, node.body  # type: ignore[attr-defined]
-        if node.finalbody:  # type: ignore[attr-defined]
-            yield node.finalbody[0].lineno - 1, node.finalbody  # type: ignore[attr-defined]
+        yield node.lineno, node.body
+        if node.finalbody:
+            yield node.finalbody[0].lineno - 1, node.finalbody
     if type(node).__name__ == "match_case":
-        yield node.pattern.lineno, node.body  # type: ignore[attr-defined]
+        yield node.pattern.lineno, node.body

@@ -1,4 +1,4 @@
-"""One pass over a module's syntax tree: probes on branch arms, mutants behind a switch, a step budget, a breaking point.
+"""One pass over a module's syntax tree: probes on arms, mutants behind a switch, a step budget, a breaking point.
 
 All mutants live in one program, each behind a compare with the switch (mutant schemata: Untch, Offutt & Harrold,
 "Mutation analysis using mutant schemata", ISSTA 1993), so that turning one on costs a store and no compilation. The
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 from types import CodeType
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from .arms import Arm, ArmPlan, constant_test, is_irrefutable, plan_arms
 from .mutants import (
@@ -25,7 +25,7 @@ from .mutants import (
 )
 from .probes import ENTER, HITS, SWITCH, TURN, BrokenTwin, Probes, StepLimit
 
-__all__ = ["Arm", "BrokenTwin", "Metaprogram", "Mutant", "Probes", "StepLimit", "instrument", "load", "load_all"]
+__all__ = ["Arm", "BrokenTwin", "Metaprogram", "Mutant", "Probes", "StepLimit", "instrument"]
 
 LEFT_OUT_SHARE = 0.15
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -62,10 +62,10 @@ def instrument(source: str, filename: str, *, mutants: bool = True, forced_mutan
     return Metaprogram(code, plan.arms, _limit_left_out(work.mutants), lines, entries)
 
 
-def _docstring_lines(tree: ast.Module) -> "set[int]":
-    lines = set()
+def _docstring_lines(tree: ast.Module) -> Set[int]:
+    lines: Set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef) + _FUNCTIONS) and node.body and _is_text(node.body[0]):
+        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and node.body and _is_text(node.body[0]):
             lines.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     return lines
 
@@ -120,15 +120,15 @@ class _Instrumenter:
             stores.append(ast.Assign(targets=[target], value=ast.Constant(value=1)))
         return [_locate(store, at) for store in stores]
 
-    def tick(self, name: str, at: ast.AST) -> ast.stmt:
+    def tick(self, name: str, at: ast.AST) -> Any:
         return _locate(ast.Expr(value=_call(name)), at)
 
     # mutants
 
-    def text(self, node: ast.AST) -> str:
+    def text(self, node: Any) -> str:
         """The source of a node, on one line, at most 60 characters."""
-        line, end = node.lineno - 1, (node.end_lineno or node.lineno) - 1  # type: ignore[attr-defined]
-        first, last = node.col_offset, node.end_col_offset  # type: ignore[attr-defined]
+        line, end = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        first, last = node.col_offset, node.end_col_offset
         chunk = self.lines[line : end + 1]
         if not chunk:
             return ""
@@ -140,7 +140,7 @@ class _Instrumenter:
 
     def number(self, node: Any, found: Iterable[Alternative]) -> List[Tuple[int, Any]]:
         """Give each alternative its id; returns (id, node) pairs."""
-        numbered = []
+        numbered: List[Tuple[int, Any]] = []
         if not self.with_mutants:
             return numbered
         line = self.plan.starts.get(node.lineno, node.lineno)
@@ -158,13 +158,13 @@ class _Instrumenter:
             numbered.append((mutant.id, alternative.node))
         return numbered
 
-    def choose(self, node: ast.expr, numbered: List[Tuple[int, Any]], rebuild: Any) -> ast.expr:
+    def choose(self, node: ast.expr, numbered: List[Tuple[int, Any]], rebuild: Any) -> Any:
         """The expression with its alternatives behind the switch. `rebuild` makes the instrumented original."""
         for mutant, other in numbered:
             if mutant == self.forced:
                 rebuild()
-                return _locate(other, node)  # type: ignore[no-any-return]
-        original: ast.expr = rebuild()
+                return _locate(other, node)
+        original = rebuild()
         if not numbered or self.depth == 0:
             return original
         first, last = numbered[0][0], numbered[-1][0]
@@ -172,7 +172,7 @@ class _Instrumenter:
         for mutant, other in reversed(numbered[:-1]):
             chain = ast.IfExp(test=_is_on(mutant), body=other, orelse=chain)
         test = _is_on(first) if first == last else _is_between(first, last)
-        return _locate(ast.IfExp(test=test, body=chain, orelse=original), node)  # type: ignore[no-any-return]
+        return _locate(ast.IfExp(test=test, body=chain, orelse=original), node)
 
     # expressions
 
@@ -197,7 +197,8 @@ class _Instrumenter:
         if isinstance(node, ast.Lambda):
             return self.function_expression(node)
         if isinstance(node, ast.IfExp):
-            node.test, node.body, node.orelse = self.expr(node.test, (True, False)), self.expr(node.body), self.expr(node.orelse)
+            node.test = self.expr(node.test, (True, False))
+            node.body, node.orelse = self.expr(node.body), self.expr(node.orelse)
         elif isinstance(node, ast.JoinedStr):
             for value in node.values:
                 if isinstance(value, ast.FormattedValue):
@@ -283,14 +284,14 @@ class _Instrumenter:
             return [node]
         return self.simple(node)
 
-    def simple(self, node: ast.stmt) -> List[ast.stmt]:
+    def simple(self, node: Any) -> List[ast.stmt]:
         numbered = self.number(node, statement_alternatives(node, self.text(node)) if self.with_mutants else ())
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             if isinstance(node, ast.Assign):
                 node.targets = [self.expr(target) for target in node.targets]
             else:
                 node.target = self.expr(node.target)
-            node.value = self.expr(node.value, none="assigned value")  # type: ignore[assignment]
+            node.value = self.expr(node.value, none="assigned value")
         elif isinstance(node, ast.Return):
             node.value = self.expr(node.value, none="returned value")
         else:
@@ -308,7 +309,7 @@ class _Instrumenter:
             current = _locate(ast.If(test=_is_on(mutant), body=[other], orelse=[current]), node)
         return [current]
 
-    def function(self, node: Any) -> ast.stmt:
+    def function(self, node: Any) -> Any:
         entry = self.hits(node, "entry", node)
         node.decorator_list = [self.expr(decorator) for decorator in node.decorator_list]
         self.arguments(node.args)
@@ -321,7 +322,7 @@ class _Instrumenter:
         self.depth -= 1
         self.quiet.pop()
         self.names.pop()
-        return node  # type: ignore[no-any-return]
+        return node
 
     def class_body(self, node: ast.ClassDef) -> ast.stmt:
         node.decorator_list = [self.expr(decorator) for decorator in node.decorator_list]
@@ -340,28 +341,29 @@ class _Instrumenter:
         node.orelse = orelse + self.body(node.orelse)
         return node
 
-    def loop(self, node: Any) -> ast.stmt:
+    def loop(self, node: Any) -> Any:
         body, orelse = self.hits(node, "body", node.body[0]), self.hits(node, "else", node)
         if isinstance(node, ast.While):
             node.test = self.expr(node.test, () if constant_test(node.test)[0] else (False,))
         else:
             node.target, node.iter = self.expr(node.target), self.expr(node.iter)
-        node.body = body + [self.tick(TURN, node.body[0])] + self.body(node.body)
+        node.body = [*body, self.tick(TURN, node.body[0]), *self.body(node.body)]
         node.orelse = orelse + self.body(node.orelse)
-        return node  # type: ignore[no-any-return]
+        return node
 
-    def match(self, node: Any) -> ast.stmt:
+    def match(self, node: Any) -> Any:
         node.subject = self.expr(node.subject)
         for case in node.cases:
             case.guard = self.expr(case.guard, (True, False))
             case.body = self.hits(case, "body", case.body[0]) + self.body(case.body)
         missed = self.hits(node, "none", node)
         if missed and not is_irrefutable(node.cases[-1]):
-            anything = _locate(ast.MatchAs(pattern=None, name=None), node)  # type: ignore[attr-defined]
-            node.cases.append(ast.match_case(pattern=anything, guard=None, body=missed))  # type: ignore[attr-defined]
-        return node  # type: ignore[no-any-return]
+            syntax: Any = ast  # 3.10 and newer
+            anything = _locate(syntax.MatchAs(pattern=None, name=None), node)
+            node.cases.append(syntax.match_case(pattern=anything, guard=None, body=missed))
+        return node
 
-    def attempt(self, node: Any) -> ast.stmt:
+    def attempt(self, node: Any) -> Any:
         node.body = self.body(node.body)
         for handler in node.handlers:
             handler.type = self.expr(handler.type)
@@ -372,7 +374,7 @@ class _Instrumenter:
             body = self.hits(handler, "body", handler.body[0]) + self.body(handler.body)
             handler.body = (again if numbered and not isinstance(again[0], ast.Pass) else []) + body
         node.orelse, node.finalbody = self.body(node.orelse), self.body(node.finalbody)
-        return node  # type: ignore[no-any-return]
+        return node
 
 
 def _is_on(mutant: int) -> ast.expr:

@@ -29,7 +29,9 @@ def load(module_name: str, *, mutants: bool = True, forced_mutant: Optional[int]
     return load_all([module_name], mutants=mutants, forced=forced)[module_name]
 
 
-def load_all(names: Iterable[str], *, mutants: bool = True, forced: Optional[Mapping[str, int]] = None) -> Dict[str, Loaded]:
+def load_all(
+    names: Iterable[str], *, mutants: bool = True, forced: Optional[Mapping[str, int]] = None
+) -> Dict[str, Loaded]:
     """`load` for several modules at once, whichever of them imports which."""
     wanted = list(names)
     _forget(wanted)
@@ -67,11 +69,12 @@ class _Hook:
         for finder in sys.meta_path:
             if finder is self or not hasattr(finder, "find_spec"):
                 continue
-            spec = finder.find_spec(fullname, path, target)
+            spec: Any = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "get_source") and spec.has_location:
                     spec.loader = _Loader(spec.loader, self)
-                return spec
+                found: ModuleSpec = spec
+                return found
         return None
 
 
@@ -85,8 +88,8 @@ class _Loader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
 
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
-        return self._original.create_module(spec)  # type: ignore[no-any-return]
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return self._original.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         spec = module.__spec__

@@ -66,16 +66,20 @@ class Measure:
             source = stream.read()
         meta = instrument(source, path, mutants=False)
         arms = sorted({(arm.line, arm.target) for arm in meta.arms if arm.counted})
-        return {"lines": [], "missing_lines": list(meta.lines), "branches": [], "missing_branches": [list(arm) for arm in arms]}
+        missing = [list(arm) for arm in arms]
+        return {"lines": [], "missing_lines": list(meta.lines), "branches": [], "missing_branches": missing}
 
     def _by_test(self, data: Any, path: str, figures: Dict[str, Any]) -> Dict[str, Any]:
+        translate_lines: Any
+        translate_arcs: Any
         lines: Set[int] = set(figures["lines"])
         branches: Set[Arc] = {(arc[0], arc[1]) for arc in figures["branches"]}
         try:
-            reporter = self.coverage._get_file_reporter(path)  # the one that translates lines of a statement to its first
+            # coverage.py's own reporter maps the lines of a statement to its first
+            reporter = self.coverage._get_file_reporter(path)
             translate_lines, translate_arcs = reporter.translate_lines, reporter.translate_arcs
         except (AttributeError, TypeError):
-            translate_lines, translate_arcs = set, set
+            translate_lines = translate_arcs = set
         tests = {}
         for name in sorted(data.measured_contexts()):
             data.set_query_contexts(None)

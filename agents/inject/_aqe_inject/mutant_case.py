@@ -64,7 +64,7 @@ def trace(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
 def judge(args: Dict[str, Any], emit: Emit) -> List[List[str]]:
     """Run tests (args: tests, pairs of name and steps) while one mutant (args: subject, mutant) is on.
 
-    args cpu_s and wall_s limit each test; a test that passes them ends the process. Emits the position of each test as it
+    args cpu_s and wall_s limit each test; one that passes them ends the process. Emits the position of each test as it
     starts and its [name, outcome] as it ends; returns those pairs.
     """
     probes = _HELD["loaded"][args["subject"]][2]
@@ -116,6 +116,16 @@ def describe(args: Dict[str, Any], emit: Emit) -> List[List[Any]]:
     with tokenize.open(args["path"]) as stream:
         source = stream.read()
     return [
-        [one.id, one.key, one.operator, one.line, one.function, one.original, one.replacement, one.at_import, one.left_out]
+        [
+            one.id,
+            one.key,
+            one.operator,
+            one.line,
+            one.function,
+            one.original,
+            one.replacement,
+            one.at_import,
+            one.left_out,
+        ]
         for one in instrument(source, args["path"]).mutants
     ]

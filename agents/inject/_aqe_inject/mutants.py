@@ -102,7 +102,7 @@ def with_field(node: Any, **fields: Any) -> Any:
     return changed
 
 
-def constant(value: object, like: ast.AST) -> ast.Constant:
+def constant(value: Any, like: ast.AST) -> ast.Constant:
     """A constant that stands where `like` stands."""
     return ast.copy_location(ast.Constant(value=value), like)
 
@@ -112,7 +112,7 @@ def expression_alternatives(node: ast.expr, text: str) -> Iterator[Alternative]:
     if isinstance(node, ast.Constant):
         yield from _constants(node)
     elif isinstance(node, ast.JoinedStr):
-        changed = with_field(node, values=[constant("XX", node)] + copy.deepcopy(node.values))
+        changed = with_field(node, values=[constant("XX", node), *copy.deepcopy(node.values)])
         yield Alternative("string", changed, text, "f'XX" + text[2:])
     elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare)):
         if is_small(node):
@@ -150,8 +150,8 @@ def _operators(node: Any, text: str) -> Iterator[Alternative]:
         new = _ARITHMETIC[type(node.op)]()
         yield Alternative("arithmetic", with_field(node, op=new), symbol(node.op), symbol(new))
     elif isinstance(node, ast.BoolOp):
-        new = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield Alternative("boolean operator", with_field(node, op=new), symbol(node.op), symbol(new))
+        other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield Alternative("boolean operator", with_field(node, op=other), symbol(node.op), symbol(other))
     elif isinstance(node, ast.UnaryOp):
         yield Alternative("unary", copy.deepcopy(node.operand), text, text[len(symbol(node.op)) :].strip())
     else:

@@ -32,9 +32,10 @@ def warm(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     import pytest
 
     if args.get("rehearse"):
-        arguments = [args["rehearse"], "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.path.dirname(args["rehearse"])]
+        folder = os.path.dirname(args["rehearse"])
+        line = [args["rehearse"], "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", folder]
         with quiet():
-            pytest.main(arguments + ["--import-mode=importlib"])
+            pytest.main([*line, "--import-mode=importlib"])
     for name in args.get("modules", ()):
         importlib.import_module(name)
     return {"pytest": pytest.__version__, "packages": _versions(args.get("report", ()))}
@@ -197,7 +198,7 @@ def short_message(longrepr: Any, when: str = "call") -> str:
 
 def arguments(args: Dict[str, Any]) -> List[str]:
     """pytest's command line: the project's configuration without its addopts, nothing written, no other shuffling."""
-    line = list(args["files"]) + ["-q", "--rootdir", args["roots"][-1], "-o", "addopts=", "--tb=short", "--no-header"]
+    line = [*args["files"], "-q", "--rootdir", args["roots"][-1], "-o", "addopts=", "--tb=short", "--no-header"]
     for plugin in ("cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov"):
         line += ["-p", "no:" + plugin]
     line += ["-c", args.get("config") or os.devnull, "--import-mode=" + args.get("import_mode", "prepend")]
@@ -208,7 +209,8 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """One pytest session in this process.
 
     args: files, roots (what names are relative to), config, import_mode, seed (None: as collected), only (names, None
-    for all), options, test_wall_s, and for the subjects twin (names of modules whose every function raises) or forced ({module: mutant}) or coverage (paths).
+    for all), options, test_wall_s, and for the subjects twin (names of modules whose every function raises) or forced
+    ({module: mutant}) or coverage (paths).
     Emits {"start": name} and {"test": result}. Returns {"tests": [...], "broken_files": [...], "exit": int, ...}.
     """
     recorder = Recorder(args["roots"], args.get("seed"), args.get("only"), emit)

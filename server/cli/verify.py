@@ -1,0 +1,107 @@
+"""`aqe verify`: judge anybody's tests: stability, coverage, mutants killed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from aqe.engine.budget import parse_budget
+from aqe.engine.progress import CancelToken
+from aqe.engine.project import find_project
+from aqe.server.cli.output import (
+    BudgetOption,
+    JsonOption,
+    ProjectOption,
+    PythonOption,
+    SeedOption,
+    json_object,
+    keep_result,
+    print_json,
+    terminal_progress,
+)
+
+
+def command(
+    tests: Annotated[list[str], typer.Argument(metavar="TEST_FILE...", help="Test files or folders of them.")],
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", metavar="MODULE", help="Module under test, or its file (else found from imports)."),
+    ] = None,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="Shuffled runs, each with a hash seed.")] = 5,
+    mutants: Annotated[
+        str, typer.Option("--mutants", metavar="N", help="Mutants to turn on, sampled with the seed; or `all`.")
+    ] = "200",
+    keep_equivalent: Annotated[
+        bool, typer.Option("--keep-equivalent", help="Leave no mutant out for looking equivalent.")
+    ] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit 1 unless every test is stable and proves something.")
+    ] = False,
+    budget: BudgetOption = None,
+    seed: SeedOption = 0,
+    python: PythonOption = None,
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Run tests through the gate, whoever wrote them.
+
+    Each test runs N times in shuffled order in a sandbox, then against a broken twin of the module under test, then
+    against mutants of it. Shown: what holds, what it covers and kills, which mutants survive, what adds nothing.
+    """
+    from aqe.agents.gate.verify import VerifyRequest, verify
+
+    root = find_project(explicit=None if project is None else str(project))
+    request = VerifyRequest(
+        tests=tuple(str(Path(test).absolute()) for test in tests),
+        project=str(root),
+        subjects=tuple(subject or ()),
+        python=python,
+        seed=seed,
+        runs=runs,
+        max_mutants=_count(mutants),
+        budget_s=None if budget is None else parse_budget(budget),
+        leave_out=not keep_equivalent,
+    )
+    cancel = CancelToken()
+    with _cancelled_by_signals(cancel), terminal_progress() as progress:
+        report = verify(request, progress=progress, cancel=cancel)
+    if json:
+        print_json("verify", report, project=root)
+    else:
+        from aqe.server.cli.verify_text import text_of
+
+        keep_result(root, "verify", json_object("verify", report))
+        sys.stdout.write(text_of(report))
+    proven = all(test.verdict in ("stable", "not-run") for test in report.evidence.tests)
+    return 1 if gate and not proven else 0
+
+
+def _count(text: str) -> int | None:
+    if text == "all":
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is neither a number nor `all`", param_hint="--mutants")
+
+
+@contextmanager
+def _cancelled_by_signals(cancel: CancelToken) -> Iterator[None]:
+    """Ctrl-C or SIGTERM ends every box at once."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=cancel.cancel).start()  # killing a box takes locks that this thread may hold
+
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
