@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from aqe.server.demo.scoring import Suspect, compare
 from aqe.server.demo.shop import read_truth
 from aqe.server.demo.story import DemoReport, ModuleResult, Step, Verification
 
 
-def sample_report(*, missed: int = 3, alarms: int = 1, why: str = "raises what nothing documents") -> DemoReport:
+@pytest.fixture
+def sample_report() -> Callable[..., DemoReport]:
+    """Makes a report: `sample_report(missed=3, alarms=1, why=...)`."""
+    return make_report
+
+
+def make_report(*, missed: int = 3, alarms: int = 1, why: str = "raises what nothing documents") -> DemoReport:
     """A report in which the first planted bugs but `missed` of the executable ones are suspected."""
     truth = read_truth()
     executable = [bug for bug in truth.bugs if bug.found_by == "execution"]
