@@ -103,16 +103,22 @@ def _key() -> str:
     except OSError:
         boot = ""
     user = os.geteuid() if hasattr(os, "geteuid") else ""
-    return (
-        f"{boot}/{user}/{sys.executable}/{Path(__file__).stat().st_mtime_ns}/{_namespace('user')}/{_namespace('mnt')}"
-    )
+    return f"{boot}/{user}/{sys.executable}/{Path(__file__).stat().st_mtime_ns}/{_standing()}"
 
 
-def _namespace(kind: str) -> str:
+def _standing() -> str:
+    """What decides besides the kernel which walls this process may put up: its rights and the walls around it."""
+    kept = []
     try:
-        return os.readlink(f"/proc/self/ns/{kind}")
+        kept.append(os.readlink("/proc/self/ns/user"))
+        lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+        kept += [
+            line.split(":")[1].strip() for line in lines if line.startswith(("CapEff", "CapBnd", "Seccomp:", "NoNew"))
+        ]
+        kept.append(Path("/proc/self/attr/current").read_text("ascii", "replace").strip("\0\n"))
     except OSError:
-        return ""
+        pass
+    return " ".join(kept)
 
 
 def _recall() -> Choice | None:

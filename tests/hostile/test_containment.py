@@ -1,0 +1,86 @@
+"""Each hostile module runs in a box, as root and as a plain user, and nothing of the user's comes to harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+MODULES = sorted(path.stem for path in (HERE / "modules").glob("*.py"))
+NOBODY = 65534
+USERS = {"root": 0, "user": NOBODY} if os.geteuid() == 0 else {"user": os.geteuid()}
+BOUND_S = 20.0
+
+sys.path.insert(0, str(HERE))
+from contain import constants  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """A closed home (mode 0700) of each user, with a cache folder in it."""
+    made = {}
+    for uid in USERS.values():
+        home = tmp_path_factory.mktemp(f"home-{uid}")
+        os.chmod(home, 0o700)
+        os.chown(home, uid, uid)
+        made[uid] = home
+    return made
+
+
+def contain(module: str, uid: int, home: Path, rung: int | None = None) -> dict[str, Any]:
+    """Run `contain.py` on `module` as `uid`."""
+    marker = uuid.uuid4().hex
+    folder = home / marker
+    folder.mkdir()
+    os.chown(folder, uid, uid)
+    order = {"module": module, "marker": marker, "rung": rung}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "as_user.py"), str(uid), str(folder), str(HERE / "contain.py"), str(folder)]
+        + [json.dumps(order)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TMPDIR": "/tmp"},
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def assert_contained(report: dict[str, Any], module: str) -> None:
+    """What must hold on every rung."""
+    facts = constants(module)
+    assert report["state"] in facts["STATES"], report
+    if report["state"] == "ok":
+        assert report["value"] == [], report
+    assert report["survivors"] == []
+    assert report["bystander"]
+    assert not report["scratch_left"]
+    assert report["visitors"] == []
+    assert report["leftovers"] >= facts["LEFTOVERS"], report
+    assert report["tail"] <= 20_000
+    assert report["seconds"] < BOUND_S
+    assert report["following"] in (["ok", "hello"], ["died", None]), report
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("module", MODULES)
+def test_hostile_module_is_contained(module: str, user: str, homes: dict[int, Path]) -> None:
+    """A hostile module ends as it must, leaves nothing alive and the user's files byte-identical."""
+    report = contain(module, USERS[user], homes[USERS[user]])
+    assert_contained(report, module)
+    assert report["same"], report
+
+
+def test_there_are_at_least_25_hostile_modules() -> None:
+    """The collection holds at least 25 modules, each with a sentence that says what it tries."""
+    assert len(MODULES) >= 25
+    for module in MODULES:
+        assert (HERE / "modules" / f"{module}.py").read_text("utf-8").startswith('"""')
