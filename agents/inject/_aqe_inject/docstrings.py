@@ -139,6 +139,24 @@ def prose_examples(text: str) -> List[Example]:
     return found
 
 
+_QUOTED = re.compile(r"""``([^`\n]{1,40})``|`([^`\n]{1,40})`|"([^"\n]{1,40})"|(?<!\w)'([^'\n]{1,40})'(?!\w)""")
+_FORMAT = re.compile(r"(?<![\w%])[A-Za-z]?[\w:+./-]*(?:YYYY|yyyy|MM|DD|dd|hh|HH|mm|ss|nn|NN)[\w:+./-]*")
+_DIGITS = (("YYYY", "2003"), ("yyyy", "2003"), ("YY", "03"), ("DDD", "046"), ("MM", "02"), ("mm", "04"), ("DD", "15"), ("dd", "15"),
+           ("hh", "10"), ("HH", "10"), ("ss", "05"), ("nn", "3"), ("NN", "3"), ("fff", "678"))  # fmt: skip
+
+
+def quoted_pieces(text: str) -> List[str]:
+    """Text that a docstring quotes, and the formats that it spells (`YYYY-MM-DD` becomes `2003-02-15`)."""
+    found: List[str] = []
+    for groups in _QUOTED.findall(text):
+        found.extend(piece for piece in groups if piece)
+    for shape in _FORMAT.findall(text):
+        for letters, digits in _DIGITS:
+            shape = shape.replace(letters, digits)
+        found.append(shape)
+    return list(dict.fromkeys(found))[:40]
+
+
 # ---------------------------------------------------------------- promises in sentences
 
 _BETWEEN = re.compile(r"(?:[Rr]eturn|[Rr]esult|[Cc]lamp|[Aa]lways|[Vv]alue|[Gg]ives?|[Cc]ompute|[Pp]ercentage|[Ss]core)[^.\n]*?\b(?:between|from|in|within|to|range)\s+(-?\d+(?:\.\d+)?)\s+(?:and|to|\.\.)\s+(-?\d+(?:\.\d+)?)")

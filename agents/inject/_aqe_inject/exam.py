@@ -88,6 +88,8 @@ class Examiner:
         if name is None:
             return None
         mro = {one.__name__ for one in kind.__mro__}
+        if not documented_raise(run.value, target):
+            return None
         documented = bool(mro & (target.raises | set(target.doc.raises)) - {"Exception", "BaseException", "object"})
         message = message_of(run.value)
         shown = documented and message.strip() and message.isprintable() and len(message) <= LONGEST_MESSAGE
@@ -96,7 +98,7 @@ class Examiner:
         exam = Exam(case, "raises", exception=name, exception_module=kind.__module__, documented=documented)
         exam.message = message if shown else ""
         exam.frozen = qualified(kind)
-        exam.checks = self._state_checks(case, run) if case.last.receiver else []
+        exam.checks = self._state_checks(case, run) if case.last.receiver and self._changed(case, run) else []
         return exam
 
     def _returning(self, case: Case, run: Run) -> Optional[Exam]:
@@ -259,3 +261,22 @@ def _argument_name(recipe: Recipe, place: int, names: Namespace) -> str:
 def is_empty_claim(exam: Exam) -> bool:
     """Whether the exam only says which type came back."""
     return exam.kind == "returns" and exam.source is None and not exam.checks
+
+
+UNPLANNED = (
+    TypeError, AttributeError, IndexError, KeyError, ZeroDivisionError, UnboundLocalError, NameError, RecursionError, SystemError,
+    UnicodeError, OverflowError, AssertionError,
+)  # fmt: skip
+
+
+def documented_raise(error: BaseException, target: Target) -> bool:
+    """Whether an exception is one that the subject means: raised or documented by name, or not of the unplanned kinds.
+
+    A lookup that fails with the very key that was asked for is what Python itself would do.
+    """
+    if not isinstance(error, UNPLANNED):
+        return True
+    names = {one.__name__ for one in type(error).__mro__} - {"Exception", "BaseException", "object", "LookupError"}
+    if names & (target.raises | set(target.doc.raises)):
+        return True
+    return isinstance(error, (KeyError, IndexError)) and target.name in ("__getitem__", "__delitem__", "pop", "popitem", "popleft", "remove")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+import select
+import signal
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set
 
 from .campaign import Campaign, Entry
 from .exam import Exam, Examiner, is_empty_claim
 from .minimise import Graded, cover, shrink
-from .namespace import Namespace
-from .observe import Observer, now
+from .observe import PATIENCE_S, now
 from .probes import Probes
+from .recipes import Case
 
 MOST_EXAMS_PER_TARGET = 60
+ENOUGH_KILLERS = 6
+"""Exams that fail on an import-time mutant, after which no more are tried."""
 
 
 class Grader:
@@ -67,7 +71,7 @@ class Grader:
         for entry in ordered:
             spare = not (entry.new_arms or entry.kills)
             count = per_target.get(id(entry.target), 0)
-            if (spare and count >= MOST_EXAMS_PER_TARGET) or (self.campaign.pace.done() > until and graded and spare):
+            if (spare and count >= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns)) or (self.campaign.pace.done() > until and graded and spare):
                 continue
             per_target[id(entry.target)] = count + 1
             one = self.grade(entry, full and self.campaign.pace.done() <= until)
@@ -81,73 +85,105 @@ class Grader:
         """The cover of what was graded, each case as short as its kills allow."""
         chosen = cover(graded, self.counted)
         if shorten:
-            done: List[Graded] = []
-            for one in chosen:
-                done.append(self._shortened(one) if self.campaign.pace.done() < until else one)
-            chosen = cover(done, self.counted)
+            chosen = self._shortened_all(chosen, until)
+            chosen = cover(chosen, self.counted)
         return sorted(chosen, key=lambda one: (one.entry.target.line, one.exam.case.target, one.exam.kind == "raises", one.exam.cost()))
 
-    def _shortened(self, one: Graded) -> Graded:
+    def _shortened_all(self, chosen: List[Graded], until: float) -> List[Graded]:
+        """Shorten case by case; each has to keep only the arms and kills that no other case has."""
+        done = list(chosen)
+        for place in sorted(range(len(done)), key=lambda i: -done[i].exam.cost()):
+            if self.campaign.pace.done() >= until:
+                break
+            arms, kills = 0, set()  # type: ignore[var-annotated]
+            for other, held in enumerate(done):
+                if other != place:
+                    arms |= held.arms
+                    kills |= held.kills
+            done[place] = self._shortened(done[place], done[place].arms & self.counted & ~arms, done[place].kills - kills)
+        return done
+
+    def _shortened(self, one: Graded, arms: int, duties: Set[int]) -> Graded:
         case = one.exam.case
-        if case.origin in ("doctest", "docstring") or case.cost() < 30:
+        imported = {m.id for m in self.meta.mutants if m.at_import}
+        if case.origin in ("doctest", "docstring") or case.cost() < 30 or duties & imported:
             return one
         campaign, target = self.campaign, one.entry.target
-        arms = one.arms & self.counted
-        kind, name = one.exam.kind, one.exam.exception
+        found_exam: List[Exam] = []
 
-        def holds(smaller: Any) -> bool:
+        def holds(smaller: Case) -> bool:
             run = campaign.observer.run(smaller)
-            if run.kind != kind or int.from_bytes(campaign.probes.hits, "little") & arms != arms:
+            if run.kind != one.exam.kind or int.from_bytes(campaign.probes.hits, "little") & arms != arms:
                 return False
             exam = self.examiner.examine(smaller, target)
-            if exam is None or exam.kind != kind or exam.exception != name or exam.cost() > one.exam.cost():
+            if exam is None or exam.exception != one.exam.exception or exam.cost() >= one.exam.cost() or is_empty_claim(exam):
                 return False
-            return self.kills(exam, sorted(one.kills), one.entry.steps) >= one.kills
+            if not self.kills(exam, sorted(duties), one.entry.steps) >= duties:
+                return False
+            found_exam[:] = [exam]
+            return True
 
-        found = shrink(case, holds)
-        if found is case:
+        shrink(case, holds)
+        if not found_exam:
             return one
-        exam = self.examiner.examine(found, target)
-        return Graded(exam, one.entry, one.arms, one.kills) if exam is not None else one
+        exam = found_exam[0]
+        kills = self.kills(exam, sorted(one.kills - imported), one.entry.steps)
+        campaign.observer.run(exam.case)
+        return Graded(exam, one.entry, int.from_bytes(campaign.probes.hits, "little"), kills)
 
 
 # ---------------------------------------------------------------- mutants that act at import
 
+Make = Callable[[int], Examiner]
 
-def import_kills(
-    graded: Sequence[Graded],
-    mutants: Sequence[int],
-    reload: Callable[[int], Tuple[Any, Probes]],
-    make: Callable[[Any, Probes], Examiner],
-    until: Callable[[], bool],
-) -> Dict[int, Set[int]]:
-    """For each import-time mutant the places of the exams that fail on it: one forked import and run each."""
+
+def import_kills(graded: Sequence[Graded], mutants: Sequence[int], make: Make, until: Callable[[], bool]) -> Dict[int, Set[int]]:
+    """For each import-time mutant the places of the exams that fail on it; a mutant that breaks the import fails all.
+
+    The module runs again for each mutant, in forked children that take a batch each; a batch that dies is split.
+    """
     found: Dict[int, Set[int]] = {}
-    for mutant in mutants:
-        if until():
-            break
-        failed = _in_fork(lambda number=mutant: _failing(graded, number, reload, make))  # type: ignore[misc]
-        found[mutant] = set(range(len(graded))) if failed is None else set(failed)
+    batches = [list(mutants[start : start + 16]) for start in range(0, len(mutants), 16)]
+    while batches and not until():
+        batch = batches.pop(0)
+        answer = _in_fork(lambda some=batch: _failing(graded, some, make))  # type: ignore[misc]
+        if answer is not None:
+            found.update((mutant, set(places)) for mutant, places in answer.items())
+        elif len(batch) == 1:
+            found[batch[0]] = set(range(len(graded)))
+        else:
+            batches[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     return found
 
 
-def _failing(
-    graded: Sequence[Graded], mutant: int, reload: Callable[[int], Tuple[Any, Probes]], make: Callable[[Any, Probes], Examiner]
-) -> List[int]:
-    module, probes = reload(mutant)
-    examiner = make(module, probes)
-    return [place for place, one in enumerate(graded) if not examiner.passes(one.exam, one.entry.steps * 10 + 1000)]
+def _failing(graded: Sequence[Graded], mutants: Sequence[int], make: Make) -> Dict[int, List[int]]:
+    answer: Dict[int, List[int]] = {}
+    for mutant in mutants:
+        try:
+            examiner = make(mutant)
+        except BaseException:
+            answer[mutant] = list(range(len(graded)))
+            continue
+        failed: List[int] = []
+        for place, one in enumerate(graded):
+            if not examiner.passes(one.exam, one.entry.steps * 10 + 1000):
+                failed.append(place)
+                if len(failed) >= ENOUGH_KILLERS:
+                    break
+        answer[mutant] = failed
+    return answer
 
 
-def _in_fork(work: Callable[[], List[int]], patience_s: float = 3.0) -> Optional[List[int]]:
-    """The answer of a forked child; None when it died, raised or took too long: the mutant broke the import."""
+def _in_fork(work: Callable[[], Dict[int, List[int]]], patience_s: float = 5.0) -> Optional[Dict[int, List[int]]]:
+    """The answer of a forked child; None when it died or took too long."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
             os.close(reader)
-            answer = pickle.dumps(work())
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)
+            answer = json.dumps(list(work().items())).encode("ascii")
             with os.fdopen(writer, "wb") as stream:
                 stream.write(answer)
             status = 0
@@ -160,10 +196,7 @@ def _in_fork(work: Callable[[], List[int]], patience_s: float = 3.0) -> Optional
         os.close(reader)
 
 
-def _collect(reader: int, child: int, patience_s: float) -> Optional[List[int]]:
-    import select
-    import signal
-
+def _collect(reader: int, child: int, patience_s: float) -> Optional[Dict[int, List[int]]]:
     data = b""
     end = now() + patience_s
     while now() < end:
@@ -173,11 +206,8 @@ def _collect(reader: int, child: int, patience_s: float) -> Optional[List[int]]:
         part = os.read(reader, 65536)
         if not part:
             _, status = os.waitpid(child, 0)
-            return pickle.loads(data) if status == 0 and data else None  # type: ignore[no-any-return]
+            return dict(json.loads(data)) if status == 0 and data else None
         data += part
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
-
-
-__all__ = ["Grader", "Namespace", "Observer", "import_kills"]

@@ -7,7 +7,7 @@ import random
 from typing import Any, List, Sequence, Tuple
 
 from .reading import Target
-from .recipes import Atom, Case, Items, Make, Pairs, Recipe, Step, Text
+from .recipes import Atom, Case, Items, Make, Pairs, Recipe, Step, atoms_in
 from .values import Values
 
 _GLUE = ("", " ", "-", "_", ",", ".", "/", ":", "\n", "  ", "0", "1", "a", "A", "~", "+", "#", '"', "'", "&", "=", "(", ")", "[", "]", "%", "s", "é")
@@ -146,10 +146,30 @@ class Mutation:
             steps = list(case.steps)
             steps[place] = self.step(steps[place])
             return dataclasses.replace(case, steps=tuple(steps), origin="search", expected=None)
+        if self.rng.random() < 0.12:
+            return self.echoed(case)
         changed = self.step(case.last)
         if self.rng.random() < 0.25:
             changed = self.step(changed)
         return case.with_last(changed)
+
+    def echoed(self, case: Case) -> Case:
+        """The case with one value of it repeated in another place of the same type; the last argument may copy the receiver."""
+        rng = self.rng
+        first, last = case.steps[0], case.last
+        if len(case.steps) > 1 and last.args and first.callee and rng.random() < 0.4:
+            place = rng.randrange(len(last.args))
+            copy = self.change(Make(first.callee, first.args, first.kwargs)) if rng.random() < 0.7 else Make(first.callee, first.args, first.kwargs)
+            return case.with_last(dataclasses.replace(last, args=(*last.args[:place], copy, *last.args[place + 1 :])))
+        atoms = [atom for step in case.steps for recipe in (*step.args, *(v for _, v in step.kwargs)) for atom in atoms_in(recipe)]
+        places = [i for i, recipe in enumerate(last.args) if isinstance(recipe, Atom)]
+        if not places or not atoms:
+            return case.with_last(self.step(last))
+        place = rng.choice(places)
+        mine = last.args[place]
+        same = [atom for atom in atoms if isinstance(mine, Atom) and type(atom.value) is type(mine.value)]
+        fresh = rng.choice(same) if same else rng.choice(atoms)
+        return case.with_last(dataclasses.replace(last, args=(*last.args[:place], fresh, *last.args[place + 1 :])))
 
     def cross(self, one: Case, other: Case) -> Case:
         """The first case with an argument of the second."""
@@ -158,8 +178,3 @@ class Mutation:
         place = self.rng.randrange(len(one.last.args))
         args: Tuple[Recipe, ...] = (*one.last.args[:place], other.last.args[place], *one.last.args[place + 1 :])
         return one.with_last(dataclasses.replace(one.last, args=args))
-
-
-def literal_text(recipe: Recipe) -> str:
-    """The text of a recipe that is source as it stands, else nothing."""
-    return recipe.text if isinstance(recipe, Text) else ""

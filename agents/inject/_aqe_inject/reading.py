@@ -12,7 +12,7 @@ import tokenize
 import types
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-from .docstrings import Docstring, read_docstring
+from .docstrings import Docstring, quoted_pieces, read_docstring
 from .hints import ANY, Shape, resolve, shape_of, shape_of_words
 from .usage import Usage, called_names, constants_in, guess_by_name, raised_names
 
@@ -31,6 +31,9 @@ OPERATORS: Dict[str, str] = {
     "__index__": "operator.index({r})",
 }  # fmt: skip
 _STATEMENTS = {"__setitem__", "__delitem__"}
+MOST_PATTERNS = 150
+"""Regular expressions kept for one target."""
+
 _NO_TARGETS = {"__init_subclass__", "__class_getitem__", "__subclasshook__", "__del__", "__set_name__", "__getattribute__", "__sizeof__",
                "__prepare__", "__instancecheck__", "__post_init__", "__annotate__", "__annotate_func__", "__anext__", "__aiter__",
                "__aenter__", "__aexit__", "__dir__", "__reduce__", "__reduce_ex__", "__await__", "__setattr__", "__delattr__"}  # fmt: skip
@@ -326,7 +329,19 @@ def _add_context(target: Target, book: _Book) -> None:
         for value in extra if len(extra) < 80 else extra[:40]:
             if len(target.constants) < 150 and not any(type(v) is type(value) and v == value for v in target.constants):
                 target.constants.append(value)
+    target.constants.extend(v for v in quoted_pieces(target.doc.text) if v not in target.constants)
     target.patterns = _patterns(target, [other for _, other in nodes], book)
+
+
+def _looks_like_pattern(part: Any) -> bool:
+    """Whether text in a table is a regular expression: it compiles and has signs that plain text has not."""
+    if not isinstance(part, str) or not re.search(r"\(\?|[$^]|\[[^\]]+\]|\\[dws]", part):
+        return False
+    try:
+        re.compile(part)
+        return True
+    except re.error:
+        return False
 
 
 def _patterns(target: Target, nodes: Sequence[ast.AST], book: _Book) -> List[Any]:
@@ -338,7 +353,7 @@ def _patterns(target: Target, nodes: Sequence[ast.AST], book: _Book) -> List[Any
             held = getattr(target.owner, name, None) if not isinstance(vars(target.owner).get(name), property) else None
         for one in held if isinstance(held, (list, tuple)) else [held]:
             for part in one if isinstance(one, tuple) else (one,):
-                if isinstance(part, re.Pattern) and len(found) < 40:
+                if len(found) < MOST_PATTERNS and (isinstance(part, re.Pattern) or _looks_like_pattern(part)):
                     found.append(part)
     for node in nodes:
         for call in ast.walk(node):

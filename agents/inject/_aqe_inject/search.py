@@ -13,16 +13,19 @@ import random
 import select
 import signal
 import struct
+import sys
+import types
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .campaign import ARMS_SHARE, MUTANTS_SHARE, Campaign, Pace
 from .examples import Examples
 from .exam import Examiner
 from .grading import Grader, import_kills
-from .instrument import load
+from .instrument import instrument, load
 from .minimise import Graded
 from .namespace import Namespace
 from .observe import Observer, Watch, now, quiet
+from .probes import Probes
 from .reading import Target, module_source, read_module
 from .result import case_data, function_data, mutant_data, not_reached, why_not
 from .sequences import Builder
@@ -273,12 +276,15 @@ def _phases(session: _Session, module: Any) -> Data:
     session.suspicions.judge_examples(examples)
     session.say("trying every function")
     campaign.first_round()
+    campaign.pattern_round()
     session.say("looking for open branches")
     campaign.hunt_arms(ARMS_SHARE)
     session.say("looking for inputs that tell mutants apart")
     campaign.hunt_mutants(MUTANTS_SHARE)
+    campaign.hunt_arms(MUTANTS_SHARE)
+    campaign.sweep(MUTANTS_SHARE + 0.05)
     session.say("choosing the cases to keep")
-    graded = session.grader.grade_all(campaign.entries(), 0.92, full=True)
+    graded = session.grader.grade_all(campaign.entries(), 0.82, full=True)
     _grade_import_mutants(session, graded)
     session.say("shortening")
     chosen = session.grader.suite(graded, 1.0, shorten=True)
@@ -291,24 +297,40 @@ def _grade_import_mutants(session: _Session, graded: List[Graded]) -> None:
     mutants = [m.id for m in session.meta.mutants if m.at_import]
     pool = sorted(graded, key=lambda one: (one.exam.cost(), one.entry.number))[:400]
 
-    def reload(mutant: int) -> Tuple[Any, Any]:
-        module, _, probes = load(session.args["module"], forced_mutant=mutant)
-        return module, probes
+    if not mutants or not pool:
+        return
+    code = instrument(module_source(session.names.module), str(session.names.module.__file__), at_import=True).code
 
-    def make(module: Any, probes: Any) -> Examiner:
+    def make(mutant: int) -> Examiner:
+        module, probes = run_again(session.names.module, code, len(session.meta.arms), mutant)
         names = Namespace(module)
-        names.imports.update(session.names.imports)
         for name, line in session.names.imports.items():
             if name not in names.globals:
                 exec(line, names.globals)
-        return Examiner(Observer(names, probes, session.watch), names, read_module(module))
+        names.imports.update(session.names.imports)
+        examiner = Examiner(Observer(names, probes, session.watch), names, [])
+        return examiner
+
+    def is_late() -> bool:
+        return session.pace.budget_s is not None and session.pace.done() > 0.9
 
     if session.args.get("evaluations") is not None:
-        budget = max(1, session.args["evaluations"] // (50 * max(1, len(pool))) + 4)
-        mutants = mutants[: min(len(mutants), budget * 10)]
-        found = import_kills(pool, mutants, reload, make, lambda: False)
-    else:
-        found = import_kills(pool, mutants, reload, make, lambda: session.pace.done() > 0.96)
+        mutants = mutants[: max(10, session.args["evaluations"] // max(1, len(pool)))]
+    found = import_kills(pool, mutants, make, is_late)
     for mutant, places in found.items():
         for place in sorted(places)[:40]:
             pool[place].kills.add(mutant)
+
+
+def run_again(module: Any, code: Any, arms: int, mutant: int) -> Tuple[Any, Probes]:
+    """A second copy of the module, run with a mutant on from its first line."""
+    copy = types.ModuleType(module.__name__)
+    for name in ("__file__", "__package__", "__spec__", "__path__", "__loader__"):
+        if hasattr(module, name):
+            setattr(copy, name, getattr(module, name))
+    probes = Probes(copy, arms)
+    probes.start(10_000_000)
+    probes.switch = mutant
+    sys.modules[module.__name__] = copy
+    exec(code, copy.__dict__)
+    return copy, probes

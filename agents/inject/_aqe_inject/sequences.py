@@ -35,6 +35,7 @@ class Builder:
         self.methods: Dict[type, List[Target]] = {}
         self.factories: Dict[type, List[Target]] = {}
         self.changers: Dict[type, List[Target]] = {}
+        self.idle: Dict[type, int] = {}
         self._foreign: Dict[Any, Optional[List[Parameter]]] = {}
         self._inits = {target.owner: target for target in targets if target.flavour == "init" and target.owner is not None}
         for target in targets:
@@ -46,7 +47,7 @@ class Builder:
             if target.flavour == "function" and isinstance(made, type) and not target.awaits and not target.is_private:
                 self.factories.setdefault(made, []).append(target)
             return
-        if target.flavour in ("method", "setter") and not target.is_private:
+        if target.flavour in ("method", "setter") and (not target.name.startswith("_") or target.name.endswith("__")):
             for kind in target.in_classes:
                 self.methods.setdefault(kind, []).append(target)
         if target.flavour in ("classmethod", "static") and not target.is_private and not target.awaits:
@@ -58,6 +59,7 @@ class Builder:
     def case(self, target: Target) -> Optional[Case]:
         """A fresh case for a target; None when no object of its class can be made."""
         self.values.pools = self.pools[id(target)]
+        self.values.echo = []
         args, kwargs = self.arguments(target.parameters)
         steps, receiver = self.setting(target)
         if steps is None:
@@ -94,7 +96,8 @@ class Builder:
         pool = self.changers.get(kind) or []
         every = self.methods.get(kind) or []
         steps: List[Step] = []
-        if not every or self.rng.random() < (0.3 if pool else 0.75):
+        self.idle[kind] = 0 if pool else self.idle.get(kind, 0) + 1
+        if not every or self.idle[kind] > 150 or self.rng.random() < (0.3 if pool else 0.75):
             return steps
         for _ in range(self.rng.choice((1, 1, 2, 2, 3, 5))):
             target = self.rng.choice(pool if pool and self.rng.random() < 0.85 else every)
@@ -227,7 +230,7 @@ class Builder:
     def learn_changer(self, target: Target, kind: type) -> None:
         """Remember that a method changed the state of its object."""
         known = self.changers.setdefault(kind, [])
-        if target not in known and target.flavour in ("method", "setter") and not target.is_private:
+        if target not in known and target in self.methods.get(kind, ()):
             known.append(target)
 
 

@@ -74,6 +74,7 @@ class Values:
         self.pools = Pools([], [], [], [], [])
         self.constructor: Any = None
         self.untyped_share = 0.05
+        self.echo: List[Atom] = []
 
     def of(self, shapes: Sequence[Shape], depth: int = 3) -> Recipe:
         """A recipe for a parameter: mostly its best shape, sometimes a later one, rarely anything at all."""
@@ -133,9 +134,13 @@ class Values:
         return self.pools.numbers if self.pools.numbers and self.rng.random() < 0.45 else _NUMBERS
 
     def _int(self, shape: Shape, depth: int) -> Recipe:
+        if self.echo and self.rng.random() < 0.12:
+            heard = self._heard(int)
+            if heard is not None:
+                return heard
         if self.rng.random() < 0.12:
-            return Atom(self.rng.randint(-30, 130))
-        return Atom(self.rng.choice(self._integers()))
+            return self._remember(Atom(self.rng.randint(-30, 130)))
+        return self._remember(Atom(self.rng.choice(self._integers())))
 
     def _float(self, shape: Shape, depth: int) -> Recipe:
         rng = self.rng
@@ -148,7 +153,20 @@ class Values:
         return Atom(rng.choice(_FLOATS) if rng.random() < 0.7 else round(rng.uniform(-10, 120), 2))
 
     def _str(self, shape: Shape, depth: int) -> Recipe:
-        return Atom(self.text())
+        if self.echo and self.rng.random() < 0.1:
+            heard = self._heard(str)
+            if heard is not None:
+                return heard
+        return self._remember(Atom(self.text()))
+
+    def _heard(self, kind: type) -> Optional[Atom]:
+        """A value that the case under construction holds already."""
+        known = [atom for atom in self.echo if type(atom.value) is kind]
+        return self.rng.choice(known) if known else None
+
+    def _remember(self, atom: Atom) -> Atom:
+        self.echo.append(atom)
+        return atom
 
     def text(self) -> str:
         """Text: a word, a constant of the subject, something a pattern matches, or pieces of these."""
