@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,9 +54,13 @@ def result_path(project: Path, command: str) -> Path:
 def write_result(project: Path, command: str, obj: Any, *, limit_bytes: int = LIMIT_BYTES) -> Path:
     """Keep `obj` as the last result of `command`; the oldest results go when all exceed `limit_bytes`.
 
-    Raises `UserError` (project-read-only, disk-full); then the earlier result stands.
+    With AQE_DB_KEY set nothing is kept, since a result would lie in clear beside the encrypted store. Raises `UserError` (project-read-only, disk-full); then the earlier result stands.
     """
     path = result_path(project, command)
+    if os.environ.get("AQE_DB_KEY"):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        return path
     folder = aqe_dir(project) / "results"
     try:
         folder.mkdir(exist_ok=True)

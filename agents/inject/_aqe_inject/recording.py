@@ -49,6 +49,9 @@ class Recorder:
 
     def _open_spool(self):
         """Make `.aqe/spool`; None, and one line of trouble for the summary, when that cannot be."""
+        if os.environ.get("AQE_DB_KEY"):
+            self.trouble = "AQE_DB_KEY is set and the spool would lie in clear"
+            return None
         home = os.path.join(self.project, ".aqe")
         spool = os.path.join(home, "spool")
         try:

@@ -1,0 +1,160 @@
+"""Which folder is the project, where its store lies, and what git says about it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import open_store
+from aqe.engine.project import aqe_dir, find_project, has_marker, store_home
+from aqe.engine.worktree import find_checkout, head_commit
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository with one commit."""
+    root = tmp_path / "main tree"
+    (root / "packages" / "shop").mkdir(parents=True)
+    (root / "packages" / "shop" / "a.py").write_text("x = 1\n")
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    return root
+
+
+@pytest.mark.parametrize("marker", [".aqe", ".git", "pyproject.toml"])
+def test_nearest_marked_folder_upwards_is_the_project(tmp_path: Path, marker: str) -> None:
+    """Each marker makes a folder the project of all below it, and the nearest one wins."""
+    inner = tmp_path / "outer" / "inner"
+    deep = inner / "src" / "deep"
+    deep.mkdir(parents=True)
+    (tmp_path / "outer" / "pyproject.toml").write_text("")
+    if marker == "pyproject.toml":
+        (inner / marker).write_text("")
+    else:
+        (inner / marker).mkdir()
+    assert find_project(deep, environ={}) == inner
+    assert has_marker(inner)
+
+
+def test_explicit_folder_wins_over_the_variable_and_that_over_markers(tmp_path: Path) -> None:
+    """--project, then AQE_PROJECT, then the markers."""
+    for name in ("flag", "variable", "marked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "marked" / "pyproject.toml").write_text("")
+    environ = {"AQE_PROJECT": str(tmp_path / "variable")}
+    assert find_project(tmp_path / "marked", str(tmp_path / "flag"), environ).name == "flag"
+    assert find_project(tmp_path / "marked", None, environ).name == "variable"
+    assert find_project(tmp_path / "marked", None, {}).name == "marked"
+
+
+def test_file_as_start_means_its_folder(tmp_path: Path) -> None:
+    """A file may stand for the folder that it lies in."""
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "a.py").write_text("")
+    assert find_project(tmp_path / "a.py", environ={}) == tmp_path
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_named_folder_that_is_none_is_an_error(tmp_path: Path, name: str) -> None:
+    """A --project that does not exist or is a file is refused with its name."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=name) as caught:
+        find_project(explicit=str(tmp_path / name), environ={})
+    assert caught.value.code == "no-such-project"
+
+
+def test_own_folder_ignores_itself(repository: Path) -> None:
+    """`.aqe/` has its own .gitignore, so git never sees it."""
+    aqe_dir(repository)
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_own_folder_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
+    """A project where `.aqe` is a file is said to be unwritable, and the file stays."""
+    (tmp_path / ".aqe").write_text("mine")
+    with pytest.raises(UserError) as caught:
+        aqe_dir(tmp_path)
+    assert caught.value.code == "project-read-only"
+    assert (tmp_path / ".aqe").read_text() == "mine"
+
+
+def test_worktree_uses_the_store_of_the_main_worktree(repository: Path, tmp_path: Path) -> None:
+    """A linked worktree shares the main one's memory, row by row with its own name and commit."""
+    linked = tmp_path / "linked"
+    git(repository, "worktree", "add", "-q", str(linked), "-b", "fix")
+    git(linked, "commit", "-q", "--allow-empty", "-m", "second")
+    with open_store(linked, environ={}) as store:
+        assert store.path == repository / ".aqe" / "aqe.db"
+        memory = store.get(store.add("from the linked one"))
+    assert memory is not None
+    assert memory.provenance.worktree == "linked"
+    assert memory.provenance.commit == git(linked, "rev-parse", "HEAD")
+    with open_store(repository, environ={}) as store:
+        assert [memory.text for memory in store.list()] == ["from the linked one"]
+        here = store.get(store.add("from the main one"))
+    assert here is not None
+    assert (here.provenance.worktree, here.provenance.commit) == ("", git(repository, "rev-parse", "HEAD"))
+
+
+def test_project_inside_a_worktree_keeps_its_place(repository: Path, tmp_path: Path) -> None:
+    """A package of a larger repository uses the same package of the main worktree, if it is there."""
+    linked = tmp_path / "linked"
+    git(repository, "worktree", "add", "-q", str(linked))
+    assert store_home(linked / "packages" / "shop") == repository / "packages" / "shop"
+    (linked / "new").mkdir()
+    assert store_home(linked / "new") == linked / "new"
+
+
+def test_local_store_stays_in_the_worktree(repository: Path, tmp_path: Path) -> None:
+    """With `store = "local"` a worktree has a memory of its own."""
+    linked = tmp_path / "linked"
+    git(repository, "worktree", "add", "-q", str(linked))
+    with open_store(linked, environ={"AQE_STORE": "local"}) as store:
+        assert store.path == linked / ".aqe" / "aqe.db"
+
+
+def test_commit_is_read_in_every_state(repository: Path) -> None:
+    """HEAD is found as a branch, as a packed reference, detached, and before the first commit."""
+    commit = git(repository, "rev-parse", "HEAD")
+    checkout = find_checkout(repository / "packages")
+    assert checkout is not None
+    assert head_commit(checkout) == commit
+    git(repository, "pack-refs", "--all")
+    assert head_commit(checkout) == commit
+    git(repository, "checkout", "-q", "--detach")
+    assert head_commit(checkout) == commit
+    git(repository, "checkout", "-q", "--orphan", "empty")
+    assert head_commit(checkout) == ""
+
+
+def test_submodule_is_a_project_of_its_own(repository: Path, tmp_path: Path) -> None:
+    """A submodule's memory stays in the submodule."""
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "-q")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(repository), "sub")
+    assert store_home(outer / "sub") == outer / "sub"
+    checkout = find_checkout(outer / "sub")
+    assert checkout is not None
+    assert head_commit(checkout) == git(repository, "rev-parse", "HEAD")
+
+
+def test_finding_a_project_imports_nothing_heavy() -> None:
+    """Project root, markers and results cost neither pydantic nor the database."""
+    script = (
+        "import sys; import aqe.engine.project, aqe.engine.results, aqe.engine.marker, aqe.engine.budget;"
+        "print(sorted({'pydantic', 'apsw', 'numpy', 'platformdirs'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
