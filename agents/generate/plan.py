@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 SEARCH_SHARE = 0.5
 MIN_VERIFY_S = 4.0
+NEEDED_S = 3.0
 MIN_MODULE_S = 0.5
 UNLIMITED_SEARCH_S = 900.0
-UNLIMITED_VERIFY_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,19 @@ class Plan:
         """Whether another module can still be searched within the search time."""
         return self.budget_s is None or now_s - self.started_s < self.budget_s * SEARCH_SHARE
 
-    def verify_s(self, now_s: float, *, is_first: bool) -> float | None:
-        """Time of one verification; the first leaves a third for one more after tests fell."""
+    def verify_s(self, now_s: float) -> float | None:
+        """Time of one verification: what is left of the budget, and a little where that is too short for any."""
         if self.budget_s is None:
             return None
-        left = self.budget_s - (now_s - self.started_s)
-        return max(min(MIN_VERIFY_S, self.budget_s), left * 2 / 3 if is_first else left)
+        return max(min(MIN_VERIFY_S, self.budget_s), self.budget_s - (now_s - self.started_s))
 
     def hard_end_s(self) -> float | None:
         """When everything is killed (monotonic): 1.5 budgets and 10 seconds after the start; the command has 15."""
         return None if self.budget_s is None else self.started_s + 1.5 * self.budget_s + 10.0
 
-    def may_verify_again(self, now_s: float, last_took_s: float) -> bool:
-        """Whether one more verification ends before the hard end."""
+    def may_verify_again(self, now_s: float, *, is_needed: bool) -> bool:
+        """Whether one more verification may start: within the budget, or, if nothing stood yet, before the hard end."""
         end = self.hard_end_s()
-        return end is None or now_s + 1.2 * last_took_s + 1.0 < end
+        if end is None or self.budget_s is None:
+            return True
+        return now_s + NEEDED_S < end if is_needed else now_s + MIN_VERIFY_S < self.started_s + self.budget_s

@@ -38,6 +38,10 @@ class Draft:
         return self.polish(render.file_text(planned, self.style)), planned
 
 
+Texts = Mapping[Draft, tuple[str, render.Plan]]
+"""Drafts with the text of their file and the plan behind it."""
+
+
 @dataclass
 class Proof:
     """Files (path to text) whose every test stood, with the evidence about exactly this text."""
@@ -75,48 +79,48 @@ class Gate:
     def prove(self, drafts: Sequence[Draft], *, quick: bool = False) -> Proof:
         """Verify, drop what fell, verify again, until a text stands whole; the last text that stood is the answer.
 
-        With `quick` no mutant runs: what Ctrl-C waits for. When `stop` comes while mutants run, what stood is the
-        answer, and nothing having stood, one quick round decides.
+        Under a budget the first rounds run no mutants, so that a text stands early; the round after adds them, and
+        may shorten the file once more. With `quick` (Ctrl-C) there is no such round.
         """
         proof = Proof()
-        current = [draft for draft in drafts if draft.cases]
-        for number in range(MAX_ROUNDS):
+        current = list(drafts)
+        with_mutants = self.plan.budget_s is None and not quick
+        for _ in range(MAX_ROUNDS):
             texts = {draft: draft.rendered() for draft in current}
             texts = {draft: both for draft, both in texts.items() if both[1].tests}
-            if number == 0:
+            if not proof.rounds:
                 proof.unwritten = sum(both[1].left_out for both in texts.values())
             if not texts:
-                break
-            started = time.monotonic()
-            sources = {draft.path.name: both[0] for draft, both in texts.items()}
+                return proof
             try:
-                report = self._verify(sources, list(texts), number, quick=quick)
+                report = self._verify(texts, with_mutants=with_mutants, stoppable=not quick)
             except Cancelled:
-                if self.cancel.is_set or quick:
-                    raise
                 if proof.files:
                     break
-                quick = True
+                if self.cancel.is_set or quick:
+                    raise
+                quick, with_mutants = True, False
                 continue
-            took = time.monotonic() - started
             proof.rounds += 1
             bad, idle = judge(texts, report.evidence)
+            proof.fallen += [f"{name}: {why}" for name, why in sorted(bad.items())]
             if not bad:
                 proof.files = {draft.path: both[0] for draft, both in texts.items()}
                 proof.evidence = report.evidence
                 proof.tests = len(report.evidence.tests)
-                if not idle or quick:
+                if quick or (with_mutants and not idle):
                     break
-            proof.fallen += [f"{name}: {why}" for name, why in sorted(bad.items())]
-            current = [without(draft, both[1], bad.keys() | idle) for draft, both in texts.items()]
-            if not self.plan.may_verify_again(time.monotonic(), took):
-                proof.out_of_time = bool(bad)
+                with_mutants = True
+            if bad or report.evidence.mutants:
+                current = [without(draft, both[1], bad.keys() | idle) for draft, both in texts.items()]
+            if not self.plan.may_verify_again(time.monotonic(), is_needed=not proof.files):
                 break
+        proof.out_of_time = not proof.files
         return proof
 
-    def _verify(self, sources: Mapping[str, str], drafts: Sequence[Draft], number: int, *, quick: bool) -> VerifyReport:
-        subjects = tuple(draft.subject.module for draft in drafts)
-        mutants = 0 if quick else min(MUTANTS_FOR_MODULE * len(subjects), MAX_MUTANTS)
+    def _verify(self, texts: Texts, *, with_mutants: bool, stoppable: bool) -> VerifyReport:
+        subjects = tuple(draft.subject.module for draft in texts)
+        mutants = min(MUTANTS_FOR_MODULE * len(subjects), MAX_MUTANTS) if with_mutants else 0
         request = VerifyRequest(
             tests=(),
             project=str(self.project),
@@ -124,11 +128,13 @@ class Gate:
             python=self.python,
             seed=self.seed,
             max_mutants=mutants,
-            budget_s=self.plan.verify_s(time.monotonic(), is_first=number == 0),
-            sources=dict(sources),
+            budget_s=self.plan.verify_s(time.monotonic()),
+            sources={draft.path.name: text for draft, (text, _) in texts.items()},
         )
         token = CancelToken()
-        forget = [source.on_cancel(token.cancel) for source in ([self.cancel] if quick else [self.cancel, self.stop])]
+        forget = [
+            source.on_cancel(token.cancel) for source in ([self.cancel, self.stop] if stoppable else [self.cancel])
+        ]
         try:
             return verify(request, progress=self.progress, cancel=token)
         finally:
@@ -136,7 +142,7 @@ class Gate:
                 undo()
 
 
-def judge(texts: Mapping[Draft, tuple[str, render.Plan]], evidence: Evidence) -> tuple[dict[str, str], set[str]]:
+def judge(texts: Texts, evidence: Evidence) -> tuple[dict[str, str], set[str]]:
     """Tests that must go with the reason, and tests that others make superfluous, by `file::test[row]`."""
     bad: dict[str, str] = {}
     seen: dict[str, TestEvidence] = {_plain(test.name): test for test in evidence.tests}

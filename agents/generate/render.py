@@ -17,6 +17,9 @@ from aqe.agents.generate.shapes import Shape, group, is_plain
 
 MAX_LINES = 15
 MAX_LITERAL = 160
+_IDENTITIES = frozenset(
+    {"function", "builtin_function_or_method", "method", "module", "method-wrapper", "wrapper_descriptor"}
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def _is_readable(case: Case) -> bool:
         return False
     if case.origin != "doctest" and any(len(source) > MAX_LITERAL for source in sources):
         return False
-    if _is_internal(case):
+    if _is_internal(case) or case.outcome.type.rpartition(".")[2] in _IDENTITIES:
         return False
     has_claim = case.outcome.kind == "raises" or case.outcome.src is not None or bool(case.checks)
     return has_claim or _is_subject_class(case.outcome.type)

@@ -162,7 +162,7 @@ class _Run:
             self.progress("Verifying in shuffled runs")
             gate = Gate(self.project, interpreter.executable, self.request.seed, plan, self.progress, work, self.stop)
             proof = gate.prove(drafts, quick=self.stop.is_set)
-        work.check()
+        self.cancel.check()
         for path, text in proof.files.items():
             self.progress(f"Writing {path.name}")
             files.write_tests(path, text)
