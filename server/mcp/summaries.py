@@ -44,8 +44,7 @@ def summary_of(agent: str, report: dict[str, Any]) -> str:
     if report["evidence"] is not None:
         parts.append(
             f"each passed {figures['runs']:g} of {figures['runs']:g} shuffled runs; "
-            f"lines {figures['lines_percent']:g} %, branches {figures['branches_percent']:g} %, "
-            f"{figures['mutants_killed']:g} of {figures['mutants_total']:g} mutants killed"
+            f"lines {figures['lines_percent']:g} %, branches {figures['branches_percent']:g} %, {_mutants(figures)}"
         )
     if report["partial"]:
         parts.append("time ended the run early")
@@ -70,6 +69,12 @@ def tests_of(agent: str, report: dict[str, Any], project: Path) -> str:
     if agent == "generate":
         return "\n".join(f"# {path}\n{_text(project / path)}" for path in report["files"])
     return "\n".join(_verdict(test) for test in report["evidence"]["tests"])
+
+
+def _mutants(figures: dict[str, float]) -> str:
+    if not figures["mutants_total"]:
+        return "no mutant was run"
+    return f"{figures['mutants_killed']:g} of {figures['mutants_total']:g} mutants killed"
 
 
 def _suspect(bug: dict[str, Any]) -> str:

@@ -45,9 +45,8 @@ def verify_arguments(paths: list[str] | None, draft: str | None, subjects: list[
     """The verify agent's arguments; raises `UserError` unless there are tests to judge."""
     if not paths and not draft:
         raise UserError("verify_tests needs `paths` or a `draft`.", code="missing-argument", fix="Or give a `job_id`.")
-    tests = list(paths or [])
     sources = {} if draft is None else {DRAFT: draft}
-    return {"tests": [*tests, *sources], "sources": sources, "subjects": list(subjects or [])}
+    return {"tests": list(paths or []), "sources": sources, "subjects": list(subjects or [])}
 
 
 async def work(service: Service, ctx: Any, call: Call) -> CallToolResult:

@@ -1,0 +1,105 @@
+"""The JSON objects of commands that have no report of their own: the models behind their schemas in docs/schemas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class SettingShown:
+    """One setting of `aqe config`."""
+
+    key: str
+    value: Any
+    origin: str
+    description: str
+
+
+@dataclass(frozen=True)
+class ConfigShown:
+    """What `aqe config --json` prints."""
+
+    settings: list[SettingShown]
+    user_file: str
+
+
+@dataclass(frozen=True)
+class ProvenanceShown:
+    """Where a memory comes from; "" or 0 is unknown."""
+
+    file: str
+    line: int
+    commit: str
+    run: str
+    worktree: str
+
+
+@dataclass(frozen=True)
+class MemoryShown:
+    """One memory; times are RFC 3339 in UTC, `valid_to` is null while it is the current revision."""
+
+    id: str
+    namespace: str
+    revision: int
+    text: str
+    metadata: dict[str, Any]
+    created_at: str
+    valid_from: str
+    valid_to: str | None
+    embedder_id: str | None
+    dimension: int | None
+    provenance: ProvenanceShown
+
+
+@dataclass(frozen=True)
+class HitShown(MemoryShown):
+    """A memory that a search found, with its scores."""
+
+    score: float
+    text_score: float | None
+    vector_score: float | None
+
+
+@dataclass(frozen=True)
+class MemoryFound:
+    """What `aqe memory search --json` prints."""
+
+    mode: Literal["text", "vector", "hybrid"]
+    hits: list[HitShown]
+
+
+@dataclass(frozen=True)
+class MemoryKept:
+    """What `aqe memory add --json` prints."""
+
+    id: str
+    namespace: str
+
+
+@dataclass(frozen=True)
+class MemoryUpdated(MemoryKept):
+    """What `aqe memory update --json` prints."""
+
+    revision: int
+
+
+@dataclass(frozen=True)
+class MemoryDeleted(MemoryKept):
+    """What `aqe memory delete --json` prints."""
+
+    erased: bool
+
+
+@dataclass(frozen=True)
+class MemoryListed:
+    """What `aqe memory list --json` prints."""
+
+    memories: list[MemoryShown]
+
+
+@dataclass(frozen=True)
+class MemoryHistory:
+    """What `aqe memory get --history --json` prints."""
+
+    revisions: list[MemoryShown]

@@ -1,0 +1,112 @@
+"""The job tools over a real stdio server and the real gate."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+OnStdio = Callable[..., Any]
+DRAFT = """
+import ages
+
+def test_child():
+    assert ages.stage(3) == "child"
+
+def test_nothing():
+    assert True
+"""
+
+
+def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnStdio, project: Path) -> None:
+    """A draft given as text is run: the good test counts, the empty one falls, survivors come back as hints."""
+    spoken: list[str] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        spoken.append(message or "")
+
+    async def judge() -> None:
+        async with on_stdio(project, "auto") as client:
+            arguments = {"draft": DRAFT, "subjects": ["ages"], "runs": 2}
+            result = await client.call_tool("verify_tests", arguments, progress_callback=hear)
+            assert not result.is_error, result.content[0].text
+            data = result.structured_content
+            assert data["state"] == "done"
+            assert data["figures"]["tests"] == 2
+            assert 0 < data["figures"]["mutants_killed"] < data["figures"]["mutants_total"]
+            assert any("survives" in hint for hint in data["hints"])
+            detail = await client.call_tool("verify_tests", {"job_id": data["job_id"], "detail": "tests"})
+            lines = detail.structured_content["summary"].splitlines()
+            assert "stable" in next(line for line in lines if "test_child" in line)
+            assert "stable" not in next(line for line in lines if "test_nothing" in line)
+            report = json.loads((await client.read_resource("aqe://reports/last")).contents[0].text)
+            assert report["schema"] == "aqe.verify/1"
+
+    anyio.run(judge)
+    assert len(spoken) >= 2
+    assert not (project / "test_draft.py").exists()
+
+
+def test_printing_subject_never_reaches_the_protocol(on_stdio: OnStdio, project: Path) -> None:
+    """A subject that prints at import, by print, os.write and a child process, leaves the protocol whole."""
+    (project / "loud.py").write_text(
+        "import os, subprocess, sys\nprint('{\"jsonrpc\": \"2.0\"}')\nos.write(1, b'noise\\n')\n"
+        "subprocess.run([sys.executable, '-c', 'print(1)'])\n\ndef double(n: int) -> int:\n    return 2 * n\n"
+    )
+
+    async def judge() -> None:
+        async with on_stdio(project, "legacy") as client:
+            draft = "import loud\n\ndef test_double():\n    assert loud.double(2) == 4\n"
+            result = await client.call_tool("verify_tests", {"draft": draft, "runs": 1})
+            assert not result.is_error, result.content[0].text
+            assert result.structured_content["figures"]["stable"] == 1
+            assert not (await client.call_tool("stats")).is_error
+
+    anyio.run(judge)
+
+
+def test_cancelled_call_leaves_no_process_within_a_second(on_stdio: OnStdio, project: Path) -> None:
+    """Cancelling the call ends job, sandbox and the endless test in it within a second; only the server stays."""
+    (project / "test_endless.py").write_text(
+        "import ages\nimport time\n\ndef test_endless():\n    ages.stage(1)\n    while 1:\n        time.sleep(0.01)\n"
+    )
+
+    async def cancel() -> None:
+        async with on_stdio(project, "legacy") as client:
+            await client.call_tool("stats")
+            before = set(children_of(os.getpid()))
+            async with anyio.create_task_group() as group:
+                group.start_soon(client.call_tool, "verify_tests", {"paths": ["test_endless.py"], "runs": 2})
+                while len(set(children_of(os.getpid())) - before) < 3:
+                    await anyio.sleep(0.05)
+                await anyio.sleep(1.5)
+                group.cancel_scope.cancel()
+            start = time.monotonic()
+            while left := set(children_of(os.getpid())) - before:
+                assert time.monotonic() - start < 1.0, left
+                await anyio.sleep(0.02)
+            assert (await client.call_tool("stats")).structured_content["jobs"] == {"cancelled": 1}
+
+    anyio.run(cancel)
+
+
+def children_of(pid: int) -> list[int]:
+    """Every live descendant of a process."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] not in "ZX":
+                parents[int(folder.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found - {pid})

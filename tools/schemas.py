@@ -1,0 +1,73 @@
+"""Write docs/schemas/<command>.json from the models that the commands print; a test compares the two.
+
+Each schema describes what `aqe COMMAND --json` prints; fields may be added without a new version.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from aqe.agents.registry import resolve
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
+MODELS: dict[str, tuple[str, ...]] = {
+    "config": ("aqe.server.cli.objects:ConfigShown",),
+    "demo": ("aqe.server.demo.story:DemoReport",),
+    "execute": ("aqe.agents.execute:ExecuteReport",),
+    "generate": ("aqe.agents.generate.report:GenerateReport",),
+    "memory-add": ("aqe.server.cli.objects:MemoryKept",),
+    "memory-delete": ("aqe.server.cli.objects:MemoryDeleted",),
+    "memory-get": ("aqe.server.cli.objects:MemoryShown", "aqe.server.cli.objects:MemoryHistory"),
+    "memory-list": ("aqe.server.cli.objects:MemoryListed",),
+    "memory-search": ("aqe.server.cli.objects:MemoryFound",),
+    "memory-update": ("aqe.server.cli.objects:MemoryUpdated",),
+    "stats": ("aqe.engine.memory.contents:StoreStats",),
+    "verify": ("aqe.agents.gate.verify:VerifyReport",),
+}
+ADDED: dict[str, dict[str, Any]] = {"execute": {"all_passed": {"type": "boolean"}}}
+"""Properties that a command adds to its report's own fields."""
+
+
+def schema_of(command: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what `aqe command --json` prints."""
+    variants = [TypeAdapter(resolve(model)).json_schema(mode="serialization") for model in MODELS[command]]
+    definitions: dict[str, Any] = {}
+    for variant in variants:
+        definitions |= variant.pop("$defs", {})
+        variant["properties"] = {
+            "schema": {"const": f"aqe.{command}/1"},
+            **variant["properties"],
+            **ADDED.get(command, {}),
+        }
+        required = variant.get("required", [])
+        variant["required"] = ["schema", *required, *ADDED.get(command, {})]
+    whole = variants[0] if len(variants) == 1 else {"anyOf": variants}
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"aqe {command.replace('-', ' ')} --json",
+    }
+    return head | {key: value for key, value in whole.items() if key != "title"} | {"$defs": definitions}
+
+
+def render(command: str) -> str:
+    """The text of one schema's file."""
+    return json.dumps(schema_of(command), indent=2, sort_keys=False) + "\n"
+
+
+def main() -> None:
+    """Write every schema and remove what no command has."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path in FOLDER.glob("*.json"):
+        if path.stem not in MODELS:
+            path.unlink()
+    for command in MODELS:
+        (FOLDER / f"{command}.json").write_text(render(command), encoding="utf-8")
+    print(f"wrote {len(MODELS)} schemas to {FOLDER}")
+
+
+if __name__ == "__main__":
+    main()
