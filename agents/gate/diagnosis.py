@@ -1,0 +1,108 @@
+"""What this machine gives to the gate: the rung in use, its layers, why higher rungs do not hold, the interpreters."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqe.agents.gate.box import Box, BoxSpec, Layers
+from aqe.agents.gate.entering import RUNGS
+from aqe.agents.gate.interpreter import find_interpreter
+from aqe.agents.gate.rungs import choose_rung
+from aqe.engine.errors import AqeError
+
+
+@dataclass(frozen=True)
+class SandboxDiagnosis:
+    """`higher` maps each rung that does not hold here to the reason; `hints` say what would give more."""
+
+    rung: str
+    in_force: tuple[str, ...]
+    missing: tuple[str, ...]
+    below_namespaces: bool
+    higher: dict[str, str]
+    hints: tuple[str, ...]
+    kernel: str
+
+
+@dataclass(frozen=True)
+class InterpreterDiagnosis:
+    """The Python that would run the project's code, or in `error` why there is none."""
+
+    executable: str
+    version: str
+    origin: str
+    has_pytest: bool
+    has_coverage: bool
+    error: str = ""
+
+
+def diagnose_sandbox() -> SandboxDiagnosis:
+    """Try the rungs afresh and describe the one that holds."""
+    choice = choose_rung(afresh=True)
+    layers = _layers(choice.rung)
+    return SandboxDiagnosis(
+        rung=RUNGS[choice.rung],
+        in_force=layers.in_force,
+        missing=layers.missing,
+        below_namespaces=layers.below_namespaces,
+        higher={RUNGS[rung]: why for rung, why in choice.reasons.items()},
+        hints=tuple(_hints(choice.rung)),
+        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+    )
+
+
+def _layers(rung: int) -> Layers:
+    with tempfile.TemporaryDirectory(prefix="aqe-doctor-") as folder:
+        os.chmod(folder, 0o755)
+        with Box.open(BoxSpec(python=sys.executable, project=folder), rung=rung) as box:
+            return box.layers
+
+
+def _hints(rung: int) -> list[str]:
+    if rung == 3:
+        return []
+    if not sys.platform.startswith("linux"):
+        return ["On Linux, or in a Linux container or virtual machine, aqe gives full isolation."]
+    hints = []
+    if _reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        hints.append(
+            "AppArmor takes the rights from user namespaces. In CI: sysctl kernel.apparmor_restrict_unprivileged_userns=0;"
+            " on a desktop: an AppArmor profile with `userns,` for this Python."
+        )
+    if _reads("/proc/sys/user/max_user_namespaces") == "0":
+        hints.append("User namespaces are switched off: sysctl user.max_user_namespaces=10000.")
+    if _reads("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        hints.append("User namespaces are for root alone: sysctl kernel.unprivileged_userns_clone=1.")
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        hints.append(
+            "This is a container: docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN gives rung 3."
+        )
+    if rung == 0:
+        hints.append("Linux 5.13 or newer with Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock) gives rung 1.")
+    return hints
+
+
+def _reads(path: str) -> str:
+    try:
+        return Path(path).read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def diagnose_interpreter(
+    project: Path, python: str | None, setting: str | None, environ: Mapping[str, str] = os.environ
+) -> InterpreterDiagnosis:
+    """Describe the interpreter that the project's code would run under; never raises for a missing one."""
+    try:
+        found = find_interpreter(project, python, setting, environ)
+    except AqeError as error:
+        return InterpreterDiagnosis("", "", "", False, False, str(error))
+    return InterpreterDiagnosis(
+        found.executable, found.version_text, found.origin, found.has_pytest, found.has_coverage
+    )

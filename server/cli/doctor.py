@@ -1,0 +1,125 @@
+"""`aqe doctor`: what this machine gives, and what would give more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, print_json
+
+
+def command(json: JsonOption = False, project: ProjectOption = None, python: PythonOption = None) -> None:
+    """Show what this machine gives: sandbox layers, interpreters, kernels, the project's database.
+
+    The sandbox is tried afresh: one full trial box per rung, from the strongest down, until one holds.
+    """
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    report = examine(root, python)
+    if json:
+        print_json("doctor", report, project=root)
+    else:
+        print("\n".join(_lines(report)))
+
+
+def examine(root: Path, python: str | None) -> dict[str, Any]:
+    """Everything that `aqe doctor` tells, as JSON types and dataclasses."""
+    from importlib.metadata import version
+
+    from aqe.agents.gate.diagnosis import diagnose_interpreter, diagnose_sandbox
+    from aqe.engine.errors import AqeError
+
+    setting, wrong_setting = None, ""
+    try:
+        from aqe.engine.settings import load_settings
+
+        setting = load_settings(root).python
+    except AqeError as error:
+        wrong_setting = str(error)
+    return {
+        "aqe": {"version": version("aqe"), "python": sys.version.split()[0], "executable": sys.executable},
+        "project": root.as_posix(),
+        "settings_error": wrong_setting,
+        "sandbox": diagnose_sandbox(),
+        "interpreter": diagnose_interpreter(root, python, setting),
+        "kernels": _kernels(),
+        "store": _store(root),
+    }
+
+
+def _kernels() -> dict[str, Any]:
+    from aqe import simd
+
+    try:
+        active = simd.active()
+    except Exception as error:  # AQE_SIMD names a path that cannot run here
+        active = f"none: {error}"
+    return {"active": active, "paths": simd.paths(), "native": simd.features()["native"]}
+
+
+def _store(root: Path) -> dict[str, Any]:
+    """The state of the database file; nothing is made, migrated or repaired."""
+    from aqe.engine.errors import AqeError
+    from aqe.engine.project import database_path, store_home
+
+    path = store_home(root) / ".aqe" / "aqe.db"
+    clear = _in_clear(root / ".aqe")
+    if not path.exists():
+        return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
+    try:
+        from aqe.engine.memory.store import watch_connection
+
+        path = database_path(root)
+        connection = watch_connection(path)
+        try:
+            said = [str(row[0]) for row in connection.execute("pragma quick_check")]
+        finally:
+            connection.close()
+        state = "healthy" if said == ["ok"] else f"broken: {said[0]}"
+    except AqeError as error:
+        state = f"unusable: {error}"
+    except Exception as error:
+        state = f"broken: {error}"
+    return {"path": str(path), "state": state, "bytes": path.stat().st_size, "in_clear": clear}
+
+
+def _in_clear(folder: Path) -> list[str]:
+    """With an encryption key set: what lies in clear all the same."""
+    if not os.environ.get("AQE_DB_KEY"):
+        return []
+    found = [path for name in ("results", "spool") for path in (folder / name).glob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    sandbox, interpreter, store = report["sandbox"], report["interpreter"], report["store"]
+    rows = [
+        ("aqe", f"{report['aqe']['version']} on Python {report['aqe']['python']} ({report['aqe']['executable']})"),
+        ("project", report["project"]),
+    ]
+    if report["settings_error"]:
+        rows.append(("settings", report["settings_error"]))
+    rows += [("kernel", sandbox.kernel), ("sandbox", f"rung {sandbox.rung}")]
+    rows += [("", f"+ {layer}") for layer in sandbox.in_force]
+    rows += [("", f"- {layer}") for layer in sandbox.missing]
+    rows += [("", f"rung {rung} does not hold: {why}") for rung, why in sandbox.higher.items()]
+    rows += [("", f"hint: {hint}") for hint in sandbox.hints]
+    if interpreter.error:
+        rows.append(("interpreter", interpreter.error))
+    else:
+        rows.append(("interpreter", f"{interpreter.executable} (Python {interpreter.version}, {interpreter.origin})"))
+        for name, there in (("pytest", interpreter.has_pytest), ("coverage", interpreter.has_coverage)):
+            rows.append(
+                ("", f"{name}: {'its own' if there else 'none of its own, a copy of aqe' + chr(39) + 's is used'}")
+            )
+    kernels = report["kernels"]
+    built = (
+        "" if kernels["native"] else " (installed without native kernels: re-install with --no-cache and a C compiler)"
+    )
+    rows.append(("kernels", f"{kernels['active']}, of {', '.join(kernels['paths'])}{built}"))
+    rows.append(("database", f"{store['state']} ({store['path']}, {store['bytes']:,} bytes)"))
+    rows += [("", f"in clear beside the encrypted database: .aqe/{name}") for name in store["in_clear"]]
+    return [f"{name:<12} {text}".rstrip() for name, text in rows]
