@@ -67,6 +67,8 @@ def run_harness(minor: str, python: str) -> int:
     quiet = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*quiet, "pytest"], check=True)
     shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    (tree / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # the settings above are for newer ones
     for name in (chosen := harness_tests()):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / "tests" / name, tree / name)

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 MODELS: dict[str, tuple[str, ...]] = {
     "config": ("aqe.server.cli.objects:ConfigShown",),
     "demo": ("aqe.server.demo.story:DemoReport",),
+    "doctor": ("aqe.server.cli.objects:DoctorShown",),
     "execute": ("aqe.agents.execute:ExecuteReport",),
     "generate": ("aqe.agents.generate.report:GenerateReport",),
     "memory-add": ("aqe.server.cli.objects:MemoryKept",),
