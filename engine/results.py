@@ -54,7 +54,8 @@ def result_path(project: Path, command: str) -> Path:
 def write_result(project: Path, command: str, obj: Any, *, limit_bytes: int = LIMIT_BYTES) -> Path:
     """Keep `obj` as the last result of `command`; the oldest results go when all exceed `limit_bytes`.
 
-    With AQE_DB_KEY set nothing is kept, since a result would lie in clear beside the encrypted store. Raises `UserError` (project-read-only, disk-full); then the earlier result stands.
+    With AQE_DB_KEY set nothing is kept, since a result would lie in clear beside the encrypted store. Raises
+    `UserError` (project-read-only, disk-full); then the earlier result stands.
     """
     path = result_path(project, command)
     if os.environ.get("AQE_DB_KEY"):

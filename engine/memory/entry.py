@@ -180,7 +180,7 @@ def pack_vector(vector: Sequence[float]) -> bytes:
     """A vector as float32 bytes; raises `UserError` (bad-vector) for what has no direction."""
     try:
         packed = array("f", vector)
-        length = math.fsum(value * value for value in packed)
+        length = math.hypot(*packed)
     except (TypeError, ValueError, OverflowError):
         raise UserError(
             "The vector holds something else than numbers.", code="bad-vector", fix="Give numbers."

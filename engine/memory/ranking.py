@@ -25,6 +25,11 @@ class Scope:
     condition: str
     parameters: Sequence[object]
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether every current row may be found."""
+        return self.namespace is None and not self.condition
+
     def where(self) -> tuple[str, list[object]]:
         """The condition on current rows of `memories`."""
         parts, bound = ["valid_to IS NULL"], []
@@ -88,20 +93,28 @@ def by_both(
 def _text_scores(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
     if not terms:
         return {}
+    if scope.is_everything:  # the text index holds current rows alone, so it can rank and cut by itself
+        sql = "SELECT rowid, -rank FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
+        return _scores(connection, sql, (match_expression(terms), k))
     where, bound = scope.where()
     sql = (
         "SELECT texts.rowid, -texts.rank FROM texts JOIN memories ON memories.row = texts.rowid"
         f" WHERE texts MATCH ? AND {where} ORDER BY texts.rank, texts.rowid LIMIT ?"
     )
-    return {int(row): float(score) for row, score in connection.execute(sql, (match_expression(terms), *bound, k))}
+    return _scores(connection, sql, (match_expression(terms), *bound, k))
 
 
 def _text_scores_of(connection: apsw.Connection, terms: list[str], rows: Sequence[int]) -> dict[int, float]:
     if not terms:
         return {}
     marks = ",".join("?" * len(rows))
-    sql = f"SELECT rowid, -rank FROM texts WHERE texts MATCH ? AND rowid IN ({marks})"
-    return {int(row): float(score) for row, score in connection.execute(sql, (match_expression(terms), *rows))}
+    # the plus keeps SQLite from asking the index once for each row
+    sql = f"SELECT rowid, -rank FROM texts WHERE texts MATCH ? AND +rowid IN ({marks})"
+    return _scores(connection, sql, (match_expression(terms), *rows))
+
+
+def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]) -> dict[int, float]:
+    return {int(row): float(score) for row, score in connection.execute(sql, arguments)}
 
 
 def _vector_scores(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 
 QUERY_TERMS = 64
@@ -26,7 +25,7 @@ def subtokens(text: str) -> list[str]:
     >>> subtokens("parseHTTPHeader_v2 parses the headers")
     ['pars', 'http', 'header', 'v', '2', 'pars', 'the', 'header']
     """
-    return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _parts(run)]
+    return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
 
 
 def query_terms(text: str) -> list[str]:
@@ -43,16 +42,14 @@ def match_expression(terms: list[str]) -> str:
     return " OR ".join('"' + term.replace('"', '""') + '"' for term in terms)
 
 
-def _parts(run: str) -> Iterator[str]:
-    if run.isascii() and (run.islower() or run.isdigit()):
-        yield _stem(run)
-    elif _UNSPACED.search(run):  # scripts without spaces: overlapping pairs
-        yield from (run[at : at + 2] for at in range(max(1, len(run) - 1)))
-    else:
-        yield from (_stem(part) for part in _CASE.split(run))
-
-
 @lru_cache(maxsize=65_536)
+def _tokens(run: str) -> tuple[str, ...]:
+    """The subtokens of a run of letters or of digits."""
+    if _UNSPACED.search(run):  # scripts without spaces: overlapping pairs
+        return tuple(run[at : at + 2] for at in range(max(1, len(run) - 1)))
+    return tuple(_stem(part) for part in _CASE.split(run))
+
+
 def _stem(word: str) -> str:
     word = word.casefold()[:_LONGEST]
     if len(word) < 3 or word.isdigit():
