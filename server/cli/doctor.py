@@ -70,10 +70,10 @@ def _store(root: Path) -> dict[str, Any]:
     if not path.exists():
         return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
     try:
-        from aqe.engine.memory.store import watch_connection
+        from aqe.engine.memory.connection import open_connection
 
         path = database_path(root)
-        connection = watch_connection(path)
+        connection = open_connection(path, key=os.environ.get("AQE_DB_KEY") or None)
         try:
             said = [str(row[0]) for row in connection.execute("pragma quick_check")]
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
+
 
 @dataclass(frozen=True)
 class SettingShown:
@@ -103,3 +105,44 @@ class MemoryHistory:
     """What `aqe memory get --history --json` prints."""
 
     revisions: list[MemoryShown]
+
+
+@dataclass(frozen=True)
+class InstallationShown:
+    """Which aqe runs, on which Python."""
+
+    version: str
+    python: str
+    executable: str
+
+
+@dataclass(frozen=True)
+class KernelsShown:
+    """The vector kernels: the path in use, those that run here, whether the C extension is installed."""
+
+    active: str
+    paths: list[str]
+    native: bool
+
+
+@dataclass(frozen=True)
+class StoreShown:
+    """The database file; `in_clear` lists what is not encrypted although a key is set."""
+
+    path: str
+    state: str
+    bytes: int
+    in_clear: list[str]
+
+
+@dataclass(frozen=True)
+class DoctorShown:
+    """What `aqe doctor --json` prints."""
+
+    aqe: InstallationShown
+    project: str
+    settings_error: str
+    sandbox: SandboxDiagnosis
+    interpreter: InterpreterDiagnosis
+    kernels: KernelsShown
+    store: StoreShown
