@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
 
-from aqe.agents.gate.plan import BOOT, make_plan
+from aqe.agents.gate.plan import boot, make_plan
 from aqe.agents.gate.probing import probe
 from aqe.agents.gate.verdict import MAX_RESULT_BYTES, Tail, Verdict
 from aqe.engine.errors import UserError
@@ -159,7 +159,7 @@ class Box:
                 os.set_blocking(fd, False)
             plan = make_plan(self._spec, probe(self._spec.python, "box"), rung, inside)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", BOOT],
+                [sys.executable, "-I", "-S", "-c", boot("supervisor")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=err_in,

@@ -21,13 +21,17 @@ HERE = Path(__file__).resolve().parent
 INJECT = str(HERE.parent / "inject")
 FIRST_JOB_UID, JOB_UIDS = 2_000_000_000, 100_000_000
 
+
 # Runs under aqe's own Python with -I -S: the few modules it needs, without the rest of aqe or site-packages.
-BOOT = (
-    "import sys, types\n"
-    f"for name, path in (('aqe', []), ('aqe.agents', [{str(HERE.parent)!r}]), ('aqe.agents.gate', [{str(HERE)!r}])):\n"
-    "    sys.modules[name] = module = types.ModuleType(name); module.__path__ = path\n"
-    "from aqe.agents.gate.supervisor import main; main()"
-)
+def boot(module: str) -> str:
+    """Source that runs `main` of a module of this package."""
+    packages = (("aqe", []), ("aqe.agents", [str(HERE.parent)]), ("aqe.agents.gate", [str(HERE)]))
+    return (
+        "import sys, types\n"
+        f"for name, path in {packages!r}:\n"
+        "    sys.modules[name] = module = types.ModuleType(name); module.__path__ = path\n"
+        f"from aqe.agents.gate.{module} import main; main()"
+    )
 
 
 def make_plan(spec: BoxSpec, interpreter: Interpreter, rung: int, fds: dict[str, int]) -> dict[str, Any]:

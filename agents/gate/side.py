@@ -25,7 +25,7 @@ COMPILED = (".so", ".pyd", ".dylib", ".pyc")
 def side_folder(interpreter: Interpreter, project: Path) -> str | None:
     """A folder to put last on `sys.path` so that pytest and coverage can be imported; None when nothing is missing.
 
-    Python 3.9 with a pytest of its own but no coverage gets None as well: aqe's copy of coverage needs 3.10.
+    What aqe has installed goes in only where it runs on that Python too; coverage may be left out that way.
     Raises `UserError` (no-pytest) on 3.9 without pytest.
     """
     if interpreter.has_pytest and (interpreter.has_coverage or interpreter.version < (3, 10)):
@@ -37,9 +37,11 @@ def side_folder(interpreter: Interpreter, project: Path) -> str | None:
             code="no-pytest",
             fix=f"Install it: {interpreter.executable} -m pip install pytest coverage",
         )
-    names = _wanted(interpreter)
-    copies = {name: metadata.distribution(name) for name in names}
-    text = "|".join(f"{name}=={copies[name].version}" for name in names)
+    copies = {name: metadata.distribution(name) for name in _wanted(interpreter)}
+    copies = {name: copy for name, copy in copies.items() if _runs_on(copy, interpreter)}
+    if not copies:
+        return None
+    text = "|".join(f"{name}=={copies[name].version}" for name in copies)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     for parent in _parents(project):
         target = parent / key
@@ -54,6 +56,12 @@ def side_folder(interpreter: Interpreter, project: Path) -> str | None:
         code="internal",
         fix=f"Install them in the project's environment: {interpreter.executable} -m pip install pytest coverage",
     )
+
+
+def _runs_on(copy: metadata.Distribution, interpreter: Interpreter) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(copy.metadata.get("Requires-Python") or "").contains(interpreter.version_text)
 
 
 def _wanted(interpreter: Interpreter) -> tuple[str, ...]:

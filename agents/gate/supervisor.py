@@ -28,7 +28,7 @@ SWEEPS = 2000
 
 def main() -> None:
     """Build, watch, end."""
-    plan = _read_plan()
+    plan = read_plan()
     for fd in plan["keep"]:
         os.set_inheritable(fd, False)
     try:
@@ -41,7 +41,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _read_plan() -> dict[str, Any]:
+def read_plan() -> dict[str, Any]:
     """The plan: 4 bytes of length, then JSON."""
     (size,) = struct.unpack(">I", _read_exactly(4))
     plan = json.loads(_read_exactly(size))

@@ -16,13 +16,14 @@ MAX_RESULT_BYTES = 256 << 20
 class Tail:
     """The end of a stream and how much went through it."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, keep: int = TAIL_BYTES) -> None:
         self.fd = fd
         self.total = 0
+        self._keep = keep
         self._kept = b""
 
-    def drain(self) -> None:
-        """Take what is there now, a bounded amount."""
+    def drain(self, on_chunk: Callable[[bytes], None] | None = None) -> None:
+        """Take what is there now, a bounded amount; `on_chunk` gets it as well."""
         for _ in range(64):
             try:
                 chunk = os.read(self.fd, 1 << 16)
@@ -31,7 +32,9 @@ class Tail:
             if not chunk:
                 return
             self.total += len(chunk)
-            self._kept = (self._kept + chunk)[-TAIL_BYTES:]
+            self._kept = (self._kept + chunk)[-self._keep :]
+            if on_chunk is not None:
+                on_chunk(chunk)
 
     def take(self) -> str:
         """The tail as text; starts anew."""
