@@ -137,11 +137,19 @@ class Campaign:
         held = known.get(key)
         if not new:
             if held is not None:
-                if entry.cost + 4 < held.cost and held.case.origin == "search" and not held.kills and not held.new_arms and self._is_stable(entry):
+                if (
+                    entry.cost + 4 < held.cost
+                    and held.case.origin == "search"
+                    and not held.kills
+                    and not held.new_arms
+                    and self._is_stable(entry)
+                ):
                     entry.number = held.number
                     known[key] = entry
                 return False
-            if len(known) >= MOST_OUTCOMES + 3 * len(entry.target.patterns) and any(one.arms == arms for one in known.values()):
+            if len(known) >= MOST_OUTCOMES + 3 * len(entry.target.patterns) and any(
+                one.arms == arms for one in known.values()
+            ):
                 return False
         if not self._is_stable(entry):
             self.bad[id(entry.target)] += 1
@@ -293,7 +301,9 @@ class Campaign:
         open_ones = [t for t in choices if self.relevant[id(t)] & ~self.covered]
         if half:
             open_ones = [t for t in open_ones if not t.is_private or self._is_untouched(t)]
-        pool = open_ones if open_ones and self.rng.random() < 0.85 else [t for t in choices if not t.is_private] or choices
+        pool = (
+            open_ones if open_ones and self.rng.random() < 0.85 else [t for t in choices if not t.is_private] or choices
+        )
         if not pool:
             return None
         return min(pool, key=lambda t: (self.tries[id(t)] / (1 + 2 * len(self.archive[id(t)])), t.line))
@@ -311,7 +321,11 @@ class Campaign:
             return self.fresh(target)
         self.builder.values.pools = self.builder.pools[id(target)]
         recent = self.recent[id(target)]
-        parent = self.rng.choice(recent[-8:]) if recent and self.rng.random() < 0.5 else self.rng.choice(list(known.values()))
+        parent = (
+            self.rng.choice(recent[-8:])
+            if recent and self.rng.random() < 0.5
+            else self.rng.choice(list(known.values()))
+        )
         if self.rng.random() < 0.1 and len(recent) > 1:
             case = self.mutation.cross(parent.case, self.rng.choice(recent).case)
         else:
@@ -368,7 +382,11 @@ class Campaign:
             self.watch_failures(target, case, run)
         arms = int.from_bytes(probes.hits, "little")
         entry = Entry(case, target, run.picture, arms, steps=probes.steps, reached=set(probes.reached))
-        wanted = sorted(entry.reached & self.alive, key=lambda m: (m != goal, self.mutant_tries.get(m, 0)))[:10] if entry.reached else []
+        wanted = (
+            sorted(entry.reached & self.alive, key=lambda m: (m != goal, self.mutant_tries.get(m, 0)))[:10]
+            if entry.reached
+            else []
+        )
         killed = self.kills_of(entry, wanted)
         if (killed or arms & ~self.covered) and self._is_stable(entry) and self._is_stable(entry):
             self._keep_killer(entry, killed, run)

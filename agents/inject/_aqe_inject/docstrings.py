@@ -39,11 +39,16 @@ _SPHINX_RETURNS = re.compile(r":returns?\s*(?:\(([^)]+)\))?\s*:\s*(.*)")
 _GOOGLE_ITEM = re.compile(r"^\s{2,}\*{0,2}(\w+)\s*\(([^)]+)\)\s*:")
 _GOOGLE_RAISE = re.compile(r"^\s{2,}([A-Za-z_][\w.]*)\s*:\s*(.*)")
 _NUMPY_ITEM = re.compile(r"^\s*(\w+)\s*:\s*(\S.*)$")
-_SECTION = re.compile(r"^\s*(Args|Arguments|Parameters|Params|Returns?|Yields?|Raises|Exceptions?|Examples?|Notes?)\s*:?\s*$")
+_SECTION = re.compile(
+    r"^\s*(Args|Arguments|Parameters|Params|Returns?|Yields?|Raises|Exceptions?|Examples?|Notes?)\s*:?\s*$"
+)
 _PROSE_RAISES = re.compile(
     r"(?:[Rr]aises?|[Rr]aised?|[Tt]hrows?)\s+(?:an?\s+)?(?::\w+:)?`{0,2}~?([A-Z][\w.]*(?:Error|Exception|Exit|Iteration|Warning|Interrupt)?)`{0,2}"
 )
-_ARROW = re.compile(r"`{0,2}(\w[\w.]*\([^`\n]*?\))`{0,2}\s*(?:->|→|=>|==|returns|gives|yields|is)\s*`{0,2}([^`\n;]+?)`{0,2}\s*(?:[.;,]?\s*$|[.;,]\s)", re.M)
+_ARROW = re.compile(
+    r"`{0,2}(\w[\w.]*\([^`\n]*?\))`{0,2}\s*(?:->|→|=>|==|returns|gives|yields|is)\s*`{0,2}([^`\n;]+?)`{0,2}\s*(?:[.;,]?\s*$|[.;,]\s)",
+    re.M,
+)
 
 
 def read_docstring(text: Optional[str]) -> Docstring:
@@ -96,7 +101,7 @@ def _read_sections(text: str, doc: Docstring) -> None:
                 doc.raises.setdefault(found.group(1).split(".")[-1], found.group(2).strip())
         elif section in ("return", "yield") and line.strip() and not line.strip().startswith("-"):
             head, colon, rest = line.strip().partition(":")
-            if not doc.returns and len(head) < 40 and (colon or section == "return" and " " not in head):
+            if not doc.returns and len(head) < 40 and (colon or (section == "return" and " " not in head)):
                 doc.returns = head if section == "return" else ""
             doc.returns_text = doc.returns_text or (rest.strip() if colon else line.strip())
             section = ""
@@ -159,7 +164,9 @@ def quoted_pieces(text: str) -> List[str]:
 
 # ---------------------------------------------------------------- promises in sentences
 
-_BETWEEN = re.compile(r"(?:[Rr]eturn|[Rr]esult|[Cc]lamp|[Aa]lways|[Vv]alue|[Gg]ives?|[Cc]ompute|[Pp]ercentage|[Ss]core)[^.\n]*?\b(?:between|from|in|within|to|range)\s+(-?\d+(?:\.\d+)?)\s+(?:and|to|\.\.)\s+(-?\d+(?:\.\d+)?)")
+_BETWEEN = re.compile(
+    r"(?:[Rr]eturn|[Rr]esult|[Cc]lamp|[Aa]lways|[Vv]alue|[Gg]ives?|[Cc]ompute|[Pp]ercentage|[Ss]core)[^.\n]*?\b(?:between|from|in|within|to|range)\s+(-?\d+(?:\.\d+)?)\s+(?:and|to|\.\.)\s+(-?\d+(?:\.\d+)?)"
+)
 _NEVER = (
     ("not-none", re.compile(r"\bnever (?:returns? )?None\b", re.I)),
     ("not-negative", re.compile(r"\b(?:(?:never|not|cannot be|can't be) (?:\w+ ){0,2}(?:negative|below (?:zero|0)|less than (?:zero|0))|(?:is|are|always) non-negative)\b", re.I)),
@@ -181,20 +188,4 @@ def promises(doc: Docstring) -> List[Tuple[str, Tuple[float, float]]]:
     for word, pattern in _NEVER:
         if pattern.search(plain):
             found.append((word, (0.0, 0.0)))
-    return found
-
-
-_CONDITION = re.compile(
-    r"\b(?:if|when|for|unless)\s+(?:(?:the|a|an|any|its)\s+)?`{0,2}(?P<name>[A-Za-z_]\w*)?`{0,2}\s*(?:\w+\s+){0,3}?"
-    r"(?P<what>negative|below zero|below 0|less than zero|less than 0|not positive|zero|empty|blank|unknown|missing|< 0|<= 0|< 1|less than 1|below 1|above 100|greater than 100|> 100|greater than 1|above 1|> 1)\b",
-    re.I,
-)
-
-
-def raise_conditions(doc: Docstring) -> List[Tuple[str, str, str]]:
-    """Documented causes that arguments can show by themselves: (exception, word before the condition, condition)."""
-    found = []
-    for name, why in doc.raises.items():
-        for match in _CONDITION.finditer(why if re.search(r"\b(?:if|when|for)\b", why, re.I) else "if " + why):
-            found.append((name, match.group("name") or "", match.group("what").lower()))
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .literals import freeze, has_float, plain, qualified, source_of
 from .namespace import Namespace
 from .observe import Observer, Run, is_iterator, message_of
-from .recipes import Case, Items, Late, Make, Pairs, Recipe, Step
 from .reading import Target
+from .recipes import Case, Items, Late, Make, Pairs, Recipe, Step
 
 RESULT = "result"
 LONGEST_MESSAGE = 72
@@ -59,19 +59,25 @@ class Examiner:
         self.observer = observer
         self.names = names
         self.readers: Dict[type, List[str]] = {}
+        self.doubts: Callable[[Case, Target, Run], bool] = lambda case, target, run: False
         for target in targets:
             if target.owner is not None and not target.is_private and not target.why_not:
                 if target.flavour == "property":
                     self.readers.setdefault(target.owner, []).append("{}.%s" % target.name)
                 elif target.name in ("__len__", "__iter__", "__str__", "__bool__"):
                     self.readers.setdefault(target.owner, []).append(_READS[target.name])
-                elif target.flavour == "method" and not target.parameters and target.form == "{f}({args})" and not target.name.startswith("_"):
+                elif (
+                    target.flavour == "method"
+                    and not target.parameters
+                    and target.form == "{f}({args})"
+                    and not target.name.startswith("_")
+                ):
                     self.readers.setdefault(target.owner, []).append("{}.%s()" % target.name)
 
     def examine(self, case: Case, target: Target) -> Optional[Exam]:
         """The exam of a case; None when it is not stable or nothing about it can be written down."""
         run = self.observer.run(case)
-        if not run.is_usable or self.observer.run(case).picture != run.picture:
+        if not run.is_usable or self.observer.run(case).picture != run.picture or self.doubts(case, target, run):
             return None
         case, run = self._bind_changed(case, run)
         if run.kind == "raises":
@@ -145,7 +151,9 @@ class Examiner:
                 source = source_of(value, self.names)
                 if source is not None and type(value) in (list, dict, set):
                     found.append(Check(step.bind, source, freeze(value, 6)))
-            elif step.bind == case.last.receiver and (case.last.is_statement or run.value is None or self._changed(case, run)):
+            elif step.bind == case.last.receiver and (
+                case.last.is_statement or run.value is None or self._changed(case, run)
+            ):
                 found.extend(self._object_checks(step.bind, run))
         return found
 
@@ -187,7 +195,7 @@ class Examiner:
         steps: List[Step] = []
         args = list(case.last.args)
         for place, recipe in enumerate(args):
-            if not isinstance(recipe, (Items, Pairs, Make)) or isinstance(recipe, Make) and recipe.callee == "iter":
+            if not isinstance(recipe, (Items, Pairs, Make)) or (isinstance(recipe, Make) and recipe.callee == "iter"):
                 continue
             held = run.local.get("a%d" % place)
             try:
@@ -216,7 +224,9 @@ class Examiner:
         if run.kind != exam.kind:
             return False
         if exam.kind == "raises":
-            if exam.frozen != qualified(type(run.value)) and exam.frozen not in [qualified(k) for k in type(run.value).__mro__]:
+            if exam.frozen != qualified(type(run.value)) and exam.frozen not in [
+                qualified(k) for k in type(run.value).__mro__
+            ]:
                 return False
             if exam.message and exam.message not in message_of(run.value):
                 return False
@@ -279,4 +289,11 @@ def documented_raise(error: BaseException, target: Target) -> bool:
     names = {one.__name__ for one in type(error).__mro__} - {"Exception", "BaseException", "object", "LookupError"}
     if names & (target.raises | set(target.doc.raises)):
         return True
-    return isinstance(error, (KeyError, IndexError)) and target.name in ("__getitem__", "__delitem__", "pop", "popitem", "popleft", "remove")
+    return isinstance(error, (KeyError, IndexError)) and target.name in (
+        "__getitem__",
+        "__delitem__",
+        "pop",
+        "popitem",
+        "popleft",
+        "remove",
+    )

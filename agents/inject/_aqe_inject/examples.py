@@ -82,7 +82,9 @@ class Examples:
             return Step("", ast.unparse(renamer.visit(node)), is_statement=True)
         raise LookupError(line)
 
-    def _last(self, call: ast.expr, owner: Optional[Target], steps: List[Step]) -> Tuple[Optional[Target], List[Step], Optional[Step]]:
+    def _last(
+        self, call: ast.expr, owner: Optional[Target], steps: List[Step]
+    ) -> Tuple[Optional[Target], List[Step], Optional[Step]]:
         if isinstance(call, ast.Call) and not any(isinstance(arg, ast.Starred) for arg in call.args):
             path = ast.unparse(call.func)
             direct = self.by_path.get(path)
@@ -110,7 +112,9 @@ class Examples:
         name = target.owner.__name__.lower() if target.owner is not None else "thing"
         name = name if name not in self.names.globals else "a_" + name
         maker = dataclasses.replace(_step_of(func.value), bind=name)
-        last = dataclasses.replace(step, callee="%s.%s" % (name, func.attr), receiver=name, form=target.form, awaits=target.awaits)
+        last = dataclasses.replace(
+            step, callee="%s.%s" % (name, func.attr), receiver=name, form=target.form, awaits=target.awaits
+        )
         return target, [maker], last
 
     def _mentioned(self, node: ast.AST) -> Optional[Target]:
@@ -122,7 +126,9 @@ class Examples:
 
     # ------------------------------------------------------------ call sites
 
-    def from_sources(self, sources: Sequence[Tuple[str, str]]) -> Iterator[Tuple[Target, Tuple[Recipe, ...], Tuple[Tuple[str, Recipe], ...]]]:
+    def from_sources(
+        self, sources: Sequence[Tuple[str, str]]
+    ) -> Iterator[Tuple[Target, Tuple[Recipe, ...], Tuple[Tuple[str, Recipe], ...]]]:
         """Arguments written as plain data at call sites of the targets."""
         for _, text in sources:
             try:

@@ -67,11 +67,16 @@ class Grader:
         """Grade entries, those with own arms or kills first, until the share of the budget is spent."""
         per_target: Dict[int, int] = {}
         graded: List[Graded] = []
-        ordered = sorted(entries, key=lambda one: (not (one.new_arms or one.kills or one.case.origin != "search"), one.cost, one.number))
+        ordered = sorted(
+            entries,
+            key=lambda one: (not (one.new_arms or one.kills or one.case.origin != "search"), one.cost, one.number),
+        )
         for entry in ordered:
             spare = not (entry.new_arms or entry.kills)
             count = per_target.get(id(entry.target), 0)
-            if (spare and count >= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns)) or (self.campaign.pace.done() > until and graded and spare):
+            if (spare and count >= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns)) or (
+                self.campaign.pace.done() > until and graded and spare
+            ):
                 continue
             per_target[id(entry.target)] = count + 1
             one = self.grade(entry, full and self.campaign.pace.done() <= until)
@@ -87,7 +92,10 @@ class Grader:
         if shorten:
             chosen = self._shortened_all(chosen, until)
             chosen = cover(chosen, self.counted)
-        return sorted(chosen, key=lambda one: (one.entry.target.line, one.exam.case.target, one.exam.kind == "raises", one.exam.cost()))
+        return sorted(
+            chosen,
+            key=lambda one: (one.entry.target.line, one.exam.case.target, one.exam.kind == "raises", one.exam.cost()),
+        )
 
     def _shortened_all(self, chosen: List[Graded], until: float) -> List[Graded]:
         """Shorten case by case; each has to keep only the arms and kills that no other case has."""
@@ -100,7 +108,9 @@ class Grader:
                 if other != place:
                     arms |= held.arms
                     kills |= held.kills
-            done[place] = self._shortened(done[place], done[place].arms & self.counted & ~arms, done[place].kills - kills)
+            done[place] = self._shortened(
+                done[place], done[place].arms & self.counted & ~arms, done[place].kills - kills
+            )
         return done
 
     def _shortened(self, one: Graded, arms: int, duties: Set[int]) -> Graded:
@@ -116,7 +126,12 @@ class Grader:
             if run.kind != one.exam.kind or int.from_bytes(campaign.probes.hits, "little") & arms != arms:
                 return False
             exam = self.examiner.examine(smaller, target)
-            if exam is None or exam.exception != one.exam.exception or exam.cost() >= one.exam.cost() or is_empty_claim(exam):
+            if (
+                exam is None
+                or exam.exception != one.exam.exception
+                or exam.cost() >= one.exam.cost()
+                or is_empty_claim(exam)
+            ):
                 return False
             if not self.kills(exam, sorted(duties), one.entry.steps) >= duties:
                 return False
@@ -137,7 +152,9 @@ class Grader:
 Make = Callable[[int], Examiner]
 
 
-def import_kills(graded: Sequence[Graded], mutants: Sequence[int], make: Make, until: Callable[[], bool]) -> Dict[int, Set[int]]:
+def import_kills(
+    graded: Sequence[Graded], mutants: Sequence[int], make: Make, until: Callable[[], bool]
+) -> Dict[int, Set[int]]:
     """For each import-time mutant the places of the exams that fail on it; a mutant that breaks the import fails all.
 
     The module runs again for each mutant, in forked children that take a batch each; a batch that dies is split.

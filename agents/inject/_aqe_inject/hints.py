@@ -42,7 +42,7 @@ _PLAIN: Dict[Any, str] = {
     collections.abc.MutableSequence: "list", collections.abc.Collection: "list", collections.abc.Container: "list",
     collections.abc.Mapping: "dict", collections.abc.MutableMapping: "dict", collections.abc.Set: "set",
     collections.abc.MutableSet: "set", collections.abc.Generator: "iterator", collections.abc.Callable: "callable",
-    collections.abc.Hashable: "any", collections.abc.Sized: "list", collections.OrderedDict: "dict",
+    collections.abc.Hashable: "any", collections.abc.Awaitable: "awaitable", collections.abc.Coroutine: "awaitable", collections.abc.Sized: "list", collections.OrderedDict: "dict",
     collections.deque: "deque", collections.defaultdict: "dict", collections.Counter: "dict", range: "range",
     types.SimpleNamespace: "any",
 }  # fmt: skip
@@ -70,7 +70,9 @@ def _shape(hint: Any, depth: int) -> Shape:
         return Shape("union", tuple(shape_of(part, depth - 1) for part in inside))
     if origin is getattr(typing, "Literal", None):
         return Shape("literal", value=tuple(inside))
-    if str(origin).endswith(("Annotated", "Final", "ClassVar", "Required", "NotRequired")) or hasattr(hint, "__metadata__"):
+    if str(origin).endswith(("Annotated", "Final", "ClassVar", "Required", "NotRequired")) or hasattr(
+        hint, "__metadata__"
+    ):
         return shape_of(inside[0], depth - 1)
     if origin is collections.abc.Callable:
         parameters = inside[0] if inside and isinstance(inside[0], list) else None
@@ -135,7 +137,7 @@ def resolve(annotation: Any, scope: Dict[str, Any], local: Optional[Dict[str, An
 
 def _older(text: str) -> str:
     """`X | Y` in words that Python 3.9 evaluates; good enough for unions outside brackets."""
-    if "|" not in text or "[" in text and "|" in text[text.index("[") : text.rindex("]")]:
+    if "|" not in text or ("[" in text and "|" in text[text.index("[") : text.rindex("]")]):
         return text
     return "Union[%s]" % text.replace("|", ",")
 
@@ -231,7 +233,9 @@ def _accepts_inside(shape: Shape, value: Any, depth: int) -> bool:
     if shape.kind == "tuple":
         return len(value) == len(shape.inner) and all(accepts(s, v, depth - 1) for s, v in zip(shape.inner, value))
     if shape.kind == "dict" and len(shape.inner) == 2 and isinstance(value, dict):
-        return all(accepts(shape.inner[0], k, depth - 1) and accepts(shape.inner[1], v, depth - 1) for k, v in value.items())
+        return all(
+            accepts(shape.inner[0], k, depth - 1) and accepts(shape.inner[1], v, depth - 1) for k, v in value.items()
+        )
     if shape.inner and isinstance(value, (list, tuple, set, frozenset)):
         return all(accepts(shape.inner[0], item, depth - 1) for item in value)
     return True

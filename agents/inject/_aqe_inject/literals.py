@@ -169,7 +169,12 @@ def plain(value: Any) -> Any:
     """The builtin value inside an object of a subclass that has no equality of its own; other values as they are."""
     kind = type(value)
     for builtin in (list, tuple, set, frozenset, dict, str, int, float):
-        if isinstance(value, builtin) and kind is not builtin and kind.__eq__ is builtin.__eq__ and not isinstance(value, (bool, enum.Enum)):
+        if (
+            isinstance(value, builtin)
+            and kind is not builtin
+            and kind.__eq__ is builtin.__eq__
+            and not isinstance(value, (bool, enum.Enum))
+        ):
             return _base_of(value)
     return value
 
@@ -333,7 +338,11 @@ def _constructor_arguments(value: Any, kind: type, names: Namespace, depth: int)
             continue
         if parameter.default is not parameter.empty and freeze(held) == freeze(parameter.default):
             continue
-        lead = "" if parameter.default is parameter.empty and parameter.kind != parameter.KEYWORD_ONLY else parameter.name + "="
+        lead = (
+            ""
+            if parameter.default is parameter.empty and parameter.kind != parameter.KEYWORD_ONLY
+            else parameter.name + "="
+        )
         written.append(lead + _write(held, names, depth - 1))
     return ", ".join(written)
 

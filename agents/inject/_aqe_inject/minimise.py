@@ -164,5 +164,10 @@ def _smaller_atoms(recipe: Atom) -> Iterator[Recipe]:
         for smaller in (0, 1, 2, 10, value // 10, value // 2):
             yield Atom(smaller)
     elif isinstance(value, float) and len(repr(value)) > 3:
-        for shorter in (0.0, 1.0, float(int(value)) if abs(value) < 1e15 else 1.0, round(value, 1) if abs(value) < 1e15 else 1.0):
+        for shorter in (
+            0.0,
+            1.0,
+            float(int(value)) if abs(value) < 1e15 else 1.0,
+            round(value, 1) if abs(value) < 1e15 else 1.0,
+        ):
             yield Atom(shorter)

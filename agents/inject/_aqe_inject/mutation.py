@@ -10,7 +10,36 @@ from .reading import Target
 from .recipes import Atom, Case, Items, Make, Pairs, Recipe, Step, atoms_in
 from .values import Values
 
-_GLUE = ("", " ", "-", "_", ",", ".", "/", ":", "\n", "  ", "0", "1", "a", "A", "~", "+", "#", '"', "'", "&", "=", "(", ")", "[", "]", "%", "s", "é")
+_GLUE = (
+    "",
+    " ",
+    "-",
+    "_",
+    ",",
+    ".",
+    "/",
+    ":",
+    "\n",
+    "  ",
+    "0",
+    "1",
+    "a",
+    "A",
+    "~",
+    "+",
+    "#",
+    '"',
+    "'",
+    "&",
+    "=",
+    "(",
+    ")",
+    "[",
+    "]",
+    "%",
+    "s",
+    "é",
+)
 
 
 class Mutation:
@@ -40,9 +69,31 @@ class Mutation:
             pool = self.values.pools.numbers
             if pool and rng.random() < 0.3:
                 return rng.choice(pool)
-            return rng.choice((value + 1, value - 1, -value, value * 2, value // 2, value + 10, value * 10, 0, value + rng.randint(-5, 5)))
+            return rng.choice(
+                (
+                    value + 1,
+                    value - 1,
+                    -value,
+                    value * 2,
+                    value // 2,
+                    value + 10,
+                    value * 10,
+                    0,
+                    value + rng.randint(-5, 5),
+                )
+            )
         if isinstance(value, float):
-            return rng.choice((value + 1, value - 1, -value, value * 2, value / 2, float(int(value)) if abs(value) < 1e15 else 0.0, value + 0.25))
+            return rng.choice(
+                (
+                    value + 1,
+                    value - 1,
+                    -value,
+                    value * 2,
+                    value / 2,
+                    float(int(value)) if abs(value) < 1e15 else 0.0,
+                    value + 0.25,
+                )
+            )
         if isinstance(value, str):
             return self.edit(value)
         if isinstance(value, bytes):
@@ -71,12 +122,18 @@ class Mutation:
         if choice == 4:
             return text[:at] + text[at:end] * 2 + text[end:]
         if choice == 5:
-            return rng.choice((text.upper(), text.lower(), text.swapcase(), text.title(), text.strip(), " " + text + " "))
+            return rng.choice(
+                (text.upper(), text.lower(), text.swapcase(), text.title(), text.strip(), " " + text + " ")
+            )
         if choice == 6:
             return text + rng.choice((piece, text[:20]))
         if choice == 7 and at < len(text):
             ch = text[at]
-            near = chr(max(1, ord(ch) + rng.choice((-1, 1)))) if not ch.isdigit() else str((int(ch) + rng.choice((1, 9))) % 10 if ch.isdecimal() else 1)
+            near = (
+                chr(max(1, ord(ch) + rng.choice((-1, 1))))
+                if not ch.isdigit()
+                else str((int(ch) + rng.choice((1, 9))) % 10 if ch.isdecimal() else 1)
+            )
             return text[:at] + near + text[at + 1 :]
         return text[:at] if rng.random() < 0.5 else text[at:]
 
@@ -104,7 +161,9 @@ class Mutation:
         rng, pairs = self.rng, list(recipe.pairs)
         choice = rng.randrange(4)
         if not pairs or choice == 0:
-            pairs.append((Atom(self.values.text()), self.change(pairs[0][1], depth - 1) if pairs else self.values.anything(1)))
+            pairs.append(
+                (Atom(self.values.text()), self.change(pairs[0][1], depth - 1) if pairs else self.values.anything(1))
+            )
         elif choice == 1:
             del pairs[rng.randrange(len(pairs))]
         else:
@@ -159,9 +218,18 @@ class Mutation:
         first, last = case.steps[0], case.last
         if len(case.steps) > 1 and last.args and first.callee and rng.random() < 0.4:
             place = rng.randrange(len(last.args))
-            copy = self.change(Make(first.callee, first.args, first.kwargs)) if rng.random() < 0.7 else Make(first.callee, first.args, first.kwargs)
+            copy = (
+                self.change(Make(first.callee, first.args, first.kwargs))
+                if rng.random() < 0.7
+                else Make(first.callee, first.args, first.kwargs)
+            )
             return case.with_last(dataclasses.replace(last, args=(*last.args[:place], copy, *last.args[place + 1 :])))
-        atoms = [atom for step in case.steps for recipe in (*step.args, *(v for _, v in step.kwargs)) for atom in atoms_in(recipe)]
+        atoms = [
+            atom
+            for step in case.steps
+            for recipe in (*step.args, *(v for _, v in step.kwargs))
+            for atom in atoms_in(recipe)
+        ]
         places = [i for i, recipe in enumerate(last.args) if isinstance(recipe, Atom)]
         if not places or not atoms:
             return case.with_last(self.step(last))

@@ -15,6 +15,8 @@ import uuid
 from types import ModuleType
 from typing import Any, Dict, List, Optional, Tuple
 
+from .loops import patient_asyncio
+
 _FROM = (
     (datetime, ("date", "datetime", "time", "timedelta", "timezone")),
     (decimal, ("Decimal",)),
@@ -37,6 +39,7 @@ class Namespace:
         for name in _MODULES:
             self.globals[name] = importlib.import_module(name)
             self.imports[name] = "import " + name
+        self.globals["asyncio"] = patient_asyncio()
         for home, names in _FROM:
             for name in names:
                 self.globals[name] = getattr(home, name)

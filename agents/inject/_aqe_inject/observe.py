@@ -15,6 +15,7 @@ import types
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .literals import freeze, mask
+from .loops import Slept
 from .namespace import Namespace
 from .probes import Probes, StepLimit
 from .recipes import Case, Late
@@ -22,7 +23,7 @@ from .recipes import Case, Late
 STEPS = 20_000
 """Loop turns and function entries that one case may use before it counts as endless."""
 
-PATIENCE_S = 0.5
+PATIENCE_S = 0.35
 """Wall time of one tick of the watch; a case that sees two ticks is given up."""
 
 
@@ -94,6 +95,8 @@ class Observer:
         watch.is_running = True
         try:
             run = self._steps(case)
+        except Slept:
+            run = Run("sleeps", None, {}, len(case.steps) - 1)
         except (StepLimit, Expired):
             run = Run("endless", None, {}, len(case.steps) - 1)
         finally:
@@ -114,10 +117,14 @@ class Observer:
         for place, step in enumerate(case.steps):
             try:
                 for i, recipe in enumerate(step.args):
-                    local["a%d" % i] = recipe.build(scope) if type(recipe) is not Late else eval(recipe.code, scope, local)
+                    local["a%d" % i] = (
+                        recipe.build(scope) if type(recipe) is not Late else eval(recipe.code, scope, local)
+                    )
                 for name, recipe in step.kwargs:
-                    local["k_" + name] = recipe.build(scope) if type(recipe) is not Late else eval(recipe.code, scope, local)
-            except (StepLimit, Expired):
+                    local["k_" + name] = (
+                        recipe.build(scope) if type(recipe) is not Late else eval(recipe.code, scope, local)
+                    )
+            except (StepLimit, Expired, Slept):
                 raise
             except BaseException as error:
                 return Run("unbuilt", error, local, place)
@@ -128,7 +135,7 @@ class Observer:
                     value = None
                 else:
                     value = eval(code, scope, local)
-            except (StepLimit, Expired):
+            except (StepLimit, Expired, Slept):
                 raise
             except BaseException as error:
                 return Run("raises", error, local, place) if place == last else Run("unbuilt", error, local, place)
@@ -139,10 +146,18 @@ class Observer:
     def _picture(self, case: Case, run: Run) -> Any:
         """Outcome, arguments after the call and the receiver's state, comparable by `==`."""
         after = tuple(
-            (name, freeze(held)) for name, held in sorted(run.local.items()) if type(held) not in _CONSTANT and name != "result"
+            (name, freeze(held))
+            for name, held in sorted(run.local.items())
+            if type(held) not in _CONSTANT and name != "result"
         )
         if run.kind == "raises":
-            return ("raises", type(run.value).__module__, type(run.value).__qualname__, mask(message_of(run.value)), after)
+            return (
+                "raises",
+                type(run.value).__module__,
+                type(run.value).__qualname__,
+                mask(message_of(run.value)),
+                after,
+            )
         return ("returns", freeze(run.value, 6), after)
 
 
@@ -180,7 +195,11 @@ class StateGuard:
         for name, value in list(vars(kind).items()):
             if not name.startswith("__"):
                 self._note(value)
-                if not callable(value) and not isinstance(value, (property, staticmethod, classmethod)) and not hasattr(value, "__set__"):
+                if (
+                    not callable(value)
+                    and not isinstance(value, (property, staticmethod, classmethod))
+                    and not hasattr(value, "__set__")
+                ):
                     held[name] = value
         if held:
             self._classes.append((kind, held))

@@ -195,7 +195,9 @@ def concrete_classes(kind: type, scope: Dict[str, Any]) -> List[type]:
     if not inspect.isabstract(kind):
         return [kind]
     return [
-        one for _, one in sorted(scope.items()) if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
+        one
+        for _, one in sorted(scope.items())
+        if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
     ]
 
 
@@ -218,7 +220,18 @@ def _member(kind: type, name: str, raw: Any, qualname: str, book: _Book) -> List
         _describe_returns(target, getter, book)
         made = [target]
         if isinstance(raw, property) and raw.fset is not None:
-            setter = Target(qualname, name, "setter", kind, raw.fset, [], doc, form="{r}.%s = {0}" % name, is_statement=True, in_classes=classes)
+            setter = Target(
+                qualname,
+                name,
+                "setter",
+                kind,
+                raw.fset,
+                [],
+                doc,
+                form="{r}.%s = {0}" % name,
+                is_statement=True,
+                in_classes=classes,
+            )
             _describe_call(setter, raw.fset, book, skip_first=True)
             made.append(setter)
         return made
@@ -227,10 +240,23 @@ def _member(kind: type, name: str, raw: Any, qualname: str, book: _Book) -> List
     if not callable(function):
         return []
     form = OPERATORS.get(name, "{f}({args})")
-    target = Target(qualname, name, flavour, kind, function, [], doc, form=form, is_statement=name in _STATEMENTS, in_classes=classes)
+    target = Target(
+        qualname,
+        name,
+        flavour,
+        kind,
+        function,
+        [],
+        doc,
+        form=form,
+        is_statement=name in _STATEMENTS,
+        in_classes=classes,
+    )
     _describe_call(target, function, book, skip_first=flavour != "static")
     if name == "__hash__":
-        target.parameters = [Parameter("other", inspect.Parameter.POSITIONAL_ONLY, (Shape("class", value=kind),), False, False)]
+        target.parameters = [
+            Parameter("other", inspect.Parameter.POSITIONAL_ONLY, (Shape("class", value=kind),), False, False)
+        ]
     return [target]
 
 
@@ -292,7 +318,9 @@ def _parameter(one: inspect.Parameter, annotation: Any, usage: Usage, target: Ta
     if has_default and one.default is None and stated == ANY:
         shapes.append(Shape("none"))
     unique = tuple(dict.fromkeys(shape for shape in shapes if shape != ANY)) if _hashable(shapes) else tuple(shapes)
-    return Parameter(one.name, one.kind, unique or (ANY,), stated != ANY, has_default, one.default if has_default else None)
+    return Parameter(
+        one.name, one.kind, unique or (ANY,), stated != ANY, has_default, one.default if has_default else None
+    )
 
 
 def _hashable(shapes: Sequence[Shape]) -> bool:
@@ -304,7 +332,9 @@ def _hashable(shapes: Sequence[Shape]) -> bool:
 
 
 def _describe_returns(target: Target, function: Any, book: _Book) -> None:
-    hint = resolve((getattr(function, "__annotations__", None) or {}).get("return", inspect.Parameter.empty), book.scope)
+    hint = resolve(
+        (getattr(function, "__annotations__", None) or {}).get("return", inspect.Parameter.empty), book.scope
+    )
     target.returns = shape_of(hint)
     if target.returns == ANY and target.doc.returns:
         target.returns = shape_of_words(target.doc.returns, book.scope)
@@ -359,6 +389,10 @@ def _patterns(target: Target, nodes: Sequence[ast.AST], book: _Book) -> List[Any
         for call in ast.walk(node):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args:
                 first = call.args[0]
-                if getattr(call.func.value, "id", "") == "re" and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                if (
+                    getattr(call.func.value, "id", "") == "re"
+                    and isinstance(first, ast.Constant)
+                    and isinstance(first.value, str)
+                ):
                     found.append(first.value)
     return found

@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from .literals import _write_text, write_float
 from .namespace import compiled
 
-
 _PRIVATE = re.compile(r"(?<![\w\"'])_[a-zA-Z]")
 
 
@@ -234,7 +233,9 @@ def recipe_of(value: Any, depth: int = 6) -> Optional[Recipe]:
     if kind in (list, tuple, set, frozenset):
         ordered = sorted(value, key=repr) if kind in (set, frozenset) else value
         parts = [recipe_of(item, depth - 1) for item in ordered]
-        return None if any(part is None for part in parts) else Items(kind, [part for part in parts if part is not None])
+        return (
+            None if any(part is None for part in parts) else Items(kind, [part for part in parts if part is not None])
+        )
     if kind is dict:
         pairs = [(recipe_of(key, depth - 1), recipe_of(item, depth - 1)) for key, item in value.items()]
         whole = [(key, item) for key, item in pairs if key is not None and item is not None]

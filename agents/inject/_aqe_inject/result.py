@@ -20,7 +20,13 @@ _CALLED_BY_NAME = {
 
 def step_data(step: Step) -> Dict[str, Any]:
     """One step: a call where it is one, else a read (`kind` get) whose callee is the whole expression."""
-    data: Dict[str, Any] = {"bind": step.bind, "receiver": step.receiver, "await": step.awaits, "kind": "call", "expr": step.expression()}
+    data: Dict[str, Any] = {
+        "bind": step.bind,
+        "receiver": step.receiver,
+        "await": step.awaits,
+        "kind": "call",
+        "expr": step.expression(),
+    }
     data["args"] = [recipe.source for recipe in step.args]
     data["kwargs"] = [[name, recipe.source] for name, recipe in step.kwargs]
     data["callee"] = step.callee
@@ -111,7 +117,13 @@ def not_reached(targets: Sequence[Target], campaign: Campaign, meta: Any) -> Lis
         if arm.counted and not campaign.covered & arm_bit(arm.id):
             reason = reasons.get(arm.function) or ("" if arm.function in entered else "its function was never entered")
             goes = "to line %d" % arm.target if arm.target > 0 else "to the end"
-            found.append({"function": arm.function, "line": arm.line, "why": reason or "no input found that goes from here %s" % goes})
+            found.append(
+                {
+                    "function": arm.function,
+                    "line": arm.line,
+                    "why": reason or "no input found that goes from here %s" % goes,
+                }
+            )
     return found
 
 
@@ -136,4 +148,6 @@ def mutant_data(meta: Any, campaign: Campaign, killed: Set[int]) -> List[Dict[st
 
 def case_text(case: Case) -> str:
     """The lines of a case as Python."""
-    return "\n".join(("%s = %s" % (step.bind, step.expression())) if step.bind else step.expression() for step in case.steps)
+    return "\n".join(
+        ("%s = %s" % (step.bind, step.expression())) if step.bind else step.expression() for step in case.steps
+    )

@@ -18,8 +18,8 @@ import types
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .campaign import ARMS_SHARE, MUTANTS_SHARE, Campaign, Pace
-from .examples import Examples
 from .exam import Examiner
+from .examples import Examples
 from .grading import Grader, import_kills
 from .instrument import instrument, load
 from .minimise import Graded
@@ -62,7 +62,16 @@ def run(args: Data, emit: Emit) -> Data:
         if args.get("evaluations") is None and now() - start > (args.get("budget_s") or 20.0) * 0.9:
             break
     if best is None:
-        best = {"module": args["module"], "functions": [], "arms": [], "mutants": [], "cases": [], "suspects": [], "not_reached": [], "executions": 0}
+        best = {
+            "module": args["module"],
+            "functions": [],
+            "arms": [],
+            "mutants": [],
+            "cases": [],
+            "suspects": [],
+            "not_reached": [],
+            "executions": 0,
+        }
     for place, why in excluded.items():
         best["suspects"] = best.get("suspects", []) + _fatal(targets[place], why)
     best["seconds"] = round(now() - start, 3) if args.get("evaluations") is None else 0.0
@@ -81,7 +90,16 @@ def _fatal(target: Target, why: str) -> List[Data]:
     if "signal" not in why and "hangs" not in why:
         return []
     kind = "hang" if "hangs" in why else "crash"
-    step = {"bind": None, "callee": target.qualname, "receiver": None, "args": [], "kwargs": [], "await": False, "kind": "get", "expr": target.qualname}
+    step = {
+        "bind": None,
+        "callee": target.qualname,
+        "receiver": None,
+        "args": [],
+        "kwargs": [],
+        "await": False,
+        "kind": "get",
+        "expr": target.qualname,
+    }
     return [{"target": target.qualname, "steps": [step], "kind": kind, "exception": "", "message": "", "line": target.line, "why": why,
              "expected": "an answer", "actual": why}]  # fmt: skip
 
@@ -212,12 +230,15 @@ class _Session:
         self.observer.beat = beat
         self.pace = Pace(args.get("budget_s"), args.get("evaluations"), self.observer)
         self.builder = Builder(targets, self.names, self.rng)
-        self.suspicions = Suspicions(targets, self.observer, self.names)
-        self.campaign = Campaign(targets, self.builder, self.observer, self.pace, self.meta, self.rng, self.suspicions.see)
+        self.suspicions = Suspicions(targets, self.observer, self.names, self.builder.pools)
+        self.campaign = Campaign(
+            targets, self.builder, self.observer, self.pace, self.meta, self.rng, self.suspicions.see
+        )
         self.campaign.watch_failures = self.suspicions.see_failure
         self.campaign.entering = self._entering
         self.places = {id(target): place for place, target in enumerate(targets)}
         self.examiner = Examiner(self.observer, self.names, targets)
+        self.examiner.doubts = self.suspicions.is_doubtful
         self.grader = Grader(self.campaign, self.examiner, self.meta)
         self.killed: Set[int] = set()
         self.last_partial = now()
@@ -235,7 +256,16 @@ class _Session:
         cases = sum(len(known) for known in self.campaign.archive.values())
         alive = len(self.meta.mutants) - len(self.campaign.alive)
         self.phase = text
-        self.send({"text": text, "done": round(min(1.0, self.pace.done()), 3), "total": 1.0, "arms": hit, "kills": alive, "cases": cases})
+        self.send(
+            {
+                "text": text,
+                "done": round(min(1.0, self.pace.done()), 3),
+                "total": 1.0,
+                "arms": hit,
+                "kills": alive,
+                "cases": cases,
+            }
+        )
 
     def partial(self) -> None:
         """Hand over what there is, so that nothing is lost when the process ends now."""
@@ -251,7 +281,11 @@ class _Session:
         return {
             "module": self.args["module"],
             "functions": [function_data(t, self.campaign, why_not(t, self.campaign)) for t in self.targets],
-            "arms": [{"id": arm.id, "line": arm.line, "target": arm.target, "function": arm.function} for arm in self.meta.arms if arm.counted],
+            "arms": [
+                {"id": arm.id, "line": arm.line, "target": arm.target, "function": arm.function}
+                for arm in self.meta.arms
+                if arm.counted
+            ],
             "mutants": mutant_data(self.meta, self.campaign, killed),
             "cases": [case_data(one, self.names, self.campaign) for one in chosen],
             "suspects": self.suspicions.report(),

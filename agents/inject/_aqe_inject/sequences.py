@@ -37,7 +37,9 @@ class Builder:
         self.changers: Dict[type, List[Target]] = {}
         self.idle: Dict[type, int] = {}
         self._foreign: Dict[Any, Optional[List[Parameter]]] = {}
-        self._inits = {target.owner: target for target in targets if target.flavour == "init" and target.owner is not None}
+        self._inits = {
+            target.owner: target for target in targets if target.flavour == "init" and target.owner is not None
+        }
         for target in targets:
             self._index(target)
 
@@ -51,7 +53,9 @@ class Builder:
             for kind in target.in_classes:
                 self.methods.setdefault(kind, []).append(target)
         if target.flavour in ("classmethod", "static") and not target.is_private and not target.awaits:
-            if target.returns.value is target.owner or re.match(r"(from|parse|create|make|of|load|new|build)(_|$)", target.name):
+            if target.returns.value is target.owner or re.match(
+                r"(from|parse|create|make|of|load|new|build)(_|$)", target.name
+            ):
                 self.factories.setdefault(target.owner, []).append(target)
 
     # ------------------------------------------------------------ cases
@@ -144,7 +148,9 @@ class Builder:
                 kwargs.extend(self._named(one, parameters, depth))
             elif one.has_default and not extra and rng.random() > keep:
                 by_position = False
-            elif one.kind in _POSITIONAL and by_position and (not one.has_default or extra or one.kind is _POSITIONAL[0]):
+            elif (
+                one.kind in _POSITIONAL and by_position and (not one.has_default or extra or one.kind is _POSITIONAL[0])
+            ):
                 args.append(self._argument(one, depth))
             elif one.kind is not inspect.Parameter.POSITIONAL_ONLY:
                 kwargs.append((one.name, self._argument(one, depth)))
@@ -204,7 +210,9 @@ class Builder:
             return []
         if not inspect.isabstract(kind) and not getattr(kind, "_is_protocol", False):
             return [kind]
-        subs = [one for one in self._inits if one is not None and _is_subclass(one, kind) and not inspect.isabstract(one)]
+        subs = [
+            one for one in self._inits if one is not None and _is_subclass(one, kind) and not inspect.isabstract(one)
+        ]
         self.rng.shuffle(subs)
         return subs
 
@@ -217,7 +225,10 @@ class Builder:
     def learn_provider(self, value: Any, case: Case) -> None:
         """Remember that the case's call returned an object that may serve as an argument or receiver elsewhere."""
         kind = type(value)
-        if kind.__module__ in ("builtins", "datetime", "decimal", "re", "types", "functools", "collections") or len(case.steps) > 1:
+        if (
+            kind.__module__ in ("builtins", "datetime", "decimal", "re", "types", "functools", "collections")
+            or len(case.steps) > 1
+        ):
             return
         last = case.last
         if last.form != "{f}({args})":
@@ -258,7 +269,9 @@ def foreign_parameters(kind: type) -> Optional[List[Parameter]]:
             shapes.append(shape_of(type(one.default)))
         shapes.append(guess_by_name(one.name))
         chosen = tuple(shape for shape in shapes if shape != ANY) or (ANY,)
-        made.append(Parameter(one.name, one.kind, chosen, stated != ANY, has_default, one.default if has_default else None))
+        made.append(
+            Parameter(one.name, one.kind, chosen, stated != ANY, has_default, one.default if has_default else None)
+        )
     return made
 
 

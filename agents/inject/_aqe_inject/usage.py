@@ -67,7 +67,13 @@ class Usage(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _method(self, callee: ast.Attribute) -> None:
-        for names, kind in ((_LIST_ONLY, "list"), (_DICT_ONLY, "dict"), (_SET_ONLY, "set"), (_STRING_ONLY, "str"), (_FILE_ONLY, "textio")):
+        for names, kind in (
+            (_LIST_ONLY, "list"),
+            (_DICT_ONLY, "dict"),
+            (_SET_ONLY, "set"),
+            (_STRING_ONLY, "str"),
+            (_FILE_ONLY, "textio"),
+        ):
             if callee.attr in names:
                 self.vote(callee.value, kind, 3)
         if callee.attr in ("total_seconds",):
@@ -77,7 +83,10 @@ class Usage(ast.NodeVisitor):
 
     def _pattern_method(self, callee: ast.Attribute, args: List[ast.expr]) -> None:
         if callee.attr in ("match", "search", "fullmatch", "findall", "finditer", "split") and args:
-            self.vote(args[-1 if isinstance(callee.value, ast.Name) and callee.value.id == "re" and len(args) < 3 else 0], "str")
+            self.vote(
+                args[-1 if isinstance(callee.value, ast.Name) and callee.value.id == "re" and len(args) < 3 else 0],
+                "str",
+            )
         elif callee.attr == "sub" and len(args) >= 2:
             self.vote(args[-1], "str")
         elif callee.attr == "join" and args:
@@ -95,7 +104,21 @@ class Usage(ast.NodeVisitor):
                 self.vote(argument, "int", 1)
             elif name in _NUMBER_CALLS:
                 self.vote(argument, "int")
-            elif name in ("sorted", "sum", "min", "max", "list", "set", "tuple", "enumerate", "iter", "any", "all", "reversed", "zip"):
+            elif name in (
+                "sorted",
+                "sum",
+                "min",
+                "max",
+                "list",
+                "set",
+                "tuple",
+                "enumerate",
+                "iter",
+                "any",
+                "all",
+                "reversed",
+                "zip",
+            ):
                 self.vote(argument, "list")
             elif name in ("dict",):
                 self.vote(argument, "dict")

@@ -60,7 +60,11 @@ class Pools:
         floats = [v for v in constants if type(v) is float]
         texts = [v for v in constants if type(v) is str]
         return cls(
-            texts, list(dict.fromkeys(near)), floats + [f + 0.5 for f in floats], [v for v in constants if type(v) is bytes], list(patterns)
+            texts,
+            list(dict.fromkeys(near)),
+            floats + [f + 0.5 for f in floats],
+            [v for v in constants if type(v) is bytes],
+            list(patterns),
         )
 
 
@@ -103,15 +107,29 @@ class Values:
         if kind == "date" and rng.random() < 0.4:
             return Text("date(%d, %d, %d)" % (rng.randint(1999, 2030), rng.randint(1, 12), rng.randint(1, 28)))
         if kind == "timedelta" and rng.random() < 0.3:
-            return Text("timedelta(%s=%d)" % (rng.choice(("days", "hours", "minutes", "seconds")), rng.choice(self._integers())))
+            return Text(
+                "timedelta(%s=%d)" % (rng.choice(("days", "hours", "minutes", "seconds")), rng.choice(self._integers()))
+            )
         if kind == "datetime" and rng.random() < 0.3:
-            day = (rng.randint(1999, 2030), rng.randint(1, 12), rng.randint(1, 28), rng.randint(0, 23), rng.randint(0, 59))
+            day = (
+                rng.randint(1999, 2030),
+                rng.randint(1, 12),
+                rng.randint(1, 28),
+                rng.randint(0, 23),
+                rng.randint(0, 59),
+            )
             return Text("datetime(%d, %d, %d, %d, %d)" % day)
         return Text(rng.choice(choices))
 
     def _number_text(self) -> str:
         rng = self.rng
-        return rng.choice((str(rng.choice(self._integers())), str(rng.choice(_FLOATS)), "%d.%02d" % (rng.randint(0, 200), rng.randint(0, 99))))
+        return rng.choice(
+            (
+                str(rng.choice(self._integers())),
+                str(rng.choice(_FLOATS)),
+                "%d.%02d" % (rng.randint(0, 200), rng.randint(0, 99)),
+            )
+        )
 
     def anything(self, depth: int = 3) -> Recipe:
         """A value without any hint of its shape."""
@@ -267,10 +285,17 @@ class Values:
         count = shape.value if isinstance(shape.value, int) else self.rng.choice((1, 1, 1, 2, 0))
         choices = _LAMBDAS.get(count)
         result = shape.inner[0] if shape.inner else ANY
+        if result.kind == "awaitable":
+            names = ", ".join("abcdefgh"[: count or 0])
+            return Text("lambda%s: %s" % (" " + names if names else "", self._awaitable(result, 2).source))
         if choices is None or (result != ANY and self.rng.random() < 0.5):
             names = ", ".join("abcdefgh"[: count or 0])
             return Text("lambda%s: %s" % (" " + names if names else "", self.make(result, 1).source))
         return Text(self.rng.choice(choices))
+
+    def _awaitable(self, shape: Shape, depth: int) -> Recipe:
+        inner = shape.inner[-1] if shape.inner else ANY
+        return Text("asyncio.sleep(0, %s)" % self.make(inner, depth).source)
 
     def _textio(self, shape: Shape, depth: int) -> Recipe:
         lines = [self.text() for _ in range(self.rng.choice((0, 1, 2, 3)))]
@@ -290,7 +315,12 @@ class Values:
         kind = shape.value
         known = self.providers.get(kind)
         if known is None:
-            known = [made for one, list_ in self.providers.items() if isinstance(one, type) and _is_sub(one, kind) for made in list_]
+            known = [
+                made
+                for one, list_ in self.providers.items()
+                if isinstance(one, type) and _is_sub(one, kind)
+                for made in list_
+            ]
         is_hidden = getattr(kind, "__name__", "").startswith("_")
         if known and (depth <= 0 or is_hidden or self.rng.random() < 0.5):
             return self.rng.choice(known)
