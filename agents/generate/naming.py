@@ -128,7 +128,7 @@ def _own_id(src: str) -> str:
         value = ast.literal_eval(src)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return ""
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool | int | float):
         return str(value)
     if isinstance(value, str) and _PLAIN_ID.fullmatch(value) and "::" not in value:
         return value

@@ -198,15 +198,16 @@ def _modules_in(lines: Sequence[str]) -> set[str]:
 def _names(shape: Shape, outline: Outline, style: Style, imports: Mapping[str, str]) -> Names:
     """Local variables that would hide an imported name are renamed; with a prefix the subject's names get it."""
     used = set().union(*(_needs(case) for case in shape.cases))
-    binds = [step.bind for step in shape.cases[0].steps if step.bind]
-    clashing = (
-        used | set(imports) | set(shape.holes.values()) | {"pytest", "asyncio", "math", "re", "expected", "result"}
-    )
-    renames = {
-        bind: naming.parameter(f"{bind}_object", set(clashing))
-        for bind in binds
-        if bind in clashing or is_builtin(bind)
-    }
+    clashing = used | set(imports) | set(shape.holes.values()) | {"pytest", "asyncio", "math", "re", "expected"}
+    renames: dict[str, str] = {}
+    for step in shape.cases[0].steps:
+        if step.bind and step.bind not in renames:
+            built = outline.definitions.get(step.callee.partition(".")[0])
+            wanted = (
+                naming.snake(built.qualname) if step.bind == "result" and built and built.kind == "class" else step.bind
+            )
+            if wanted != step.bind or wanted in clashing or is_builtin(wanted):
+                renames[step.bind] = naming.parameter(wanted, clashing)
     prefixed: dict[str, str] = {}
     if style.prefix:
         prefixed = {name: style.prefix for name in used if _from_subject(name, outline, imports)}
@@ -245,7 +246,14 @@ def _name(shape: Shape) -> str:
         outcome.kind, src=None if "value" in held else outcome.src, type_name=outcome.type, exception=outcome.exception
     )
     if case.target.partition(".")[0] == case.target and outcome.kind == "returns" and case.target[:1].isupper():
-        words = "keeps_its_arguments" if case.checks else "can_be_built"
+        has_arguments = any(step.args or step.kwargs for step in case.steps)
+        words = (
+            "keeps_its_arguments"
+            if case.checks and has_arguments
+            else "has_its_defaults"
+            if case.checks
+            else "can_be_built"
+        )
     elif case.checks and outcome.kind == "returns" and outcome.src in {None, "None"} and case.steps[-1].kind != "get":
         words = _changes(case)
     if case.origin == "doctest":

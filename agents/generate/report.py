@@ -105,9 +105,7 @@ def _figures(report: GenerateReport) -> list[str]:
         arms_total = sum(subject.branches_total for subject in evidence.subjects)
         lines.append(f"  lines     {covered:>5} of {total:<5} {evidence.lines_percent:5.1f} %")
         lines.append(f"  branches  {arms:>5} of {arms_total:<5} {evidence.branches_percent:5.1f} %")
-        killed, mutants = evidence.mutants_killed, evidence.mutants_total
-        left_out = f", {evidence.mutants_left_out} left out" if evidence.mutants_left_out else ""
-        lines.append(f"  mutants   {killed:>5} of {mutants:<5} {evidence.mutants_percent:5.1f} % killed{left_out}")
+        lines.append(_mutants(evidence))
         below = " (below namespaces)" if evidence.below_namespaces else ""
         lines.append(
             f"  every test passed {evidence.runs} of {evidence.runs} shuffled runs, sandbox: {evidence.rung}{below}"
@@ -116,6 +114,14 @@ def _figures(report: GenerateReport) -> list[str]:
     if spent:
         lines.append(f"  {report.executions} calls tried; {spent}")
     return lines
+
+
+def _mutants(evidence: Evidence) -> str:
+    if not evidence.mutants_total:
+        return "  mutants   none was run: the time went into proving the tests"
+    left_out = f", {evidence.mutants_left_out} left out" if evidence.mutants_left_out else ""
+    counts = f"{evidence.mutants_killed:>5} of {evidence.mutants_total:<5}"
+    return f"  mutants   {counts} {evidence.mutants_percent:5.1f} % killed{left_out}"
 
 
 def _suspects(report: GenerateReport) -> list[str]:

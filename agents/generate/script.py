@@ -139,7 +139,8 @@ class _Writer:
             return statement("assert ", node, indent=indent, width=self.width)
         lines: list[str] = []
         if not isinstance(act, ast.Name):
-            result = "result" if "result" not in self.holes.values() else "outcome"
+            binds = {self._local(step.bind) for step in self.case.steps if step.bind} | set(self.holes.values())
+            result = "result" if "result" not in binds else "outcome"
             lines += statement(f"{result} = ", act, indent=indent, width=self.width)
             node = self._claim(ast.Name(result))
         if isinstance(node, ast.Compare) and not fits("assert ", node, indent=indent, width=self.width):

@@ -1,0 +1,252 @@
+"""`aqe generate` end to end: real packages, real processes, the real sandbox."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEMPERATURE = '''"""Temperatures."""
+
+
+def to_celsius(degrees: float) -> float:
+    """Degrees Fahrenheit in Celsius.
+
+    >>> to_celsius(212)
+    100.0
+    """
+    return (degrees - 32) / 1.8
+
+
+def describe(degrees: float) -> str:
+    """Words for a temperature in Celsius; below absolute zero there is none."""
+    if degrees < -273.15:
+        raise ValueError("colder than absolute zero")
+    if degrees < 0:
+        return "frost"
+    if degrees < 18:
+        return "cool"
+    return "warm"
+'''
+
+STACK = '''"""A stack with a limit."""
+
+
+class Full(Exception):
+    """No room left."""
+
+
+class Stack:
+    """Last in, first out."""
+
+    def __init__(self, limit: int = 3) -> None:
+        self.limit = limit
+        self.items: list[int] = []
+
+    def push(self, item: int) -> None:
+        """Put one item on top; raises Full when there is no room."""
+        if len(self.items) >= self.limit:
+            raise Full("no room")
+        self.items.append(item)
+
+    def pop(self) -> int:
+        """Take the top item; raises IndexError when there is none."""
+        if not self.items:
+            raise IndexError("empty stack")
+        return self.items.pop()
+
+    def __len__(self) -> int:
+        return len(self.items)
+'''
+
+RELAY = '''"""Relays."""
+
+from .stack import Stack
+
+
+async def double(number: int) -> int:
+    """Twice the number."""
+    return number * 2
+
+
+def filled(count: int) -> Stack:
+    """A stack of `count` items."""
+    stack = Stack(10)
+    for number in range(min(count, 10)):
+        stack.push(number)
+    return stack
+'''
+
+
+def make_project(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in {"pyproject.toml": "", **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def environment(project: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AQE_", "VIRTUAL_ENV", "COV"))}
+    return kept | {"XDG_CONFIG_HOME": str(project.parent / "config")}
+
+
+def argv(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "aqe.server.cli", "generate", *arguments]
+
+
+def generate(project: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
+    """Run the command with --json and return its object."""
+    done = subprocess.run(
+        argv(*arguments, "--json"),
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def run_tests(project: Path, *arguments: str) -> str:
+    """The last line of pytest over files in the project."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    path = f"{project / 'src'}{os.pathsep}{project}"
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=environment(project) | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_functions_get_a_readable_verified_file(tmp_path: Path) -> None:
+    """A module of functions gets one marked file whose tests pass, with evidence of lines, branches and mutants."""
+    project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
+    answer = generate(project, "temperature.py", "--evaluations", "4000")
+    text = (project / "tests" / "test_temperature.py").read_text()
+    assert answer["files"] == ["tests/test_temperature.py"]
+    assert text.startswith("# Written by aqe")
+    assert "from temperature import describe, to_celsius\n" in text
+    assert "assert to_celsius(212) == 100.0" in text
+    assert 'pytest.raises(ValueError, match="colder than absolute zero")' in text
+    names = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    assert all(re.fullmatch(r"test_(to_celsius|describe)_[a-z]\w+", name) for name in names)
+    assert not re.search(r"test_\d|var_\d", text)
+    (subject,) = answer["evidence"]["subjects"]
+    assert subject["branches_covered"] == subject["branches_total"] == 6
+    assert answer["evidence"]["mutants_killed"] > answer["evidence"]["mutants_total"] * 0.6
+    assert " passed" in run_tests(project, "tests")
+    kept = json.loads((project / ".aqe" / "results" / "generate.json").read_text())
+    assert kept["schema"] == answer["schema"] == "aqe.generate/1"
+
+
+def test_same_seed_gives_the_same_bytes_and_a_second_run_replaces_its_own_file(tmp_path: Path) -> None:
+    """With --seed and --evaluations the output is byte-identical, also when the first file lies in the project."""
+    project = make_project(tmp_path / "project", {"stack.py": STACK})
+    first = generate(project, "stack", "--evaluations", "300", "--seed", "7")
+    before = (project / "tests" / "test_stack.py").read_bytes()
+    second = generate(project, "stack", "--evaluations", "300", "--seed", "7")
+    assert (project / "tests" / "test_stack.py").read_bytes() == before
+    assert first["tests"] == second["tests"] > 0
+
+
+def test_package_in_src_with_relative_imports_async_and_tests_of_its_own(tmp_path: Path) -> None:
+    """Each module of a src package gets its file beside the project's tests, which stay as they are."""
+    mine = "from deck import Stack\n\n\ndef test_size():\n    assert len(Stack()) == 0\n"
+    files = {
+        "src/deck/__init__.py": "from .stack import Full, Stack\n",
+        "src/deck/stack.py": STACK,
+        "src/deck/relay.py": RELAY,
+        "tests/test_mine.py": mine,
+    }
+    project = make_project(tmp_path / "project", files)
+    answer = generate(project, "src/deck", "--evaluations", "500")
+    assert answer["files"] == ["tests/test_relay.py", "tests/test_stack.py"]
+    stack = (project / "tests" / "test_stack.py").read_text()
+    assert "from deck import Full, Stack\n" in stack
+    assert 'pytest.raises(Full, match="no room")' in stack
+    assert "assert asyncio.run(double(" in (project / "tests" / "test_relay.py").read_text()
+    assert (project / "tests" / "test_mine.py").read_text() == mine
+    assert " passed" in run_tests(project, "tests")
+    assert any("PYTHONPATH=src" in note for note in answer["notes"])
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
+    """SIGINT in the middle of the search ends it; what was found is verified and written, with exit status 130."""
+    project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
+    command = subprocess.Popen(
+        argv("temperature.py", "--budget", "120"),
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(7.0)
+    command.send_signal(signal.SIGINT)
+    out, err = command.communicate(timeout=60)
+    assert (command.returncode, err) == (130, "")
+    assert "partial result" in out
+    assert (project / "tests" / "test_temperature.py").is_file()
+    assert " passed" in run_tests(project, "tests")
+
+
+def test_progress_says_what_it_is_doing(tmp_path: Path) -> None:
+    """On a terminal at least three different lines of progress are seen within five seconds."""
+    project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
+    main, terminal = pty.openpty()
+    command = subprocess.Popen(
+        argv("temperature.py", "--budget", "30"),
+        cwd=project,
+        env=environment(project) | {"TERM": "xterm", "COLUMNS": "120"},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    seen: set[str] = set()
+    try:
+        end = time.monotonic() + 5.0
+        while time.monotonic() < end and len(seen) < 4:
+            if select.select([main], [], [], 0.2)[0]:
+                text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", os.read(main, 65536).decode("utf-8", "replace"))
+                seen |= set(re.findall(r"[A-Za-z][\w:. ]{8,}[a-z]", text))
+    finally:
+        command.send_signal(signal.SIGINT)
+        command.send_signal(signal.SIGTERM)
+        command.wait(timeout=30)
+        os.close(main)
+    assert len(seen) >= 3, seen
+
+
+@pytest.mark.services
+def test_command_ends_in_time_whatever_the_code_does(tmp_path: Path) -> None:
+    """A module whose functions hang, fork and exit does not hold the command beyond 1.5 budgets and 15 seconds."""
+    hostile = "import os\nimport time\n\n\ndef wait(seconds: float = 1000):\n    time.sleep(1000)\n\n\n"
+    hostile += (
+        "def leave(status: int):\n    os._exit(status)\n\n\ndef double(number: int) -> int:\n    return number * 2\n"
+    )
+    project = make_project(tmp_path / "project", {"hostile.py": hostile})
+    started = time.monotonic()
+    subprocess.run(argv("hostile.py", "--budget", "20"), cwd=project, env=environment(project), check=False, timeout=60)
+    assert time.monotonic() - started < 1.5 * 20 + 15
+    assert "double(" in (project / "tests" / "test_hostile.py").read_text()
