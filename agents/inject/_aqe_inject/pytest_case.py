@@ -199,6 +199,7 @@ def short_message(longrepr: Any, when: str = "call") -> str:
 def arguments(args: Dict[str, Any]) -> List[str]:
     """pytest's command line: the project's configuration without its addopts, nothing written, no other shuffling."""
     line = [*args["files"], "-q", "--rootdir", args["roots"][-1], "-o", "addopts=", "--tb=short", "--no-header"]
+    line.append("--continue-on-collection-errors")
     for plugin in ("cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov"):
         line += ["-p", "no:" + plugin]
     line += ["-c", args.get("config") or os.devnull, "--import-mode=" + args.get("import_mode", "prepend")]
