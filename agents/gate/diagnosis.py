@@ -72,8 +72,9 @@ def _hints(rung: int) -> list[str]:
     hints = []
     if _reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         hints.append(
-            "AppArmor takes the rights from user namespaces. In CI: sysctl kernel.apparmor_restrict_unprivileged_userns=0;"
-            " on a desktop: an AppArmor profile with `userns,` for this Python."
+            "AppArmor takes the rights from user namespaces. In CI: sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0; "
+            "on a desktop: an AppArmor profile with `userns,` for this Python."
         )
     if _reads("/proc/sys/user/max_user_namespaces") == "0":
         hints.append("User namespaces are switched off: sysctl user.max_user_namespaces=10000.")

@@ -25,7 +25,11 @@ FIRST_JOB_UID, JOB_UIDS = 2_000_000_000, 100_000_000
 # Runs under aqe's own Python with -I -S: the few modules it needs, without the rest of aqe or site-packages.
 def boot(module: str) -> str:
     """Source that runs `main` of a module of this package."""
-    packages = (("aqe", []), ("aqe.agents", [str(HERE.parent)]), ("aqe.agents.gate", [str(HERE)]))
+    packages: tuple[tuple[str, list[str]], ...] = (
+        ("aqe", []),
+        ("aqe.agents", [str(HERE.parent)]),
+        ("aqe.agents.gate", [str(HERE)]),
+    )
     return (
         "import sys, types\n"
         f"for name, path in {packages!r}:\n"

@@ -16,8 +16,7 @@ PROBE_WALL_S = 20.0
 MARK = "aqe-probe:"
 
 # Runs under the project's Python, whatever its age: old syntax, nothing but the standard library.
-PROBE = (
-    r"""
+PROBE = r"""
 import json, os, sys
 try:
     from importlib.util import find_spec
@@ -38,14 +37,12 @@ try:
 except Exception:
     pass
 implementation = getattr(getattr(sys, "implementation", None), "name", "cpython")
-sys.stdout.write("%s" + json.dumps({
+sys.stdout.write("@MARK@" + json.dumps({
     "version": list(sys.version_info[:3]), "implementation": implementation, "prefix": sys.prefix,
     "base_prefix": getattr(sys, "base_prefix", sys.prefix), "path": [p for p in sys.path if p],
-    "has": has, "executable": sys.executable, "editable": editable, "user_base": user_base, "stdlib": os.path.dirname(os.__file__),
+    "has": has, "executable": sys.executable, "editable": editable, "user_base": user_base,
 }) + "\n")
-"""
-    % MARK
-)
+""".replace("@MARK@", MARK)
 
 
 @dataclass(frozen=True)

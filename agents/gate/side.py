@@ -61,7 +61,8 @@ def side_folder(interpreter: Interpreter, project: Path) -> str | None:
 def _runs_on(copy: metadata.Distribution, interpreter: Interpreter) -> bool:
     from packaging.specifiers import SpecifierSet
 
-    return SpecifierSet(copy.metadata.get("Requires-Python") or "").contains(interpreter.version_text)
+    wanted = copy.metadata.get_all("Requires-Python") or [""]
+    return SpecifierSet(wanted[0]).contains(interpreter.version_text)
 
 
 def _wanted(interpreter: Interpreter) -> tuple[str, ...]:
