@@ -1,0 +1,206 @@
+"""`aqe memory`, `aqe stats` and `aqe config` as a user types them."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqe.server.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def aqe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in an empty project; gives exit status, stdout and stderr."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("AQE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text("")
+    monkeypatch.chdir(project)
+
+    def run(*words: str, stdin: str | bytes = "") -> tuple[int, str, str]:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        status = main(list(words))
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_added_memory_is_found_by_its_words(aqe: Run) -> None:
+    """`memory add` prints the id under which `memory search` finds it."""
+    status, id, _ = aqe("memory", "add", "parse_header keeps case", "--file", "a.py", "--line", "3", "-m", "n=1")
+    assert status == 0
+    _, out, err = aqe("memory", "search", "parsing headers")
+    assert id.strip() in out
+    assert err == "1 found by text\n"
+
+
+def test_json_is_one_object_that_is_kept(aqe: Run) -> None:
+    """--json prints one object with its schema's name and keeps it in .aqe/results."""
+    aqe("memory", "add", "parse_header keeps case", "--id", "h", "-m", "n=1", "-m", "kind=rule")
+    _, out, err = aqe("memory", "search", "header", "--json", "-m", 'n={"ge": 1}')
+    found = json.loads(out)
+    assert err == ""
+    assert (found["schema"], found["mode"], found["hits"][0]["id"]) == ("aqe.memory-search/1", "text", "h")
+    assert found["hits"][0]["metadata"] == {"n": 1, "kind": "rule"}
+    assert found["hits"][0]["created_at"].endswith("Z")
+    assert json.loads(Path(".aqe/results/memory-search.json").read_text()) == found
+
+
+def test_text_comes_from_stdin(aqe: Run) -> None:
+    """`-` reads the text from stdin."""
+    aqe("memory", "add", "-", "--id", "long", stdin="first line\nsecond line\n")
+    _, out, _ = aqe("memory", "get", "long", "--json")
+    assert json.loads(out)["text"] == "first line\nsecond line\n"
+
+
+def test_update_delete_and_history(aqe: Run) -> None:
+    """A memory can be changed, shown with all revisions, deleted and erased."""
+    aqe("memory", "add", "old", "--id", "a")
+    assert aqe("memory", "update", "a", "new", "-m", "x=1")[1] == "a is at revision 2\n"
+    _, out, _ = aqe("memory", "get", "a", "--history", "--json")
+    assert [one["text"] for one in json.loads(out)["revisions"]] == ["old", "new"]
+    assert aqe("memory", "delete", "a")[1] == "a is deleted\n"
+    assert aqe("memory", "list")[1] == ""
+    assert "old" in aqe("memory", "get", "a", "--history")[1]
+    assert aqe("memory", "delete", "a", "--erase")[1] == "a is erased\n"
+    assert aqe("memory", "get", "a", "--history")[0] == 2
+
+
+def test_list_shows_newest_first_by_namespace(aqe: Run) -> None:
+    """`memory list` shows one line for each memory of a namespace or of all."""
+    for name, namespace in (("one", "default"), ("two", "agents/flaky"), ("three", "default")):
+        aqe("memory", "add", name, "--id", name, "-n", namespace)
+    assert [line.split()[0] for line in aqe("memory", "list")[1].splitlines()] == ["three", "two", "one"]
+    assert aqe("memory", "list", "-n", "agents/flaky")[1] == "two  agents/flaky  two\n"
+
+
+def test_jsonl_answers_each_line_and_goes_on_after_a_broken_one(aqe: Run) -> None:
+    """Each input line has its output line in order; broken ones say why, and the exit status is 1."""
+    lines = '{"text": "one", "id": "1", "vector": [1, 0], "unknown": 5}\nnope\n[]\n{"text": ""}\n{"text": "two"}\n'
+    status, out, err = aqe("memory", "add", "--jsonl", stdin=lines)
+    answers = objects(out)
+    assert status == 1
+    assert answers[0] == {"id": "1"}
+    assert [one.get("error", {}).get("code") for one in answers] == [None, "bad-line", "bad-line", "bad-text", None]
+    assert [one.get("line") for one in answers] == [None, 2, 3, 4, None]
+    assert "3 of 5 input lines failed" in err
+    assert json.loads(Path(".aqe/results/memory-add.json").read_text())["failed"] == 3
+
+
+def test_jsonl_search_takes_words_and_vectors(aqe: Run) -> None:
+    """A line of a batch search may hold a query, a vector or both, with its own k and filter."""
+    aqe("memory", "add", "--jsonl", stdin='{"text": "red fox", "id": "f", "vector": [1, 0], "metadata": {"n": 1}}\n')
+    both = {"query": "fox", "vector": [1, 0]}
+    asked = [{"query": "fox"}, {"vector": [1, 0.1], "k": 1}, both, {"query": "fox", "filter": {"n": 2}}]
+    lines = "".join(json.dumps(one) + "\n" for one in asked)
+    status, out, _ = aqe("memory", "search", "--jsonl", stdin=lines)
+    answers = objects(out)
+    assert status == 0
+    assert [one["mode"] for one in answers] == ["text", "vector", "hybrid", "text"]
+    assert [len(one["hits"]) for one in answers] == [1, 1, 1, 0]
+    assert answers[1]["hits"][0]["vector_score"] == 0.99504
+
+
+def test_jsonl_answers_come_as_they_are_made(tmp_path: Path) -> None:
+    """The answer to a line is flushed before the next line is read."""
+    command = [sys.executable, "-m", "aqe.server.cli", "memory", "add", "--jsonl", "--project", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        for id in ("a", "b"):
+            run.stdin.write(json.dumps({"text": f"note {id}", "id": id}) + "\n")
+            run.stdin.flush()
+            assert json.loads(run.stdout.readline()) == {"id": id}
+        run.stdin.close()
+        assert run.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["memory", "add"], "bad-text"),
+        (["memory", "add", ""], "bad-text"),
+        (["memory", "add", "x", "-m", "novalue"], "bad-metadata"),
+        (["memory", "add", "x", "-n", "a b"], "bad-namespace"),
+        (["memory", "get", "nobody"], "unknown-id"),
+        (["memory", "update", "nobody", "x"], "unknown-id"),
+        (["memory", "update", "nobody"], "usage"),
+        (["memory", "delete", "nobody"], "unknown-id"),
+        (["memory", "search"], "bad-query"),
+        (["memory", "search", "x", "-k", "0"], "bad-limit"),
+        (["memory", "search", "x", "-m", 'n={"like": 1}'], "bad-filter"),
+        (["memory", "list", "--limit", "0"], "bad-limit"),
+        (["memory", "list", "--project", "/nowhere/at/all"], "no-such-project"),
+        (["config", "stor"], "unknown-setting"),
+    ],
+)
+def test_mistake_is_one_sentence_with_its_code(aqe: Run, words: list[str], code: str) -> None:
+    """A mistake prints nothing on stdout, one line on stderr, and exits with 2."""
+    status, out, err = aqe(*words)
+    assert (status, out) == (2, "")
+    assert err.endswith(f"[{code}]\n")
+    assert err.count("\n") == 1
+
+
+def test_broken_database_is_one_sentence_and_stays(aqe: Run) -> None:
+    """A broken database file is named by every command and left as it is."""
+    Path(".aqe").mkdir()
+    Path(".aqe/aqe.db").write_bytes(b"not a database" * 999)
+    for words in (["memory", "list"], ["stats"], ["memory", "add", "x"]):
+        status, out, err = aqe(*words)
+        assert (status, out) == (2, "")
+        assert err.endswith("[database-broken]\n")
+    assert Path(".aqe/aqe.db").read_bytes() == b"not a database" * 999
+
+
+def test_stats_show_what_is_there(aqe: Run) -> None:
+    """`stats` counts memories and shows bytes by component, the same figures in both forms."""
+    aqe("memory", "add", "one")
+    aqe("memory", "add", "two", "-n", "other")
+    _, out, _ = aqe("stats", "--json")
+    figures = json.loads(out)
+    assert (figures["schema"], figures["memories"]) == ("aqe.stats/1", 2)
+    assert figures["namespaces"] == {"default": 1, "other": 1}
+    assert figures["bytes"]["memories"] > 0
+    assert "memories    2" in aqe("stats")[1]
+
+
+def test_config_shows_value_and_origin(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`config` shows each setting with where it comes from; `config KEY` shows one."""
+    Path("pyproject.toml").write_text('[tool.aqe]\nbudget = "1m"\n')
+    monkeypatch.setenv("AQE_SANDBOX_MEMORY_MB", "2048")
+    lines = {line.split()[0]: line.split()[1:] for line in aqe("config")[1].splitlines()}
+    assert lines["budget"] == ["60", str(Path("pyproject.toml").resolve())]
+    assert lines["sandbox.memory_mb"] == ["2048", "AQE_SANDBOX_MEMORY_MB"]
+    assert lines["store"] == ["shared", "default"]
+    one = json.loads(aqe("config", "budget", "--json")[1])["settings"]
+    assert [(setting["key"], setting["value"]) for setting in one] == [("budget", 60.0)]
+
+
+def test_wrong_setting_stops_a_command(aqe: Run) -> None:
+    """A wrong value in pyproject.toml is said by every command that reads settings."""
+    Path("pyproject.toml").write_text('[tool.aqe]\ndurability = "none"\n')
+    for words in (["config"], ["stats"], ["memory", "list"]):
+        status, _, err = aqe(*words)
+        assert status == 2
+        assert "'none'" in err
+        assert err.endswith("[bad-setting]\n")
