@@ -32,6 +32,7 @@ class Service:
     ) -> None:
         self.answer_s = answer_s
         self._served = project
+        self._known: Path | None = None
         self._lock = threading.Lock()
         self._desks: dict[Path, Desk] = {}
         self._runner: JobRunner | None = runner
@@ -40,7 +41,12 @@ class Service:
 
     async def project(self, given: str | None, context: Any) -> Path:
         """The project that a call means; raises `UserError` where none can be told."""
-        return await project_of_call(given, self._served, context)
+        if given is None and self._known is not None:
+            return self._known
+        found = await project_of_call(given, self._served, context)
+        if given is None and self._served is not None:
+            self._known = found
+        return found
 
     def desk(self, project: Path) -> Desk:
         """The open store of a project; those that idled for ten minutes are closed on the way."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 OnStdio = Callable[..., Any]
 DRAFT = """
@@ -110,3 +111,37 @@ def children_of(pid: int) -> list[int]:
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return sorted(found - {pid})
+
+
+@pytest.mark.services
+def test_http_call_speaks_of_its_progress_and_can_be_cancelled(
+    start_http: Callable[[Path], Any], project: Path, mode: str
+) -> None:
+    """Over HTTP, in both protocols, a call reports progress and its cancellation ends the job within a second."""
+    server = start_http(project)
+    spoken: list[str] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        spoken.append(message or "")
+
+    async def judge() -> None:
+        async with server.client(mode) as client:
+            arguments: dict[str, Any] = {"draft": DRAFT, "subjects": ["ages"], "runs": 1}
+            result = await client.call_tool("verify_tests", arguments, progress_callback=hear)
+            assert result.structured_content["state"] == "done"
+            assert spoken
+            before = set(children_of(server.process.pid))
+            async with anyio.create_task_group() as group:
+                group.start_soon(client.call_tool, "generate_tests", {"target": "ages.py", "budget_s": 60})
+                while len(set(children_of(server.process.pid)) - before) < 2:
+                    await anyio.sleep(0.05)
+                group.cancel_scope.cancel()
+            start = time.monotonic()
+            while left := set(children_of(server.process.pid)) - before:
+                assert time.monotonic() - start < 1.0, left
+                await anyio.sleep(0.02)
+
+    try:
+        anyio.run(judge)
+    finally:
+        server.close()

@@ -64,7 +64,7 @@ def check(command: str, printed: str) -> dict[str, Any]:
 
 
 def test_store_commands_print_what_their_schemas_say(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """config, doctor, stats and every memory command print one object that its schema describes, also in .aqe/results."""
+    """config, doctor, stats and each memory command print one object that its schema describes, and keep it."""
 
     def shown(command: str, *words: str) -> dict[str, Any]:
         assert main([*command.split("-"), *words, "--project", str(project), "--json"]) == 0
