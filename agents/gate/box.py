@@ -449,7 +449,7 @@ def _attempts(spec: BoxSpec) -> tuple[int, ...]:
         raise UserError(
             "This machine gives no sandbox that holds unknown code, so nothing was run.",
             code="weak-sandbox",
-            fix="See `aqe doctor`; to run all the same set AQE_SANDBOX__ALLOW_WEAK=1.",
+            fix="See `aqe doctor`; to run all the same set AQE_SANDBOX_ALLOW_WEAK=1.",
         )
     return (2, 1) if rung == 2 else (rung,)
 
