@@ -6,14 +6,13 @@ import logging
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.settings import declared_keys, load_settings, origins, user_file, variable
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_project(folder: Path, text: str) -> Path:
@@ -151,7 +150,8 @@ def test_declared_key_is_read_by_something(key: str) -> None:
     """A key that nothing reads is not declared: each is read as an attribute in the source of the four floors."""
     *table, name = key.split(".")
     read = [re.compile(rf"\.{re.escape(part)}\b") for part in (*table, name)]
-    sources = [path for floor in ("server", "agents", "engine") for path in (ROOT / floor).rglob("*.py")]
+    floors = (import_module(f"aqe.{floor}").__path__ for floor in ("server", "agents", "engine"))
+    sources = [path for folders in floors for folder in folders for path in Path(folder).rglob("*.py")]
     texts = [path.read_text(encoding="utf-8") for path in sources if path.name != "settings.py"]
     assert any("settings" in text and all(part.search(text) for part in read) for text in texts)
 
