@@ -12,6 +12,8 @@ from pathlib import Path
 
 PACKAGES = (
     "aqe.server",
+    "aqe.server.http",
+    "aqe.server.mcp",
     "aqe.agents",
     "aqe.agents.generate",
     "aqe.agents.gate",
@@ -21,17 +23,48 @@ PACKAGES = (
 PINS = Path(__file__).resolve().parent.parent / "tests" / "hygiene" / "public.txt"
 
 
+PLAIN = (type(None), bool, int, float, str, tuple)
+
+
+def default(value: object) -> str:
+    """A default as one would write it; "..." for what only the running process knows."""
+    if isinstance(value, PLAIN):
+        return repr(value)
+    return getattr(value, "__name__", "...")
+
+
+def parameter(given: inspect.Parameter) -> str:
+    """One parameter: name, annotation as written, default."""
+    star = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(given.kind, "")
+    text = star + given.name
+    if given.annotation is not given.empty:
+        text += f": {given.annotation if isinstance(given.annotation, str) else default(given.annotation)}"
+    return text if given.default is given.empty else f"{text} = {default(given.default)}"
+
+
 def signature(thing: object, names_only: bool) -> str:
-    """The call signature as written; only its names where the object behind a name depends on the machine."""
+    """The call signature as written; nothing of it where the object behind a name depends on the machine."""
     if not callable(thing):
         return ": " + type(thing).__name__
+    if names_only:
+        return "(...)"
+    if fields := getattr(thing, "model_fields", None):
+        return f"(*, {', '.join(sorted(fields))})"
     try:
         found = inspect.signature(thing)
     except (TypeError, ValueError):
         return "(...)"
-    if names_only:
-        return "(...)"
-    return str(found)
+    words = []
+    keyword_only = False
+    for given in found.parameters.values():
+        if given.kind is given.KEYWORD_ONLY and not keyword_only:
+            words.append("*")
+            keyword_only = True
+        keyword_only = keyword_only or given.kind is given.VAR_POSITIONAL
+        words.append(parameter(given))
+    if inspect.isclass(thing) or found.return_annotation is found.empty:
+        return f"({', '.join(words)})"
+    return f"({', '.join(words)}) -> {found.return_annotation}"
 
 
 def lines_of(package: str) -> list[str]:
@@ -49,7 +82,7 @@ def lines_of(package: str) -> list[str]:
                 continue
             raw = value.__func__ if isinstance(value, classmethod | staticmethod) else value
             if inspect.isfunction(raw):
-                lines.append(f"{package}.{name}.{member}{signature(raw, False)}")
+                lines.append(f"{package}.{name}.{member}{signature(raw, names_only=False)}")
             elif isinstance(raw, property):
                 lines.append(f"{package}.{name}.{member}: property")
     return lines

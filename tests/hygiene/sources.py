@@ -21,6 +21,8 @@ def files() -> Iterator[tuple[str, Path]]:
     for floor in FLOORS:
         root = folder(f"aqe.{floor}")
         for path in sorted(root.rglob("*.py")):
+            if "data" in path.relative_to(root).parts[:-1]:
+                continue  # a project that travels inside the wheel, not a part of the house
             parts = ["aqe", floor, *path.relative_to(root).with_suffix("").parts]
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("aqe.server", "aqe.agents", "aqe.agents.generate", "aqe.agents.gate", "aqe.engine", "aqe.simd")
+FLOORS = ("aqe.server", "aqe.agents", "aqe.engine", "aqe.simd")
+PACKAGES = (*FLOORS, "aqe.server.http", "aqe.server.mcp", "aqe.agents.generate", "aqe.agents.gate")
 
 
 def test_public_names_are_the_pinned_ones(repository: Path) -> None:
