@@ -204,10 +204,13 @@ def test_several_boxes_work_at_once(project: Path) -> None:
 @pytest.mark.parametrize("rung", [3, 2, 1, 0])
 def test_each_rung_runs_a_case_and_says_what_it_lacks(project: Path, rung: int) -> None:
     """A forced rung runs cases and names its layers, or is refused in one sentence."""
+    box, code = None, ""
     try:
         box = Box.open(spec_of(project), rung=rung)
     except UserError as error:
-        assert error.code == "no-sandbox"
+        code = error.code
+    if box is None:
+        assert (code, rung in (1, 2, 3)) == ("no-sandbox", True)
         return
     with box:
         assert box.layers.rung.startswith(str(rung))
