@@ -83,7 +83,7 @@ def summary(report: DemoReport) -> str:
         "",
         "Tests",
         *(
-            f"  shop.{module.module:<10} {module.tests:>4} tests, {module.branches_percent:5.1f} % of branches, "
+            f"  {module.module:<15} {module.tests:>4} tests, {module.branches_percent:5.1f} % of branches, "
             f"{module.mutants_killed} of {module.mutants_total} mutants killed"
             for module in report.modules
         ),

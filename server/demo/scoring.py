@@ -70,10 +70,14 @@ def compare(bugs: Sequence[PlantedBug], suspects: Iterable[Suspect]) -> Score:
 def speaks_of(suspect: Suspect, bug: PlantedBug) -> bool:
     """Whether a suspect is about a bug: its function (or faulty line), and its exception or a broken promise.
 
-    A suspect of a caller whose exception left the bug's own line is about the bug.
+    A suspect of a caller whose exception left the bug's own line is about the bug, and so is a broken promise of the
+    other end of a round trip.
     """
-    if suspect.module != bug.module or (suspect.target != bug.function and suspect.line != bug.line):
+    if suspect.module != bug.module:
         return False
-    if bug.raises:
-        return suspect.exception.rpartition(".")[2] == bug.raises
-    return suspect.kind in BROKEN_PROMISES
+    broken = suspect.kind in BROKEN_PROMISES
+    if bug.partner and suspect.target == bug.partner:
+        return broken
+    if suspect.target != bug.function and suspect.line != bug.line:
+        return False
+    return suspect.exception.rpartition(".")[2] == bug.raises if bug.raises else broken

@@ -17,6 +17,7 @@ _LEAVE_OUT = shutil.ignore_patterns("__pycache__", ".*")
 @dataclass(frozen=True)
 class PlantedBug:
     """One bug of the truth. `line` is 1-based; `raises` is the exception's name, "" where a wrong value comes back.
+    `partner` is the other function of a broken round trip.
 
     `found_by` is "execution" where running the code can show it, "reading" where only the docs tell.
     """
@@ -31,6 +32,7 @@ class PlantedBug:
     found_by: str
     why: str
     raises: str = ""
+    partner: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def truth_of(table: dict[str, Any]) -> Truth:
             id=bug["id"],
             module=bug["file"].removesuffix(".py").replace("/", "."),
             raises=bug.get("raises", ""),
+            partner=bug.get("partner", ""),
             **{name: bug[name] for name in ("file", "function", "line", "code", "kind", "found_by", "why")},
         )
         for bug in table["bugs"]

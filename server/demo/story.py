@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 
+from aqe.engine.errors import AqeError, GateFailed
 from aqe.engine.progress import Progress, silent
 from aqe.server.demo.client import call_tool, connected, finish_job
 from aqe.server.demo.scoring import Score, compare, suspects_of
@@ -18,6 +19,7 @@ from aqe.server.demo.shop import Truth, copy_shop, read_truth
 
 OUT = "generated"
 AT_ONCE = 2
+HINTS = 6
 SHARE_OF_SEARCH = 0.5
 SHORTEST_SEARCH_S = 2.0
 
@@ -34,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ModuleResult:
-    """What was generated for one module; percentages are measured by coverage.py and by running mutants."""
+    """What was generated for one module (its full name); figures of all tests together, by coverage.py and mutants."""
 
     module: str
     files: tuple[str, ...]
@@ -95,7 +97,18 @@ def run_demo(folder: Path, *, budget_s: float, seed: int, progress: Progress = s
     """
     shop = copy_shop(folder)
     truth = read_truth()
-    return anyio.run(lambda: _run(shop, truth, budget_s, seed, progress))
+    try:
+        return anyio.run(lambda: _run(shop, truth, budget_s, seed, progress))
+    except BaseExceptionGroup as group:  # the client's task groups wrap what a tool answered
+        raise _first_leaf(group) from group
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    """Our own error inside nested groups, else the first error."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    own = error.subgroup(AqeError)
+    return _first_leaf((own or error).exceptions[0])
 
 
 async def _run(shop: Path, truth: Truth, budget_s: float, seed: int, progress: Progress) -> DemoReport:
@@ -105,11 +118,16 @@ async def _run(shop: Path, truth: Truth, budget_s: float, seed: int, progress: P
         clock.note("initialize", "aqe serve --stdio", 0.0)
         reports = await _generate_all(client, truth, budget_s, seed, progress, clock)
         files = [file for module in truth.modules for file in reports[module]["files"]]
+        if not files:
+            said = "; ".join(note for name in truth.modules for note in reports[name]["notes"][:1])
+            raise GateFailed(
+                f"No test was written for any module of the shop: {said or 'no reason was given'}.",
+                code="demo-tool-failed",
+                fix="`aqe doctor` shows what is missing here; a larger --budget may help.",
+            )
         start = clock.now()
         arguments = {"paths": files, "subjects": [f"{truth.package}.{name}" for name in truth.modules]}
-        checked, judged = await finish_job(
-            client, "verify_tests", arguments, lambda text: progress(f"verify_tests: {text}")
-        )
+        _, judged = await finish_job(client, "verify_tests", arguments, lambda text: progress(f"verify_tests: {text}"))
         clock.note("verify_tests", f"{len(files)} files", start)
         start = clock.now()
         figures = await call_tool(client, "stats", {})
@@ -122,12 +140,12 @@ async def _run(shop: Path, truth: Truth, budget_s: float, seed: int, progress: P
         seed=seed,
         duration_s=round(clock.now(), 1),
         steps=tuple(sorted(clock.steps, key=lambda step: step.start_s)),
-        modules=tuple(_module(name, reports[name]) for name in truth.modules),
+        modules=tuple(_module(f"{truth.package}.{name}", reports[name], judged["evidence"]) for name in truth.modules),
         score=score,
         suspected=score.suspected,
         planted=len(score.found),
         met=score.met,
-        verification=_verification(checked, judged),
+        verification=_verification(judged),
         memories=figures["memories"],
         jobs=figures["jobs"],
         excerpt_file=excerpt_file,
@@ -177,30 +195,32 @@ def _teller(progress: Progress, name: str, done: int, total: int) -> Callable[[s
     return lambda text: progress(f"generate_tests {name}: {text}", done, total)
 
 
-def _module(name: str, report: Mapping[str, Any]) -> ModuleResult:
-    evidence = report["evidence"]
-    subjects = evidence["subjects"] if evidence else []
+def _module(name: str, report: Mapping[str, Any], evidence: Mapping[str, Any]) -> ModuleResult:
+    """One module: what the generator reported, and the figures of the final verification."""
+    subjects = [subject for subject in evidence["subjects"] if subject["module"] == name]
+    paths = {subject["path"] for subject in subjects}
+    states = [mutant["state"] for mutant in evidence["mutants"] if mutant["path"] in paths]
     return ModuleResult(
         module=name,
         files=tuple(report["files"]),
         tests=report["tests"],
         lines_percent=_percent(subjects, "lines"),
         branches_percent=_percent(subjects, "branches"),
-        mutants_killed=evidence["mutants_killed"] if evidence else 0,
-        mutants_total=evidence["mutants_total"] if evidence else 0,
+        mutants_killed=states.count("killed"),
+        mutants_total=len(states) - states.count("left-out"),
         suspects=len(report["suspects"]),
         executions=report["executions"],
         notes=tuple(report["notes"]),
     )
 
 
-def _verification(answer: Mapping[str, Any], report: Mapping[str, Any]) -> Verification:
+def _verification(report: Mapping[str, Any]) -> Verification:
     evidence = report["evidence"]
     verdicts = [test["verdict"] for test in evidence["tests"]]
     return Verification(
         tests=len(verdicts),
         stable=verdicts.count("stable"),
-        hints=tuple(answer["hints"]),
+        hints=tuple(hint for hint in report["hints"] if "survives" in hint)[:HINTS],
         hash_seeds=tuple(evidence["hash_seeds"]),
         lines_percent=_percent(evidence["subjects"], "lines"),
         branches_percent=_percent(evidence["subjects"], "branches"),

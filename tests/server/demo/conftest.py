@@ -38,7 +38,9 @@ def make_report(*, missed: int = 3, alarms: int = 1, why: str = "raises what not
     ] * alarms
     score = compare(truth.bugs, suspects)
     modules = tuple(
-        ModuleResult(name, (f"generated/test_{name}.py",), 20 + n, 99.0, 96.4 - 3 * n, 40 + n, 50 + n, n, 12_345, ())
+        ModuleResult(
+            f"shop.{name}", (f"generated/test_{name}.py",), 20 + n, 99.0, 96.4 - 3 * n, 40 + n, 50 + n, n, 12_345, ()
+        )
         for n, name in enumerate(truth.modules)
     )
     steps = (

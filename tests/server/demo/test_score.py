@@ -21,7 +21,7 @@ BUG = PlantedBug(
     why="",
     raises="IndexError",
 )
-QUIET = dataclasses.replace(BUG, id="q", function="format_price", line=48, raises="")
+QUIET = dataclasses.replace(BUG, id="q", function="format_price", line=48, raises="", partner="parse_price")
 
 
 def suspect(**changes: str | int) -> Suspect:
@@ -39,9 +39,13 @@ def suspect(**changes: str | int) -> Suspect:
         (suspect(exception="TypeError"), BUG, False),
         (suspect(module="shop.dates"), BUG, False),
         (suspect(target="format_price", kind="docstring-broken", exception="", line=0), QUIET, True),
+        (suspect(kind="docstring-broken", exception="", line=21), QUIET, True),
         (suspect(target="format_price", exception="TypeError"), QUIET, False),
     ],
-    ids=["same", "qualified", "caller", "other line", "other exception", "other module", "promise", "not a promise"],
+    ids=[
+        *("same", "qualified", "caller", "other line", "other exception", "other module"),
+        *("promise", "other end", "not a promise"),
+    ],
 )
 def test_a_suspect_counts_where_function_and_kind_agree(found: Suspect, bug: PlantedBug, speaks: bool) -> None:
     """A suspect counts for a planted bug of its function (or line) with its exception or a broken promise."""
