@@ -36,13 +36,15 @@ _PLAIN: Dict[Any, str] = {
     list: "list", tuple: "tuples", dict: "dict", set: "set", frozenset: "frozenset", type(None): "none", object: "any",
     datetime.date: "date", datetime.datetime: "datetime", datetime.time: "time", datetime.timedelta: "timedelta",
     datetime.tzinfo: "tzinfo", datetime.timezone: "tzinfo", decimal.Decimal: "decimal", fractions.Fraction: "fraction",
-    pathlib.Path: "path", pathlib.PurePath: "path", pathlib.PurePosixPath: "path", uuid.UUID: "uuid", re.Pattern: "pattern",
+    pathlib.Path: "path", pathlib.PurePath: "path", pathlib.PurePosixPath: "path", uuid.UUID: "uuid",
+        re.Pattern: "pattern",
     type: "type", io.StringIO: "textio", io.BytesIO: "bytesio", io.TextIOBase: "textio", io.IOBase: "textio",
     collections.abc.Iterable: "list", collections.abc.Iterator: "iterator", collections.abc.Sequence: "list",
     collections.abc.MutableSequence: "list", collections.abc.Collection: "list", collections.abc.Container: "list",
     collections.abc.Mapping: "dict", collections.abc.MutableMapping: "dict", collections.abc.Set: "set",
     collections.abc.MutableSet: "set", collections.abc.Generator: "iterator", collections.abc.Callable: "callable",
-    collections.abc.Hashable: "any", collections.abc.Awaitable: "awaitable", collections.abc.Coroutine: "awaitable", collections.abc.Sized: "list", collections.OrderedDict: "dict",
+    collections.abc.Hashable: "any", collections.abc.Awaitable: "awaitable", collections.abc.Coroutine: "awaitable",
+    collections.abc.Sized: "list", collections.OrderedDict: "dict",
     collections.deque: "deque", collections.defaultdict: "dict", collections.Counter: "dict", range: "range",
     types.SimpleNamespace: "any",
 }  # fmt: skip
@@ -154,12 +156,16 @@ def _typing_names(scope: Dict[str, Any]) -> Dict[str, Any]:
 
 _WORDS = {
     "str": "str", "string": "str", "strings": "str", "text": "str", "unicode": "str", "int": "int", "integer": "int",
-    "integers": "int", "ints": "int", "float": "float", "floats": "float", "double": "float", "number": "float", "numeric": "float",
-    "bool": "bool", "boolean": "bool", "bytes": "bytes", "list": "list", "tuple": "tuples", "dict": "dict", "dictionary": "dict",
+    "integers": "int", "ints": "int", "float": "float", "floats": "float", "double": "float", "number": "float",
+    "numeric": "float",
+    "bool": "bool", "boolean": "bool", "bytes": "bytes", "list": "list", "tuple": "tuples", "dict": "dict",
+    "dictionary": "dict",
     "mapping": "dict", "set": "set", "iterable": "list", "sequence": "list", "array": "list", "iterator": "iterator",
-    "callable": "callable", "function": "callable", "none": "none", "date": "date", "datetime": "datetime", "timedelta": "timedelta",
+    "callable": "callable", "function": "callable", "none": "none", "date": "date", "datetime": "datetime",
+    "timedelta": "timedelta",
     "decimal": "decimal", "path": "path", "object": "any", "any": "any", "collection": "list", "strs": "str",
-    "decimal.decimal": "decimal", "datetime.date": "date", "datetime.datetime": "datetime", "datetime.timedelta": "timedelta",
+    "decimal.decimal": "decimal", "datetime.date": "date", "datetime.datetime": "datetime",
+    "datetime.timedelta": "timedelta",
 }  # fmt: skip
 _BRACKETS = re.compile(r"^(\w+)\[(.*)\]$")
 _OF = re.compile(r"^(\w+) (?:of|with) (.+)$")
@@ -191,11 +197,14 @@ def shape_of_words(text: str, scope: Optional[Dict[str, Any]] = None, depth: int
 # ---------------------------------------------------------------- checks
 
 _CLASSES: Dict[str, Any] = {
-    "bool": bool, "str": str, "bytes": (bytes, bytearray), "bytearray": bytearray, "list": (list, tuple, collections.abc.Iterable),
-    "tuples": tuple, "tuple": tuple, "dict": collections.abc.Mapping, "set": collections.abc.Set, "frozenset": frozenset,
+    "bool": bool, "str": str, "bytes": (bytes, bytearray), "bytearray": bytearray, "list": (list, tuple,
+    collections.abc.Iterable),
+    "tuples": tuple, "tuple": tuple, "dict": collections.abc.Mapping, "set": collections.abc.Set,
+    "frozenset": frozenset,
     "date": datetime.date, "datetime": datetime.datetime, "time": datetime.time, "timedelta": datetime.timedelta,
     "tzinfo": datetime.tzinfo, "decimal": decimal.Decimal, "fraction": fractions.Fraction, "path": pathlib.PurePath,
-    "uuid": uuid.UUID, "pattern": re.Pattern, "type": type, "iterator": collections.abc.Iterable, "deque": collections.deque,
+    "uuid": uuid.UUID, "pattern": re.Pattern, "type": type, "iterator": collections.abc.Iterable,
+    "deque": collections.deque,
     "textio": io.IOBase, "bytesio": io.IOBase, "range": range, "complex": (int, float, complex), "typeddict": dict,
 }  # fmt: skip
 
@@ -236,7 +245,7 @@ def _accepts_inside(shape: Shape, value: Any, depth: int) -> bool:
         return all(
             accepts(shape.inner[0], k, depth - 1) and accepts(shape.inner[1], v, depth - 1) for k, v in value.items()
         )
-    if shape.inner and isinstance(value, (list, tuple, set, frozenset)):
+    if shape.inner and isinstance(value, (list, tuple, set, frozenset, str, bytes, bytearray, range, dict)):
         return all(accepts(shape.inner[0], item, depth - 1) for item in value)
     return True
 
