@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,13 @@ def output_folder(project: Path, out: str | None) -> Path:
         return folder
     found = (project / name for name in ("tests", "test") if (project / name).is_dir())
     return next(found, project / "tests")
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """`UserError` (project-read-only) when files can surely not be written below `folder`."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise unwritable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def file_names(subjects: Sequence[Subject], suffix: str | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from aqe.agents.gate.box import Limits
-from aqe.agents.gate.interpreter import Interpreter, find_interpreter
+from aqe.agents.gate.interpreter import Interpreter, find_interpreter, side_folder
 from aqe.agents.generate import files, suspects
 from aqe.agents.generate.cases import SearchResult
 from aqe.agents.generate.examples import Examples, find_examples
@@ -22,7 +22,7 @@ from aqe.agents.generate.render import Style
 from aqe.agents.generate.report import GenerateReport, GenerateRequest, SuspectedBug, Unreached
 from aqe.agents.generate.searching import Found, Search, box_spec, search_all
 from aqe.agents.generate.target import Subject, resolve
-from aqe.engine.errors import Cancelled, OutOfTime
+from aqe.engine.errors import Cancelled, InternalError, OutOfTime
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.settings import Settings, load_settings
 
@@ -75,6 +75,8 @@ class _Run:
             interpreter = self._interpreter()
             subjects = resolve(self.request.target, self.project, _import_path(interpreter))
             folder = files.output_folder(self.project, self.request.out)
+            files.refuse_unwritable(folder)
+            side_folder(interpreter, self.project)
             names = files.file_names(subjects, self.request.suffix)
             paths = {module: folder / name for module, name in names.items()}
             files.refuse_foreign(list(paths.values()))
@@ -139,6 +141,8 @@ class _Run:
             )
         if found.broken and not found.results:
             raise next(iter(found.broken.values()))
+        if found.notes and not self.stop.is_set and not any(result.functions for result in found.results.values()):
+            raise InternalError(found.notes[0], code="internal", fix="Name one function, or report the module.")
         return found
 
     def _finish(

@@ -99,7 +99,9 @@ class Search:
             forget()
         self.cancel.check()
         if result.state == "ok":
-            return read_result(result.value, subject.module), ""
+            answer = read_result(result.value, subject.module)
+            empty = not answer.functions and not subject.outline.is_empty
+            return answer, f"The search in {subject.module} broke off and found nothing." if empty else ""
         why = "was stopped" if self.stop.is_set else ended_by(result)
         return read_result(held.get("partial"), subject.module), f"The search in {subject.module} {why}."
 
@@ -166,7 +168,8 @@ def ended_by(result: CaseResult) -> str:
         "forged": "was disturbed by the code under test, so its answer does not count",
     }
     if result.state == "error":
-        return f"failed with {' '.join(result.error.split())[:200]}".rstrip(".")
+        first = result.error.strip().splitlines()[0] if result.error.strip() else "an error"
+        return f"failed with {' '.join(first.split())[:200]}".rstrip(".")
     return words.get(result.state, f"was ended by the code under test{_exit_words(result)}")
 
 

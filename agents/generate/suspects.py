@@ -49,7 +49,7 @@ def _calls(steps: tuple[Step, ...]) -> tuple[object, ...]:
 
 def _bug(item: Mapping[str, Any], module: str, outline: Outline) -> SuspectedBug | None:
     steps = read_steps(item.get("steps"))
-    if steps is None:
+    if steps is None or _is_contrived(steps):
         return None
     line = item.get("line")
     exception = str(item.get("exception") or "")
@@ -66,6 +66,13 @@ def _bug(item: Mapping[str, Any], module: str, outline: Outline) -> SuspectedBug
         expected=str(item.get("expected") or ""),
         actual=str(item.get("actual") or ""),
     )
+
+
+def _is_contrived(steps: tuple[Step, ...]) -> bool:
+    """Whether the calls reach into what is private: no user of the subject would write them."""
+    names = [name for step in steps for name, _ in step.kwargs]
+    names += [part for step in steps for part in step.callee.split(".") if not part.endswith("__")]
+    return any(name.startswith("_") for name in names)
 
 
 def snippet(steps: tuple[Step, ...], module: str, outline: Outline, imports: list[str], ending: str = "") -> str:
