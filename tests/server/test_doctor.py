@@ -1,0 +1,65 @@
+"""`aqe doctor` tells what this machine gives, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def doctor(project: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `aqe doctor` on `project`."""
+    return subprocess.run(
+        [sys.executable, "-m", "aqe.server.cli", "doctor", "--project", str(project), *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty project."""
+    (tmp_path / "pyproject.toml").write_text("[tool.aqe]\n", "utf-8")
+    return tmp_path
+
+
+def test_doctor_names_rung_interpreter_kernels_and_database(project: Path) -> None:
+    """The plain report names each part on a line of its own, and nothing is made in the project."""
+    done = doctor(project)
+    assert done.returncode == 0, done.stderr
+    heads = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert heads == ["aqe", "project", "kernel", "sandbox", "interpreter", "kernels", "database"]
+    assert "rung " in done.stdout
+    assert [path.name for path in project.iterdir()] == ["pyproject.toml"]
+
+
+def test_doctor_as_json_says_layers_and_reasons(project: Path) -> None:
+    """The JSON report holds the rung, layers in force and missing, and why each higher rung does not hold."""
+    done = doctor(project, "--json")
+    report = json.loads(done.stdout)
+    sandbox = report["sandbox"]
+    assert report["schema"] == "aqe.doctor/1"
+    assert sandbox["in_force"]
+    assert sandbox["below_namespaces"] == (not sandbox["rung"].startswith("3"))
+    assert bool(sandbox["higher"]) == sandbox["below_namespaces"]
+    assert report["interpreter"]["has_pytest"]
+
+
+def test_doctor_reports_what_is_broken_and_still_ends_well(project: Path) -> None:
+    """A broken database, a wrong setting and a missing interpreter are told; the exit status stays 0."""
+    (project / "pyproject.toml").write_text("[tool.aqe]\nbudgit = 3\n", "utf-8")
+    (project / ".aqe").mkdir()
+    (project / ".aqe" / "aqe.db").write_bytes(b"no database at all" * 100)
+    done = doctor(project, "--json", "--python", "nowhere/python")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert "[no-interpreter]" in report["interpreter"]["error"]
+    assert "budgit" in report["settings_error"]
+    assert not report["store"]["state"].startswith("healthy")
+    assert (project / ".aqe" / "aqe.db").read_bytes() == b"no database at all" * 100
