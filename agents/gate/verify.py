@@ -308,7 +308,7 @@ def mutant_results(
                     replacement=mutant.replacement,
                     state=_state(key, taken, kills, killers),
                     killed_by=killers,
-                    reason=mutant.left_out if key not in taken else "",
+                    reason=mutant.left_out,
                 )
             )
     return tuple(rows)

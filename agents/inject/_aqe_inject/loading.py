@@ -13,6 +13,7 @@ from .instrument import Metaprogram, instrument
 from .probes import Probes
 
 Loaded = Tuple[ModuleType, Metaprogram, Probes]
+_PREPARED: Dict[str, Metaprogram] = {}
 
 
 class NoSource(ImportError):
@@ -46,6 +47,16 @@ def load_all(
         if name not in hook.loaded:
             raise NoSource("%s has no Python source that can be measured" % name, name=name)
     return hook.loaded
+
+
+def prepare(names: Iterable[str]) -> None:
+    """Compile imported modules once for all mutants that a later `load_all` of this process or a fork forces."""
+    for name in names:
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        get_source = getattr(getattr(spec, "loader", None), "get_source", None)
+        source = get_source(name) if get_source is not None else None
+        if source is not None and spec is not None and spec.origin:
+            _PREPARED[name] = instrument(source, spec.origin, at_import=True)
 
 
 def _forget(names: Sequence[str]) -> None:
@@ -99,9 +110,15 @@ class _Loader:
             self._original.exec_module(module)
             return
         hook = self._hook
-        meta = instrument(source, spec.origin, mutants=hook.mutants, forced_mutant=hook.forced.get(name))
+        forced = hook.forced.get(name)
+        prepared = _PREPARED.get(name) if forced is not None else None
+        meta = prepared or instrument(source, spec.origin, mutants=hook.mutants, forced_mutant=forced)
         probes = Probes(module, len(meta.arms))
         hook.loaded[name] = (module, meta, probes)
+        if prepared is not None and forced is not None:
+            probes.switch = forced
+            exec(meta.code, module.__dict__)
+            return
         probes.noting = hook.mutants
         try:
             exec(meta.code, module.__dict__)

@@ -38,6 +38,10 @@ def warm(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
             pytest.main([*line, "--import-mode=importlib"])
     for name in args.get("modules", ()):
         importlib.import_module(name)
+    if args.get("modules"):
+        from .loading import prepare
+
+        prepare(args["modules"])
     return {"pytest": pytest.__version__, "packages": _versions(args.get("report", ()))}
 
 
@@ -101,6 +105,7 @@ class Recorder:
         self.broken_files: List[Dict[str, str]] = []
         self.switch_context: Optional[Callable[[str], None]] = None
         self._ids: Dict[str, str] = {}
+        self._collecting = ""
 
     def name(self, item: Any) -> str:
         """`file::test[case]`, the file relative to the root of the run."""
@@ -111,9 +116,12 @@ class Recorder:
             found = self._ids[item.nodeid] = "%s::%s" % (relative(path, self.roots), rest)
         return found
 
+    def pytest_collectstart(self, collector: Any) -> None:
+        self._collecting = str(getattr(collector, "path", None) or getattr(collector, "fspath", "") or "")
+
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
-            place = relative(os.path.join(self.roots[0], report.nodeid.partition("::")[0]), self.roots)
+            place = relative(self._collecting, self.roots)
             self.broken_files.append({"file": place, "message": short_message(report.longrepr)})
 
     def pytest_collection_modifyitems(self, session: Any, config: Any, items: List[Any]) -> None:
