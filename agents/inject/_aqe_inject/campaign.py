@@ -295,7 +295,7 @@ class Campaign:
                 return
 
     def _next_target(self) -> Optional[Target]:
-        """The least-tried target with open arms; private ones only when nothing else is left or half the time is gone."""
+        """The least-tried target with open arms; private ones only when little is left or half the time is gone."""
         half = self.pace.done() > ARMS_SHARE / 2
         choices = [t for t in self.targets if not self._is_given_up(t) and (half or not t.is_private)]
         open_ones = [t for t in choices if self.relevant[id(t)] & ~self.covered]

@@ -129,9 +129,15 @@ def _short(value: Any) -> str:
     return "a %s" % type(value).__name__
 
 
-_LIMIT = re.compile(r"`{0,2}(\w+)`{0,2}\s+(?:is|are|lies)?\s*((?:not positive|negative|zero|empty|(?:below|less than|under|smaller than|<|above|greater than|more than|over|larger than|>|<=|>=)\s*(?:zero|one|-?\d+(?:\.\d+)?))(?:\s+or\s+(?:below|less than|above|greater than|more than|over)\s*-?\d+(?:\.\d+)?)?)")  # fmt: skip
+_LIMIT = re.compile(
+    r"`{0,2}(\w+)`{0,2}\s+(?:is|are|lies)?\s*((?:not positive|negative|zero|empty|(?:below"
+    r"|less than|under|smaller than|<|above|greater than|more than|over|larger than|>|<="
+    r"|>=)\s*(?:zero|one|-?\d+(?:\.\d+)?))(?:\s+or\s+(?:below|less than|above|greater than"
+    r"|more than|over)\s*-?\d+(?:\.\d+)?)?)"
+)
 _PART = re.compile(
-    r"(not positive|negative|zero|empty|(?:below|less than|under|smaller than|<=|>=|<|above|greater than|more than|over|larger than|>)\s*(?:zero|one|-?\d+(?:\.\d+)?))"
+    r"(not positive|negative|zero|empty|(?:below|less than|under|smaller than|<=|>=|<|above|greater than|more than|over"
+    r"|larger than|>)\s*(?:zero|one|-?\d+(?:\.\d+)?))"
 )
 
 
@@ -182,12 +188,9 @@ def _meets(value: Any, condition: str) -> bool:
     return value > limit
 
 
-_AT_MOST = re.compile(
-    r"(?:\bat most|\bnever (?:more than|above|over)|\bno more than|\bcapped at|\bmaximum of)\s+(-?\d+(?:\.\d+)?)\s*(?=[.,;:)]|$|cents\b|percent\b|%|seconds\b|s\b|euro)"
-)
-_AT_LEAST = re.compile(
-    r"(?:\bat least|\bnever (?:less than|below|under)|\bno less than|\bminimum of)\s+(-?\d+(?:\.\d+)?)\s*(?=[.,;:)]|$|cents\b|percent\b|%|seconds\b|s\b|euro)"
-)
+_UNIT = r"\s+(-?\d+(?:\.\d+)?)\s*(?=[.,;:)]|$|cents\b|percent\b|%|seconds\b|s\b|euro)"
+_AT_MOST = re.compile(r"(?:\bat most|\bnever (?:more than|above|over)|\bno more than|\bcapped at|\bmaximum of)" + _UNIT)
+_AT_LEAST = re.compile(r"(?:\bat least|\bnever (?:less than|below|under)|\bno less than|\bminimum of)" + _UNIT)
 
 
 def body_text(doc: str) -> str:
@@ -272,8 +275,10 @@ def equations(target: Target) -> List[str]:
     return found
 
 
-_PAIRS = (("parse_", "format_"), ("decode", "encode"), ("loads", "dumps"), ("deserialize", "serialize"), ("unpack", "pack"),
-          ("unescape", "escape"), ("from_", "to_"), ("unquote", "quote"), ("load_", "dump_"), ("read_", "write_"))  # fmt: skip
+_PAIRS = (("parse_", "format_"), ("decode", "encode"), ("loads", "dumps"), ("deserialize", "serialize"), ("unpack",
+    "pack"),
+          ("unescape", "escape"), ("from_", "to_"), ("unquote", "quote"), ("load_", "dump_"), ("read_",
+              "write_"))  # fmt: skip
 
 
 def round_trips(targets: Sequence[Target]) -> List[Tuple[Target, Target]]:

@@ -146,7 +146,8 @@ def prose_examples(text: str) -> List[Example]:
 
 _QUOTED = re.compile(r"""``([^`\n]{1,40})``|`([^`\n]{1,40})`|"([^"\n]{1,40})"|(?<!\w)'([^'\n]{1,40})'(?!\w)""")
 _FORMAT = re.compile(r"(?<![\w%])[A-Za-z]?[\w:+./-]*(?:YYYY|yyyy|MM|DD|dd|hh|HH|mm|ss|nn|NN)[\w:+./-]*")
-_DIGITS = (("YYYY", "2003"), ("yyyy", "2003"), ("YY", "03"), ("DDD", "046"), ("MM", "02"), ("mm", "04"), ("DD", "15"), ("dd", "15"),
+_DIGITS = (("YYYY", "2003"), ("yyyy", "2003"), ("YY", "03"), ("DDD", "046"), ("MM", "02"), ("mm", "04"), ("DD",
+    "15"), ("dd", "15"),
            ("hh", "10"), ("HH", "10"), ("ss", "05"), ("nn", "3"), ("NN", "3"), ("fff", "678"))  # fmt: skip
 
 
@@ -169,11 +170,30 @@ _BETWEEN = re.compile(
 )
 _NEVER = (
     ("not-none", re.compile(r"\bnever (?:returns? )?None\b", re.I)),
-    ("not-negative", re.compile(r"\b(?:(?:never|not|cannot be|can't be) (?:\w+ ){0,2}(?:negative|below (?:zero|0)|less than (?:zero|0))|(?:is|are|always) non-negative)\b", re.I)),
-    ("sorted", re.compile(r"\b(?:in (?:ascending|sorted|increasing|alphabetical) order|sorted (?:list|ascending|alphabetically)|returns? (?:\w+ ){0,4}sorted)\b", re.I)),
-    ("unique", re.compile(r"\b(?:without duplicates|no duplicates|duplicates (?:are )?removed|remove(?:s)? duplicates|unique \w+|each \w+ once)\b", re.I)),
-    ("idempotent", re.compile(r"\bidempotent\b|\bnormali[sz]ed? (?:text|form) (?:stays|is unchanged)|applying it twice", re.I)),
-    ("no-mutation", re.compile(r"\b(?:does not|doesn't|without|never) (?:\w+ )?(?:mutat\w+|modif\w+|chang\w+)(?: (?:the|its|any))? ?(?:input|argument|original|list|items?|given)?", re.I)),
+    ("not-negative", re.compile(
+        r"\b(?:(?:never|not|cannot be|can't be) (?:\w+ ){0,2}(?:negative|below (?:zero|0)"
+        r"|less than (?:zero|0))|(?:is|are|always) non-negative)\b",
+        re.I,
+    )),
+    ("sorted", re.compile(
+        r"\b(?:in (?:ascending|sorted|increasing|alphabetical) order|sorted (?:list|ascending"
+        r"|alphabetically)|returns? (?:\w+ ){0,4}sorted)\b",
+        re.I,
+    )),
+    ("unique", re.compile(
+        r"\b(?:without duplicates|no duplicates|duplicates (?:are )?removed|remove(?:s)? duplicates"
+        r"|unique \w+|each \w+ once)\b",
+        re.I,
+    )),
+    ("idempotent", re.compile(
+        r"\bidempotent\b|\bnormali[sz]ed? (?:text|form) (?:stays|is unchanged)|applying it twice",
+        re.I,
+    )),
+    ("no-mutation", re.compile(
+        r"\b(?:does not|doesn't|without|never) (?:\w+ )?(?:mutat\w+|modif\w+|chang\w+)(?: (?:the|its"
+        r"|any))? ?(?:input|argument|original|list|items?|given)?",
+        re.I,
+    )),
     ("lower", re.compile(r"\b(?:lower-?cased?|in lower ?case)\b", re.I)),
 )  # fmt: skip
 

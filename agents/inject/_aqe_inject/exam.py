@@ -257,12 +257,12 @@ def _public_state(value: Any) -> List[str]:
             if not name.startswith("_") and name not in names:
                 names.append(name)
     if isinstance(value, tuple) and hasattr(type(value), "_fields"):
-        names.extend(type(value)._fields)
+        names.extend(getattr(type(value), "_fields", ()))
     return names
 
 
 def _argument_name(recipe: Recipe, place: int, names: Namespace) -> str:
-    kind = recipe.kind if isinstance(recipe, Items) else dict if isinstance(recipe, Pairs) else None
+    kind: Any = recipe.kind if isinstance(recipe, Items) else dict if isinstance(recipe, Pairs) else None
     word = {list: "items", set: "members", dict: "mapping"}.get(kind, "given") if kind is not None else "given"
     word = word if place == 0 else "%s_%d" % (word, place + 1)
     return word if word not in names.globals else "given_" + word
@@ -274,7 +274,8 @@ def is_empty_claim(exam: Exam) -> bool:
 
 
 UNPLANNED = (
-    TypeError, AttributeError, IndexError, KeyError, ZeroDivisionError, UnboundLocalError, NameError, RecursionError, SystemError,
+    TypeError, AttributeError, IndexError, KeyError, ZeroDivisionError, UnboundLocalError, NameError, RecursionError,
+        SystemError,
     UnicodeError, OverflowError, AssertionError,
 )  # fmt: skip
 

@@ -11,6 +11,8 @@ from .namespace import Namespace
 from .reading import Target
 from .recipes import Case, Late, Recipe, Step, recipe_of
 
+_Last = Tuple[Optional[Target], List[Step], Optional[Step]]
+
 
 @dataclasses.dataclass
 class ExampleCase:
@@ -98,7 +100,9 @@ class Examples:
         target = owner if owner is not None else self._mentioned(call)
         return target, [], Step("", ast.unparse(call))
 
-    def _method(self, call: ast.Call, func: ast.Attribute, owner: Optional[Target], steps: List[Step]) -> Any:
+    def _method(
+        self, call: ast.Call, func: ast.Attribute, owner: Optional[Target], steps: List[Step]
+    ) -> Optional[_Last]:
         """`Thing(1).method(2)` and `thing.method(2)`: the receiver gets a line of its own."""
         found = [t for t in self.by_name.get(func.attr, ()) if t.flavour == "method"]
         target = owner if owner in found else found[0] if found else None

@@ -79,7 +79,7 @@ class Grader:
             ):
                 continue
             per_target[id(entry.target)] = count + 1
-            one = self.grade(entry, full and self.campaign.pace.done() <= until)
+            one = self.grade(entry, full and not spare and self.campaign.pace.done() <= until)
             if one is not None:
                 graded.append(one)
         return graded
@@ -103,7 +103,8 @@ class Grader:
         for place in sorted(range(len(done)), key=lambda i: -done[i].exam.cost()):
             if self.campaign.pace.done() >= until:
                 break
-            arms, kills = 0, set()  # type: ignore[var-annotated]
+            arms = 0
+            kills: Set[int] = set()
             for other, held in enumerate(done):
                 if other != place:
                     arms |= held.arms

@@ -29,7 +29,8 @@ _NAMED_REPR = (
     fractions.Fraction, uuid.UUID, complex, range, bytearray, slice,
 )  # fmt: skip
 _CALLABLES = (
-    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, types.WrapperDescriptorType,
+    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType,
+    types.WrapperDescriptorType,
 )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def _content(value: Any, depth: int) -> Any:
         return _frozen_pairs(value, depth)
     for builtin in (list, tuple, set, frozenset, collections.deque):
         if isinstance(value, builtin):
-            items = [freeze(item, depth - 1) for item in builtin.__iter__(value)]  # type: ignore[attr-defined]
+            items = [freeze(item, depth - 1) for item in _elements(builtin, value)]
             return tuple(items if builtin in (list, tuple, collections.deque) else sorted(items, key=repr))
     for atom in (str, bytes, int, float):
         if isinstance(value, atom):
@@ -168,7 +169,8 @@ def source_of(value: Any, names: Namespace) -> Optional[str]:
 def plain(value: Any) -> Any:
     """The builtin value inside an object of a subclass that has no equality of its own; other values as they are."""
     kind = type(value)
-    for builtin in (list, tuple, set, frozenset, dict, str, int, float):
+    builtins: Tuple[Any, ...] = (list, tuple, set, frozenset, dict, str, int, float)
+    for builtin in builtins:
         if (
             isinstance(value, builtin)
             and kind is not builtin
@@ -303,15 +305,23 @@ def _write_object(value: Any, kind: type, names: Namespace, depth: int) -> str:
     return "%s(%s)" % (name, _constructor_arguments(value, kind, names, depth))
 
 
+def _elements(builtin: Any, value: Any) -> Any:
+    """The elements as the builtin class itself lists them."""
+    return builtin.__iter__(value)
+
+
 def _base_of(value: Any) -> Any:
     for builtin in (list, tuple, set, frozenset):
         if isinstance(value, builtin):
-            return builtin(builtin.__iter__(value))  # type: ignore[attr-defined]
+            return builtin(_elements(builtin, value))
     if isinstance(value, dict):
         return dict(dict.items(value))
-    for atom in (str, int, float):
-        if isinstance(value, atom):
-            return atom.__new__(atom, atom.__str__(value) if atom is str else value)  # type: ignore[call-overload]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__add__(value, 0)  # never the subject's own __int__, which a mutant may break
+    if isinstance(value, float):
+        return float.__mul__(value, 1.0)
     raise Unrenderable
 
 
@@ -358,7 +368,7 @@ def _held(value: Any, name: str) -> Tuple[bool, Any]:
 
 def compares_by_value(kind: type) -> bool:
     """Whether `==` on objects of the class is more than identity."""
-    return kind.__eq__ is not object.__eq__
+    return getattr(kind, "__eq__", None) is not getattr(object, "__eq__", None)
 
 
 def has_float(value: Any, depth: int = 4) -> bool:

@@ -34,7 +34,7 @@ class _SkippingLoop(asyncio.SelectorEventLoop):
 
 
 def run(coroutine: Any) -> Any:
-    """What `asyncio.run` gives, without its waits. Raises Slept where the waits add up to more than a test should take."""
+    """What `asyncio.run` gives, without its waits. Raises Slept where they add up to more than a test should take."""
     if not asyncio.iscoroutine(coroutine):
         raise ValueError("a coroutine was expected, got %r" % (coroutine,))
     loop = _SkippingLoop()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Dict, Iterator, List, Sequence, Set, Tuple
+import math
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 from .campaign import Entry
 from .exam import Exam
@@ -24,8 +25,9 @@ class Graded:
 
 
 def cover(graded: Sequence[Graded], counted: int) -> List[Graded]:
-    """A small set that keeps every arm and every kill: at each turn the case that adds most for what it costs to read."""
-    left_arms, left_kills = 0, set()  # type: ignore[var-annotated]
+    """A small set that keeps every arm and every kill: each turn takes the case that adds most for its length."""
+    left_arms = 0
+    left_kills: Set[int] = set()
     for one in graded:
         left_arms |= one.arms & counted
         left_kills |= one.kills
@@ -54,7 +56,7 @@ def cover(graded: Sequence[Graded], counted: int) -> List[Graded]:
 
 def _gain(one: Graded, left_arms: int, left_kills: Set[int]) -> float:
     gain = bin(one.arms & left_arms).count("1") + len(one.kills & left_kills)
-    return gain / (20.0 + one.exam.cost()) ** 0.5
+    return gain / math.sqrt(20.0 + one.exam.cost())
 
 
 def _without_idle(chosen: List[Graded], counted: int) -> List[Graded]:
@@ -63,7 +65,8 @@ def _without_idle(chosen: List[Graded], counted: int) -> List[Graded]:
     for one in sorted(chosen, key=lambda g: (-g.exam.cost(), g.entry.number)):
         if one.exam.case.origin == "doctest":
             continue
-        arms, kills = 0, set()  # type: ignore[var-annotated]
+        arms = 0
+        kills: Set[int] = set()
         for other in kept:
             if other is not one:
                 arms |= other.arms
@@ -146,14 +149,15 @@ def smaller_recipes(recipe: Recipe, depth: int = 4) -> Iterator[Recipe]:
 
 
 def _smaller_atoms(recipe: Atom) -> Iterator[Recipe]:
-    value = recipe.value
+    value: Any = recipe.value
     if isinstance(value, (str, bytes)):
         size = len(value)
         if size > 3:
             yield Atom(value[: size // 2])
             yield Atom(value[size // 2 :])
         for place in range(min(size, 24)):
-            yield Atom(value[:place] + value[place + 1 :])
+            left, right = recipe.value[:place], recipe.value[place + 1 :]
+            yield Atom(left + right)
         if isinstance(value, str):
             plain = "".join("a" if not ch.isascii() and ch.isalpha() else ch for ch in value)
             if plain != value:

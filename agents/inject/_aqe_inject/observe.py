@@ -48,7 +48,7 @@ class Run:
 
 
 class Watch:
-    """One ticking timer for all cases: arming it costs nothing for a case, a second tick inside the same case raises."""
+    """One ticking timer for all cases: nothing to arm for a case; a second tick inside the same case raises."""
 
     def __init__(self) -> None:
         self.number = 0

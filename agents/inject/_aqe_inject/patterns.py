@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import re
 import string
-import warnings
-from typing import Any, List, Optional
+import sys
+from typing import Any, List, Optional, Set
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
-    try:
-        from re import _constants as _codes  # type: ignore[attr-defined]
-        from re import _parser as _reader  # type: ignore[attr-defined]
-    except ImportError:
-        import sre_constants as _codes  # type: ignore[no-redef]
-        import sre_parse as _reader  # type: ignore[no-redef]
+_NEW = sys.version_info >= (3, 11)
+_codes: Any = importlib.import_module("re._constants" if _NEW else "sre_constants")
+_reader: Any = importlib.import_module("re._parser" if _NEW else "sre_parse")
 
 _PRINTABLE = string.ascii_letters + string.digits + " -_.,"
 _CLASSES = {
@@ -94,7 +90,7 @@ class _Writer:
 
     def _one_of(self, choices: Any) -> str:
         if choices and choices[0][0] is _codes.NEGATE:
-            taken = set()
+            taken: Set[str] = set()
             for operator, argument in choices[1:]:
                 taken.update(self._members(operator, argument))
             return self._other_than(taken)

@@ -17,15 +17,22 @@ from .hints import ANY, Shape, resolve, shape_of, shape_of_words
 from .usage import Usage, called_names, constants_in, guess_by_name, raised_names
 
 OPERATORS: Dict[str, str] = {
-    "__len__": "len({r})", "__iter__": "list({r})", "__next__": "next({r})", "__getitem__": "{r}[{0}]", "__contains__": "{0} in {r}",
-    "__eq__": "{r} == {0}", "__ne__": "{r} != {0}", "__lt__": "{r} < {0}", "__le__": "{r} <= {0}", "__gt__": "{r} > {0}",
+    "__len__": "len({r})", "__iter__": "list({r})", "__next__": "next({r})", "__getitem__": "{r}[{0}]",
+    "__contains__": "{0} in {r}",
+    "__eq__": "{r} == {0}", "__ne__": "{r} != {0}", "__lt__": "{r} < {0}", "__le__": "{r} <= {0}",
+    "__gt__": "{r} > {0}",
     "__ge__": "{r} >= {0}", "__hash__": "hash({r}) == hash({0})", "__add__": "{r} + {0}", "__radd__": "{0} + {r}",
-    "__sub__": "{r} - {0}", "__rsub__": "{0} - {r}", "__mul__": "{r} * {0}", "__rmul__": "{0} * {r}", "__truediv__": "{r} / {0}",
-    "__rtruediv__": "{0} / {r}", "__floordiv__": "{r} // {0}", "__mod__": "{r} % {0}", "__pow__": "{r} ** {0}", "__and__": "{r} & {0}",
-    "__or__": "{r} | {0}", "__xor__": "{r} ^ {0}", "__lshift__": "{r} << {0}", "__rshift__": "{r} >> {0}", "__neg__": "-{r}",
+    "__sub__": "{r} - {0}", "__rsub__": "{0} - {r}", "__mul__": "{r} * {0}", "__rmul__": "{0} * {r}",
+    "__truediv__": "{r} / {0}",
+    "__rtruediv__": "{0} / {r}", "__floordiv__": "{r} // {0}", "__mod__": "{r} % {0}", "__pow__": "{r} ** {0}",
+    "__and__": "{r} & {0}",
+    "__or__": "{r} | {0}", "__xor__": "{r} ^ {0}", "__lshift__": "{r} << {0}", "__rshift__": "{r} >> {0}",
+    "__neg__": "-{r}",
     "__pos__": "+{r}", "__invert__": "~{r}", "__abs__": "abs({r})", "__bool__": "bool({r})", "__int__": "int({r})",
-    "__float__": "float({r})", "__str__": "str({r})", "__repr__": "repr({r})", "__bytes__": "bytes({r})", "__call__": "{r}({args})",
-    "__reversed__": "list(reversed({r}))", "__format__": "format({r}, {0})", "__round__": "round({r})", "__getattr__": "getattr({r}, {0})",
+    "__float__": "float({r})", "__str__": "str({r})", "__repr__": "repr({r})", "__bytes__": "bytes({r})",
+    "__call__": "{r}({args})",
+    "__reversed__": "list(reversed({r}))", "__format__": "format({r}, {0})", "__round__": "round({r})",
+    "__getattr__": "getattr({r}, {0})",
     "__setitem__": "{r}[{0}] = {1}", "__delitem__": "del {r}[{0}]",
  "__divmod__": "divmod({r}, {0})",
     "__index__": "operator.index({r})",
@@ -34,16 +41,20 @@ _STATEMENTS = {"__setitem__", "__delitem__"}
 MOST_PATTERNS = 150
 """Regular expressions kept for one target."""
 
-_NO_TARGETS = {"__init_subclass__", "__class_getitem__", "__subclasshook__", "__del__", "__set_name__", "__getattribute__", "__sizeof__",
-               "__prepare__", "__instancecheck__", "__post_init__", "__annotate__", "__annotate_func__", "__anext__", "__aiter__",
-               "__aenter__", "__aexit__", "__dir__", "__reduce__", "__reduce_ex__", "__await__", "__setattr__", "__delattr__"}  # fmt: skip
-_SAME_CLASS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__add__", "__sub__", "__radd__", "__iadd__",
+_NO_TARGETS = {"__init_subclass__", "__class_getitem__", "__subclasshook__", "__del__", "__set_name__",
+    "__getattribute__", "__sizeof__",
+               "__prepare__", "__instancecheck__", "__post_init__", "__annotate__", "__annotate_func__", "__anext__",
+               "__aiter__",
+               "__aenter__", "__aexit__", "__dir__", "__reduce__", "__reduce_ex__", "__await__", "__setattr__",
+               "__delattr__"}  # fmt: skip
+_SAME_CLASS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__add__", "__sub__",
+    "__radd__", "__iadd__",
                "__and__", "__or__", "__xor__", "__isub__", "__ior__", "__iand__", "__rsub__", "__ixor__"}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """One parameter: its shapes from best to worst, and whether the best one was stated (hint, docstring) or guessed."""
+    """One parameter: its shapes from best to worst, and whether the best was stated (hint, docstring) or guessed."""
 
     name: str
     kind: Any

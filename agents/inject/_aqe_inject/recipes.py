@@ -1,4 +1,4 @@
-"""Arguments and calls as recipes: built afresh for every run, never shared, each with the source that a test will show."""
+"""Arguments and calls as recipes: built afresh for every run, never shared, each with the source that a test shows."""
 
 from __future__ import annotations
 

@@ -12,9 +12,12 @@ from .reading import Target
 from .recipes import Case, Step
 
 _CALLED_BY_NAME = {
-    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__",
-    "__pow__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "__neg__", "__pos__", "__invert__", "__len__", "__str__",
-    "__repr__", "__bool__", "__abs__", "__int__", "__float__", "__next__", "__contains__", "__getitem__", "__setitem__", "__delitem__",
+    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__add__", "__sub__", "__mul__", "__truediv__",
+    "__floordiv__", "__mod__",
+    "__pow__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "__neg__", "__pos__", "__invert__",
+    "__len__", "__str__",
+    "__repr__", "__bool__", "__abs__", "__int__", "__float__", "__next__", "__contains__", "__getitem__",
+    "__setitem__", "__delitem__",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ hangs in C code takes only the child along: the parent then starts over without 
 
 from __future__ import annotations
 
+import functools
 import json
 import mmap
 import os
@@ -53,7 +54,8 @@ def run(args: Data, emit: Emit) -> Data:
             left["budget_s"] = max(0.5, (args.get("budget_s") or 20.0) - (now() - start))
         for place, why in excluded.items():
             targets[place].why_not = why
-        result, culprit, why = _in_child(lambda send, beat: _search(left, loaded, targets, send, beat), emit)
+        work = functools.partial(_search, left, loaded, targets)
+        result, culprit, why = _in_child(work, emit)
         if result is not None and (best is None or culprit is None or len(result["cases"]) >= len(best["cases"])):
             best = result
         if culprit is None or culprit in excluded:
@@ -90,7 +92,7 @@ def _fatal(target: Target, why: str) -> List[Data]:
     if "signal" not in why and "hangs" not in why:
         return []
     kind = "hang" if "hangs" in why else "crash"
-    step = {
+    step: Data = {
         "bind": None,
         "callee": target.qualname,
         "receiver": None,
@@ -100,7 +102,8 @@ def _fatal(target: Target, why: str) -> List[Data]:
         "kind": "get",
         "expr": target.qualname,
     }
-    return [{"target": target.qualname, "steps": [step], "kind": kind, "exception": "", "message": "", "line": target.line, "why": why,
+    return [{"target": target.qualname, "steps": [step], "kind": kind, "exception": "", "message": "",
+        "line": target.line, "why": why,
              "expected": "an answer", "actual": why}]  # fmt: skip
 
 
@@ -312,13 +315,15 @@ def _phases(session: _Session, module: Any) -> Data:
     campaign.first_round()
     campaign.pattern_round()
     session.say("looking for open branches")
-    campaign.hunt_arms(ARMS_SHARE)
+    early = sum(1 for mutant in session.meta.mutants if mutant.at_import) / max(1, len(session.meta.mutants))
+    search_end = MUTANTS_SHARE - 0.25 * early
+    campaign.hunt_arms(min(ARMS_SHARE, search_end / 2))
     session.say("looking for inputs that tell mutants apart")
-    campaign.hunt_mutants(MUTANTS_SHARE)
-    campaign.hunt_arms(MUTANTS_SHARE)
-    campaign.sweep(MUTANTS_SHARE + 0.05)
+    campaign.hunt_mutants(search_end)
+    campaign.hunt_arms(search_end)
+    campaign.sweep(search_end + 0.05)
     session.say("choosing the cases to keep")
-    graded = session.grader.grade_all(campaign.entries(), 0.82, full=True)
+    graded = session.grader.grade_all(campaign.entries(), search_end + 0.12, full=True)
     _grade_import_mutants(session, graded)
     session.say("shortening")
     chosen = session.grader.suite(graded, 1.0, shorten=True)

@@ -22,7 +22,7 @@ Arguments = Tuple[Tuple[Recipe, ...], Tuple[Tuple[str, Recipe], ...]]
 
 
 class Builder:
-    """Draws whole cases. What it learns while the search runs: which calls return a class, which methods change a state."""
+    """Draws whole cases. It learns while the search runs: which calls return a class, which methods change a state."""
 
     def __init__(self, targets: Sequence[Target], names: Namespace, rng: random.Random) -> None:
         self.targets = list(targets)
@@ -135,7 +135,7 @@ class Builder:
 
     def arguments(self, parameters: Sequence[Parameter], depth: int = 3) -> Arguments:
         """Arguments for a signature: what is required always, what has a default half of the time, by keyword."""
-        rng, args, kwargs = self.rng, [], []  # type: ignore[var-annotated]
+        rng, args, kwargs = self.rng, [], []
         spread = next((p for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         extra = self._spread(spread, depth) if spread is not None else []
         keep = rng.choice((0.15, 0.5, 0.5, 0.8))
@@ -258,7 +258,7 @@ def foreign_parameters(kind: type) -> Optional[List[Parameter]]:
         signature = inspect.signature(kind)
     except (TypeError, ValueError):
         return None
-    hints = getattr(kind.__init__, "__annotations__", None) or {}
+    hints = getattr(getattr(kind, "__init__", None), "__annotations__", None) or {}
     scope = dict(getattr(inspect.getmodule(kind), "__dict__", {}))
     made = []
     for one in signature.parameters.values():

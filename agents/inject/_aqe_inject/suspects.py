@@ -1,4 +1,4 @@
-"""Suspected bugs: failures and broken promises with arguments that keep to theirs, each with its shortest reproduction."""
+"""Suspected bugs: failures and broken promises for arguments that keep to theirs, with the shortest reproduction."""
 
 from __future__ import annotations
 
@@ -285,15 +285,15 @@ class Suspicions:
                 if error
                 else None
             )
-        shown = _displayed(run.value)
+        seen = _displayed(run.value)
         if (
-            shown is None
-            or shown.strip() == expected.strip()
+            seen is None
+            or seen.strip() == expected.strip()
             or self._equal(expected, run.value)
             or one.case.last.expression().startswith("print(")
         ):
             return None
-        return Broken("docstring-broken", "a %s fails" % word, expected, shown)
+        return Broken("docstring-broken", "a %s fails" % word, expected, seen)
 
     def _equal(self, expected: str, value: Any) -> bool:
         try:

@@ -9,7 +9,8 @@ from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 from .hints import ANY, Shape, shape_of
 
 _STRING_ONLY = set(dir(str)) - set(dir(list)) - set(dir(dict)) - set(dir(bytes)) - {"format"} | {
-    "strip", "split", "lower", "upper", "startswith", "endswith", "replace", "encode", "join", "rstrip", "lstrip", "title",
+    "strip", "split", "lower", "upper", "startswith", "endswith", "replace", "encode", "join", "rstrip", "lstrip",
+    "title",
     "partition", "rpartition", "splitlines", "isdigit", "zfill", "find", "rfind", "capitalize", "format", "isalpha",
 }  # fmt: skip
 _LIST_ONLY = {"append", "extend", "sort", "reverse", "insert"}
@@ -17,19 +18,47 @@ _DICT_ONLY = {"items", "keys", "values", "setdefault", "get"}
 _SET_ONLY = {"union", "intersection", "difference", "issubset", "issuperset", "add", "discard"}
 _FILE_ONLY = {"read", "readline", "readlines", "write", "seek"}
 _NUMBER_CALLS = {"abs", "round", "divmod", "pow", "range", "chr", "hex", "bin"}
-_NUMBER_NAMES = re.compile(r"^(n|k|i|j|m|num|number|count|size|length|len|width|height|index|idx|start|stop|end|step|limit|offset|depth|level|max_\w+|min_\w+|\w+_count|n_\w+|num_\w+|\w+_size|\w+_length|year|month|day|days|hours|minutes|seconds|age|quantity|qty|port|base|digits|places|times|maxsize|\w+_index|amount_cents|cents)$")  # fmt: skip
-_FLOAT_NAMES = re.compile(r"^(x|y|z|a|b|c|ratio|rate|price|amount|total|weight|score|factor|percent|percentage|value|\w*tolerance|epsilon|alpha|beta|timeout|delay|interval|temperature|lat|lon|latitude|longitude)$")  # fmt: skip
-_BOOL_NAMES = re.compile(r"^(is_\w+|has_\w+|use_\w+|allow_\w+|with_\w+|include_\w+|ignore_\w+|strict|reverse|inclusive|verbose|flag|force|recursive|enabled?|raw|case_sensitive|\w+_if_possible)$")  # fmt: skip
-_TEXT_NAMES = re.compile(r"^(s|st|string|text|name|word|words_text|line|key|prefix|suffix|sep|separator|delimiter|char|ch|title|label|path|filename|url|uri|pattern|regex|fmt|format|msg|message|encoding|lang|locale|code|token|template|\w+_(?:str|string|text|name)|\w*string|phrase|term|sentence|body|content|source|pointer|email|html|xml|version|slug)$")  # fmt: skip
-_LIST_NAMES = re.compile(r"^(items|values|seq|sequence|lst|list|iterable|elements|numbers|nums|words|lines|rows|parts|tokens|names|keys|args|data_list|arr|array|points|\w+s_list|\w+_list|iterables?|stopwords|columns|fields)$")  # fmt: skip
-_DICT_NAMES = re.compile(r"^(d|dct|dict|mapping|map|config|options|kwargs|params|attrs|headers|context|env|record|doc|obj|dictionary|\w+_map|\w+_dict|data|payload|settings)$")  # fmt: skip
-_CALL_NAMES = re.compile(r"^(func|fn|f|callback|predicate|key_func|keyfunc|function|handler|getter|factory|cmp|comparator|mapper|transform|hook)$")  # fmt: skip
+_NUMBER_NAMES = re.compile(
+    r"^(n|k|i|j|m|num|number|count|size|length|len|width|height|index|idx|start|stop|end|step"
+    r"|limit|offset|depth|level|max_\w+|min_\w+|\w+_count|n_\w+|num_\w+|\w+_size|\w+_length|year"
+    r"|month|day|days|hours|minutes|seconds|age|quantity|qty|port|base|digits|places|times|maxsize"
+    r"|\w+_index|amount_cents|cents)$"
+)
+_FLOAT_NAMES = re.compile(
+    r"^(x|y|z|a|b|c|ratio|rate|price|amount|total|weight|score|factor|percent|percentage|value"
+    r"|\w*tolerance|epsilon|alpha|beta|timeout|delay|interval|temperature|lat|lon|latitude"
+    r"|longitude)$"
+)
+_BOOL_NAMES = re.compile(
+    r"^(is_\w+|has_\w+|use_\w+|allow_\w+|with_\w+|include_\w+|ignore_\w+|strict|reverse|inclusive"
+    r"|verbose|flag|force|recursive|enabled?|raw|case_sensitive|\w+_if_possible)$"
+)
+_TEXT_NAMES = re.compile(
+    r"^(s|st|string|text|name|word|words_text|line|key|prefix|suffix|sep|separator|delimiter|char"
+    r"|ch|title|label|path|filename|url|uri|pattern|regex|fmt|format|msg|message|encoding|lang"
+    r"|locale|code|token|template|\w+_(?:str|string|text|name)|\w*string|phrase|term|sentence|body"
+    r"|content|source|pointer|email|html|xml|version|slug)$"
+)
+_LIST_NAMES = re.compile(
+    r"^(items|values|seq|sequence|lst|list|iterable|elements|numbers|nums|words|lines|rows|parts"
+    r"|tokens|names|keys|args|data_list|arr|array|points|\w+s_list|\w+_list|iterables?|stopwords"
+    r"|columns|fields)$"
+)
+_DICT_NAMES = re.compile(
+    r"^(d|dct|dict|mapping|map|config|options|kwargs|params|attrs|headers|context|env|record|doc"
+    r"|obj|dictionary|\w+_map|\w+_dict|data|payload|settings)$"
+)
+_CALL_NAMES = re.compile(
+    r"^(func|fn|f|callback|predicate|key_func|keyfunc|function|handler|getter|factory|cmp"
+    r"|comparator|mapper|transform|hook)$"
+)
 
 
 def guess_by_name(name: str) -> Shape:
     """The shape that a parameter's name suggests, or ANY."""
     for pattern, kind in (
-        (_BOOL_NAMES, "bool"), (_NUMBER_NAMES, "int"), (_TEXT_NAMES, "str"), (_CALL_NAMES, "callable"), (_LIST_NAMES, "list"),
+        (_BOOL_NAMES, "bool"), (_NUMBER_NAMES, "int"), (_TEXT_NAMES, "str"), (_CALL_NAMES, "callable"), (_LIST_NAMES,
+            "list"),
         (_DICT_NAMES, "dict"), (_FLOAT_NAMES, "float"),
     ):  # fmt: skip
         if pattern.match(name.lower()):
@@ -193,8 +222,8 @@ class Usage(ast.NodeVisitor):
         ranked = sorted(self.votes[name].items(), key=lambda pair: (-pair[1], pair[0]))
         shapes = [shape_of(kind) for kind in self.classes[name]]
         shapes.extend(Shape(kind) for kind, weight in ranked if weight * 2 >= ranked[0][1])
-        for kind in classes_with(self.attributes[name], self.scope) if not ranked else ():
-            shapes.append(Shape("class", value=kind))
+        if not ranked:
+            shapes.extend(Shape("class", value=kind) for kind in classes_with(self.attributes[name], self.scope))
         return tuple(shape for shape in shapes if shape != ANY)
 
 

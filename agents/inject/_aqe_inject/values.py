@@ -11,8 +11,10 @@ from .namespace import Namespace
 from .patterns import matching_text
 from .recipes import Atom, Items, Make, Pairs, Recipe, Text
 
-_WORDS = ("a", "b", "abc", "hello", "Hello World", "x", "foo", "bar", "foo bar", "Ann", "one two three", "a-b", "a_b", "A", "test",
-          "CamelCase", "1", "42", "3.14", "-1", "a,b", "a=b", "2024-02-29", "12:30", "key", "é", "x y", "foo.bar", "a/b", "{}", "[]")  # fmt: skip
+_WORDS = ("a", "b", "abc", "hello", "Hello World", "x", "foo", "bar", "foo bar", "Ann", "one two three", "a-b",
+    "a_b", "A", "test",
+          "CamelCase", "1", "42", "3.14", "-1", "a,b", "a=b", "2024-02-29", "12:30", "key", "é", "x y", "foo.bar",
+          "a/b", "{}", "[]")  # fmt: skip
 _NUMBERS = (0, 1, 2, 3, -1, 5, 10, 4, 7, 100, -2, 8, 12, 20, 50, 1000, -10, 99, 255, 11)
 _FLOATS = (0.0, 1.0, 0.5, 2.5, -1.5, 10.0, 0.1, 100.0, 3.14, -0.5, 1e6, 99.99, -100.0)
 _EDGES = ("", " ", "\n", "ß", "a" * 30, "\t", "0", "-", "日本", "None")
@@ -22,14 +24,17 @@ _LAMBDAS = {
     2: ("lambda x, y: x + y", "max", "lambda x, y: x < y", "lambda x, y: (x > y) - (x < y)", "lambda x, y: x"),
 }
 _FIXED = {
-    "date": ("date(2024, 2, 29)", "date(2023, 1, 1)", "date(2023, 12, 31)", "date(2000, 6, 15)", "date(2024, 3, 2)", "date(2023, 7, 1)"),
+    "date": ("date(2024, 2, 29)", "date(2023, 1, 1)", "date(2023, 12, 31)", "date(2000, 6, 15)", "date(2024, 3, 2)",
+    "date(2023, 7, 1)"),
     "datetime": ("datetime(2024, 2, 29, 12, 30)", "datetime(2023, 1, 1)", "datetime(2023, 12, 31, 23, 59, 59)",
                  "datetime(2024, 5, 6, 7, 8, 9, 10)", "datetime(2024, 3, 31, 1, 30, tzinfo=timezone.utc)"),
     "time": ("time(12, 30)", "time(0, 0)", "time(23, 59, 59)", "time(1, 2, 3, 4)"),
-    "timedelta": ("timedelta(days=1)", "timedelta(0)", "timedelta(hours=1, minutes=30)", "timedelta(days=-1)", "timedelta(seconds=5)",
+    "timedelta": ("timedelta(days=1)", "timedelta(0)", "timedelta(hours=1, minutes=30)", "timedelta(days=-1)",
+    "timedelta(seconds=5)",
                   "timedelta(days=40)", "timedelta(microseconds=1)", "timedelta(weeks=1, seconds=61)"),
     "tzinfo": ("timezone.utc", "timezone(timedelta(hours=2))", "timezone(timedelta(hours=-5, minutes=-30))"),
-    "decimal": ('Decimal("0")', 'Decimal("1.5")', 'Decimal("10")', 'Decimal("-1")', 'Decimal("99.99")', 'Decimal("0.005")', 'Decimal("100")'),
+    "decimal": ('Decimal("0")', 'Decimal("1.5")', 'Decimal("10")', 'Decimal("-1")', 'Decimal("99.99")',
+    'Decimal("0.005")', 'Decimal("100")'),
     "fraction": ("Fraction(1, 2)", "Fraction(0, 1)", "Fraction(-3, 4)", "Fraction(2, 1)"),
     "uuid": ('UUID("12345678-1234-5678-1234-567812345678")', 'UUID("00000000-0000-0000-0000-000000000000")'),
     "path": ('PurePosixPath("a/b.txt")', 'PurePosixPath("x")', 'PurePosixPath("a/b/c.tar.gz")'),
@@ -69,7 +74,7 @@ class Pools:
 
 
 class Values:
-    """Makes recipes for shapes. `providers` maps a class to recipes of calls that return it; it grows while the search runs."""
+    """Makes recipes for shapes. `providers` maps a class to recipes of calls that return it; it grows during the search."""
 
     def __init__(self, rng: random.Random, names: Namespace, providers: Dict[type, List[Recipe]]) -> None:
         self.rng = rng
@@ -337,8 +342,10 @@ def _is_sub(one: type, kind: Any) -> bool:
         return False
 
 
-_STAND_INS = {"SupportsInt": "int", "SupportsFloat": "float", "SupportsIndex": "int", "SupportsAbs": "int", "Number": "int", "Real": "float",
-              "Integral": "int", "Sized": "list", "Hashable": "int", "Reversible": "list", "Rational": "fraction", "slice": "slice",
+_STAND_INS = {"SupportsInt": "int", "SupportsFloat": "float", "SupportsIndex": "int", "SupportsAbs": "int",
+    "Number": "int", "Real": "float",
+              "Integral": "int", "Sized": "list", "Hashable": "int", "Reversible": "list", "Rational": "fraction",
+              "slice": "slice",
               "Buffer": "bytes", "ByteString": "bytes", "AnyStr": "str", "PathLike": "path"}  # fmt: skip
 
 
