@@ -30,10 +30,11 @@ def command(
         raise UserError("--stdio and --http exclude each other.", code="usage", fix="Give one of them.")
     if port is not None and not http:
         raise UserError("--port needs --http.", code="usage", fix="Write `aqe serve --http --port N`.")
+    from aqe.engine.project import find_project
     from aqe.server.logs import log_to_stderr
 
     log_to_stderr()
-    chosen = None if project is None else str(project)
+    chosen = None if project is None else str(find_project(explicit=str(project)))
     if http:
         _serve_http(chosen, port)
     else:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
+import sys
 from collections.abc import Callable
+from types import FrameType
 
 from starlette.applications import Starlette
 
@@ -39,6 +42,11 @@ def serve_http(app: Starlette, listener: socket.socket, *, ready: Callable[[int]
     """Serve until SIGINT or SIGTERM; `ready` gets the port once connections are answered."""
     import uvicorn
 
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again once it has shut down
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=2))
     ready(listener.getsockname()[1])
     server.run(sockets=[listener])
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)

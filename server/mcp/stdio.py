@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 
 import anyio
 
@@ -19,6 +21,8 @@ def serve_stdio(project: str | None) -> None:
     The SDK moves the protocol to a private descriptor and points 1 at stderr, so that nothing printed by our code, a
     library or a child can reach the client.
     """
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _leave)
     service = Service(project)
     server = create_server(make_tools(service), resources=make_resources(service), prompts=make_prompts())
     try:
@@ -27,3 +31,10 @@ def serve_stdio(project: str | None) -> None:
         service.close()
         sys.stderr.flush()
     os._exit(0)  # a thread that still waits for a dead child or the closed stdin must not hold the process
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Leave at once: a thread that waits for stdin would hold an orderly end; jobs see their lifeline close and die."""
+    if number == signal.SIGINT:
+        os.write(2, b"Interrupted. [cancelled]\n")
+    os._exit(130 if number == signal.SIGINT else 0)

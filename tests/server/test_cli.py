@@ -15,6 +15,10 @@ from aqe.server.cli.app import main
 from aqe.server.cli.verbs import VERBS
 
 Aqe = Callable[..., subprocess.CompletedProcess[str]]
+NO_SUCH_PROJECT = (
+    "The project folder '/no/such' given by --project does not exist. Name the folder that holds the project. "
+    "[no-such-project]"
+)
 
 
 def test_help_lists_each_verb_and_loads_nothing_heavy() -> None:
@@ -51,6 +55,7 @@ def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[
         (["serve", "--http", "--stdio"], "--stdio and --http exclude each other. Give one of them. [usage]"),
         (["serve", "--port", "1"], "--port needs --http. Write `aqe serve --http --port N`. [usage]"),
         (["serve", "extra"], "Got unexpected extra argument(s) (extra). See `aqe serve --help`. [usage]"),
+        (["serve", "--project", "/no/such"], NO_SUCH_PROJECT),
         (["--project"], "--project needs a folder. Write `--project DIR`. [usage]"),
     ],
 )

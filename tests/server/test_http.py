@@ -123,7 +123,7 @@ def test_server_leaves_when_told(start_http: Callable[[Path], Any], project: Pat
     server = start_http(project)
     port = int(server.url.split(":")[2].split("/")[0])
     start = time.monotonic()
-    server.close()
+    assert server.close() == 0
     assert time.monotonic() - start < 5
     open_port(port).close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +166,20 @@ def test_stdout_carries_the_protocol_only_and_end_of_input_ends_the_server(proje
     assert process.wait(10) == 0
     assert [answer["id"] for answer in answers] == [1, 2]
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signal_ends_the_server_that_waits_for_input(project: Path, number: signal.Signals, status: int) -> None:
+    """Ctrl-C and SIGTERM end the server within a second although nobody closed its input."""
+    command = [sys.executable, "-m", "aqe.server.cli", "serve", "--project", str(project)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}) + "\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(1) == status
 
 
 def test_project_is_the_clients_root_where_nothing_else_says_it(project: Path) -> None:
