@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -57,7 +58,7 @@ def test_an_install_without_a_compiler_succeeds(python: Path, source: Path, tmp_
     assert (path, native) == ("numpy", "False")
     assert Path(file).is_relative_to(tmp_path)
     doctor = subprocess.run([str(python.parent / "aqe"), "doctor"], cwd=tmp_path, capture_output=True, text=True)
-    assert "numpy" in doctor.stdout.lower(), doctor.stderr
+    assert re.search(r"^kernels +numpy", doctor.stdout, re.MULTILINE), doctor.stdout + doctor.stderr
 
 
 def test_an_install_with_a_compiler_has_the_extension(python: Path, source: Path, tmp_path: Path) -> None:
