@@ -79,7 +79,8 @@ class TestPlan:
             "path": list(self.path),
             "side": self.side,
             "files": [*self.files, *(f"{drafts}/{name}" for name in self.drafts)],
-            "roots": [drafts, self.project] if self.files else [self.project, drafts],
+            "roots": [drafts, self.project],
+            "rootdir": self.project if self.files else drafts,
             "config": self.config,
             "import_mode": self.import_mode,
         }

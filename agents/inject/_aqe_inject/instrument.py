@@ -46,15 +46,19 @@ class Metaprogram:
     entries: Dict[str, int]
 
 
-def instrument(source: str, filename: str, *, mutants: bool = True, forced_mutant: Optional[int] = None) -> Metaprogram:
+def instrument(
+    source: str, filename: str, *, mutants: bool = True, forced_mutant: Optional[int] = None, at_import: bool = False
+) -> Metaprogram:
     """Instrument `source`. With `forced_mutant` that mutant is built in for good, also where it runs at import.
+
+    With `at_import` the switch is asked at import as well: the code can be run again, another mutant on each time.
 
     Raises SyntaxError for a source that does not compile.
     """
     tree = ast.parse(source, filename)
     plan = plan_arms(tree, source, filename)
     entries = {arm.function: arm.id for arm in plan.arms if arm.kind == "entry"}
-    work = _Instrumenter(plan, source, mutants, forced_mutant)
+    work = _Instrumenter(plan, source, mutants, forced_mutant, at_import)
     tree.body = work.body(tree.body)
     ast.fix_missing_locations(tree)
     code = compile(tree, filename, "exec", dont_inherit=True)
@@ -98,12 +102,15 @@ def _call(name: str) -> ast.Call:
 class _Instrumenter:
     """Rebuilds statements and expressions; mutants are numbered in the order in which they are met."""
 
-    def __init__(self, plan: ArmPlan, source: str, with_mutants: bool, forced: Optional[int]) -> None:
+    def __init__(
+        self, plan: ArmPlan, source: str, with_mutants: bool, forced: Optional[int], at_import: bool = False
+    ) -> None:
         self.marks = plan.marks
         self.plan = plan
         self.lines = source.splitlines(keepends=True)
         self.with_mutants = with_mutants
         self.forced = forced
+        self.at_import = at_import
         self.mutants: List[Mutant] = []
         self.names: List[str] = []
         self.depth = 0  # function bodies around the current node; 0 runs at import
@@ -165,7 +172,7 @@ class _Instrumenter:
                 rebuild()
                 return _locate(other, node)
         original = rebuild()
-        if not numbered or self.depth == 0:
+        if not numbered or (self.depth == 0 and not self.at_import):
             return original
         first, last = numbered[0][0], numbered[-1][0]
         chain = numbered[-1][1]
@@ -302,7 +309,7 @@ class _Instrumenter:
         for mutant, other in numbered:
             if mutant == self.forced:
                 return [other]
-        if not numbered or self.depth == 0:
+        if not numbered or (self.depth == 0 and not self.at_import):
             return [node]
         current = node
         for mutant, other in reversed(numbered):

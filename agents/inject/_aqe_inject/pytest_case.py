@@ -206,7 +206,7 @@ def short_message(longrepr: Any, when: str = "call") -> str:
 
 def arguments(args: Dict[str, Any]) -> List[str]:
     """pytest's command line: the project's configuration without its addopts, nothing written, no other shuffling."""
-    line = [*args["files"], "-q", "--rootdir", args["roots"][-1], "-o", "addopts=", "--tb=short", "--no-header"]
+    line = [*args["files"], "-q", "--rootdir", args["rootdir"], "-o", "addopts=", "--tb=short", "--no-header"]
     line.append("--continue-on-collection-errors")
     for plugin in ("cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov"):
         line += ["-p", "no:" + plugin]
@@ -217,7 +217,7 @@ def arguments(args: Dict[str, Any]) -> List[str]:
 def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """One pytest session in this process.
 
-    args: files, roots (what names are relative to), config, import_mode, seed (None: as collected), only (names, None
+    args: files, roots (what names are relative to), rootdir, config, import_mode, seed (None: as collected), only (names, None
     for all), options, test_wall_s, and for the subjects twin (names of modules whose every function raises) or forced
     ({module: mutant}) or coverage (paths).
     Emits {"start": name} and {"test": result}. Returns {"tests": [...], "broken_files": [...], "exit": int, ...}.
