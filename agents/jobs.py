@@ -178,7 +178,8 @@ class _Recorder:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + 0.5
-            self._table.progress(self._job_id, text, done, total)
+            with contextlib.suppress(AqeError):  # a database that is locked for a while is no reason to fail
+                self._table.progress(self._job_id, text, done, total)
 
 
 def _supervise(spec: JobSpec, token: CancelToken, done: threading.Event) -> None:
@@ -187,7 +188,7 @@ def _supervise(spec: JobSpec, token: CancelToken, done: threading.Event) -> None
     with JobTable.open(Path(spec.project)) as table:
         while not done.wait(WATCH_S):
             late = time.monotonic() > ends
-            if late or spec.asked_by.is_dead() or table.cancel_requested(spec.job_id):
+            if late or spec.asked_by.is_dead() or _is_cancelled(table, spec.job_id):
                 break
         else:
             return
@@ -200,6 +201,13 @@ def _supervise(spec: JobSpec, token: CancelToken, done: threading.Event) -> None
         if sys.platform != "win32":
             os.killpg(os.getpgid(0), signal.SIGKILL)
         os._exit(error.exit_status)
+
+
+def _is_cancelled(table: JobTable, job_id: str) -> bool:
+    try:
+        return table.cancel_requested(job_id)
+    except AqeError:  # locked for longer than it waits; the next look will tell
+        return False
 
 
 _CANCELLED = Cancelled("The job was cancelled.", code="cancelled")
