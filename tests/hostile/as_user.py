@@ -1,7 +1,7 @@
-"""Run a Python script as another user: as_user.py UID FOLDER SCRIPT [ARGUMENT...].
+"""Run a Python script as another user: as_user.py UID[:open] FOLDER SCRIPT [ARGUMENT...].
 
 The interpreter and this repository may lie under a folder that the other user cannot enter. So the script runs in a
-mount namespace in which such a folder shows only what is needed.
+mount namespace in which such a folder shows only what is needed; with ":open" root's too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def open_up(paths: list[str]) -> None:
 
 def main() -> None:
     uid, folder, script, *arguments = sys.argv[1:]
-    if int(uid) != os.geteuid():
+    uid, _, opened = uid.partition(":")
+    if int(uid) != os.geteuid() or opened:
         links = [os.path.realpath(path) for path in (sys.executable, sys.base_prefix, sys.prefix)]
         open_up([os.path.dirname(os.path.dirname(links[0])), *links[1:], REPOSITORY, folder])
         os.setgroups([])
