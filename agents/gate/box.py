@@ -210,6 +210,11 @@ class Box:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """The supervisor's process, parent of all that runs in the box."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether cases can still run."""
         return not self._killed.is_set() and self._end is None and self._process.poll() is None
