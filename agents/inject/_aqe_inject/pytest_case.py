@@ -217,8 +217,8 @@ def arguments(args: Dict[str, Any]) -> List[str]:
 def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """One pytest session in this process.
 
-    args: files, roots (what names are relative to), rootdir, config, import_mode, seed (None: as collected), only (names, None
-    for all), options, test_wall_s, and for the subjects twin (names of modules whose every function raises) or forced
+    args: files, roots (what names are relative to), rootdir, config, import_mode, seed (None: as collected), only
+    (names, None for all), options, test_wall_s, and for the subjects twin (names of modules whose every function raises) or forced
     ({module: mutant}) or coverage (paths).
     Emits {"start": name} and {"test": result}. Returns {"tests": [...], "broken_files": [...], "exit": int, ...}.
     """
