@@ -218,8 +218,8 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """One pytest session in this process.
 
     args: files, roots (what names are relative to), rootdir, config, import_mode, seed (None: as collected), only
-    (names, None for all), options, test_wall_s, and for the subjects twin (names of modules whose every function raises) or forced
-    ({module: mutant}) or coverage (paths).
+    (names, None for all), options, test_wall_s, and for the subjects twin (names of modules whose every function
+    raises) or forced ({module: mutant}) or coverage (paths).
     Emits {"start": name} and {"test": result}. Returns {"tests": [...], "broken_files": [...], "exit": int, ...}.
     """
     recorder = Recorder(args["roots"], args.get("seed"), args.get("only"), emit)

@@ -1,0 +1,86 @@
+"""`aqe verify` as a user meets it: the table, the JSON object, the exit statuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aqe.server.cli.app import main
+
+GOOD = "from sums import add\n\n\ndef test_add():\n    assert add(2, 3) == 5\n"
+BAD = "from sums import add\n\n\ndef test_wrong():\n    assert add(2, 3) == 6\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pyproject.toml").write_text("[tool.aqe]\n")
+    (tmp_path / "sums.py").write_text("def add(a, b):\n    return a + b\n")
+    (tmp_path / "test_sums.py").write_text(GOOD)
+    (tmp_path / "test_wrong.py").write_text(BAD)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_verify_prints_a_table_and_totals(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The plain report has a row for each test, the totals and the sandbox that held."""
+    assert main(["verify", "test_sums.py", "--runs", "2"]) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if line.startswith("test_sums.py::test_add"))
+    assert row.split()[1:3] == ["stable", "2/2"]
+    assert "1 of 1 tests pass 2 of 2 shuffled runs; 100 % of the lines" in out
+    assert "Sandbox: " in out
+
+
+def test_verify_json_is_one_object(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json stdout holds one object with its schema, and the same object is kept in .aqe/results."""
+    assert main(["verify", "test_sums.py", "test_wrong.py", "--runs", "2", "--mutants", "3", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == "aqe.verify/1"
+    verdicts = {test["name"]: test["verdict"] for test in answer["evidence"]["tests"]}
+    assert verdicts == {"test_sums.py::test_add": "stable", "test_wrong.py::test_wrong": "failing"}
+    assert json.loads((project / ".aqe" / "results" / "verify.json").read_text()) == answer
+
+
+def test_gate_fails_on_a_failing_test(project: Path) -> None:
+    """With --gate the command exits 1 when a test does not hold."""
+    assert main(["verify", "test_wrong.py", "--runs", "1", "--mutants", "0", "--gate"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["nowhere.py"], "no-such-path"),
+        (["sums.py", "--mutants", "many"], "usage"),
+        (["test_sums.py", "--subject", "nowhere"], "import-failed"),
+        (["sums.py", "--subject", "sums"], "no-tests"),
+        (["test_sums.py", "--budget", "soon"], "bad-budget"),
+    ],
+)
+def test_mistakes_exit_2_with_a_code(
+    project: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: str
+) -> None:
+    """A mistake is one sentence with its code on stderr and exit status 2."""
+    assert main(["verify", *words]) == 2
+    said = capsys.readouterr().err
+    assert f"[{code}]" in said
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_ends_verify_at_once(project: Path) -> None:
+    """Ctrl-C while a test sleeps ends the command with status 130 and leaves no process of it."""
+    (project / "test_slow.py").write_text("import time, sums\ndef test_slow():\n    time.sleep(60)\n")
+    command = [sys.executable, "-m", "aqe.server.cli", "verify", "test_slow.py"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(3.0)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "[cancelled]" in said
+    assert time.monotonic() - sent < 3.0
