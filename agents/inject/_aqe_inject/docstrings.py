@@ -128,6 +128,7 @@ def doctest_examples(text: str) -> List[Example]:
             flexible = any(one.options.values())
             want = one.want.rstrip("\n")
             found.append(Example(list(setup), source, None if flexible or "..." in want else want))
+            setup.append(source)
         else:
             setup.append(source)
     return found

@@ -1,4 +1,4 @@
-"""Shapes of values: from type hints (one bad annotation harms no other), from docstring words, and a check of values."""
+"""Shapes of values: from type hints (a bad annotation harms no other), from docstring words, and a check of values."""
 
 from __future__ import annotations
 

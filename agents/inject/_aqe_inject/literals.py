@@ -161,9 +161,10 @@ def source_of(value: Any, names: Namespace) -> Optional[str]:
         if len(source) > LONGEST:
             return None
         back = names.evaluate(source)
-    except (Unrenderable, Exception):
+        is_equal = bool(back == value) or (type(value) is float and value != value)
+    except BaseException:
         return None
-    return source if freeze(back, 8) == freeze(value, 8) else None
+    return source if is_equal and freeze(back, 8) == freeze(value, 8) else None
 
 
 def plain(value: Any) -> Any:

@@ -213,7 +213,7 @@ class Mutation:
         return case.with_last(changed)
 
     def echoed(self, case: Case) -> Case:
-        """The case with one value of it repeated in another place of the same type; an argument may copy the receiver."""
+        """The case with one value of it repeated in another place; an argument may be a copy of the receiver."""
         rng = self.rng
         first, last = case.steps[0], case.last
         if len(case.steps) > 1 and last.args and first.callee and rng.random() < 0.4:

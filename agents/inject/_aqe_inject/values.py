@@ -74,7 +74,7 @@ class Pools:
 
 
 class Values:
-    """Makes recipes for shapes. `providers` maps a class to recipes of calls that return it; it grows during the search."""
+    """Makes recipes for shapes. `providers` maps a class to recipes of calls that return it; it grows in time."""
 
     def __init__(self, rng: random.Random, names: Namespace, providers: Dict[type, List[Recipe]]) -> None:
         self.rng = rng

@@ -1,0 +1,138 @@
+"""Suspected bugs: planted ones are found, and honest code is left in peace."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+_SPEC = importlib.util.spec_from_file_location("search_driver", Path(__file__).with_name("test_search.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+driver = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(driver)
+
+BUGGY = '''
+class Basket:
+    def __init__(self) -> None:
+        self.prices: list[int] = []
+
+    def put(self, price: int) -> None:
+        self.prices.append(price)
+
+    def average(self) -> float:
+        """The average price; 0.0 for an empty basket."""
+        return sum(self.prices) / len(self.prices)
+
+def tier(points: int) -> str:
+    """The name of the tier."""
+    if points < 10:
+        return "low"
+    if points > 10:
+        return "high"
+
+def discount(price: int, percent: int) -> int:
+    """Lower a price.
+
+    Raises:
+        ValueError: if `percent` is negative.
+    """
+    return price - price * percent // 100
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """Read `a=b`."""
+    parts = text.split("=")
+    return parts[0], parts[1]
+
+def parse_flag(text: str) -> bool:
+    """Read what format_flag wrote."""
+    return text == "yes"
+
+def format_flag(flag: bool) -> str:
+    """Write a flag."""
+    return "Yes" if flag else "no"
+'''
+
+HONEST = '''
+from typing import Optional
+
+def ratio(part: float, whole: float) -> float:
+    return part / whole
+
+def pick(table: dict[str, int], key: str) -> int:
+    """The number of a key."""
+    return table[key]
+
+def at(items: list[int], place: int) -> int:
+    return items[place]
+
+def first(items: list[int]) -> int:
+    """The first of a non-empty list."""
+    return items[0]
+
+def find(items: list[str], word: str) -> Optional[int]:
+    """Where a word stands, or None."""
+    return items.index(word) if word in items else None
+
+def root(x: float) -> float:
+    """The square root.
+
+    Raises:
+        ValueError: if `x` is negative.
+    """
+    if x < 0:
+        raise ValueError("negative")
+    return x ** 0.5
+
+def shout(text):
+    return text.upper() + "!"
+
+class Registry:
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def __getitem__(self, name: str) -> int:
+        return self.known[name]
+
+    def __lt__(self, other: object) -> bool:
+        return NotImplemented
+'''
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "line"),
+    [
+        ("Basket.average", "undocumented-exception", "basket.average()"),
+        ("tier", "hint-broken", "tier(10)"),
+        ("discount", "docstring-broken", "discount("),
+        ("parse_pair", "undocumented-exception", 'parse_pair("")'),
+        ("parse_flag", "docstring-broken", 'parse_flag("yes")'),
+    ],
+)
+def test_planted_bugs_are_suspected_with_a_short_reproduction(buggy: dict, target: str, kind: str, line: str) -> None:
+    """Each planted bug is suspected once, by its own kind, with a call that a reader can paste."""
+    found = [bug for bug in buggy["suspects"] if bug["target"] == target]
+    assert [bug["kind"] for bug in found] == [kind]
+    assert line in found[0]["steps"][-1]["expr"]
+
+
+def test_what_is_suspected_is_not_asserted_as_right(buggy: dict) -> None:
+    """No case expects a suspected value: no None of tier, no discount by a negative percentage."""
+    for case in buggy["cases"]:
+        assert not (case["target"] == "tier" and case["outcome"]["src"] == "None")
+        assert not (
+            case["target"] == "discount"
+            and case["outcome"]["kind"] == "returns"
+            and "-" in case["steps"][-1]["args"][-1]
+        )
+
+
+def test_honest_code_is_not_suspected(tmp_path: Path) -> None:
+    """Lookups by the given key, a divisor that the caller chose, stated conditions and untyped guesses are no bugs."""
+    assert driver.search(tmp_path, HONEST, evaluations=3000)["suspects"] == []
+
+
+@pytest.fixture(scope="module")
+def buggy(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return driver.search(tmp_path_factory.mktemp("buggy"), BUGGY, evaluations=4000)
