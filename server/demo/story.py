@@ -22,6 +22,7 @@ AT_ONCE = 2
 HINTS = 6
 SHARE_OF_SEARCH = 0.5
 SHORTEST_SEARCH_S = 2.0
+SHORTEST_VERIFYING_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class DemoReport:
 
 
 def run_demo(folder: Path, *, budget_s: float, seed: int, progress: Progress = silent) -> DemoReport:
-    """Copy the shop into `folder` and run the demo on it within about `budget_s` seconds.
+    """Copy the shop into `folder` and run the demo on it; `budget_s` is shared among searching and verifying.
 
     Raises `UserError` (folder-not-empty, project-read-only) and `GateFailed` (demo-tool-failed).
     """
@@ -126,7 +127,9 @@ async def _run(shop: Path, truth: Truth, budget_s: float, seed: int, progress: P
                 fix="`aqe doctor` shows what is missing here; a larger --budget may help.",
             )
         start = clock.now()
-        arguments = {"paths": files, "subjects": [f"{truth.package}.{name}" for name in truth.modules]}
+        subjects = [f"{truth.package}.{name}" for name in truth.modules]
+        left_s = max(SHORTEST_VERIFYING_S, 1.3 * budget_s - start)
+        arguments = {"paths": files, "subjects": subjects, "budget_s": round(left_s, 1)}
         _, judged = await finish_job(client, "verify_tests", arguments, lambda text: progress(f"verify_tests: {text}"))
         clock.note("verify_tests", f"{len(files)} files", start)
         start = clock.now()

@@ -31,6 +31,7 @@ def _environment() -> Environment:
     environment.filters["percent"] = percent
     environment.filters["seconds"] = seconds
     environment.filters["number"] = number
+    environment.filters["sentence"] = sentence
     return environment
 
 
@@ -63,3 +64,14 @@ def number(value: int) -> str:
     '1,234,567'
     """
     return f"{value:,}"
+
+
+def sentence(text: str) -> str:
+    """Words as a sentence: a capital first, a full stop last.
+
+    >>> sentence("the hint promises str"), sentence("parse(x) gives 1!")
+    ('The hint promises str.', 'parse(x) gives 1!')
+    """
+    word = text.split(" ", 1)[0]
+    start = text[:1].upper() + text[1:] if word.isalpha() else text
+    return start if start.endswith((".", "!", "?")) else f"{start}."

@@ -1,0 +1,79 @@
+"""`aqe demo`, as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def aqe_demo(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE", "COV"))}
+    command = [sys.executable, "-m", "aqe.server.cli", "demo", *args]
+    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=400, check=False)
+
+
+def test_an_earlier_demo_is_never_overwritten(tmp_path: Path) -> None:
+    """A folder that holds a shop already is the user's mistake and stays as it is."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "mine.txt").write_text("mine", encoding="utf-8")
+    done = aqe_demo("--dir", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("[folder-not-empty]")
+    assert [path.name for path in tmp_path.rglob("*")] == ["shop", "mine.txt"]
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
+    """--dir with the name of a file gives one sentence and status 2."""
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    done = aqe_demo("--dir", str(tmp_path / "taken"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().endswith("[project-read-only]")
+
+
+@pytest.mark.services
+def test_the_demo_meets_its_bar_over_a_real_server(tmp_path: Path) -> None:
+    """At least half of the planted bugs are suspected, at most one falsely; each kept test is stable; a page is left."""
+    done = aqe_demo("--json", "--dir", str(tmp_path / "demo"), cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert report["schema"] == "aqe.demo/1"
+    assert done.returncode == 0, (report["suspected"], report["score"]["false_alarms"])
+    assert 2 * report["suspected"] >= report["planted"] == 15
+    assert len(report["score"]["false_alarms"]) <= 1
+    assert report["verification"]["tests"] == report["verification"]["stable"] > 50
+    tools = [step["tool"] for step in report["steps"]]
+    assert tools.count("generate_tests") == 7
+    assert tools[-2:] == ["verify_tests", "stats"]
+    shop = tmp_path / "demo" / "shop"
+    for module in report["modules"]:
+        assert all((shop / file).is_file() for file in module["files"])
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.services
+def test_a_wheel_carries_the_shop(tmp_path: Path) -> None:
+    """A wheel holds the shop's files and its truth, and none of their caches."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, env=os.environ | {"AQE_NATIVE": "skip"}, check=True, capture_output=True, timeout=300)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "aqe/server/data/shop.truth.toml" in names
+    fixtures = ROOT / "fixtures" / "shop"
+    sources = {path.relative_to(fixtures).as_posix() for path in fixtures.rglob("*") if path.is_file()}
+    carried = {name.removeprefix("aqe/server/data/shop/") for name in names if name.startswith("aqe/server/data/shop/")}
+    assert carried == {name for name in sources if "__pycache__" not in name and not name.startswith(".")}
+    assert "aqe/server/reports/templates/page.css" in names
+
+
+def test_the_pictures_of_the_page_are_small() -> None:
+    """docs/screenshots holds both widths in both schemes, each below 200 kB."""
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").glob("demo-*.webp")}
+    assert set(pictures) == {f"demo-{width}-{scheme}.webp" for width in (1280, 390) for scheme in ("light", "dark")}
+    assert max(pictures.values()) < 200_000
