@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
 
+from aqe.agents.gate.entering import remove_tree
 from aqe.agents.gate.plan import boot, make_plan
 from aqe.agents.gate.probing import probe
 from aqe.agents.gate.verdict import MAX_RESULT_BYTES, Tail, Verdict
@@ -30,6 +31,7 @@ from aqe.engine.progress import CancelToken
 State = Literal["ok", "error", "died", "timeout", "memory", "output", "forged"]
 
 START_WALL_S = 30.0
+KILL_WALL_S = 1.0
 EXCESS: dict[str, State] = {"memory": "memory", "scratch": "output"}
 GRACE_S = 1.5  # how long after a case's wall clock the zygote may take to say so
 
@@ -231,7 +233,7 @@ class Box:
             except OSError:
                 pass
         try:
-            self._process.wait(1.0)
+            self._process.wait(KILL_WALL_S)
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
@@ -242,6 +244,8 @@ class Box:
         self._untie()
         with self._lock:
             self._close_descriptors()
+        if self.layers.below_namespaces and self.scratch and os.path.isdir(self.scratch):
+            remove_tree(self.scratch)  # the supervisor was not given the time
 
     def _close_descriptors(self) -> None:
         for fd in (self._commands, self._event_fd, self._report_fd, self._stdout.fd, self._stderr.fd):

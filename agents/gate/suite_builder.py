@@ -55,6 +55,10 @@ def _with_overlay(plan: dict[str, Any]) -> None:
         entering.close_all_but({0, 1, 2})
         _wait(first)
     finally:
+        try:
+            kernel.umount(staging, kernel.MNT_DETACH)
+        except OSError:
+            pass  # nothing was mounted
         os.rmdir(staging)
 
 
