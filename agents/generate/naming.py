@@ -8,7 +8,7 @@ import keyword
 import re
 from collections.abc import Iterable, Sequence
 
-MAX_NAME = 72
+MAX_NAME = 64
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _NOUNS = {
     "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple",
@@ -72,12 +72,17 @@ def outcome_words(kind: str, *, src: str | None = None, type_name: str = "", exc
 def unique(wanted: str, hints: Iterable[str], taken: set[str]) -> str:
     """`wanted`, or with the first hint that makes it free, or numbered in words; the result is added to `taken`."""
     base = _cut(wanted, MAX_NAME)
-    tries = [base, *(_cut(f"{base}_{hint}", MAX_NAME + 16) for hint in hints if hint)]
+    tries = [base, *(_cut(f"{base}_{hint}", MAX_NAME + 16) for hint in hints if hint and not _is_said(hint, base))]
     tries += [f"{base}_{ordinal}_case" for ordinal in _ORDINALS]
     tries += [f"{base}_case_{letter}{other}" for letter in "abcdefgh" for other in "abcdefghijklmnopqrstuvwxyz"]
     chosen = next(name for name in tries if name not in taken)
     taken.add(chosen)
     return chosen
+
+
+def _is_said(hint: str, name: str) -> bool:
+    """Whether a name holds the words of a hint already."""
+    return hint.removeprefix("with_").removeprefix("for_") in name
 
 
 def _cut(name: str, limit: int) -> str:

@@ -33,10 +33,10 @@ class Plan:
         return self.budget_s is None or now_s - self.started_s < self.budget_s * SEARCH_SHARE
 
     def verify_s(self, now_s: float) -> float | None:
-        """Time of one verification: what is left of the budget, and a little where that is too short for any."""
+        """Time of one verification: what is left of the budget, and a fifth of it where less is left."""
         if self.budget_s is None:
             return None
-        return max(min(MIN_VERIFY_S, self.budget_s), self.budget_s - (now_s - self.started_s))
+        return max(self.budget_s / 5, min(MIN_VERIFY_S, self.budget_s), self.budget_s - (now_s - self.started_s))
 
     def hard_end_s(self) -> float | None:
         """When everything is killed (monotonic): 1.5 budgets and 10 seconds after the start; the command has 15."""
@@ -47,4 +47,4 @@ class Plan:
         end = self.hard_end_s()
         if end is None or self.budget_s is None:
             return True
-        return now_s + NEEDED_S < end if is_needed else now_s + MIN_VERIFY_S < self.started_s + self.budget_s
+        return now_s + NEEDED_S < end if is_needed else now_s < self.started_s + self.budget_s

@@ -186,7 +186,7 @@ class _Writer:
         if message:
             hole = self.holes.get(("message", 0, ""))
             pattern: ast.expr = ast.Name(hole) if hole else ast.Constant(message)
-            if hole or re.escape(message).replace("\\ ", " ").replace("\\-", "-") != message:
+            if hole or re.search(r"[.^$*+?{}\[\]\\|()]", message):
                 pattern = _call("re.escape", pattern)
             call.keywords.append(ast.keyword("match", pattern))
         return call

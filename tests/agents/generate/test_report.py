@@ -1,0 +1,47 @@
+"""What a person reads at the end of a run."""
+
+from __future__ import annotations
+
+from aqe.agents.generate import GenerateReport, SuspectedBug, Unreached
+from aqe.agents.generate.report import text_of
+
+REPORT = GenerateReport(
+    target="shop.cart",
+    files=("tests/test_cart.py",),
+    tests=3,
+    evidence=None,
+    suspects=(
+        SuspectedBug(
+            "shop.cart", "first", "undocumented-exception", 4, "IndexError that nothing announces", "first([])"
+        ),
+    ),
+    unreached=(
+        Unreached("shop.cart", "add", 7, "no input found"),
+        Unreached("shop.cart", "add", 5, "no input found"),
+        Unreached("shop.cart", "save", 0, "needs a file"),
+    ),
+    executions=120,
+    phases_s={"searching": 2.0},
+    partial=True,
+)
+
+
+def test_report_groups_what_was_not_reached_by_function_and_reason() -> None:
+    """Lines of one function with one reason stand together; a whole function has no line."""
+    text = text_of(REPORT)
+    assert "  shop.cart::add lines 5, 7: no input found\n" in text
+    assert "  shop.cart::save: needs a file\n" in text
+
+
+def test_report_shows_suspects_apart_with_their_reproduction() -> None:
+    """A suspected bug comes with its place, its reason and what to paste."""
+    text = text_of(REPORT)
+    assert "Suspected bugs (1), not asserted by any test\n" in text
+    assert "  shop.cart::first, line 4: IndexError that nothing announces\n      first([])\n" in text
+
+
+def test_report_says_when_it_is_partial_or_empty() -> None:
+    """A partial result says so first, and no file is said plainly."""
+    assert text_of(REPORT).startswith("partial result: 3 tests of shop.cart in tests/test_cart.py\n")
+    empty = GenerateReport("shop.cart", (), 0, None, (), (), 0)
+    assert text_of(empty) == "No test of shop.cart was written.\n"
