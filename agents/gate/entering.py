@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -42,20 +43,26 @@ def write_files(plan: Mapping[str, Any], scratch: str) -> None:
 
 
 def remove_tree(folder: str) -> None:
-    """Remove scratch, whatever modes were set inside."""
+    """Remove scratch, whatever modes were set inside. No link is followed and nothing above `folder` is touched."""
+    for _ in range(2):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.isdir(folder):
+            return
+        _open_up(folder)
 
-    def open_up(function: Any, path: str, error: BaseException) -> None:
+
+def _open_up(folder: str) -> None:
+    """Give every folder of the tree back its rights, so that what is in it can be removed."""
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
         try:
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                os.chmod(path, 0o700)
+                with os.scandir(path) as entries:
+                    waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
-            pass
-
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(folder, onexc=open_up)
-    else:
-        shutil.rmtree(folder, onerror=lambda function, path, info: open_up(function, path, info[1]))
+            continue
 
 
 def make_owner_maps(plan: Mapping[str, Any], uid: int, gid: int) -> namespaces.OwnerMaps | None:
