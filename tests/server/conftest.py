@@ -67,7 +67,7 @@ async def _on_stdio(project: Path, mode: str, *words: str, **options: Any) -> As
         args=["-m", "aqe.server.cli", "serve", "--project", str(project), *words],
         env=dict(os.environ),
     )
-    async with Client(parameters, mode=mode, read_timeout_seconds=60, **options) as client:
+    async with Client(parameters, mode=mode, read_timeout_seconds=120, **options) as client:
         yield client
 
 
