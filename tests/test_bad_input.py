@@ -179,8 +179,10 @@ def test_module_that_hangs_at_import_is_ended(project: Path) -> None:
 
 @pytest.mark.parametrize(
     "oddity",
-    ["print('hello from import' * 100)", "import os\nif os.fork() == 0:\n    os._exit(0)"],
-    ids=["prints", "forks"],
+    [
+        pytest.param("print('hello from import' * 100)", id="prints"),
+        pytest.param("import os\nif os.fork() == 0:\n    os._exit(0)", id="forks", marks=pytest.mark.services),
+    ],
 )
 def test_module_that_prints_or_forks_at_import_is_tested_all_the_same(project: Path, oddity: str) -> None:
     """Output and processes of an import stay in the sandbox; the tests are written."""

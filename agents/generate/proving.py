@@ -14,7 +14,7 @@ from aqe.agents.generate.cases import Case
 from aqe.agents.generate.plan import Plan
 from aqe.agents.generate.render import Style
 from aqe.agents.generate.target import Subject
-from aqe.engine.errors import Cancelled
+from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken, Progress
 
 MAX_ROUNDS = 4
@@ -101,6 +101,11 @@ class Gate:
                     raise
                 quick, with_mutants = True, False
                 continue
+            except UserError as error:
+                if not proof.files:
+                    raise
+                proof.fallen.append(f"the last verification, so an earlier one counts: {error.message}")
+                break
             proof.rounds += 1
             bad, idle = judge(texts, report.evidence)
             proof.fallen += [f"{name}: {why}" for name, why in sorted(bad.items())]
