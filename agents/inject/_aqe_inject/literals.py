@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
 import inspect
 import math
 import os
@@ -134,6 +135,7 @@ def _state(value: Any, depth: int) -> Any:
     return tuple((name, freeze(found[name], depth - 1)) for name in sorted(found))
 
 
+@functools.lru_cache(maxsize=512)
 def _slots(kind: type) -> List[str]:
     names: List[str] = []
     for owner in kind.__mro__[:-1]:

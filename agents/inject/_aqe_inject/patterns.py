@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import random
 import re
 import string
 import sys
-from typing import Any, List, Optional, Set
+from typing import Any, List, Optional, Set, Tuple
 
 _NEW = sys.version_info >= (3, 11)
 _codes: Any = importlib.import_module("re._constants" if _NEW else "sre_constants")
@@ -27,11 +28,9 @@ _CLASSES = {
 def matching_text(pattern: Any, rng: random.Random, flags: int = 0) -> Optional[str]:
     """One string that the pattern matches (tried, not hoped); None when none was found in a few tries."""
     try:
-        source = pattern if isinstance(pattern, str) else pattern.pattern
-        if not isinstance(source, str):
+        expression, parsed = _parsed(pattern, flags)
+        if parsed is None:
             return None
-        expression = re.compile(source, flags) if isinstance(pattern, str) else pattern
-        parsed = _reader.parse(source, expression.flags)
     except Exception:
         return None
     for _ in range(4):
@@ -39,6 +38,16 @@ def matching_text(pattern: Any, rng: random.Random, flags: int = 0) -> Optional[
         if len(made) <= 120 and expression.search(made):
             return made
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(pattern: Any, flags: int) -> Tuple[Any, Any]:
+    """The compiled and the parsed form; no parsed form for patterns of bytes."""
+    source = pattern if isinstance(pattern, str) else pattern.pattern
+    if not isinstance(source, str):
+        return pattern, None
+    expression = re.compile(source, flags) if isinstance(pattern, str) else pattern
+    return expression, _reader.parse(source, expression.flags)
 
 
 class _Writer:

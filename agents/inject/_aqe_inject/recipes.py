@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from .literals import _write_text, write_float
 from .namespace import compiled
 
+_ODD = re.compile(r"[^\x00-\x7e]|\\")
 _PRIVATE = re.compile(r"(?<![\w\"'])_[a-zA-Z]")
 
 
@@ -197,12 +198,19 @@ class Case:
 
     def key(self) -> str:
         """The text of the case: equal cases have equal keys."""
+        held: Optional[str] = self.__dict__.get("_key")
+        if held is None:
+            held = self._text()
+            object.__setattr__(self, "_key", held)
+        return held
+
+    def _text(self) -> str:
         return "\n".join("%s = %s" % (step.bind, step.expression()) for step in self.steps)
 
     def cost(self) -> int:
         """How much there is to read: characters, with a charge for each line and for characters nobody types."""
         text = self.key()
-        odd = sum(1 for ch in text if ord(ch) > 126 or ch == "\\")
+        odd = len(_ODD.findall(text))
         return len(text) + 12 * len(self.steps) + 2 * odd + 40 * len(_PRIVATE.findall(text))
 
     def with_last(self, step: Step) -> Case:
