@@ -127,7 +127,8 @@ def _state(value: Any, depth: int) -> Any:
             found.update((k, v) for k, v in inner.items() if isinstance(k, str))
     except Exception:
         pass
-    for name in _slots(type(value)):
+    kind: Any = type(value)
+    for name in _slots(kind):
         try:
             found[name] = object.__getattribute__(value, name)
         except Exception:
