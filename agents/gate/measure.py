@@ -30,13 +30,14 @@ class Coverage:
     subjects: tuple[SubjectMeasure, ...]
     reach: Mapping[str, Reach]
     is_measured: bool
+    engine: str = "coverage.py"
 
 
-def measure(plan: TestPlan, box: Box, subjects: Sequence[Subject], tests: Iterable[str]) -> Coverage:
+def measure(plan: TestPlan, box: Box, subjects: Sequence[Subject], tests: Iterable[str], **limits: float) -> Coverage:
     """Run `tests` under coverage.py in a fork of `box`, which must not have imported the subjects."""
     paths = [subject.path for subject in subjects]
     only = sorted(tests)
-    run = run_session(plan, box, only=only, coverage=paths, test_wall_s=60.0) if only else None
+    run = run_session(plan, box, only=only, coverage=paths, **{"test_wall_s": 60.0, **limits}) if only else None
     figures = dict(run.answer.get("coverage", {})) if run is not None else {}
     if len(figures) < len(paths):
         # no test is left, or coverage.py gave no answer: totals only, from a session of no test
@@ -55,7 +56,8 @@ def measure(plan: TestPlan, box: Box, subjects: Sequence[Subject], tests: Iterab
                 lines[name].update((subject.module, line) for line in ran["lines"])
                 branches[name].update((subject.module, arc[0], arc[1]) for arc in ran["branches"])
     reach = {name: Reach(frozenset(lines[name]), frozenset(branches[name])) for name in only}
-    return Coverage(tuple(measures), reach, len(measures) == len(subjects))
+    engine = next((str(entry["engine"]) for entry in figures.values()), "coverage.py")
+    return Coverage(tuple(measures), reach, len(measures) == len(subjects), engine)
 
 
 def _subject(subject: Subject, entry: Mapping[str, list[list[int]]]) -> SubjectMeasure:

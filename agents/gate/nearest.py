@@ -30,8 +30,8 @@ class Footprint:
     kills: frozenset[Hashable]
 
 
-def compare(footprints: Mapping[str, Footprint]) -> dict[str, Own]:
-    """What each test adds to all others.
+def compare(footprints: Mapping[str, Footprint], kept: frozenset[str] = frozenset()) -> dict[str, Own]:
+    """What each test adds to all others; tests in `kept` stay whatever they add.
 
     Of two tests with the same footprint the first by name adds it, so that leaving out every test that adds nothing
     never loses anything.
@@ -46,7 +46,7 @@ def compare(footprints: Mapping[str, Footprint]) -> dict[str, Own]:
         adds = [sum(1 for one in part if counter[one] == 1) for counter, part in zip(holders, parts, strict=True)]
         own = Own(adds[0], adds[1], adds[2], _nearest(name, footprints))
         result[name] = own
-        if own.adds_nothing:
+        if own.adds_nothing and name not in kept:
             # it may go, so it is no reason for another one to go as well
             for counter, part in zip(holders, parts, strict=True):
                 counter.subtract(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from aqe.agents.gate.box import Box, CaseResult
 from aqe.agents.gate.evidence import Verdict
 from aqe.agents.gate.test_plan import TestPlan
 
-Outcome = Literal["passed", "failed", "skipped", "xfailed"]
+Outcome = Literal["passed", "failed", "skipped", "xfailed", "missed"]
 PASSES = ("passed", "xfailed")
 TEST_WALL_S = 10.0
 SESSION_WALL_S = 120.0
@@ -58,10 +59,13 @@ def run_session(
     tests: dict[str, TestRun] = {}
     broken: dict[str, str] = {}
     left = None if only is None else list(only)
+    deadline = time.monotonic() + wall_s
     for _ in range(MAX_FATAL):
         listener = _Listener(tests)
         args = {**plan.session(box), "only": left, "test_wall_s": test_wall_s, **more}
-        result = box.run("_aqe_inject.pytest_case:session", args, wall_s=wall_s, on_progress=listener)
+        result = box.run(
+            "_aqe_inject.pytest_case:session", args, wall_s=max(deadline - time.monotonic(), 1.0), on_progress=listener
+        )
         if result.state == "ok":
             for entry in result.value["tests"]:
                 tests[entry["id"]] = TestRun(entry["outcome"], entry["ms"], entry["message"])
@@ -73,8 +77,12 @@ def run_session(
         tests[listener.running] = TestRun("failed", result.duration_ms, describe_end(result, test_wall_s))
         known = listener.collected if left is None else left
         left = [name for name in known if name not in tests]
-        if not left or not box.alive:
+        if not left or not box.alive or time.monotonic() >= deadline:
             break
+    for name in left or ():
+        tests.setdefault(
+            name, TestRun("missed", 0.0, "the time or the patience for its session was over before it ran")
+        )
     return SessionRun(tests, broken, {})
 
 
@@ -158,6 +166,7 @@ def _of_test(name: str, runs: Sequence[SessionRun]) -> Stability:
     seen = [run.tests[name] for run in runs if name in run.tests]
     passed = [test for test in seen if test.outcome in PASSES]
     failed = [test for test in seen if test.outcome == "failed"]
+    missed = [test for test in seen if test.outcome == "missed"]
     ms = sorted(test.ms for test in seen)[len(seen) // 2]
     message = failed[0].message if failed else ""
     verdict: Verdict
@@ -165,6 +174,8 @@ def _of_test(name: str, runs: Sequence[SessionRun]) -> Stability:
         verdict, message = "stable", passed[0].message
     elif not passed and not failed:
         verdict, message = "not-run", seen[0].message or "skipped"
+    elif missed and not failed:
+        verdict, message = "not-run", missed[0].message
     elif len(failed) == len(runs):
         verdict = "failing"
     else:

@@ -7,7 +7,7 @@ import configparser
 import os
 import tokenize
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +22,8 @@ from aqe.engine.progress import CancelToken
 DRAFTS = "drafts"
 REHEARSAL = b"def test_warm_up():\n    assert [1] == [1]\n"
 WARM_WALL_S = 30.0
+MAX_OTHER_FILES = 12
+_NOT_WALKED = frozenset({"venv", "env", "node_modules", "site-packages", "build", "dist", "__pycache__"})
 IMPORT_WALL_S = 20.0
 _PLUGIN_SIGNS = ("async def test_", "mark.asyncio", "mark.anyio", "mark.trio", "pytest_asyncio", "pytest_plugins")
 
@@ -214,6 +216,33 @@ def _section(file: Path) -> dict[str, Any] | None:
         return None
     section = "tool:pytest" if file.name == "setup.cfg" else "pytest"
     return dict(parser[section]) if parser.has_section(section) else ({} if file.name.endswith("pytest.ini") else None)
+
+
+def other_tests(plan: TestPlan, modules: Sequence[str]) -> tuple[str, ...]:
+    """Test files of the project outside the plan that import one of the modules, the smallest first."""
+    wanted = set(modules)
+    tops = {module.partition(".")[0] for module in modules}
+    found: list[tuple[int, str]] = []
+    for file in _project_tests(Path(plan.project)):
+        path = str(file)
+        if path in plan.files:
+            continue
+        source = read_source(path)
+        if not any(top in source for top in tops):
+            continue
+        names = {part for module, name in imported_names(source) for part in (module, f"{module}.{name}")}
+        # a name re-exported by the package counts: the package itself is imported
+        if names & wanted or names & tops:
+            found.append((len(source), path))
+    return tuple(path for _, path in sorted(found)[:MAX_OTHER_FILES])
+
+
+def _project_tests(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in _NOT_WALKED)
+        for name in sorted(files):
+            if name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py")):
+                yield Path(folder) / name
 
 
 def imported_names(source: str) -> list[tuple[str, str | None]]:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import metadata
+from typing import Any
 
 from aqe.agents.gate.box import Box
 from aqe.agents.gate.evidence import Evidence, MutantResult, MutantState, TestEvidence
@@ -23,7 +24,7 @@ from aqe.agents.gate.measure import Coverage, Reach, measure
 from aqe.agents.gate.nearest import Footprint, Own, compare
 from aqe.agents.gate.stability import PASSES, Stability, describe_end, hash_seeds, judge, run_all, run_session
 from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
-from aqe.agents.gate.test_plan import TestPlan, plan_tests
+from aqe.agents.gate.test_plan import TestPlan, other_tests, plan_tests
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -34,9 +35,10 @@ PLUGIN_MISSING = ("fixture '", "async def functions are not natively supported",
 class VerifyRequest:
     """What to verify. `tests` are files or folders; `sources` are drafts given as text, by file name.
 
-    `subjects` are modules (or their files), found from the tests' imports where empty. `runs` shuffled runs; at most
+    `subjects` are modules (or their files), found from the tests' imports where empty. `runs` shuffled runs; up to
     `max_mutants` mutants, None for all, 0 for none; `leave_out` sets aside equivalent-looking mutants. `budget_s` is
-    wall time: what is not done by then is said in the notes.
+    wall time: what is not done by then is said in the notes. With `beside`, the project's other test files that import
+    a subject are run as well, so that `nearest` and `adds_*` compare with the tests that exist.
     """
 
     tests: tuple[str, ...]
@@ -49,6 +51,7 @@ class VerifyRequest:
     budget_s: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     leave_out: bool = True
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,16 @@ class _Verification:
             cover = stack.enter_context(plan.open_box(cancel=self.cancel))
             self._warm(plan, cover, ())
             chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
-            kills = self._kill_map(plan, subjects, stable, chosen, boxes)
+            whole, existing = self._existing(plan, boxes[-1], subjects)
+            kills = self._kill_map(whole, subjects, [*stable, *existing], chosen, boxes)
             fallen = {name for name in on_twin if not kills.kills_of(name)}
             stable = [name for name in stable if name not in fallen]
             self.progress("measuring coverage of the stable tests")
-            coverage = measure(plan, cover, subjects, stable)
+            coverage = measure(plan, cover, subjects, stable, **self._limits())
+            reach = measure(whole, cover, subjects, existing, **self._limits()).reach if existing else {}
             self._check()
-            evidence = self._evidence(plan, first, seeds, subjects, verdicts, fallen, stable, coverage, kills, chosen)
+            rows = test_evidence(verdicts, fallen, footprints_of(coverage.reach, kills), footprints_of(reach, kills))
+            evidence = self._evidence(plan, first, seeds, subjects, stable, rows, coverage, kills, chosen)
         return VerifyReport(evidence, summarise(evidence), hints_of(evidence))
 
     def _check(self) -> None:
@@ -168,7 +174,7 @@ class _Verification:
             raise UserError(f"{names} holds no tests.", code="no-tests", fix="pytest collects functions called test_*.")
         return verdicts
 
-    def _limits(self) -> dict[str, float]:
+    def _limits(self) -> dict[str, Any]:
         """Wall clocks of a session, shorter where the budget is."""
         if self.request.budget_s is None:
             return {}
@@ -189,6 +195,17 @@ class _Verification:
         self._check()
         return {name for name in stable if name in run.tests and run.tests[name].outcome in PASSES}
 
+    def _existing(self, plan: TestPlan, box: Box, subjects: Sequence[Subject]) -> tuple[TestPlan, list[str]]:
+        """The plan with the project's other tests of the subjects, and the names of those that pass."""
+        files = other_tests(plan, [subject.module for subject in subjects]) if self.request.beside else ()
+        if not files or self.stop():
+            return plan, []
+        self.progress(f"running {len(files)} test files that the project has for the same modules")
+        run = run_session(replace(plan, files=files, drafts={}), box, **self._limits())
+        self._check()
+        passing = sorted(name for name, test in run.tests.items() if test.outcome in PASSES)
+        return replace(plan, files=plan.files + files), passing
+
     def _kill_map(
         self, plan: TestPlan, subjects: Sequence[Subject], stable: list[str],
         chosen: list[tuple[Subject, Mutant]], boxes: Sequence[Box],
@@ -206,11 +223,13 @@ class _Verification:
 
     def _evidence(
         self, plan: TestPlan, box: Box, seeds: tuple[int, ...], subjects: Sequence[Subject],
-        verdicts: Mapping[str, Stability], fallen: set[str], stable: list[str], coverage: Coverage,
-        kills: KillMap, chosen: list[tuple[Subject, Mutant]],
+        stable: list[str], rows: tuple[TestEvidence, ...], coverage: Coverage, kills: KillMap,
+        chosen: list[tuple[Subject, Mutant]],
     ) -> Evidence:  # fmt: skip
         if not coverage.is_measured:
-            self.notes.append("coverage.py gave no figures for some subjects")
+            self.notes.append("the lines and branches of some subjects could not be measured")
+        elif coverage.engine != "coverage.py":
+            self.notes.append("this Python has no coverage.py: lines and branches were traced by aqe itself")
         mutants = mutant_results(subjects, chosen, kills, frozenset(stable), plan.project)
         counted = [one for one in mutants if one.state != "left-out"]
         left_out = (
@@ -239,7 +258,7 @@ class _Verification:
             budget_s=self.request.budget_s,
             duration_s=round(time.monotonic() - self.started, 3),
             subjects=coverage.subjects,
-            tests=test_evidence(verdicts, fallen, stable, coverage, kills),
+            tests=rows,
             mutants=mutants,
             mutants_total=len(counted),
             mutants_killed=sum(1 for one in counted if one.state == "killed"),
@@ -248,15 +267,19 @@ class _Verification:
         )
 
 
+def footprints_of(reach: Mapping[str, Reach], kills: KillMap) -> dict[str, Footprint]:
+    """What each test reaches and kills."""
+    return {name: Footprint(one.lines, one.branches, kills.kills_of(name)) for name, one in reach.items()}
+
+
 def test_evidence(
-    verdicts: Mapping[str, Stability], fallen: set[str], stable: Sequence[str], coverage: Coverage, kills: KillMap
+    verdicts: Mapping[str, Stability],
+    fallen: set[str],
+    footprints: Mapping[str, Footprint],
+    existing: Mapping[str, Footprint],
 ) -> tuple[TestEvidence, ...]:
-    """One row for each test; what a test that did not hold reaches is not counted."""
-    footprints = {}
-    for name in stable:
-        reach = coverage.reach.get(name, Reach())
-        footprints[name] = Footprint(reach.lines, reach.branches, kills.kills_of(name))
-    own = compare(footprints)
+    """One row for each test; what a test that did not hold reaches is not counted. `existing` tests have no row."""
+    own = compare({**footprints, **existing}, kept=frozenset(existing))
     rows = []
     for name, one in verdicts.items():
         footprint = footprints.get(name, Footprint(frozenset(), frozenset(), frozenset()))

@@ -42,6 +42,9 @@ def command(
     keep_equivalent: Annotated[
         bool, typer.Option("--keep-equivalent", help="Leave no mutant out for looking equivalent.")
     ] = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Do not compare with the project's other tests of the same modules.")
+    ] = False,
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit 1 unless every test is stable and proves something.")
     ] = False,
@@ -69,6 +72,7 @@ def command(
         max_mutants=_count(mutants),
         budget_s=None if budget is None else parse_budget(budget),
         leave_out=not keep_equivalent,
+        beside=not alone,
     )
     cancel = CancelToken()
     with _cancelled_by_signals(cancel), terminal_progress() as progress:

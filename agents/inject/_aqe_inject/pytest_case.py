@@ -229,9 +229,9 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         random.seed(args["seed"])
     measure = None
     if args.get("coverage"):
-        from .measuring import Measure
+        from .measuring import measure_of
 
-        measure = Measure(args["coverage"])
+        measure = measure_of(args["coverage"])
         recorder.switch_context = measure.switch
         measure.start()
     try:

@@ -319,3 +319,24 @@ def test_budget_leaves_mutants_out_and_says_so(project: Path) -> None:
     evidence = verify(request).evidence
     assert any("the budget ended" in note for note in evidence.notes)
     assert evidence.mutants_total < 30
+
+
+def test_beside_compares_with_the_tests_that_exist(project: Path) -> None:
+    """A draft that repeats a test of the project adds nothing, and that test is named; a new one adds."""
+    source = (
+        "from prices import Basket, clamp\n"
+        "def test_repeats():\n    assert clamp(11) == 10\n"
+        "def test_is_new():\n    assert clamp(0, 0) == 0 and Basket().add('x') == 1\n"
+    )
+    extra = project / "tests" / "test_clamp_only.py"
+    extra.write_text("from prices import clamp\ndef test_there():\n    assert clamp(11) == 10\n")
+    try:
+        request = VerifyRequest(
+            tests=(), sources={"test_d.py": source}, project=str(project), runs=1, max_mutants=30, beside=True
+        )
+        tests = {test.name: test for test in verify(request).evidence.tests}
+    finally:
+        extra.unlink()
+    assert set(tests) == {"test_d.py::test_repeats", "test_d.py::test_is_new"}
+    assert tests["test_d.py::test_repeats"].adds_nothing
+    assert tests["test_d.py::test_repeats"].nearest == "tests/test_clamp_only.py::test_there"
