@@ -52,7 +52,9 @@ class Limits:
 class BoxSpec:
     """What runs where. `path` goes first on sys.path inside; all paths are bound read-only at the same place.
 
-    `files` (relative name to bytes) are written into the scratch folder before the start.
+    `files` (relative name to bytes) are written into the scratch folder before the start. With the profile "suite" the
+    code is the project's own: it gets the user's environment variables, and runs on rung 0 too; `aqe.agents.gate.suite`
+    runs whole commands that way.
     """
 
     python: str
@@ -123,6 +125,12 @@ class Box:
         highest that this machine gives is taken. Errors: no-sandbox, weak-sandbox, no-interpreter, no-such-project,
         cancelled.
         """
+        if not hasattr(os, "fork"):
+            raise UserError(
+                "This system has no fork, and the sandbox needs it.",
+                code="no-sandbox",
+                fix="Run aqe on Linux or macOS, or on Windows inside WSL.",
+            )
         if cancel is not None:
             cancel.check()
         for attempt in (rung,) if rung is not None else _attempts(spec):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,8 @@ def set_limits(limits: Mapping[str, int], *, processes_now: int = 0) -> None:
 
     `processes_now` is what the kernel already counts for this user, where it counts the whole host.
     """
+    import resource  # POSIX alone has it, and this module is imported everywhere
+
     wanted = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_AS: (limits["memory_mb"] + ADDRESS_SPACE_ABOVE_MB) * MIB,

@@ -84,8 +84,9 @@ def _relative(name: str) -> str:
 
 
 def _environment(spec: BoxSpec, interpreter: Interpreter) -> dict[str, str]:
-    """A clean environment; "{scratch}" becomes the scratch folder inside."""
-    environment = {
+    """A clean environment (over the user's own for a suite); "{scratch}" becomes the scratch folder inside."""
+    environment = dict(os.environ) if spec.profile == "suite" else {}
+    environment |= {
         "PATH": os.pathsep.join((os.path.dirname(interpreter.executable), "/usr/local/bin", "/usr/bin", "/bin")),
         "HOME": "{scratch}",
         "TMPDIR": "{scratch}",

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def main() -> None:
     (project / "benign.py").write_text("def hello(args, emit):\n    return 'hello'\n", "utf-8")
     os.environ["AQE_HOST_SECRET"] = "secret"
     os.set_inheritable(os.open(canary, os.O_RDONLY), True)
-    before = fingerprint(canary, project)
+    above = [Path(tempfile.gettempdir()), folder]
+    before = fingerprint(canary, project), [path.stat().st_mode for path in above]
     host = Host(folder, marker)
     args = {
         "canary": str(canary),
@@ -161,7 +163,7 @@ def main() -> None:
         "following": [following.state, following.value],
         "seconds": time.monotonic() - started,
         "visitors": host.visitors(),
-        "same": fingerprint(canary, project) == before,
+        "same": (fingerprint(canary, project), [path.stat().st_mode for path in above]) == before,
         "bystander": host.close(),
         "scratch_left": not scratch.startswith("/tmp/scratch") and os.path.exists(scratch),
     }

@@ -144,6 +144,13 @@ def test_case_sees_a_clean_environment(project: Path, monkeypatch: pytest.Monkey
     assert len(facts["fds"]) <= 5
 
 
+def test_suite_profile_keeps_the_users_variables(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the profile "suite" the project's own code sees the user's environment variables."""
+    monkeypatch.setenv("SECRET", "mine")
+    with Box.open(spec_of(project, profile="suite", files={"drafts/a.txt": b""})) as box:
+        assert box.run("subject:facts", {"scratch": box.scratch}, wall_s=10).value["secret"] == "mine"
+
+
 def test_servers_and_process_pools_work_inside(box: Box) -> None:
     """With namespaces a test that needs a loopback server or a process pool runs."""
     if box.layers.below_namespaces:
