@@ -38,7 +38,7 @@ async def call_tool(
 ) -> dict[str, Any]:
     """The structured answer of one call; progress goes to `say`. Raises `GateFailed` (demo-tool-failed)."""
 
-    async def heard(done: float, total: float | None, message: str | None) -> None:
+    async def heard(progress: float, total: float | None, message: str | None) -> None:
         if message:
             say(message)
 

@@ -176,7 +176,8 @@ async def _generate_all(
     """Generate tests for every module, two at a time; each gets an equal share of the search's time."""
     rounds = -(-len(truth.modules) // AT_ONCE)
     share_s = max(SHORTEST_SEARCH_S, round(budget_s * SHARE_OF_SEARCH / rounds, 1))
-    gate, reports, done = anyio.Semaphore(AT_ONCE), {}, itertools.count(1)
+    reports: dict[str, dict[str, Any]] = {}
+    gate, done = anyio.Semaphore(AT_ONCE), itertools.count(1)
     total = len(truth.modules) + 1
 
     async def one(name: str) -> None:

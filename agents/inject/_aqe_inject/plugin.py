@@ -6,12 +6,14 @@ when it is asked for. The module may be present twice (as `_aqe_inject.plugin`, 
 keeps the entry point from being loaded at all.
 """
 
+from typing import Any
+
 _ENTRY_POINT = "aqe"
 _OPTIONS = "aqe-options"
 _RECORDER = "aqe-recorder"
 
 
-def pytest_addoption(parser, pluginmanager):
+def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
     """Add `--aqe` and `--aqe-report`, unless the other copy of the plugin did."""
     if pluginmanager.has_plugin(_OPTIONS):
         return
@@ -33,7 +35,7 @@ def pytest_addoption(parser, pluginmanager):
     )
 
 
-def pytest_configure(config):
+def pytest_configure(config: Any) -> None:
     """Register the recorder when `--aqe` or `--aqe-report` is given and no other copy did."""
     on = config.getoption("aqe", False) or config.getoption("aqe_report", None)
     if not on or config.pluginmanager.has_plugin(_RECORDER):

@@ -15,6 +15,7 @@ import platform
 import sys
 import time
 import uuid
+from typing import Any, Dict, List, Optional
 
 import pytest
 
@@ -24,18 +25,18 @@ _PHASES = ("setup", "call", "teardown")
 class Recorder:
     """Hooks of one pytest process: the only one, an xdist worker, or xdist's controller."""
 
-    def __init__(self, config):
+    def __init__(self, config: Any) -> None:
         self.config = config
         self.worker = getattr(config, "workerinput", {}).get("workerid", "main")
         self.is_worker = hasattr(config, "workerinput")
-        self.tests = {}
-        self.results = []
-        self.collect_errors = {}
+        self.tests: Dict[str, _Test] = {}
+        self.results: List[Dict[str, Any]] = []
+        self.collect_errors: Dict[str, str] = {}
         self.recorded = 0
         self.order = 0
         self.trouble = ""
         self.project = _project(config)
-        self.spool = None
+        self.spool: Optional[str] = None
         if self.is_worker:
             self.run = config.workerinput.get("aqe_run") or ""
             self.spool = config.workerinput.get("aqe_spool")
@@ -47,7 +48,7 @@ class Recorder:
 
     # what is written
 
-    def _open_spool(self):
+    def _open_spool(self) -> Optional[str]:
         """Make `.aqe/spool`; None, and one line of trouble for the summary, when that cannot be."""
         if os.environ.get("AQE_DB_KEY"):
             self.trouble = "AQE_DB_KEY is set and the spool would lie in clear"
@@ -67,7 +68,7 @@ class Recorder:
             return None
         return spool
 
-    def _write(self, nodeid, test, outcome):
+    def _write(self, nodeid: str, test: "_Test", outcome: str) -> None:
         if self.spool is None:
             return
         line = dict(self.facts)
@@ -98,12 +99,12 @@ class Recorder:
 
     # what is heard
 
-    def pytest_runtest_logstart(self, nodeid):
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
         if nodeid not in self.tests:
             self.tests[nodeid] = _Test(self.order)
             self.order += 1
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: Any) -> None:
         test = self.tests.get(report.nodeid)
         if test is None:
             test = self.tests[report.nodeid] = _Test(self.order)
@@ -116,7 +117,7 @@ class Recorder:
         if report.when == "teardown":
             self._finish(report.nodeid, test, test.outcome, test.message, write=not elsewhere)
 
-    def _finish(self, nodeid, test, outcome, message, write):
+    def _finish(self, nodeid: str, test: "_Test", outcome: str, message: str, write: bool) -> None:
         if write:
             self._write(nodeid, test, outcome)
         self.results.append(
@@ -131,12 +132,12 @@ class Recorder:
         )
         self.tests[nodeid] = _Test(test.order, test.attempt + 1)
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: Any) -> None:
         if report.failed and report.nodeid not in self.collect_errors:  # each xdist worker tells the same
             self.collect_errors[report.nodeid] = _message(report)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session, exitstatus):
+    def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         if self.is_worker:
             self.config.workeroutput["aqe"] = {"recorded": self.recorded, "trouble": self.trouble}
             return
@@ -159,7 +160,7 @@ class Recorder:
         except OSError as error:
             self.trouble = self.trouble or _reason(error)
 
-    def pytest_terminal_summary(self, terminalreporter):
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.is_worker or not self.config.getoption("aqe", False):
             return
         if self.trouble:
@@ -171,12 +172,12 @@ class Recorder:
     # xdist, where it is installed
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node):
+    def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["aqe_run"] = self.run
         node.workerinput["aqe_spool"] = self.spool
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node, error):
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
         told = getattr(node, "workeroutput", {}).get("aqe", {})
         self.recorded += told.get("recorded", 0)
         self.trouble = self.trouble or told.get("trouble", "")
@@ -185,7 +186,7 @@ class Recorder:
 class _Test:
     """What is known so far about one attempt of one test."""
 
-    def __init__(self, order, attempt=1):
+    def __init__(self, order: int, attempt: int = 1) -> None:
         self.order = order
         self.attempt = attempt
         self.started_at = time.time_ns() // 1000
@@ -195,7 +196,7 @@ class _Test:
         self.message = ""
         self.line = 0
 
-    def hear(self, report):
+    def hear(self, report: Any) -> None:
         """Fold the report of one phase into the outcome."""
         self.duration_s += report.duration
         if report.location and report.location[1] is not None:
@@ -213,7 +214,7 @@ class _Test:
             self.outcome = "xpassed"
 
 
-def _message(report):
+def _message(report: Any) -> str:
     """The first line of what pytest says about a failure, at most 300 characters."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr or "")
@@ -224,12 +225,12 @@ def _message(report):
     return lines[0].strip()[:300] if lines else ""
 
 
-def _reason(error):
+def _reason(error: OSError) -> str:
     """An OSError in words."""
     return "cannot write %s (%s)" % (error.filename or ".aqe", error.strerror or error)
 
 
-def _project(config):
+def _project(config: Any) -> str:
     """The folder that holds `.aqe`: AQE_PROJECT where it is a folder, else pytest's rootdir."""
     named = os.environ.get("AQE_PROJECT")
     if named and os.path.isdir(named):
@@ -237,7 +238,7 @@ def _project(config):
     return str(config.rootpath)
 
 
-def _facts(config, project):
+def _facts(config: Any, project: str) -> Dict[str, Any]:
     """What is the same for each test of this process."""
     seed = config.getoption("randomly_seed", None)
     if not isinstance(seed, int):
