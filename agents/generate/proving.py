@@ -109,13 +109,15 @@ class Gate:
             proof.rounds += 1
             bad, idle = judge(texts, report.evidence)
             proof.fallen += [f"{name}: {why}" for name, why in sorted(bad.items())]
-            if not bad:
+            if not bad and not _is_weaker(report.evidence, proof.evidence):
                 proof.files = {draft.path: both[0] for draft, both in texts.items()}
                 proof.evidence = report.evidence
                 proof.tests = len(report.evidence.tests)
                 if quick or (with_mutants and not idle):
                     break
                 with_mutants = True
+            elif not bad:
+                break
             if bad or report.evidence.mutants:
                 current = [without(draft, both[1], bad.keys() | idle) for draft, both in texts.items()]
             if not self.plan.may_verify_again(time.monotonic(), is_needed=not proof.files):
@@ -145,6 +147,15 @@ class Gate:
         finally:
             for undo in forget:
                 undo()
+
+
+def _is_weaker(evidence: Evidence, before: Evidence | None) -> bool:
+    """Whether a later round measured less than the one that stood, because its time was cut."""
+    if before is None:
+        return False
+    lines, lines_before = (sum(subject.lines_covered for subject in one.subjects) for one in (evidence, before))
+    arms, arms_before = (sum(subject.branches_covered for subject in one.subjects) for one in (evidence, before))
+    return lines < lines_before or arms < arms_before or evidence.mutants_total < before.mutants_total
 
 
 def judge(texts: Texts, evidence: Evidence) -> tuple[dict[str, str], set[str]]:

@@ -238,6 +238,7 @@ def _notes(
     interpreter: Interpreter, project: Path, subjects: Sequence[Subject], found: Found, proof: Proof
 ) -> Iterator[str]:
     yield from found.notes
+    yield from proof.evidence.notes if proof.evidence else ()
     if proof.fallen:
         yield f"{len(proof.fallen)} drafted tests fell in verification: {proof.fallen[0]}" + (
             " ..." if len(proof.fallen) > 1 else ""

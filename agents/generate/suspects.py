@@ -49,7 +49,7 @@ def _calls(steps: tuple[Step, ...]) -> tuple[object, ...]:
 
 def _bug(item: Mapping[str, Any], module: str, outline: Outline) -> SuspectedBug | None:
     steps = read_steps(item.get("steps"))
-    if steps is None or _is_contrived(steps):
+    if steps is None or _is_contrived(steps) or _lacks_a_name(item):
         return None
     line = item.get("line")
     exception = str(item.get("exception") or "")
@@ -73,6 +73,11 @@ def _is_contrived(steps: tuple[Step, ...]) -> bool:
     names = [name for step in steps for name, _ in step.kwargs]
     names += [part for step in steps for part in step.callee.split(".") if not part.endswith("__")]
     return any(name.startswith("_") for name in names)
+
+
+def _lacks_a_name(item: Mapping[str, Any]) -> bool:
+    """Whether it failed only because an example of the docstring takes an import for granted."""
+    return str(item.get("exception") or item.get("actual") or "").startswith("NameError")
 
 
 def snippet(steps: tuple[Step, ...], module: str, outline: Outline, imports: list[str], ending: str = "") -> str:

@@ -77,3 +77,13 @@ def test_calls_of_suspects_are_not_asserted(outline: Outline) -> None:
     }
     kept = without_suspects(read_result(value, "cart").cases, [suspect("first", [call("first", "[]")])])
     assert [case.steps[0].args for case in kept] == [("[1]",)]
+
+
+def test_contrived_calls_and_examples_without_their_import_are_no_bugs(outline: Outline) -> None:
+    """Private arguments, and a docstring example that only lacks an import, are not reported."""
+    private = {**call("Cart", bind="cart"), "kwargs": [["_items", "1"]]}
+    found = [
+        suspect("Cart.total", [private, call("cart.total")]),
+        suspect("first", [call("first", "[]")], exception="", actual="NameError: name 'cart' is not defined"),
+    ]
+    assert select(found, "cart", outline) == ()
