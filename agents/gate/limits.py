@@ -7,6 +7,11 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
+try:  # now, since inside a box of another interpreter aqe's own library is out of reach
+    import resource
+except ImportError:  # POSIX alone has it, and this module is imported everywhere
+    pass
+
 MIB = 1 << 20
 ADDRESS_SPACE_ABOVE_MB = 512  # maps that are not memory: libraries, thread stacks, allocator arenas
 CPU_S = 3600
@@ -17,8 +22,6 @@ def set_limits(limits: Mapping[str, int], *, processes_now: int = 0) -> None:
 
     `processes_now` is what the kernel already counts for this user, where it counts the whole host.
     """
-    import resource  # POSIX alone has it, and this module is imported everywhere
-
     wanted = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_AS: (limits["memory_mb"] + ADDRESS_SPACE_ABOVE_MB) * MIB,
