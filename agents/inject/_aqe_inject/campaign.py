@@ -101,6 +101,7 @@ class Campaign:
         self.mutant_tries: Dict[int, int] = {}
         self.reachers: Dict[int, List[Entry]] = {}
         self.count = 0
+        self.idle = 0
 
     # ------------------------------------------------------------ one candidate
 
@@ -281,7 +282,7 @@ class Campaign:
 
     def hunt_arms(self, until: float) -> None:
         """Spend the share of the budget on arms that are still open, least-tried target first."""
-        idle = 0
+        self.idle = 0
         while self.pace.done() < until and self.targets:
             target = self._next_target()
             if target is None:
@@ -290,13 +291,13 @@ class Campaign:
             kept = False
             for _ in range(25):
                 kept = (self._offspring(target) is not None) or kept
-            idle = 0 if kept else idle + 1
-            if idle > 40 * len(self.targets) + 200:
+            self.idle = 0 if kept else self.idle + 1
+            if self.idle > 40 * len(self.targets) + 200:
                 return
 
     def _next_target(self) -> Optional[Target]:
         """The least-tried target with open arms; private ones only when little is left or half the time is gone."""
-        half = self.pace.done() > ARMS_SHARE / 2
+        half = self.pace.done() > ARMS_SHARE / 2 or self.idle > 60
         choices = [t for t in self.targets if not self._is_given_up(t) and (half or not t.is_private)]
         open_ones = [t for t in choices if self.relevant[id(t)] & ~self.covered]
         if half:

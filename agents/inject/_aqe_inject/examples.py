@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
+import sys
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .docstrings import Example, doctest_examples
@@ -16,10 +18,11 @@ _Last = Tuple[Optional[Target], List[Step], Optional[Step]]
 
 @dataclasses.dataclass
 class ExampleCase:
-    """A case from an example; `expected` is the text that the example promises."""
+    """A case from an example; `is_whole` when its own lines explain every name in it."""
 
     case: Case
     example: Example
+    is_whole: bool = True
 
 
 class Examples:
@@ -48,7 +51,9 @@ class Examples:
 
     def case(self, example: Example, owner: Optional[Target]) -> Optional[ExampleCase]:
         """The case of one example, or None when it does not concern a target or cannot be read."""
-        aliases: Dict[str, Any] = {}
+        home = self.names.module.__name__
+        assumed = {home, home.split(".")[0]} & set(sys.modules)
+        aliases: Dict[str, Any] = {part: sys.modules[part] for part in assumed}
         steps: List[Step] = []
         try:
             for line in example.setup:
@@ -63,7 +68,11 @@ class Examples:
         if target is None or last is None:
             return None
         case = Case(target.qualname, (*_needed([*steps, *more], last), last), example.origin, example.expected)
-        return ExampleCase(case, example)
+        text = "\n".join([*example.setup, example.call])
+        leans = any(
+            re.search(r"\b%s\." % part, text) and not re.search(r"import %s\b" % part, text) for part in assumed
+        )
+        return ExampleCase(case, example, not leans)
 
     def _setup(self, line: str, aliases: Dict[str, Any]) -> Optional[Step]:
         """One line of set-up: imports are followed, assignments and bare calls become steps."""

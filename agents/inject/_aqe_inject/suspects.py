@@ -187,7 +187,7 @@ class Suspicions:
 
     def _broken(self, target: Target, case: Case, run: Run) -> Optional[Broken]:
         """The promise that a returned value breaks, given arguments that keep to theirs."""
-        if target.is_private or target.name in ("__hash__", "__eq__", "__ne__"):
+        if target.is_private or target.name in ("__hash__", "__eq__", "__ne__") or not case.last.callee:
             return None
         level = self._level(target, case, run)
         bound = bind_arguments(target, case, run.local)
@@ -250,7 +250,7 @@ class Suspicions:
         by_name = {target.qualname: target for target in self.targets}
         for one in examples:
             target = by_name.get(one.case.target)
-            if target is None or (one.example.expected is None and one.example.exception is None):
+            if target is None or not one.is_whole or (one.example.expected is None and one.example.exception is None):
                 continue
             run = self.observer.run(one.case)
             if not run.is_usable:
@@ -275,6 +275,8 @@ class Suspicions:
         word = "doctest" if one.example.origin == "doctest" else "example of the docstring"
         if run.kind == "raises":
             name = type(run.value).__name__
+            if isinstance(run.value, NameError) and frames_of(run.value)[-1][0] == "<case>":
+                return None
             if error == name or (one.example.origin != "doctest" and isinstance(run.value, (NameError, TypeError))):
                 return None
             shown = "%s: %s" % (name, message_of(run.value)[:80])
