@@ -49,7 +49,7 @@ def _calls(steps: tuple[Step, ...]) -> tuple[object, ...]:
 
 def _bug(item: Mapping[str, Any], module: str, outline: Outline) -> SuspectedBug | None:
     steps = read_steps(item.get("steps"))
-    if steps is None or _is_contrived(steps) or _lacks_a_name(item):
+    if steps is None or _is_contrived(steps) or _lacks_a_name(item) or _is_wrapped(item, steps):
         return None
     line = item.get("line")
     exception = str(item.get("exception") or "")
@@ -78,6 +78,15 @@ def _is_contrived(steps: tuple[Step, ...]) -> bool:
 def _lacks_a_name(item: Mapping[str, Any]) -> bool:
     """Whether it failed only because an example of the docstring takes an import for granted."""
     return str(item.get("exception") or item.get("actual") or "").startswith("NameError")
+
+
+def _is_wrapped(item: Mapping[str, Any], steps: tuple[Step, ...]) -> bool:
+    """Whether a broken hint was seen on `str(f())` and not on `f()` itself."""
+    last = steps[-1]
+    if item.get("kind") != "hint-broken" or last.kind != "get":
+        return False
+    node = parse(last.callee)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and is_builtin(node.func.id)
 
 
 def snippet(steps: tuple[Step, ...], module: str, outline: Outline, imports: list[str], ending: str = "") -> str:

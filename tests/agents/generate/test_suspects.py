@@ -87,3 +87,9 @@ def test_contrived_calls_and_examples_without_their_import_are_no_bugs(outline: 
         suspect("first", [call("first", "[]")], exception="", actual="NameError: name 'cart' is not defined"),
     ]
     assert select(found, "cart", outline) == ()
+
+
+def test_hint_is_judged_on_the_call_itself(outline: Outline) -> None:
+    """A docstring example that prints str(f()) says nothing about the return hint of f."""
+    step = {**call("str(first([1]))"), "kind": "get"}
+    assert select([suspect("first", [step], kind="hint-broken", exception="")], "cart", outline) == ()
