@@ -19,7 +19,7 @@ USERS = {"root": 0, "user": NOBODY} if os.geteuid() == 0 else {"user": os.geteui
 BOUND_S = 20.0
 
 sys.path.insert(0, str(HERE))
-from contain import constants  # noqa: E402
+from contain import constants
 
 
 @pytest.fixture(scope="session")

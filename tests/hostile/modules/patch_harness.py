@@ -9,7 +9,7 @@ STATES = ("error", "died")
 
 
 def attack(args, emit):
-    fake = lambda *_, **__: '{"passed": true}'  # noqa: E731
+    fake = lambda *_, **__: '{"passed": true}'
     json.dumps = json.JSONEncoder.encode = json.encoder.encode_basestring_ascii = fake
     os._exit = lambda code: None
     os.write = lambda fd, data: len(data)
