@@ -354,7 +354,13 @@ class Suspicions:
         bound = bind_arguments(
             target, Case(target.qualname, (Step(callee, args=tuple(args), kwargs=tuple(kwargs)),)), local
         )
-        return well_typed(target.parameters, bound, self._seeds(target)) if bound is not None else 0
+        if bound is None or any(word.startswith("_") for word, _ in kwargs):
+            return 0
+        level = well_typed(target.parameters, bound, self._seeds(target))
+        for recipe in (*args, *(value for _, value in kwargs)):
+            if level and isinstance(recipe, Make):
+                level = min(level, self._make_level(recipe))
+        return level
 
     # ------------------------------------------------------------ keeping
 
