@@ -18,6 +18,7 @@ from aqe.agents.gate.probing import Interpreter
 from aqe.agents.gate.side import side_folder
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
+from aqe.engine.settings import Settings, load_settings
 
 DRAFTS = "drafts"
 REHEARSAL = b"def test_warm_up():\n    assert [1] == [1]\n"
@@ -44,8 +45,9 @@ class TestPlan:
     autoload: bool
     path: tuple[str, ...]
     extra: Mapping[str, bytes] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
-    def open_box(self, *, hash_seed: int = 0, cancel: CancelToken | None = None, memory_mb: int = 1024) -> Box:
+    def open_box(self, *, hash_seed: int = 0, cancel: CancelToken | None = None) -> Box:
         """A box in which `session` arguments of this plan make sense."""
         files = {f"{DRAFTS}/{name}": text.encode() for name, text in self.drafts.items()}
         files.update({f"{DRAFTS}/{name}": data for name, data in self.extra.items()})
@@ -58,7 +60,7 @@ class TestPlan:
             readable=outside + ((self.side,) if self.side else ()),
             files=files,
             hash_seed=hash_seed,
-            limits=Limits(memory_mb=memory_mb),
+            limits=self.limits,
         )
         return Box.open(spec, cancel=cancel)
 
@@ -118,8 +120,12 @@ def plan_tests(
     *,
     autoload: bool | None = None,
 ) -> TestPlan:
-    """Find files, interpreter and configuration. Errors: no-such-path, not-python, no-tests, no-interpreter, ..."""
+    """Find files, interpreter, limits and configuration.
+
+    Errors: no-such-path, not-python, no-tests, no-interpreter, unknown-setting, bad-setting, ...
+    """
     root = Path(project).resolve()
+    settings = load_settings(root)
     files = tuple(dict.fromkeys(str(file) for test in tests for file in _files(test, root)))
     if not files and not sources:
         raise UserError("No test file was given.", code="no-tests", fix="Name at least one, as in `aqe verify tests/`.")
@@ -130,7 +136,7 @@ def plan_tests(
                 code="not-python",
                 fix="Give a relative name that ends in .py.",
             )
-    interpreter = find_interpreter(root, python)
+    interpreter = find_interpreter(root, python, settings.python)
     options = _pytest_options(root)
     names = [Path(file) for file in files]
     same_names = len({path.name for path in names}) < len(names)
@@ -152,7 +158,14 @@ def plan_tests(
         autoload=autoload,
         path=path,
         extra=_conftests(root, sources),
+        limits=box_limits(settings),
     )
+
+
+def box_limits(settings: Settings) -> Limits:
+    """What `[tool.aqe.sandbox]` allows a box."""
+    box = settings.sandbox
+    return Limits(memory_mb=box.memory_mb, processes=box.processes, scratch_mb=box.scratch_mb)
 
 
 def _is_src(folder: Path) -> bool:

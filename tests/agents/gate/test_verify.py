@@ -340,3 +340,21 @@ def test_beside_compares_with_the_tests_that_exist(project: Path) -> None:
     assert set(tests) == {"test_d.py::test_repeats", "test_d.py::test_is_new"}
     assert tests["test_d.py::test_repeats"].adds_nothing
     assert tests["test_d.py::test_repeats"].nearest == "tests/test_clamp_only.py::test_there"
+
+
+def test_settings_of_the_project_hold_for_verify_too(tmp_path: Path) -> None:
+    """The interpreter and the box's memory are those of `[tool.aqe]`, and a wrong setting is said."""
+    (tmp_path / "prices.py").write_text(SUBJECT)
+    source = "from prices import clamp\ndef test_hog():\n    assert clamp(len(bytearray(300_000_000))) == 10\n"
+
+    def judged(table: str) -> TestEvidence:
+        (tmp_path / "pyproject.toml").write_text(table)
+        request = VerifyRequest((), str(tmp_path), ("prices",), runs=1, max_mutants=0, sources={"test_d.py": source})
+        return verify(request).evidence.tests[0]
+
+    assert judged("[tool.aqe.sandbox]\nmemory_mb = 1024\n").verdict == "stable"
+    assert judged("[tool.aqe.sandbox]\nmemory_mb = 128\n").verdict == "failing"
+    with pytest.raises(UserError, match=r"nowhere/python.*no-interpreter"):
+        judged('[tool.aqe]\npython = "nowhere/python"\n')
+    with pytest.raises(UserError, match="unknown-setting"):
+        judged("[tool.aqe]\npyhton = 'x'\n")
