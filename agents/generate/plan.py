@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-SEARCH_SHARE = 0.5
+SEARCH_SHARE = 0.45
 MIN_VERIFY_S = 4.0
 NEEDED_S = 3.0
+ROUND_S = 3.0  # a verification without any test: boxes, imports
+CASE_S = 0.06  # what one more case adds to it
+LEAST_CASES = 16
 MIN_MODULE_S = 0.5
 UNLIMITED_SEARCH_S = 900.0
 
@@ -42,9 +46,28 @@ class Plan:
         """When everything is killed (monotonic): 1.5 budgets and 10 seconds after the start; the command has 15."""
         return None if self.budget_s is None else self.started_s + 1.5 * self.budget_s + 10.0
 
-    def may_verify_again(self, now_s: float, *, is_needed: bool) -> bool:
-        """Whether one more verification may start: within the budget, or, if nothing stood yet, before the hard end."""
+    def most_cases(self, now_s: float, load: float = 1.0) -> int | None:
+        """How many cases one verification can take with time left for mutants; None where no clock cuts.
+
+        `load` is the number of processes that want one of this machine's processors.
+        """
+        seconds = self.verify_s(now_s)
+        return None if seconds is None else max(LEAST_CASES, int((0.7 * seconds / max(1.0, load) - ROUND_S) / CASE_S))
+
+    def may_verify_again(self, now_s: float, took_s: float, *, is_needed: bool) -> bool:
+        """Whether one more verification, which takes about `took_s`, may start.
+
+        More evidence has to fit in the budget; a file that has not stood whole yet is worth time up to the hard end.
+        """
         end = self.hard_end_s()
         if end is None or self.budget_s is None:
             return True
-        return now_s + NEEDED_S < end if is_needed else now_s < self.started_s + self.budget_s
+        return now_s + max(NEEDED_S, took_s) < (end if is_needed else self.started_s + self.budget_s)
+
+
+def machine_load() -> float:
+    """Processes that want a processor, for each processor; 1.0 where the system does not tell."""
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (AttributeError, OSError):
+        return 1.0

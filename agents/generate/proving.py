@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aqe.agents.gate.evidence import Evidence, TestEvidence
 from aqe.agents.gate.verify import VerifyReport, VerifyRequest, verify
 from aqe.agents.generate import render
 from aqe.agents.generate.cases import Case
-from aqe.agents.generate.plan import Plan
+from aqe.agents.generate.plan import Plan, machine_load
 from aqe.agents.generate.render import Style
 from aqe.agents.generate.target import Subject
 from aqe.engine.errors import Cancelled, UserError
@@ -51,8 +51,14 @@ class Proof:
     evidence: Evidence | None = None
     fallen: list[str] = field(default_factory=list)
     unwritten: int = 0
+    unverified: int = 0
     rounds: int = 0
-    out_of_time: bool = False
+    is_whole: bool = False
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether no text stood whole although tests were drafted."""
+        return self.rounds > 0 and not self.is_whole
 
 
 class Gate:
@@ -79,12 +85,13 @@ class Gate:
     def prove(self, drafts: Sequence[Draft], *, quick: bool = False) -> Proof:
         """Verify, drop what fell, verify again, until a text stands whole; the last text that stood is the answer.
 
-        Under a budget the first rounds run no mutants, so that a text stands early; the round after adds them, and
-        may shorten the file once more. With `quick` (Ctrl-C) there is no such round.
+        Under a budget the drafts are cut first to what one verification can take. Where time ends before a text stood
+        whole, the tests of the last one that stood by themselves are the answer. With `quick` (Ctrl-C) no mutants run.
         """
         proof = Proof()
-        current = list(drafts)
-        with_mutants = self.plan.budget_s is None and not quick
+        current = affordable(drafts, self.plan.most_cases(time.monotonic(), machine_load()))
+        dropped = sum(len(draft.cases) for draft in drafts) - sum(len(draft.cases) for draft in current)
+        proof.unverified = dropped
         for _ in range(MAX_ROUNDS):
             texts = {draft: draft.rendered() for draft in current}
             texts = {draft: both for draft, both in texts.items() if both[1].tests}
@@ -92,14 +99,15 @@ class Gate:
                 proof.unwritten = sum(both[1].left_out for both in texts.values())
             if not texts:
                 return proof
+            started = time.monotonic()
             try:
-                report = self._verify(texts, with_mutants=with_mutants, stoppable=not quick)
+                report = self._verify(texts, with_mutants=not quick, stoppable=not quick)
             except Cancelled:
                 if proof.files:
                     break
                 if self.cancel.is_set or quick:
                     raise
-                quick, with_mutants = True, False
+                quick = True
                 continue
             except UserError as error:
                 if not proof.files:
@@ -109,20 +117,20 @@ class Gate:
             proof.rounds += 1
             bad, idle = judge(texts, report.evidence)
             proof.fallen += [f"{name}: {why}" for name, why in sorted(bad.items())]
-            if not bad and not _is_weaker(report.evidence, proof.evidence):
+            stood = proof.is_whole
+            if bad and not stood:
+                salvage(proof, texts, bad, report.evidence)
+            elif not bad and not (stood and _is_weaker(report.evidence, proof.evidence)):
                 proof.files = {draft.path: both[0] for draft, both in texts.items()}
                 proof.evidence = report.evidence
                 proof.tests = len(report.evidence.tests)
-                if quick or (with_mutants and not idle):
-                    break
-                with_mutants = True
-            elif not bad:
+                proof.is_whole = True
+            if not bad and (stood or quick or not idle):
                 break
-            if bad or report.evidence.mutants:
-                current = [without(draft, both[1], bad.keys() | idle) for draft, both in texts.items()]
-            if not self.plan.may_verify_again(time.monotonic(), is_needed=not proof.files):
+            current = [without(draft, both[1], bad.keys() | idle) for draft, both in texts.items()]
+            now = time.monotonic()
+            if not self.plan.may_verify_again(now, now - started, is_needed=bool(bad) and not proof.is_whole):
                 break
-        proof.out_of_time = not proof.files
         return proof
 
     def _verify(self, texts: Texts, *, with_mutants: bool, stoppable: bool) -> VerifyReport:
@@ -147,6 +155,51 @@ class Gate:
         finally:
             for undo in forget:
                 undo()
+
+
+def affordable(drafts: Sequence[Draft], most: int | None) -> list[Draft]:
+    """The drafts cut to `most` cases in all: each turn keeps the case that adds most arms and kills."""
+    if most is None or sum(len(draft.cases) for draft in drafts) <= most:
+        return list(drafts)
+    held = {
+        (number, place): {f"arm {case.target} {arm}" for arm in case.arms} | {f"kill {kill}" for kill in case.kills}
+        for number, draft in enumerate(drafts)
+        for place, case in enumerate(draft.cases)
+    }
+    kept: set[tuple[int, int]] = set()
+    seen: dict[int, set[str]] = {number: set() for number in range(len(drafts))}
+    while len(kept) < most:
+        left = [key for key in held if key not in kept]
+        best = max(left, key=lambda key: (len(held[key] - seen[key[0]]), _is_documented(drafts, key), -key[0], -key[1]))
+        kept.add(best)
+        seen[best[0]] |= held[best]
+    return [
+        replace(draft, cases=tuple(case for place, case in enumerate(draft.cases) if (number, place) in kept))
+        for number, draft in enumerate(drafts)
+    ]
+
+
+def _is_documented(drafts: Sequence[Draft], key: tuple[int, int]) -> bool:
+    return drafts[key[0]].cases[key[1]].documented
+
+
+def salvage(proof: Proof, texts: Texts, bad: Mapping[str, str], evidence: Evidence) -> None:
+    """Keep of texts that did not stand whole the test functions that did, under the names that were verified."""
+    files: dict[Path, str] = {}
+    names: set[str] = set()
+    for draft, (_, planned) in texts.items():
+        of_test = {test: [f"{draft.path.name}::{node}" for node in test.nodes()] for test in planned.tests}
+        standing = tuple(test for test, nodes in of_test.items() if not any(node in bad for node in nodes))
+        if standing:
+            files[draft.path] = draft.polish(render.file_text(replace(planned, tests=standing), draft.style))
+            names |= {node for test in standing for node in of_test[test]}
+    rows = tuple(test for test in evidence.tests if _plain(test.name) in names)
+    if len(rows) < proof.tests or not rows:
+        return
+    note = "Some drafted tests fell and time ended before the rest ran again as one file; each passed every run."
+    proof.files = files
+    proof.tests = len(rows)
+    proof.evidence = replace(evidence, tests=rows, notes=(*evidence.notes, note))
 
 
 def _is_weaker(evidence: Evidence, before: Evidence | None) -> bool:
@@ -207,7 +260,7 @@ def without(draft: Draft, planned: render.Plan, names: set[str]) -> Draft:
     gone = {case for node, case in render.nodes(planned).items() if f"{draft.path.name}::{node}" in names}
     shown = set(render.nodes(planned).values())
     kept = tuple(case for case in draft.cases if case in shown and case not in gone)
-    return Draft(draft.subject, draft.style, draft.path, kept, draft.polish)
+    return replace(draft, cases=kept)
 
 
 def _plain(name: str) -> str:

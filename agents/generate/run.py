@@ -245,8 +245,10 @@ def _notes(
         )
     if proof.unwritten:
         yield f"{proof.unwritten} cases were left out because no short, readable test expresses them."
-    if proof.out_of_time:
-        yield "The time ended before a file stood whole in verification, so none was written."
+    if proof.unverified:
+        yield f"{proof.unverified} cases were left out: the time does not reach to verify them all. Give more --budget."
+    if proof.out_of_time and not proof.files:
+        yield "The time ended before any test stood in verification, so none was written."
     known = {str(Path(entry).resolve()) for entry in _import_path(interpreter) if entry}
     for root in dict.fromkeys(subject.root for subject in subjects):
         if proof.files and str(root) not in known and root != project:
