@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
@@ -14,13 +15,15 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.resources import Resource
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, ToolAnnotations
 from pydantic import AnyHttpUrl
 
-from aqe.engine.errors import AqeError
+from aqe.engine.errors import AqeError, UserError
 from aqe.server.mcp.answers import failure
 from aqe.server.mcp.arguments import check_arguments, slim
 
+T = TypeVar("T")
 OWN_URL = AnyHttpUrl("http://127.0.0.1")  # the SDK wants an issuer; the token is a file
 INSTRUCTIONS = (
     "aqe executes and measures; it never guesses. Use generate_tests to get executed, stable pytest tests for a "
@@ -41,7 +44,6 @@ def create_server(
 
     `auth` judges the bearer tokens of HTTP requests; stdio needs none.
     """
-    by_name = {tool.name: tool for tool in tools}
     hint = CacheHint(ttl_ms=3_600_000, scope="public")
     server: MCPServer[Any] = MCPServer(
         "aqe",
@@ -54,7 +56,9 @@ def create_server(
         cache_hints={"tools/list": hint, "prompts/list": hint, "resources/list": hint},
         token_verifier=auth,
         auth=None if auth is None else AuthSettings(issuer_url=OWN_URL, resource_server_url=None),
-        middleware=[_Checked({name: tool.parameters for name, tool in by_name.items()})],
+        middleware=[
+            _Checked({tool.name: tool.parameters for tool in tools}, {prompt.name: prompt for prompt in prompts})
+        ],
     )
     for prompt in prompts:
         server.add_prompt(prompt)
@@ -85,19 +89,43 @@ def _slim_output(schema: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class _Checked:
-    """Middleware that answers a call with wrong arguments in one sentence, before the tool is entered."""
+    """Middleware that answers a wrong call in one sentence, before the tool or the prompt is entered.
 
-    def __init__(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
-        self._schemas = schemas
+    A wrong call of a tool is a result that the model reads, that of a prompt the protocol's error for wrong params.
+    """
+
+    def __init__(self, tools: Mapping[str, Mapping[str, Any]], prompts: Mapping[str, Prompt]) -> None:
+        self._tools = tools
+        self._prompts = prompts
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
-        name = params.get("name") if ctx.method == "tools/call" else None
-        if isinstance(name, str) and name in self._schemas:
-            arguments = params.get("arguments")
+        name, arguments = params.get("name"), params.get("arguments")
+        if isinstance(name, str) and (arguments is None or isinstance(arguments, Mapping)):
             try:
-                if arguments is None or isinstance(arguments, Mapping):
-                    check_arguments(name, arguments or {}, self._schemas[name])
+                if ctx.method == "tools/call":
+                    check_arguments(name, arguments or {}, _known(name, self._tools, "tool"))
+                elif ctx.method == "prompts/get":
+                    check_arguments(name, arguments or {}, _schema_of(_known(name, self._prompts, "prompt")))
             except AqeError as error:
-                return failure(error)
+                if ctx.method == "tools/call":
+                    return failure(error)
+                raise MCPError(INVALID_PARAMS, str(error), {"code": error.code}) from None
         return await call_next(ctx)
+
+
+def _known(name: str, there: Mapping[str, T], what: str) -> T:
+    if name in there:
+        return there[name]
+    near = get_close_matches(name, there, n=1, cutoff=0.6)
+    fix = f"Did you mean `{near[0]}`?" if near else f"There is: {', '.join(there) or 'none'}."
+    raise UserError(f"There is no {what} {name!r}.", code="unknown-command", fix=fix)
+
+
+def _schema_of(prompt: Prompt) -> dict[str, Any]:
+    """The arguments of a prompt as a tool's schema would say them; all of them are texts."""
+    arguments = prompt.arguments or []
+    return {
+        "properties": {one.name: {"type": "string", "description": one.description or one.name} for one in arguments},
+        "required": [one.name for one in arguments if one.required],
+    }

@@ -37,7 +37,7 @@ class Service:
         self._desks: dict[Path, Desk] = {}
         self._runner: JobRunner | None = runner
         self._waiters: Counter[str] = Counter()
-        self._last: tuple[Path, str] | None = None
+        self._last: dict[str, Any] | None = None
 
     async def project(self, given: str | None, context: Any) -> Path:
         """The project that a call means; raises `UserError` where none can be told."""
@@ -85,9 +85,9 @@ class Service:
                 if not self._waiters[job_id]:
                     del self._waiters[job_id]
 
-    def reported(self, project: Path, command: str) -> None:
-        """Note whose report is the last one."""
-        self._last = (project, command)
+    def reported(self, report: dict[str, Any]) -> None:
+        """Keep the last report; in memory, since with an encryption key set no file holds it."""
+        self._last = report
 
     async def last_report(self) -> str:
         """The JSON of the last report of this server, else of its project; raises `UserError` (no-result)."""
@@ -97,12 +97,12 @@ class Service:
         from aqe.engine.project import find_project
         from aqe.engine.results import json_text, read_result, result_path
 
-        if self._last is None:
-            project = find_project(explicit=self._served)
-            paths = {command: result_path(project, command) for command in ("generate", "verify")}
-            made = {command: path.stat().st_mtime_ns for command, path in paths.items() if path.is_file()}
-            return json_text(read_result(project, max(made, key=lambda command: made[command], default="generate")))
-        return json_text(read_result(*self._last))
+        if self._last is not None:
+            return json_text(self._last)
+        project = find_project(explicit=self._served)
+        paths = {command: result_path(project, command) for command in ("generate", "verify")}
+        made = {command: path.stat().st_mtime_ns for command, path in paths.items() if path.is_file()}
+        return json_text(read_result(project, max(made, key=lambda command: made[command], default="generate")))
 
     def close(self) -> None:
         """Kill what runs and close what is open."""

@@ -114,6 +114,7 @@ def _verify_tests(service: Service) -> Tool:
         subjects: Annotated[list[str] | None, Field(description="modules under test, if not clear")] = None,
         runs: Annotated[int, Field(ge=1, le=50, description="shuffled runs")] = 5,
         budget_s: Annotated[float | None, Field(gt=0, le=1800, description="seconds in all")] = None,
+        seed: int = 0,
         python: Python = None,
         project: Project = None,
         job_id: JobId = None,
@@ -124,7 +125,7 @@ def _verify_tests(service: Service) -> Tool:
 
         arguments = None
         if job_id is None:
-            options = {"runs": runs, "budget_s": budget_s, "python": python}
+            options = {"runs": runs, "budget_s": budget_s, "seed": seed, "python": python}
             arguments = verify_arguments(paths, draft, subjects) | options
         return await work(service, ctx, Call("verify", project, arguments, job_id, detail, offset))
 

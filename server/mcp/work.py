@@ -42,11 +42,12 @@ class Call:
 
 
 def verify_arguments(paths: list[str] | None, draft: str | None, subjects: list[str] | None) -> dict[str, Any]:
-    """The verify agent's arguments; raises `UserError` unless there are tests to judge."""
+    """The verify agent's arguments, which compare with the tests that the project has; raises `UserError` unless there
+    are tests to judge."""
     if not paths and not draft:
         raise UserError("verify_tests needs `paths` or a `draft`.", code="missing-argument", fix="Or give a `job_id`.")
     sources = {} if draft is None else {DRAFT: draft}
-    return {"tests": list(paths or []), "sources": sources, "subjects": list(subjects or [])}
+    return {"tests": list(paths or []), "sources": sources, "subjects": list(subjects or []), "beside": True}
 
 
 async def work(service: Service, ctx: Any, call: Call) -> CallToolResult:
@@ -126,7 +127,7 @@ async def _answer(service: Service, call: Call, project: Path, job: Job) -> Call
         return answer(data["summary"], data)
     if job.state != "done" or job.result is None:
         return failure(_error_of(job))
-    service.reported(project, call.agent)
+    service.reported(job.result)
     data["figures"] = figures_of(call.agent, job.result)
     if call.detail != "summary":
         whole = await in_thread(lambda: _whole(call, project, job.result or {}))

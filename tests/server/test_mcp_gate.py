@@ -33,8 +33,24 @@ async def judged(client: Any, arguments: dict[str, Any], **options: Any) -> Any:
     return result
 
 
+async def pages(client: Any, job_id: str) -> list[str]:
+    """The whole report of a verification, page by page."""
+    found, offset = [], 0
+    while offset is not None:
+        arguments = {"job_id": job_id, "detail": "report", "offset": offset}
+        page = await client.call_tool("verify_tests", arguments)
+        assert len(page.model_dump_json(by_alias=True).encode()) <= 8_000
+        found.append(page.structured_content["summary"])
+        offset = page.structured_content.get("next_offset")
+    return found
+
+
 def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnStdio, project: Path) -> None:
-    """A draft given as text is run: the good test counts, the empty one falls, survivors come back as hints."""
+    """A draft given as text is run: the good test counts, the empty one falls, survivors come back as hints.
+
+    A test that adds nothing to those of the project is named with the nearest of them, and the report can be paged.
+    """
+    (project / "test_there.py").write_text("import ages\n\ndef test_young():\n    assert ages.stage(3) == 'child'\n")
     spoken: list[str] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
@@ -49,12 +65,15 @@ def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnSt
             assert data["figures"]["tests"] == 2
             assert 0 < data["figures"]["mutants_killed"] < data["figures"]["mutants_total"]
             assert any("survives" in hint for hint in data["hints"])
+            surplus = "test_child adds nothing: all it covers and kills, others do too; the nearest is test_there.py"
+            assert any(surplus in hint for hint in data["hints"])
             detail = await client.call_tool("verify_tests", {"job_id": data["job_id"], "detail": "tests"})
             lines = detail.structured_content["summary"].splitlines()
             assert "stable" in next(line for line in lines if "test_child" in line)
             assert "stable" not in next(line for line in lines if "test_nothing" in line)
             report = json.loads((await client.read_resource("aqe://reports/last")).contents[0].text)
             assert report["schema"] == "aqe.verify/1"
+            assert json.loads("".join(await pages(client, data["job_id"]))) == report
 
     anyio.run(judge)
     assert len(spoken) >= 2

@@ -113,6 +113,22 @@ def test_short_work_is_answered_with_figures_and_pages(service: Service, project
     assert (project / ".aqe" / "tests" / "test_it.py").exists()
 
 
+def test_report_can_be_read_although_no_file_may_hold_it(
+    service: Service, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an encryption key set the last report is still a resource, and no result lies in clear."""
+    monkeypatch.setenv("AQE_DB_KEY", "k")
+
+    async def work() -> None:
+        async with client_of(service) as client:
+            done = await client.call_tool("generate_tests", {"target": "it.py", "budget_s": 0.1})
+            report = await client.read_resource(done.structured_content["report"])
+            assert '"schema": "aqe.generate/1"' in report.contents[0].text
+
+    anyio.run(work)
+    assert not list((project / ".aqe").glob("results/*"))
+
+
 def test_long_work_is_answered_in_time_and_goes_on(service: Service, project: Path) -> None:
     """Work that takes longer is answered with how far it is and a job id, with which a later call gets the end."""
 
