@@ -24,7 +24,7 @@ from typing import Any, Literal
 from aqe.agents.gate.entering import remove_tree
 from aqe.agents.gate.plan import boot, make_plan
 from aqe.agents.gate.probing import probe
-from aqe.agents.gate.verdict import MAX_RESULT_BYTES, Tail, Verdict
+from aqe.agents.gate.verdict import MAX_RESULT_BYTES, Tail, Verdict, describe_exit, read_end
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
 
@@ -165,7 +165,7 @@ class Box:
             "stderr": err_in,
         }
         try:
-            for fd in (self._event_fd, self._report_fd, out, err):
+            for fd in (self._commands, self._event_fd, self._report_fd, out, err):
                 os.set_blocking(fd, False)
             plan = make_plan(self._spec, probe(self._spec.python, "box"), rung, inside)
             self._process = subprocess.Popen(
@@ -287,26 +287,38 @@ class Box:
             started = time.monotonic()
             nonce = secrets.token_hex(16)
             command = {"op": op, "entry": entry, "args": dict(args), "nonce": nonce, "wall_s": wall_s}
+            text = json.dumps(command).encode()
             verdict = Verdict(nonce, on_progress)
             self._stdout.take()
             self._stderr.take()
+            self._read_reports()
             self._excess = ""
-            if not self._send(command):
-                return self._gone("died", started)
-            return self._listen(verdict, started, wall_s, patient=op == "run")
+            deadline = started + wall_s + (GRACE_S if op == "run" else 0.0)
+            try:
+                if not self._send(text, deadline):
+                    late = self.alive and time.monotonic() >= deadline
+                    return self._gone("timeout" if late else "died", started)
+                return self._listen(verdict, started, deadline, patient=op == "run")
+            except BaseException:  # Ctrl-C or the caller's own callback: what this case still says is nobody's answer
+                self.kill()
+                raise
 
-    def _send(self, command: Mapping[str, Any]) -> bool:
-        text = json.dumps(command).encode()
+    def _send(self, text: bytes, deadline: float) -> bool:
+        """Write one command; False when the box is gone or does not take it in time."""
         data = memoryview(struct.pack(">I", len(text)) + text)
-        try:
-            while data:
+        while data:
+            try:
                 data = data[os.write(self._commands, data) :]
-        except OSError:
-            return False
+            except BlockingIOError:
+                left = deadline - time.monotonic()
+                full = len(self._events) > MAX_RESULT_BYTES
+                if left <= 0 or full or self._killed.is_set() or not self._pump(left, self._commands):
+                    return False
+            except OSError:
+                return False
         return True
 
-    def _listen(self, verdict: Verdict, started: float, wall_s: float, *, patient: bool) -> CaseResult:
-        deadline = started + wall_s + (GRACE_S if patient else 0.0)
+    def _listen(self, verdict: Verdict, started: float, deadline: float, *, patient: bool) -> CaseResult:
         flood: State | None = None
         while True:
             event = self._next_event(deadline, None if flood else self._spec.limits.output_kb * 1024)
@@ -316,20 +328,19 @@ class Box:
                 self.kill()
                 return self._gone("timeout", started)
             letter, payload = event
-            if letter == b"O" or (letter == b"R" and verdict.total > MAX_RESULT_BYTES):
+            if letter == b"R":
+                verdict.feed(payload)
+            if letter == b"O" or (verdict.excessive and flood is None):
                 flood = "output"
                 if not patient:
-                    self.kill()
                     return self._gone("output", started)
-                self._send({"op": "kill", "why": "output"})
                 deadline = min(deadline, time.monotonic() + GRACE_S)
-            elif letter == b"R":
-                verdict.feed(payload)
-            elif letter == b"E":
-                return self._judge(json.loads(payload), verdict, started)
-            else:
-                self.kill()
-                return self._gone("forged", started)
+                self._send(json.dumps({"op": "kill", "why": "output"}).encode(), deadline)
+            elif letter != b"R":
+                end = read_end(payload) if letter == b"E" else None
+                if end is None:
+                    return self._gone("forged", started)
+                return self._judge(end, verdict, started)
 
     def _judge(self, end: dict[str, Any], verdict: Verdict, started: float) -> CaseResult:
         state: State = "died"
@@ -341,7 +352,7 @@ class Box:
             state, error = EXCESS.get(self._excess, "died"), f"The case used more than it may: {self._excess}."
         elif end["killed"] == "timeout":
             state, error = "timeout", "The case ran past its wall clock."
-        elif end["killed"] == "output":
+        elif end["killed"] == "output" or verdict.excessive:
             state, error = "output", "The case wrote more than it may."
         elif verdict.forged or verdict.unfinished:
             state, error = "forged", "The case wrote frames that aqe did not ask for."
@@ -349,7 +360,7 @@ class Box:
             letter, answer = verdict.answer
             state, value, error = ("ok", answer, "") if letter == b"V" else ("error", None, str(answer))
         else:
-            error = f"The case ended without an answer ({_how(end)})."
+            error = f"The case ended without an answer ({describe_exit(end)})."
         return CaseResult(
             state,
             value,
@@ -402,11 +413,19 @@ class Box:
             if output_bytes is not None and self._stdout.total + self._stderr.total > output_bytes:
                 return b"O", b""
 
-    def _pump(self, seconds: float) -> bool:
-        """Wait for bytes on any pipe and take them; False when the box is gone and nothing is left to read."""
+    def _pump(self, seconds: float, writing: int = -1) -> bool:
+        """Wait for bytes on any pipe and take them; False when the box is gone and nothing is left to read.
+
+        Ends as well when the descriptor `writing` takes more.
+        """
         poller = select.poll()
-        for fd in (self._event_fd, self._report_fd, self._stdout.fd, self._stderr.fd):
+        for fd in (self._event_fd, self._report_fd):
             poller.register(fd, select.POLLIN)
+        for tail in (self._stdout, self._stderr):
+            if not tail.ended:
+                poller.register(tail.fd, select.POLLIN)
+        if writing >= 0:
+            poller.register(writing, select.POLLOUT)
         ready = {fd for fd, _ in poller.poll(min(int(seconds * 1000) + 1, 1000))}
         self._stdout.drain()
         self._stderr.drain()
@@ -477,12 +496,3 @@ def _weak_is_allowed(project: str) -> bool:
     from aqe.engine.settings import load_settings
 
     return load_settings(Path(project)).sandbox.allow_weak
-
-
-def _how(end: Mapping[str, Any]) -> str:
-    if end["signal"] is not None:
-        try:
-            return signal.Signals(end["signal"]).name
-        except ValueError:
-            return f"signal {end['signal']}"
-    return f"exit status {end['exit']}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 TAIL_BYTES = 16_384
-MAX_RESULT_BYTES = 256 << 20
+MAX_RESULT_BYTES = 256 << 20  # of one case
+MAX_FRAME_BYTES = 64 << 20
+MAX_VALUES = 3_000_000  # in one frame: three bytes of JSON can be a hundred of memory
 
 
 class Tail:
@@ -19,6 +22,7 @@ class Tail:
     def __init__(self, fd: int, keep: int = TAIL_BYTES) -> None:
         self.fd = fd
         self.total = 0
+        self.ended = False
         self._keep = keep
         self._kept = b""
 
@@ -30,6 +34,7 @@ class Tail:
             except OSError:
                 return
             if not chunk:
+                self.ended = True
                 return
             self.total += len(chunk)
             self._kept = (self._kept + chunk)[-self._keep :]
@@ -46,7 +51,8 @@ class Tail:
 class Verdict:
     """Reads result frames (length, nonce, letter, JSON) and keeps the one answer that counts.
 
-    A frame without the nonce, a second answer or bytes that are no frame make it `forged`.
+    A frame without the nonce, a second answer or bytes that are no frame make it `forged`; more than aqe wants to hold
+    in its own memory makes it `excessive`.
     """
 
     def __init__(self, nonce: str, on_progress: Callable[[Any], None] | None) -> None:
@@ -55,19 +61,24 @@ class Verdict:
         self._buffer = bytearray()
         self.total = 0
         self.forged = False
+        self.excessive = False
         self.answer: tuple[bytes, Any] | None = None
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the case's pipe."""
         self.total += len(data)
-        if self.forged:
+        self.excessive = self.excessive or self.total > MAX_RESULT_BYTES
+        if self.forged or self.excessive:
             return
         self._buffer += data
-        while len(self._buffer) >= 4 and not self.forged:
+        while len(self._buffer) >= 4 and not self.forged and not self.excessive:
             (size,) = struct.unpack(">I", self._buffer[:4])
             head = bytes(self._buffer[4 : 4 + len(self._nonce)])
-            if not len(self._nonce) < size <= MAX_RESULT_BYTES or not self._nonce.startswith(head):
+            if not len(self._nonce) < size or not self._nonce.startswith(head):
                 self.forged = True
+                return
+            if size > MAX_FRAME_BYTES:
+                self.excessive = True
                 return
             if len(self._buffer) < 4 + size:
                 return
@@ -87,6 +98,9 @@ class Verdict:
         if not known or self.answer is not None:
             self.forged = True
             return
+        if sum(map(text.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            self.excessive = True
+            return
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -96,3 +110,25 @@ class Verdict:
             self.answer = (letter, value)
         elif self._on_progress is not None:
             self._on_progress(value)
+
+
+def read_end(payload: bytes) -> dict[str, Any] | None:
+    """How a case ended, as the zygote says it; None for what no zygote in its right mind says."""
+    try:
+        end = json.loads(payload) if len(payload) < TAIL_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    kinds = {"exit": (int, type(None)), "signal": (int, type(None)), "killed": (str, type(None)), "leftovers": (int,)}
+    if isinstance(end, dict) and all(type(end.get(name, "")) in types for name, types in kinds.items()):
+        return end
+    return None
+
+
+def describe_exit(end: Mapping[str, Any]) -> str:
+    """The signal or the exit status in words."""
+    if end["signal"] is not None:
+        try:
+            return signal.Signals(end["signal"]).name
+        except ValueError:
+            return f"signal {end['signal']}"
+    return f"exit status {end['exit']}"
