@@ -9,6 +9,8 @@ from typing import Any
 
 from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, print_json
 
+SHOWN_IN_CLEAR = 10
+
 
 def command(json: JsonOption = False, project: ProjectOption = None, python: PythonOption = None) -> None:
     """Show what this machine gives: sandbox layers, interpreters, kernels, the project's database.
@@ -66,7 +68,7 @@ def _store(root: Path) -> dict[str, Any]:
     from aqe.engine.project import database_path, store_home
 
     path = store_home(root) / ".aqe" / "aqe.db"
-    clear = _in_clear(root / ".aqe")
+    clear = _in_clear({root / ".aqe", path.parent})
     if not path.exists():
         return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
     try:
@@ -86,12 +88,24 @@ def _store(root: Path) -> dict[str, Any]:
     return {"path": str(path), "state": state, "bytes": path.stat().st_size, "in_clear": clear}
 
 
-def _in_clear(folder: Path) -> list[str]:
-    """With an encryption key set: what lies in clear all the same."""
+def _in_clear(folders: set[Path]) -> list[str]:
+    """With an encryption key set: each file of `.aqe` that can be read without it."""
     if not os.environ.get("AQE_DB_KEY"):
         return []
-    found = [path for name in ("results", "spool") for path in (folder / name).glob("*") if path.is_file()]
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    found = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return [path.as_posix() for path in found if path.name != ".gitignore" and not _is_encrypted(path)]
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Whether a file is the database, its log or a backup of it, and not a plain one; `-shm` holds no content."""
+    name = path.name.removesuffix("-wal").removesuffix("-shm").removesuffix("-journal")
+    if name != "aqe.db" and not (name.startswith("aqe.db.v") and name.endswith(".bak")):
+        return False
+    try:
+        with path.with_name(name).open("rb") as file:
+            return file.read(16) != b"SQLite format 3\0"
+    except OSError:
+        return True
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
@@ -121,5 +135,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
     )
     rows.append(("kernels", f"{kernels['active']}, of {', '.join(kernels['paths'])}{built}"))
     rows.append(("database", f"{store['state']} ({store['path']}, {store['bytes']:,} bytes)"))
-    rows += [("", f"in clear beside the encrypted database: .aqe/{name}") for name in store["in_clear"]]
+    clear = store["in_clear"]
+    rows += [("", f"in clear although AQE_DB_KEY is set: {name}") for name in clear[:SHOWN_IN_CLEAR]]
+    if len(clear) > SHOWN_IN_CLEAR:
+        rows.append(("", f"and {len(clear) - SHOWN_IN_CLEAR} more files in clear (--json lists them)"))
     return [f"{name:<12} {text}".rstrip() for name, text in rows]

@@ -127,7 +127,7 @@ class KernelsShown:
 
 @dataclass(frozen=True)
 class StoreShown:
-    """The database file; `in_clear` lists what is not encrypted although a key is set."""
+    """The database file; `in_clear` lists each file of `.aqe` that is not encrypted although a key is set."""
 
     path: str
     state: str

@@ -63,3 +63,22 @@ def test_doctor_reports_what_is_broken_and_still_ends_well(project: Path) -> Non
     assert "budgit" in report["settings_error"]
     assert not report["store"]["state"].startswith("healthy")
     assert (project / ".aqe" / "aqe.db").read_bytes() == b"no database at all" * 100
+
+
+def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> None:
+    """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup too, the encrypted database not."""
+    from aqe.engine.memory import Store
+
+    with Store.open(made := project / "aqe.db") as store:
+        store.add("kept in clear")
+    (project / ".aqe" / "results").mkdir(parents=True)
+    for name in ("results/verify.json", "token", "aqe.db.v1.bak"):
+        (project / ".aqe" / name).write_bytes(made.read_bytes())
+    made.unlink()
+    with Store.open(project / ".aqe" / "aqe.db", key="k") as store:
+        store.add("kept encrypted")
+    done = doctor(project, AQE_DB_KEY="k")
+    listed = [line.split(": ")[1] for line in done.stdout.splitlines() if "in clear although AQE_DB_KEY is set" in line]
+    names = ["aqe.db.v1.bak", "results/verify.json", "token"]
+    assert listed == [(project / ".aqe" / name).as_posix() for name in names]
+    assert "in clear" not in doctor(project).stdout
