@@ -45,6 +45,7 @@ floors: $(stamp) ## imports go down only (import-linter)
 bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/kernels.py
 	$(py) benchmarks/startup.py
+	$(py) benchmarks/cancel.py
 
 transcript: $(stamp) ## write the README's transcript anew from a real run
 	$(py) tools/transcript.py
