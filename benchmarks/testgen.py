@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -66,12 +67,18 @@ def main() -> int:
     options = parse_arguments()
     python = options.python or str(environment(options.venv))
     rows: list[Row] = []
-    for module in options.modules:
-        for seed in range(options.seeds):
-            for generator in options.generators:
-                row = measure(generator, module, seed, python, options)
-                rows.append(row)
-                print(f"  {module} {generator} seed {seed}: {one_line(row)}", file=sys.stderr, flush=True)
+
+    def compare(module: str, seed: int) -> list[Row]:
+        found = []
+        for generator in options.generators:
+            found.append(measure(generator, module, seed, python, options))
+            print(f"  {module} {generator} seed {seed}: {one_line(found[-1])}", file=sys.stderr, flush=True)
+        return found
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        pairs = [(module, seed) for module in options.modules for seed in range(options.seeds)]
+        for found in pool.map(lambda pair: compare(*pair), pairs):
+            rows.extend(found)
     middle = medians(rows)
     print(table(middle))
     report = {"python": python, "options": vars(options), "rows": [asdict(one) for one in rows]}
@@ -87,6 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each generator on each module")
     parser.add_argument("--budget", type=float, default=30.0, help="seconds: aqe's budget, Pynguin's search time")
     parser.add_argument("--mutants", type=int, default=100, help="mutants of each module, the same for both")
+    parser.add_argument("--jobs", type=int, default=1, help="comparisons side by side; both generators share the load")
     parser.add_argument("--python", help="an interpreter that has the subjects and Pynguin (else one is made)")
     cache = Path(platformdirs.user_cache_dir("aqe")) / "benchmarks" / "testgen"
     parser.add_argument("--venv", type=Path, default=cache, help="where the environment is made")
