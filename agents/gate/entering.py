@@ -151,7 +151,7 @@ def become_zygote(plan: Mapping[str, Any], scratch: str, *, rung: int) -> NoRetu
 def _put_up_walls(plan: Mapping[str, Any], scratch: str, rung: int) -> None:
     if rung == 0:
         return
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and rung < 3:
         kernel.drop_bounding_set()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if landlock.abi():
@@ -175,7 +175,7 @@ def _rules(plan: Mapping[str, Any], scratch: str, rung: int) -> list[tuple[str, 
             ("/tmp", everything),
             ("/dev/shm", everything),
             ("/dev", readable | landlock.WRITE_FILE | landlock.TRUNCATE | landlock.IOCTL_DEV),
-            ("/proc", readable | landlock.WRITE_FILE),
+            ("/proc", readable),
         ]
     rules = [(path, readable) for path in (*plan["system"], "/proc", "/etc/hosts", "/etc/nsswitch.conf", "/etc/passwd")]
     for path in plan["private"]:

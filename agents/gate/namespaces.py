@@ -10,7 +10,8 @@ from aqe.agents.gate import kernel
 
 OLD_ROOT = "/.old"
 BASE = "/tmp"  # any folder that is always there: the new root is built over it
-DEVICES = ("null", "zero", "full", "random", "urandom")
+# Files of the whole machine, which uid 0 may write even without a capability.
+KERNEL_SWITCHES = tuple("/proc/" + name for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"))
 READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
 ALL = kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
@@ -138,11 +139,20 @@ def build_root(trees: Mapping[str, int], plan: Mapping[str, Any], uid: int, gid:
     for name, text in plan["etc"].items():
         _plain_file("/etc/" + name, text.replace("{uid}", str(uid)).replace("{gid}", str(gid)))
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    for path in filter(os.path.exists, KERNEL_SWITCHES):
+        make_read_only(path)
     kernel.umount(OLD_ROOT, kernel.MNT_DETACH)
     os.rmdir(OLD_ROOT)
     kernel.mount(
         "none", "/", "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
     )
+
+
+def make_read_only(path: str) -> None:
+    """Mount `path` over itself, read-only."""
+    kernel.mount(path, path, "", kernel.MS_BIND | kernel.MS_REC)
+    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("none", path, "", flags | (kernel.MS_NOEXEC if path.startswith("/proc/") else 0))
 
 
 def _fresh_folders(limits: Mapping[str, int], uid: int, gid: int) -> None:

@@ -75,6 +75,7 @@ CLONE = (56, 220)
 IOCTL = (16, 29)
 SOCKET = (41, 198)
 SECCOMP = (317, 277)
+FAMILIES = (1, 2, 10, 16)  # Unix, IPv4, IPv6, netlink: those that a network namespace holds; not vsock, say
 NAMESPACE_BITS = (
     0x7E020000  # CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net (0x80, time, is part of clone's exit signal)
 )
@@ -104,6 +105,10 @@ def program(machine: str, *, refuse_sockets: bool) -> bytes:
         code += [(_JEQ, 0, 1, number), (_RET, 0, 0, eperm)]
     for numbers in ABSENT.values():
         code += [(_JEQ, 0, 1, numbers[column]), (_RET, 0, 0, enosys)]
+    if not refuse_sockets:
+        code += [(_JEQ, 0, len(FAMILIES) + 2, SOCKET[column]), (_LD, 0, 0, _ARG0)]
+        code += [(_JEQ, len(FAMILIES) - place, 0, family) for place, family in enumerate(FAMILIES)]
+        code += [(_RET, 0, 0, 0x00050000 | errno.EAFNOSUPPORT), (_LD, 0, 0, _NR)]
     code += [
         (_JEQ, 0, 4, CLONE[column]),
         (_LD, 0, 0, _ARG0),

@@ -393,3 +393,30 @@ def test_caller_that_raises_on_progress_ends_the_box(trouble: Box) -> None:
     with pytest.raises(LookupError):
         trouble.run("trouble:wait", {"seconds": 0.2}, wall_s=10, on_progress=refuse)
     assert trouble.run("trouble:wait", {"seconds": 0}, wall_s=10).state == "died"
+
+
+CLOSED = """
+import os, sys, tempfile
+from aqe.agents.gate import Box, BoxSpec, kernel
+
+project = sys.argv[1]
+if os.geteuid() == 0:  # a file system that cannot show root's files as another user's, as a container's root is one
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    space = tempfile.mkdtemp(dir=os.path.dirname(project))
+    kernel.mount("space", space, "tmpfs", 0)
+    for name in ("upper", "work"):
+        os.mkdir(os.path.join(space, name))
+    kernel.mount("over", project, "overlay", 0, f"lowerdir={project},upperdir={space}/upper,workdir={space}/work")
+os.chmod(project, 0o700)
+with Box.open(BoxSpec(python=sys.executable, project=project, path=(project,))) as box:
+    print(box.run("kernel_switches:attack", {}, wall_s=10).value, box.run("subject:double", {"value": 2}, wall_s=10).state)
+"""
+
+
+def test_closed_project_on_a_file_system_without_id_maps_runs_as_its_owner(project: Path) -> None:
+    """A project that only its owner, root too, may read runs where its files cannot change hands, and steers nothing."""
+    hostile = Path(__file__).parents[2] / "hostile" / "modules" / "kernel_switches.py"
+    shutil.copy(hostile, project)
+    done = subprocess.run([sys.executable, "-c", CLOSED, str(project)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("[] ok\n", 0), done.stderr
