@@ -85,6 +85,7 @@ def enter_new_root(plan: dict[str, Any], uid: int, gid: int, maps: namespaces.Ow
         owner = os.stat(plan["project"])  # files stay readable for their owner; writes meet read-only mounts
         uid, gid, own_uid = owner.st_uid, owner.st_gid, False
     namespaces.build_root(trees, plan, uid, gid)
+    _seal_files(plan, uid, gid)
     kernel.loopback_up()
     kernel.drop_bounding_set()
     if as_root:
@@ -95,9 +96,23 @@ def enter_new_root(plan: dict[str, Any], uid: int, gid: int, maps: namespaces.Ow
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    write_files(plan, SCRATCH)
     check_reach(plan)
     return {"own_uid": own_uid, "landlock": landlock.abi(), "unmapped": unmapped}
+
+
+def _seal_files(plan: Mapping[str, Any], uid: int, gid: int) -> None:
+    """Write the caller's files into scratch and mount them read-only: no case changes what the next one runs."""
+    write_files(plan, SCRATCH)
+    for name in sorted({name.split("/")[0] for name in plan["files"]}):
+        top = os.path.join(SCRATCH, name)
+        for path in (
+            top,
+            *(os.path.join(here, one) for here, folders, files in os.walk(top) for one in folders + files),
+        ):
+            os.chmod(path, 0o700 if os.path.isdir(path) else 0o600)
+            if os.geteuid() != uid:
+                os.chown(path, uid, gid)
+        namespaces.make_read_only(top)
 
 
 def _others_may_read(path: str) -> bool:
@@ -142,7 +157,7 @@ def become_zygote(plan: Mapping[str, Any], scratch: str, *, rung: int) -> NoRetu
         counted = rung == 1 or (rung == 0 and os.geteuid() != 0)
         limits.set_limits(plan["limits"], processes_now=limits.count_tasks(os.geteuid()) if counted else 0)
         _put_up_walls(plan, scratch, rung)
-        os.execve(plan["python"], [plan["python"], "-c", _boot(plan, rung)], environment)
+        os.execve(plan["python"], [plan["python"], "-c", _boot(plan, scratch, rung)], environment)
     except BaseException as error:
         os.write(2, f"{error or type(error).__name__}\n".encode())
     os._exit(71)
@@ -189,10 +204,11 @@ def _rules(plan: Mapping[str, Any], scratch: str, rung: int) -> list[tuple[str, 
     return [*rules, (scratch, everything)]
 
 
-def _boot(plan: Mapping[str, Any], rung: int) -> str:
+def _boot(plan: Mapping[str, Any], scratch: str, rung: int) -> str:
+    writable = ["/tmp", "/dev/shm"] if rung == 3 else [scratch]
     return (
         f"import sys; sys.path[0:1] = {plan['path']!r}; sys.argv = ['aqe'];"
-        f"from _aqe_inject import zygote; zygote.main({plan['commands']}, {plan['events']}, {rung == 3})"
+        f"from _aqe_inject import zygote; zygote.main({plan['commands']}, {plan['events']}, {rung == 3}, {writable!r})"
     )
 
 
@@ -215,6 +231,7 @@ def describe_layers(plan: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[s
     layer("mount namespace: a new root with an allow-list, read-only", namespaced)
     layer("ipc and uts namespaces", namespaced)
     layer("scratch limited by the file system", namespaced)
+    layer("given files read-only", namespaced)
     layer("user namespace" if namespaced and not plan["root"] else "uid of its own", _is_own_user(plan, facts))
     layer("no capabilities, no_new_privs", rung > 0)
     layer(f"landlock (abi {facts['landlock']})" if facts["landlock"] else "landlock", facts["landlock"] > 0)

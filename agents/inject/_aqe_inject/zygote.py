@@ -25,7 +25,9 @@ import struct
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from .scratch import Scratch
 
 _read, _write, _close, _fork, _exit = os.read, os.write, os.close, os.fork, os._exit
 _kill, _getpid, _waitpid, _pipe = os.kill, os.getpid, os.waitpid, os.pipe
@@ -223,7 +225,8 @@ PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 class Zygote:
     """Obeys commands until aqe closes its end."""
 
-    def __init__(self, channel: Channel, owns_pid_namespace: bool) -> None:
+    def __init__(self, channel: Channel, owns_pid_namespace: bool, writable: Sequence[str]) -> None:
+        self._scratch = Scratch(writable)
         self._channel = channel
         self._leftovers = Leftovers(owns_pid_namespace)
         self._prctl = libc_prctl()
@@ -252,6 +255,7 @@ class Zygote:
         flush_streams()
         gc.collect()
         gc.freeze()
+        self._scratch.keep()
         self._end(0, None, self._leftovers.kill(), started)
 
     def _run(self, command: Dict[str, Any]) -> None:
@@ -266,6 +270,7 @@ class Zygote:
         self._pass_on(results)
         _close(results)
         self._end(status, killed, leftovers, started)
+        self._scratch.restore()
 
     def _be_the_case(self, command: Dict[str, Any], fd: int, other: int) -> None:
         code = 70
@@ -312,8 +317,8 @@ class Zygote:
                 _close(handle)
 
     def _pass_on(self, results: int) -> bool:
-        """Send what lies in the result pipe; False at its end."""
-        while True:
+        """Send what lies in the result pipe, a bounded amount; False at its end."""
+        for _ in range(16):
             try:
                 chunk = _read(results, 1 << 16)
             except BlockingIOError:
@@ -321,6 +326,7 @@ class Zygote:
             if not chunk:
                 return False
             self._channel.send(b"R", chunk)
+        return True
 
     def _end(self, status: int, killed: Optional[str], leftovers: int, started: float) -> None:
         end = {
@@ -377,9 +383,9 @@ def flush_streams() -> None:
             pass
 
 
-def main(commands: int, events: int, owns_pid_namespace: bool) -> None:
-    """Serve until aqe closes the command pipe."""
+def main(commands: int, events: int, owns_pid_namespace: bool, writable: Sequence[str]) -> None:
+    """Serve until aqe closes the command pipe; what cases leave in the `writable` folders is removed after each."""
     for fd in (commands, events):
         os.set_inheritable(fd, False)
-    Zygote(Channel(commands, events), owns_pid_namespace).serve()
+    Zygote(Channel(commands, events), owns_pid_namespace, writable).serve()
     _exit(0)

@@ -410,13 +410,71 @@ if os.geteuid() == 0:  # a file system that cannot show root's files as another 
     kernel.mount("over", project, "overlay", 0, f"lowerdir={project},upperdir={space}/upper,workdir={space}/work")
 os.chmod(project, 0o700)
 with Box.open(BoxSpec(python=sys.executable, project=project, path=(project,))) as box:
-    print(box.run("kernel_switches:attack", {}, wall_s=10).value, box.run("subject:double", {"value": 2}, wall_s=10).state)
+    print(box.run("kernel_switches:attack", {}, wall_s=10).value)
+    print(box.run("subject:double", {"value": 2}, wall_s=10).state)
 """
 
 
 def test_closed_project_on_a_file_system_without_id_maps_runs_as_its_owner(project: Path) -> None:
-    """A project that only its owner, root too, may read runs where its files cannot change hands, and steers nothing."""
+    """A project that only root may read runs where files cannot be shown as another user's, and steers nothing."""
     hostile = Path(__file__).parents[2] / "hostile" / "modules" / "kernel_switches.py"
     shutil.copy(hostile, project)
     done = subprocess.run([sys.executable, "-c", CLOSED, str(project)], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.returncode) == ("[] ok\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("[]\nok\n", 0), done.stderr
+
+
+LITTER = """
+import os
+
+def leave(args, emit):
+    for place in args["places"]:
+        os.makedirs(os.path.join(place, "left", "deep", "closed"))
+        open(os.path.join(place, "left", "deep", "file"), "w").close()
+        os.chmod(os.path.join(place, "left", "deep", "closed"), 0)
+        os.chmod(os.path.join(place, "left"), 0)
+    os.chmod(args["places"][0], 0)
+
+def warm(args, emit):
+    open(os.path.join(os.environ["TMPDIR"], "warm"), "w").close()
+
+def see(args, emit):
+    return [sorted(os.listdir(place)) for place in args["places"]]
+
+def rewrite(args, emit):
+    done = []
+    drafts = os.path.join(os.environ["TMPDIR"], "drafts")
+    acts = {
+        "write": lambda: open(os.path.join(drafts, "test_a.py"), "a").close(),
+        "add": lambda: open(os.path.join(drafts, "conftest.py"), "w").close(),
+        "remove": lambda: os.remove(os.path.join(drafts, "test_a.py")),
+        "move": lambda: os.rename(drafts, drafts + "2"),
+        "chmod": lambda: os.chmod(drafts, 0o777),
+    }
+    for name, act in acts.items():
+        try:
+            act()
+            done.append(name)
+        except OSError:
+            pass
+    return done
+"""
+
+
+def test_files_that_a_case_leaves_are_gone_for_the_next(project: Path) -> None:
+    """What a case leaves in scratch, however closed, is not there for the next one; what a preload left stays."""
+    (project / "litter.py").write_text(LITTER, "utf-8")
+    with Box.open(spec_of(project, files={"drafts/test_a.py": b""})) as box:
+        places = [box.scratch] if box.layers.below_namespaces else [box.scratch, "/tmp", "/dev/shm"]
+        assert box.preload("litter:warm", {}, wall_s=10).state == "ok"
+        before = box.run("litter:see", {"places": places}, wall_s=10).value
+        assert before[0] == ["drafts", "warm"]
+        assert box.run("litter:leave", {"places": places}, wall_s=10).state == "ok"
+        assert box.run("litter:see", {"places": places}, wall_s=10).value == before
+
+
+def test_given_files_cannot_be_changed_by_a_case(project: Path) -> None:
+    """The files that the caller gave are read-only inside, or the layers say that they are not."""
+    (project / "litter.py").write_text(LITTER, "utf-8")
+    with Box.open(spec_of(project, files={"drafts/test_a.py": b"pass"})) as box:
+        done = box.run("litter:rewrite", {}, wall_s=10).value
+        assert done == [] or "given files read-only" in box.layers.missing
