@@ -16,6 +16,9 @@ from .probes import Probes
 from .recipes import Case
 
 MOST_EXAMS_PER_TARGET = 60
+ARMS_GRACE = 0.08
+"""Share of the budget by which grading may be late for a case that alone takes an arm."""
+
 ENOUGH_KILLERS = 6
 """Exams that fail on an import-time mutant, after which no more are tried."""
 
@@ -33,28 +36,38 @@ class Grader:
             if arm.counted:
                 self.counted |= 1 << (8 * arm.id)
 
-    def grade(self, entry: Entry, full: bool) -> Optional[Graded]:
-        """The exam of an entry and its kills: all of them when `full`, else those that the search happened to see."""
+    def grade(self, entry: Entry, mutants: Optional[Set[int]], until: float) -> Optional[Graded]:
+        """The exam of an entry and its kills among the mutants (None: those that the search happened to see)."""
         if entry.number not in self.by_entry:
             exam = self.examiner.examine(entry.case, entry.target)
             self.by_entry[entry.number] = Graded(exam, entry, entry.arms, set()) if exam is not None else None
         graded = self.by_entry[entry.number]
         if graded is not None and not is_empty_claim(graded.exam):
-            wanted = self.campaign.note_reached(entry) if full else entry.kills
+            wanted = entry.kills if mutants is None else self.campaign.note_reached(entry) & mutants
             todo = sorted(wanted - self._tried(graded))
-            graded.kills |= self.kills(graded.exam, todo, entry.steps)
-            self._tried(graded).update(todo)
+            graded.kills |= self.kills(graded.exam, todo, entry.steps, until, self._tried(graded))
         return graded
 
     def _tried(self, graded: Graded) -> Set[int]:
         found: Set[int] = graded.exam.__dict__.setdefault("_tried", set())
         return found
 
-    def kills(self, exam: Exam, mutants: Iterable[int], steps: int) -> Set[int]:
-        """The mutants on which the exam fails."""
+    def kills(
+        self,
+        exam: Exam,
+        mutants: Iterable[int],
+        steps: int,
+        until: Optional[float] = None,
+        tried: Optional[Set[int]] = None,
+    ) -> Set[int]:
+        """The mutants on which the exam fails; those looked at until the share of the budget is spent go to `tried`."""
         probes: Probes = self.campaign.probes
         killed: Set[int] = set()
         for mutant in mutants:
+            if until is not None and self.campaign.pace.done() > until:
+                break
+            if tried is not None:
+                tried.add(mutant)
             probes.switch = mutant
             try:
                 if not self.examiner.passes(exam, steps * 10 + 1000):
@@ -64,25 +77,50 @@ class Grader:
         return killed
 
     def grade_all(self, entries: Sequence[Entry], until: float, full: bool) -> List[Graded]:
-        """Grade entries, those with own arms or kills first, until the share of the budget is spent."""
-        per_target: Dict[int, int] = {}
+        """Grade entries, those with own arms or kills first, until the share of the budget is spent.
+
+        In a first round each exam meets only mutants that no exam before it has killed; the time that is left goes to
+        the rest of the matrix, which lets the choice find fewer and shorter cases.
+        """
+        done = self.campaign.pace.done
         graded: List[Graded] = []
-        ordered = sorted(
-            entries,
-            key=lambda one: (not (one.new_arms or one.kills or one.case.origin != "search"), one.cost, one.number),
-        )
-        for entry in ordered:
-            spare = not (entry.new_arms or entry.kills)
-            count = per_target.get(id(entry.target), 0)
-            if (spare and count >= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns)) or (
-                self.campaign.pace.done() > until and graded and spare
-            ):
+        open_arms = self.campaign.covered & self.counted
+        alive = {mutant.id for mutant in self.meta.mutants}
+        for entry in self._worth_grading(entries):
+            if done() > until and not (entry.arms & open_arms and done() < until + ARMS_GRACE):
                 continue
-            per_target[id(entry.target)] = count + 1
-            one = self.grade(entry, full and not spare and self.campaign.pace.done() <= until)
+            one = self.grade(entry, alive if full else None, until)
             if one is not None:
                 graded.append(one)
+                alive -= one.kills
+                open_arms &= ~one.arms
+        if full:
+            every = {mutant.id for mutant in self.meta.mutants}
+            for one in sorted(graded, key=lambda g: (g.exam.cost(), g.entry.number)):
+                if done() > until - 0.02:
+                    break
+                self.grade(one.entry, every, until)
         return graded
+
+    def _worth_grading(self, entries: Sequence[Entry]) -> List[Entry]:
+        """Entries in the order in which they are graded; of those without an own arm or kill only so many a target."""
+        per_target: Dict[int, int] = {}
+        chosen: List[Entry] = []
+        ordered = sorted(
+            entries,
+            key=lambda one: (
+                not one.new_arms,
+                not (one.kills or one.case.origin != "search"),
+                one.cost,
+                one.number,
+            ),
+        )
+        for entry in ordered:
+            count = per_target[id(entry.target)] = per_target.get(id(entry.target), 0) + 1
+            spare = not (entry.new_arms or entry.kills)
+            if not spare or count <= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns):
+                chosen.append(entry)
+        return chosen
 
     # ------------------------------------------------------------ the suite
 
@@ -110,11 +148,11 @@ class Grader:
                     arms |= held.arms
                     kills |= held.kills
             done[place] = self._shortened(
-                done[place], done[place].arms & self.counted & ~arms, done[place].kills - kills
+                done[place], done[place].arms & self.counted & ~arms, done[place].kills - kills, until
             )
         return done
 
-    def _shortened(self, one: Graded, arms: int, duties: Set[int]) -> Graded:
+    def _shortened(self, one: Graded, arms: int, duties: Set[int], until: float) -> Graded:
         case = one.exam.case
         imported = {m.id for m in self.meta.mutants if m.at_import}
         if case.origin in ("doctest", "docstring") or case.cost() < 30 or duties & imported:
@@ -123,6 +161,8 @@ class Grader:
         found_exam: List[Exam] = []
 
         def holds(smaller: Case) -> bool:
+            if campaign.pace.done() >= until:
+                return False
             run = campaign.observer.run(smaller)
             if run.kind != one.exam.kind or int.from_bytes(campaign.probes.hits, "little") & arms != arms:
                 return False
@@ -143,7 +183,7 @@ class Grader:
         if not found_exam:
             return one
         exam = found_exam[0]
-        kills = self.kills(exam, sorted(one.kills - imported), one.entry.steps)
+        kills = duties | self.kills(exam, sorted(one.kills - imported - duties), one.entry.steps, until)
         campaign.observer.run(exam.case)
         return Graded(exam, one.entry, int.from_bytes(campaign.probes.hits, "little"), kills)
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Dict, List, Optional, Tuple
 
 from .loops import patient_asyncio
+from .probes import StepLimit
 
 _FROM = (
     (datetime, ("date", "datetime", "time", "timedelta", "timezone")),
@@ -29,6 +30,22 @@ _FROM = (
 _MODULES = ("asyncio", "io", "math", "operator", "re", "types")
 
 
+BOUNDED_LIST = "_aqe_list"
+"""Stands in for `list` around an iterator under test; endless ones end there."""
+
+MOST_ITEMS = 5000
+
+
+def bounded_list(items: Any) -> List[Any]:
+    """The list of the items; an iterator that goes on and on counts as a loop that does. Raises StepLimit."""
+    if not hasattr(type(items), "__next__"):
+        return list(items)
+    found = list(itertools.islice(items, MOST_ITEMS))
+    if len(found) == MOST_ITEMS:
+        raise StepLimit
+    return found
+
+
 class Namespace:
     """What source in a test file evaluates in, and the import line behind each name that is not the subject's."""
 
@@ -40,6 +57,7 @@ class Namespace:
             self.globals[name] = importlib.import_module(name)
             self.imports[name] = "import " + name
         self.globals["asyncio"] = patient_asyncio()
+        self.globals[BOUNDED_LIST] = bounded_list
         for home, names in _FROM:
             for name in names:
                 self.globals[name] = getattr(home, name)

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import inspect
 import io
+import operator
 import os
 import signal
 import sys
@@ -61,6 +62,10 @@ class Watch:
         if self._seen == self.number:
             raise Expired()
         self._seen = self.number
+
+    def rearm(self) -> None:
+        """Start the timer anew in a fork, which does not inherit it."""
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)
 
     @contextlib.contextmanager
     def ticking(self) -> Iterator[Watch]:
@@ -180,7 +185,7 @@ class StateGuard:
         self._held: List[Tuple[Any, Any]] = []
         self._caches: List[Any] = []
         self._plain: Dict[str, Any] = {}
-        self._classes: List[Tuple[type, Dict[str, Any]]] = []
+        self._classes: List[Tuple[type, List[Tuple[str, Any]]]] = []
         for name, value in list(vars(module).items()):
             if name.startswith(("__", "_aqe_")):
                 continue
@@ -189,6 +194,7 @@ class StateGuard:
             if isinstance(value, type) and value.__module__ == module.__name__:
                 self._note_class(value)
         self._ordered = sorted(self._plain)
+        self._values = [self._plain[name] for name in self._ordered]
 
     def _note_class(self, kind: type) -> None:
         held = {}
@@ -202,7 +208,7 @@ class StateGuard:
                 ):
                     held[name] = value
         if held:
-            self._classes.append((kind, held))
+            self._classes.append((kind, list(held.items())))
 
     def _note(self, value: Any, depth: int = 2) -> None:
         if type(value) in (list, dict, set) and len(value) < 5000:
@@ -226,12 +232,14 @@ class StateGuard:
             if len(live) != len(copy) or not _same_content(live, copy):
                 _refill(live, copy)
         scope = self.module.__dict__
-        for name in self._ordered:
-            if scope.get(name, _GONE) is not self._plain[name]:
-                scope[name] = self._plain[name]
+        if not all(map(operator.is_, map(scope.get, self._ordered), self._values)):
+            for name in self._ordered:
+                if scope.get(name, _GONE) is not self._plain[name]:
+                    scope[name] = self._plain[name]
         for kind, held in self._classes:
-            for name, value in held.items():
-                if kind.__dict__.get(name, _GONE) is not value:
+            now_held = kind.__dict__
+            for name, value in held:
+                if now_held.get(name, _GONE) is not value:
                     setattr(kind, name, value)
         for clear in self._caches:
             clear()
@@ -246,16 +254,12 @@ def _is_own_object(value: Any, module: types.ModuleType) -> bool:
 
 
 def _same_content(live: Any, copy: Any) -> bool:
-    """Whether a container holds the very same things; never asks the things themselves."""
+    """Whether a container holds the very same things in the same order; never asks the things themselves."""
     if type(live) is dict:
-        return all(copy.get(key, _GONE) is value for key, value in live.items())
+        return all(map(operator.is_, live, copy)) and all(map(operator.is_, live.values(), copy.values()))
     if type(live) is list:
-        return all(map(_is, live, copy))
+        return all(map(operator.is_, live, copy))
     return bool(live == copy)
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
 
 
 def _refill(live: Any, copy: Any) -> None:

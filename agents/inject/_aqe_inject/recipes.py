@@ -8,7 +8,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .literals import _write_text, write_float
-from .namespace import compiled
+from .namespace import BOUNDED_LIST, compiled
 
 _ODD = re.compile(r"[^\x00-\x7e]|\\")
 _PRIVATE = re.compile(r"(?<![\w\"'])_[a-zA-Z]")
@@ -176,6 +176,8 @@ class Step:
 def _step_code(callee: str, form: str, count: int, names: Tuple[str, ...], is_statement: bool) -> Any:
     places = ["a%d" % i for i in range(count)]
     named = ["%s=k_%s" % (name, name) for name in names]
+    if form.startswith("list("):
+        form = "%s(%s" % (BOUNDED_LIST, form[len("list(") :])
     filled = form.replace("{f}", callee).replace("{args}", ", ".join(places + named))
     for i, place in enumerate(places):
         filled = filled.replace("{%d}" % i, place)

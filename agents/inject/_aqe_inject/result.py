@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence, Set
 
-from .campaign import Campaign, arm_bit, own_function
+from .campaign import Campaign, arm_bit, arms_of, home_of, own_function
 from .labels import label_of
 from .minimise import Graded
 from .namespace import Namespace
@@ -68,7 +68,7 @@ def case_data(one: Graded, names: Namespace, campaign: Campaign) -> Dict[str, An
         "checks": [{"expr": check.expr, "src": check.source} for check in exam.checks],
         "origin": exam.case.origin,
         "documented": exam.documented or exam.case.origin in ("doctest", "docstring"),
-        "arms": [arm for arm in range(len(campaign.arm_functions)) if one.arms & arm_bit(arm)],
+        "arms": arms_of(one.arms),
         "kills": sorted(one.kills),
         "imports": imports,
         "label": label_of(exam, target),
@@ -78,8 +78,7 @@ def case_data(one: Graded, names: Namespace, campaign: Campaign) -> Dict[str, An
 
 def function_data(target: Target, campaign: Campaign, why: str) -> Dict[str, Any]:
     """One target: its arms and what was done with it."""
-    own = campaign.function_arms.get(own_function(target), 0)
-    arms = [arm for arm in range(len(campaign.arm_functions)) if own & arm_bit(arm)]
+    arms = arms_of(campaign.function_arms.get(own_function(target), 0))
     return {
         "qualname": target.qualname,
         "line": target.line,
@@ -115,14 +114,15 @@ def not_reached(targets: Sequence[Target], campaign: Campaign, meta: Any) -> Lis
     """The open branch arms, each with the reason that is known."""
     found = []
     reasons = {own_function(target): why_not(target, campaign) for target in targets}
-    entered: Set[str] = {arm.function for arm in meta.arms if campaign.covered & arm_bit(arm.id)}
+    entered: Set[str] = {home_of(arm.function) for arm in meta.arms if campaign.covered & arm_bit(arm.id)}
     for arm in meta.arms:
         if arm.counted and not campaign.covered & arm_bit(arm.id):
-            reason = reasons.get(arm.function) or ("" if arm.function in entered else "its function was never entered")
+            home = home_of(arm.function)
+            reason = reasons.get(home) or ("" if home in entered else "its function was never entered")
             goes = "to line %d" % arm.target if arm.target > 0 else "to the end"
             found.append(
                 {
-                    "function": arm.function,
+                    "function": home,
                     "line": arm.line,
                     "why": reason or "no input found that goes from here %s" % goes,
                 }

@@ -1,44 +1,38 @@
 """Entry of the test generator's worker: `_aqe_inject.search:run`.
 
-The work is done in a forked child that reports through a pipe, so that a subject that exits, closes descriptors or
-hangs in C code takes only the child along: the parent then starts over without the target that did it.
+The work is done in forks that report through a pipe (see `lifeline`), so that a subject that exits, closes descriptors
+or hangs in C code takes only a fork along.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import mmap
-import os
 import random
-import select
-import signal
-import struct
 import sys
 import types
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from .campaign import ARMS_SHARE, MUTANTS_SHARE, Campaign, Pace
+from .background import Background
+from .campaign import HUNT_SHARE, Campaign, Pace
 from .exam import Examiner
 from .examples import Examples
 from .grading import Grader, import_kills
 from .instrument import instrument, load
+from .lifeline import MOST_CHECKPOINTS, Beat, Data, Emit, Lifeline, in_child
 from .minimise import Graded
 from .namespace import Namespace
 from .observe import Observer, Watch, now, quiet
 from .probes import Probes
 from .reading import Target, module_source, read_module
-from .result import case_data, function_data, mutant_data, not_reached, why_not
+from .result import case_data, function_data, mutant_data, not_reached, step_data, why_not
 from .sequences import Builder
 from .suspects import Suspicions
 
-Emit = Callable[[Any], None]
-Data = Dict[str, Any]
+LATE_S = 1.0
+"""Time after the end of the budget at which the child is stopped and its last partial answer taken."""
 
-STUCK_S = 4.0
-"""Wall time without a new run after which the child counts as hanging outside Python."""
-
-MOST_RESTARTS = 8
+MOST_RESTARTS = 4
 
 
 def run(args: Data, emit: Emit) -> Data:
@@ -46,36 +40,27 @@ def run(args: Data, emit: Emit) -> Data:
     start = now()
     loaded = load(args["module"])
     targets = _chosen(read_module(loaded[0], module_source(loaded[0])), args.get("names"))
-    excluded: Dict[int, str] = {}
     best: Optional[Data] = None
+    fatal: Set[int] = set()
+    end = None if args.get("evaluations") is not None else start + (args.get("budget_s") or 20.0) + LATE_S
     for _ in range(MOST_RESTARTS):
         left = dict(args)
-        if left.get("evaluations") is None:
-            left["budget_s"] = max(0.5, (args.get("budget_s") or 20.0) - (now() - start))
-        for place, why in excluded.items():
-            targets[place].why_not = why
+        if end is not None:
+            left["budget_s"] = max(0.5, end - LATE_S - now())
         work = functools.partial(_search, left, loaded, targets)
-        result, culprit, why = _in_child(work, emit)
+        result, culprit, why = in_child(work, emit, end)
         if result is not None and (best is None or culprit is None or len(result["cases"]) >= len(best["cases"])):
             best = result
-        if culprit is None or culprit in excluded:
+        if culprit is None or culprit in fatal or not 0 <= culprit < len(targets):
             break
-        excluded[culprit] = why
-        if args.get("evaluations") is None and now() - start > (args.get("budget_s") or 20.0) * 0.9:
+        fatal.add(culprit)
+        targets[culprit].why_not = why
+        if end is not None and now() > end - 1.5 * LATE_S:
             break
     if best is None:
-        best = {
-            "module": args["module"],
-            "functions": [],
-            "arms": [],
-            "mutants": [],
-            "cases": [],
-            "suspects": [],
-            "not_reached": [],
-            "executions": 0,
-        }
-    for place, why in excluded.items():
-        best["suspects"] = best.get("suspects", []) + _fatal(targets[place], why)
+        best = {"module": args["module"], "executions": 0}
+        for name in ("functions", "arms", "mutants", "cases", "suspects", "not_reached"):
+            best[name] = []
     best["seconds"] = round(now() - start, 3) if args.get("evaluations") is None else 0.0
     return best
 
@@ -87,120 +72,18 @@ def _chosen(targets: Sequence[Target], names: Optional[Sequence[str]]) -> List[T
     return [t for t in targets if t.qualname in wanted or any(t.qualname.startswith(name + ".") for name in wanted)]
 
 
-def _fatal(target: Target, why: str) -> List[Data]:
-    """Nothing is suspected of a target that ends the process on purpose; a crash or hang is worth a look."""
+def fatal_data(target: Target, why: str, note: str = "") -> List[Data]:
+    """Nothing is suspected of a target that ends the process on purpose, nor of one that is endless by nature; a crash
+    or hang for arguments that keep to their hints is worth a look."""
     if "signal" not in why and "hangs" not in why:
         return []
-    kind = "hang" if "hangs" in why else "crash"
-    step: Data = {
-        "bind": None,
-        "callee": target.qualname,
-        "receiver": None,
-        "args": [],
-        "kwargs": [],
-        "await": False,
-        "kind": "get",
-        "expr": target.qualname,
-    }
-    return [{"target": target.qualname, "steps": [step], "kind": kind, "exception": "", "message": "",
-        "line": target.line, "why": why,
-             "expected": "an answer", "actual": why}]  # fmt: skip
-
-
-# ---------------------------------------------------------------- the child and its watcher
-
-
-class Beat:
-    """Shared memory in which the child says what it is at: (target, runs, 1 while the subject runs)."""
-
-    def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, 24)
-
-    def write(self, target: int, runs: int, is_running: bool) -> None:
-        """Say what is going on."""
-        struct.pack_into("qqq", self.memory, 0, target, runs, is_running)
-
-    def read(self) -> Tuple[int, int, int]:
-        """What was said last."""
-        target, runs, running = struct.unpack_from("qqq", self.memory, 0)
-        return target, runs, running
-
-
-Work = Callable[[Emit, Beat], Data]
-
-
-def _in_child(work: Work, emit: Emit) -> Tuple[Optional[Data], Optional[int], str]:
-    """Run the work in a fork. Returns the last result, the target that ended the child early (or None), and how."""
-    beat = Beat()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _child(work, writer, beat)
-    os.close(writer)
-    try:
-        return _watch(child, reader, beat, emit)
-    finally:
-        os.close(reader)
-
-
-def _child(work: Work, writer: int, beat: Beat) -> None:
-    status = 70
-    try:
-        own = os.dup(writer)
-
-        def send(message: Any) -> None:
-            data = json.dumps(message).encode("utf-8", "backslashreplace") + b"\n"
-            while data:
-                data = data[os.write(own, data) :]
-
-        send({"result": work(send, beat)})
-        status = 0
-    except BaseException as error:
-        try:
-            os.write(2, ("%s: %s\n" % (type(error).__name__, error)).encode("utf-8", "replace"))
-            if os.environ.get("AQE_DEBUG"):
-                import traceback
-
-                os.write(2, traceback.format_exc().encode("utf-8", "replace"))
-        finally:
-            os._exit(71)
-    os._exit(status)
-
-
-def _watch(child: int, reader: int, beat: Beat, emit: Emit) -> Tuple[Optional[Data], Optional[int], str]:
-    last: Optional[Data] = None
-    data = b""
-    seen, since = beat.read()[1], now()
-    while True:
-        ready, _, _ = select.select([reader], [], [], 0.25)
-        if ready:
-            part = os.read(reader, 1 << 20)
-            if not part:
-                break
-            *lines, data = (data + part).split(b"\n")
-            for line in lines:
-                message = json.loads(line)
-                if "result" in message:
-                    last = message["result"]
-                else:
-                    last = message.get("partial", last)
-                    emit(message)
-        _, runs, running = beat.read()
-        if runs != seen or not running:
-            seen, since = runs, now()
-        elif now() - since > STUCK_S:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return last, beat.read()[0], "hangs outside Python code"
-    _, status = os.waitpid(child, 0)
-    if status == 0:
-        return last, None, ""
-    how = "ends the process with signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else "ends the process"
-    culprit = beat.read()[0]
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) == 71 and not beat.read()[2]:
-        return last, None, ""
-    return last, culprit, how
+    held: Data = json.loads(note) if note else {}
+    if not held.get("is_typed") or target.is_private:
+        return []
+    data: Data = {"target": target.qualname, "steps": held["steps"], "kind": "hang" if "hangs" in why else "crash"}
+    data.update(exception="", message="", line=target.line, why=why, expected="an answer", actual=why)
+    data["imports"] = held["imports"]
+    return [data]
 
 
 # ---------------------------------------------------------------- one search
@@ -211,8 +94,15 @@ class _BeatingObserver(Observer):
 
     beat: Beat
     place = 0
+    by_name: Dict[str, int]
+    journal: Set[int]
+    describe: Callable[[Any], str]
 
     def run(self, case: Any, step_limit: Optional[int] = None) -> Any:
+        self.place = self.by_name.get(case.target, self.place)
+        if self.place in self.journal:
+            self.beat.note("")
+            self.beat.note(self.describe(case))
         self.beat.write(self.place, self.executions, True)
         result = super().run(case, step_limit)
         self.beat.write(self.place, self.executions, False)
@@ -222,7 +112,7 @@ class _BeatingObserver(Observer):
 class _Session:
     """The parts of one search, put together."""
 
-    def __init__(self, args: Data, loaded: Any, targets: List[Target], send: Emit, beat: Beat) -> None:
+    def __init__(self, args: Data, loaded: Any, targets: List[Target], send: Emit, lifeline: Lifeline) -> None:
         module, self.meta, self.probes = loaded
         self.args, self.send, self.targets = args, send, targets
         self.rng = random.Random(args.get("seed") or 0)
@@ -230,7 +120,13 @@ class _Session:
         self.names = Namespace(module)
         self.watch = Watch()
         self.observer = _BeatingObserver(self.names, self.probes, self.watch)
-        self.observer.beat = beat
+        self.observer.beat = lifeline.beat
+        self.lifeline = lifeline
+        self.fatal: Dict[int, Tuple[str, str]] = {}
+        self.observer.by_name = {target.qualname: place for place, target in enumerate(targets)}
+        self.observer.journal = set()
+        self.observer.describe = self._describe
+        self.next_checkpoint = now()
         self.pace = Pace(args.get("budget_s"), args.get("evaluations"), self.observer)
         self.builder = Builder(targets, self.names, self.rng)
         self.suspicions = Suspicions(targets, self.observer, self.names, self.builder.pools)
@@ -239,7 +135,6 @@ class _Session:
         )
         self.campaign.watch_failures = self.suspicions.see_failure
         self.campaign.entering = self._entering
-        self.places = {id(target): place for place, target in enumerate(targets)}
         self.examiner = Examiner(self.observer, self.names, targets)
         self.examiner.doubts = self.suspicions.is_doubtful
         self.grader = Grader(self.campaign, self.examiner, self.meta)
@@ -247,10 +142,45 @@ class _Session:
         self.last_partial = now()
         self.phase = "reading"
 
-    def _entering(self, place: int) -> None:
-        self.observer.place = self.places[id(self.campaign.targets[place])]
+    def _entering(self, target: Target) -> None:
+        self.checkpoint()
         if self.args.get("evaluations") is None and now() - self.last_partial > 2.0:
             self.partial()
+
+    def checkpoint(self) -> None:
+        """Go on in a fork from time to time; when it dies of a target, that target is left alone from here on."""
+        if now() < self.next_checkpoint:
+            return
+        self.next_checkpoint = now() + max(0.3, (self.pace.budget_s or 10.0) / MOST_CHECKPOINTS)
+        died = self.lifeline.checkpoint()
+        while died is not None:
+            self._after_death(*died)
+            died = self.lifeline.checkpoint()
+        self.watch.rearm()
+
+    def _after_death(self, place: int, how: str) -> None:
+        """The first death of a target makes its next runs leave a note; the second one ends it."""
+        self.rng.seed(now() if self.pace.budget_s is not None else len(self.fatal))
+        journal = self.observer.journal
+        if place in journal or not 0 <= place < len(self.targets):
+            self.fatal[place] = (how, self.lifeline.beat.noted() if place in journal else "")
+            journal.discard(place)
+            if 0 <= place < len(self.targets):
+                self.campaign.give_up(self.targets[place], how)
+        else:
+            journal.add(place)
+
+    def _describe(self, case: Any) -> str:
+        target = self.targets[self.observer.place]
+        typed = self.suspicions.is_fair(target, case)
+        sources = [step.expression() for step in case.steps if not step.is_statement]
+        return json.dumps(
+            {
+                "steps": [step_data(step) for step in case.steps],
+                "is_typed": typed,
+                "imports": self.names.imports_for(*sources),
+            }
+        )
 
     def say(self, text: str) -> None:
         """One line of progress."""
@@ -274,9 +204,10 @@ class _Session:
         """Hand over what there is, so that nothing is lost when the process ends now."""
         begun = now()
         self.say(self.phase)
-        graded = self.grader.grade_all(self.campaign.entries(), 2.0, full=False)
+        until = self.pace.done() + 0.03
+        graded = self.grader.grade_all(self.campaign.entries(), until, full=False)
         self.send({"partial": self.result(self.grader.suite(graded, 0.0, shorten=False))})
-        self.last_partial = now() + 3 * (now() - begun)
+        self.last_partial = now() + 8 * (now() - begun)
 
     def result(self, chosen: Sequence[Graded]) -> Data:
         """The whole answer for a chosen suite."""
@@ -291,21 +222,24 @@ class _Session:
             ],
             "mutants": mutant_data(self.meta, self.campaign, killed),
             "cases": [case_data(one, self.names, self.campaign) for one in chosen],
-            "suspects": self.suspicions.report(),
+            "suspects": self.suspicions.report()
+            + [data for place, death in self.fatal.items() for data in fatal_data(self.targets[place], *death)],
             "not_reached": not_reached(self.targets, self.campaign, self.meta),
             "executions": self.observer.executions,
             "seconds": 0.0,
         }
 
 
-def _search(args: Data, loaded: Any, targets: List[Target], send: Emit, beat: Beat) -> Data:
-    session = _Session(args, loaded, targets, send, beat)
+def _search(args: Data, loaded: Any, targets: List[Target], send: Emit, lifeline: Lifeline) -> Data:
+    session = _Session(args, loaded, targets, send, lifeline)
     with quiet(), session.watch.ticking():
         return _phases(session, loaded[0])
 
 
 def _phases(session: _Session, module: Any) -> Data:
     campaign = session.campaign
+    early = sum(1 for mutant in session.meta.mutants if mutant.at_import) / max(1, len(session.meta.mutants))
+    program = Background(functools.partial(_import_program, module)) if early else None
     session.say("reading examples")
     calls = Examples(session.targets, session.names)
     examples = calls.from_docstrings(campaign.targets, module.__doc__ or "")
@@ -315,30 +249,34 @@ def _phases(session: _Session, module: Any) -> Data:
     campaign.first_round()
     campaign.pattern_round()
     session.say("looking for open branches")
-    early = sum(1 for mutant in session.meta.mutants if mutant.at_import) / max(1, len(session.meta.mutants))
-    search_end = MUTANTS_SHARE - 0.25 * early
-    campaign.hunt_arms(min(ARMS_SHARE, search_end / 2))
+    search_end = HUNT_SHARE - 0.25 * early
+    campaign.hunt_arms(min(0.2, search_end / 2))
     session.say("looking for inputs that tell mutants apart")
-    campaign.hunt_mutants(search_end)
-    campaign.hunt_arms(search_end)
-    campaign.sweep(search_end + 0.05)
+    campaign.hunt(search_end)
+    campaign.sweep(search_end + 0.04)
     session.say("choosing the cases to keep")
-    graded = session.grader.grade_all(campaign.entries(), search_end + 0.12, full=True)
-    _grade_import_mutants(session, graded)
+    graded = session.grader.grade_all(campaign.entries(), search_end + 0.14, full=True)
+    _grade_import_mutants(session, graded, program)
     session.say("shortening")
-    chosen = session.grader.suite(graded, 1.0, shorten=True)
+    chosen = session.grader.suite(graded, 0.97, shorten=True)
     session.suspicions.shorten(campaign.pace)
     return session.result(chosen)
 
 
-def _grade_import_mutants(session: _Session, graded: List[Graded]) -> None:
+def _import_program(module: Any) -> Any:
+    """The module's program in which the switch is asked at import as well."""
+    return instrument(module_source(module), str(module.__file__), at_import=True).code
+
+
+def _grade_import_mutants(session: _Session, graded: List[Graded], program: Optional[Background]) -> None:
     """Mutants that act while the module is imported: each gets a forked import of its own."""
     mutants = [m.id for m in session.meta.mutants if m.at_import]
     pool = sorted(graded, key=lambda one: (one.exam.cost(), one.entry.number))[:400]
-
-    if not mutants or not pool:
+    if program is None or not pool:
         return
-    code = instrument(module_source(session.names.module), str(session.names.module.__file__), at_import=True).code
+    code = program.code(max(0.5, (0.9 - session.pace.done()) * (session.pace.budget_s or 60.0)))
+    if code is None:
+        return
 
     def make(mutant: int) -> Examiner:
         module, probes = run_again(session.names.module, code, len(session.meta.arms), mutant)
