@@ -15,6 +15,7 @@ from aqe.engine.memory import vectors
 from aqe.engine.memory.text import match_expression
 
 VECTOR_SHARE = 0.75
+SMALL_STORE = 1000  # rows; below, no term costs anything to speak of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Scored:
 
 def by_text(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> list[Scored]:
     """The `k` best rows by BM25, best first; rows of equal score by age."""
-    found = _text_scores(connection, terms, k, scope)
+    found = _text_scores(connection, terms, _telling(connection, terms), k, scope)
     return [Scored(row, score, score, None) for row, score in found.items()]
 
 
@@ -68,12 +69,13 @@ def by_both(
 ) -> list[Scored]:
     """The `k` best rows by the sum of both normalised scores; each candidate of one side is scored by the other."""
     wide = max(50, 4 * k)
-    text = _text_scores(connection, terms, wide, scope)
+    telling = _telling(connection, terms)
+    text = _text_scores(connection, terms, telling, wide, scope)
     near = _vector_scores(connection, table, vector, wide, scope)
     if table is not None and (missing := [row for row in text if row not in near]):
         near |= vectors.similarities(connection, table, vector, missing)
     if missing := [row for row in near if row not in text]:
-        text |= _text_scores_of(connection, terms, missing)
+        text |= _text_scores_of(connection, telling, missing)
     text_best = max(text.values(), default=0.0) or 1.0
     near_best = max(near.values(), default=0.0)
     near_best = near_best if near_best > 0 else 1.0
@@ -90,7 +92,33 @@ def by_both(
     return sorted(scored, key=lambda one: (-one.score, one.row))[:k]
 
 
-def _text_scores(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
+def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
+    """The terms that tell rows apart; all of them where none does.
+
+    FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for it.
+    """
+    newest = connection.execute("SELECT max(row) FROM memories").get or 0
+    if len(terms) < 2 or newest < SMALL_STORE:
+        return terms
+    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'texts', 'row')")
+    marks = ",".join("?" * len(terms))
+    sql = f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})"
+    counts = {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
+    if max(counts.values(), default=0) < SMALL_STORE // 2:
+        return terms
+    half = connection.execute("SELECT count(*) FROM texts_docsize").get / 2  # one row for each indexed one
+    return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
+
+
+def _text_scores(
+    connection: apsw.Connection, terms: list[str], telling: list[str], k: int, scope: Scope
+) -> dict[int, float]:
+    """The `k` best rows for the telling terms; where they find fewer, for all of them."""
+    found = _best_rows(connection, telling, k, scope)
+    return found if len(found) == k or telling == terms else _best_rows(connection, terms, k, scope)
+
+
+def _best_rows(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
     if not terms:
         return {}
     if scope.is_everything:  # the text index holds current rows alone, so it can rank and cut by itself

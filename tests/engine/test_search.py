@@ -222,3 +222,20 @@ def test_any_text_can_be_stored_and_searched(text: str, query: str) -> None:
             assert texts(store, text) == ([text] if subtokens(text) else [])
             store.search(query)
     assert refused in ("", "bad-text")
+
+
+def test_words_of_most_rows_change_no_ranking(store: Store) -> None:
+    """In a large store a word that stands in most rows is left out while the others find enough; the answer is that of
+    all words, in the whole store, in a namespace and beside a vector, and such words still fill up a short answer."""
+    rows = [NewMemory(f"note {'kirt ' * (number % 7)}{number}", namespace=f"n{number % 2}") for number in range(1600)]
+    store.add_many([*rows, NewMemory("note murt", namespace="n0", vector=[1.0, 0.0])])
+    for namespace in (None, "n1"):
+        both, alone = (store.search(query, k=20, namespace=namespace).hits for query in ("note 3 5 7 11", "3 5 7 11"))
+        assert [hit.memory.id for hit in both[: len(alone)]] == [hit.memory.id for hit in alone]
+        assert [hit.score for hit in both[: len(alone)]] == pytest.approx([hit.score for hit in alone], abs=1e-4)
+        assert len(both) == 20
+    assert store.search("note murt", k=3).hits[0].memory.text == "note murt"
+    assert len(store.search("note murt", k=3).hits) == 3
+    hybrid = store.search("note murt", vector=[1.0, 0.0], k=1).hits[0]
+    assert (hybrid.memory.text, hybrid.score) == ("note murt", pytest.approx(1.0))
+    assert len(store.search("note kirt", k=5).hits) == 5
