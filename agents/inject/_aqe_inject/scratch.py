@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Dict, Set
+from typing import Dict, Sequence, Set
 
 _scandir, _lstat, _chmod, _geteuid = os.scandir, os.lstat, os.chmod, os.geteuid
 _unlink, _rmdir, _rename, _join = os.unlink, os.rmdir, os.rename, os.path.join
@@ -20,7 +20,7 @@ class Scratch:
     there are mounts.
     """
 
-    def __init__(self, places: "list[str]") -> None:
+    def __init__(self, places: Sequence[str]) -> None:
         self._places = places
         self._kept: Dict[str, Set[str]] = {}
         self.keep()
