@@ -113,8 +113,11 @@ def lock_target(project: Path, target: str) -> Iterator[None]:
             raise _busy(target, path)
         owner = current_owner()
         started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"pid": owner.pid, "since": started, "target": target}).encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps({"pid": owner.pid, "since": started, "target": target}).encode())
+        except OSError as exc:
+            raise unwritable(path, exc) from exc
         yield
     finally:
         os.close(descriptor)

@@ -6,6 +6,7 @@ import errno
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from aqe.engine.errors import UserError
@@ -87,10 +88,24 @@ def _own_folder(folder: Path) -> Path:
         if ignore.is_file():
             return folder
         folder.mkdir(exist_ok=True)
-        ignore.write_text("*\n", encoding="utf-8")
+        _write_whole(ignore, "*\n")
     except OSError as exc:
+        with suppress(OSError):
+            folder.rmdir()  # only where it is empty, so that a full disk leaves no trace
         raise unwritable(folder, exc) from exc
     return folder
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a small file so that it is never seen empty."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, file)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
 
 
 def unwritable(path: Path, exc: OSError) -> UserError:

@@ -5,39 +5,66 @@ A row is a command, the function that prepares the project, the code and the exi
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
+import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aqe.engine.errors import CODES
+
+ROOT = Path(__file__).resolve().parent.parent
 MODULE = "def double(number):\n    return number * 2\n"
-SetUp = Callable[[Path], None]
+MINE = "from mod import double\n\n\ndef test_mine():\n    assert double(2) == 4\n"
+EXIT_STATUSES = (0, 1, 2, 3, 4, 130)
+
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
+FULL_DISK = (
+    'cp -a "$0/." "$0.was" && mount -t tmpfs -o size=512k tmpfs "$0" && cp -a "$0.was/." "$0" && cd "$0" || exit 99;'
+    ' dd if=/dev/zero of=ballast bs=4k 2>/dev/null; "$@"; status=$?; rm ballast; cp -a "$0/." "$0.after"; exit $status'
+)
+"""What a mount namespace of its own does before the command: the folder becomes read-only, or a full disk of 512 KB."""
+
+SetUp = Callable[[Path, contextlib.ExitStack], "dict[str, str] | None"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One mistake. `command` follows `aqe`; `code` is empty where the command succeeds (a harmless oddity)."""
+    """One mistake or oddity.
+
+    `command` follows `aqe`; `{word}` in it stands for what `set_up` returns. `code` is empty where the command
+    succeeds all the same. `inside` is a script for a mount namespace around the command; `then` looks at the project
+    afterwards. Rows that take more than about two seconds are `slow`.
+    """
 
     name: str
     command: tuple[str, ...]
     set_up: SetUp
     code: str
-    status: int
+    status: int = 2
     words: str = ""
+    inside: str = ""
+    then: Callable[[Path], None] | None = None
+    slow: bool = False
 
 
-def nothing(project: Path) -> None:
+def nothing(project: Path, stack: contextlib.ExitStack) -> None:
     """An ordinary project."""
 
 
 def with_files(**files: str) -> SetUp:
     """A project with more files; `__` in a name stands for a slash, names end in .py."""
 
-    def set_up(project: Path) -> None:
+    def set_up(project: Path, stack: contextlib.ExitStack) -> None:
         for name, text in files.items():
             path = project / f"{name.replace('__', '/')}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,32 +73,97 @@ def with_files(**files: str) -> SetUp:
     return set_up
 
 
-def text_file(project: Path) -> None:
+def text_file(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "notes.txt").write_text("not Python\n", encoding="utf-8")
 
 
-def empty_folder(project: Path) -> None:
+def empty_folder(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "data").mkdir()
 
 
-def extension(project: Path) -> None:
+def extension(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "fast.abi3.so").write_bytes(b"\x7fELF")
 
 
-def foreign_test(project: Path) -> None:
-    (project / "tests").mkdir()
+def foreign_test(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "tests" / "test_mod.py").write_text("def test_mine():\n    assert True\n", encoding="utf-8")
 
 
-def unknown_key(project: Path) -> None:
+def unknown_key(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "pyproject.toml").write_text('[tool.aqe]\nbuget = "20s"\n', encoding="utf-8")
 
 
-def file_for_out(project: Path) -> None:
+def file_for_out(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "out").write_text("a file\n", encoding="utf-8")
 
 
+def broken_database(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / ".aqe").mkdir()
+    (project / ".aqe" / "aqe.db").write_bytes(BROKEN)
+
+
+def remembering(project: Path, stack: contextlib.ExitStack) -> None:
+    """A project with one memory."""
+    assert run_aqe(project, "memory", "add", "keep this", "--id", "first").returncode == 0
+
+
+def locked_database(project: Path, stack: contextlib.ExitStack) -> None:
+    """A project with one memory, whose database another program holds."""
+    remembering(project, stack)
+    holder = stack.enter_context(contextlib.closing(sqlite3.connect(project / ".aqe" / "aqe.db", isolation_level=None)))
+    holder.execute("begin exclusive")
+
+
+def taken_port(project: Path, stack: contextlib.ExitStack) -> dict[str, str]:
+    holder = stack.enter_context(contextlib.closing(socket.socket()))
+    holder.bind(("127.0.0.1", 0))
+    holder.listen()
+    return {"port": str(holder.getsockname()[1])}
+
+
+def bare_environment(project: Path, stack: contextlib.ExitStack) -> dict[str, str]:
+    """An environment of this Python that holds nothing, so no pytest."""
+    return {"python": environment_of(sys.executable, project)}
+
+
+def old_environment(project: Path, stack: contextlib.ExitStack) -> dict[str, str]:
+    """An environment of Python 3.9 without pytest, which aqe's own copy cannot replace."""
+    spec = importlib.util.spec_from_file_location("interpreters", ROOT / "tools" / "interpreters.py")
+    assert spec is not None
+    assert spec.loader is not None
+    interpreters: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(interpreters)
+    python = interpreters.find("3.9")
+    if python is None:
+        pytest.skip("no Python 3.9 on this machine")
+    return {"python": environment_of(python, project)}
+
+
+def environment_of(python: str, project: Path) -> str:
+    folder = project.parent / "environment"
+    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
+    return str(folder / "bin" / "python")
+
+
+def still_remembers(project: Path) -> None:
+    assert "keep this" in run_aqe(project, "memory", "get", "first").stdout
+
+
+def is_written(project: Path) -> None:
+    (written,) = (project / "tests").glob("test_odd*.py")
+    assert written.read_text(encoding="utf-8").startswith("# Written by aqe")
+
+
+def database_is_untouched(project: Path) -> None:
+    assert (project / ".aqe" / "aqe.db").read_bytes() == BROKEN
+
+
+BROKEN = b"this is no database " * 400
 GENERATE = ("generate", "mod.py", "--evaluations", "20")
+
+ODD = ("generate", "odd.py", "--evaluations", "60")
+VERIFY = ("verify", "tests", "--subject")
+ADD = ("memory", "add", "one more")
 
 ROWS = [
     Row("missing path", ("generate", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
@@ -112,6 +204,13 @@ ROWS = [
         "import-exits",
         2,
     ),
+    Row(
+        "hangs at import",
+        ("generate", "bad.py"),
+        with_files(bad=f"{MODULE}\n\nimport time\n\ntime.sleep(1000)\n"),
+        "import-hangs",
+        slow=True,
+    ),
     Row("somebody's test file", GENERATE, foreign_test, "file-not-ours", 2, "--suffix"),
     Row("out is a file", (*GENERATE, "--out", "out"), file_for_out, "bad-output", 2, "out"),
     Row("suffix without a letter", (*GENERATE, "--suffix", "--"), nothing, "bad-output", 2, "suffix"),
@@ -121,73 +220,178 @@ ROWS = [
     Row("missing interpreter", (*GENERATE, "--python", "no/such/python"), nothing, "no-interpreter", 2, "--python"),
     Row("wrong setting", GENERATE, unknown_key, "unknown-setting", 2, "budget"),
     Row("missing project", (*GENERATE, "--project", "nowhere"), nothing, "no-such-project", 2, "nowhere"),
+    Row("output folder is full", GENERATE, nothing, "disk-full", inside=FULL_DISK),
+    Row("read-only project", GENERATE, nothing, "project-read-only", inside=READ_ONLY),
+    Row("Python 3.9 without pytest", (*GENERATE, "--python", "{python}"), old_environment, "no-pytest", slow=True),
+    # oddities that aqe copes with
+    Row("prints at import", ODD, with_files(odd=f"print('hello' * 100)\n\n\n{MODULE}"), "", 0, then=is_written),
+    Row(
+        "forks at import",
+        ODD,
+        with_files(odd=f"import os\n\nif os.fork() == 0:\n    os._exit(0)\n\n\n{MODULE}"),
+        "",
+        0,
+        then=is_written,
+        slow=True,
+    ),
+    Row(
+        "Python without pytest",
+        ("generate", "mod.py", "--evaluations", "200", "--suffix", "side", "--python", "{python}"),
+        bare_environment,
+        "",
+        0,
+        "1 test of mod.py in tests/test_mod_side.py",
+        slow=True,
+    ),
+    # aqe verify
+    Row("missing tests", ("verify", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
+    Row("folder without tests", ("verify", "data"), empty_folder, "no-tests", 2, "data"),
+    Row("tests that are no Python", ("verify", "notes.txt"), text_file, "not-python", 2, "notes.txt"),
+    Row(
+        "syntax error in tests",
+        ("verify", "tests/test_bad.py"),
+        with_files(tests__test_bad="def (:\n"),
+        "syntax-error",
+        2,
+        "line 1",
+    ),
+    Row("missing subject", (*VERIFY, "gone.py"), nothing, "no-such-path", 2, "gone.py"),
+    Row("unknown subject", (*VERIFY, "no.such"), nothing, "import-failed", 2, "No module named 'no'"),
+    Row("subject that is no Python", (*VERIFY, "notes.txt"), text_file, "not-python", 2, "notes.txt"),
+    Row("compiled subject", (*VERIFY, "fast.abi3.so"), extension, "c-extension", 2, "fast.abi3.so"),
+    Row("syntax error in subject", (*VERIFY, "bad"), with_files(bad="x = 1\ndef (:\n"), "syntax-error", 2, "line 2"),
+    Row(
+        "import error of subject",
+        (*VERIFY, "bad"),
+        with_files(bad="import not_there\n"),
+        "import-failed",
+        2,
+        "not_there",
+    ),
+    Row("subject that exits", (*VERIFY, "bad"), with_files(bad="raise SystemExit(3)\n"), "import-exits"),
+    Row("subject that dies", (*VERIFY, "bad"), with_files(bad="import os\n\nos._exit(3)\n"), "import-exits"),
+    Row("subject that hangs", (*VERIFY, "bad"), with_files(bad="while True:\n    pass\n"), "import-hangs", slow=True),
+    Row(
+        "tests without subject", ("verify", "tests/test_bare.py"), with_files(tests__test_bare="X = 1\n"), "no-subject"
+    ),
+    Row("wrong setting, verify", ("verify", "tests"), unknown_key, "unknown-setting", 2, "budget"),
+    Row(
+        "Python 3.9 without pytest, verify",
+        ("verify", "tests", "--python", "{python}"),
+        old_environment,
+        "no-pytest",
+        slow=True,
+    ),
+    Row("read-only project, verify", ("verify", "tests"), nothing, "", 0, "stable", READ_ONLY, slow=True),
+    # aqe execute
+    Row("missing tests, execute", ("execute", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
+    Row("wrong setting, execute", ("execute",), unknown_key, "unknown-setting", 2, "budget"),
+    Row("folder without tests, execute", ("execute", "data"), empty_folder, "no-tests", slow=True),
+    Row(
+        "syntax error in tests, execute",
+        ("execute",),
+        with_files(tests__test_bad="def (:\n"),
+        "suite-not-collected",
+        slow=True,
+    ),
+    Row("read-only project, execute", ("execute",), nothing, "", 0, "1 passed", READ_ONLY, slow=True),
+    Row("full disk, execute", ("execute",), nothing, "", 0, "no space left", FULL_DISK, slow=True),
+    Row("broken database, execute", ("execute",), broken_database, "", 0, "1 passed", "", database_is_untouched, True),
+    Row("locked database, execute", ("execute",), locked_database, "", 0, "1 passed", "", still_remembers, True),
+    # memory, stats, config, serve
+    Row("broken database", ADD, broken_database, "database-broken", 2, "aqe.db", "", database_is_untouched),
+    Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", "", database_is_untouched),
+    Row("locked database", ADD, locked_database, "database-locked", 2, "aqe.db", "", still_remembers, True),
+    Row("read-only project, memory", ADD, nothing, "project-read-only", 2, ".aqe", READ_ONLY),
+    Row("read-only project, stats", ("stats",), nothing, "project-read-only", 2, ".aqe", READ_ONLY),
+    Row("read-only project, config", ("config",), nothing, "", 0, "sandbox.memory_mb", READ_ONLY),
+    Row("full disk, memory", ADD, nothing, "disk-full", 2, ".aqe", FULL_DISK),
+    Row("disk fills up, memory", ADD, remembering, "disk-full", 2, "aqe.db", FULL_DISK, still_remembers),
+    Row("wrong setting, memory", ADD, unknown_key, "unknown-setting", 2, "budget"),
+    Row("wrong setting, stats", ("stats",), unknown_key, "unknown-setting", 2, "budget"),
+    Row("wrong setting, config", ("config",), unknown_key, "unknown-setting", 2, "budget"),
+    Row("missing project, serve", ("serve", "--project", "nowhere"), nothing, "no-such-project", 2, "nowhere"),
+    Row("impossible port, serve", ("serve", "--http", "--port", "70000"), nothing, "bad-port", 2, "70000"),
+    Row("taken port, serve", ("serve", "--http", "--port", "{port}"), taken_port, "port-in-use", 2, "", slow=True),
 ]
 
 
 def files_of(project: Path) -> dict[str, bytes]:
-    """Every file but those of .aqe, with its bytes."""
+    """Every file but those of .aqe and of caches, with its bytes."""
     found: dict[str, bytes] = {}
     for base, folders, files in os.walk(project):
-        folders[:] = [name for name in folders if name != ".aqe"]
+        folders[:] = [name for name in folders if name not in {".aqe", ".pytest_cache", "__pycache__"}]
         for name in files:
             path = Path(base) / name
             found[path.relative_to(project).as_posix()] = path.read_bytes()
     return found
 
 
-def run_aqe(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run_aqe(project: Path, *command: str, inside: str = "") -> subprocess.CompletedProcess[str]:
     """The real command in the project's folder, with no setting of this machine."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AQE_", "VIRTUAL_ENV"))}
     environment["XDG_CONFIG_HOME"] = str(project.parent / "config")
     argv = [sys.executable, "-m", "aqe.server.cli", *command]
-    return subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    if inside:
+        argv = [*namespace(), "sh", "-c", inside, str(project), *argv]
+    return subprocess.run(
+        argv,
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def namespace() -> list[str]:
+    """The command that opens a mount namespace, where the system lets us."""
+    command = ["unshare", *(["--map-root-user"] if os.geteuid() else []), "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("this system gives no mount namespace")
+    return command
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with one module."""
+    """A project with one module and a test of it."""
     folder = tmp_path / "project"
-    folder.mkdir()
+    (folder / "tests").mkdir(parents=True)
     (folder / "pyproject.toml").write_text("", encoding="utf-8")
     (folder / "mod.py").write_text(MODULE, encoding="utf-8")
+    (folder / "tests" / "test_mine.py").write_text(MINE, encoding="utf-8")
     return folder
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name.replace(" ", "-"))
+def parameters() -> list[Any]:
+    """The rows with their ids and marks."""
+    marks = {True: [pytest.mark.services], False: []}
+    return [pytest.param(row, id=row.name.replace(" ", "-").replace(",", ""), marks=marks[row.slow]) for row in ROWS]
+
+
+@pytest.mark.parametrize("row", parameters())
 def test_mistake_is_answered_with_one_sentence_and_leaves_no_trace(project: Path, row: Row) -> None:
-    """A mistake gives one line on stderr with its code, the documented status, no traceback and no new file."""
-    row.set_up(project)
-    before = files_of(project)
-    done = run_aqe(project, *row.command)
+    """A mistake gives one line on stderr with its code, the documented status, no traceback, and loses nothing."""
+    with contextlib.ExitStack() as stack:
+        words = row.set_up(project, stack) or {}
+        before = files_of(project)
+        done = run_aqe(project, *(word.format(**words) for word in row.command), inside=row.inside)
     assert done.returncode == row.status, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith(f"[{row.code}]\n")
-    assert row.words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert files_of(project) == before
-
-
-@pytest.mark.services
-def test_module_that_hangs_at_import_is_ended(project: Path) -> None:
-    """A module whose import never ends is reported after the import's own time limit."""
-    (project / "bad.py").write_text(f"{MODULE}\n\nimport time\n\ntime.sleep(1000)\n", encoding="utf-8")
-    done = run_aqe(project, "generate", "bad.py")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.endswith("[import-hangs]\n")
-
-
-@pytest.mark.parametrize(
-    "oddity",
-    [
-        pytest.param("print('hello from import' * 100)", id="prints"),
-        pytest.param("import os\nif os.fork() == 0:\n    os._exit(0)", id="forks", marks=pytest.mark.services),
-    ],
-)
-def test_module_that_prints_or_forks_at_import_is_tested_all_the_same(project: Path, oddity: str) -> None:
-    """Output and processes of an import stay in the sandbox; the tests are written."""
-    (project / "odd.py").write_text(f"{oddity}\n\n\n{MODULE}", encoding="utf-8")
-    done = run_aqe(project, "generate", "odd.py", "--evaluations", "60")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "hello from import" not in done.stdout
-    assert (project / "tests" / "test_odd.py").is_file()
+    assert row.status in EXIT_STATUSES
+    assert "Traceback" not in done.stdout + done.stderr
+    assert row.words in done.stdout + done.stderr
+    if row.code:
+        assert row.code in CODES
+        assert done.stderr.endswith(f"[{row.code}]\n")
+        assert done.stderr.count("\n") == 1
+    after = project.with_name("project.after") if row.inside == FULL_DISK else project
+    written = {name: data for name, data in files_of(after).items() if name not in before}
+    assert {name: data for name, data in files_of(after).items() if name in before} == before
+    assert not written or row.status == 0
+    assert all(data.startswith(b"# Written by aqe") for data in written.values())
+    assert not any(path.name.endswith(".part") for path in after.rglob("*"))
+    assert all(path.read_bytes() for path in (after / ".aqe").glob(".gitignore*"))
+    if row.then is not None:
+        row.then(after)

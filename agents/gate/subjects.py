@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import sysconfig
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqe.agents.gate.box import Box
-from aqe.agents.gate.test_plan import IMPORT_WALL_S, TestPlan, imported_names, path_as_module, read_source
+from aqe.agents.gate.collection import IMPORT_WALL_S, TestPlan, imported_names, path_as_module, read_source
 from aqe.engine.errors import UserError
 
 _NOT_OURS = ("site-packages", "dist-packages", ".tox", ".nox", "node_modules")
@@ -41,21 +42,22 @@ class Subject:
 
 
 def find_subjects(plan: TestPlan, named: tuple[str, ...], box: Box) -> list[Subject]:
-    """The subjects of a run. Errors: no-subject, import-failed, import-hangs, import-exits, c-extension."""
+    """The subjects of a run. Errors: no-subject, import-failed, import-hangs, import-exits, c-extension, not-python,
+    syntax-error.
+    """
+    for name in named:
+        _refuse_other_files(name, plan)
     modules = [path_as_module(name, plan.project) or name for name in named]
     asked: list[tuple[str, str | None]] = [(module, None) for module in modules] or _imports(plan)
     found, failed = _resolve(plan, asked, box)
     for module in modules:
         if module in failed:
-            raise UserError(
-                f"{module} cannot be imported: {failed[module]}.",
-                code="import-failed",
-                fix=f"It was imported by {plan.interpreter.executable}; name another with --python.",
-            )
+            raise _cannot_import(module, failed[module], plan)
         if not found.get(module, "").endswith(".py"):
             raise UserError(f"{module} has no Python source that could be measured.", code="c-extension")
     chosen = {name: found[name] for name in modules} if modules else _of_project(plan, found)
     if not chosen:
+        _refuse_unreadable(plan)
         reasons = "; ".join(f"{name}: {text}" for name, text in sorted(failed.items())[:2] if _may_be_ours(plan, name))
         raise UserError(
             "The tests import no module of the project" + (f" ({reasons})." if reasons else "."),
@@ -63,6 +65,46 @@ def find_subjects(plan: TestPlan, named: tuple[str, ...], box: Box) -> list[Subj
             fix="Name the module under test: --subject MODULE.",
         )
     return [read_subject(name, path, box) for name, path in sorted(chosen.items())]
+
+
+def _refuse_other_files(name: str, plan: TestPlan) -> None:
+    """A subject named by its file has to be Python source."""
+    path = Path(plan.project, name)
+    if name.endswith(".py") or not path.is_file():
+        return
+    if name.endswith((".so", ".pyd")):
+        raise UserError(
+            f"{name} is compiled: it has no Python source that could be measured.",
+            code="c-extension",
+            fix="Name a Python module.",
+        )
+    raise UserError(
+        f"{name} is not a Python file.", code="not-python", fix="Name a module, or a file that ends in .py."
+    )
+
+
+def _cannot_import(module: str, why: str, plan: TestPlan) -> UserError:
+    kind = why.partition(":")[0]
+    fix = f"It was imported by {plan.interpreter.executable}; name another with --python."
+    if kind in {"SyntaxError", "IndentationError", "TabError"}:
+        return UserError(f"{module} cannot be imported: {why}.", code="syntax-error", fix=f"Correct it. {fix}")
+    if kind in {"SystemExit", "KeyboardInterrupt"}:
+        fix = "Move what ends it under a main guard."
+        return UserError(f"Importing {module} ends the process ({why}).", code="import-exits", fix=fix)
+    return UserError(f"{module} cannot be imported: {why}.", code="import-failed", fix=fix)
+
+
+def _refuse_unreadable(plan: TestPlan) -> None:
+    """Where nothing is imported, a test file that is no Python is the reason."""
+    for name, text in plan.sources().items():
+        try:
+            ast.parse(text)
+        except (SyntaxError, ValueError) as error:
+            line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+            what = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise UserError(
+                f"{name} is not valid Python: {what}{line}.", code="syntax-error", fix="Correct it."
+            ) from None
 
 
 def read_subject(module: str, path: str, box: Box) -> Subject:
