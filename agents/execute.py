@@ -2,6 +2,7 @@
 
 The suite is run as `python -m pytest` from the project's root, not sandboxed: tests of a project may need whatever
 their user's run has. Only the plugin is added; it records each test in `.aqe/spool`, from where the store takes it.
+With `isolated` it runs in the suite profile (`gate.suite`): all the same, but on a shielded tree.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter, side_folder
+from aqe.agents.gate.suite import MEMORY_MB, ChangedFile, SuiteRun, run_suite
 from aqe.engine.errors import AqeError, Cancelled, GateFailed, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import aqe_dir
@@ -27,6 +29,8 @@ from aqe.engine.project import aqe_dir
 INJECT = Path(__file__).resolve().parent / "inject"
 SLOWEST = 10
 GRACE_S = 3.0
+ISOLATED_WALL_S = 24 * 3600.0
+TAIL_LINES = 40
 
 # With a side folder pytest is found last on sys.path, so that nothing of the project's is shadowed.
 WITH_SIDE = "import sys; sys.path.append({side!r}); import pytest; raise SystemExit(pytest.main())"
@@ -37,6 +41,7 @@ class ExecuteRequest:
     """What to run. `paths` are files, folders or node ids (relative to `cwd`, else to the project); none means all.
 
     `pytest_args` go to pytest as they are; `python` is an interpreter, an environment's folder or a name on PATH.
+    `isolated` shields the project's tree and ends what the run leaves; `offline`, with it, takes the network away.
     """
 
     project: str
@@ -44,6 +49,8 @@ class ExecuteRequest:
     pytest_args: tuple[str, ...] = ()
     python: str | None = None
     cwd: str | None = None
+    isolated: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,11 @@ class TestFailure:
 
 @dataclass(frozen=True)
 class ExecuteReport:
-    """What the run of a suite showed. `run` is the name of its files in the spool; `recorded` counts their lines."""
+    """What the run of a suite showed. `run` is the name of its files in the spool; `recorded` counts their lines.
+
+    After an isolated run `isolation` says how the tree was shielded ("overlay" or "copy", else empty), `changed_files`
+    what the run did to it, and `leftovers` how many processes outlived the run and were ended.
+    """
 
     run: str
     python: str
@@ -91,6 +102,9 @@ class ExecuteReport:
     slowest: tuple[TestTime, ...]
     recorded: int
     notes: tuple[str, ...] = ()
+    isolation: Literal["", "overlay", "copy"] = ""
+    leftovers: int = 0
+    changed_files: tuple[ChangedFile, ...] = ()
 
     @property
     def all_passed(self) -> bool:
@@ -108,9 +122,13 @@ def execute(
     """Run the suite and report it; failing tests are a report, not an error.
 
     pytest's own output goes to this process's stdout ("inherit") or stderr, or line by line to `progress`.
-    Raises `UserError` (no-such-path, no-interpreter, no-tests, pytest-usage, suite-not-collected, ...), `GateFailed`
-    (suite-died) where pytest ended without its report, and `Cancelled`.
+    Raises `UserError` (no-such-path, no-interpreter, no-tests, pytest-usage, suite-not-collected, no-sandbox, ...),
+    `GateFailed` (suite-died) where pytest ended without its report, and `Cancelled`.
     """
+    if request.offline and not request.isolated:
+        raise UserError(
+            "Without isolation the network cannot be taken away.", code="bad-argument", fix="Add --isolated."
+        )
     project = Path(request.project)
     interpreter = find_interpreter(project, request.python, _setting(project))
     paths = _paths(request, project)
@@ -119,14 +137,22 @@ def execute(
         command = _command(interpreter, side_folder(interpreter, project), answer, request.pytest_args, paths)
         progress(f"Running the suite with {interpreter.executable}")
         start = time.monotonic()
-        status, tail = _run(command, project, _environ(project), output, progress, cancel)
+        suite = None
+        if request.isolated:
+            suite, tail = _run_isolated(command, request, Path(folder), output, progress, cancel)
+            status = suite.exit_status or 0
+        else:
+            status, tail = _run(command, project, _environ(project), output, progress, cancel)
         duration_s = time.monotonic() - start
         told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
     if cancel is not None:
         cancel.check()
     trouble = _take_spool(project)
     _raise_for(status, told, tail)
-    return _report(interpreter, command, status, duration_s, told, trouble)
+    report = _report(interpreter, command, status, duration_s, told, trouble)
+    if suite is None:
+        return report
+    return replace(report, isolation=suite.isolation, leftovers=suite.leftovers, changed_files=suite.changed_files)
 
 
 def _take_spool(project: Path) -> str:
@@ -214,7 +240,7 @@ def _run(
     try:
         with _patient():
             for line in process.stdout or ():
-                tail = [*tail[-39:], line]
+                tail = [*tail[1 - TAIL_LINES :], line]
                 if line.strip():
                     progress(line.strip())
             status = process.wait()
@@ -226,6 +252,61 @@ def _run(
         if process.stdout is not None:
             process.stdout.close()
     return status, "".join(tail)
+
+
+def _run_isolated(
+    command: list[str],
+    request: ExecuteRequest,
+    folder: Path,
+    output: str,
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> tuple[SuiteRun, str]:
+    """Run pytest in the suite profile; its report may be written to `folder` also where that lies in the project."""
+    project = Path(request.project)
+    line = _Lines(progress)
+    stream = sys.stderr if output == "stderr" else sys.stdout
+
+    def show(data: bytes) -> None:
+        text = data.decode("utf-8", "replace")
+        if output == "progress":
+            line(text)
+        else:
+            stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8"))
+            stream.flush()
+
+    suite = run_suite(
+        command,
+        project,
+        environ=_environ(project),
+        wall_s=ISOLATED_WALL_S,
+        offline=request.offline,
+        keep=(folder.resolve(),),
+        on_output=show,
+        cancel=cancel,
+    )
+    if suite.ended_by:
+        limit = f"{MEMORY_MB} MB of memory" if suite.ended_by == "memory" else f"{ISOLATED_WALL_S / 3600:.0f} hours"
+        raise GateFailed(
+            f"pytest was ended: it used more than {limit}.",
+            code="suite-died",
+            fix="Run fewer tests at a time, or run without --isolated.",
+        )
+    return suite, "\n".join(suite.output.splitlines()[-TAIL_LINES:])
+
+
+class _Lines:
+    """Hands whole lines to `progress`, however they come in."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._rest = ""
+
+    def __call__(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._progress(line.strip())
 
 
 def _nothing() -> None:

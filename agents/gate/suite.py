@@ -77,6 +77,12 @@ def run_suite(
     """
     if cancel is not None:
         cancel.check()
+    if os.path.realpath(project) == "/":
+        raise UserError(
+            "The project is the root of the file system, which cannot be shielded.",
+            code="no-sandbox",
+            fix="Name the folder that holds the project with --project.",
+        )
     ways = (isolation,) if isolation else ("overlay", "copy")
     why = ""
     for way in ways:

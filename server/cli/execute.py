@@ -23,6 +23,13 @@ def command(
             metavar="PATHS [-- PYTEST_ARGS]", help="Test files, folders or node ids; after `--`, pytest's own options."
         ),
     ] = None,
+    isolated: Annotated[
+        bool,
+        typer.Option(
+            "--isolated", help="Run on a shielded tree: nothing in it changes; leftovers and changed files are told."
+        ),
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="With --isolated: no network but loopback.")] = False,
     json_: JsonOption = False,
     project: ProjectOption = None,
     python: PythonOption = None,
@@ -30,7 +37,8 @@ def command(
     """Run the project's test suite in the project's interpreter, as its user does, and record each outcome.
 
     pytest's output passes through (with --json to stderr). Each test is recorded in `.aqe/spool`. Exit status: 0 all
-    passed, 1 a test failed, 2 nothing was run, 130 Ctrl-C.
+    passed, 1 a test failed, 2 nothing was run, 130 Ctrl-C. With --isolated environment, home and network stay the
+    user's, but the project is an overlay (a copy where there are no namespaces) and what outlives the run is ended.
     """
     from aqe.agents.execute import ExecuteRequest, execute
     from aqe.engine.project import find_project
@@ -38,7 +46,13 @@ def command(
     root = find_project(explicit=None if project is None else str(project))
     files, options = _split(paths or [])
     request = ExecuteRequest(
-        project=str(root), paths=tuple(files), pytest_args=tuple(options), python=python, cwd=str(Path.cwd())
+        project=str(root),
+        paths=tuple(files),
+        pytest_args=tuple(options),
+        python=python,
+        cwd=str(Path.cwd()),
+        isolated=isolated,
+        offline=offline,
     )
     report = execute(request, output="stderr" if json_ else "inherit")
     answer = {**dataclasses.asdict(report), "all_passed": report.all_passed}
@@ -78,5 +92,19 @@ def _summary(report: ExecuteReport) -> str:
     slow = [f"{test.nodeid} {test.duration_s:.2f} s" for test in report.slowest[:LISTED] if test.duration_s >= 0.1]
     if slow:
         lines.append(f"Slowest: {', '.join(slow)}")
+    lines += _isolation(report)
     lines += [f"Note: {note}" for note in report.notes]
     return "\n".join(lines)
+
+
+def _isolation(report: ExecuteReport) -> list[str]:
+    """How the tree was shielded and what the run would have left."""
+    if not report.isolation:
+        return []
+    changes = [f"{one.path} {one.kind}" for one in report.changed_files]
+    more = f" and {len(changes) - LISTED} more" if len(changes) > LISTED else ""
+    told = f"the run's changes are gone: {', '.join(changes[:LISTED])}{more}" if changes else "the run changed nothing"
+    lines = [f"Isolated ({report.isolation}): {told}"]
+    if report.leftovers:
+        lines.append(f"Left running and ended: {report.leftovers} process{'es' if report.leftovers > 1 else ''}")
+    return lines

@@ -172,3 +172,88 @@ def test_a_cancelled_run_ends_pytest_at_once(project: Path) -> None:
         )
     assert time.monotonic() - start < 12
     assert any("collected 1 item" in line for line in lines)
+
+
+MESSY = """
+import os, pathlib, subprocess, sys
+
+def test_mess():
+    pathlib.Path("new.txt").write_text("new")
+    pathlib.Path("data.txt").write_text("changed")
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    assert os.environ["MY_FLAG"] == "on"
+
+def test_failing():
+    assert not pathlib.Path("data.txt").exists()
+"""
+
+
+@pytest.mark.parametrize("shielded", [True, False], ids=["isolated", "as it is"])
+def test_an_isolated_run_leaves_the_tree_as_it_was(project: Path, shielded: bool) -> None:
+    """With --isolated the tree stays as it was, what the run did to it is told, and each test is recorded."""
+    (project / "data.txt").write_text("mine", encoding="utf-8")
+    (project / "test_it.py").write_text(MESSY, encoding="utf-8")
+    before = {path.name: path.read_bytes() for path in project.iterdir()}
+    done = aqe(project, "--json", *(["--isolated"] if shielded else []), MY_FLAG="on")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    after = {path.name: path.read_bytes() for path in project.iterdir() if path.is_file()}
+    assert (after == before) is shielded
+    assert (report["passed"], report["failed"], report["recorded"]) == (1, 1, 2)
+    assert report["failures"][0]["nodeid"] == "test_it.py::test_failing"
+    assert "1 failed, 1 passed" in done.stderr
+    assert stored_runs(project) == [report["run"]] * 2
+    changes = [{"path": "data.txt", "kind": "changed"}, {"path": "new.txt", "kind": "added"}]
+    assert report["isolation"] in (("overlay", "copy") if shielded else ("",))
+    assert (report["changed_files"], report["leftovers"]) == ((changes, 1) if shielded else ([], 0))
+
+
+def test_an_isolated_run_tells_a_person_what_it_kept_away(project: Path) -> None:
+    """The last lines name the changed files and count the processes that were ended."""
+    (project / "test_it.py").write_text(MESSY.replace("assert not", "assert"), encoding="utf-8")
+    done = aqe(project, "--isolated", MY_FLAG="on")
+    assert done.returncode == 0, done.stdout
+    assert "data.txt added, new.txt added" in done.stdout.splitlines()[-2]
+    assert done.stdout.splitlines()[-1] == "Left running and ended: 1 process"
+
+
+def test_an_isolated_run_can_go_without_network(project: Path) -> None:
+    """With --offline a server of the host is out of reach; --offline alone is refused."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        source = f"import socket\ndef test_a(): socket.create_connection(('127.0.0.1', {port}), 2)\n"
+        (project / "test_it.py").write_text(source, encoding="utf-8")
+        assert aqe(project, "--isolated").returncode == 0
+        assert aqe(project, "--isolated", "--offline").returncode == 1
+    refused = aqe(project, "--offline")
+    assert (refused.returncode, refused.stderr.strip().endswith("[bad-argument]")) == (2, True)
+
+
+def test_ctrl_c_ends_an_isolated_run_with_all_that_it_started(project: Path) -> None:
+    """Ctrl-C during an isolated run gives status 130 and leaves no process."""
+    source = "import subprocess, sys\ndef test_a():\n    open('.aqe/started', 'w').close()\n"
+    source += f"    subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)', {str(project)!r}])\n"
+    (project / "test_it.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "aqe.server.cli", "execute", "--isolated"]
+    process = subprocess.Popen(
+        command, cwd=project, env=environ(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not (project / ".aqe" / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(project).encode() in _read(path)]
+    assert left == []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

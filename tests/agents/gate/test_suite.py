@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from aqe.agents.gate.suite import ChangedFile, SuiteRun, run_suite
-from aqe.engine.errors import Cancelled
+from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken
 
 Way = Literal["overlay", "copy"]
@@ -114,3 +114,10 @@ def test_cancelled_run_raises_and_leaves_nothing(project: Path) -> None:
     threading.Timer(0.5, token.cancel).start()
     with pytest.raises(Cancelled):
         run_suite([sys.executable, "-c", "import time; time.sleep(60)"], project, cancel=token)
+
+
+def test_root_of_the_file_system_is_no_project() -> None:
+    """The root of the file system is refused, never copied."""
+    with pytest.raises(UserError) as caught:
+        run_suite([sys.executable, "-c", ""], Path("/"))
+    assert caught.value.code == "no-sandbox"
