@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+
 
 @dataclass(frozen=True)
 class Step:
@@ -115,6 +117,16 @@ def read_steps(value: object) -> tuple[Step, ...] | None:
     return tuple(steps)
 
 
+def is_idle(step: Step) -> bool:
+    """Whether a step is a bare name, attribute or comparison whose value nobody takes: a line that a test can spare."""
+    if step.bind or step.awaited or step.kind == "set":
+        return False
+    if step.kind == "call":
+        return step.callee.rpartition(".")[2] in _COMPARISONS
+    tree = ast.parse(step.callee.strip(), mode="eval").body
+    return isinstance(tree, ast.Compare | ast.Name | ast.Attribute | ast.Constant)
+
+
 def is_expression(text: object) -> bool:
     """Whether `text` is one Python expression and nothing more."""
     if not isinstance(text, str) or "\n" in text.strip():
@@ -167,7 +179,7 @@ def _case(item: Mapping[str, Any]) -> Case | None:
     )
     return Case(
         target=str(item.get("target", "")),
-        steps=steps,
+        steps=(*(step for step in steps[:-1] if not is_idle(step)), steps[-1]),
         outcome=outcome,
         checks=checks,
         origin=str(item.get("origin") or "search"),

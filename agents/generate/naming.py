@@ -14,6 +14,14 @@ _NOUNS = {
     "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple",
     "set": "set", "bytes": "bytes", "frozenset": "frozenset", "complex": "complex_number", "bytearray": "bytearray",
 }  # fmt: skip
+_VALUES = {
+    "True": "true", "False": "false", "None": "none", '""': "empty_text", "''": "empty_text", "[]": "empty_list",
+    "{}": "empty_mapping", "()": "empty_tuple", "set()": "empty_set", "0": "zero",
+}  # fmt: skip
+_COMPARISONS = {
+    "==": "is_equal", "!=": "differs", "<": "is_less", "<=": "is_at_most", ">": "is_greater", ">=": "is_at_least",
+    "in": "is_contained", "is": "is_the_same",
+}  # fmt: skip
 _PLAIN_ID = re.compile(r"[A-Za-z0-9 _.,;:+*=<>!?@#%&'()|~^$/-]{1,28}")
 
 
@@ -48,25 +56,30 @@ def slug(text: str, limit: int = 32) -> str:
 
 
 def outcome_words(kind: str, *, src: str | None = None, type_name: str = "", exception: str = "") -> str:
-    """What happens, as words: `raises_value_error`, `returns_true`, `returns_empty_list`, `returns_text`."""
+    """What happens, as words: `raises_value_error`, `returns_true`, `returns_empty_list`, `returns_new_york`."""
     if kind == "raises":
         return f"raises_{snake(exception.rpartition('.')[2])}"
-    if src in {"True", "False", "None"}:
-        return f"returns_{src.lower()}"
-    empty = {
-        '""': "empty_text",
-        "''": "empty_text",
-        "[]": "empty_list",
-        "{}": "empty_mapping",
-        "()": "empty_tuple",
-        "0": "zero",
-    }
-    if src in empty:
-        return f"returns_{empty[src]}"
+    if src in _VALUES:
+        return f"returns_{_VALUES[src]}"
     if src is not None and re.fullmatch(r"-?\d{1,4}", src):
         return f"returns_{src.replace('-', 'minus_')}"
     word = noun(type_name) if type_name else "value"
+    if word == "text" and src is not None and len(src) <= 40:
+        return f"returns_{slug(src, 24) or word}"
     return f"returns_{word}"
+
+
+def comparison_words(operator: str, *, holds: bool) -> str:
+    """What a comparison says: `is_less`, `is_not_equal`; empty for what is none."""
+    said = _COMPARISONS.get(operator, "")
+    if operator == "!=":
+        return "differs" if holds else "is_equal"
+    return said if holds else said.replace("is_", "is_not_", 1)
+
+
+def label_words(label: str) -> str:
+    """A case's label as words of a name: `not strict` and `no separator` become `without_...`."""
+    return slug(re.sub(r"\b(?:not|no) (?=[a-z])(?!a number)", "without ", label), 40)
 
 
 def unique(wanted: str, hints: Iterable[str], taken: set[str]) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 SEARCH_SHARE = 0.45
 MIN_VERIFY_S = 4.0
 NEEDED_S = 3.0
-ROUND_S = 3.0  # a verification without any test: boxes, imports
-CASE_S = 0.06  # what one more case adds to it
-LEAST_CASES = 16
+ROUND_S = 1.5  # a verification without any test: boxes, imports
+CASE_S = 0.04  # what one more case adds to it
+LEAST_CASES = 24
 MIN_MODULE_S = 0.5
 UNLIMITED_SEARCH_S = 900.0
 
@@ -52,7 +52,11 @@ class Plan:
         `load` is the number of processes that want one of this machine's processors.
         """
         seconds = self.verify_s(now_s)
-        return None if seconds is None else max(LEAST_CASES, int((0.7 * seconds / max(1.0, load) - ROUND_S) / CASE_S))
+        return (
+            None
+            if seconds is None
+            else max(LEAST_CASES, int((0.7 * seconds / max(1.0, load) ** 0.5 - ROUND_S) / CASE_S))
+        )
 
     def may_verify_again(self, now_s: float, took_s: float, *, is_needed: bool) -> bool:
         """Whether one more verification, which takes about `took_s`, may start.

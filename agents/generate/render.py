@@ -12,7 +12,16 @@ from aqe.agents.generate import naming
 from aqe.agents.generate.cases import Case
 from aqe.agents.generate.layout import WIDTH, parse, statement
 from aqe.agents.generate.outline import Outline
-from aqe.agents.generate.script import Names, body, free_names, is_builtin, is_volatile, names_in, stable_message
+from aqe.agents.generate.script import (
+    Names,
+    body,
+    free_names,
+    inner_literals,
+    is_builtin,
+    is_volatile,
+    names_in,
+    stable_message,
+)
 from aqe.agents.generate.shapes import Shape, group, is_plain
 
 MAX_LINES = 15
@@ -20,6 +29,10 @@ MAX_LITERAL = 160
 _IDENTITIES = frozenset(
     {"function", "builtin_function_or_method", "method", "module", "method-wrapper", "wrapper_descriptor"}
 )
+_SIGNS = {"__eq__": "==", "__ne__": "!=", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
+_SIGNS_OF: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.In: "in", ast.Is: "is",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -240,41 +253,85 @@ def _parametrize(parameters: list[str], rows: list[list[str]], ids: list[str], w
 
 def _name(shape: Shape) -> str:
     case = shape.cases[0]
-    outcome = case.outcome
-    held = {position[0] for position in shape.holes}
-    words = naming.outcome_words(
-        outcome.kind, src=None if "value" in held else outcome.src, type_name=outcome.type, exception=outcome.exception
-    )
-    if case.target.partition(".")[0] == case.target and outcome.kind == "returns" and case.target[:1].isupper():
-        has_arguments = any(step.args or step.kwargs for step in case.steps)
-        words = (
-            "keeps_its_arguments"
-            if case.checks and has_arguments
-            else "has_its_defaults"
-            if case.checks
-            else "can_be_built"
-        )
-    elif case.checks and outcome.kind == "returns" and outcome.src in {None, "None"} and case.steps[-1].kind != "get":
-        words = _changes(case)
+    words = _comparison(case) or _behaviour(shape)
     if case.origin == "doctest":
-        words = "as_documented" if len(shape.cases) > 1 else f"{words}_as_documented"
-    return f"test_{naming.unit(case.target)}_{words}{_situation(shape)}"
+        words = f"{words}_as_documented"
+    unit = naming.unit(case.target)
+    if _comparison(case):
+        unit = naming.unit(re.sub(r"\.__(?!init)\w+__$", "", case.target))
+    return f"test_{unit}_{words}{_situation(shape)}"
+
+
+def _behaviour(shape: Shape) -> str:
+    """What the cases of a test show, as words."""
+    case, outcome = shape.cases[0], shape.cases[0].outcome
+    last = case.steps[-1]
+    if outcome.kind == "returns" and _builds(case):
+        sources = {src for step in case.steps for src in (*step.args, *(src for _, src in step.kwargs))}
+        if not case.checks:
+            return "can_be_built"
+        if not sources:
+            return "has_its_defaults"
+        return "keeps_its_arguments" if any(check.src in sources for check in case.checks) else "sets_its_attributes"
+    if outcome.kind == "returns" and case.checks and outcome.src in {None, "None"} and last.kind != "get":
+        if last.bind and all(last.bind in names_in(check.expr) for check in case.checks):
+            return naming.outcome_words("returns", type_name=outcome.type)
+        return _changes(case)
+    if ("value", 0, "") in shape.holes:
+        inputs = [name for position, name in shape.holes.items() if position[0] in {"arg", "kw", "inner"}]
+        if inputs and len(inputs) <= 3:
+            return f"by_{'_and_'.join(naming.snake(name) for name in inputs)}"
+        return naming.outcome_words("returns", type_name=outcome.type)
+    return naming.outcome_words(outcome.kind, src=outcome.src, type_name=outcome.type, exception=outcome.exception)
+
+
+def _builds(case: Case) -> bool:
+    """Whether the last step makes an object of the class under test."""
+    name = case.target.removesuffix(".__init__").rpartition(".")[2]
+    return name[:1].isupper() and case.steps[-1].callee.rpartition(".")[2] == name
+
+
+def _comparison(case: Case) -> str:
+    """The words of a last step that compares; empty where it does not."""
+    last, src = case.steps[-1], case.outcome.src
+    if case.outcome.kind != "returns" or src not in {"True", "False"}:
+        return ""
+    sign = _SIGNS.get(last.callee.rpartition(".")[2], "")
+    tree = parse(last.callee) if last.kind == "get" else None
+    if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
+        sign = _SIGNS_OF.get(type(tree.ops[0]), "")
+    return naming.comparison_words(sign, holds=src == "True")
 
 
 def _changes(case: Case) -> str:
-    parts = [naming.slug(check.expr.rpartition(".")[2], 20) for check in case.checks[:2]]
+    parts = [naming.slug(_state_word(check.expr), 20) for check in case.checks[:2]]
     words = "_and_".join(dict.fromkeys(filter(None, parts)))
     return f"sets_{words}" if words else "changes_state"
 
 
+def _state_word(expression: str) -> str:
+    """`stack.items` is `items`, `len(stack)` is `length`, `str(stack)` is `text`."""
+    head, bracket, _ = expression.partition("(")
+    word = {"len": "length", "str": "text", "list": "items", "bool": "truth", "repr": "text"}.get(head)
+    return word if bracket and word else expression.rpartition(".")[2].partition("(")[0]
+
+
 def _situation(shape: Shape) -> str:
-    labels = list(dict.fromkeys(naming.slug(case.label, 40) for case in shape.cases))
+    labels = list(dict.fromkeys(naming.label_words(_label(case)) for case in shape.cases))
     if len(labels) == 1 and labels[0]:
         return _joined(labels[0])
     if 1 < len(labels) <= 2 and all(labels):
-        return _joined("_and_".join(labels))
+        return _joined("_or_".join(labels))
     keywords = [name for name, _ in shape.cases[0].steps[-1].kwargs]
-    return f"_with_{'_and_'.join(keywords)}" if 0 < len(keywords) <= 3 else ""
+    held = set(shape.holes.values())
+    return f"_with_{'_and_'.join(keywords)}" if 0 < len(keywords) <= 3 and not held & set(keywords) else ""
+
+
+def _label(case: Case) -> str:
+    """The worker's label, unless it names a step that the test does not show."""
+    if not case.label.startswith("after "):
+        return case.label
+    return case.label if any(not step.bind for step in case.steps[:-1]) else ""
 
 
 def _joined(words: str) -> str:
@@ -292,9 +349,15 @@ def _hints(shape: Shape) -> list[str]:
     hints = [f"with_{'_and_'.join(name for name, _ in step.kwargs)}"] if step.kwargs else []
     hints += [f"for_{naming.slug(src, 24)}" for src in step.args if naming.slug(src, 24)]
     hints += [f"with_{name}_{naming.slug(src, 16)}" for name, src in step.kwargs if naming.slug(src, 16)]
-    if len(case.steps) > 1:
-        before = case.steps[-2].callee.rpartition(".")[2]
-        hints.insert(0, f"after_{naming.slug(before)}" if naming.slug(before) else "")
+    for before in case.steps[:-1][-1:]:
+        word = naming.slug(before.callee.partition("(")[0].rpartition(".")[2])
+        if before.bind:
+            hints += [f"of_{naming.slug(src, 24)}" for src in before.args if naming.slug(src, 24)]
+        elif word:
+            hints.insert(0, f"after_{word}")
+    for early in case.steps[:-1]:
+        hints += [f"of_{naming.slug(src, 24)}" for src in early.args if naming.slug(src, 24)]
+    hints += [f"for_{naming.slug(one.source, 24)}" for one in inner_literals(step) if naming.slug(one.source, 24)]
     hints += [naming.slug(case.outcome.src or "", 20), naming.slug(stable_message(case), 32)]
     return hints
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from aqe.agents.generate.cases import Case, Step
 from aqe.agents.generate.layout import WIDTH, fits, inline, parse, statement
 
 Position = tuple[str, int, str]
-"""Where a source stands in a case: (`arg`, step, index), (`kw`, step, name), (`value`, 0, ``), (`check`, index, ``)."""
+"""Where a source stands in a case: (`arg`, step, index), (`kw`, step, name), (`inner`, step, index of a literal within
+an expression that is read), (`value`, 0, ``), (`check`, index, ``)."""
 
 MAX_MATCH = 72
 _PLACE = re.compile(r"0x[0-9a-fA-F]{4,}|/tmp/|/home/|/root/|/usr/|/var/|[A-Z]:\\|\bobject at\b|\bid=\d{6,}")
@@ -46,6 +49,8 @@ def positions(case: Case) -> Iterator[tuple[Position, str]]:
             yield ("arg", number, str(index)), src
         for name, src in step.kwargs:
             yield ("kw", number, name), src
+        for index, one in enumerate(inner_literals(step)):
+            yield ("inner", number, str(index)), one.source
     if case.outcome.kind == "returns" and case.outcome.src is not None:
         yield ("value", 0, ""), case.outcome.src
     message = stable_message(case)
@@ -53,6 +58,60 @@ def positions(case: Case) -> Iterator[tuple[Position, str]]:
         yield ("message", 0, ""), repr(message)
     for index, check in enumerate(case.checks):
         yield ("check", index, ""), check.src
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A literal inside an expression that is read: the call that takes it, and its place there (a number or a name)."""
+
+    source: str
+    callee: str
+    place: str
+
+
+def inner_literals(step: Step) -> list[Inner]:
+    """The literals that calls inside a `get` step take, as `"1.2"` in `Version("1.2").major`."""
+    if step.kind != "get":
+        return []
+    return [
+        Inner(inline(_held(box, key)), inline(call.func), place) for call, box, key, place in _slots(parse(step.callee))
+    ]
+
+
+def outline_of(step: Step) -> str:
+    """The expression of a step with its inner literals struck out: what is equal for steps of one shape."""
+    if step.kind != "get":
+        return step.callee
+    tree = copy.deepcopy(parse(step.callee))
+    for _, box, key, _ in _slots(tree):
+        _put(box, key, ast.Constant(...))
+    return inline(tree)
+
+
+def _slots(tree: ast.expr) -> list[tuple[ast.Call, Any, Any, str]]:
+    """Each literal that a call inside `tree` takes: the call, what holds it, the key there, its place."""
+    slots: list[tuple[ast.Call, Any, Any, str]] = []
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call):
+            slots += [(call, call.args, i, str(i)) for i, arg in enumerate(call.args) if _is_literal(arg)]
+            slots += [(call, word, None, word.arg) for word in call.keywords if word.arg and _is_literal(word.value)]
+    return slots
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is not None and not isinstance(node.value, bool)
+
+
+def _held(box: Any, key: Any) -> ast.expr:
+    held: ast.expr = box.value if key is None else box[key]
+    return held
+
+
+def _put(box: Any, key: Any, node: ast.expr) -> None:
+    if key is None:
+        box.value = node
+    else:
+        box[key] = node
 
 
 def stable_message(case: Case) -> str:
@@ -193,7 +252,7 @@ class _Writer:
 
     def _expression(self, number: int) -> ast.expr:
         step = self.case.steps[number]
-        callee = self._rename(parse(step.callee))
+        callee = self._rename(self._filled(number, step))
         if step.kind == "get":
             return ast.Await(callee) if step.awaited else callee
         args = [self._source(("arg", number, str(index)), src) for index, src in enumerate(step.args)]
@@ -204,6 +263,17 @@ class _Writer:
                 return operator
         node = ast.Call(callee, args, keywords)
         return ast.Await(node) if step.awaited else node
+
+    def _filled(self, number: int, step: Step) -> ast.expr:
+        """The callee with parameters in place of the inner literals that differ."""
+        tree = parse(step.callee)
+        if any(position[:2] == ("inner", number) for position in self.holes):
+            tree = copy.deepcopy(tree)
+            for index, (_, box, key, _) in enumerate(_slots(tree)):
+                hole = self.holes.get(("inner", number, str(index)))
+                if hole:
+                    _put(box, key, ast.Name(hole))
+        return tree
 
     def _item_statement(self, number: int, step: Step) -> tuple[str, ast.expr] | None:
         """`stack[0] = 1` and `version.major = 2`, as text before the value and the value."""

@@ -10,7 +10,14 @@ from aqe.agents.generate import naming
 from aqe.agents.generate.cases import Case
 from aqe.agents.generate.layout import parse
 from aqe.agents.generate.outline import Outline
-from aqe.agents.generate.script import Position, names_in, positions, stable_message
+from aqe.agents.generate.script import (
+    Position,
+    inner_literals,
+    names_in,
+    outline_of,
+    positions,
+    stable_message,
+)
 
 MAX_ROWS = 8
 MAX_PARAMETERS = 5
@@ -46,7 +53,7 @@ def group(cases: Sequence[Case], outline: Outline, max_rows: int = MAX_ROWS) -> 
 def _skeleton(case: Case) -> tuple[object, ...]:
     """What must be equal for two cases to share one test; sources that name more than plain values count whole."""
     steps = tuple(
-        (step.callee, step.kind, step.awaited, step.bind, len(step.args), tuple(name for name, _ in step.kwargs))
+        (outline_of(step), step.kind, step.awaited, step.bind, len(step.args), tuple(name for name, _ in step.kwargs))
         for step in case.steps
     )
     outcome = case.outcome
@@ -103,6 +110,9 @@ def _parameters(case: Case, differing: list[Position], outline: Outline) -> dict
             wanted = _argument_name(case, number, int(where), outline)
         elif kind == "kw":
             wanted = where
+        elif kind == "inner":
+            inner = inner_literals(case.steps[number])[int(where)]
+            wanted = _parameter_of(inner.callee, inner.place, outline)
         elif kind == "message":
             wanted = "message"
         elif kind == "value" or len(values) == 1:
@@ -111,6 +121,19 @@ def _parameters(case: Case, differing: list[Position], outline: Outline) -> dict
             wanted = f"expected_{naming.slug(case.checks[number].expr.rpartition('.')[2]) or 'state'}"
         holes[position] = naming.parameter(wanted, taken)
     return holes
+
+
+def _parameter_of(callee: str, place: str, outline: Outline) -> str:
+    """The parameter that a call inside an expression passes a literal to; a keyword says it itself."""
+    if not place.isdigit():
+        return place
+    last = callee.rpartition(".")[2]
+    found = outline.definitions.get(callee) or next(
+        (known for name, known in outline.definitions.items() if name.rpartition(".")[2] == last), None
+    )
+    if found is None or int(place) >= len(found.parameters):
+        return "value"
+    return found.parameters[int(place)]
 
 
 def _argument_name(case: Case, number: int, index: int, outline: Outline) -> str:

@@ -109,7 +109,7 @@ from shop.stack import slugify
         ("C d", "c-d"),
     ],
 )
-def test_slugify_returns_text(text, expected):
+def test_slugify_by_text(text, expected):
     assert slugify(text) == expected
 '''
     )
@@ -123,10 +123,41 @@ def test_rows_that_pytest_cannot_name_get_the_label_as_id(outline: Outline, styl
     )
     planned = plan(cases, outline, style)
     assert set(nodes(planned)) == {
-        "test_slugify_returns_text_for_empty_string_and_list[empty_string]",
-        "test_slugify_returns_text_for_empty_string_and_list[list]",
+        "test_slugify_by_text_for_empty_string_or_list[empty_string]",
+        "test_slugify_by_text_for_empty_string_or_list[list]",
     }
     assert 'pytest.param("", "", id="empty_string")' in file_text(planned, style)
+
+
+def test_examples_that_read_an_attribute_become_rows(outline: Outline, style: Style) -> None:
+    """`Stack("ab").items` and `Stack("c").items` share a test whose parameter is the one of the class."""
+    cases = read_cases(
+        case("Stack.items", [step('Stack("ab").items', kind="get")], returns('["a", "b"]', "list"), origin="doctest"),
+        case("Stack.items", [step('Stack("c").items', kind="get")], returns('["c"]', "list"), origin="doctest"),
+    )
+    (test,) = plan(cases, outline, style).tests
+    assert test.name == "test_stack_items_by_items_as_documented"
+    assert test.lines[-1] == "    assert Stack(items).items == expected"
+
+
+def test_a_comparison_says_how_two_things_compare(outline: Outline, style: Style) -> None:
+    """Bare names of an example leave no line, and the name says the comparison."""
+    steps = [step("Stack", bind="a"), step("Stack", bind="b"), step("a", kind="get"), step("a < b", kind="get")]
+    (test,) = plan(read_cases(case("Stack", steps, returns("False", "bool"), label="after a")), outline, style).tests
+    assert test.lines == (
+        "# characterisation",
+        "def test_stack_is_not_less():",
+        "    a = Stack()",
+        "    b = Stack()",
+        "    assert not a < b",
+    )
+
+
+def test_flag_that_is_off_reads_as_without(outline: Outline, style: Style) -> None:
+    """The label `not strict` becomes `without_strict`."""
+    cases = read_cases(case("is_even", [step("is_even", "2")], returns("True", "bool"), label="not strict"))
+    (test,) = plan(cases, outline, style).tests
+    assert test.name == "test_is_even_returns_true_without_strict"
 
 
 def test_what_only_records_today_is_marked(outline: Outline, style: Style) -> None:
