@@ -24,6 +24,7 @@ SYSTEM_FILES = (
     "/etc/timezone",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+FRESH = ("/tmp", "/dev/shm")  # made anew inside a new root
 ETC = {
     "passwd": "root:x:0:0:root:/:/bin/sh\naqe:x:{uid}:{gid}:aqe:/tmp/scratch:/bin/sh\n",
     "group": "root:x:0:\naqe:x:{gid}:\n",
@@ -55,6 +56,22 @@ def make_allow_list(interpreter: Interpreter, project: str, more: Iterable[str])
     own = os.path.join(os.path.realpath(project), ".aqe")
     masked = (own,) if os.path.isdir(own) and not any(_within(path, [own]) for path in _real(more, {})) else ()
     return AllowList(tuple(_outermost(system)), tuple(private), tuple(sorted(links.items())), masked)
+
+
+def entry_by_entry(paths: Iterable[str]) -> tuple[str, ...]:
+    """`paths`, with the files and folders in them in place of those that a new root makes anew."""
+    shown: list[str] = []
+    for path in paths:
+        if path not in FRESH:
+            shown.append(path)
+            continue
+        with os.scandir(path) as entries:
+            kinds = (
+                (entry.path, entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False))
+                for entry in entries
+            )
+            shown += [found for found, is_shown in kinds if is_shown]
+    return tuple(_outermost(shown))
 
 
 def _interpreter_places(interpreter: Interpreter) -> Iterator[str]:

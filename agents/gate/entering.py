@@ -116,7 +116,10 @@ def _seal_files(plan: Mapping[str, Any], uid: int, gid: int) -> None:
 
 
 def _others_may_read(path: str) -> bool:
-    return os.stat(path).st_mode & 0o005 == 0o005
+    try:
+        return os.stat(path).st_mode & 0o005 == 0o005
+    except FileNotFoundError:
+        return True
 
 
 def change_user(plan: Mapping[str, Any], uid: int) -> None:

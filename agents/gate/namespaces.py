@@ -50,7 +50,10 @@ class OwnerMaps:
         self._uid, self._gid = uid, gid
         self._open: dict[tuple[int, int], int] = {}
         for path in paths:
-            owner = os.stat(path)
+            try:
+                owner = os.stat(path)
+            except FileNotFoundError:  # gone since it was listed
+                continue
             key = (owner.st_uid, owner.st_gid)
             if key not in self._open:
                 self._open[key] = self._make(*key)
@@ -102,7 +105,10 @@ def take_trees(
     trees: dict[str, int] = {}
     unmapped: list[str] = []
     for path in paths:
-        tree = kernel.open_tree(path)
+        try:
+            tree = kernel.open_tree(path)
+        except FileNotFoundError:
+            continue
         attributes = READ_ONLY & ~kernel.MOUNT_ATTR_NODEV if path.startswith("/dev/") else READ_ONLY
         mapped = False
         if path in private:

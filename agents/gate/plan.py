@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aqe.agents.gate.allow_list import DEVICES, ETC, make_allow_list
+from aqe.agents.gate.allow_list import DEVICES, ETC, entry_by_entry, make_allow_list
 from aqe.agents.gate.probing import Interpreter
 from aqe.engine.errors import UserError
 
@@ -63,7 +63,7 @@ def make_plan(spec: BoxSpec, interpreter: Interpreter, rung: int, fds: dict[str,
         "path": [*(os.path.abspath(path) for path in spec.path), INJECT],
         "needed": [project, *named],
         "system": allowed.system,
-        "private": allowed.private,
+        "private": entry_by_entry(allowed.private) if rung == 3 else allowed.private,
         "links": allowed.links,
         "masked": allowed.masked,
         "devices": DEVICES,

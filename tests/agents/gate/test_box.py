@@ -478,3 +478,25 @@ def test_given_files_cannot_be_changed_by_a_case(project: Path) -> None:
     with Box.open(spec_of(project, files={"drafts/test_a.py": b"pass"})) as box:
         done = box.run("litter:rewrite", {}, wall_s=10).value
         assert done == [] or "given files read-only" in box.layers.missing
+
+
+IN_TEMP = """
+import os, sys, tempfile
+from aqe.agents.gate import Box, BoxSpec
+
+with tempfile.NamedTemporaryFile("w", dir="/tmp", prefix="module_", suffix=".py") as stream:
+    stream.write("def hello(args, emit):\\n    return 'hello'\\n")
+    stream.flush()
+    os.chmod(stream.name, 0o644)
+    module = os.path.basename(stream.name)[:-3]
+    for spec in (BoxSpec(python=sys.executable, project="/tmp", path=("/tmp",), files={"drafts/a.txt": b""}),
+                 BoxSpec(python=sys.executable, project=sys.argv[1], path=("/tmp",))):
+        with Box.open(spec) as box:
+            print(box.run(module + ":hello", {}, wall_s=10).value)
+"""
+
+
+def test_module_that_lies_in_the_temp_folder_itself_runs(project: Path) -> None:
+    """A file in /tmp, where the box has its own scratch, is shown inside as one in any other folder."""
+    done = subprocess.run([sys.executable, "-c", IN_TEMP, str(project)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("hello\nhello\n", 0), done.stderr
