@@ -11,7 +11,7 @@ MutantState = Literal["killed", "survived", "not-covered", "left-out"]
 
 @dataclass(frozen=True)
 class MutantResult:
-    """One mutant of the subject. `line` is 1-based; `killed_by` names tests; `reason` says why it is, or may be, left out."""
+    """A mutant of the subject. `line` is 1-based; `killed_by` names tests; `reason`: why it is, or may be, set aside."""
 
     id: str
     operator: str
@@ -70,7 +70,9 @@ class Evidence:
     """The whole proof: what ran, where, how often, and what it showed.
 
     `rung` names the sandbox rung; `below_namespaces` is True where it is weaker than namespaces. `mutants_total`
-    counts mutants that were run or not covered; `mutants_left_out` those set aside as equivalent-looking.
+    counts mutants that were run or not covered; `mutants_left_out` those set aside as equivalent-looking,
+    `mutants_not_run` those for which the budget was too short: they are in no other figure. A subject that could not
+    be measured is not in `subjects`.
     """
 
     aqe_version: str
@@ -93,6 +95,7 @@ class Evidence:
     mutants_killed: int
     mutants_left_out: int
     notes: tuple[str, ...] = ()
+    mutants_not_run: int = 0
 
     @property
     def lines_percent(self) -> float:

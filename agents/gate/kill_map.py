@@ -1,11 +1,13 @@
 """Which test kills which mutant.
 
 The subjects are loaded once with all mutants behind a switch and the tests are collected once; each mutant is a fork in
-which it is on and the tests that reach it run. Mutants in code that runs at import get a whole session each.
+which it is on and the tests that reach it run. For a mutant in code that runs at import the fork is of a process that
+has neither: it imports the subject with the mutant on and collects the tests again.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -16,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aqe.agents.gate.box import Box
-from aqe.agents.gate.stability import SESSION_WALL_S, describe_end, run_session
+from aqe.agents.gate.collection import TestPlan
+from aqe.agents.gate.stability import SESSION_WALL_S, describe_end
 from aqe.agents.gate.subjects import Mutant, Subject
-from aqe.agents.gate.test_plan import TestPlan
 from aqe.engine.errors import InternalError
 from aqe.engine.progress import CancelToken
 
@@ -61,17 +63,29 @@ class _Trace:
     steps: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class _Bench:
+    """The two boxes of one worker: `collected` holds the tests beside instrumented subjects, `plain` nothing yet."""
+
+    collected: Box
+    plain: Box
+
+
 class KillMapping:
-    """Builds a kill map with a few boxes side by side; `stop` says when to leave the rest."""
+    """Builds a kill map with a few boxes side by side; `stop` says when to leave the rest.
+
+    Mutants are judged in an order drawn from `seed`, and none is passed over, so that those judged before the stop are
+    a fair sample of all.
+    """
 
     def __init__(
-        self, plan: TestPlan, subjects: Sequence[Subject], tests: Sequence[str], *, boxes: int,
+        self, plan: TestPlan, subjects: Sequence[Subject], tests: Sequence[str], *, seed: int,
         cancel: CancelToken | None, stop: Callable[[], bool], report: Callable[[int, int], None],
     ) -> None:  # fmt: skip
         self.plan = plan
         self.subjects = subjects
         self.tests = list(tests)
-        self.boxes = boxes
+        self.seed = seed
         self.cancel = cancel
         self.stop = stop
         self.report = report
@@ -79,35 +93,44 @@ class KillMapping:
         self._lock = threading.Lock()
         self._done = 0
         self._total = 0
+        self._load_s = 1.0
 
-    def run(self, mutants: Sequence[tuple[Subject, Mutant]], warm_boxes: Sequence[Box]) -> KillMap:
-        """Judge the mutants. `warm_boxes` have imported the subjects as they are and collected nothing."""
+    def run(self, mutants: Sequence[tuple[Subject, Mutant]], warm_box: Box) -> KillMap:
+        """Judge the mutants. `warm_box` has hash seed 0, has imported the subjects and collected nothing."""
         self._total = len(mutants)
         if not self.tests or not mutants:
             return self.map
+        order = list(mutants)
+        random.Random(f"order {self.seed}").shuffle(order)
+        workers = max(1, min(4, os.cpu_count() or 1))
         with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(self.boxes))
-            boxes = [stack.enter_context(box) for box in pool.map(lambda _: self._open(), range(self.boxes))]
-            at_import = self._collect(pool, boxes)
-            traces = dict(self._spread(pool, boxes, self.tests, self._trace))
-            later: list[tuple[Subject, Mutant]] = []
-            now: list[tuple[Subject, Mutant]] = []
-            for subject, mutant in mutants:
-                early = mutant.at_import or mutant.id in at_import[subject.module]
-                (later if early else now).append((subject, mutant))
-            for _ in self._spread(pool, boxes, now, lambda box, one: self._judge(box, one, traces)):
-                pass
-            for _ in self._spread(pool, warm_boxes, later, lambda box, one: self._judge_import(box, one, traces)):
+            pool = stack.enter_context(ThreadPoolExecutor(2 * workers))
+            wanted = [False] * workers + [True] * (workers - 1)
+            opened = [stack.enter_context(box) for box in pool.map(self._open, wanted)]
+            benches = [_Bench(*pair) for pair in zip(opened, [warm_box, *opened[workers:]], strict=False)]
+            at_import = self._collect(pool, benches)
+            traces = dict(self._spread(pool, benches, self.tests, self._trace))
+            if self.stop():
+                self.map.not_run.update((subject.module, mutant.id) for subject, mutant in order)
+                return self.map
+            self._prepare_import(pool, benches, any(_is_early(one, at_import) for one in order))
+
+            def act(bench: _Bench, one: tuple[Subject, Mutant]) -> None:
+                self._judge(bench, one, traces, is_early=_is_early(one, at_import))
+
+            for _ in self._spread(pool, benches, order, act):
                 pass
         return self.map
 
-    def _open(self) -> Box:
+    def _open(self, is_warm: bool) -> Box:
         box = self.plan.open_box(cancel=self.cancel)
-        self.plan.warm(box, ())
+        modules = tuple(one.module for one in self.subjects) if is_warm else ()
+        self.plan.warm(box, modules, rehearse=is_warm)
         return box
 
-    def _collect(self, pool: ThreadPoolExecutor, boxes: Sequence[Box]) -> dict[str, set[int]]:
-        def one(box: Box) -> dict[str, list[int]]:
+    def _collect(self, pool: ThreadPoolExecutor, benches: Sequence[_Bench]) -> dict[str, set[int]]:
+        def one(bench: _Bench) -> tuple[dict[str, list[int]], float]:
+            box = bench.collected
             args = {**self.plan.session(box), "only": self.tests, "subjects": [one.module for one in self.subjects]}
             result = box.preload("_aqe_inject.mutant_case:collect", args, wall_s=COLLECT_WALL_S)
             self._check()
@@ -116,39 +139,51 @@ class KillMapping:
                     f"The tests could not be collected beside the instrumented subject: {describe_end(result)}.",
                     code="internal",
                 )
-            found: dict[str, list[int]] = result.value["at_import"]
-            return found
+            return result.value["at_import"], result.duration_ms / 1000.0
 
-        answers = list(pool.map(one, boxes))
-        at_import = {name: set(ids) for name, ids in answers[0].items()}
+        answers = list(pool.map(one, benches))
+        self._load_s = 2.0 + 10 * max(seconds for _, seconds in answers)
+        at_import = {name: set(ids) for name, ids in answers[0][0].items()}
         self.map.reached.update((name, number) for name, ids in at_import.items() for number in ids)
         return at_import
+
+    def _prepare_import(self, pool: ThreadPoolExecutor, benches: Sequence[_Bench], is_needed: bool) -> None:
+        def one(bench: _Bench) -> None:
+            args = {**self.plan.session(bench.plain), "subjects": [one.module for one in self.subjects]}
+            bench.plain.preload("_aqe_inject.mutant_case:prepare_import", args, wall_s=COLLECT_WALL_S)
+            self._check()
+
+        if is_needed:
+            list(pool.map(one, benches))
 
     def _check(self) -> None:
         if self.cancel is not None:
             self.cancel.check()
 
     def _spread(
-        self, pool: ThreadPoolExecutor, boxes: Sequence[Box], work: Sequence[Any], act: Callable[[Box, Any], Any]
-    ) -> Iterator[tuple[Any, Any]]:
-        """Hand work to whichever box is free, in order."""
+        self, pool: ThreadPoolExecutor, benches: Sequence[_Bench], work: Sequence[Any],
+        act: Callable[[_Bench, Any], Any],
+    ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
+        """Hand work to whichever bench is free, in order."""
         queue = iter(enumerate(work))
         results: dict[int, Any] = {}
 
-        def drain(box: Box) -> None:
+        def drain(bench: _Bench) -> None:
             while True:
                 self._check()
                 with self._lock:
                     position, one = next(queue, (-1, None))
                 if position < 0:
                     return
-                results[position] = act(box, one)
+                results[position] = act(bench, one)
 
-        list(pool.map(drain, boxes))
+        list(pool.map(drain, benches))
         return ((work[position], results[position]) for position in sorted(results))
 
-    def _trace(self, box: Box, test: str) -> _Trace:
-        result = box.run("_aqe_inject.mutant_case:trace", {"test": test}, wall_s=SESSION_WALL_S)
+    def _trace(self, bench: _Bench, test: str) -> _Trace:
+        if self.stop():
+            return _Trace(0.0, {}, {})
+        result = bench.collected.run("_aqe_inject.mutant_case:trace", {"test": test}, wall_s=SESSION_WALL_S)
         self._check()
         if result.state != "ok":
             self._note(f"{test} could not be traced: {describe_end(result)}")
@@ -166,80 +201,93 @@ class KillMapping:
         with self._lock:
             self.map.notes.append(text)
 
-    def _judge(self, box: Box, one: tuple[Subject, Mutant], traces: Mapping[str, _Trace]) -> None:
+    def _judge(
+        self, bench: _Bench, one: tuple[Subject, Mutant], traces: Mapping[str, _Trace], *, is_early: bool
+    ) -> None:
         subject, mutant = one
         key = (subject.module, mutant.id)
-        tests = [name for name in self.tests if mutant.id in traces[name].reached.get(subject.module, ())]
-        if not tests:
-            self._tick()
-            return
         if self.stop():
-            self._skip(key)
-            return
-        killers = self._run_mutant(box, key, tests, traces)
+            with self._lock:
+                self.map.not_run.add(key)
+        else:
+            tests = [
+                name for name in self.tests if is_early or mutant.id in traces[name].reached.get(subject.module, ())
+            ]
+            killers = self._run_mutant(bench, key, tests, traces, is_early=is_early) if tests else []
+            with self._lock:
+                self.map.killed_by[key] = tuple(killers)
+                if is_early:
+                    self.map.reached.add(key)
         with self._lock:
-            self.map.killed_by[key] = tuple(killers)
-        self._tick()
+            self._done += 1
+            done = self._done
+        self.report(done, self._total)
 
-    def _run_mutant(self, box: Box, key: MutantKey, tests: list[str], traces: Mapping[str, _Trace]) -> list[str]:
+    def _run_mutant(
+        self, bench: _Bench, key: MutantKey, tests: list[str], traces: Mapping[str, _Trace], *, is_early: bool
+    ) -> list[str]:
         module, number = key
+        box = bench.plain if is_early else bench.collected
+        entry = "judge_import" if is_early else "judge"
         killers: list[str] = []
-        left, timeouts = list(tests), 0
-        while left and timeouts < MAX_TIMEOUTS:
+        left, ended_early = list(tests), 0
+        while left and ended_early < MAX_TIMEOUTS:
             slowest = max(traces[name].ms for name in left) / 1000.0
-            test_wall_s = 1.0 + 10 * slowest
             args = {
                 "subject": module,
                 "mutant": number,
                 "tests": [[name, traces[name].steps.get(module, 0)] for name in left],
                 "cpu_s": 0.3 + 10 * slowest,
-                "wall_s": test_wall_s,
+                "wall_s": 1.0 + 10 * slowest,
+                **({**self.plan.session(box), "load_s": self._load_s} if is_early else {}),
             }
-            said: list[Any] = []
-            wall = 5.0 + test_wall_s * 2 + 4 * sum(traces[name].ms for name in left) / 1000.0
-            result = box.run("_aqe_inject.mutant_case:judge", args, wall_s=wall, on_progress=said.append)
+            heard = _Heard(left, collected=not is_early)
+            wall = 5.0 + 2 * args["wall_s"] + 4 * sum(traces[name].ms for name in left) / 1000.0
+            wall += 2 * self._load_s if is_early else 0.0
+            result = box.run(f"_aqe_inject.mutant_case:{entry}", args, wall_s=wall, on_progress=heard)
             self._check()
-            ended = result.value if result.state == "ok" else [one for one in said if isinstance(one, list)]
-            killers.extend(name for name, outcome in ended if outcome == "failed")
+            killers.extend(heard.failed)
             if result.state == "ok":
-                return killers
-            # the test that ran when the process ended noticed the mutant
-            running = min(len(ended), len(left) - 1)
-            killers.append(left[running])
-            left = left[running + 1 :]
-            timeouts += 1
+                return killers + (result.value["missing"] if is_early else [])
+            killers.extend(heard.victims())
+            left = heard.left()
+            ended_early += 1
         if left:
-            self._note(f"{module}:{number} ended the process under {timeouts} tests; {len(left)} more did not run")
+            self._note(f"{module}:{number} ended the process under {ended_early} tests; {len(left)} more did not run")
         return killers
 
-    def _judge_import(self, box: Box, one: tuple[Subject, Mutant], traces: Mapping[str, _Trace]) -> None:
-        subject, mutant = one
-        key = (subject.module, mutant.id)
-        if self.stop():
-            self._skip(key)
-            return
-        slowest = max((trace.ms for trace in traces.values()), default=0.0) / 1000.0
-        run = run_session(
-            self.plan, box, only=self.tests, wall_s=20.0 + 10 * slowest, test_wall_s=1.0 + 10 * slowest,
-            forced={subject.module: mutant.id},
-        )  # fmt: skip
-        self._check()
-        killers = [name for name in self.tests if name not in run.tests or run.tests[name].outcome == "failed"]
-        with self._lock:
-            self.map.reached.add(key)
-            self.map.killed_by[key] = tuple(killers)
-        self._tick()
 
-    def _skip(self, key: MutantKey) -> None:
-        with self._lock:
-            self.map.not_run.add(key)
-        self._tick()
+class _Heard:
+    """Follows a case: which tests ended, which one ran when the process ended."""
 
-    def _tick(self) -> None:
-        with self._lock:
-            self._done += 1
-            done = self._done
-        self.report(done, self._total)
+    def __init__(self, tests: Sequence[str], *, collected: bool) -> None:
+        self.tests = list(tests) if collected else []
+        self.missing = [] if collected else list(tests)
+        self.failed: list[str] = []
+        self.ended = 0
+
+    def __call__(self, said: Any) -> None:
+        if isinstance(said, dict):
+            self.tests = list(said["collected"])
+            found = frozenset(self.tests)
+            self.missing = [name for name in self.missing if name not in found]
+        elif isinstance(said, list):
+            self.ended += 1
+            if said[1] == "failed":
+                self.failed.append(said[0])
+
+    def victims(self) -> list[str]:
+        """The tests that noticed the mutant by the end of the process: the running one, and those not collected."""
+        return self.tests[self.ended : self.ended + 1] + self.missing
+
+    def left(self) -> list[str]:
+        """The tests that did not get their turn."""
+        return self.tests[self.ended + 1 :]
+
+
+def _is_early(one: tuple[Subject, Mutant], at_import: Mapping[str, set[int]]) -> bool:
+    subject, mutant = one
+    return mutant.at_import or mutant.id in at_import[subject.module]
 
 
 def deadline_in(seconds: float | None) -> Callable[[], bool]:

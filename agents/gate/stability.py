@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aqe.agents.gate.box import Box, CaseResult
+from aqe.agents.gate.collection import TestPlan
 from aqe.agents.gate.evidence import Verdict
-from aqe.agents.gate.test_plan import TestPlan
 
 Outcome = Literal["passed", "failed", "skipped", "xfailed", "missed"]
 PASSES = ("passed", "xfailed")

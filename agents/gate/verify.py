@@ -7,9 +7,8 @@ adds to the others.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from aqe.agents.gate.box import Box
+from aqe.agents.gate.collection import TestPlan, other_tests, plan_tests
 from aqe.agents.gate.evidence import Evidence, MutantResult, MutantState, TestEvidence
 from aqe.agents.gate.hints import hints_of, summarise
 from aqe.agents.gate.kill_map import KillMap, KillMapping, MutantKey, deadline_in, sample
@@ -24,10 +24,10 @@ from aqe.agents.gate.measure import Coverage, Reach, measure
 from aqe.agents.gate.nearest import Footprint, Own, compare
 from aqe.agents.gate.stability import PASSES, Stability, describe_end, hash_seeds, judge, run_all, run_session
 from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
-from aqe.agents.gate.test_plan import TestPlan, other_tests, plan_tests
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
+MIN_SESSION_S = 2.0  # a session gets this much even when the budget is over
 PLUGIN_MISSING = ("fixture '", "async def functions are not natively supported", "' not found in `markers`")
 
 
@@ -107,7 +107,7 @@ class _Verification:
             seeds = hash_seeds(self.request.seed, self.request.runs)
             first = stack.enter_context(plan.open_box(hash_seed=seeds[0], cancel=self.cancel))
             self.progress("looking for the modules under test")
-            self._warm(plan, first, ())
+            self._warm(plan, first, (), rehearse=True)
             subjects = find_subjects(plan, self.request.subjects, first)
             boxes = self._open_boxes(plan, stack, first, seeds, subjects)
             verdicts = self._stability(plan, boxes)
@@ -115,17 +115,15 @@ class _Verification:
                 self.misses_plugins = True
             stable = [name for name, one in verdicts.items() if one.verdict == "stable"]
             on_twin = self._twin(plan, boxes[0], subjects, stable)
-            cover = stack.enter_context(plan.open_box(cancel=self.cancel))
-            self._warm(plan, cover, ())
+            self.progress("measuring coverage of the stable tests")
+            coverage = measure(plan, boxes[0], subjects, stable, **self._limits())
+            self._check()
+            whole, existing, reach = self._existing(plan, boxes[-1], subjects)
             chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
-            whole, existing = self._existing(plan, boxes[-1], subjects)
-            kills = self._kill_map(whole, subjects, [*stable, *existing], chosen, boxes)
+            kills = self._kill_map(whole, subjects, [*stable, *existing], chosen, boxes[0])
             fallen = {name for name in on_twin if not kills.kills_of(name)}
             stable = [name for name in stable if name not in fallen]
-            self.progress("measuring coverage of the stable tests")
-            coverage = measure(plan, cover, subjects, stable, **self._limits())
-            reach = measure(whole, cover, subjects, existing, **self._limits()).reach if existing else {}
-            self._check()
+            coverage = coverage.without(fallen)
             rows = test_evidence(verdicts, fallen, footprints_of(coverage.reach, kills), footprints_of(reach, kills))
             evidence = self._evidence(plan, first, seeds, subjects, stable, rows, coverage, kills, chosen)
         return VerifyReport(evidence, summarise(evidence), hints_of(evidence))
@@ -134,8 +132,8 @@ class _Verification:
         if self.cancel is not None:
             self.cancel.check()
 
-    def _warm(self, plan: TestPlan, box: Box, modules: tuple[str, ...]) -> None:
-        result = plan.warm(box, modules)
+    def _warm(self, plan: TestPlan, box: Box, modules: tuple[str, ...], *, rehearse: bool = False) -> None:
+        result = plan.warm(box, modules, rehearse=rehearse)
         self._check()
         if result.state == "timeout":
             raise UserError(f"Importing {', '.join(modules) or 'pytest'} did not end.", code="import-hangs")
@@ -178,7 +176,7 @@ class _Verification:
         """Wall clocks of a session, shorter where the budget is."""
         if self.request.budget_s is None:
             return {}
-        left = max(self.request.budget_s - (time.monotonic() - self.started), 2.0)
+        left = max(self.request.budget_s - (time.monotonic() - self.started), MIN_SESSION_S)
         return {"wall_s": left, "test_wall_s": min(10.0, max(left / 2, 1.0))}
 
     def _plugins_wanted(self, plan: TestPlan, verdicts: Mapping[str, Stability]) -> bool:
@@ -191,35 +189,50 @@ class _Verification:
             return set()
         self.progress("running the tests on a broken twin of the subject")
         names = [subject.module for subject in subjects]
-        run = run_session(plan, box, only=stable, twin=names, options=["--runxfail"], **self._limits())
+        run = run_session(plan, box, only=stable, twin=names, options=["--runxfail"], plain=True, **self._limits())
         self._check()
         return {name for name in stable if name in run.tests and run.tests[name].outcome in PASSES}
 
-    def _existing(self, plan: TestPlan, box: Box, subjects: Sequence[Subject]) -> tuple[TestPlan, list[str]]:
-        """The plan with the project's other tests of the subjects, and the names of those that pass."""
+    def _existing(
+        self, plan: TestPlan, box: Box, subjects: Sequence[Subject]
+    ) -> tuple[TestPlan, list[str], Mapping[str, Reach]]:
+        """The plan with the project's other tests of the subjects, the names of those that pass, and their reach."""
         files = other_tests(plan, [subject.module for subject in subjects]) if self.request.beside else ()
         if not files or self.stop():
-            return plan, []
+            return plan, [], {}
         self.progress(f"running {len(files)} test files that the project has for the same modules")
+        whole = replace(plan, files=plan.files + files)
         run = run_session(replace(plan, files=files, drafts={}), box, **self._limits())
         self._check()
         passing = sorted(name for name, test in run.tests.items() if test.outcome in PASSES)
-        return replace(plan, files=plan.files + files), passing
+        reach = measure(whole, box, subjects, passing, **self._limits()).reach if passing else {}
+        self._check()
+        return whole, passing, reach
 
     def _kill_map(
         self, plan: TestPlan, subjects: Sequence[Subject], stable: list[str],
-        chosen: list[tuple[Subject, Mutant]], boxes: Sequence[Box],
+        chosen: list[tuple[Subject, Mutant]], box: Box,
     ) -> KillMap:  # fmt: skip
         self.progress(f"turning {len(chosen)} mutants on", 0, len(chosen))
         mapping = KillMapping(
-            plan, subjects, stable, boxes=max(1, min(4, os.cpu_count() or 1)), cancel=self.cancel, stop=self.stop,
+            plan, subjects, stable, seed=self.request.seed, cancel=self.cancel, stop=self._mutants_stop(),
             report=lambda done, total: self.progress(f"mutant {done} of {total}", done, total),
         )  # fmt: skip
-        kills = mapping.run(chosen, boxes[: mapping.boxes])
+        kills = mapping.run(chosen, box)
         self.notes.extend(kills.notes)
         if kills.not_run:
-            self.notes.append(f"{len(kills.not_run)} of {len(chosen)} mutants were not run: the budget ended")
+            self.notes.append(
+                f"{len(kills.not_run)} of {len(chosen)} mutants were not run: the budget ended; the others are a "
+                "random sample"
+            )
         return kills
+
+    def _mutants_stop(self) -> Callable[[], bool]:
+        """When no more mutants are begun: at the end of the budget, but a tenth of it is theirs at least."""
+        if self.request.budget_s is None:
+            return self.stop
+        left = self.request.budget_s - (time.monotonic() - self.started)
+        return deadline_in(max(left, self.request.budget_s / 10))
 
     def _evidence(
         self, plan: TestPlan, box: Box, seeds: tuple[int, ...], subjects: Sequence[Subject],
@@ -227,7 +240,7 @@ class _Verification:
         chosen: list[tuple[Subject, Mutant]],
     ) -> Evidence:  # fmt: skip
         if not coverage.is_measured:
-            self.notes.append("the lines and branches of some subjects could not be measured")
+            self.notes.append("not measured: lines and branches of some subjects (their session did not end in time)")
         elif coverage.engine != "coverage.py":
             self.notes.append("this Python has no coverage.py: lines and branches were traced by aqe itself")
         mutants = mutant_results(subjects, chosen, kills, frozenset(stable), plan.project)
@@ -264,6 +277,7 @@ class _Verification:
             mutants_killed=sum(1 for one in counted if one.state == "killed"),
             mutants_left_out=left_out,
             notes=tuple(self.notes),
+            mutants_not_run=len(kills.not_run),
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, ModuleType
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from .instrument import Metaprogram, instrument
@@ -14,6 +15,8 @@ from .probes import Probes
 
 Loaded = Tuple[ModuleType, Metaprogram, Probes]
 _PREPARED: Dict[str, Metaprogram] = {}
+_COMPILED: Dict[str, CodeType] = {}
+_GET_CODE = SourceFileLoader.get_code
 
 
 class NoSource(ImportError):
@@ -35,7 +38,7 @@ def load_all(
 ) -> Dict[str, Loaded]:
     """`load` for several modules at once, whichever of them imports which."""
     wanted = list(names)
-    _forget(wanted)
+    forget(wanted)
     hook = _Hook(wanted, mutants, forced or {})
     sys.meta_path.insert(0, hook)
     try:
@@ -59,10 +62,30 @@ def prepare(names: Iterable[str]) -> None:
             _PREPARED[name] = instrument(source, spec.origin, at_import=True)
 
 
-def _forget(names: Sequence[str]) -> None:
+def forget(names: Sequence[str]) -> None:
+    """Drop modules that were imported, with their whole packages, so that the next import runs them again."""
     tops = {name.partition(".")[0] for name in names if name in sys.modules}
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]
+
+
+def keep_compiled(paths: Iterable[str]) -> None:
+    """Compile source files once; imports of them in this process and its forks then compile nothing."""
+    for path in paths:
+        if not path.endswith(".py"):
+            continue
+        try:
+            with open(path, "rb") as stream:
+                _COMPILED[os.path.realpath(path)] = compile(stream.read(), path, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, ValueError):
+            continue
+    kind: Any = SourceFileLoader
+    kind.get_code = _kept_code
+
+
+def _kept_code(loader: Any, fullname: str) -> Any:
+    known = _COMPILED.get(os.path.realpath(loader.path)) if _COMPILED else None
+    return known if known is not None else _GET_CODE(loader, fullname)
 
 
 class _Hook:

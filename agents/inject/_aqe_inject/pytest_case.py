@@ -38,10 +38,6 @@ def warm(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
             pytest.main([*line, "--import-mode=importlib"])
     for name in args.get("modules", ()):
         importlib.import_module(name)
-    if args.get("modules"):
-        from .loading import prepare
-
-        prepare(args["modules"])
     return {"pytest": pytest.__version__, "packages": _versions(args.get("report", ()))}
 
 
@@ -206,8 +202,11 @@ def short_message(longrepr: Any, when: str = "call") -> str:
 
 def arguments(args: Dict[str, Any]) -> List[str]:
     """pytest's command line: the project's configuration without its addopts, nothing written, no other shuffling."""
-    line = [*args["files"], "-q", "--rootdir", args["rootdir"], "-o", "addopts=", "--tb=short", "--no-header"]
-    line.append("--continue-on-collection-errors")
+    line = [*args["files"], "-q", "--rootdir", args["rootdir"], "-o", "addopts=", "--no-header"]
+    # a failure is told by its last line alone: reading the sources of a traceback costs more than the test
+    line += ["--tb=no", "--continue-on-collection-errors"]
+    if args.get("plain"):
+        line.append("--assert=plain")
     for plugin in ("cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov"):
         line += ["-p", "no:" + plugin]
     line += ["-c", args.get("config") or os.devnull, "--import-mode=" + args.get("import_mode", "prepend")]
@@ -218,8 +217,8 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     """One pytest session in this process.
 
     args: files, roots (what names are relative to), rootdir, config, import_mode, seed (None: as collected), only
-    (names, None for all), options, test_wall_s, and for the subjects twin (names of modules whose every function
-    raises) or forced ({module: mutant}) or coverage (paths).
+    (names, None for all), options, test_wall_s, plain (asserts are not rewritten), and for the subjects twin (names of
+    modules whose every function raises) or coverage (paths) with afresh (their modules, to be imported again).
     Emits {"start": name} and {"test": result}. Returns {"tests": [...], "broken_files": [...], "exit": int, ...}.
     """
     recorder = Recorder(args["roots"], args.get("seed"), args.get("only"), emit)
@@ -229,18 +228,16 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         random.seed(args["seed"])
     measure = None
     if args.get("coverage"):
+        from .loading import forget
         from .measuring import measure_of
 
         measure = measure_of(args["coverage"])
         recorder.switch_context = measure.switch
+        forget(args.get("afresh", ()))
         measure.start()
     try:
         if args.get("twin"):
             break_subjects(args["twin"])
-        elif args.get("forced"):
-            from .loading import load_all
-
-            load_all(sorted(args["forced"]), forced=args["forced"])
     except BaseException as error:
         return {"tests": [], "broken_files": [], "exit": 2, "import_error": "%s: %s" % (type(error).__name__, error)}
     import pytest

@@ -64,14 +64,14 @@ class TestPlan:
         )
         return Box.open(spec, cancel=cancel)
 
-    def warm(self, box: Box, modules: tuple[str, ...]) -> CaseResult:
-        """Import pytest and the subjects in the zygote of `box`."""
+    def warm(self, box: Box, modules: tuple[str, ...], *, rehearse: bool = False) -> CaseResult:
+        """Import pytest and the subjects in the zygote of `box`; `rehearse` pays where it runs several sessions."""
         args = {
             "path": list(self.path),
             "side": self.side,
             "modules": list(modules),
             "autoload": self.autoload,
-            "rehearse": f"{box.scratch}/rehearsal/test_warm_up.py",
+            "rehearse": f"{box.scratch}/rehearsal/test_warm_up.py" if rehearse else None,
             "report": ["pytest", "coverage"],
         }
         return box.preload("_aqe_inject.pytest_case:warm", args, wall_s=WARM_WALL_S)
