@@ -14,9 +14,8 @@ from .examples import ExampleCase, Examples
 from .literals import freeze
 from .mutation import Mutation
 from .observe import Observer, Run, is_iterator, now
-from .patterns import matching_text
 from .reading import Target
-from .recipes import Atom, Case
+from .recipes import Case
 from .sequences import Builder
 
 MOST_OUTCOMES = 40
@@ -157,7 +156,7 @@ class Campaign:
                     entry.number = held.number
                     known[key] = entry
                 return False
-            if len(known) >= MOST_OUTCOMES + 3 * len(entry.target.patterns) and any(
+            if len(known) >= MOST_OUTCOMES + 3 * len(entry.target.patterns) + len(entry.target.entries) and any(
                 one.arms == arms for one in known.values()
             ):
                 return False
@@ -261,35 +260,6 @@ class Campaign:
         for name, recipe in case.last.kwargs:
             seeds.setdefault(name, []).append(recipe)
 
-    def first_round(self) -> None:
-        """A few fresh cases for every target, so that each is known before any is pursued."""
-        for target in list(self.targets):
-            if target.is_private:
-                continue
-            self.entering(target)
-            for _ in range(12):
-                if target.why_not:
-                    break
-                if self.pace.done() > FIRST_SHARE:
-                    return
-                self.fresh(target)
-
-    def pattern_round(self) -> None:
-        """For every target of text, inputs that match each regular expression which it may use."""
-        for target in list(self.targets):
-            if not target.patterns or target.is_private:
-                continue
-            self.entering(target)
-            for pattern in target.patterns:
-                if self.pace.done() > FIRST_SHARE:
-                    return
-                for _ in range(3):
-                    made = matching_text(pattern, self.rng)
-                    case = self.builder.case(target)
-                    if made is not None and case is not None and case.last.args:
-                        step = dataclasses.replace(case.last, args=(Atom(made), *case.last.args[1:]), kwargs=())
-                        self.attempt(case.with_last(step), target)
-
     def fresh(self, target: Target) -> Optional[Entry]:
         """A case out of nothing."""
         case = self.builder.case(target)
@@ -305,6 +275,7 @@ class Campaign:
             ranked = sorted(worth, key=lambda one: (-worth[one], one))
             side = ranked[0] if turn % 4 else ranked[1]
             start, covered, alive = self.pace.done(), bin(self.covered).count("1"), len(self.alive)
+            self.idle = min(self.idle, 30 * len(self.targets))
             (self.hunt_arms if side == "arms" else self.hunt_mutants)(min(until, start + SLICE))
             spent = self.pace.done() - start
             found = 2.0 * (bin(self.covered).count("1") - covered) / arms + (alive - len(self.alive)) / mutants

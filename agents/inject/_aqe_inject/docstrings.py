@@ -146,7 +146,10 @@ def prose_examples(text: str) -> List[Example]:
 
 
 _QUOTED = re.compile(r"""``([^`\n]{1,40})``|`([^`\n]{1,40})`|"([^"\n]{1,40})"|(?<!\w)'([^'\n]{1,40})'(?!\w)""")
-_FORMAT = re.compile(r"(?<![\w%])[A-Za-z]?[\w:+./-]*(?:YYYY|yyyy|MM|DD|dd|hh|HH|mm|ss|nn|NN)[\w:+./-]*")
+_FORMAT = re.compile(
+    r"(?<![\w%])(?:[PTWZ:+./ -]|YYYY|yyyy|YY|MM|mm|DDD|DD|dd|hh|HH|ss|nn|NN|fff)*"
+    r"(?:YYYY|yyyy|MM|DD|dd|hh|HH|mm|ss|nn|NN)(?:[PTWZ:+./-]|YYYY|yyyy|YY|MM|mm|DDD|DD|dd|hh|HH|ss|nn|NN|fff)*(?!\w)"
+)
 _DIGITS = (("YYYY", "2003"), ("yyyy", "2003"), ("YY", "03"), ("DDD", "046"), ("MM", "02"), ("mm", "04"), ("DD",
     "15"), ("dd", "15"),
            ("hh", "10"), ("HH", "10"), ("ss", "05"), ("nn", "3"), ("NN", "3"), ("fff", "678"))  # fmt: skip
@@ -160,7 +163,7 @@ def quoted_pieces(text: str) -> List[str]:
     for shape in _FORMAT.findall(text):
         for letters, digits in _DIGITS:
             shape = shape.replace(letters, digits)
-        found.append(shape)
+        found.append(shape.strip())
     return list(dict.fromkeys(found))[:40]
 
 

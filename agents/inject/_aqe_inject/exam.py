@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .literals import freeze, has_float, plain, qualified, source_of
 from .namespace import Namespace
 from .observe import Observer, Run, is_iterator, message_of
-from .reading import Target
+from .reading import OPERATORS, Target
 from .recipes import Case, Items, Late, Make, Pairs, Recipe, Step
 
 RESULT = "result"
@@ -85,6 +86,8 @@ class Examiner:
         else:
             exam = self._returning(case, run)
         if exam is None or not exam.says_something or not self.passes(exam):
+            return None
+        if target.is_private and exam.kind == "returns" and exam.source in (None, "None") and not exam.checks:
             return None
         return exam
 
@@ -280,12 +283,18 @@ UNPLANNED = (
 )  # fmt: skip
 
 
+_REFUSED = re.compile(r"not supported between instances|unsupported operand type")
+"""What Python says where an operator gives NotImplemented."""
+
+
 def documented_raise(error: BaseException, target: Target) -> bool:
     """Whether an exception is one that the subject means: raised or documented by name, or not of the unplanned kinds.
 
     A lookup that fails with the very key that was asked for is what Python itself would do.
     """
     if not isinstance(error, UNPLANNED):
+        return True
+    if isinstance(error, TypeError) and target.name in OPERATORS and _REFUSED.search(message_of(error)):
         return True
     names = {one.__name__ for one in type(error).__mro__} - {"Exception", "BaseException", "object", "LookupError"}
     if names & (target.raises | set(target.doc.raises)):

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from .campaign import Campaign, Entry
 from .exam import Exam, Examiner, is_empty_claim
 from .minimise import Graded, cover, shrink
 from .observe import PATIENCE_S, now
 from .probes import Probes
-from .recipes import Case
+from .recipes import Case, Step, atoms_in
 
 MOST_EXAMS_PER_TARGET = 60
 ARMS_GRACE = 0.08
 """Share of the budget by which grading may be late for a case that alone takes an arm."""
 
-ENOUGH_KILLERS = 6
+ENOUGH_KILLERS = 3
 """Exams that fail on an import-time mutant, after which no more are tried."""
 
 
@@ -118,7 +119,7 @@ class Grader:
         for entry in ordered:
             count = per_target[id(entry.target)] = per_target.get(id(entry.target), 0) + 1
             spare = not (entry.new_arms or entry.kills)
-            if not spare or count <= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns):
+            if not spare or count <= MOST_EXAMS_PER_TARGET + 2 * len(entry.target.patterns) + len(entry.target.entries):
                 chosen.append(entry)
         return chosen
 
@@ -194,11 +195,12 @@ Make = Callable[[int], Examiner]
 
 
 def import_kills(
-    graded: Sequence[Graded], mutants: Sequence[int], make: Make, until: Callable[[], bool]
+    graded: Sequence[Graded], mutants: Sequence[Tuple[int, Sequence[int]]], make: Make, until: Callable[[], bool]
 ) -> Dict[int, Set[int]]:
-    """For each import-time mutant the places of the exams that fail on it; a mutant that breaks the import fails all.
+    """For each import-time mutant the places of exams that fail on it; a mutant that breaks the import fails all.
 
-    The module runs again for each mutant, in forked children that take a batch each; a batch that dies is split.
+    With each mutant come the places of the exams that are tried. The module runs again for each mutant, in forked
+    children that take a batch each; a batch that dies is split.
     """
     found: Dict[int, Set[int]] = {}
     batches = [list(mutants[start : start + 16]) for start in range(0, len(mutants), 16)]
@@ -208,28 +210,57 @@ def import_kills(
         if answer is not None:
             found.update((mutant, set(places)) for mutant, places in answer.items())
         elif len(batch) == 1:
-            found[batch[0]] = set(range(len(graded)))
+            found[batch[0][0]] = set(range(len(graded)))
         else:
             batches[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     return found
 
 
-def _failing(graded: Sequence[Graded], mutants: Sequence[int], make: Make) -> Dict[int, List[int]]:
+def _failing(
+    graded: Sequence[Graded], mutants: Sequence[Tuple[int, Sequence[int]]], make: Make
+) -> Dict[int, List[int]]:
     answer: Dict[int, List[int]] = {}
-    for mutant in mutants:
+    for mutant, places in mutants:
         try:
             examiner = make(mutant)
         except BaseException:
             answer[mutant] = list(range(len(graded)))
             continue
         failed: List[int] = []
-        for place, one in enumerate(graded):
+        for place in places:
+            one = graded[place]
             if not examiner.passes(one.exam, one.entry.steps * 10 + 1000):
                 failed.append(place)
                 if len(failed) >= ENOUGH_KILLERS:
                     break
         answer[mutant] = failed
     return answer
+
+
+def relevant_places(graded: Sequence[Graded], lines: Dict[int, List[str]]) -> Dict[int, List[int]]:
+    """For each line of a table, the exams whose texts hold or match what stands there, by place."""
+    texts = [[one for step in g.exam.case.steps for one in _texts(step)] for g in graded]
+    found: Dict[int, List[int]] = {}
+    for line, constants in lines.items():
+        tests = [_holder(one) for one in constants if one]
+        found[line] = [place for place, held in enumerate(texts) if any(test(text) for test in tests for text in held)]
+    return found
+
+
+def _texts(step: Step) -> List[str]:
+    values = [atom.value for part in (*step.args, *(v for _, v in step.kwargs)) for atom in atoms_in(part)]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _holder(constant: str) -> Callable[[str], Any]:
+    """A test whether a text holds a constant, or matches it where it is a regular expression."""
+    if re.search(r"[\\\\^$(\\[*+?]", constant):
+        try:
+            return re.compile(constant, re.IGNORECASE).search
+        except re.error:
+            pass
+    lower = constant.lower()
+    return lambda text: lower in text.lower()
 
 
 def _in_fork(work: Callable[[], Dict[int, List[int]]], patience_s: float = 5.0) -> Optional[Dict[int, List[int]]]:

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from typing import Any, List, Sequence, Tuple
 
+from .documents import edit_lines
 from .reading import Target
 from .recipes import Atom, Case, Items, Make, Pairs, Recipe, Step, atoms_in
 from .values import Values
@@ -103,8 +104,11 @@ class Mutation:
     def edit(self, text: str) -> str:
         """One or two edits of a text."""
         for _ in range(1 if self.rng.random() < 0.65 else 2):
-            text = self._edit_once(text)
-        return text[:200]
+            if "\n" in text and self.rng.random() < 0.4:
+                text = edit_lines(text, self.rng)
+            else:
+                text = self._edit_once(text)
+        return text[:400]
 
     def _edit_once(self, text: str) -> str:
         rng = self.rng

@@ -41,6 +41,9 @@ _STATEMENTS = {"__setitem__", "__delitem__"}
 MOST_PATTERNS = 150
 """Regular expressions kept for one target."""
 
+MOST_ENTRIES = 120
+"""Entries of tables kept for one target."""
+
 _NO_TARGETS = {"__init_subclass__", "__class_getitem__", "__subclasshook__", "__del__", "__set_name__",
     "__getattribute__", "__sizeof__",
                "__prepare__", "__instancecheck__", "__post_init__", "__annotate__", "__annotate_func__", "__anext__",
@@ -80,6 +83,7 @@ class Target:
     raises: Set[str] = dataclasses.field(default_factory=set)
     constants: List[Any] = dataclasses.field(default_factory=list)
     patterns: List[Any] = dataclasses.field(default_factory=list)
+    entries: List[Any] = dataclasses.field(default_factory=list)
     uses: Set[str] = dataclasses.field(default_factory=set)
     line: int = 0
     end_line: int = 0
@@ -322,7 +326,7 @@ def _parameter(one: inspect.Parameter, annotation: Any, usage: Usage, target: Ta
     if stated == ANY or stated.kind in ("list", "dict", "callable"):
         shapes.extend(shape for shape in usage.shape(one.name) if shape.kind != stated.kind)
         if target.owner is not None and target.name in _SAME_CLASS:
-            shapes.insert(0, Shape("class", value=target.owner))
+            shapes[:0] = [Shape("class", value=target.owner), Shape("int"), Shape("str")]
         named = guess_by_name(one.name)
         if named != ANY and stated == ANY:
             shapes.append(named)
@@ -372,6 +376,22 @@ def _add_context(target: Target, book: _Book) -> None:
                 target.constants.append(value)
     target.constants.extend(v for v in quoted_pieces(target.doc.text) if v not in target.constants)
     target.patterns = _patterns(target, [other for _, other in nodes], book)
+    target.entries = _entries([other for _, other in nodes], book)
+
+
+def _entries(nodes: Sequence[ast.AST], book: _Book) -> List[Any]:
+    """Text and numbers in the module's own tables that the nodes name: keys of dictionaries, elements of the others."""
+    found: Dict[Any, None] = {}
+    for name in sorted({name for node in nodes for name in called_names(node)} & set(book.tables)):
+        held = book.scope.get(name)
+        if not isinstance(held, (list, tuple, dict, set, frozenset)) or not 1 < len(held) <= 400:
+            continue
+        ordered = sorted(held, key=repr) if isinstance(held, (set, frozenset)) else list(held)
+        for one in ordered:
+            for part in one if isinstance(one, tuple) else (one,):
+                if type(part) in (str, int) and not _looks_like_pattern(part) and len(found) < MOST_ENTRIES:
+                    found[part] = None
+    return list(found)
 
 
 def _looks_like_pattern(part: Any) -> bool:

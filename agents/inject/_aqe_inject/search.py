@@ -13,11 +13,12 @@ import sys
 import types
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
+from . import rounds
 from .background import Background
 from .campaign import HUNT_SHARE, Campaign, Pace
 from .exam import Examiner
 from .examples import Examples
-from .grading import Grader, import_kills
+from .grading import Grader, import_kills, relevant_places
 from .instrument import instrument, load
 from .lifeline import MOST_CHECKPOINTS, Beat, Data, Emit, Lifeline, in_child
 from .minimise import Graded
@@ -28,6 +29,7 @@ from .reading import Target, module_source, read_module
 from .result import case_data, function_data, mutant_data, not_reached, step_data, why_not
 from .sequences import Builder
 from .suspects import Suspicions
+from .usage import constants_by_line
 
 LATE_S = 1.0
 """Time after the end of the budget at which the child is stopped and its last partial answer taken."""
@@ -246,10 +248,12 @@ def _phases(session: _Session, module: Any) -> Data:
     campaign.seed(examples, calls, [tuple(pair) for pair in session.args.get("example_sources") or []])
     session.suspicions.judge_examples(examples)
     session.say("trying every function")
-    campaign.first_round()
-    campaign.pattern_round()
+    rounds.first_round(campaign)
+    rounds.table_round(campaign)
+    rounds.format_round(campaign)
+    rounds.flag_round(campaign)
     session.say("looking for open branches")
-    search_end = HUNT_SHARE - 0.25 * early
+    search_end = HUNT_SHARE - 0.4 * early
     campaign.hunt_arms(min(0.2, search_end / 2))
     session.say("looking for inputs that tell mutants apart")
     campaign.hunt(search_end)
@@ -270,7 +274,8 @@ def _import_program(module: Any) -> Any:
 
 def _grade_import_mutants(session: _Session, graded: List[Graded], program: Optional[Background]) -> None:
     """Mutants that act while the module is imported: each gets a forked import of its own."""
-    mutants = [m.id for m in session.meta.mutants if m.at_import]
+    mutants = [m for m in session.meta.mutants if m.at_import and not m.left_out]
+    mutants += [m for m in session.meta.mutants if m.at_import and m.left_out]
     pool = sorted(graded, key=lambda one: (one.exam.cost(), one.entry.number))[:400]
     if program is None or not pool:
         return
@@ -293,10 +298,21 @@ def _grade_import_mutants(session: _Session, graded: List[Graded], program: Opti
 
     if session.args.get("evaluations") is not None:
         mutants = mutants[: max(10, session.args["evaluations"] // max(1, len(pool)))]
-    found = import_kills(pool, mutants, make, is_late)
-    for mutant, places in found.items():
+    relevant = relevant_places(pool, constants_by_line(module_source(session.names.module)))
+    few, rest = [], []
+    for mutant in mutants:
+        mine = relevant.get(mutant.line, [])
+        others = [place for place in range(len(pool)) if place not in set(mine)]
+        few.append((mutant.id, mine[:30] + others[:15]))
+        rest.append((mutant.id, mine[30:] + others[15:]))
+    found = import_kills(pool, few, make, is_late)
+    for mutant_id, places in found.items():
         for place in sorted(places)[:40]:
-            pool[place].kills.add(mutant)
+            pool[place].kills.add(mutant_id)
+    open_ones = [(mutant_id, places) for mutant_id, places in rest if not found.get(mutant_id)]
+    for mutant_id, places in import_kills(pool, open_ones, make, is_late).items():
+        for place in sorted(places)[:40]:
+            pool[place].kills.add(mutant_id)
 
 
 def run_again(module: Any, code: Any, arms: int, mutant: int) -> Tuple[Any, Probes]:

@@ -157,6 +157,7 @@ class Builder:
         return tuple(args), tuple(kwargs)
 
     def _argument(self, one: Parameter, depth: int) -> Recipe:
+        self.values.topic = one.name
         seeds = self.values.pools.seeds.get(one.name)
         if seeds and self.rng.random() < 0.3:
             return self.rng.choice(seeds)
@@ -225,6 +226,7 @@ class Builder:
     def learn_provider(self, value: Any, case: Case) -> None:
         """Remember that the case's call returned an object that may serve as an argument or receiver elsewhere."""
         kind = type(value)
+        self.values.learn_result(value)
         if (
             kind.__module__ in ("builtins", "datetime", "decimal", "re", "types", "functools", "collections")
             or len(case.steps) > 1
@@ -273,6 +275,31 @@ def foreign_parameters(kind: type) -> Optional[List[Parameter]]:
             Parameter(one.name, one.kind, chosen, stated != ANY, has_default, one.default if has_default else None)
         )
     return made
+
+
+def choices_of(parameter: Parameter) -> List[Any]:
+    """The few values that an option takes: both truth values, the members of a Literal, None."""
+    if not parameter.has_default or parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+        return []
+    if isinstance(parameter.default, bool):
+        return [not parameter.default]
+    for shape in parameter.shapes:
+        for part in (shape, *shape.inner):
+            if part.kind == "literal":
+                return list(part.value)[:8]
+            if part.kind == "bool":
+                return [True, False]
+    return [None] if parameter.default is None else []
+
+
+def with_option(case: Case, target: Target, parameter: Parameter, value: Any) -> Optional[Case]:
+    """The case with an option set by keyword; None where it stands in the case already or the call is no plain one."""
+    last = case.last
+    place = next((i for i, one in enumerate(target.parameters) if one.name == parameter.name), 0)
+    if "{args}" not in last.form or (parameter.kind in _POSITIONAL and place < len(last.args)):
+        return None
+    kwargs = [(name, recipe) for name, recipe in last.kwargs if name != parameter.name]
+    return case.with_last(dataclasses.replace(last, kwargs=(*kwargs, (parameter.name, Atom(value)))))
 
 
 def with_receiver(case: Case, steps: Sequence[Step]) -> Case:

@@ -38,6 +38,7 @@ class Suspect:
     exception: str = ""
     message: str = ""
     is_final: bool = False
+    others: int = 0
 
 
 class Suspicions:
@@ -367,6 +368,9 @@ class Suspicions:
     def _keep(self, suspect: Suspect) -> None:
         key = (suspect.target.qualname, suspect.kind, suspect.exception or suspect.why, suspect.line)
         known = self.found.get(key)
+        if known is not None and known.is_final and suspect.is_final and known.case.key() != suspect.case.key():
+            known.others += 1
+            return
         if known is None or (suspect.case.cost() < known.case.cost() and not known.is_final):
             self.found[key] = suspect
 
@@ -413,7 +417,7 @@ class Suspicions:
             "exception": one.exception,
             "message": one.message,
             "line": one.line,
-            "why": one.why,
+            "why": one.why + (" (and %d more of its examples)" % one.others if one.others else ""),
             "expected": one.expected,
             "actual": one.actual,
             "imports": self.names.imports_for(*sources),

@@ -78,6 +78,7 @@ class Usage(ast.NodeVisitor):
         self.attributes: Dict[str, Set[str]] = {name: set() for name in names}
         self.classes: Dict[str, List[type]] = {name: [] for name in names}
         self.passed: Dict[str, List[Tuple[str, int]]] = {name: [] for name in names}
+        self.arity: Dict[str, int] = {}
         self.scope = scope
 
     def vote(self, node: ast.AST, kind: str, weight: int = 2) -> None:
@@ -92,6 +93,8 @@ class Usage(ast.NodeVisitor):
             self._pattern_method(callee, node.args)
         elif isinstance(callee, ast.Name):
             self.vote(callee, "callable", 4)
+            if callee.id in self.votes and not any(isinstance(one, ast.Starred) for one in node.args):
+                self.arity[callee.id] = len(node.args)
             self._plain_call(callee.id, node)
         self.generic_visit(node)
 
@@ -123,7 +126,11 @@ class Usage(ast.NodeVisitor):
 
     def _plain_call(self, name: str, node: ast.Call) -> None:
         for place, argument in enumerate(node.args):
-            if name == "isinstance" and place == 0 and len(node.args) == 2:
+            if name in ("map", "filter", "reduce") and place == 0:
+                self.vote(argument, "callable", 3)
+                if isinstance(argument, ast.Name):
+                    self.arity[argument.id] = 2 if name == "reduce" else max(1, len(node.args) - 1)
+            elif name == "isinstance" and place == 0 and len(node.args) == 2:
                 self._checked(argument, node.args[1])
             elif name == "len":
                 self.vote(argument, "list", 1)
@@ -165,6 +172,12 @@ class Usage(ast.NodeVisitor):
             for one in found if isinstance(found, tuple) else (found,):
                 if isinstance(one, type):
                     self.classes[subject.id].append(one)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg == "key" and isinstance(node.value, ast.Name) and node.value.id in self.votes:
+            self.vote(node.value, "callable", 3)
+            self.arity[node.value.id] = 1
+        self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
         self.vote(node.iter, "list")
@@ -221,7 +234,9 @@ class Usage(ast.NodeVisitor):
         """The shapes that the body supports, best first."""
         ranked = sorted(self.votes[name].items(), key=lambda pair: (-pair[1], pair[0]))
         shapes = [shape_of(kind) for kind in self.classes[name]]
-        shapes.extend(Shape(kind) for kind, weight in ranked if weight * 2 >= ranked[0][1])
+        for kind, weight in ranked:
+            if weight * 2 >= ranked[0][1]:
+                shapes.append(Shape(kind, value=self.arity.get(name)) if kind == "callable" else Shape(kind))
         if not ranked:
             shapes.extend(Shape("class", value=kind) for kind in classes_with(self.attributes[name], self.scope))
         return tuple(shape for shape in shapes if shape != ANY)
@@ -259,6 +274,20 @@ def constants_in(tree: ast.AST, skip_docstrings: bool = True) -> List[Any]:
             if isinstance(value, (str, bytes, int, float)) and not isinstance(value, bool) and _is_handy(value):
                 if not any(type(one) is type(value) and one == value for one in found):
                     found.append(value)
+    return found
+
+
+def constants_by_line(source: str) -> Dict[int, List[str]]:
+    """The text constants that start on each line outside of functions."""
+    found: Dict[int, List[str]] = {}
+    edge: List[ast.AST] = list(ast.parse(source).body)
+    while edge:
+        node = edge.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.setdefault(node.lineno, []).append(node.value)
+        edge.extend(ast.iter_child_nodes(node))
     return found
 
 

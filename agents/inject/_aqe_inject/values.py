@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .documents import document
 from .hints import ANY, Shape, resolve, shape_of
 from .namespace import Namespace
 from .patterns import matching_text
-from .recipes import Atom, Items, Make, Pairs, Recipe, Text
+from .recipes import Atom, Items, Make, Pairs, Recipe, Text, recipe_of
 
 _WORDS = ("a", "b", "abc", "hello", "Hello World", "x", "foo", "bar", "foo bar", "Ann", "one two three", "a-b",
     "a_b", "A", "test",
@@ -73,6 +75,9 @@ class Pools:
         )
 
 
+_RESULT_KINDS: Dict[Any, str] = {str: "str", bytes: "bytes", list: "list", tuple: "tuples", dict: "dict"}
+
+
 class Values:
     """Makes recipes for shapes. `providers` maps a class to recipes of calls that return it; it grows in time."""
 
@@ -84,6 +89,22 @@ class Values:
         self.constructor: Any = None
         self.untyped_share = 0.05
         self.echo: List[Atom] = []
+        self.results: Dict[str, List[Recipe]] = {}
+        self.topic = ""
+        self._matched: Dict[Any, List[str]] = {}
+
+    def learn_result(self, value: Any) -> None:
+        """Remember a plain value that some call returned: what one function writes another one may read."""
+        kind = _RESULT_KINDS.get(type(value))
+        if kind is None or not 1 < len(value) <= 200:
+            return
+        made = recipe_of(value)
+        if made is not None and len(made.source) <= 120:
+            known = self.results.setdefault(kind, [])
+            if len(known) < 40:
+                known.append(made)
+            else:
+                known[self.rng.randrange(40)] = made
 
     def of(self, shapes: Sequence[Shape], depth: int = 3) -> Recipe:
         """A recipe for a parameter: mostly its best shape, sometimes a later one, rarely anything at all."""
@@ -96,6 +117,9 @@ class Values:
 
     def make(self, shape: Shape, depth: int = 3) -> Recipe:
         """A recipe for one shape."""
+        known = self.results.get(shape.kind)
+        if known and self.rng.random() < 0.06:
+            return self.rng.choice(known)
         maker = getattr(self, "_" + shape.kind, None)
         if maker is not None:
             made: Recipe = maker(shape, depth)
@@ -167,13 +191,20 @@ class Values:
 
     def _float(self, shape: Shape, depth: int) -> Recipe:
         rng = self.rng
+        if self.echo and rng.random() < 0.12:
+            heard = self._heard(float)
+            if heard is not None:
+                return heard
         if self.pools.floats and rng.random() < 0.3:
-            return Atom(rng.choice(self.pools.floats))
-        if rng.random() < 0.4:
-            return Atom(float(rng.choice(self._integers())))
-        if rng.random() < 0.02:
+            return self._remember(Atom(rng.choice(self.pools.floats)))
+        roll = rng.random()
+        if roll < 0.25:
+            return self._remember(Atom(float(rng.choice(self._integers()))))
+        if roll < 0.45:
+            return self._remember(Atom(round(rng.random(), 1)))
+        if roll < 0.47:
             return Atom(float(rng.choice(("nan", "inf", "-inf"))))
-        return Atom(rng.choice(_FLOATS) if rng.random() < 0.7 else round(rng.uniform(-10, 120), 2))
+        return self._remember(Atom(rng.choice(_FLOATS) if roll < 0.85 else round(rng.uniform(-10, 120), 2)))
 
     def _str(self, shape: Shape, depth: int) -> Recipe:
         if self.echo and self.rng.random() < 0.1:
@@ -185,7 +216,13 @@ class Values:
     def _heard(self, kind: type) -> Optional[Atom]:
         """A value that the case under construction holds already."""
         known = [atom for atom in self.echo if type(atom.value) is kind]
-        return self.rng.choice(known) if known else None
+        if not known:
+            return None
+        chosen = self.rng.choice(known)
+        if kind is str and self.rng.random() < 0.6:
+            words = re.findall(r"\w+", chosen.value)
+            return Atom(self.rng.choice(words)) if words else chosen
+        return chosen
 
     def _remember(self, atom: Atom) -> Atom:
         self.echo.append(atom)
@@ -195,19 +232,34 @@ class Values:
         """Text: a word, a constant of the subject, something a pattern matches, or pieces of these."""
         rng, roll = self.rng, self.rng.random()
         if self.pools.patterns and roll < 0.3:
-            made = matching_text(rng.choice(self.pools.patterns), rng)
+            made = self._matching(rng.choice(self.pools.patterns))
             if made is not None:
                 return made
         if self.pools.texts and roll < 0.5:
             return rng.choice(self.pools.texts)
-        if roll < 0.6:
+        if roll < 0.58:
             return rng.choice(_EDGES)
+        if roll < 0.68:
+            return document(self.topic, rng)
         if roll < 0.75:
             pieces = [*self.pools.texts, *_WORDS] if self.pools.texts else list(_WORDS)
             return "".join(rng.choice(pieces) for _ in range(rng.randint(2, 3)))[:60]
         if roll < 0.8:
             return self._number_text()
         return rng.choice(_WORDS)
+
+    def _matching(self, pattern: Any) -> Optional[str]:
+        """A text that a pattern matches; after some have been written, mostly one of those."""
+        key = pattern if isinstance(pattern, str) else pattern.pattern
+        known = self._matched.setdefault(key, [])
+        if len(known) >= 25 and self.rng.random() < 0.8:
+            return self.rng.choice(known)
+        made = matching_text(pattern, self.rng)
+        if made is None:
+            return self.rng.choice(known) if known else None
+        if len(known) < 60:
+            known.append(made)
+        return made
 
     def _bytes(self, shape: Shape, depth: int) -> Recipe:
         if self.pools.blobs and self.rng.random() < 0.4:
@@ -234,7 +286,7 @@ class Values:
     def _element(self, shape: Shape, place: int = 0) -> Shape:
         if len(shape.inner) > place and shape.inner[place] != ANY:
             return shape.inner[place]
-        return Shape(self.rng.choice(("int", "int", "str", "str", "any")))
+        return Shape(self.rng.choice(("int", "int", "int", "str", "str", "str", "any", "dict", "list", "float")))
 
     def _many(self, shape: Shape, depth: int) -> List[Recipe]:
         if depth <= 0:
@@ -246,6 +298,10 @@ class Values:
         return made
 
     def _list(self, shape: Shape, depth: int) -> Recipe:
+        if self.rng.random() < 0.02 and (not shape.inner or shape.inner[0].kind in ("any", "int")):
+            large = [n for n in self.pools.numbers if 40 < n <= 2000]
+            if large:
+                return Text("list(range(%d))" % (self.rng.choice(large) * self.rng.choice((1, 2)) + 1))
         kind = tuple if not shape.inner and self.rng.random() < 0.1 else list
         return Items(kind, self._many(shape, depth))
 
@@ -271,6 +327,9 @@ class Values:
     def _dict(self, shape: Shape, depth: int) -> Recipe:
         keys = self._hashables(Shape("set", (shape.inner[0] if shape.inner else Shape("str"),)), depth)
         inner = self._element(shape, 1)
+        if len(shape.inner) < 2 and depth > 1 and self.rng.random() < 0.5:
+            nested = ("dict", "list", "dict", "str", "float", "bool", "none", "int")
+            return Pairs([(key, self.make(Shape(self.rng.choice(nested)), depth - 1)) for key in keys])
         return Pairs([(key, self.make(inner, depth - 1) if depth > 0 else Atom(1)) for key in keys])
 
     def _typeddict(self, shape: Shape, depth: int) -> Recipe:
