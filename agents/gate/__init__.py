@@ -6,7 +6,13 @@ Names are handed out lazily (PEP 562), so that the pytest plugin and `aqe --help
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aqe.agents.gate.box import Box, BoxSpec, CaseResult, Layers, Limits
+    from aqe.agents.gate.evidence import Evidence, MutantResult, SubjectMeasure, TestEvidence
+    from aqe.agents.gate.interpreter import Interpreter, find_interpreter
+    from aqe.agents.gate.verify import VerifyReport, VerifyRequest
 
 _HOMES = {
     "Box": "box",
@@ -24,7 +30,21 @@ _HOMES = {
     "find_interpreter": "interpreter",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "Box",
+    "BoxSpec",
+    "CaseResult",
+    "Evidence",
+    "Interpreter",
+    "Layers",
+    "Limits",
+    "MutantResult",
+    "SubjectMeasure",
+    "TestEvidence",
+    "VerifyReport",
+    "VerifyRequest",
+    "find_interpreter",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*globals(), *__all__})

@@ -131,6 +131,7 @@ def test_two_processes_see_each_others_writes_at_once(tmp_path: Path) -> None:
             assert other.stdout.readline() == "1\n"
             assert [hit.memory.text for hit in store.search(f"answer {word}", k=1).hits] == [f"answer to {word}"]
     other.stdin.close()
+    other.stdout.close()
     assert other.wait(timeout=20) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import runpy
@@ -9,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from sources import files, tree
 
-FLOORS = ("aqe.server", "aqe.agents", "aqe.engine", "aqe.simd")
-PACKAGES = (*FLOORS, "aqe.server.http", "aqe.server.mcp", "aqe.agents.generate", "aqe.agents.gate")
+PACKAGES = {name: path for name, path in files() if path.name == "__init__.py" and "_aqe_inject" not in name}
+LAZY = [name for name, path in PACKAGES.items() if "_HOMES = {" in path.read_text(encoding="utf-8")]
 
 
 def test_public_names_are_the_pinned_ones(repository: Path) -> None:
@@ -36,6 +38,27 @@ def test_all_is_what_a_package_hands_out(package: str) -> None:
         and str(getattr(value, "__module__", "")).startswith("aqe.")
     }
     assert own <= handed_out
+
+
+def names_for_types(package: str) -> set[str]:
+    """What the file of a package imports from its own modules for type checkers alone."""
+    return {
+        alias.asname or alias.name
+        for block in tree(PACKAGES[package]).body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aqe.")
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_a_lazy_package_hands_out_the_same_to_python_and_to_type_checkers(package: str) -> None:
+    """`__all__`, the table of homes and the imports for type checkers name the very same things, each in its home."""
+    module = import_module(package)
+    assert set(module.__all__) == set(module._HOMES) == names_for_types(package)
+    for name in module.__all__:
+        assert not inspect.ismodule(getattr(module, name))
 
 
 @pytest.mark.parametrize("package", PACKAGES)

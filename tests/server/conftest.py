@@ -125,6 +125,8 @@ class HttpServer:
             return self.process.wait(10)
         finally:
             self.process.kill()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")

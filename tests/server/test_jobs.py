@@ -202,7 +202,7 @@ def test_job_dies_with_the_process_that_asked(agents: dict[str, Agent], project:
     job_id = asker.stdout.readline().strip()
     pids = [int(written(project / "started")), int(written(project / "child"))]
     asker.send_signal(signal.SIGKILL)
-    asker.wait()
+    asker.communicate()
     end = time.monotonic() + 2
     while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < end

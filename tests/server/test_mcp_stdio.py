@@ -187,7 +187,8 @@ def test_stdout_carries_the_protocol_only_and_end_of_input_ends_the_server(proje
     process.stdin.flush()
     answers = [json.loads(process.stdout.readline()) for _ in range(2)]
     process.stdin.close()
-    rest = process.stdout.read()
+    with process.stdout:
+        rest = process.stdout.read()
     assert process.wait(10) == 0
     assert [answer["id"] for answer in answers] == [1, 2]
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import types
+import warnings
 from typing import Any
 
 import pytest
@@ -72,10 +73,12 @@ def test_words_of_docstrings_are_shapes(words: str, kind: str) -> None:
 @given(st.from_regex(r"[a-z\\d+*?|()\[\]^$.{}2,-]{1,12}", fullmatch=True), st.integers(0, 99))
 def test_text_made_from_a_pattern_matches_it(pattern: str, seed: int) -> None:
     """What is written for a regular expression is found by it, for any expression that compiles."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error:
-        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        try:
+            compiled = re.compile(pattern)
+        except (re.error, FutureWarning):  # no pattern, or one whose meaning is about to change
+            return
     made = patterns.matching_text(pattern, random.Random(seed))
     assert made is None or compiled.search(made)
 
