@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -10,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from sources import files, folder
+from sources import files, folder, tree
 
 INJECT = folder("aqe.agents.inject")
 WITHOUT = """
@@ -89,3 +90,19 @@ def test_one_table_names_the_agents_for_every_face() -> None:
     tools = {tool.name for tool in make_tools(Service())}
     assert {agent.verb for agent in AGENTS.values()} <= set(VERBS)
     assert {agent.tool for agent in AGENTS.values() if agent.tool} <= tools
+
+
+def test_every_variable_that_is_read_is_a_setting_or_listed_apart() -> None:
+    """Each AQE_ variable that is read is one that `aqe config` shows, or stands in the list of those for no file."""
+    from aqe.engine.settings import APART, declared_keys, variable
+
+    read = {
+        node.value
+        for _, path in files()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch("AQE_[A-Z_]+[A-Z]", node.value)
+    }
+    assert read <= {variable(key) for key in declared_keys()} | APART
+    assert read >= APART - {"AQE_NATIVE"}  # which setup.py reads

@@ -15,6 +15,7 @@ import select
 import signal
 import struct
 import time
+import traceback
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 Emit = Callable[[Any], None]
@@ -157,12 +158,8 @@ def _child(work: Work, writer: int, beat: Beat) -> None:
 
         send({"result": work(send, Lifeline(beat))})
         status = FINE
-    except BaseException as error:
-        os.write(2, ("%s: %s\n" % (type(error).__name__, error)).encode("utf-8", "replace"))
-        if os.environ.get("AQE_DEBUG"):
-            import traceback
-
-            os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+    except BaseException:
+        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
     finally:
         beat.write(beat.read()[0], -1, False)
         os._exit(status)
