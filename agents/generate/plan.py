@@ -36,11 +36,16 @@ class Plan:
         """Whether another module can still be searched within the search time."""
         return self.budget_s is None or now_s - self.started_s < self.budget_s * SEARCH_SHARE
 
-    def verify_s(self, now_s: float) -> float | None:
-        """Time of one verification: what is left of the budget, and a fifth of it where less is left."""
+    def verify_s(self, now_s: float, load: float = 1.0) -> float | None:
+        """Time of one verification: what is left of the budget, and a fifth of it where less is left.
+
+        On a busy machine it may go beyond the budget, so that mutants are measured there too.
+        """
         if self.budget_s is None:
             return None
-        return max(self.budget_s / 5, min(MIN_VERIFY_S, self.budget_s), self.budget_s - (now_s - self.started_s))
+        left = max(self.budget_s / 5, min(MIN_VERIFY_S, self.budget_s), self.budget_s - (now_s - self.started_s))
+        end = self.started_s + 1.5 * self.budget_s + 4.0 - now_s
+        return max(left, min(left * min(2.0, load**0.5), end))
 
     def hard_end_s(self) -> float | None:
         """When everything is killed (monotonic): 1.5 budgets and 10 seconds after the start; the command has 15."""

@@ -20,6 +20,8 @@ from aqe.engine.progress import CancelToken, Progress
 MAX_ROUNDS = 4
 MUTANTS_FOR_MODULE = 200
 MAX_MUTANTS = 600
+SAMPLE = 40  # mutants that a busy machine still measures
+BUSY = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,10 @@ class Gate:
 
     def _verify(self, texts: Texts, *, with_mutants: bool, stoppable: bool) -> VerifyReport:
         subjects = tuple(draft.subject.module for draft in texts)
+        load = machine_load()
         mutants = min(MUTANTS_FOR_MODULE * len(subjects), MAX_MUTANTS) if with_mutants else 0
+        if self.plan.budget_s is not None and load > BUSY:
+            mutants = max(min(mutants, SAMPLE), int(mutants / load))
         request = VerifyRequest(
             tests=(),
             project=str(self.project),
@@ -143,7 +148,7 @@ class Gate:
             python=self.python,
             seed=self.seed,
             max_mutants=mutants,
-            budget_s=self.plan.verify_s(time.monotonic()),
+            budget_s=self.plan.verify_s(time.monotonic(), load),
             sources={draft.path.name: text for draft, (text, _) in texts.items()},
         )
         token = CancelToken()

@@ -59,8 +59,14 @@ class Recorder:
             os.makedirs(spool, exist_ok=True)
             ignore = os.path.join(home, ".gitignore")
             if not os.path.exists(ignore):
-                with open(ignore, "w", encoding="utf-8") as file:
-                    file.write("*\n")
+                fresh = "%s.%d" % (ignore, os.getpid())
+                try:
+                    with open(fresh, "w", encoding="utf-8") as file:
+                        file.write("*\n")
+                    os.replace(fresh, ignore)
+                finally:
+                    if os.path.exists(fresh):
+                        os.unlink(fresh)
             if not os.access(spool, os.W_OK):
                 raise PermissionError(13, "Permission denied", spool)
         except OSError as error:
