@@ -11,7 +11,7 @@ MutantState = Literal["killed", "survived", "not-covered", "left-out"]
 
 @dataclass(frozen=True)
 class MutantResult:
-    """A mutant of the subject. `line` is 1-based; `killed_by` names tests; `reason`: why it is, or may be, set aside."""
+    """One mutant. `line` is 1-based; `killed_by` names tests; `reason`: why it is (or may be) left out."""
 
     id: str
     operator: str

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aqe.agents.gate.evidence import Evidence, MutantResult, TestEvidence
 
-MAX_SURVIVORS = 12
+MAX_SURVIVORS = 10
+MAX_NAMES = 12
 
 _WHY = {
     "comparison": "no test looks at the boundary",
@@ -31,23 +32,30 @@ _WHY = {
 
 
 def summarise(evidence: Evidence) -> str:
-    """One sentence: how many tests hold, how much they cover and kill."""
+    """One sentence: how many tests hold, how much they cover and kill, and what there was no time to measure."""
     stable = sum(1 for test in evidence.tests if test.verdict == "stable")
     parts = [f"{stable} of {len(evidence.tests)} tests pass {evidence.runs} of {evidence.runs} shuffled runs"]
     if evidence.subjects:
         names = ", ".join(subject.module for subject in evidence.subjects)
         lines, branches = f"{evidence.lines_percent:.0f} %", f"{evidence.branches_percent:.0f} %"
         parts.append(f"{lines} of the lines and {branches} of the branches of {names}")
+    else:
+        parts.append("lines and branches not measured")
     if evidence.mutants_total:
         killed = f"{evidence.mutants_killed} of {evidence.mutants_total}"
-        parts.append(f"{killed} mutants killed ({evidence.mutants_percent:.0f} %)")
+        rest = f", {evidence.mutants_not_run} more not run" if evidence.mutants_not_run else ""
+        parts.append(f"{killed} mutants killed ({evidence.mutants_percent:.0f} %{rest})")
+    elif evidence.mutants_not_run:
+        parts.append("mutants not measured")
     return "; ".join(parts) + "."
 
 
 def hints_of(evidence: Evidence) -> tuple[str, ...]:
-    """Tests that do not hold, tests that add nothing, surviving mutants and lines that no test runs."""
+    """Tests that do not hold, the tests that add nothing (one hint), surviving mutants, lines that no test runs."""
     hints = [_verdict(test) for test in evidence.tests if test.verdict not in ("stable", "not-run")]
-    hints.extend(_surplus(test) for test in evidence.tests if test.adds_nothing)
+    surplus = [test for test in evidence.tests if test.adds_nothing]
+    if surplus:
+        hints.append(_surplus(surplus))
     survivors = [mutant for mutant in evidence.mutants if mutant.state == "survived"]
     hints.extend(_survivor(mutant) for mutant in _spread(survivors))
     if len(survivors) > MAX_SURVIVORS:
@@ -71,9 +79,21 @@ def _verdict(test: TestEvidence) -> str:
     )
 
 
-def _surplus(test: TestEvidence) -> str:
-    beside = f"; the nearest is {test.nearest}" if test.nearest else ""
-    return f"{test.name} adds nothing: all it covers and kills, others do too{beside}"
+def _surplus(tests: list[TestEvidence]) -> str:
+    """All tests without which nothing is lost, in one sentence."""
+    if len(tests) == 1:
+        beside = f"; the nearest is {tests[0].nearest}" if tests[0].nearest else ""
+        return f"{short_name(tests[0].name)} adds nothing: all it covers and kills, others do too{beside}"
+    names = ", ".join(short_name(test.name) for test in tests[:MAX_NAMES])
+    more = f" and {len(tests) - MAX_NAMES} more" if len(tests) > MAX_NAMES else ""
+    return f"{len(tests)} tests add nothing to the others: {names}{more}"
+
+
+def short_name(name: str, width: int = 60) -> str:
+    """A test's name without its folders; a long one loses its middle."""
+    file, separator, test = name.partition("::")
+    short = test if separator else Path(file).name
+    return short if len(short) <= width else short[: width // 2 - 1] + "..." + short[-(width // 2 - 2) :]
 
 
 def _survivor(mutant: MutantResult) -> str:
@@ -95,8 +115,8 @@ def _spread(survivors: list[MutantResult]) -> list[MutantResult]:
     return sorted((first + rest)[:MAX_SURVIVORS], key=lambda one: (one.path, one.line, one.id))
 
 
-def ranges(lines: Iterable[int]) -> str:
-    """Line numbers as ranges: lines 3, 7-9, 12."""
+def ranges(lines: Iterable[int], most: int = 12) -> str:
+    """Line numbers as ranges: lines 3, 7-9, 12; at most `most` of them, and then how many lines more."""
     found: list[list[int]] = []
     for line in sorted(lines):
         if found and line == found[-1][1] + 1:
@@ -104,4 +124,6 @@ def ranges(lines: Iterable[int]) -> str:
         else:
             found.append([line, line])
     word = "line " if len(found) == 1 and found[0][0] == found[0][1] else "lines "
-    return word + ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found[:most])
+    rest = sum(last - first + 1 for first, last in found[most:])
+    return word + shown + (f" and {rest} more" if rest else "")

@@ -48,6 +48,7 @@ def command(
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit 1 unless every test is stable and proves something.")
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show a row for each test.")] = False,
     budget: BudgetOption = None,
     seed: SeedOption = 0,
     python: PythonOption = None,
@@ -83,7 +84,7 @@ def command(
         from aqe.server.cli.verify_text import text_of
 
         keep_result(root, "verify", json_object("verify", report))
-        sys.stdout.write(text_of(report))
+        sys.stdout.write(text_of(report, verbose=verbose))
     proven = all(test.verdict in ("stable", "not-run") for test in report.evidence.tests)
     return 1 if gate and not proven else 0
 

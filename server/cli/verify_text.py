@@ -1,8 +1,10 @@
-"""The report of `aqe verify` as plain text: a table of the tests, the totals, what to do better."""
+"""The report of `aqe verify` as plain text: the totals, what does not hold, what to do better; on wish a table."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +12,13 @@ if TYPE_CHECKING:
     from aqe.agents.gate.verify import VerifyReport
 
 WIDEST_NAME = 70
+WIDTH = 110
+_COUNTED = {
+    "failing": "failing",
+    "flaky": "flaky",
+    "passes-on-broken-twin": "proving nothing",
+    "not-run": "not run",
+}
 _WORDS = {
     "stable": "stable",
     "failing": "FAILS",
@@ -19,14 +28,59 @@ _WORDS = {
 }
 
 
-def text_of(report: VerifyReport) -> str:
-    """The whole report, ending in a newline."""
+def text_of(report: VerifyReport, *, verbose: bool = False) -> str:
+    """The whole report, ending in a newline; `verbose` adds one row for each test."""
     evidence = report.evidence
-    lines = table(evidence.tests)
-    lines += ["", report.summary]
-    lines += [f"  {hint}" for hint in report.hints]
+    lines = totals(evidence)
+    bad = [test for test in evidence.tests if test.verdict not in ("stable", "not-run")]
+    if bad:
+        lines += ["", "Tests that do not hold"]
+        lines += [_judged(test) for test in bad]
+    better = list(report.hints[len(bad) :])
+    if any(test.adds_nothing for test in evidence.tests):
+        better.append(better.pop(0))  # what may go comes after what is missing
+    if better:
+        lines += ["", "To do better"]
+        lines += [line for hint in better for line in wrap(hint, WIDTH, initial_indent="  ", subsequent_indent="    ")]
+    if verbose:
+        lines += ["", *table(evidence.tests)]
     lines += ["", *_footer(evidence)]
+    if not verbose:
+        lines.append("One row for each test: --verbose. Everything: --json.")
     return "\n".join(lines) + "\n"
+
+
+def totals(evidence: Evidence) -> list[str]:
+    """Tests, lines, branches and mutants, one row each, in the form of `aqe generate`."""
+    counts = Counter(test.verdict for test in evidence.tests)
+    others = ", ".join(f"{counts[verdict]} {word}" for verdict, word in _COUNTED.items() if counts[verdict])
+    subjects = ", ".join(subject.module for subject in evidence.subjects)
+    rows = [f"{len(evidence.tests)} tests" + (f" of {subjects}" if subjects else "")]
+    rows.append(_row("stable", counts["stable"], len(evidence.tests), others))
+    if evidence.subjects:
+        lines = sum(one.lines_covered for one in evidence.subjects), sum(one.lines_total for one in evidence.subjects)
+        rows.append(_row("lines", *lines))
+        arms = [(one.branches_covered, one.branches_total) for one in evidence.subjects]
+        rows.append(_row("branches", sum(one for one, _ in arms), sum(one for _, one in arms)))
+    else:
+        rows.append("  lines, branches  not measured")
+    asides = [f"{evidence.mutants_left_out} left out"] if evidence.mutants_left_out else []
+    asides += [f"{evidence.mutants_not_run} not run"] if evidence.mutants_not_run else []
+    if evidence.mutants_total:
+        rows.append(_row("mutants", evidence.mutants_killed, evidence.mutants_total, ", ".join(["killed", *asides])))
+    else:
+        rows.append("  mutants     not measured" + (f" ({', '.join(asides)})" if asides else ""))
+    return rows
+
+
+def _row(name: str, part: int, whole: int, rest: str = "") -> str:
+    percent = 100.0 * part / whole if whole else 100.0
+    return f"  {name:<8} {part:>6} of {whole:<6} {percent:5.1f} %  {rest}".rstrip()
+
+
+def _judged(test: TestEvidence) -> str:
+    why = test.message if len(test.message) <= WIDTH else test.message[: WIDTH - 3] + "..."
+    return f"  {_WORDS[test.verdict]:<14}  {test.name}" + (f"\n    {why}" if why else "")
 
 
 def table(tests: Sequence[TestEvidence]) -> list[str]:
