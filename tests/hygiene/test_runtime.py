@@ -106,3 +106,17 @@ def test_every_variable_that_is_read_is_a_setting_or_listed_apart() -> None:
     }
     assert read <= {variable(key) for key in declared_keys()} | APART
     assert read >= APART - {"AQE_NATIVE"}  # which setup.py reads
+
+
+def test_every_setting_stands_in_its_page(repository: Path) -> None:
+    """docs/settings.md lists each key with its variable, its default and what it is for, and each variable apart."""
+    from aqe.engine.settings import APART, declared_keys, variable
+
+    def shown(value: object) -> str:
+        return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+    page = (repository / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.]+)` \| `(\w+)` \| (.+) \| (.+) \|$", page, flags=re.MULTILINE)
+    keys = sorted(declared_keys().items())
+    assert rows == [(key, variable(key), shown(field.default), field.description) for key, field in keys]
+    assert set(re.findall(r"^\| `(AQE_\w+)` \|", page, flags=re.MULTILINE)) == APART
