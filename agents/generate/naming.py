@@ -8,7 +8,7 @@ import keyword
 import re
 from collections.abc import Iterable, Sequence
 
-MAX_NAME = 64
+MAX_NAME = 72
 _ORDINALS = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _NOUNS = {
     "str": "text", "int": "number", "float": "number", "list": "list", "dict": "mapping", "tuple": "tuple",
@@ -22,6 +22,9 @@ _COMPARISONS = {
     "==": "is_equal", "!=": "differs", "<": "is_less", "<=": "is_at_most", ">": "is_greater", ">=": "is_at_least",
     "in": "is_contained", "is": "is_the_same",
 }  # fmt: skip
+_DANGLING = frozenset(
+    ("for", "and", "with", "of", "after", "not", "a", "or", "without", "empty", "negative", "single", "max")
+)
 _PLAIN_ID = re.compile(r"[A-Za-z0-9 _.,;:+*=<>!?@#%&'()|~^$/-]{1,28}")
 
 
@@ -64,8 +67,9 @@ def outcome_words(kind: str, *, src: str | None = None, type_name: str = "", exc
     if src is not None and re.fullmatch(r"-?\d{1,4}", src):
         return f"returns_{src.replace('-', 'minus_')}"
     word = noun(type_name) if type_name else "value"
-    if word == "text" and src is not None and len(src) <= 40:
-        return f"returns_{slug(src, 24) or word}"
+    said = slug(src or "", 24)
+    if word == "text" and said and len(src or "") <= 26 and said.count("_") < 3:
+        return f"returns_{said}"
     return f"returns_{word}"
 
 
@@ -103,7 +107,7 @@ def _cut(name: str, limit: int) -> str:
     if len(name) <= limit:
         return name
     words = name[: limit + 1].split("_")[:-1]
-    while len(words) > 2 and words[-1] in {"for", "and", "with", "of", "after", "not", "a", "empty", "negative"}:
+    while len(words) > 2 and words[-1] in _DANGLING:
         words.pop()
     return "_".join(words) or name[:limit]
 
@@ -123,22 +127,23 @@ def parameter(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def row_ids(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> tuple[list[str], bool]:
+def row_ids(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> tuple[list[str], list[bool]]:
     """The id of each parametrized row, and whether it must be written out.
 
     pytest's own id is kept where it can be foretold (numbers, booleans, short plain text) and reads well; `rows` are
     literal sources.
     """
-    own = ["-".join(parts) for row in rows if all(parts := [_own_id(src) for src in row])]
-    if len(own) == len(rows) and len(set(own)) == len(own):
-        return own, False
-    taken: set[str] = set()
+    own = ["-".join(parts) if all(parts := [_own_id(src) for src in row]) else "" for row in rows]
+    is_written = [not one or own.count(one) > 1 for one in own]
+    taken = {one for one, written in zip(own, is_written, strict=True) if not written}
     ids: list[str] = []
-    for row, label in zip(rows, labels, strict=True):
-        wanted = slug(label) or next(filter(None, (slug(src, 24) for src in row)), "") or "plain"
-        hints = [slug(src, 24) for src in row]
-        ids.append(unique(wanted, hints, taken))
-    return ids, True
+    for row, label, one, written in zip(rows, labels, own, is_written, strict=True):
+        if not written:
+            ids.append(one)
+            continue
+        wanted = label_words(label) or next(filter(None, (slug(src, 24) for src in row)), "") or "punctuation"
+        ids.append(unique(wanted, [slug(src, 24) for src in row], taken))
+    return ids, is_written
 
 
 def _own_id(src: str) -> str:

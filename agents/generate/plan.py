@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class Plan:
             return None
         left = max(self.budget_s / 5, min(MIN_VERIFY_S, self.budget_s), self.budget_s - (now_s - self.started_s))
         end = self.started_s + 1.5 * self.budget_s + 4.0 - now_s
-        return max(left, min(left * min(2.0, load**0.5), end))
+        return max(left, min(left * min(2.0, math.sqrt(load)), end))
 
     def hard_end_s(self) -> float | None:
         """When everything is killed (monotonic): 1.5 budgets and 10 seconds after the start; the command has 15."""
@@ -60,7 +61,7 @@ class Plan:
         return (
             None
             if seconds is None
-            else max(LEAST_CASES, int((0.7 * seconds / max(1.0, load) ** 0.5 - ROUND_S) / CASE_S))
+            else max(LEAST_CASES, int((0.7 * seconds / math.sqrt(max(1.0, load)) - ROUND_S) / CASE_S))
         )
 
     def may_verify_again(self, now_s: float, took_s: float, *, is_needed: bool) -> bool:

@@ -180,8 +180,9 @@ def _test(
     if parameters:
         rows = shape.rows
         labels = [each.label for each in shape.cases]
-        ids, explicit = naming.row_ids(rows, labels)
-        header = _parametrize(parameters, rows, ids if explicit else [], style.width)
+        ids, is_written = naming.row_ids(rows, labels)
+        written = [row_id if shown else "" for row_id, shown in zip(ids, is_written, strict=True)]
+        header = _parametrize(parameters, rows, written, style.width)
     mark = [] if all(each.documented for each in shape.cases) else ["# characterisation"]
     if len(mark) + len(header) + 1 + len(lines) > MAX_LINES:
         return None
@@ -238,12 +239,12 @@ def _parametrize(parameters: list[str], rows: list[list[str]], ids: list[str], w
     items: list[str] = []
     for index, row in enumerate(rows):
         row_text = ", ".join(row)
-        if ids:
+        if ids[index]:
             items.append(f'pytest.param({row_text}, id="{ids[index]}")')
         else:
             items.append(row_text if len(row) == 1 else f"({row_text})")
     one = f"@pytest.mark.parametrize({names}, [{', '.join(items)}])"
-    if len(parameters) == 1 and len(one) <= width and not ids:
+    if len(parameters) == 1 and len(one) <= width and not any(ids):
         return statement("@", parse(one[1:]), indent=0, width=width)
     lines = ["@pytest.mark.parametrize(", f"    {names},", "    ["]
     for item in items:
