@@ -18,6 +18,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "config": ("aqe.server.cli.objects:ConfigShown",),
     "demo": ("aqe.server.demo.story:DemoReport",),
     "doctor": ("aqe.server.cli.objects:DoctorShown",),
+    "error": ("aqe.server.cli.objects:Failure",),
     "execute": ("aqe.agents.execute:ExecuteReport",),
     "generate": ("aqe.agents.generate.report:GenerateReport",),
     "memory-add": ("aqe.server.cli.objects:MemoryKept",),
@@ -49,7 +50,7 @@ def schema_of(command: str) -> dict[str, Any]:
     whole = variants[0] if len(variants) == 1 else {"anyOf": variants}
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"aqe {command.replace('-', ' ')} --json",
+        "title": f"aqe {command.replace('-', ' ') if command != 'error' else 'COMMAND'} --json",
     }
     return head | {key: value for key, value in whole.items() if key != "title"} | {"$defs": definitions}
 

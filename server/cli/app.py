@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from aqe.engine.errors import AqeError, UserError
+from aqe.engine.errors import AqeError, Cancelled, InternalError, UserError
 from aqe.server.cli.verbs import VERBS
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ OPTIONS = (
     ("--project DIR", "The project's folder (else AQE_PROJECT, else found upwards from here)."),
     ("--debug", "Show the traceback of an error; may stand before or after the command."),
     ("--version", "Show the version and leave."),
-    ("--help", "Show this page, or a command's own after its name."),
+    ("--help", "Show this page, or a command's own after its name; so does `aqe help`."),
 )
 
 
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the `aqe` command on `argv` (default: the process's) and return its exit status."""
     _never_fail_on_a_character()
     words, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    report = _Failures(debug, _wants_json(words))
     try:
         status = _dispatch(words)
         sys.stdout.flush()
@@ -38,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _let_go_of_stdout()
         return 0
     except KeyboardInterrupt:
-        return _fail("Interrupted. [cancelled]", 130, debug)
+        return report.tell(Cancelled("Interrupted.", code="cancelled"))
     except AqeError as error:
-        return _fail(str(error), error.exit_status, debug)
+        return report.tell(error)
     except Exception as error:
-        return _fail_unexpectedly(error, debug)
+        return report.tell(_unexpected(error, debug))
 
 
 def help_page() -> str:
@@ -92,11 +93,15 @@ def _dispatch(words: list[str]) -> int:
             project = ["--project", value]
         else:
             fix = _nearest(option, [name.split()[0] for name, _ in OPTIONS]) or "See `aqe --help`."
+            if option == "--json":
+                fix = "Put --json after the command."
             raise UserError(f"No such option {option!r} before the command.", code="usage", fix=fix)
     if not words:
         print(help_page())
         return 0
     verb = words.pop(0)
+    if verb == "help":
+        return _dispatch([*words, "--help"])
     if verb not in VERBS:
         fix = _nearest(verb, list(VERBS)) or "See `aqe --help`."
         raise UserError(f"No such command {verb!r}.", code="unknown-command", fix=fix)
@@ -136,6 +141,8 @@ def _usage_error(error: Any, verb: str) -> UserError:
     if type(error).__name__ == "NoSuchOption" and context is not None:
         message = f"{path} has no option {option}."
         fix = _nearest(str(option), [name for param in context.command.params for name in param.opts])
+        if path == "aqe execute" and not fix:
+            fix = "pytest's own options stand after `--`, as in `aqe execute -- -x`."
     elif message.startswith("No such command") and context is not None:
         wanted = message.split("'")[1] if "'" in message else ""
         message = f"{path} has no command {wanted!r}."
@@ -154,9 +161,10 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _make_plain(command: Any) -> None:
-    """Turn typer's rich help off for a command and all below it, whatever its module chose."""
+    """Turn typer's rich help off for a command and all below it, whatever its module chose; no summary is cut."""
     command.rich_markup_mode = None
     for below in getattr(command, "commands", {}).values():
+        below.short_help = below.short_help or " ".join((below.help or "").partition("\n\n")[0].split())
         _make_plain(below)
 
 
@@ -180,16 +188,35 @@ def _let_go_of_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _fail(sentence: str, status: int, debug: bool) -> int:
-    if debug:
-        import traceback
+class _Failures:
+    """Says what went wrong: the sentence on stderr and, for `--json`, one object on stdout."""
 
-        traceback.print_exc()
-    print(sentence, file=sys.stderr)
-    return status
+    def __init__(self, debug: bool, json: bool) -> None:
+        self._debug = debug
+        self._json = json
+
+    def tell(self, error: AqeError) -> int:
+        """Print `error` and return its exit status."""
+        if self._debug:
+            import traceback
+
+            traceback.print_exc()
+        if self._json:
+            from aqe.engine.results import json_text
+
+            said = {"code": error.code, "message": error.message, "fix": error.fix}
+            print(json_text({"schema": "aqe.error/1", "error": said, "exit_status": error.exit_status}), flush=True)
+        print(error, file=sys.stderr)
+        return error.exit_status
 
 
-def _fail_unexpectedly(error: Exception, debug: bool) -> int:
+def _wants_json(words: list[str]) -> bool:
+    """Whether the user asked for one JSON object; with `--jsonl` each line has its own answer."""
+    own = words[: words.index("--")] if "--" in words else words
+    return "--json" in own and "--jsonl" not in own
+
+
+def _unexpected(error: Exception, debug: bool) -> InternalError:
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    fix = "" if debug else " Run it again with --debug for the traceback, and report it."
-    return _fail(f"aqe itself failed with {what}.{fix} [internal]", 3, debug)
+    fix = "" if debug else "Run it again with --debug for the traceback, and report it."
+    return InternalError(f"aqe itself failed with {what}.", code="internal", fix=fix)

@@ -9,6 +9,23 @@ from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
 
 
 @dataclass(frozen=True)
+class ErrorShown:
+    """What went wrong: a code of docs/messages.md, one sentence, and what to do next."""
+
+    code: str
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a command prints for `--json` when it cannot do its work."""
+
+    error: ErrorShown
+    exit_status: int
+
+
+@dataclass(frozen=True)
 class SettingShown:
     """One setting of `aqe config`."""
 

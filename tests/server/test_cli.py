@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from aqe.server.cli.app import main
 from aqe.server.cli.verbs import VERBS
 
 Aqe = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).resolve().parents[2]
 NO_SUCH_PROJECT = (
     "The project folder '/no/such' given by --project does not exist. Name the folder that holds the project. "
     "[no-such-project]"
@@ -56,6 +59,12 @@ def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[
         (["serve", "--port", "1"], "--port needs --http. Write `aqe serve --http --port N`. [usage]"),
         (["serve", "extra"], "Got unexpected extra argument(s) (extra). See `aqe serve --help`. [usage]"),
         (["serve", "--project", "/no/such"], NO_SUCH_PROJECT),
+        (["--json", "stats"], "No such option '--json' before the command. Put --json after the command. [usage]"),
+        (
+            ["execute", "-x"],
+            "aqe execute has no option -x. pytest's own options stand after `--`, as in `aqe execute -- -x`. [usage]",
+        ),
+        (["help", "srve"], "No such command 'srve'. Did you mean `serve`? [unknown-command]"),
         (["--project"], "--project needs a folder. Write `--project DIR`. [usage]"),
     ],
 )
@@ -63,7 +72,52 @@ def test_usage_errors_are_one_sentence(words: list[str], sentence: str, capsys: 
     """A wrong command line is answered on stderr in one sentence with the next step, and status 2."""
     assert main(words) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", sentence + "\n")
+    assert err == sentence + "\n"
+    assert out == "" or "--json" in words
+
+
+@pytest.mark.parametrize("words", [[], ["memory"], ["memory", "add"]])
+def test_help_is_a_word_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`aqe help COMMAND` shows what `aqe COMMAND --help` shows, and no summary in it is cut."""
+    assert main(["help", *words]) == 0
+    page = capsys.readouterr().out
+    assert main([*words, "--help"]) == 0
+    assert page == capsys.readouterr().out
+    assert "..." not in page.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "status"),
+    [
+        (["--json", "stats"], "usage", 2),
+        (["stats", "--json", "--project", "/no/such"], "no-such-project", 2),
+        (["memory", "get", "nothing", "--json"], "unknown-id", 2),
+        (["break", "--json"], "internal", 3),
+    ],
+)
+def test_errors_of_json_commands_are_objects_too(
+    words: list[str],
+    code: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """With --json an error is one object on stdout, as its schema says, and the sentence on stderr."""
+    (tmp_path / "breaking_verb.py").write_text(
+        "from aqe.server.cli.output import JsonOption\n"
+        "def command(json: JsonOption = False) -> None:\n    'Break.'\n    raise ZeroDivisionError('oops')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(VERBS, "break", ("breaking_verb", "Break."))
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == status
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    jsonschema.validate(found, json.loads((ROOT / "docs" / "schemas" / "error.json").read_text()))
+    assert (found["schema"], found["exit_status"]) == ("aqe.error/1", status)
+    error = found["error"]
+    assert err == f"{error['message']} {error['fix']} [{code}]\n"
 
 
 def test_bad_value_names_option_and_value(capsys: pytest.CaptureFixture[str]) -> None:
