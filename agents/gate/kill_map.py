@@ -74,6 +74,8 @@ class _Bench:
 class KillMapping:
     """Builds a kill map with a few boxes side by side; `stop` says when to leave the rest.
 
+    Tracing the tests gets `2 * share_s` seconds and the mutants `share_s` even where the stop is near.
+
     Mutants are judged in an order drawn from `seed`, and none is passed over, so that those judged before the stop are
     a fair sample of all.
     """
@@ -81,6 +83,7 @@ class KillMapping:
     def __init__(
         self, plan: TestPlan, subjects: Sequence[Subject], tests: Sequence[str], *, seed: int,
         cancel: CancelToken | None, stop: Callable[[], bool], report: Callable[[int, int], None],
+        share_s: float = 0.0,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.subjects = subjects
@@ -88,6 +91,7 @@ class KillMapping:
         self.seed = seed
         self.cancel = cancel
         self.stop = stop
+        self.share_s = share_s
         self.report = report
         self.map = KillMap()
         self._lock = threading.Lock()
@@ -109,11 +113,14 @@ class KillMapping:
             opened = [stack.enter_context(box) for box in pool.map(self._open, wanted)]
             benches = [_Bench(*pair) for pair in zip(opened, [warm_box, *opened[workers:]], strict=False)]
             at_import = self._collect(pool, benches)
+            self.stop = _both(self.stop, deadline_in(2 * self.share_s))
             traces = dict(self._spread(pool, benches, self.tests, self._trace))
             if self.stop():
                 self.map.not_run.update((subject.module, mutant.id) for subject, mutant in order)
                 return self.map
             self._prepare_import(pool, benches, any(_is_early(one, at_import) for one in order))
+
+            self.stop = _both(self.stop, deadline_in(self.share_s))
 
             def act(bench: _Bench, one: tuple[Subject, Mutant]) -> None:
                 self._judge(bench, one, traces, is_early=_is_early(one, at_import))
@@ -188,8 +195,8 @@ class KillMapping:
         if result.state != "ok":
             self._note(f"{test} could not be traced: {describe_end(result)}")
             return _Trace(0.0, {}, {})
-        value = result.value
-        if value["outcome"] not in ("passed", "xfailed"):
+        value = result.value if isinstance(result.value, dict) else {}
+        if value.get("outcome") not in ("passed", "xfailed"):
             self._note(f"{test} passes, but not beside the instrumented subject; it is left out of the kill map")
             return _Trace(0.0, {}, {})
         reached = {name: frozenset(ids) for name, ids in value["reached"].items()}
@@ -206,7 +213,8 @@ class KillMapping:
     ) -> None:
         subject, mutant = one
         key = (subject.module, mutant.id)
-        if self.stop():
+        box = bench.plain if is_early else bench.collected
+        if self.stop() or not box.alive:  # in a box that is gone every test would seem to notice every mutant
             with self._lock:
                 self.map.not_run.add(key)
         else:
@@ -268,12 +276,13 @@ class _Heard:
 
     def __call__(self, said: Any) -> None:
         if isinstance(said, dict):
-            self.tests = list(said["collected"])
-            found = frozenset(self.tests)
-            self.missing = [name for name in self.missing if name not in found]
-        elif isinstance(said, list):
+            told = said.get("collected")
+            if isinstance(told, list) and self.missing:  # else it is the code under test that speaks
+                self.tests = [name for name in told if name in self.missing]
+                self.missing = [name for name in self.missing if name not in told]
+        elif isinstance(said, list) and len(said) == 2:
             self.ended += 1
-            if said[1] == "failed":
+            if said[1] == "failed" and said[0] in self.tests:
                 self.failed.append(said[0])
 
     def victims(self) -> list[str]:
@@ -288,6 +297,10 @@ class _Heard:
 def _is_early(one: tuple[Subject, Mutant], at_import: Mapping[str, set[int]]) -> bool:
     subject, mutant = one
     return mutant.at_import or mutant.id in at_import[subject.module]
+
+
+def _both(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() and other()
 
 
 def deadline_in(seconds: float | None) -> Callable[[], bool]:

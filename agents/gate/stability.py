@@ -67,10 +67,10 @@ def run_session(
             "_aqe_inject.pytest_case:session", args, wall_s=max(deadline - time.monotonic(), 1.0), on_progress=listener
         )
         if result.state == "ok":
-            for entry in result.value["tests"]:
-                tests[entry["id"]] = TestRun(entry["outcome"], entry["ms"], entry["message"])
-            broken.update({entry["file"]: entry["message"] for entry in result.value["broken_files"]})
-            return SessionRun(tests, broken, result.value)
+            answer = result.value if isinstance(result.value, dict) else {}
+            tests.update(one for one in map(read_test, answer.get("tests", ())) if one is not None)
+            broken.update({str(entry["file"]): str(entry["message"]) for entry in answer.get("broken_files", ())})
+            return SessionRun(tests, broken, answer)
         if listener.running is None:
             broken[""] = f"the session ended before a test ran: {describe_end(result)}"
             break
@@ -98,13 +98,25 @@ class _Listener:
         if not isinstance(said, dict):
             return
         if "start" in said:
-            self.running = said["start"]
+            self.running = str(said["start"])
         elif "test" in said:
-            entry = said["test"]
-            self.tests[entry["id"]] = TestRun(entry["outcome"], entry["ms"], entry["message"])
-            self.running = None
-        elif "collected" in said:
-            self.collected = list(said["collected"])
+            ended = read_test(said["test"])
+            if ended is not None:
+                self.tests[ended[0]] = ended[1]
+                self.running = None
+        elif isinstance(said.get("collected"), list):
+            self.collected = [str(name) for name in said["collected"]]
+
+
+def read_test(entry: Any) -> tuple[str, TestRun] | None:
+    """One test as a session told it; None for what no session says, since the code under test may speak as well."""
+    outcomes = ("passed", "failed", "skipped", "xfailed")
+    if not isinstance(entry, dict) or entry.get("outcome") not in outcomes or not isinstance(entry.get("id"), str):
+        return None
+    ms, message = entry.get("ms"), entry.get("message")
+    if not isinstance(ms, (int, float)) or not isinstance(message, str):
+        return None
+    return entry["id"], TestRun(entry["outcome"], float(ms), message)
 
 
 def describe_end(result: CaseResult, wall_s: float | None = None) -> str:

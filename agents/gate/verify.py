@@ -8,7 +8,7 @@ adds to the others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -215,24 +215,18 @@ class _Verification:
     ) -> KillMap:  # fmt: skip
         self.progress(f"turning {len(chosen)} mutants on", 0, len(chosen))
         mapping = KillMapping(
-            plan, subjects, stable, seed=self.request.seed, cancel=self.cancel, stop=self._mutants_stop(),
+            plan, subjects, stable, seed=self.request.seed, cancel=self.cancel, stop=self.stop,
+            share_s=(self.request.budget_s or 0.0) / 10,
             report=lambda done, total: self.progress(f"mutant {done} of {total}", done, total),
         )  # fmt: skip
         kills = mapping.run(chosen, box)
         self.notes.extend(kills.notes)
         if kills.not_run:
             self.notes.append(
-                f"{len(kills.not_run)} of {len(chosen)} mutants were not run: the budget ended; the others are a "
-                "random sample"
+                f"{len(kills.not_run)} of {len(chosen)} mutants were not run: the budget or their sandbox ended"
+                + ("; the others are a random sample" if len(kills.not_run) < len(chosen) else "")
             )
         return kills
-
-    def _mutants_stop(self) -> Callable[[], bool]:
-        """When no more mutants are begun: at the end of the budget, but a tenth of it is theirs at least."""
-        if self.request.budget_s is None:
-            return self.stop
-        left = self.request.budget_s - (time.monotonic() - self.started)
-        return deadline_in(max(left, self.request.budget_s / 10))
 
     def _evidence(
         self, plan: TestPlan, box: Box, seeds: tuple[int, ...], subjects: Sequence[Subject],

@@ -8,12 +8,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aqe.agents.gate.evidence import Evidence, TestEvidence
+    from aqe.agents.gate.evidence import Evidence, TestEvidence, Verdict
     from aqe.agents.gate.verify import VerifyReport
 
 WIDEST_NAME = 70
 WIDTH = 110
-_COUNTED = {
+_COUNTED: dict[Verdict, str] = {
     "failing": "failing",
     "flaky": "flaky",
     "passes-on-broken-twin": "proving nothing",

@@ -3,7 +3,7 @@
 The hooks for set-up, call and teardown run as in a session, with the wrappers that give them their meaning (skips,
 captured output, fixtures, unraisable errors). Left out are the report objects, their terminal lines and the traceback
 of a failure. Where a report carries the meaning itself (expected failures, unittest, warnings turned into errors, item
-types of plugins), the whole protocol of pytest runs.
+types and hooks of plugins and conftests), the whole protocol of pytest runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Optional, Tuple
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _perf_counter = time.perf_counter
+_OWN_HOOKS = ("_pytest.", "_aqe_inject.")
 
 
 def run_item(item: Any, following: Optional[Any]) -> Tuple[str, float]:
@@ -32,9 +33,18 @@ def is_plain(item: Any) -> bool:
     known = getattr(item, "_aqe_is_plain", None)
     if known is None:
         marked = any(item.get_closest_marker(name) is not None for name in ("xfail", "filterwarnings"))
-        known = type(item) is pytest.Function and not marked and not _filters_warnings(item.config)
+        # the fixture tmp_path reads the reports of its test
+        known = type(item) is pytest.Function and not marked and "tmp_path" not in item.fixturenames
+        known = known and not _filters_warnings(item.config) and not _has_other_hooks(item)
         item._aqe_is_plain = known
     return bool(known)
+
+
+def _has_other_hooks(item: Any) -> bool:
+    """Whether a conftest or a plugin takes part in running or reporting items."""
+    hooks = (item.ihook.pytest_runtest_protocol, item.ihook.pytest_runtest_makereport)
+    places = [getattr(impl.function, "__module__", "") or "" for hook in hooks for impl in hook.get_hookimpls()]
+    return not all(place.startswith(_OWN_HOOKS) for place in places)
 
 
 def _filters_warnings(config: Any) -> bool:
