@@ -9,7 +9,7 @@ import select
 import signal
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from .campaign import Campaign, Entry
+from .campaign import Campaign, Entry, own_function
 from .exam import Exam, Examiner, is_empty_claim
 from .minimise import Graded, cover, shrink
 from .observe import PATIENCE_S, now
@@ -19,6 +19,9 @@ from .recipes import Case, Step, atoms_in
 MOST_EXAMS_PER_TARGET = 60
 ARMS_GRACE = 0.08
 """Share of the budget by which grading may be late for a case that alone takes an arm."""
+
+LEAST_GRADED = 25
+"""Cases that are graded however late it is, as long as each takes a new arm."""
 
 ENOUGH_KILLERS = 3
 """Exams that fail on an import-time mutant, after which no more are tried."""
@@ -85,10 +88,11 @@ class Grader:
         """
         done = self.campaign.pace.done
         graded: List[Graded] = []
-        open_arms = self.campaign.covered & self.counted
+        open_arms = self.campaign.covered  # those of function bodies too: a function without branches needs a case
         alive = {mutant.id for mutant in self.meta.mutants}
         for entry in self._worth_grading(entries):
-            if done() > until and not (entry.arms & open_arms and done() < until + ARMS_GRACE):
+            is_late = done() > until + (ARMS_GRACE if entry.arms & open_arms else 0.0)
+            if is_late and not (entry.arms & open_arms and len(graded) < LEAST_GRADED):
                 continue
             one = self.grade(entry, alive if full else None, until)
             if one is not None:
@@ -127,14 +131,27 @@ class Grader:
 
     def suite(self, graded: Sequence[Graded], until: float, shorten: bool) -> List[Graded]:
         """The cover of what was graded, each case as short as its kills allow."""
-        chosen = cover(graded, self.counted)
+        chosen = self._with_every_function(cover(graded, self.counted), graded)
         if shorten:
             chosen = self._shortened_all(chosen, until)
-            chosen = cover(chosen, self.counted)
+            chosen = self._with_every_function(cover(chosen, self.counted), chosen)
         return sorted(
             chosen,
             key=lambda one: (one.entry.target.line, one.exam.case.target, one.exam.kind == "raises", one.exam.cost()),
         )
+
+    def _with_every_function(self, chosen: List[Graded], graded: Sequence[Graded]) -> List[Graded]:
+        """The cover, and one case of each function that none of its cases enters, for want of branches or kills."""
+        reached = 0
+        for one in chosen:
+            reached |= one.arms
+        more = []
+        for one in sorted(graded, key=lambda each: (each.exam.cost(), each.entry.number)):
+            own = self.campaign.function_arms.get(own_function(one.entry.target), 0)
+            if one.arms & own & ~reached:
+                more.append(one)
+                reached |= one.arms
+        return [*chosen, *more]
 
     def _shortened_all(self, chosen: List[Graded], until: float) -> List[Graded]:
         """Shorten case by case; each has to keep only the arms and kills that no other case has."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
+from collections import Counter
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
-from .campaign import Entry
+from .campaign import Entry, arms_of
 from .exam import Exam
 from .recipes import Atom, Case, Items, Make, Pairs, Recipe, Step
 
@@ -37,13 +39,23 @@ def cover(graded: Sequence[Graded], counted: int) -> List[Graded]:
             chosen.append(one)
             left_arms &= ~one.arms
             left_kills -= one.kills
-    pool = [one for one in graded if one not in chosen]
+    taken = {id(one) for one in chosen}
+    heap = [
+        (-_gain(one, left_arms, left_kills), one.exam.cost(), one.entry.number, place)
+        for place, one in enumerate(graded)
+        if id(one) not in taken
+    ]
+    heapq.heapify(heap)
     per_target: Dict[str, int] = {}
-    while pool and (left_arms or left_kills):
-        best = max(pool, key=lambda one: (_gain(one, left_arms, left_kills), -one.exam.cost(), -one.entry.number))
-        if _gain(best, left_arms, left_kills) <= 0:
-            break
-        pool.remove(best)
+    while heap and (left_arms or left_kills):
+        _, cost, number, place = heapq.heappop(heap)
+        best = graded[place]
+        gain = _gain(best, left_arms, left_kills)  # it can only have fallen since it was put there
+        if gain <= 0:
+            continue
+        if heap and (-gain, cost, number, place) > heap[0]:
+            heapq.heappush(heap, (-gain, cost, number, place))
+            continue
         count = per_target.get(best.exam.case.target, 0)
         if count >= MOST_PER_TARGET:
             continue
@@ -61,19 +73,21 @@ def _gain(one: Graded, left_arms: int, left_kills: Set[int]) -> float:
 
 def _without_idle(chosen: List[Graded], counted: int) -> List[Graded]:
     """Drop cases whose arms and kills the others have as well, dearest first."""
-    kept = list(chosen)
+    arms: Counter[int] = Counter()
+    kills: Counter[int] = Counter()
+    own_arms = {id(one): arms_of(one.arms & counted) for one in chosen}
+    for one in chosen:
+        arms.update(own_arms[id(one)])
+        kills.update(one.kills)
+    dropped: Set[int] = set()
     for one in sorted(chosen, key=lambda g: (-g.exam.cost(), g.entry.number)):
         if one.exam.case.origin == "doctest":
             continue
-        arms = 0
-        kills: Set[int] = set()
-        for other in kept:
-            if other is not one:
-                arms |= other.arms
-                kills |= other.kills
-        if not (one.arms & counted & ~arms) and one.kills <= kills:
-            kept.remove(one)
-    return kept
+        if all(arms[arm] > 1 for arm in own_arms[id(one)]) and all(kills[mutant] > 1 for mutant in one.kills):
+            dropped.add(id(one))
+            arms.subtract(own_arms[id(one)])
+            kills.subtract(one.kills)
+    return [one for one in chosen if id(one) not in dropped]
 
 
 # ---------------------------------------------------------------- shrinking

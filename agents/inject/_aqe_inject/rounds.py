@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Dict, Tuple
 
 from .campaign import FIRST_SHARE, Campaign
 from .documents import DOCUMENTS, TERMS
 from .hints import Shape
 from .patterns import matching_text
 from .reading import Target
-from .recipes import Atom
+from .recipes import Atom, recipe_of
 from .sequences import choices_of, with_option
 
 
@@ -26,6 +26,31 @@ def first_round(campaign: Campaign) -> None:
             if campaign.pace.done() > FIRST_SHARE:
                 return
             campaign.fresh(target)
+
+
+_EDGES: Dict[str, Tuple[Any, ...]] = {
+    "str": ("", " "), "bytes": (b"",), "int": (0, -1, 1), "float": (0.0, -1.0, 1.0), "list": ([],), "tuples": ((),),
+    "dict": ({},), "set": (set(),), "iterator": ([],), "bool": (False, True),
+}  # fmt: skip
+
+
+def edge_round(campaign: Campaign) -> None:
+    """For each argument the values at the edge of its type, the other arguments as they come."""
+    for target in list(campaign.targets):
+        if target.is_private or not target.parameters:
+            continue
+        campaign.entering(target)
+        for place, parameter in enumerate(target.parameters):
+            kinds = [part.kind for shape in parameter.shapes[:1] for part in (shape, *shape.inner)]
+            for value in (value for kind in dict.fromkeys(kinds) for value in _EDGES.get(kind, ())):
+                if campaign.pace.done() > FIRST_SHARE or target.why_not:
+                    return
+                made = recipe_of(value)
+                case = campaign.builder.case(target)
+                if made is None or case is None or place >= len(case.last.args):
+                    continue
+                args = (*case.last.args[:place], made, *case.last.args[place + 1 :])
+                campaign.attempt(case.with_last(dataclasses.replace(case.last, args=args)), target)
 
 
 def table_round(campaign: Campaign) -> None:

@@ -249,6 +249,7 @@ def _phases(session: _Session, module: Any) -> Data:
     session.suspicions.judge_examples(examples)
     session.say("trying every function")
     rounds.first_round(campaign)
+    rounds.edge_round(campaign)
     rounds.table_round(campaign)
     rounds.format_round(campaign)
     rounds.flag_round(campaign)
@@ -260,9 +261,11 @@ def _phases(session: _Session, module: Any) -> Data:
     campaign.sweep(search_end + 0.04)
     session.say("choosing the cases to keep")
     graded = session.grader.grade_all(campaign.entries(), search_end + 0.14, full=True)
+    if session.pace.budget_s is not None:
+        session.send({"partial": session.result(session.grader.suite(graded, 0.0, shorten=False))})
     _grade_import_mutants(session, graded, program)
     session.say("shortening")
-    chosen = session.grader.suite(graded, 0.97, shorten=True)
+    chosen = session.grader.suite(graded, 0.94, shorten=True)
     session.suspicions.shorten(campaign.pace)
     return session.result(chosen)
 

@@ -382,7 +382,7 @@ class Suspicions:
             if not self._repeats(suspect.case, key):
                 del self.found[key]
                 continue
-            if pace.budget_s is None or pace.done() < 1.02:
+            if pace.budget_s is None or pace.done() < 0.97:
                 shrink(suspect.case, lambda case, key=key: self._repeats(case, key), tries=40)  # type: ignore[misc]
 
     def _repeats(self, case: Case, key: Key) -> bool:
