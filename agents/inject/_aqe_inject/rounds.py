@@ -43,8 +43,10 @@ def edge_round(campaign: Campaign) -> None:
         for place, parameter in enumerate(target.parameters):
             kinds = [part.kind for shape in parameter.shapes[:1] for part in (shape, *shape.inner)]
             for value in (value for kind in dict.fromkeys(kinds) for value in _EDGES.get(kind, ())):
-                if campaign.pace.done() > FIRST_SHARE or target.why_not:
+                if campaign.pace.done() > FIRST_SHARE:
                     return
+                if target.why_not:
+                    break
                 made = recipe_of(value)
                 case = campaign.builder.case(target)
                 if made is None or case is None or place >= len(case.last.args):

@@ -217,7 +217,7 @@ class Suspicions:
                     actual,
                 )
         forth = self.pairs.get(id(target))
-        if forth is not None:
+        if forth is not None and not case.last.kwargs and len(case.last.args) == 1:
             text = "%s(%s(value)) == value" % (target.qualname, forth.qualname)
             holds, actual = self._holds(text, {"value": run.value})
             if not holds:
@@ -293,7 +293,8 @@ class Suspicions:
             seen is None
             or seen.strip() == expected.strip()
             or self._equal(expected, run.value)
-            or one.case.last.expression().startswith("print(")
+            or one.case.last.expression().startswith(("print(", "pprint(", "pprint.pprint("))
+            or (one.example.origin != "doctest" and not _is_literal(expected))
         ):
             return None
         return Broken("docstring-broken", "a %s fails" % word, expected, seen)
