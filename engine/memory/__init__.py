@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aqe.engine.memory.contents import StoreStats
-    from aqe.engine.memory.entry import Hit, Memory, NewMemory, Provenance, SearchAnswer, rfc3339
+    from aqe.engine.memory.entry import Hit, Kept, Memory, NewMemory, Provenance, SearchAnswer, rfc3339
     from aqe.engine.memory.opening import open_store
     from aqe.engine.memory.store import Store
 
 _HOMES = {
     "Hit": "entry",
+    "Kept": "entry",
     "Memory": "entry",
     "NewMemory": "entry",
     "Provenance": "entry",
@@ -25,6 +26,7 @@ _HOMES = {
 
 __all__ = [
     "Hit",
+    "Kept",
     "Memory",
     "NewMemory",
     "Provenance",

@@ -25,6 +25,12 @@ class StoreStats:
     version: int
 
 
+NOTHING = StoreStats(
+    memories=0, revisions=0, vectors=0, namespaces={}, test_runs=0, test_outcomes=0, jobs={}, bytes={}, version=0
+)
+"""The figures of a project for which nothing was kept yet."""
+
+
 def read_stats(connection: apsw.Connection, path: Path) -> StoreStats:
     """The figures of the file behind `connection`."""
     return StoreStats(

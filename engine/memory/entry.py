@@ -50,6 +50,14 @@ class NewMemory:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A memory that was added: its id, and whether it had been kept before (then nothing but metadata was joined)."""
+
+    id: str
+    existed: bool
+
+
+@dataclass(frozen=True)
 class Memory:
     """One revision of a memory. Times are UTC microseconds; `valid_to` is None while it is the current one."""
 
@@ -69,8 +77,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Hit:
-    """A memory that a search found. `score` orders the hits of one answer; `text_score` is BM25, `vector_score` the
-    cosine similarity (None where that side did not take part)."""
+    """A memory that a search found. `score` orders the hits of one answer: the cosine by a vector alone, else at most 1
+    (by text alone the share of the best hit's BM25, so the best has 1). `text_score` is BM25, `vector_score` the cosine
+    similarity (None where that side did not take part)."""
 
     memory: Memory
     score: float

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.store import Store, utc_now
-from aqe.engine.project import database_path
+from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
 from aqe.engine.spool import ingest
 from aqe.engine.worktree import find_checkout, head_commit
@@ -45,6 +45,24 @@ def open_store(
             store.close()
             raise
     return store
+
+
+def has_store(project: Path, *, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether something is kept for the project: its database, or a spool that is not taken in yet."""
+    environ = os.environ if environ is None else environ
+    settings = load_settings(project, environ=environ) if settings is None else settings
+    spool = project / ".aqe" / "spool"
+    return (store_home(project, settings.store) / ".aqe" / DATABASE).exists() or (
+        spool.is_dir() and any(spool.iterdir())
+    )
+
+
+def open_to_read(project: Path) -> Store:
+    """The project's store for a look: where nothing is kept yet an empty one in memory, so that looking writes nothing.
+
+    Raises what `open_store` raises.
+    """
+    return open_store(project) if has_store(project) else Store.open(Path(":memory:"))
 
 
 def whereabouts(project: Path) -> Provenance:

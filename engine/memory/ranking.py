@@ -53,9 +53,11 @@ class Scored:
 
 
 def by_text(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> list[Scored]:
-    """The `k` best rows by BM25, best first; rows of equal score by age."""
+    """The `k` best rows by BM25, best first; rows of equal score by age. A row's score is its share of the best one's:
+    BM25 itself is tiny in a small store and says nothing across queries."""
     found = _text_scores(connection, terms, _telling(connection, terms), k, scope)
-    return [Scored(row, score, score, None) for row, score in found.items()]
+    best = max(found.values(), default=0.0) or 1.0
+    return [Scored(row, score / best, score, None) for row, score in found.items()]
 
 
 def by_vector(connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope) -> list[Scored]:

@@ -23,6 +23,7 @@ from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaki
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Hit,
+    Kept,
     Memory,
     NewMemory,
     Provenance,
@@ -142,6 +143,10 @@ class Store:
 
     def add_many(self, memories: Iterable[NewMemory]) -> list[str]:
         """Remember all or, when one is refused, none; returns the ids in order."""
+        return [kept.id for kept in self.keep(memories)]
+
+    def keep(self, memories: Iterable[NewMemory]) -> list[Kept]:
+        """As `add_many`, and tells of each memory whether it had been kept before."""
         rows = [self._checked(memory) for memory in memories]
         now = self.now()
         with self.writing() as connection:
@@ -290,16 +295,16 @@ class Store:
         )
 
 
-def _add(connection: apsw.Connection, row: Row, now: int) -> str:
+def _add(connection: apsw.Connection, row: Row, now: int) -> Kept:
     same = _same(connection, row)
     if same is not None:
         joined = {**same.metadata, **json.loads(row.metadata)}
         if joined != same.metadata or row.vector is not None:
             _revise(connection, same, replace(row, metadata=metadata_json(joined), provenance=same.provenance), now)
-        return same.id
+        return Kept(same.id, existed=True)
     id = row.id or uuid7(now)
     insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now)
-    return id
+    return Kept(id, existed=False)
 
 
 def _same(connection: apsw.Connection, row: Row) -> Memory | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
         if not settings:
             raise unknown_setting(key, "aqe")
     if json:
-        print_json("config", {"settings": settings, "user_file": str(user_file())}, project=root)
+        print_json("config", {"settings": settings, "user_file": str(user_file())}, project=kept_where(root))
         return
     width = max(len(setting.key) for setting in settings)
     values = {setting.key: _shown(setting.value) for setting in settings}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, kept_where, print_json
 
 SHOWN_IN_CLEAR = 10
 
@@ -22,7 +22,7 @@ def command(json: JsonOption = False, project: ProjectOption = None, python: Pyt
     root = find_project(explicit=None if project is None else str(project))
     report = examine(root, python)
     if json:
-        print_json("doctor", report, project=root)
+        print_json("doctor", report, project=kept_where(root))
     else:
         print("\n".join(_lines(report)))
 

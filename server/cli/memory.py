@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import AqeError, GateFailed, UserError
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,17 +63,19 @@ def add(
     root, store = _open(project)
     with store:
         if jsonl:
-            _batch(root, "memory-add", lambda line: {"id": store.add_many([_new_memory(line)])[0]})
+            _batch(root, "memory-add", lambda line: vars(store.keep([_new_memory(line)])[0]))
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
         given = {"text": sys.stdin.read() if text == "-" else text, "namespace": namespace, "id": id}
         given |= {"metadata": _pairs(metadata), "file": file, "line": line, "run": run}
-        made = store.add_many([_new_memory(given)])[0]
+        kept = store.keep([_new_memory(given)])[0]
     if json:
-        print_json("memory-add", {"id": made, "namespace": namespace}, project=root)
-    else:
-        print(made)
+        print_json("memory-add", {**vars(kept), "namespace": namespace}, project=root)
+        return
+    print(kept.id)
+    if kept.existed:
+        print("It was kept already.", file=sys.stderr)
 
 
 @app.command()
@@ -85,7 +87,7 @@ def get(
     project: ProjectOption = None,
 ) -> None:
     """Show a memory."""
-    root, store = _open(project)
+    root, store = _look(project)
     with store:
         current = store.get(id, namespace=namespace)
         found = store.history(id, namespace=namespace) if history else [] if current is None else [current]
@@ -117,7 +119,7 @@ def search(
 
     With --jsonl each line holds `query` or `vector` (or both) and may hold k, namespace, filter and embedder_id.
     """
-    root, store = _open(project)
+    root, store = _look(project)
     with store:
         if jsonl:
             _batch(root, "memory-search", lambda line: answer_object(_search(store, line)))
@@ -127,7 +129,7 @@ def search(
         print_json("memory-search", answer_object(answer), project=root)
         return
     for hit in answer.hits:
-        print(f"{hit.score:8.3g}  {hit.memory.id}  {hit.memory.namespace}  {_one_line(hit.memory.text)}")
+        print(f"{hit.score:7.2f}  {hit.memory.id}  {hit.memory.namespace}  {_one_line(hit.memory.text)}")
     print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
 
 
@@ -181,7 +183,7 @@ def list_memories(
     project: ProjectOption = None,
 ) -> None:
     """List memories, newest first."""
-    root, store = _open(project)
+    root, store = _look(project)
     with store:
         found = store.list(namespace=namespace, filter=_pairs(metadata), limit=limit)
     if json:
@@ -232,6 +234,15 @@ def _open(project: Path | None) -> tuple[Path, Store]:
     return root, open_store(root)
 
 
+def _look(project: Path | None) -> tuple[Path | None, Store]:
+    """The store of a command that only looks, and the project if its report is kept there."""
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    return kept_where(root), open_to_read(root)
+
+
 def _new_memory(line: Mapping[str, Any]) -> NewMemory:
     from aqe.engine.memory import NewMemory, Provenance
 
@@ -258,7 +269,7 @@ def _search(store: Store, line: Mapping[str, Any]) -> SearchAnswer:
     )
 
 
-def _batch(root: Path, command: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+def _batch(root: Path | None, command: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     """Answer each line of stdin on a line of its own; raises `GateFailed` at the end when some failed."""
     from aqe.server.cli.output import json_object, keep_result
 
@@ -271,7 +282,8 @@ def _batch(root: Path, command: str, answer: Callable[[Mapping[str, Any]], Mappi
             out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": lines}
         sys.stdout.write(jsonlib.dumps(out, ensure_ascii=False) + "\n")
         sys.stdout.flush()
-    keep_result(root, command, json_object(command, {"lines": lines, "failed": failed}))
+    if root is not None:
+        keep_result(root, command, json_object(command, {"lines": lines, "failed": failed}))
     if failed:
         raise GateFailed(
             f"{failed} of {lines} input lines failed.", code="lines-failed", fix="Their output lines say why."

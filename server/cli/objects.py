@@ -90,23 +90,28 @@ class MemoryFound:
 
 @dataclass(frozen=True)
 class MemoryKept:
-    """What `aqe memory add --json` prints."""
+    """What `aqe memory add --json` prints; `existed` where the same had been kept before."""
 
     id: str
     namespace: str
+    existed: bool
 
 
 @dataclass(frozen=True)
-class MemoryUpdated(MemoryKept):
+class MemoryUpdated:
     """What `aqe memory update --json` prints."""
 
+    id: str
+    namespace: str
     revision: int
 
 
 @dataclass(frozen=True)
-class MemoryDeleted(MemoryKept):
+class MemoryDeleted:
     """What `aqe memory delete --json` prints."""
 
+    id: str
+    namespace: str
     erased: bool
 
 

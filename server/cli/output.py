@@ -60,6 +60,11 @@ def keep_result(project: Path, command: str, whole: Mapping[str, Any]) -> None:
         write_result(project, command, dict(whole))
 
 
+def kept_where(project: Path) -> Path | None:
+    """Where a command that only looks keeps its report: the project, if it has `.aqe` already, else nowhere."""
+    return project if (project / ".aqe").is_dir() else None
+
+
 @contextlib.contextmanager
 def terminal_progress(*, quiet: bool = False) -> Iterator[Progress]:
     """A progress shown on stderr when it is a terminal; says nothing when piped or `quiet`."""

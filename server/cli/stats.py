@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
 
 def command(json: JsonOption = False, project: ProjectOption = None) -> None:
     """Show what the project's store holds: memories, test runs, jobs, and bytes by component."""
     from aqe.engine.memory import open_store
+    from aqe.engine.memory.contents import NOTHING
+    from aqe.engine.memory.opening import has_store
     from aqe.engine.project import find_project
 
     root = find_project(explicit=None if project is None else str(project))
-    with open_store(root) as store:
-        stats = store.stats()
+    stats, place = NOTHING, "none yet: it is made when something is kept"
+    if has_store(root):
+        with open_store(root) as store:
+            stats = store.stats()
+        place = f"{store.path} (version {stats.version})"
     if json:
-        print_json("stats", stats, project=root)
+        print_json("stats", stats, project=kept_where(root))
         return
     print(f"project     {root}")
-    print(f"store       {store.path} (version {stats.version})")
+    print(f"store       {place}")
     print(f"memories    {stats.memories} ({stats.vectors} with a vector, {stats.revisions} revisions in all)")
     for namespace, count in stats.namespaces.items():
         print(f"            {count} in {namespace}")

@@ -53,6 +53,50 @@ def test_added_memory_is_found_by_its_words(aqe: Run) -> None:
     assert err == "1 found by text\n"
 
 
+@pytest.mark.parametrize("marker", ["pyproject.toml", None])
+def test_looking_writes_nothing(aqe: Run, tmp_path: Path, marker: str | None) -> None:
+    """Commands that only look find nothing, and make nothing, where nothing was kept yet, in a project or outside."""
+    project = tmp_path / "project"
+    if marker is None:
+        (project / "pyproject.toml").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    status, out, _ = aqe("stats", "--json")
+    assert (status, json.loads(out)["memories"], json.loads(out)["bytes"]) == (0, 0, {})
+    assert "none yet" in aqe("stats")[1]
+    assert json.loads(aqe("memory", "search", "cart", "--json")[1])["hits"] == []
+    assert aqe("memory", "search", "--jsonl", stdin='{"query": "cart"}')[0] == 0
+    assert json.loads(aqe("memory", "list", "--json")[1])["memories"] == []
+    assert "[unknown-id]" in aqe("memory", "get", "nothing")[2]
+    assert aqe("config", "--json")[0] == 0
+    assert aqe("doctor", "--json")[0] == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_adding_what_exists_says_so(aqe: Run) -> None:
+    """The same text again gives the same id and says that it was kept already."""
+    _, first, err = aqe("memory", "add", "prices round half up")
+    assert err == ""
+    assert aqe("memory", "add", "prices round half up") == (0, first, "It was kept already.\n")
+    again = json.loads(aqe("memory", "add", "prices round half up", "--json")[1])
+    assert (again["id"], again["existed"]) == (first.strip(), True)
+    line = objects(aqe("memory", "add", "--jsonl", stdin='{"text": "dates are UTC"}')[1])[0]
+    assert line["existed"] is False
+
+
+def test_scores_are_shares_of_the_best(aqe: Run) -> None:
+    """The best hit by words scores 1, the others a share of it, in the order of BM25."""
+    for text in ("cart cart voucher", "the cart of a customer with many words around it", "a voucher for nobody"):
+        aqe("memory", "add", text)
+    hits = json.loads(aqe("memory", "search", "cart voucher", "--json")[1])["hits"]
+    scores = [hit["score"] for hit in hits]
+    assert scores[0] == 1
+    assert all(0 < score <= 1 for score in scores)
+    assert scores == sorted(scores, reverse=True)
+    bm25 = [hit["text_score"] for hit in hits]
+    assert scores == pytest.approx([score / bm25[0] for score in bm25], rel=1e-3)
+    assert "\n   1.00  " in "\n" + aqe("memory", "search", "cart voucher")[1]
+
+
 def test_json_is_one_object_that_is_kept(aqe: Run) -> None:
     """--json prints one object with its schema's name and keeps it in .aqe/results."""
     aqe("memory", "add", "parse_header keeps case", "--id", "h", "-m", "n=1", "-m", "kind=rule")
@@ -99,7 +143,7 @@ def test_jsonl_answers_each_line_and_goes_on_after_a_broken_one(aqe: Run) -> Non
     status, out, err = aqe("memory", "add", "--jsonl", stdin=lines)
     answers = objects(out)
     assert status == 1
-    assert answers[0] == {"id": "1"}
+    assert answers[0] == {"id": "1", "existed": False}
     assert [one.get("error", {}).get("code") for one in answers] == [None, "bad-line", "bad-line", "bad-text", None]
     assert [one.get("line") for one in answers] == [None, 2, 3, 4, None]
     assert "3 of 5 input lines failed" in err
@@ -129,7 +173,7 @@ def test_jsonl_answers_come_as_they_are_made(tmp_path: Path) -> None:
         for id in ("a", "b"):
             run.stdin.write(json.dumps({"text": f"note {id}", "id": id}) + "\n")
             run.stdin.flush()
-            assert json.loads(run.stdout.readline()) == {"id": id}
+            assert json.loads(run.stdout.readline()) == {"id": id, "existed": False}
         run.stdin.close()
         assert run.wait(timeout=20) == 0
 
