@@ -45,6 +45,9 @@ floors: $(stamp) ## imports go down only (import-linter)
 bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/kernels.py
 	$(py) benchmarks/startup.py
+	$(py) benchmarks/store.py
+	$(py) benchmarks/plugin.py
+	$(py) benchmarks/sandbox.py
 	$(py) benchmarks/cancel.py
 
 transcript: $(stamp) ## write the README's transcript anew from a real run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,11 +97,10 @@ class Desk:
                 self._close()
             if self._store is None:
                 from aqe.engine.memory import open_store
-                from aqe.engine.memory.connection import open_connection
-                from aqe.engine.memory.opening import KEY
+                from aqe.engine.memory.store import watch_connection
 
                 self._store = open_store(self.project)
-                self._watch = open_connection(self._store.path, key=os.environ.get(KEY) or None)
+                self._watch = watch_connection(self._store.path)
                 self._inode = self._store.path.stat().st_ino
             return self._store
 
