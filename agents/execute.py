@@ -38,7 +38,7 @@ WITH_SIDE = "import sys; sys.path.append({side!r}); import pytest; raise SystemE
 
 @dataclass(frozen=True)
 class ExecuteRequest:
-    """What to run. `paths` are files, folders or node ids (relative to `cwd`, else to the project); none means all.
+    """What to run. `paths` are files, folders or node ids (from `cwd`, then from the project); none means all.
 
     `pytest_args` go to pytest as they are; `python` is an interpreter, an environment's folder or a name on PATH.
     `isolated` shields the project's tree and ends what the run leaves; `offline`, with it, takes the network away.
@@ -175,14 +175,14 @@ def _setting(project: Path) -> str | None:
 
 def _paths(request: ExecuteRequest, project: Path) -> list[str]:
     """The paths as pytest should see them from the project's root; raises `UserError` (no-such-path)."""
-    home = Path(request.cwd) if request.cwd else project
     found = []
     for word in request.paths:
         name, colons, node = word.partition("::")
-        path = home / name
-        if not path.exists():
+        places = [*([Path(request.cwd)] if request.cwd else []), project]
+        path = next((place / name for place in places if (place / name).exists()), None)
+        if path is None:
             raise UserError(
-                f"There is no {name!r} in {str(home)!r}.",
+                f"There is no {name!r} in {' or '.join(dict.fromkeys(repr(str(place)) for place in places))}.",
                 code="no-such-path",
                 fix="Name a test file or folder; what is meant for pytest stands after `--`.",
             )

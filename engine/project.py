@@ -52,6 +52,31 @@ def _named(text: str, origin: str) -> Path:
     return path.resolve()
 
 
+def locate(text: str, project: Path) -> Path:
+    """The file or folder that a path typed by the user means: from the working directory, else from the project.
+
+    Raises `UserError` (no-such-path) that names both places.
+    """
+    path = Path(text).expanduser()
+    for base in (Path.cwd(), project):
+        if os.path.lexists(base / path):
+            return base / path
+    raise no_such_path(text, project)
+
+
+def no_such_path(text: str, project: Path) -> UserError:
+    """The error for a path that is neither in the working directory nor in the project."""
+    places = dict.fromkeys((str(Path.cwd()), str(project)))
+    where = "" if Path(text).expanduser().is_absolute() else f" in {' or '.join(map(repr, places))}"
+    return UserError(f"There is no {text!r}{where}.", code="no-such-path", fix="Check the path.")
+
+
+def as_seen_from_here(path: Path) -> str:
+    """`path` as it can be opened from the working directory: relative where it lies below it, else absolute."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+
+
 def aqe_dir(project: Path) -> Path:
     """`.aqe/` of the project, made with its own `.gitignore` when missing.
 

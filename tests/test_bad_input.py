@@ -256,7 +256,7 @@ ROWS = [
         "line 1",
     ),
     Row("missing subject", (*VERIFY, "gone.py"), nothing, "no-such-path", 2, "gone.py"),
-    Row("unknown subject", (*VERIFY, "no.such"), nothing, "import-failed", 2, "No module named 'no'"),
+    Row("unknown subject", (*VERIFY, "no.such"), nothing, "module-not-found", 2, "finds no module no.such"),
     Row("subject that is no Python", (*VERIFY, "notes.txt"), text_file, "not-python", 2, "notes.txt"),
     Row("compiled subject", (*VERIFY, "fast.abi3.so"), extension, "c-extension", 2, "fast.abi3.so"),
     Row("syntax error in subject", (*VERIFY, "bad"), with_files(bad="x = 1\ndef (:\n"), "syntax-error", 2, "line 2"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,10 @@ class Subject:
 
 
 def find_subjects(plan: TestPlan, named: tuple[str, ...], box: Box) -> list[Subject]:
-    """The subjects of a run. Errors: no-subject, import-failed, import-hangs, import-exits, c-extension, not-python,
-    syntax-error.
+    """The subjects of a run. Errors: no-subject, module-not-found, import-failed, import-hangs, import-exits,
+    c-extension, not-python, syntax-error.
     """
+    _refuse_unreadable(plan, only_if_all=True)
     for name in named:
         _refuse_other_files(name, plan)
     modules = [path_as_module(name, plan.project) or name for name in named]
@@ -83,8 +85,20 @@ def _refuse_other_files(name: str, plan: TestPlan) -> None:
     )
 
 
+def module_not_found(name: str) -> UserError:
+    """The error for a module that the project's Python does not find."""
+    return UserError(
+        f"The project's Python finds no module {name}.",
+        code="module-not-found",
+        fix="Name its file, or pass --python with the interpreter that has it.",
+    )
+
+
 def _cannot_import(module: str, why: str, plan: TestPlan) -> UserError:
     kind = why.partition(":")[0]
+    missing = re.search(r"No module named '([\w.]+)'", why)
+    if kind == "ModuleNotFoundError" and missing and f"{module}.".startswith(f"{missing[1]}."):
+        return module_not_found(module)
     fix = f"It was imported by {plan.interpreter.executable}; name another with --python."
     if kind in {"SyntaxError", "IndentationError", "TabError"}:
         return UserError(f"{module} cannot be imported: {why}.", code="syntax-error", fix=f"Correct it. {fix}")
@@ -94,17 +108,24 @@ def _cannot_import(module: str, why: str, plan: TestPlan) -> UserError:
     return UserError(f"{module} cannot be imported: {why}.", code="import-failed", fix=fix)
 
 
-def _refuse_unreadable(plan: TestPlan) -> None:
-    """Where nothing is imported, a test file that is no Python is the reason."""
-    for name, text in plan.sources().items():
-        try:
-            ast.parse(text)
-        except (SyntaxError, ValueError) as error:
-            line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-            what = error.msg if isinstance(error, SyntaxError) else str(error)
-            raise UserError(
-                f"{name} is not valid Python: {what}{line}.", code="syntax-error", fix="Correct it."
-            ) from None
+def _refuse_unreadable(plan: TestPlan, *, only_if_all: bool = False) -> None:
+    """Where nothing is imported, a test file that is no Python is the reason; one beside others is a verdict."""
+    sources = plan.sources()
+    faults = {name: fault for name, text in sources.items() if (fault := _syntax_fault(text))}
+    if faults and (len(faults) == len(sources) or not only_if_all):
+        name, fault = next(iter(faults.items()))
+        raise UserError(f"{name} is not valid Python: {fault}.", code="syntax-error", fix="Correct it.")
+
+
+def _syntax_fault(text: str) -> str:
+    """What keeps `text` from being Python, with its line; empty where nothing does."""
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        return error.msg + (f", line {error.lineno}" if error.lineno else "")
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def read_subject(module: str, path: str, box: Box) -> Subject:

@@ -17,10 +17,11 @@ from aqe.engine.project import unwritable
 
 
 def output_folder(project: Path, out: str | None) -> Path:
-    """`out` as given (from the working directory), else the project's `tests` or `test` folder, else `tests`."""
+    """`out` from the working directory if that lies in the project, else from the project; without it the project's
+    `tests` or `test` folder, else `tests`."""
     if out is not None:
-        folder = Path(out).expanduser()
-        folder = folder if folder.is_absolute() else Path.cwd() / folder
+        here = Path.cwd()
+        folder = (here if here.is_relative_to(project) else project) / Path(out).expanduser()
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is not a folder.", code="bad-output", fix="Pass --out with a folder.")
         return folder

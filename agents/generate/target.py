@@ -11,8 +11,10 @@ from configparser import ConfigParser, Error
 from dataclasses import dataclass
 from pathlib import Path
 
+from aqe.agents.gate.subjects import module_not_found
 from aqe.agents.generate.outline import Outline, read_outline
 from aqe.engine.errors import UserError
+from aqe.engine.project import no_such_path
 
 MAX_MODULES = 400
 IGNORED = frozenset(
@@ -120,11 +122,7 @@ def _as_path(target: str, project: Path) -> Path | None:
         if candidate.exists() and (looks_like_path or "." in target or candidate.is_dir()):
             return candidate
     if looks_like_path or not _is_module_name(target):
-        raise UserError(
-            f"There is no file, folder or module {target}.",
-            code="no-such-path",
-            fix="Check the path, from the folder you are in.",
-        )
+        raise no_such_path(target, project)
     return None
 
 
@@ -137,11 +135,7 @@ def _find_module(name: str, project: Path, sys_path: Sequence[str]) -> Path:
         if found is None:
             found = _namespace(folders, part)
         if found is None:
-            raise UserError(
-                f"The project's Python finds no module {name}.",
-                code="module-not-found",
-                fix="Name its file, or pass --python with the interpreter that has it.",
-            )
+            raise module_not_found(name)
         folders = [found.parent] if found.name == "__init__.py" else [found] if found.is_dir() else []
     assert found is not None
     return found

@@ -83,10 +83,11 @@ def _summary(report: ExecuteReport) -> str:
         (report.xfailed, "failed as expected"),
         (report.xpassed, "passed unexpectedly"),
     )
+    noun = "test" if report.tests == 1 else "tests"
     told = ", ".join(f"{number} {word}" for number, word in counts if number)
     lines = [
         "",
-        f"{report.tests} tests in {report.duration_s:.1f} s on Python {report.python_version}, "
+        f"{report.tests} {noun} in {report.duration_s:.1f} s on Python {report.python_version}, "
         f"pytest {report.pytest_version}: {told}",
     ]
     slow = [f"{test.nodeid} {test.duration_s:.2f} s" for test in report.slowest[:LISTED] if test.duration_s >= 0.1]

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -16,7 +17,7 @@ import typer
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
+from aqe.engine.project import as_seen_from_here, find_project
 from aqe.engine.settings import load_settings
 from aqe.server.cli.output import (
     BudgetOption,
@@ -69,11 +70,12 @@ def command(
     cancel, stop = CancelToken(), CancelToken()
     with _interruptible(stop, cancel), terminal_progress() as progress:
         report = generate(request, progress=progress, cancel=cancel, stop=stop)
+    _keep(report, root)
+    seen = replace(report, files=tuple(as_seen_from_here(root / name) for name in report.files))
     if json:
-        print_json("generate", report, project=root)
+        print_json("generate", seen)
     else:
-        _keep(report, root)
-        sys.stdout.write(text_of(report))
+        sys.stdout.write(text_of(seen))
     if report.interrupted:
         return 130
     return 4 if report.partial else 0

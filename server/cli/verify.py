@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ import typer
 
 from aqe.engine.budget import parse_budget
 from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
+from aqe.engine.project import find_project, locate
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
@@ -64,9 +65,9 @@ def command(
 
     root = find_project(explicit=None if project is None else str(project))
     request = VerifyRequest(
-        tests=tuple(str(Path(test).absolute()) for test in tests),
+        tests=tuple(str(locate(test, root).absolute()) for test in tests),
         project=str(root),
-        subjects=tuple(subject or ()),
+        subjects=tuple(_subject(name, root) for name in subject or ()),
         python=python,
         seed=seed,
         runs=runs,
@@ -87,6 +88,11 @@ def command(
         sys.stdout.write(text_of(report, verbose=verbose))
     proven = all(test.verdict in ("stable", "not-run") for test in report.evidence.tests)
     return 1 if gate and not proven else 0
+
+
+def _subject(name: str, root: Path) -> str:
+    """A module's name as it is; a file as found from the working directory, then from the project."""
+    return str(locate(name, root).absolute()) if name.endswith(".py") or "/" in name or os.sep in name else name
 
 
 def _count(text: str) -> int | None:

@@ -40,7 +40,7 @@ def summary_of(agent: str, report: dict[str, Any]) -> str:
     if not files:
         reason = report["notes"][0] if report["notes"] else "nothing that could be called was found"
         return shorten(f"No test of {report['target']} was written: {reason}.", 1_500)
-    parts = [f"{report['tests']} tests of {report['target']} in {', '.join(files)}"]
+    parts = [f"{report['tests']} test{'' if report['tests'] == 1 else 's'} of {report['target']} in {', '.join(files)}"]
     if report["evidence"] is not None:
         parts.append(
             f"each passed {figures['runs']:g} of {figures['runs']:g} shuffled runs; "

@@ -57,7 +57,7 @@ def test_gate_fails_on_a_failing_test(project: Path) -> None:
     [
         (["nowhere.py"], "no-such-path"),
         (["sums.py", "--mutants", "many"], "usage"),
-        (["test_sums.py", "--subject", "nowhere"], "import-failed"),
+        (["test_sums.py", "--subject", "nowhere"], "module-not-found"),
         (["sums.py", "--subject", "sums"], "no-tests"),
         (["test_sums.py", "--budget", "soon"], "bad-budget"),
     ],
@@ -70,6 +70,37 @@ def test_mistakes_exit_2_with_a_code(
     said = capsys.readouterr().err
     assert f"[{code}]" in said
     assert "Traceback" not in said
+
+
+def test_paths_are_found_from_here_then_from_the_project(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """With --project elsewhere, test files and subjects are found in the project; a miss names both places."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    words = ["--project", str(project), "--runs", "1", "--mutants", "0"]
+    assert main(["verify", "test_sums.py", "--subject", "sums.py", *words]) == 0
+    assert "1 of 1 tests pass" in capsys.readouterr().out
+    assert main(["execute", "test_sums.py", "--project", str(project)]) == 0
+    assert "1 test in" in capsys.readouterr().out
+    for verb in ("verify", "execute", "generate"):
+        assert main([verb, "nowhere.py", "--project", str(project)]) == 2
+        said = capsys.readouterr().err
+        assert f"'nowhere.py' in '{elsewhere}' or '{project}'" in said
+        assert "[no-such-path]" in said
+
+
+def test_generated_files_are_named_as_seen_from_here(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From above the project, --out lies in the project, and the path that is printed exists from where one stands."""
+    monkeypatch.chdir(project.parent)
+    words = ["--project", project.name, "--out", "made", "--evaluations", "20", "--json"]
+    assert main(["generate", "sums.py", *words]) == 0
+    (name,) = json.loads(capsys.readouterr().out)["files"]
+    assert name == f"{project.name}/made/test_sums.py"
+    assert Path(name).is_file()
 
 
 def test_ctrl_c_ends_verify_at_once(project: Path) -> None:

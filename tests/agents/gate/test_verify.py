@@ -261,7 +261,9 @@ def test_the_same_mutants_are_sampled_whatever_the_tests_are(project: Path) -> N
     [
         ({"test_x.py": "import prices\n"}, (), "no-tests"),
         ({"test_x.py": "def test_x():\n    pass\n"}, (), "no-subject"),
-        ({"test_x.py": "def test_x():\n    pass\n"}, ("nowhere",), "import-failed"),
+        ({"test_x.py": "def test_x():\n    pass\n"}, ("nowhere",), "module-not-found"),
+        ({"test_x.py": "def test_x(:\n    pass\n"}, (), "syntax-error"),
+        ({"test_x.py": "def test_x(:\n    pass\n"}, ("prices",), "syntax-error"),
         ({"test_x.py": "def test_x():\n    pass\n"}, ("broken",), "import-failed"),
         ({"test_x.py": "def test_x():\n    pass\n"}, ("leaver",), "import-exits"),
         ({"test_x.py": "def test_x():\n    pass\n"}, ("math",), "c-extension"),

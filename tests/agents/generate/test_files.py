@@ -44,6 +44,16 @@ def test_folder_is_the_projects_tests(tmp_path: Path) -> None:
     assert output_folder(tmp_path, str(tmp_path / "here")) == tmp_path / "here"
 
 
+def test_out_lies_in_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative --out is below the working directory where that lies in the project, else below the project."""
+    project = tmp_path / "project"
+    (project / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert output_folder(project, "made") == project / "made"
+    monkeypatch.chdir(project / "sub")
+    assert output_folder(project, "made") == project / "sub" / "made"
+
+
 def test_only_unchanged_files_of_aqe_are_replaced(tmp_path: Path) -> None:
     """A file that somebody wrote or edited stands; aqe's own unchanged file is replaced."""
     path = tmp_path / "tests" / "test_mod.py"
