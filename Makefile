@@ -75,7 +75,8 @@ $(stamp): pyproject.toml setup.py $(native_sources)
 	    echo "aqe needs Python 3.11 or newer and found none as: $(or $(PYTHON),python3, python3.11 to python3.14). Name one: make PYTHON=/path/to/python" >&2; exit 2; \
 	fi; \
 	if [ ! -x $(py) ]; then echo "making $(VENV) with $$found"; "$$found" -m venv $(VENV); fi
-	@$(py) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@echo "installing aqe and the development tools into $(VENV)"
-	@$(py) -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@{ $(py) -m pip install --disable-pip-version-check --upgrade "pip>=25.1" && \
+	   $(py) -m pip install --disable-pip-version-check --editable . --group dev; \
+	} >$(VENV)/install.log 2>&1 || { cat $(VENV)/install.log >&2; exit 1; }
 	@touch $@

@@ -1,4 +1,5 @@
 """What pyproject.toml cannot compute: the package list and the C extension."""
+
 import os
 import shutil
 import sys
@@ -13,7 +14,9 @@ flags = [] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall
 if native == "require":
     flags.append("-Werror")
 
+DATA = ("templates",)  # folders of a package that hold data; named as packages, or setuptools warns of them
 packages = [name for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))]
+packages += [f"{name}.{folder}" for name in packages for folder in DATA if Path(*name.split("."), folder).is_dir()]
 
 
 class BuildWithShop(build_py):
@@ -29,6 +32,7 @@ class BuildWithShop(build_py):
 
 
 setup(
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     cmdclass={"build_py": BuildWithShop},
     packages=[f"aqe.{name}" for name in packages],
     ext_modules=[]

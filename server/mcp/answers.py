@@ -11,6 +11,7 @@ from typing import Any
 from mcp_types import CallToolResult, TextContent
 
 from aqe.engine.errors import AqeError
+from aqe.server.mcp.wording import for_tools
 
 LARGEST_ANSWER_BYTES = 8_000
 PAGE_BYTES = 3_000
@@ -26,8 +27,9 @@ def answer(text: str, data: dict[str, Any]) -> CallToolResult:
 
 def failure(error: AqeError) -> CallToolResult:
     """An error that the model can read and act on: the sentence, the next step, the code."""
-    data = {"code": error.code, "message": shorten(error.message, 1500), "fix": shorten(error.fix, 500)}
-    text = shorten(str(error), 2500)
+    message, fix = for_tools(error.message), for_tools(error.fix)
+    data = {"code": error.code, "message": shorten(message, 1500), "fix": shorten(fix, 500)}
+    text = shorten(" ".join(part for part in (message, fix, f"[{error.code}]") if part), 2500)
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=True)
 
 

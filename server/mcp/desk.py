@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import apsw
 
+    from aqe.engine.memory.entry import Kept
     from aqe.engine.memory.store import Store
 
 
@@ -26,12 +27,12 @@ class Desk:
 
     def add(
         self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
-    ) -> str:
-        """Remember `text`; returns its id. Raises `UserError` as the store does."""
-        from aqe.engine.memory.entry import Provenance
+    ) -> Kept:
+        """Remember `text`; returns its id, and whether it was kept before. Raises `UserError` as the store does."""
+        from aqe.engine.memory.entry import NewMemory, Provenance
 
         where = Provenance(file=file or "", line=line or 0) if file or line else None
-        return self._open().add(text, namespace=namespace, id=id, metadata=metadata, provenance=where)
+        return self._open().keep([NewMemory(text, namespace, id, metadata, provenance=where)])[0]
 
     def search(
         self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]

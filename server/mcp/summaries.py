@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aqe.server.mcp.answers import shorten
+from aqe.server.mcp.wording import for_tools
 
 MOST_HINTS = 8
 
@@ -38,7 +39,7 @@ def summary_of(agent: str, report: dict[str, Any]) -> str:
     figures = figures_of(agent, report)
     files = report["files"]
     if not files:
-        reason = report["notes"][0] if report["notes"] else "nothing that could be called was found"
+        reason = for_tools(report["notes"][0]) if report["notes"] else "nothing that could be called was found"
         return shorten(f"No test of {report['target']} was written: {reason}.", 1_500)
     parts = [f"{report['tests']} test{'' if report['tests'] == 1 else 's'} of {report['target']} in {', '.join(files)}"]
     if report["evidence"] is not None:
@@ -58,7 +59,7 @@ def hints_of(agent: str, report: dict[str, Any]) -> list[str]:
     else:
         hints = [_suspect(bug) for bug in report["suspects"]]
         hints += [f"not reached: {gap['function']} line {gap['line']}: {gap['why']}" for gap in report["unreached"]]
-    shown = [shorten(hint, 300) for hint in hints[:MOST_HINTS]]
+    shown = [shorten(for_tools(hint), 300) for hint in hints[:MOST_HINTS]]
     if len(hints) > MOST_HINTS:
         shown.append(f"and {len(hints) - MOST_HINTS} more (detail='report')")
     return shown

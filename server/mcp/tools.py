@@ -25,6 +25,9 @@ JobId = Annotated[str | None, Field(description="go on with this job of an earli
 Detail = Annotated[
     Literal["summary", "tests", "report"], Field(description="tests: the test source; report: the whole report")
 ]
+Verdicts = Annotated[
+    Literal["summary", "tests", "report"], Field(description="tests: the verdict on each; report: the whole report")
+]
 Offset = Annotated[int, Field(ge=0, description="where a long detail goes on")]
 Python = Annotated[str | None, Field(description="interpreter that runs the project's code")]
 Namespace = Annotated[str, Field(description="a drawer of the memory")]
@@ -47,6 +50,7 @@ class MemoryAdded(BaseModel):
 
     id: str
     namespace: str
+    existed: bool
 
 
 class MemoryFound(BaseModel):
@@ -118,7 +122,7 @@ def _verify_tests(service: Service) -> Tool:
         python: Python = None,
         project: Project = None,
         job_id: JobId = None,
-        detail: Detail = "summary",
+        detail: Verdicts = "summary",
         offset: Offset = 0,
     ) -> Annotated[CallToolResult, JobAnswer]:
         from aqe.server.mcp.work import Call, verify_arguments, work
@@ -154,8 +158,9 @@ def _memory_tools(service: Service) -> list[Tool]:
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryAdded]:
         desk = service.desk(await service.project(project, ctx))
-        key = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}))
-        return answer(f"Remembered as {key} in {namespace}.", {"id": key, "namespace": namespace})
+        kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}))
+        how = "Kept already" if kept.existed else "Remembered"
+        return answer(f"{how} as {kept.id} in {namespace}.", {**vars(kept), "namespace": namespace})
 
     async def memory_search(
         ctx: Context[Any, Any],
@@ -200,7 +205,10 @@ def _stats(service: Service) -> Tool:
         figures = desk.known_figures()
         if figures is None:
             figures = await in_thread(desk.count)
-        text = f"{figures['memories']} memories in {len(figures['namespaces'])} namespaces, {figures['bytes']} bytes."
+        counts = ((figures["test_outcomes"], "test outcome"), (figures["bytes"], "byte"))
+        by_namespace = ", ".join(f"{count} in {name}" for name, count in figures["namespaces"].items())
+        text = f"Memories: {figures['memories']}" + (f" ({by_namespace}); " if by_namespace else "; ")
+        text += ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts) + "."
         if figures["jobs"]:
             text += " Jobs: " + ", ".join(f"{count} {state}" for state, count in figures["jobs"].items()) + "."
         return answer(text, figures)
@@ -210,7 +218,7 @@ def _stats(service: Service) -> Tool:
         title="Figures",
         read_only=True,
         idempotent=True,
-        description="What aqe's store of this project holds: memories by namespace, jobs by state, size. No argument.",
+        description="What this project's store holds: memories by namespace, jobs by state, test outcomes, size.",
     )
 
 

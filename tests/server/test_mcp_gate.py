@@ -81,6 +81,25 @@ def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnSt
     assert not (project / "test_draft.py").exists()
 
 
+def test_mistakes_are_worded_for_tools(on_stdio: OnStdio, project: Path) -> None:
+    """A draft that is no Python is named with its line, and each fix names an argument of the tool, not an option."""
+
+    async def ask() -> None:
+        async with on_stdio(project, "auto") as client:
+            broken = await client.call_tool("verify_tests", {"draft": "import ages\ndef test_x(:\n    pass\n"})
+            assert broken.structured_content["code"] == "syntax-error"
+            assert "line 2" in broken.structured_content["message"]
+            nothing = await client.call_tool("verify_tests", {"draft": "def test_x():\n    pass\n"})
+            assert nothing.structured_content["fix"] == "Name the module under test: `subjects`."
+            unknown = await client.call_tool("verify_tests", {"draft": DRAFT, "subjects": ["nope"]})
+            assert unknown.structured_content["code"] == "module-not-found"
+            assert "pass `python` with" in unknown.structured_content["fix"]
+            missing = await client.call_tool("generate_tests", {"target": "nope"})
+            assert missing.structured_content == unknown.structured_content
+
+    anyio.run(ask)
+
+
 def test_printing_subject_never_reaches_the_protocol(on_stdio: OnStdio, project: Path) -> None:
     """A subject that prints at import, by print, os.write and a child process, leaves the protocol whole."""
     (project / "loud.py").write_text(

@@ -67,7 +67,7 @@ def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: st
         async with on_stdio(project, mode) as client:
             text = "The cart rounds half up, never bankers' rounding"
             added = await client.call_tool("memory_add", {"text": text, "file": "cart.py", "line": 3, "id": "rounding"})
-            assert added.structured_content == {"id": "rounding", "namespace": "default"}
+            assert added.structured_content == {"id": "rounding", "existed": False, "namespace": "default"}
             await client.call_tool("memory_add", {"text": "Dates are UTC", "metadata": {"area": "time"}})
         async with on_stdio(project, mode) as client:
             found = (await client.call_tool("memory_search", {"query": "how does the cart round"})).structured_content
@@ -79,6 +79,24 @@ def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: st
             assert (await client.call_tool("stats")).structured_content["memories"] == 2
 
     anyio.run(remember)
+
+
+def test_adding_twice_and_figures_are_told(on_stdio: OnStdio, project: Path) -> None:
+    """memory_add says when it was kept already; stats tells each thing that its description names."""
+
+    async def add() -> None:
+        async with on_stdio(project, "auto") as client:
+            first = await client.call_tool("memory_add", {"text": "Dates are UTC"})
+            again = await client.call_tool("memory_add", {"text": "Dates are UTC"})
+            assert (first.structured_content["existed"], again.structured_content["existed"]) == (False, True)
+            assert again.content[0].text.startswith("Kept already as ")
+            told = (await client.call_tool("stats")).content[0].text
+            assert told.startswith("Memories: 1 (1 in default); 0 test outcomes, ")
+            listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+            assert "test outcomes" in listed["stats"].description
+            assert "verdict" in listed["verify_tests"].input_schema["properties"]["detail"]["description"]
+
+    anyio.run(add)
 
 
 def test_stats_see_what_another_process_writes(on_stdio: OnStdio, project: Path) -> None:
