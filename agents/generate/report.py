@@ -103,6 +103,8 @@ def _figures(report: GenerateReport) -> list[str]:
         total = sum(subject.lines_total for subject in evidence.subjects)
         arms = sum(subject.branches_covered for subject in evidence.subjects)
         arms_total = sum(subject.branches_total for subject in evidence.subjects)
+        if "::" in report.target:
+            lines.append(f"  figures of the whole module {', '.join(one.module for one in evidence.subjects)}:")
         lines.append(f"  lines     {covered:>5} of {total:<5} {evidence.lines_percent:5.1f} %")
         lines.append(f"  branches  {arms:>5} of {arms_total:<5} {evidence.branches_percent:5.1f} %")
         lines.append(_mutants(evidence))

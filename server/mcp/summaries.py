@@ -45,7 +45,8 @@ def summary_of(agent: str, report: dict[str, Any]) -> str:
     if report["evidence"] is not None:
         parts.append(
             f"each passed {figures['runs']:g} of {figures['runs']:g} shuffled runs; "
-            f"lines {figures['lines_percent']:g} %, branches {figures['branches_percent']:g} %, {_mutants(figures)}"
+            f"{_extent(report)}lines {figures['lines_percent']:g} %, "
+            f"branches {figures['branches_percent']:g} %, {_mutants(figures)}"
         )
     if report["partial"]:
         parts.append("time ended the run early")
@@ -70,6 +71,13 @@ def tests_of(agent: str, report: dict[str, Any], project: Path) -> str:
     if agent == "generate":
         return "\n".join(f"# {path}\n{_text(project / path)}" for path in report["files"])
     return "\n".join(_verdict(test) for test in report["evidence"]["tests"])
+
+
+def _extent(report: dict[str, Any]) -> str:
+    """What the figures are of, where the target is one name of a module."""
+    if "::" not in report["target"]:
+        return ""
+    return f"of the whole module {', '.join(subject['module'] for subject in report['evidence']['subjects'])}: "
 
 
 def _mutants(figures: dict[str, float]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from aqe.agents.gate.evidence import Evidence, SubjectMeasure
 from aqe.agents.generate import GenerateReport, SuspectedBug, Unreached
 from aqe.agents.generate.report import text_of
 
@@ -45,3 +48,17 @@ def test_report_says_when_it_is_partial_or_empty() -> None:
     assert text_of(REPORT).startswith("partial result: 3 tests of shop.cart in tests/test_cart.py\n")
     empty = GenerateReport("shop.cart", (), 0, None, (), (), 0)
     assert text_of(empty) == "No test of shop.cart was written.\n"
+
+
+def test_report_of_one_name_says_that_figures_are_of_its_module() -> None:
+    """Where one function was named, the figures say that they are of the whole module."""
+    subject = SubjectMeasure("shop.cart", "shop/cart.py", "0" * 64, 5, 10, 1, 2)
+    evidence = Evidence(
+        aqe_version="1", python_version="3.12.1", python_executable="python", packages={}, rung="namespaces",
+        below_namespaces=False, layers=(), layers_missing=(), seed=0, hash_seeds=(0,), runs=5, budget_s=None,
+        duration_s=1.0, subjects=(subject,), tests=(), mutants=(), mutants_total=0, mutants_killed=0,
+        mutants_left_out=0, notes=(),
+    )  # fmt: skip
+    words = "  figures of the whole module shop.cart:\n  lines "
+    assert words in text_of(replace(REPORT, target="shop.cart::add", evidence=evidence))
+    assert words not in text_of(replace(REPORT, evidence=evidence))
