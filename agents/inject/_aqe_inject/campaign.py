@@ -269,8 +269,8 @@ class Campaign:
         """Open arms and living mutants in turns; the side that found more for its time gets three turns of four."""
         worth = {"arms": 3.0, "mutants": 1.0}
         arms, mutants = max(1, len(self.arm_functions)), max(1, len(self.alive))
-        turn = 0
-        while self.pace.done() < until:
+        turn, dry = 0, 0
+        while self.pace.done() < until and dry < 12:
             turn += 1
             ranked = sorted(worth, key=lambda one: (-worth[one], one))
             side = ranked[0] if turn % 4 else ranked[1]
@@ -280,9 +280,8 @@ class Campaign:
             spent = self.pace.done() - start
             found = 2.0 * (bin(self.covered).count("1") - covered) / arms + (alive - len(self.alive)) / mutants
             worth[side] = 0.4 * worth[side] + 0.6 * found / max(spent, SLICE / 10)
-            if spent < SLICE / 4 and not found:
-                if turn > 8:
-                    return
+            dry = dry + 1 if spent < SLICE / 4 and not found else 0
+            if dry:
                 worth[side] = -1.0
 
     def hunt_arms(self, until: float) -> None:

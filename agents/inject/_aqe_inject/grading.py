@@ -83,8 +83,9 @@ class Grader:
     def grade_all(self, entries: Sequence[Entry], until: float, full: bool) -> List[Graded]:
         """Grade entries, those with own arms or kills first, until the share of the budget is spent.
 
-        In a first round each exam meets only mutants that no exam before it has killed; the time that is left goes to
-        the rest of the matrix, which lets the choice find fewer and shorter cases.
+        In a first round each exam meets only mutants that its case is known to kill and no exam before it has killed,
+        in a second one the others that no exam kills; the time that is left goes to the rest of the matrix, which lets
+        the choice find fewer and shorter cases.
         """
         done = self.campaign.pace.done
         graded: List[Graded] = []
@@ -94,18 +95,23 @@ class Grader:
             is_late = done() > until + (ARMS_GRACE if entry.arms & open_arms else 0.0)
             if is_late and not (entry.arms & open_arms and len(graded) < LEAST_GRADED):
                 continue
-            one = self.grade(entry, alive if full else None, until)
+            one = self.grade(entry, entry.kills & alive if full else None, until)
             if one is not None:
                 graded.append(one)
                 alive -= one.kills
                 open_arms &= ~one.arms
         if full:
-            every = {mutant.id for mutant in self.meta.mutants}
-            for one in sorted(graded, key=lambda g: (g.exam.cost(), g.entry.number)):
-                if done() > until - 0.02:
-                    break
-                self.grade(one.entry, every, until)
+            self._rest_of_the_matrix(graded, alive, until)
         return graded
+
+    def _rest_of_the_matrix(self, graded: Sequence[Graded], alive: Set[int], until: float) -> None:
+        every = {mutant.id for mutant in self.meta.mutants}
+        for mutants in (alive, every):
+            for one in sorted(graded, key=lambda g: (g.exam.cost(), g.entry.number)):
+                if self.campaign.pace.done() > until - 0.02:
+                    return
+                self.grade(one.entry, mutants, until)
+                alive -= one.kills
 
     def _worth_grading(self, entries: Sequence[Entry]) -> List[Entry]:
         """Entries in the order in which they are graded; of those without an own arm or kill only so many a target."""
