@@ -214,11 +214,13 @@ class Campaign:
             entry.reached = set(self.probes.reached)
         return entry.reached
 
-    def kills_of(self, entry: Entry, mutants: Sequence[int]) -> Set[int]:
-        """Which of the mutants change what the case shows."""
+    def kills_of(self, entry: Entry, mutants: Sequence[int], until: Optional[float] = None) -> Set[int]:
+        """Which of the mutants change what the case shows, as far as one comes until that share of the budget."""
         killed: Set[int] = set()
         limit = entry.steps * 10 + 1000
         for mutant in mutants:
+            if until is not None and self.pace.done() > until:
+                break
             self.probes.switch = mutant
             try:
                 run = self.observer.run(entry.case, limit)
@@ -349,7 +351,7 @@ class Campaign:
                 continue
             self._register(entry)
             alive = sorted((self.note_reached(entry) & self.alive) - entry.tried)
-            self.alive -= self.kills_of(entry, alive)
+            self.alive -= self.kills_of(entry, alive, until)
 
     def _register(self, entry: Entry) -> None:
         for mutant in self.note_reached(entry):

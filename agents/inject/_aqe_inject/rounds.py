@@ -15,17 +15,19 @@ from .sequences import choices_of, with_option
 
 
 def first_round(campaign: Campaign) -> None:
-    """A few fresh cases for every target, so that each is known before any is pursued."""
-    for target in list(campaign.targets):
-        if target.is_private:
-            continue
-        campaign.entering(target)
-        for _ in range(12):
-            if target.why_not:
-                break
-            if campaign.pace.done() > FIRST_SHARE:
-                return
-            campaign.fresh(target)
+    """A few fresh cases for every target, so that each is known before any is pursued: first a handful for all of
+    them, in the order of the text, then as many again and more."""
+    for count in (4, 8):
+        for target in list(campaign.targets):
+            if target.is_private:
+                continue
+            campaign.entering(target)
+            for _ in range(count):
+                if target.why_not:
+                    break
+                if campaign.pace.done() > FIRST_SHARE:
+                    return
+                campaign.fresh(target)
 
 
 _EDGES: Dict[str, Tuple[Any, ...]] = {

@@ -36,6 +36,12 @@ LATE_S = 1.0
 
 MOST_RESTARTS = 4
 
+RUNS_TO_GRADE = 8
+"""About how many runs it takes to examine a case and to confirm what it kills."""
+
+ARMS_SHARE = 0.1
+"""Share of the time that open branches have for themselves after the first rounds."""
+
 
 def run(args: Data, emit: Emit) -> Data:
     """Search one module; see the interface of `aqe.agents.generate` for the keys of `args` and of the result."""
@@ -254,13 +260,14 @@ def _phases(session: _Session, module: Any) -> Data:
     rounds.format_round(campaign)
     rounds.flag_round(campaign)
     session.say("looking for open branches")
-    search_end = HUNT_SHARE - 0.4 * early
-    campaign.hunt_arms(min(0.2, search_end / 2))
+    grade_end = HUNT_SHARE - 0.4 * early + 0.14
+    search_end = _end_of_search(session, grade_end)
+    campaign.hunt_arms(min(search_end, max(0.2, session.pace.done() + ARMS_SHARE)))
     session.say("looking for inputs that tell mutants apart")
     campaign.hunt(search_end)
     campaign.sweep(search_end + 0.04)
     session.say("choosing the cases to keep")
-    graded = session.grader.grade_all(campaign.entries(), search_end + 0.14, full=True)
+    graded = session.grader.grade_all(campaign.entries(), grade_end, full=True)
     if session.pace.budget_s is not None:
         session.send({"partial": session.result(session.grader.suite(graded, 0.0, shorten=False))})
     _grade_import_mutants(session, graded, program)
@@ -268,6 +275,14 @@ def _phases(session: _Session, module: Any) -> Data:
     chosen = session.grader.suite(graded, 0.94, shorten=True)
     session.suspicions.shorten(campaign.pace)
     return session.result(chosen)
+
+
+def _end_of_search(session: _Session, grade_end: float) -> float:
+    """The share of the budget at which the search ends, early enough to examine what is kept: on a slow subject or a
+    busy machine that takes longer."""
+    a_run = session.pace.done() / max(1, session.observer.executions)
+    need = RUNS_TO_GRADE * a_run * len(session.campaign.entries())
+    return max(grade_end - 0.45, min(grade_end - 0.14, grade_end - need))
 
 
 def _import_program(module: Any) -> Any:
