@@ -138,9 +138,7 @@ def plan_tests(
             )
     interpreter = find_interpreter(root, python, settings.python)
     options = _pytest_options(root)
-    names = [Path(file) for file in files]
-    same_names = len({path.name for path in names}) < len(names)
-    import_mode = options.get("import_mode") or ("importlib" if same_names else "prepend")
+    import_mode = import_mode_for([*files, *sources], options.get("import_mode") or "prepend")
     texts = [*sources.values(), *(read_source(file) for file in files)]
     if autoload is None:
         autoload = bool(options.get("needs_plugins")) or any(sign in text for text in texts for sign in _PLUGIN_SIGNS)
@@ -160,6 +158,12 @@ def plan_tests(
         extra=_conftests(root, sources),
         limits=box_limits(settings),
     )
+
+
+def import_mode_for(files: Sequence[str], mode: str) -> str:
+    """pytest's import mode for these files: two of one name are one module in any mode but importlib."""
+    plain = [Path(file).name for file in files if not (Path(file).parent / "__init__.py").is_file()]
+    return "importlib" if len(set(plain)) < len(plain) else mode
 
 
 def box_limits(settings: Settings) -> Limits:

@@ -32,12 +32,16 @@ MutantKey = tuple[str, int]  # module, id of the mutant
 
 @dataclass
 class KillMap:
-    """`killed_by[mutant]` names the tests that fail while it is on; `reached` holds what any test asks for."""
+    """`killed_by[mutant]` names the tests that fail while it is on; `reached` holds what any test asks for.
+
+    `refused` says of a test how it ended beside the instrumented subject, where it did not pass: it kills nothing.
+    """
 
     killed_by: dict[MutantKey, tuple[str, ...]] = field(default_factory=dict)
     reached: set[MutantKey] = field(default_factory=set)
     not_run: set[MutantKey] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def kills_of(self, test: str) -> frozenset[MutantKey]:
         """The mutants that one test kills."""
@@ -115,6 +119,7 @@ class KillMapping:
             at_import = self._collect(pool, benches)
             self.stop = _both(self.stop, deadline_in(2 * self.share_s))
             traces = dict(self._spread(pool, benches, self.tests, self._trace))
+            self.tests = [test for test in self.tests if test not in self.map.refused]
             if self.stop():
                 self.map.not_run.update((subject.module, mutant.id) for subject, mutant in order)
                 return self.map
@@ -193,16 +198,23 @@ class KillMapping:
         result = bench.collected.run("_aqe_inject.mutant_case:trace", {"test": test}, wall_s=SESSION_WALL_S)
         self._check()
         if result.state != "ok":
-            self._note(f"{test} could not be traced: {describe_end(result)}")
+            if bench.collected.alive:
+                self._refuse(test, describe_end(result))
+            else:
+                self._note(f"{test} could not be traced: {describe_end(result)}")
             return _Trace(0.0, {}, {})
         value = result.value if isinstance(result.value, dict) else {}
         if value.get("outcome") not in ("passed", "xfailed"):
-            self._note(f"{test} passes, but not beside the instrumented subject; it is left out of the kill map")
+            self._refuse(test, f"the test ended as {value.get('outcome')}")
             return _Trace(0.0, {}, {})
         reached = {name: frozenset(ids) for name, ids in value["reached"].items()}
         with self._lock:
             self.map.reached.update((name, number) for name, ids in reached.items() for number in ids)
         return _Trace(value["ms"], reached, value["steps"])
+
+    def _refuse(self, test: str, why: str) -> None:
+        with self._lock:
+            self.map.refused[test] = why
 
     def _note(self, text: str) -> None:
         with self._lock:

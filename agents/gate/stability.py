@@ -55,13 +55,16 @@ def run_session(
     test_wall_s: float = TEST_WALL_S,
     **more: Any,
 ) -> SessionRun:
-    """One session in a fork of `box`. A test that ends the process fails, and the rest goes on in a new fork."""
+    """One session in a fork of `box`. A test that ends the process fails, and the others run in a new fork.
+
+    Only a session that ended well says that a test passed: what one that died had reported before is run again.
+    """
     tests: dict[str, TestRun] = {}
     broken: dict[str, str] = {}
     left = None if only is None else list(only)
     deadline = time.monotonic() + wall_s
     for _ in range(MAX_FATAL):
-        listener = _Listener(tests)
+        listener = _Listener()
         args = {**plan.session(box), "only": left, "test_wall_s": test_wall_s, **more}
         result = box.run(
             "_aqe_inject.pytest_case:session", args, wall_s=max(deadline - time.monotonic(), 1.0), on_progress=listener
@@ -72,9 +75,14 @@ def run_session(
             broken.update({str(entry["file"]): str(entry["message"]) for entry in answer.get("broken_files", ())})
             return SessionRun(tests, broken, answer)
         if listener.running is None:
-            broken[""] = f"the session ended before a test ran: {describe_end(result)}"
-            break
-        tests[listener.running] = TestRun("failed", result.duration_ms, describe_end(result, test_wall_s))
+            if not listener.tests:
+                broken[""] = f"the session ended before a test ran: {describe_end(result)}"
+                break
+            why = f"its session ended after it had reported: {describe_end(result)}"
+            for name, said in listener.tests.items():
+                tests[name] = said if said.outcome == "failed" else TestRun("failed", said.ms, why)
+        else:
+            tests[listener.running] = TestRun("failed", result.duration_ms, describe_end(result, test_wall_s))
         known = listener.collected if left is None else left
         left = [name for name in known if name not in tests]
         if not left or not box.alive or time.monotonic() >= deadline:
@@ -89,8 +97,8 @@ def run_session(
 class _Listener:
     """Follows a session: which test runs now, which have ended."""
 
-    def __init__(self, tests: dict[str, TestRun]) -> None:
-        self.tests = tests
+    def __init__(self) -> None:
+        self.tests: dict[str, TestRun] = {}
         self.running: str | None = None
         self.collected: list[str] = []
 

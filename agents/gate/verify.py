@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from aqe.agents.gate.box import Box
-from aqe.agents.gate.collection import TestPlan, other_tests, plan_tests
+from aqe.agents.gate.collection import TestPlan, import_mode_for, other_tests, plan_tests
 from aqe.agents.gate.evidence import Evidence, MutantResult, MutantState, TestEvidence
 from aqe.agents.gate.hints import hints_of, summarise
 from aqe.agents.gate.kill_map import KillMap, KillMapping, MutantKey, deadline_in, sample
@@ -114,6 +114,8 @@ class _Verification:
             if self._plugins_wanted(plan, verdicts):
                 self.misses_plugins = True
             stable = [name for name, one in verdicts.items() if one.verdict == "stable"]
+            refused = self._refused_beside(plan, boxes[0], subjects, stable)
+            stable = [name for name in stable if name not in refused]
             on_twin = self._twin(plan, boxes[0], subjects, stable)
             self.progress("measuring coverage of the stable tests")
             coverage = measure(plan, boxes[0], subjects, stable, **self._limits())
@@ -121,9 +123,11 @@ class _Verification:
             whole, existing, reach = self._existing(plan, boxes[-1], subjects)
             chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
             kills = self._kill_map(whole, subjects, [*stable, *existing], chosen, boxes[0])
-            fallen = {name for name in on_twin if not kills.kills_of(name)}
-            stable = [name for name in stable if name not in fallen]
-            coverage = coverage.without(fallen)
+            refused.update(kills.refused)
+            fallen = {name for name in on_twin if not kills.kills_of(name)} - refused.keys()
+            stable = [name for name in stable if name not in fallen and name not in refused]
+            coverage = coverage.without(fallen | refused.keys())
+            verdicts.update({name: distrust(verdicts[name], why) for name, why in refused.items() if name in verdicts})
             rows = test_evidence(verdicts, fallen, footprints_of(coverage.reach, kills), footprints_of(reach, kills))
             evidence = self._evidence(plan, first, seeds, subjects, stable, rows, coverage, kills, chosen)
         return VerifyReport(evidence, summarise(evidence), hints_of(evidence))
@@ -183,6 +187,25 @@ class _Verification:
         texts = [one.message for one in verdicts.values() if one.verdict != "stable"]
         return not plan.autoload and any(sign in text for text in texts for sign in PLUGIN_MISSING)
 
+    def _refused_beside(
+        self, plan: TestPlan, box: Box, subjects: Sequence[Subject], stable: list[str]
+    ) -> dict[str, str]:
+        """The tests that do not pass beside the instrumented subject, and how each ends there."""
+        if not stable:
+            return {}
+        self.progress("running the tests beside the instrumented subject")
+        names = [subject.module for subject in subjects]
+        run = run_session(plan, box, only=stable, beside=names, plain=True, **self._limits())
+        self._check()
+        refused = {}
+        for name in stable:
+            test = run.tests.get(name)
+            if test is None:
+                refused[name] = "it is not collected"
+            elif test.outcome not in (*PASSES, "missed"):
+                refused[name] = test.message or test.outcome
+        return refused
+
     def _twin(self, plan: TestPlan, box: Box, subjects: Sequence[Subject], stable: list[str]) -> set[str]:
         """The tests that pass although every function of the subject raises."""
         if not stable:
@@ -201,8 +224,9 @@ class _Verification:
         if not files or self.stop():
             return plan, [], {}
         self.progress(f"running {len(files)} test files that the project has for the same modules")
-        whole = replace(plan, files=plan.files + files)
-        run = run_session(replace(plan, files=files, drafts={}), box, **self._limits())
+        mode = import_mode_for([*plan.files, *plan.drafts, *files], plan.import_mode)
+        whole = replace(plan, files=plan.files + files, import_mode=mode)
+        run = run_session(replace(whole, files=files, drafts={}), box, **self._limits())
         self._check()
         passing = sorted(name for name, test in run.tests.items() if test.outcome in PASSES)
         reach = measure(whole, box, subjects, passing, **self._limits()).reach if passing else {}
@@ -273,6 +297,15 @@ class _Verification:
             notes=tuple(self.notes),
             mutants_not_run=len(kills.not_run),
         )
+
+
+def distrust(one: Stability, why: str) -> Stability:
+    """What is said of a test that passes in every run, but not beside the instrumented subject."""
+    message = (
+        "it passes only beside the uninstrumented subject, so it is not trusted (a test of the subject's own source, "
+        f"line numbers or bytecode may be honest): {why}"
+    )
+    return replace(one, verdict="failing", message=message)
 
 
 def footprints_of(reach: Mapping[str, Reach], kills: KillMap) -> dict[str, Footprint]:

@@ -112,6 +112,9 @@ class Recorder:
             found = self._ids[item.nodeid] = "%s::%s" % (relative(path, self.roots), rest)
         return found
 
+    def pytest_configure(self, config: Any) -> None:
+        config.addinivalue_line("markers", "flaky: a test that a blocked plugin would run again")
+
     def pytest_collectstart(self, collector: Any) -> None:
         self._collecting = str(getattr(collector, "path", None) or getattr(collector, "fspath", "") or "")
 
@@ -207,7 +210,10 @@ def arguments(args: Dict[str, Any]) -> List[str]:
     line += ["--tb=no", "--continue-on-collection-errors"]
     if args.get("plain"):
         line.append("--assert=plain")
-    for plugin in ("cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov"):
+    # those that rerun a failure would hide a flaky test
+    for plugin in (
+        "cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov", "rerunfailures", "flaky",
+    ):  # fmt: skip
         line += ["-p", "no:" + plugin]
     line += ["-c", args.get("config") or os.devnull, "--import-mode=" + args.get("import_mode", "prepend")]
     return line + list(args.get("options", ()))
@@ -218,7 +224,8 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
 
     args: files, roots (what names are relative to), rootdir, config, import_mode, seed (None: as collected), only
     (names, None for all), options, test_wall_s, plain (asserts are not rewritten), and for the subjects twin (names of
-    modules whose every function raises) or coverage (paths) with afresh (their modules, to be imported again).
+    modules whose every function raises) or beside (names of modules that are instrumented as for the kill map) or
+    coverage (paths) with afresh (their modules, to be imported again).
     Emits {"start": name} and {"test": result}. Returns {"tests": [...], "broken_files": [...], "exit": int, ...}.
     """
     recorder = Recorder(args["roots"], args.get("seed"), args.get("only"), emit)
@@ -236,8 +243,7 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         forget(args.get("afresh", ()))
         measure.start()
     try:
-        if args.get("twin"):
-            break_subjects(args["twin"])
+        _change_subjects(args)
     except BaseException as error:
         return {"tests": [], "broken_files": [], "exit": 2, "import_error": "%s: %s" % (type(error).__name__, error)}
     import pytest
@@ -248,6 +254,15 @@ def session(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
     answer["tests"] = list(recorder.tests.values())
     answer["broken_files"] = recorder.broken_files
     return answer
+
+
+def _change_subjects(args: Dict[str, Any]) -> None:
+    if args.get("twin"):
+        break_subjects(args["twin"])
+    elif args.get("beside"):
+        from .loading import load_all
+
+        load_all(args["beside"])
 
 
 def break_subjects(names: List[str]) -> None:
