@@ -28,12 +28,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_verify_prints_a_table_and_totals(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The plain report has a row for each test, the totals and the sandbox that held."""
-    assert main(["verify", "test_sums.py", "--runs", "2"]) == 0
+    """The verbose report has a row for each test, the totals and the sandbox that held."""
+    assert main(["verify", "test_sums.py", "--runs", "2", "--verbose"]) == 0
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if line.startswith("test_sums.py::test_add"))
     assert row.split()[1:3] == ["stable", "2/2"]
-    assert "1 of 1 tests pass 2 of 2 shuffled runs; 100 % of the lines" in out
+    assert out.splitlines()[1].split() == ["stable", "1", "of", "1", "100.0", "%"]
+    assert "100.0 %" in next(line for line in out.splitlines() if line.startswith("  lines"))
     assert "Sandbox: " in out
 
 
@@ -81,7 +82,7 @@ def test_paths_are_found_from_here_then_from_the_project(
     monkeypatch.chdir(elsewhere)
     words = ["--project", str(project), "--runs", "1", "--mutants", "0"]
     assert main(["verify", "test_sums.py", "--subject", "sums.py", *words]) == 0
-    assert "1 of 1 tests pass" in capsys.readouterr().out
+    assert "stable        1 of 1" in capsys.readouterr().out
     assert main(["execute", "test_sums.py", "--project", str(project)]) == 0
     assert "1 test in" in capsys.readouterr().out
     for verb in ("verify", "execute", "generate"):

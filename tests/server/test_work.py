@@ -95,7 +95,7 @@ def test_short_work_is_answered_with_figures_and_pages(service: Service, project
             done = await client.call_tool("generate_tests", {"target": "it.py", "budget_s": 0.1})
             data = done.structured_content
             assert data["state"] == "done"
-            assert "1 tests of it.py in " in data["summary"]
+            assert "1 test of it.py in " in data["summary"]
             assert len(data["hints"]) == 9
             assert data["figures"] == {"suspected_bugs": 12}
             assert len(done.model_dump_json(by_alias=True).encode()) <= 8_000
