@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from aqe.agents.gate.box import Box
+from aqe.agents.gate.box import Box, CaseResult
 from aqe.agents.gate.collection import TestPlan
 from aqe.agents.gate.stability import SESSION_WALL_S, describe_end
 from aqe.agents.gate.subjects import Mutant, Subject
@@ -26,6 +26,7 @@ from aqe.engine.progress import CancelToken
 
 COLLECT_WALL_S = 60.0
 MAX_TIMEOUTS = 4  # of one mutant; after that the tests that are left are not run against it
+MAX_REOPENED = 3  # boxes opened in place of those that tests have ended
 
 MutantKey = tuple[str, int]  # module, id of the mutant
 
@@ -67,7 +68,7 @@ class _Trace:
     steps: Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Bench:
     """The two boxes of one worker: `collected` holds the tests beside instrumented subjects, `plain` nothing yet."""
 
@@ -102,6 +103,8 @@ class KillMapping:
         self._done = 0
         self._total = 0
         self._load_s = 1.0
+        self._stack = ExitStack()
+        self._reopened = 0
 
     def run(self, mutants: Sequence[tuple[Subject, Mutant]], warm_box: Box) -> KillMap:
         """Judge the mutants. `warm_box` has hash seed 0, has imported the subjects and collected nothing."""
@@ -112,6 +115,7 @@ class KillMapping:
         random.Random(f"order {self.seed}").shuffle(order)
         workers = max(1, min(4, os.cpu_count() or 1))
         with ExitStack() as stack:
+            self._stack = stack
             pool = stack.enter_context(ThreadPoolExecutor(2 * workers))
             wanted = [False] * workers + [True] * (workers - 1)
             opened = [stack.enter_context(box) for box in pool.map(self._open, wanted)]
@@ -142,10 +146,7 @@ class KillMapping:
 
     def _collect(self, pool: ThreadPoolExecutor, benches: Sequence[_Bench]) -> dict[str, set[int]]:
         def one(bench: _Bench) -> tuple[dict[str, list[int]], float]:
-            box = bench.collected
-            args = {**self.plan.session(box), "only": self.tests, "subjects": [one.module for one in self.subjects]}
-            result = box.preload("_aqe_inject.mutant_case:collect", args, wall_s=COLLECT_WALL_S)
-            self._check()
+            result = self._collect_in(bench.collected)
             if result.state != "ok":
                 raise InternalError(
                     f"The tests could not be collected beside the instrumented subject: {describe_end(result)}.",
@@ -159,14 +160,39 @@ class KillMapping:
         self.map.reached.update((name, number) for name, ids in at_import.items() for number in ids)
         return at_import
 
-    def _prepare_import(self, pool: ThreadPoolExecutor, benches: Sequence[_Bench], is_needed: bool) -> None:
-        def one(bench: _Bench) -> None:
-            args = {**self.plan.session(bench.plain), "subjects": [one.module for one in self.subjects]}
-            bench.plain.preload("_aqe_inject.mutant_case:prepare_import", args, wall_s=COLLECT_WALL_S)
-            self._check()
+    def _collect_in(self, box: Box) -> CaseResult:
+        args = {**self.plan.session(box), "only": self.tests, "subjects": [one.module for one in self.subjects]}
+        result = box.preload("_aqe_inject.mutant_case:collect", args, wall_s=COLLECT_WALL_S)
+        self._check()
+        return result
 
+    def _prepare_import(self, pool: ThreadPoolExecutor, benches: Sequence[_Bench], is_needed: bool) -> None:
         if is_needed:
-            list(pool.map(one, benches))
+            list(pool.map(lambda bench: self._prepare_box(bench.plain), benches))
+
+    def _prepare_box(self, box: Box) -> None:
+        args = {**self.plan.session(box), "subjects": [one.module for one in self.subjects]}
+        box.preload("_aqe_inject.mutant_case:prepare_import", args, wall_s=COLLECT_WALL_S)
+        self._check()
+
+    def _revive(self, bench: _Bench, *, is_early: bool) -> Box:
+        """The bench's box, or a new one where it is gone; at most MAX_REOPENED are opened in all."""
+        box = bench.plain if is_early else bench.collected
+        if box.alive or self.stop():
+            return box
+        with self._lock:
+            if self._reopened >= MAX_REOPENED:
+                return box
+            self._reopened += 1
+        fresh = self._open(is_early)
+        with self._lock:
+            self._stack.enter_context(fresh)
+        if is_early:
+            self._prepare_box(fresh)
+            bench.plain = fresh
+        elif self._collect_in(fresh).state == "ok":
+            bench.collected = fresh
+        return bench.plain if is_early else bench.collected
 
     def _check(self) -> None:
         if self.cancel is not None:
@@ -225,7 +251,7 @@ class KillMapping:
     ) -> None:
         subject, mutant = one
         key = (subject.module, mutant.id)
-        box = bench.plain if is_early else bench.collected
+        box = self._revive(bench, is_early=is_early)
         if self.stop() or not box.alive:  # in a box that is gone every test would seem to notice every mutant
             with self._lock:
                 self.map.not_run.add(key)
@@ -251,7 +277,7 @@ class KillMapping:
         entry = "judge_import" if is_early else "judge"
         killers: list[str] = []
         left, ended_early = list(tests), 0
-        while left and ended_early < MAX_TIMEOUTS:
+        while left and ended_early < MAX_TIMEOUTS and box.alive:
             slowest = max(traces[name].ms for name in left) / 1000.0
             args = {
                 "subject": module,
