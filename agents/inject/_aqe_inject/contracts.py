@@ -9,7 +9,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .docstrings import promises
-from .hints import Shape, accepts, describe
+from .hints import Shape, accepts, describe, keeps_to
 from .reading import Parameter, Target
 from .recipes import Case, Recipe
 
@@ -63,7 +63,7 @@ def well_typed(parameters: Sequence[Parameter], bound: Bound, seeds: Dict[str, L
         if value != value:
             return 0
         if parameter.is_stated:
-            if not accepts(parameter.shapes[0], value) or (
+            if not keeps_to(parameter.shapes[0], value) or (
                 type(value) is bool and parameter.shapes[0].kind in ("int", "float")
             ):
                 return 0
@@ -91,6 +91,28 @@ def says_everything(shape: Shape, depth: int = 4) -> bool:
     if shape.kind == "class":
         return not getattr(shape.value, "_is_protocol", False) and not inspect.isabstract(shape.value)
     return all(says_everything(part, depth - 1) for part in shape.inner)
+
+
+def is_unknown_word(parameter: Parameter, value: Any, text: str, seeds: Dict[str, List[Recipe]]) -> bool:
+    """Whether an option that stands for a word is given one that neither its default nor a text or call mentions."""
+    if not (parameter.has_default and isinstance(parameter.default, str)) or not isinstance(value, str):
+        return False
+    if value == parameter.default or any(getattr(one, "value", None) == value for one in seeds.get(parameter.name, ())):
+        return False
+    return not value or re.search(r"(?<!\w)%s(?!\w)" % re.escape(value), text) is None
+
+
+_EMPTY = re.compile(r"[^.;,:()]*?\b(?:for|of|on|when given|if given)\s+(?:an?|the)\s+empty\s+\w+", re.I)
+
+
+def promise_for_nothing(target: Target, bound: Bound, has_receiver: bool) -> str:
+    """What a docstring says of an empty argument or object ("0 for an empty list"), where the call has one."""
+    sized = (str, bytes, list, tuple, dict, set, frozenset)
+    if not any(isinstance(value, sized) and not value for value in bound.values()) and (bound or not has_receiver):
+        return ""
+    found = _EMPTY.search(body_text(target.doc.text))
+    said = found.group(0).strip() if found is not None else ""
+    return said if len(said) <= 80 else ""
 
 
 # ---------------------------------------------------------------- checks of a returned value

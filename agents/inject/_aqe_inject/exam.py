@@ -24,6 +24,7 @@ class Check:
     expr: str
     source: str
     frozen: Any
+    is_unchanged: bool = False
 
 
 @dataclasses.dataclass
@@ -153,7 +154,9 @@ class Examiner:
             if step.receiver is None and not step.form.startswith("{f}"):
                 source = source_of(value, self.names)
                 if source is not None and type(value) in (list, dict, set):
-                    found.append(Check(step.bind, source, freeze(value, 6)))
+                    ok, before = self._read(step.expression(), {})
+                    same = ok and freeze(before, 6) == freeze(value, 6)
+                    found.append(Check(step.bind, source, freeze(value, 6), same))
             elif step.bind == case.last.receiver and (
                 case.last.is_statement or run.value is None or self._changed(case, run)
             ):

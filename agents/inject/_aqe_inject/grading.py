@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -91,7 +92,9 @@ class Grader:
         graded: List[Graded] = []
         open_arms = self.campaign.covered  # those of function bodies too: a function without branches needs a case
         alive = {mutant.id for mutant in self.meta.mutants}
-        for entry in self._worth_grading(entries):
+        worth = self._worth_grading(entries)
+        own = [entry for entry in worth if entry.new_arms or entry.kills]
+        for entry in own:
             is_late = done() > until + (ARMS_GRACE if entry.arms & open_arms else 0.0)
             if is_late and not (entry.arms & open_arms and len(graded) < LEAST_GRADED):
                 continue
@@ -101,17 +104,27 @@ class Grader:
                 alive -= one.kills
                 open_arms &= ~one.arms
         if full:
-            self._rest_of_the_matrix(graded, alive, until)
+            self._meet_all(graded, alive, until)
+            alive = alive.difference(*(one.kills for one in graded))
+        for entry in worth:
+            is_late = done() > until + (ARMS_GRACE if entry.arms & open_arms else 0.0)
+            if is_late or entry.new_arms or entry.kills:
+                continue
+            one = self.grade(entry, alive if full else None, until)
+            if one is not None:
+                graded.append(one)
+                alive -= one.kills
+                open_arms &= ~one.arms
+        if full:
+            self._meet_all(graded, {mutant.id for mutant in self.meta.mutants}, until)
         return graded
 
-    def _rest_of_the_matrix(self, graded: Sequence[Graded], alive: Set[int], until: float) -> None:
-        every = {mutant.id for mutant in self.meta.mutants}
-        for mutants in (alive, every):
-            for one in sorted(graded, key=lambda g: (g.exam.cost(), g.entry.number)):
-                if self.campaign.pace.done() > until - 0.02:
-                    return
-                self.grade(one.entry, mutants, until)
-                alive -= one.kills
+    def _meet_all(self, graded: Sequence[Graded], mutants: Set[int], until: float) -> None:
+        """Let each exam meet those mutants that it has not met and that are left when its turn comes."""
+        for one in sorted(graded, key=lambda g: (g.exam.cost(), g.entry.number)):
+            if self.campaign.pace.done() > until - 0.02:
+                return
+            self.grade(one.entry, mutants, until)
 
     def _worth_grading(self, entries: Sequence[Entry]) -> List[Entry]:
         """Entries in the order in which they are graded; of those without an own arm or kill only so many a target."""
@@ -141,6 +154,7 @@ class Grader:
         if shorten:
             chosen = self._shortened_all(chosen, until)
             chosen = self._with_every_function(cover(chosen, self.counted), chosen)
+            chosen = [self._without_idle_checks(one) for one in chosen]
         return sorted(
             chosen,
             key=lambda one: (one.entry.target.line, one.exam.case.target, one.exam.kind == "raises", one.exam.cost()),
@@ -176,10 +190,24 @@ class Grader:
             )
         return done
 
+    def _without_idle_checks(self, one: Graded) -> Graded:
+        """Without the checks that an argument is as it was, unless one of them fails on a mutant by itself."""
+        exam = one.exam
+        telling = [check for check in exam.checks if not check.is_unchanged]
+        if len(telling) == len(exam.checks) or (exam.kind == "returns" and exam.source is None and not telling):
+            return one
+        lean = dataclasses.replace(exam, checks=telling)
+        duties = one.kills - {m.id for m in self.meta.mutants if m.at_import}
+        if self.campaign.pace.done() < 0.97 and self.kills(lean, sorted(duties), one.entry.steps) != duties:
+            return one
+        return Graded(lean, one.entry, one.arms, one.kills)
+
     def _shortened(self, one: Graded, arms: int, duties: Set[int], until: float) -> Graded:
         case = one.exam.case
         imported = {m.id for m in self.meta.mutants if m.at_import}
-        if case.origin in ("doctest", "docstring") or case.cost() < 30 or duties & imported:
+        if case.origin in ("doctest", "docstring") or duties & imported:
+            return one
+        if case.cost() < 30 and not any(step.kwargs for step in case.steps):
             return one
         campaign, target = self.campaign, one.entry.target
         found_exam: List[Exam] = []

@@ -234,6 +234,24 @@ def accepts(shape: Shape, value: Any, depth: int = 5) -> bool:
     return _accepts_inside(shape, value, depth)
 
 
+def keeps_to(shape: Shape, value: Any, depth: int = 5) -> bool:
+    """Whether a caller who reads the hint would give this value: as `accepts`, but a sequence is a list here, and no
+    text, not even an empty one, stands for a sequence or an iterator."""
+    if shape.kind == "union":
+        return any(keeps_to(part, value, depth - 1) for part in shape.inner)
+    if shape.kind == "list" and not isinstance(value, list):
+        return False
+    if shape.kind == "iterator" and isinstance(value, (str, bytes, bytearray)):
+        return False
+    if not accepts(shape, value, depth):
+        return False
+    if depth > 0 and len(shape.inner) == 1 and isinstance(value, (list, tuple, set, frozenset)):
+        return shape.kind == "tuple" or all(keeps_to(shape.inner[0], item, depth - 1) for item in value)
+    if depth > 0 and shape.kind == "dict" and len(shape.inner) == 2 and isinstance(value, dict):
+        return all(keeps_to(shape.inner[1], item, depth - 1) for item in value.values())
+    return True
+
+
 def _is_protocol(kind: Any) -> bool:
     return bool(getattr(kind, "_is_protocol", False))
 

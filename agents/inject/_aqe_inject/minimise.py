@@ -162,10 +162,16 @@ def smaller_recipes(recipe: Recipe, depth: int = 4) -> Iterator[Recipe]:
                 yield Make(recipe.callee, (*recipe.args[:place], smaller, *recipe.args[place + 1 :]), recipe.kwargs)
 
 
+_READABLE = ("apple", "Hello", "hello world", "Hello World")
+"""Words that a reader takes in at once, tried in place of longer texts."""
+
+
 def _smaller_atoms(recipe: Atom) -> Iterator[Recipe]:
     value: Any = recipe.value
     if isinstance(value, (str, bytes)):
         size = len(value)
+        if isinstance(value, str):
+            yield from (Atom(word) for word in _READABLE if len(word) < size and value not in _READABLE)
         if size > 3:
             yield Atom(value[: size // 2])
             yield Atom(value[size // 2 :])

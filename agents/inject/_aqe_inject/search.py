@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from . import rounds
 from .background import Background
-from .campaign import HUNT_SHARE, Campaign, Pace
+from .campaign import HUNT_SHARE, Campaign, Pace, arm_bit
 from .exam import Examiner
 from .examples import Examples
 from .grading import Grader, import_kills, relevant_places
@@ -262,7 +262,8 @@ def _phases(session: _Session, module: Any) -> Data:
     session.say("looking for open branches")
     grade_end = HUNT_SHARE - 0.4 * early + 0.14
     search_end = _end_of_search(session, grade_end)
-    campaign.hunt_arms(min(search_end, max(0.2, session.pace.done() + ARMS_SHARE)))
+    if any(arm.counted and not campaign.covered & arm_bit(arm.id) for arm in session.meta.arms):
+        campaign.hunt_arms(min(search_end, max(0.2, session.pace.done() + ARMS_SHARE)))
     session.say("looking for inputs that tell mutants apart")
     campaign.hunt(search_end)
     campaign.sweep(search_end + 0.04)
@@ -281,7 +282,7 @@ def _end_of_search(session: _Session, grade_end: float) -> float:
     """The share of the budget at which the search ends, early enough to examine what is kept: on a slow subject or a
     busy machine that takes longer."""
     a_run = session.pace.done() / max(1, session.observer.executions)
-    need = RUNS_TO_GRADE * a_run * len(session.campaign.entries())
+    need = RUNS_TO_GRADE * a_run * sum(1 for entry in session.campaign.entries() if entry.new_arms)
     return max(grade_end - 0.45, min(grade_end - 0.14, grade_end - need))
 
 

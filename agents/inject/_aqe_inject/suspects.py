@@ -8,7 +8,17 @@ import dataclasses
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .campaign import Entry, Pace
-from .contracts import Broken, bind_arguments, broken_promise, equations, is_idempotent_by_name, round_trips, well_typed
+from .contracts import (
+    Broken,
+    bind_arguments,
+    broken_promise,
+    equations,
+    is_idempotent_by_name,
+    is_unknown_word,
+    promise_for_nothing,
+    round_trips,
+    well_typed,
+)
 from .exam import UNPLANNED
 from .examples import ExampleCase
 from .literals import freeze, source_of
@@ -93,9 +103,12 @@ class Suspicions:
             return None
         shown = message_of(error)[:160]
         why = "%s that neither a raise statement nor the docstring announces" % name
-        return Suspect(
-            case, target, "undocumented-exception", why, _promised(target), "%s: %s" % (name, shown), line, name, shown
-        )
+        bound = bind_arguments(target, case, run.local) or {}
+        said = promise_for_nothing(target, bound, case.last.receiver is not None)
+        if said:
+            why = "%s where the docstring promises %s" % (name, said)
+        expected, actual = said or _promised(target), "%s: %s" % (name, shown)
+        return Suspect(case, target, "undocumented-exception", why, expected, actual, line, name, shown)
 
     def _is_documented(self, target: Target, error: BaseException) -> bool:
         names = {one.__name__ for one in type(error).__mro__} - {"Exception", "BaseException", "object"}
@@ -127,12 +140,20 @@ class Suspicions:
             return not isinstance(error, _NEEDS_ALL)
         bound = bind_arguments(target, case, run.local) or {}
         given = [freeze(value) for value in bound.values()]
+        words = {value.strip().lower() for value in bound.values() if isinstance(value, str)}
+        if any(
+            is_unknown_word(one, bound.get(one.name), target.doc.text, self._seeds(target)) for one in target.parameters
+        ):
+            return True
         asked = {node.id for node in self._keys_at(line)}
         if isinstance(error, KeyError):
             promises_default = any(
                 word in text for word in ("without", "missing", "unknown", "default", "none if", "or none")
             )
-            return bool(error.args) and freeze(error.args[0]) in given and not promises_default
+            if not error.args or promises_default:
+                return False
+            key = error.args[0]
+            return freeze(key) in given or (isinstance(key, str) and key.strip().lower() in words)
         if isinstance(error, IndexError):
             return bool(asked & set(bound)) and not target.doc.raises
         if isinstance(error, ZeroDivisionError):
