@@ -136,3 +136,46 @@ def test_honest_code_is_not_suspected(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def buggy(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return driver.search(tmp_path_factory.mktemp("buggy"), BUGGY, evaluations=4000)
+
+
+STRICT = '''
+def biggest(amounts: list[int]) -> int:
+    """The biggest amount; 0 for an empty list."""
+    best = amounts[0]
+    for one in amounts:
+        if one > best:
+            best = one
+    return best
+
+def scaled(number: int, unit: str = "seconds") -> int:
+    """The number in seconds; `unit` is one of seconds, minutes."""
+    return number * {"seconds": 1, "minutes": 60}[unit]
+
+def level(name: str = "low") -> int:
+    """The number of a level, default low."""
+    return {"LOW": 1, "HIGH": 2}[name.upper()]
+'''
+
+
+def test_a_reproduction_keeps_to_the_hint_and_an_unknown_option_is_no_bug(tmp_path: Path) -> None:
+    """A list is shown as a list, with what the docstring says of an empty one; options nobody mentions are refused."""
+    found = driver.search(tmp_path, STRICT, evaluations=3000)["suspects"]
+    assert [(bug["target"], bug["steps"][-1]["expr"]) for bug in found] == [("biggest", "biggest([])")]
+    assert "the docstring promises 0 for an empty list" in found[0]["why"]
+
+
+def test_an_argument_that_stays_as_it_was_is_not_checked(tmp_path: Path) -> None:
+    """A doctest that names its argument first asserts what comes back, not that the argument is unchanged."""
+    source = '''
+    def total(table: dict[str, int]) -> int:
+        """The sum.
+
+        >>> table = {"a": 1, "b": 2}
+        >>> total(table)
+        3
+        """
+        return sum(table.values())
+    '''
+    cases = driver.search(tmp_path, source, evaluations=500)["cases"]
+    assert [case["outcome"]["src"] for case in cases if case["origin"] == "doctest"] == ["3"]
+    assert all(not case["checks"] for case in cases)
