@@ -13,6 +13,7 @@ MAX_NAMES = 12
 _WHY = {
     "comparison": "no test looks at the boundary",
     "condition": "no test depends on which way it goes",
+    "boolean operand": "no test has that operand decide",
     "boolean operator": "no test has one side true and the other false",
     "arithmetic": "no test looks at the result",
     "augmented assignment": "no test looks at the result",
@@ -100,6 +101,9 @@ def _survivor(mutant: MutantResult) -> str:
     place = f"{Path(mutant.path).name} line {mutant.line}"
     where = f" in {mutant.function}" if mutant.function else ""
     why = _WHY.get(mutant.operator, "no test notices")
+    if mutant.operator == "boolean operand" and mutant.replacement.startswith("without "):
+        operand = mutant.replacement.partition(" ")[2]
+        return f"{place}: `{mutant.original}`{where} survives without {operand}: no test has {operand} decide"
     return f"{place}: `{mutant.original}` -> `{mutant.replacement}`{where} survives: {why}"
 
 

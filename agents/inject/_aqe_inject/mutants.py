@@ -152,6 +152,8 @@ def _operators(node: Any, text: str) -> Iterator[Alternative]:
     elif isinstance(node, ast.BoolOp):
         other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         yield Alternative("boolean operator", with_field(node, op=other), symbol(node.op), symbol(other))
+        for position in range(len(node.values)):
+            yield _without_operand(node, text, position)
     elif isinstance(node, ast.UnaryOp):
         yield Alternative("unary", copy.deepcopy(node.operand), text, text[len(symbol(node.op)) :].strip())
     else:
@@ -160,6 +162,14 @@ def _operators(node: Any, text: str) -> Iterator[Alternative]:
                 ops = list(node.ops)
                 ops[position] = kind()
                 yield Alternative("comparison", with_field(node, ops=ops), symbol(op), symbol(ops[position]))
+
+
+def _without_operand(node: ast.BoolOp, text: str, position: int) -> Alternative:
+    """`a or b` without one operand, as the operand replacements of Major (Just 2014) are."""
+    rest = copy.deepcopy(node.values[:position] + node.values[position + 1 :])
+    changed = rest[0] if len(rest) == 1 else with_field(node, values=rest)
+    dropped = ast.unparse(node.values[position])
+    return Alternative("boolean operand", changed, text, "without `%s`" % dropped)
 
 
 def _calls(node: ast.Call) -> Iterator[Alternative]:
