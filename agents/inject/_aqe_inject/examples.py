@@ -81,7 +81,10 @@ class Examples:
             raise LookupError(line)
         node = tree.body[0]
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            exec(compile(tree, "<example>", "exec"), aliases)
+            try:
+                exec(compile(tree, "<example>", "exec"), aliases)
+            except Exception:  # what an example imports need not be installed
+                raise LookupError(line) from None
             return None
         renamer = _Renamer(self.names, aliases)
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):

@@ -176,3 +176,18 @@ def test_failing_doctests_of_one_docstring_are_one_suspicion(tmp_path: Path) -> 
     result = search(tmp_path, source, evaluations=300)
     (suspect,) = result["suspects"]
     assert "2 more" in suspect["why"]
+
+
+def test_an_example_that_imports_what_is_not_installed_is_passed_over(tmp_path: Path) -> None:
+    """A doctest whose import fails harms no other case of its function."""
+    source = '''
+    def double(number: int) -> int:
+        """Twice the number.
+
+        >>> import a_package_that_nobody_has
+        >>> double(a_package_that_nobody_has.ONE)
+        2
+        """
+        return number * 2
+    '''
+    assert search(tmp_path, source, evaluations=300)["cases"]
