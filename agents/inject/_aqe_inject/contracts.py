@@ -99,7 +99,7 @@ def is_unknown_word(parameter: Parameter, value: Any, text: str, seeds: Dict[str
         return False
     if value == parameter.default or any(getattr(one, "value", None) == value for one in seeds.get(parameter.name, ())):
         return False
-    return not value or re.search(r"(?<!\w)%s(?!\w)" % re.escape(value), text) is None
+    return len(value) < 3 or re.search(r"(?<!\w)%s(?!\w)" % re.escape(value), text) is None
 
 
 _EMPTY = re.compile(r"[^.;,:()]*?\b(?:for|of|on|when given|if given)\s+(?:an?|the)\s+empty\s+\w+", re.I)

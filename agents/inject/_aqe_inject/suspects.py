@@ -150,9 +150,12 @@ class Suspicions:
             promises_default = any(
                 word in text for word in ("without", "missing", "unknown", "default", "none if", "or none")
             )
+            key = error.args[0] if error.args else None
+            options = [bound.get(one.name) for one in target.parameters if isinstance(one.default, str)]
+            if isinstance(key, str) and key.lower() in [one.lower() for one in options if isinstance(one, str)]:
+                return True
             if not error.args or promises_default:
                 return False
-            key = error.args[0]
             return freeze(key) in given or (isinstance(key, str) and key.strip().lower() in words)
         if isinstance(error, IndexError):
             return bool(asked & set(bound)) and not target.doc.raises
