@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,7 +120,21 @@ def stable_message(case: Case) -> str:
     message = case.outcome.message
     if case.outcome.kind != "raises" or not case.documented or not message.strip():
         return ""
-    return message if len(message) <= MAX_MATCH and message.isprintable() and not _PLACE.search(message) else ""
+    if len(message) > MAX_MATCH or not message.isprintable() or _PLACE.search(message):
+        return ""
+    return "" if lists_inputs(message, case.steps[-1]) else message
+
+
+def lists_inputs(message: str, step: Step) -> bool:
+    """Whether a message counts words of the call up, one after the other: the order may be that of a set."""
+    words = {name for name, _ in step.kwargs}
+    for source in (*step.args, *(source for _, source in step.kwargs)):
+        for node in ast.walk(parse(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip():
+                words.add(node.value)
+    found = sorted(match.span() for word in words for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", message))
+    between = (message[one[1] : other[0]] for one, other in itertools.pairwise(found) if one[1] < other[0])
+    return any(re.fullmatch(r"[\s,;&|'\"]+(?:(?:and|or)[\s'\"]+)?", text) for text in between)
 
 
 def is_volatile(source: str) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from aqe.agents.generate.cases import Case, read_result
+from aqe.agents.generate.cases import Case, Step, read_result
 from aqe.agents.generate.outline import Outline, read_outline
 from aqe.agents.generate.render import Style, file_text, nodes, plan
+from aqe.agents.generate.script import lists_inputs
 
 
 def step(
@@ -207,6 +208,20 @@ def test_documented_message_is_matched_and_escaped(outline: Outline, style: Styl
     assert 'pytest.raises(ValueError, match=re.escape("no text (1)"))' in text
     assert "with pytest.raises(TypeError):" in text
     assert "import re\n\nimport pytest" in text
+
+
+@pytest.mark.parametrize(
+    ("message", "is_list"),
+    [
+        ("got 2 unexpected keyword argument(s): width, depth", True),
+        ("unknown: 'depth' and 'width'", True),
+        ("width must be below depth", False),
+        ("width is wrong", False),
+    ],
+)
+def test_message_that_counts_inputs_up_is_a_list(message: str, is_list: bool) -> None:
+    """A message that names inputs one after the other may come from a set, whose order changes with the hash seed."""
+    assert lists_inputs(message, Step("slugify", kwargs=(("depth", "1"), ("width", "2")))) is is_list
 
 
 def test_exceptions_of_other_modules_are_imported_from_there(outline: Outline, style: Style) -> None:
