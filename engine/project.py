@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -123,7 +124,7 @@ def _own_folder(folder: Path) -> Path:
 
 def _write_whole(file: Path, text: str) -> None:
     """Write a small file so that it is never seen empty."""
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         fresh.write_text(text, encoding="utf-8")
         os.replace(fresh, file)
