@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.services
 def test_build_warns_of_nothing_and_has_the_templates(tmp_path: Path) -> None:
     """A build takes the report's templates along and says no word about ambiguous packages or experimental tables."""
     command = [sys.executable, "setup.py", "--quiet", "egg_info", "--egg-base", str(tmp_path)]

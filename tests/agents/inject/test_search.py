@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import textwrap
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-INJECT = Path(__file__).resolve().parents[3] / "agents" / "inject"
+INJECT = Path(next(iter(import_module("aqe.agents.inject").__path__)))
 DRIVER = """
 import json, sys
 sys.path[:0] = [sys.argv[1], "."]
