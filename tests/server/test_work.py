@@ -154,8 +154,7 @@ def test_long_work_is_answered_in_time_and_goes_on(service: Service, project: Pa
             other = await client.call_tool("verify_tests", {"job_id": job_id})
             assert "is not one of verify_tests. Give it to generate_tests. [no-such-job]" in other.content[0].text
         assert [progress for progress, _ in spoken] == sorted({progress for progress, _ in spoken})
-        assert all(text for _, text in spoken)
-        assert spoken
+        assert any("Trying call" in text for _, text in spoken)
 
     anyio.run(work)
 
