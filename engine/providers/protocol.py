@@ -1,0 +1,151 @@
+"""What every provider of text does, whatever stands behind it, and how it says that it could not.
+
+A provider is a value with a name and a few models; it holds no policy. Which one is asked, how often and in which
+order is decided by `aqe.engine.routing`; so a provider never retries by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """What is asked of a model; None leaves a choice to the provider.
+
+    `json_schema` asks for an answer of that shape. `timeout_s` is the time that the whole answer may take, with every
+    retry and every other provider that is tried.
+    """
+
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    json_schema: Mapping[str, Any] | None = None
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call as the provider counted them; `estimated` where it did not and they are bytes / 4."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole answer; `finish_reason` in the provider's words ("stop", "length", ...)."""
+
+    text: str
+    model: str
+    provider: str
+    usage: Usage
+    finish_reason: str
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether a provider answers now; `models` are those it offers, `message` says what is wrong."""
+
+    ok: bool
+    latency_ms: float
+    models: tuple[str, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars for a million tokens in and out; `source` says who names it."""
+
+    input_usd: float
+    output_usd: float
+    source: str
+
+    def of(self, usage: Usage) -> float:
+        """The cost of one call in US dollars.
+
+        >>> Price(2.0, 8.0, "example").of(Usage(1_000, 500))
+        0.006
+        """
+        return (usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd) / 1_000_000
+
+
+FailureKind = Literal["timeout", "connection", "server", "rate-limit", "auth", "request", "answer"]
+"""Timeout and connection: no answer. Server: it failed (5xx). Rate limit: 429. Auth: 401, 403. Request: it refused this
+very request (other 4xx). Answer: what came back could not be read."""
+
+
+class ProviderFailure(Exception):
+    """One call failed; the router decides what follows. `retry_after_s` is what the server asked for, if it did."""
+
+    def __init__(self, kind: FailureKind, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class Provider(Protocol):
+    """What the router asks of a provider. `local`: nothing that it is given leaves this machine."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def local(self) -> bool: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+    async def complete(self, request: CompletionRequest, model: str) -> Completion:
+        """One whole answer. Raises `ProviderFailure`, or `UserError` where the privacy guard refuses."""
+        ...
+
+    def stream(self, request: CompletionRequest, model: str) -> AsyncIterator[str]:
+        """The answer piece by piece, as the model makes it. Raises as `complete`."""
+        ...
+
+    async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
+        """One vector for each text. Raises as `complete`."""
+        ...
+
+    async def health(self) -> Health:
+        """Whether it answers now; never raises `ProviderFailure`."""
+        ...
+
+    def price(self, model: str) -> Price | None:
+        """What a model costs; None where nobody says."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; closing twice is nothing."""
+        ...
+
+
+def estimated_tokens(text: str) -> int:
+    """Tokens of a text without a tokenizer: UTF-8 bytes / 4, at least 1 for a text that is not empty.
+
+    >>> estimated_tokens("seventeen bytes..")
+    5
+    """
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
