@@ -50,6 +50,7 @@ CODES: frozenset[str] = frozenset(
         "internal",
         "lines-failed",
         "missing-argument",
+        "missing-extra",
         "module-not-found",
         "name-not-found",
         "no-interpreter",

@@ -23,9 +23,10 @@ def normal(name: str) -> str:
 
 @pytest.fixture
 def declared(repository: Path) -> set[str]:
-    """The distributions that pyproject.toml asks for at run time."""
+    """The distributions that pyproject.toml asks for at run time, those of the extras too."""
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in project["dependencies"]}
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return {normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in lines}
 
 
 def imported() -> dict[str, str]:
