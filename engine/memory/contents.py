@@ -71,6 +71,7 @@ def _component(table: str) -> str:
         ("jobs", "jobs"),
         ("sqlite_autoindex_jobs", "jobs"),
         ("test_runs", "test runs"),
+        ("indexed_files", "project index"),
     ):
         if table.startswith(start):
             return component

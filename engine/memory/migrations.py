@@ -117,10 +117,34 @@ CREATE TABLE spool_files (
 ) STRICT;
 """
 
+_PROJECT_INDEX = """
+CREATE TABLE indexed_files (
+    root TEXT NOT NULL,
+    file TEXT NOT NULL,
+    content_hash BLOB NOT NULL,
+    stamp TEXT NOT NULL,
+    reader INTEGER NOT NULL,
+    passages INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    indexed_at INTEGER NOT NULL,
+    PRIMARY KEY (root, file)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memories_file ON memories (file, namespace) WHERE valid_to IS NULL AND file != '';
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY,
+    token TEXT NOT NULL,
+    owner_pid INTEGER NOT NULL,
+    owner_started TEXT NOT NULL,
+    owner_host TEXT NOT NULL,
+    heartbeat_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
     Migration(3, "test runs", _TEST_RUNS),
+    Migration(4, "project index", _PROJECT_INDEX),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
