@@ -54,11 +54,13 @@ class JobRunner:
         self._own = executor is None
         self._agents = agents
         self._futures: dict[str, Future[None]] = {}
+        self._projects: dict[str, Path] = {}
         self._tables: dict[Path, JobTable] = {}
         self._lock = threading.Lock()
 
     def start(self, project: Path, agent: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
         """Start a job, or join the one that runs with the same arguments; returns its id and whether it was joined."""
+        self._forget_ended()
         job, joined = self._table(project).begin(agent, dict(arguments))
         if not joined:
             spec = JobSpec(
@@ -72,7 +74,7 @@ class JobRunner:
             )
             future = self._executor.submit(run_job, spec)
             with self._lock:
-                self._futures[job.id] = future
+                self._futures[job.id], self._projects[job.id] = future, project
         return job.id, joined
 
     def wait(self, job_id: str, seconds: float) -> None:
@@ -124,6 +126,17 @@ class JobRunner:
         for table in tables:
             table.close()
 
+    def _forget_ended(self) -> None:
+        """Let go of the jobs that have ended, after the row of each says how."""
+        with self._lock:
+            ended = {id: self._projects[id] for id, future in self._futures.items() if future.done()}
+        for id, project in ended.items():
+            with contextlib.suppress(AqeError):
+                self.view(project, id)
+            with self._lock:
+                self._futures.pop(id, None)
+                self._projects.pop(id, None)
+
     def _table(self, project: Path) -> JobTable:
         """The project's job table, kept open; opened anew when its file was taken away."""
         with self._lock:
@@ -147,7 +160,7 @@ def run_job(spec: JobSpec) -> None:
     token = CancelToken()
     done = threading.Event()
     with JobTable.open(project) as table:
-        watch = threading.Thread(target=_supervise, args=(spec, token, done), name="aqe-supervisor", daemon=True)
+        watch = threading.Thread(target=_supervise, args=(spec, table, token, done), name="aqe-supervisor", daemon=True)
         watch.start()
         try:
             request = build_request(spec.agent, {**spec.arguments, "project": spec.project})
@@ -164,6 +177,7 @@ def run_job(spec: JobSpec) -> None:
             raise
         finally:
             done.set()
+            watch.join()
 
 
 class _Recorder:
@@ -182,20 +196,20 @@ class _Recorder:
                 self._table.progress(self._job_id, text, done, total)
 
 
-def _supervise(spec: JobSpec, token: CancelToken, done: threading.Event) -> None:
+def _supervise(spec: JobSpec, table: JobTable, token: CancelToken, done: threading.Event) -> None:
     """Cancel the work when asked to, when the asker is gone or when the time is up; then end the process itself."""
     ends = time.monotonic() + spec.deadline_s
-    with JobTable.open(Path(spec.project)) as table:
-        while not done.wait(WATCH_S):
-            late = time.monotonic() > ends
-            if late or spec.asked_by.is_dead() or _is_cancelled(table, spec.job_id):
-                break
-        else:
-            return
-        token.cancel()
-        if done.wait(GRACE_S):
-            return
-        error = OutOfTime("The job ran past its deadline.", code="out-of-time") if late else _CANCELLED
+    while not done.wait(WATCH_S):
+        late = time.monotonic() > ends
+        if late or spec.asked_by.is_dead() or _is_cancelled(table, spec.job_id):
+            break
+    else:
+        return
+    token.cancel()
+    if done.wait(GRACE_S):
+        return
+    error = OutOfTime("The job ran past its deadline.", code="out-of-time") if late else _CANCELLED
+    with contextlib.suppress(AqeError):  # whoever looks next sees that the owner died
         table.fail(spec.job_id, _as_error(error))
     if spec.own_process:
         if sys.platform != "win32":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ class Desk:
         self._watch: apsw.Connection | None = None
         self._inode = 0
         self._counted: tuple[int, dict[str, Any]] | None = None
+        self._empty: tuple[tuple[Path, ...], dict[str, Any]] | None = None
 
     def add(
         self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
@@ -38,7 +41,8 @@ class Desk:
         self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]
     ) -> tuple[str, list[dict[str, Any]]]:
         """The mode of the search and the rows that it found, best first."""
-        found = self._open().search(query, namespace=namespace, k=k, filter=metadata or None)
+        with self._reading() as store:
+            found = store.search(query, namespace=namespace, k=k, filter=metadata or None)
         rows = []
         for hit in found.hits:
             memory = hit.memory
@@ -53,26 +57,31 @@ class Desk:
 
     def count(self) -> dict[str, Any]:
         """The figures of the store, counted anew."""
-        store = self._open()
-        with self._lock:
-            version = self._version()
+        with self._reading() as store, self._lock:
+            version = self._version() if store is self._store else None
             stats = store.stats()
             figures = {
                 "memories": stats.memories,
                 "namespaces": stats.namespaces,
                 "jobs": stats.jobs,
                 "test_outcomes": stats.test_outcomes,
-                "bytes": sum(stats.bytes.values()),
+                "bytes": sum(stats.bytes.values()) if version is not None else 0,
                 "project": str(self.project),
             }
-            self._counted = (version, figures)
+            if version is None:
+                self._empty = (self._homes(), figures)
+            else:
+                self._counted = (version, figures)
         return figures
 
     def known_figures(self) -> dict[str, Any] | None:
         """The figures counted before, if nothing was written since (microseconds); None where they must be counted."""
-        if self._counted is None or not self._lock.acquire(blocking=False):
+        if (self._counted is None and self._empty is None) or not self._lock.acquire(blocking=False):
             return None
         try:
+            if self._counted is None:
+                homes, figures = self._empty or ((), {})
+                return None if any(home.exists() for home in homes) else figures
             if self._store is None or self._is_gone(self._store.path):
                 return None
             version, figures = self._counted
@@ -91,6 +100,25 @@ class Desk:
         if self._watch is not None:
             self._watch.close()
         self._store = self._watch = self._counted = None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Store]:
+        """The store for a look: where nothing is kept yet an empty one in memory, so that looking writes nothing."""
+        from aqe.engine.memory.opening import has_store, open_to_read
+
+        if has_store(self.project):
+            yield self._open()
+            return
+        with open_to_read(self.project) as empty:
+            yield empty
+
+    def _homes(self) -> tuple[Path, ...]:
+        """The folders that appear as soon as something is kept: the project's, and its main worktree's."""
+        from aqe.engine.project import store_home
+        from aqe.engine.settings import load_settings
+
+        homes = {self.project, store_home(self.project, load_settings(self.project).store)}
+        return tuple(home / ".aqe" for home in homes)
 
     def _open(self) -> Store:
         with self._lock:

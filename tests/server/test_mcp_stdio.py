@@ -113,6 +113,21 @@ def test_stats_see_what_another_process_writes(on_stdio: OnStdio, project: Path)
     anyio.run(count)
 
 
+def test_looking_leaves_no_trace(on_stdio: OnStdio, project: Path) -> None:
+    """stats and memory_search in a project where nothing is kept yet write nothing."""
+
+    async def look() -> None:
+        async with on_stdio(project, "auto") as client:
+            for _ in range(2):
+                assert (await client.call_tool("stats")).structured_content["memories"] == 0
+                assert (await client.call_tool("memory_search", {"query": "dates"})).structured_content["found"] == []
+            assert not (project / ".aqe").exists()
+            await client.call_tool("memory_add", {"text": "Dates are UTC"})
+            assert (await client.call_tool("stats")).structured_content["memories"] == 1
+
+    anyio.run(look)
+
+
 MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("stats", {"projet": "x"}, "stats has no argument 'projet'. Did you mean `project`? [unknown-argument]"),
     ("memory_add", {}, "memory_add needs `text`. Give it: one fact, complete by itself. [missing-argument]"),
