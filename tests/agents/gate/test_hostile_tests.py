@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from aqe.agents.gate.kill_map import MAX_REOPENED
 from aqe.agents.gate.verify import VerifyReport, VerifyRequest, verify
 from aqe.agents.inject._aqe_inject.pytest_case import arguments
 
@@ -93,9 +95,10 @@ def judged(project: Path, **drafts: str) -> VerifyReport:
 
 
 def test_a_test_that_kills_its_sandbox_kills_one_mutant_not_all(project: Path) -> None:
-    """Mutants whose sandbox was gone before they ran count as not run, never as killed."""
+    """Mutants whose sandbox was gone before they ran count as not run: each sandbox is killed once at most."""
     evidence = judged(project, killer=KILLS_ITS_BOX).evidence
-    assert evidence.mutants_killed <= 4
+    boxes = min(4, os.cpu_count() or 1) + MAX_REOPENED
+    assert evidence.mutants_killed <= boxes
     assert any("were not run" in note for note in evidence.notes)
 
 
