@@ -14,29 +14,36 @@ import apsw
 from aqe.engine.memory import vectors
 from aqe.engine.memory.text import match_expression
 
+INDEX = ("index/", "index.")
+"""How the namespaces of the project index begin: its rows are derived from files, nobody remembered them."""
+
 VECTOR_SHARE = 0.75
 SMALL_STORE = 1000  # rows; below, no term costs anything to speak of
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which rows may be found: a namespace (None: all) and a condition on `memories` with its parameters."""
+    """Which rows may be found: those of the namespaces `within` (None: of all) that are not `without`, under a
+    condition on `memories` with its parameters. Both are few names, because each is a partition of the vectors."""
 
-    namespace: str | None
+    within: tuple[str, ...] | None
+    without: tuple[str, ...]
     condition: str
     parameters: Sequence[object]
 
     @property
     def is_everything(self) -> bool:
         """Whether every current row may be found."""
-        return self.namespace is None and not self.condition
+        return self.within is None and not self.without and not self.condition
 
     def where(self) -> tuple[str, list[object]]:
         """The condition on current rows of `memories`."""
-        parts, bound = ["valid_to IS NULL"], []
-        if self.namespace is not None:
-            parts.append("namespace = ?")
-            bound.append(self.namespace)
+        parts, bound = ["valid_to IS NULL"], list[object]()
+        if self.within is not None:
+            parts.append(f"namespace IN ({','.join('?' * len(self.within))})")
+            bound.extend(self.within)
+        parts += ["namespace != ?"] * len(self.without)
+        bound.extend(self.without)
         if self.condition:
             parts.append(self.condition)
         return " AND ".join(parts), [*bound, *self.parameters]
@@ -156,4 +163,91 @@ def _vector_scores(
     if scope.condition:
         condition, bound = scope.where()
         where = (f"SELECT row FROM memories WHERE {condition}", bound)
-    return vectors.nearest(connection, table, vector, k, scope.namespace, where)
+    return vectors.nearest(connection, table, vector, k, where, within=scope.within, without=scope.without)
+
+
+def scope_of(connection: apsw.Connection, namespace: str | None, condition: str, parameters: Sequence[object]) -> Scope:
+    """The scope that a caller's `namespace` means: one, the tree below `name/`, or with None what was remembered: all
+    but the project index, whose rows would drown it."""
+    if namespace is None:
+        derived = [name for start in INDEX for name in _names(connection, start)]
+        return Scope(None, tuple(derived), condition, parameters)
+    within = _names(connection, namespace) if namespace.endswith("/") else [namespace]
+    return Scope(tuple(within), (), condition, parameters)
+
+
+def _names(connection: apsw.Connection, start: str) -> list[str]:
+    """The namespaces with a current row whose names begin with `start`, by hops along the index."""
+    sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace {} ? AND namespace < ?"
+    end = start[:-1] + chr(ord(start[-1]) + 1)
+    found = connection.execute(sql.format(">="), (start, end)).get
+    names = []
+    while found is not None:
+        names.append(str(found))
+        found = connection.execute(sql.format(">"), (found, end)).get
+    return names
+
+
+def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
+    """The terms that tell rows apart; all of them where none does.
+
+    FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for it.
+    """
+    newest = connection.execute("SELECT max(row) FROM memories").get or 0
+    if len(terms) < 2 or newest < SMALL_STORE:
+        return terms
+    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'texts', 'row')")
+    marks = ",".join("?" * len(terms))
+    sql = f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})"
+    counts = {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
+    if max(counts.values(), default=0) < SMALL_STORE // 2:
+        return terms
+    half = connection.execute("SELECT count(*) FROM texts_docsize").get / 2  # one row for each indexed one
+    return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
+
+
+def _text_scores(
+    connection: apsw.Connection, terms: list[str], telling: list[str], k: int, scope: Scope
+) -> dict[int, float]:
+    """The `k` best rows for the telling terms; where they find fewer, for all of them."""
+    found = _best_rows(connection, telling, k, scope)
+    return found if len(found) == k or telling == terms else _best_rows(connection, terms, k, scope)
+
+
+def _best_rows(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
+    if not terms:
+        return {}
+    if scope.is_everything:  # the text index holds current rows alone, so it can rank and cut by itself
+        sql = "SELECT rowid, -rank FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
+        return _scores(connection, sql, (match_expression(terms), k))
+    where, bound = scope.where()
+    sql = (
+        "SELECT texts.rowid, -texts.rank FROM texts JOIN memories ON memories.row = texts.rowid"
+        f" WHERE texts MATCH ? AND {where} ORDER BY texts.rank, texts.rowid LIMIT ?"
+    )
+    return _scores(connection, sql, (match_expression(terms), *bound, k))
+
+
+def _text_scores_of(connection: apsw.Connection, terms: list[str], rows: Sequence[int]) -> dict[int, float]:
+    if not terms:
+        return {}
+    marks = ",".join("?" * len(rows))
+    # the plus keeps SQLite from asking the index once for each row
+    sql = f"SELECT rowid, -rank FROM texts WHERE texts MATCH ? AND +rowid IN ({marks})"
+    return _scores(connection, sql, (match_expression(terms), *rows))
+
+
+def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]) -> dict[int, float]:
+    return {int(row): float(score) for row, score in connection.execute(sql, arguments)}
+
+
+def _vector_scores(
+    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope
+) -> dict[int, float]:
+    if table is None:
+        return {}
+    where = None
+    if scope.condition:
+        condition, bound = scope.where()
+        where = (f"SELECT row FROM memories WHERE {condition}", bound)
+    return vectors.nearest(connection, table, vector, k, where, within=scope.within, without=scope.without)

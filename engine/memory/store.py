@@ -220,11 +220,13 @@ class Store:
         limit: int = 100,
         offset: int = 0,
     ) -> list[Memory]:
-        """The current memories of a namespace (None: of all), newest first. Raises `UserError` (bad-filter...)."""
-        where, bound = _scope(namespace, filter).where()
+        """The current memories of a namespace, newest first; `namespace` as in `search`. Raises `UserError`
+        (bad-filter...)."""
+        wanted = _wanted(namespace, filter)
         _check_limit(limit, 1_000_000)
-        sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
         with self.reading() as connection:
+            where, bound = ranking.scope_of(connection, *wanted).where()
+            sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
             return [read_memory(row) for row in connection.execute(sql, (*bound, limit, max(0, offset)))]
 
     def search(
@@ -237,20 +239,22 @@ class Store:
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
     ) -> SearchAnswer:
-        """The `k` best memories of a namespace (None: of all) for a text, a vector, or both together.
+        """The `k` best memories of a namespace for a text, a vector, or both together.
 
-        `filter` is `{key: value}` or `{key: {operator: value}}` on the metadata. Raises `UserError` (bad-query,
-        bad-limit, bad-filter, bad-vector, bad-namespace).
+        Without a `namespace` all that was remembered is searched, which the project index is not; `name/` means all
+        namespaces below `name`, so `index/` is the project index. `filter` is `{key: value}` or `{key: {operator:
+        value}}` on the metadata. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
         if query is None and vector is None:
             raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
         if query is not None and not isinstance(query, str):
             raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
         _check_limit(k, MOST_HITS)
-        scope = _scope(namespace, filter)
+        wanted = _wanted(namespace, filter)
         terms = query_terms(query) if query is not None else []
         packed = pack_vector(vector) if vector is not None else b""
         with self.reading() as connection:
+            scope = ranking.scope_of(connection, *wanted)
             table = vectors.find_table(connection, check_embedder(embedder_id), len(packed) // 4) if packed else None
             if vector is None:
                 return SearchAnswer("text", _hits(connection, ranking.by_text(connection, terms, k, scope)))
@@ -353,9 +357,9 @@ def _unknown(id: str, namespace: str) -> UserError:
     )
 
 
-def _scope(namespace: str | None, filter: Mapping[str, Any] | None) -> ranking.Scope:
+def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str | None, str, Sequence[object]]:
     condition, parameters = filter_sql(filter, "memories.metadata")
-    return ranking.Scope(None if namespace is None else check_namespace(namespace), condition, parameters)
+    return None if namespace is None else check_namespace(namespace), condition, parameters
 
 
 def _check_limit(limit: int, most: int) -> None:

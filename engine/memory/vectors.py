@@ -54,16 +54,20 @@ def nearest(
     table: int,
     vector: bytes,
     k: int,
-    namespace: str | None,
     where: tuple[str, Sequence[object]] | None,
+    *,
+    within: Sequence[str] | None,
+    without: Sequence[str],
 ) -> dict[int, float]:
-    """The `k` rows with the highest cosine similarity, exactly, among those of `namespace` and of the rows that the
-    query `where` selects."""
+    """The `k` rows with the highest cosine similarity, exactly, among those of the namespaces `within` (None: of all)
+    that are not `without`, and of the rows that the query `where` selects."""
     sql = f"SELECT row, distance FROM vectors_{table} WHERE vector MATCH ? AND k = ?"
     arguments: list[object] = [vector, k]
-    if namespace is not None:
-        sql += " AND namespace = ?"
-        arguments.append(namespace)
+    if within is not None:
+        sql += f" AND namespace IN ({','.join('?' * len(within))})"
+        arguments.extend(within)
+    sql += " AND namespace != ?" * len(without)
+    arguments.extend(without)
     if where is not None:
         sql += f" AND row IN ({where[0]})"
         arguments.extend(where[1])

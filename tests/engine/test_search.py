@@ -239,3 +239,18 @@ def test_words_of_most_rows_change_no_ranking(store: Store) -> None:
     hybrid = store.search("note murt", vector=[1.0, 0.0], k=1).hits[0]
     assert (hybrid.memory.text, hybrid.score) == ("note murt", pytest.approx(1.0))
     assert len(store.search("note kirt", k=5).hits) == 5
+
+
+def test_what_was_remembered_is_not_drowned_by_the_project_index(store: Store) -> None:
+    """Without a namespace the project index takes no part, by words, by vector or by both; `index/` asks for it."""
+    store.add("shared word of a person", namespace="notes", vector=[1.0, 0.1])
+    for number, name in enumerate(("index/docs", "index/code", "index.1a2b/docs")):
+        store.add(f"shared word {number}", namespace=name, vector=[1.0, 0.0])
+    for query, vector in (("word", None), (None, [1.0, 0.0]), ("word", [1.0, 0.0])):
+        found = store.search(query, vector=vector)
+        assert [hit.memory.namespace for hit in found.hits] == ["notes"]
+        index = store.search(query, vector=vector, namespace="index/")
+        assert sorted(hit.memory.namespace for hit in index.hits) == ["index/code", "index/docs"]
+    assert [memory.namespace for memory in store.list()] == ["notes"]
+    assert len(store.list(namespace="index/")) == 2
+    assert store.list(namespace="nothing/") == []
