@@ -40,6 +40,7 @@ CODES: frozenset[str] = frozenset(
         "database-newer",
         "demo-tool-failed",
         "disk-full",
+        "embedding-broken",
         "file-not-ours",
         "folder-not-empty",
         "id-taken",
