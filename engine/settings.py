@@ -7,12 +7,13 @@ underscores, in the environment (`AQE_SANDBOX_MEMORY_MB`). Every value knows whe
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -37,6 +38,13 @@ def _budget(value: Any) -> float:
 Budget = Annotated[float, BeforeValidator(_budget)]
 
 
+def _names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,6 +56,60 @@ class SandboxSettings(_Table):
     memory_mb: int = Field(default=1024, ge=64, le=1_048_576, description="memory of a box, in MB")
     processes: int = Field(default=48, ge=2, le=65_536, description="processes and threads in a box")
     scratch_mb: int = Field(default=64, ge=1, le=1_048_576, description="size of a box's scratch folder, in MB")
+
+
+class LocalSettings(_Table):
+    """`[tool.aqe.local]`: models on this machine."""
+
+    enabled: bool = Field(default=True, description="false: no model on this machine is asked, from the next call on")
+
+
+class CloudSettings(_Table):
+    """`[tool.aqe.cloud]`: models elsewhere."""
+
+    enabled: bool = Field(default=True, description="false: no model elsewhere is asked, from the next call on")
+
+
+class RouterSettings(_Table):
+    """`[tool.aqe.router]`: which model a request goes to."""
+
+    strategy: Literal["balanced", "cost", "latency", "quality", "privacy"] = Field(
+        default="balanced", description="what counts most where a request does not say"
+    )
+    force: Literal["none", "local", "cloud"] = Field(
+        default="none", description="local or cloud: every request goes there, whatever it asks for"
+    )
+    local_tasks: Names = Field(default=(), description="tasks that stay on this machine, a list or `a,b`")
+    cloud_tasks: Names = Field(default=(), description="tasks that go to a cloud model, a list or `a,b`")
+    rounds: int = Field(default=3, ge=1, le=10, description="how often all models are tried before a request fails")
+
+
+class BreakerSettings(_Table):
+    """`[tool.aqe.breaker]`: when a failing model is left alone."""
+
+    failure_percent: int = Field(default=50, ge=1, le=100, description="share of failed calls that opens the breaker")
+    slow_percent: int = Field(default=80, ge=1, le=100, description="share of slow calls that opens it")
+    slow_s: Budget = Field(default=20.0, description="a call that takes longer is slow")
+    window_s: Budget = Field(default=60.0, description="the calls of this long are looked at")
+    min_calls: int = Field(default=5, ge=1, le=10_000, description="with fewer calls in the window it stays closed")
+    open_s: Budget = Field(default=15.0, description="how long it stays open at first; doubles up to 16 times that")
+
+
+class ProviderSettings(_Table):
+    """`[tool.aqe.providers.NAME]`: one server of models."""
+
+    kind: Literal["openai-compatible"] = Field(description="what the server speaks")
+    base_url: Annotated[str, Field(min_length=1, pattern=r"^https?://[^/\s]+")] = Field(
+        description="where it listens, with http:// or https://; local when that is this machine's loopback"
+    )
+    models: Names = Field(min_length=1, description="the models to use, best first")
+    api_key_env: str | None = Field(default=None, min_length=1, description="the variable that holds its key")
+    quality: float | None = Field(default=None, ge=0, le=1, description="how good its models are, from 0 to 1")
+    input_usd: float | None = Field(default=None, ge=0, description="US dollars for a million tokens in")
+    output_usd: float | None = Field(default=None, ge=0, description="US dollars for a million tokens out")
+    priority: int = Field(default=0, ge=-100, le=100, description="a higher one is asked before all lower ones")
+    max_concurrency: int = Field(default=4, ge=1, le=1000, description="calls at a time")
+    timeout_s: Budget = Field(default=30.0, description="the longest that one call may take")
 
 
 class HttpSettings(_Table):
@@ -71,6 +133,18 @@ class Settings(BaseSettings):
     )
     sandbox: SandboxSettings = Field(default_factory=lambda: SandboxSettings())
     http: HttpSettings = Field(default_factory=lambda: HttpSettings())
+    local: LocalSettings = Field(default_factory=lambda: LocalSettings())
+    cloud: CloudSettings = Field(default_factory=lambda: CloudSettings())
+    router: RouterSettings = Field(default_factory=lambda: RouterSettings())
+    breaker: BreakerSettings = Field(default_factory=lambda: BreakerSettings())
+    providers: Mapping[str, ProviderSettings] = Field(
+        default={}, description="servers of models, one table each; the variable holds a JSON object"
+    )
+
+
+TABLES: Mapping[str, type[BaseModel]] = {"providers": ProviderSettings}
+"""Keys whose value is one table for each name that the user chose, with the model of such a table. Tables of one name
+are never joined over two places: a project cannot send a key of the user's elsewhere by changing the address alone."""
 
 
 @dataclass(frozen=True)
@@ -178,10 +252,18 @@ def _environment(environ: Mapping[str, str]) -> Layer:
         if not name.startswith(PREFIX) or name in APART:
             continue
         if name in known:
-            values[known[name]] = text
+            values[known[name]] = _table_from(text) if known[name] in TABLES else text
         else:
             _warn_unknown(name, known)
     return Layer("environment", values)
+
+
+def _table_from(text: str) -> Any:
+    """The JSON object of a variable that stands for tables; what is none is left for the check to refuse."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 _log = logging.getLogger(__name__)
@@ -220,6 +302,8 @@ class _LayerSource(PydanticBaseSettingsSource):
         super().__init__(Settings)
         self._nested: dict[str, Any] = {}
         for key, value in layer.values.items():
+            if key in TABLES:
+                continue  # joined by name in `_tables`, not within a name
             *tables, last = key.split(".")
             table = self._nested
             for name in tables:
@@ -235,23 +319,38 @@ class _LayerSource(PydanticBaseSettingsSource):
 
 def _combine(layers: Sequence[Layer]) -> Settings:
     sources = tuple(_LayerSource(layer) for layer in layers)
+    tables = {key: joined for key in TABLES if (joined := _joined(layers, key)) is not None}
 
     class Layered(Settings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return sources
+            return (kwargs["init_settings"], *sources)
 
     try:
-        return Layered()
+        return Layered(**tables)
     except ValidationError as exc:
-        problem = exc.errors()[0]
+        problem = min(exc.errors(), key=lambda one: one["type"] == "missing")  # a misspelt key explains a missing one
         raise _wrong_value(layers, problem) from exc
 
 
+def _joined(layers: Sequence[Layer], key: str) -> Any:
+    """The tables of all places, of each name the one of the place that wins; None where no place has any."""
+    found: dict[str, Any] = {}
+    for layer in reversed(layers):
+        value = layer.values.get(key, {})
+        if not isinstance(value, Mapping):
+            return value  # the check refuses it
+        found |= value
+    return found or None
+
+
 def _wrong_value(layers: Sequence[Layer], problem: Any) -> UserError:
-    key = ".".join(str(part) for part in problem["loc"])
+    parts = [str(part) for part in problem["loc"] if part != "[key]"]
+    if parts[0] in TABLES:
+        return _wrong_table(layers, parts, problem)
+    key = next(key for end in range(len(parts), 0, -1) if (key := ".".join(parts[:end])) in declared_keys())
     return UserError(
         f"The setting {key!r} from {_origin(layers, key)} is {problem['input']!r}.",
         code="bad-setting",
@@ -259,18 +358,57 @@ def _wrong_value(layers: Sequence[Layer], problem: Any) -> UserError:
     )
 
 
+def _wrong_table(layers: Sequence[Layer], parts: Sequence[str], problem: Any) -> UserError:
+    """The error for a table that the user named: a key too many, a key too few, or a value that it cannot have."""
+    key, fields = ".".join(parts[:3]), TABLES[parts[0]].model_fields
+    origin = _table_origin(layers, parts)
+    if len(parts) < 3:
+        return UserError(
+            f"The setting {key!r} from {origin} is {problem['input']!r}.",
+            code="bad-setting",
+            fix="Allowed: a table, or a JSON object in the variable.",
+        )
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(parts[2], fields, n=1, cutoff=0.5)
+        fix = f"Did you mean {near[0]!r}?" if near else f"It may have: {', '.join(fields)}."
+        return UserError(f"{origin} has no setting named {key!r}.", code="unknown-setting", fix=fix)
+    about = fields[parts[2]].description
+    if problem["type"] == "missing":
+        return UserError(f"The setting {key!r} is missing in {origin}.", code="bad-setting", fix=f"It is {about}.")
+    return UserError(
+        f"The setting {key!r} from {origin} is {problem['input']!r}.",
+        code="bad-setting",
+        fix=f"Allowed: {allowed_values(fields[parts[2]])}; it is {about}.",
+    )
+
+
+def _table_origin(layers: Sequence[Layer], parts: Sequence[str]) -> str:
+    for layer in layers:
+        tables = layer.values.get(parts[0])
+        if tables is not None and (len(parts) < 2 or not isinstance(tables, Mapping) or parts[1] in tables):
+            return layer.origin_of(parts[0])
+    return "default"
+
+
 def allowed_values(field: FieldInfo) -> str:
     """What a setting may be, in words."""
-    if field.annotation is bool:
+    kind = field.annotation
+    if kind is bool:
         return "true or false"
-    choices = getattr(field.annotation, "__args__", ())
-    if choices and all(isinstance(choice, str) for choice in choices):
+    choices = getattr(kind, "__args__", ())
+    if get_origin(kind) is Literal:
         return " or ".join(repr(choice) for choice in choices)
-    if field.annotation is int:
-        bounds: dict[str, Any] = {}
-        for rule in field.metadata:
-            bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
+    bounds: dict[str, Any] = {}
+    for rule in field.metadata:
+        bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
+    if kind is int:
         return f"a whole number from {bounds['ge']} to {bounds['le']}"
-    if field.annotation is float:
+    if float in choices:
+        return (
+            f"a number from {bounds['ge']} to {bounds['le']}" if "le" in bounds else f"a number from {bounds['ge']} on"
+        )
+    if kind is float:
         return "a time above zero like 20, 20s or 2m"
+    if get_origin(kind) is tuple:
+        return "a list of names that are not empty, or `a,b`"
     return "a text that is not empty"

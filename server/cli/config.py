@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -43,4 +44,8 @@ def _shown(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return ", ".join(value) or "-"
+    if isinstance(value, tuple):
+        return ", ".join(str(one) for one in value) or "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
