@@ -52,7 +52,10 @@ class TestEvidence:
 
 @dataclass(frozen=True)
 class SubjectMeasure:
-    """Coverage of one subject module by coverage.py, branch mode, over the stable tests only."""
+    """Coverage of one subject module by coverage.py, branch mode, over the stable tests only.
+
+    `within` holds the first and last lines that the figures are of; empty where they are of the whole module.
+    """
 
     module: str
     path: str
@@ -63,6 +66,7 @@ class SubjectMeasure:
     branches_total: int
     missing_lines: tuple[int, ...] = ()
     missing_branches: tuple[tuple[int, int], ...] = ()
+    within: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from aqe.agents.gate.subjects import Subject
 
 Line = tuple[str, int]
 Branch = tuple[str, int, int]
+_LINES = ("lines", "missing_lines")
+_BRANCHES = ("branches", "missing_branches")
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ def measure(plan: TestPlan, box: Box, subjects: Sequence[Subject], tests: Iterab
         measures.append(_subject(subject, entry))
         for name, ran in entry["tests"].items():
             if name in reach:
-                reach[name].lines.update((subject.module, line) for line in ran["lines"])
-                reach[name].branches.update((subject.module, arc[0], arc[1]) for arc in ran["branches"])
+                reach[name].lines.update((subject.module, line) for line in ran["lines"] if subject.counts(line))
+                reach[name].branches.update(
+                    (subject.module, arc[0], arc[1]) for arc in ran["branches"] if subject.counts(arc[0])
+                )
     frozen = {name: Reach(frozenset(one.lines), frozenset(one.branches)) for name, one in reach.items()}
     loading = frozen.pop("")
     engine = next((str(entry["engine"]) for entry in figures.values()), "coverage.py")
@@ -98,15 +102,17 @@ def _narrow(measure: SubjectMeasure, lost: Reach) -> SubjectMeasure:
 
 
 def _subject(subject: Subject, entry: Mapping[str, list[list[int]]]) -> SubjectMeasure:
-    covered, missing = entry["branches"], entry["missing_branches"]
+    covered, missing = ([arc for arc in entry[kind] if subject.counts(arc[0])] for kind in _BRANCHES)
+    ran, never = ([int(str(line)) for line in entry[kind] if subject.counts(int(str(line)))] for kind in _LINES)
     return SubjectMeasure(
         module=subject.module,
         path=subject.path,
         sha256=subject.sha256,
-        lines_covered=len(entry["lines"]),
-        lines_total=len(entry["lines"]) + len(entry["missing_lines"]),
+        lines_covered=len(ran),
+        lines_total=len(ran) + len(never),
         branches_covered=len(covered),
         branches_total=len(covered) + len(missing),
-        missing_lines=tuple(int(str(line)) for line in entry["missing_lines"]),
+        missing_lines=tuple(never),
         missing_branches=tuple((arc[0], arc[1]) for arc in missing),
+        within=subject.within,
     )

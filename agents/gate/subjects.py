@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aqe.agents.gate.box import Box
@@ -34,12 +34,22 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Subject:
-    """One module under test, with all its mutants."""
+    """One module under test. With `within` (first and last lines) only those lines and their mutants count."""
 
     module: str
     path: str
     sha256: str
     mutants: tuple[Mutant, ...]
+    within: tuple[tuple[int, int], ...] = ()
+
+    def counts(self, line: int) -> bool:
+        """Whether a line belongs to what is judged."""
+        return not self.within or any(first <= line <= last for first, last in self.within)
+
+    def narrowed(self, within: tuple[tuple[int, int], ...]) -> Subject:
+        """The same module, judged on some of its lines only."""
+        one = replace(self, within=within)
+        return replace(one, mutants=tuple(mutant for mutant in self.mutants if one.counts(mutant.line)))
 
 
 def find_subjects(plan: TestPlan, named: tuple[str, ...], box: Box) -> list[Subject]:

@@ -38,7 +38,8 @@ class VerifyRequest:
     `subjects` are modules (or their files), found from the tests' imports where empty. `runs` shuffled runs; up to
     `max_mutants` mutants, None for all, 0 for none; `leave_out` sets aside equivalent-looking mutants. `budget_s` is
     wall time: what is not done by then is said in the notes. With `beside`, the project's other test files that import
-    a subject are run as well, so that `nearest` and `adds_*` compare with the tests that exist.
+    a subject are run as well, so that `nearest` and `adds_*` compare with the tests that exist. `within` maps a
+    module to the first and last lines of what is judged of it; figures and mutants are then of these lines alone.
     """
 
     tests: tuple[str, ...]
@@ -52,6 +53,7 @@ class VerifyRequest:
     sources: Mapping[str, str] = field(default_factory=dict)
     leave_out: bool = True
     beside: bool = False
+    within: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class _Verification:
             first = stack.enter_context(plan.open_box(hash_seed=seeds[0], cancel=self.cancel))
             self.progress("looking for the modules under test")
             self._warm(plan, first, (), rehearse=True)
-            subjects = find_subjects(plan, self.request.subjects, first)
+            found = find_subjects(plan, self.request.subjects, first)
+            subjects = [one.narrowed(self.request.within.get(one.module, ())) for one in found]
             boxes = self._open_boxes(plan, stack, first, seeds, subjects)
             verdicts = self._stability(plan, boxes)
             if self._plugins_wanted(plan, verdicts):

@@ -150,6 +150,7 @@ class Gate:
             max_mutants=mutants,
             budget_s=self.plan.verify_s(time.monotonic(), load),
             sources={draft.path.name: text for draft, (text, _) in texts.items()},
+            within={draft.subject.module: draft.subject.within() for draft in texts},
         )
         token = CancelToken()
         forget = [

@@ -103,8 +103,8 @@ def _figures(report: GenerateReport) -> list[str]:
         total = sum(subject.lines_total for subject in evidence.subjects)
         arms = sum(subject.branches_covered for subject in evidence.subjects)
         arms_total = sum(subject.branches_total for subject in evidence.subjects)
-        if "::" in report.target:
-            lines.append(f"  figures of the whole module {', '.join(one.module for one in evidence.subjects)}:")
+        if any(one.within for one in evidence.subjects):
+            lines.append(f"  figures of {report.target} alone:")
         lines.append(f"  lines     {covered:>5} of {total:<5} {evidence.lines_percent:5.1f} %")
         lines.append(f"  branches  {arms:>5} of {arms_total:<5} {evidence.branches_percent:5.1f} %")
         lines.append(_mutants(evidence))
@@ -141,7 +141,10 @@ def _unreached(report: GenerateReport) -> list[str]:
     if not report.unreached:
         return []
     lines = ["", "Not reached"]
-    ordered = sorted(report.unreached, key=lambda item: (item.module, item.function, item.why, item.line))
+    ordered = sorted(
+        report.unreached,
+        key=lambda item: (item.module, _is_private(item.function), item.function, item.why, item.line),
+    )
     for (module, function, why), items in groupby(ordered, key=lambda item: (item.module, item.function, item.why)):
         numbers = sorted({item.line for item in items if item.line})
         at = f" line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else ""
@@ -149,6 +152,11 @@ def _unreached(report: GenerateReport) -> list[str]:
     shown = lines[: MAX_UNREACHED_LINES + 2]
     rest = len(lines) - len(shown)
     return [*shown, f"  and {_count(rest, 'more place')} (--json lists them)"] if rest > 0 else shown
+
+
+def _is_private(function: str) -> bool:
+    """Whether a name is a helper's: what the user sees of it comes last."""
+    return any(part.startswith("_") and not part.endswith("__") for part in function.split("."))
 
 
 def _count(number: int, noun: str) -> str:

@@ -85,6 +85,7 @@ class Search:
         args = {
             "module": subject.module,
             "names": list(subject.names) if subject.names else None,
+            "within": [list(span) for span in subject.within()],
             "budget_s": seconds,
             "evaluations": evaluations,
             "seed": seed,

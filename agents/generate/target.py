@@ -46,6 +46,11 @@ class Subject:
     names: tuple[str, ...] | None
     outline: Outline
 
+    def within(self) -> tuple[tuple[int, int], ...]:
+        """First and last lines of the names asked for; empty where the whole module is meant."""
+        asked = (self.outline.definitions[name] for name in self.names or ())
+        return tuple((one.line, one.end_line) for one in asked)
+
 
 def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Subject, ...]:
     """The modules that `PATH[::NAME]` or `MODULE[::NAME]` means; `UserError` says what is wrong with it.

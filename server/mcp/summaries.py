@@ -75,9 +75,7 @@ def tests_of(agent: str, report: dict[str, Any], project: Path) -> str:
 
 def _extent(report: dict[str, Any]) -> str:
     """What the figures are of, where the target is one name of a module."""
-    if "::" not in report["target"]:
-        return ""
-    return f"of the whole module {', '.join(subject['module'] for subject in report['evidence']['subjects'])}: "
+    return "of its own lines: " if any(subject["within"] for subject in report["evidence"]["subjects"]) else ""
 
 
 def _mutants(figures: dict[str, float]) -> str:

@@ -99,7 +99,9 @@ def why_not(target: Target, campaign: Campaign) -> str:
         return ""
     kinds = campaign.kinds.get(id(target), {})
     if target.is_private:
-        return "private, reached through the public names"
+        own = campaign.function_arms.get(own_function(target), 0)
+        is_entered = not own or own & campaign.covered
+        return "" if is_entered else "private, and no call of %s enters it" % _callers(target, campaign)
     if not kinds:
         return "no object of its class could be made" if target.owner is not None else "not called in the time given"
     worst = max(sorted(kinds), key=lambda kind: kinds[kind])
@@ -110,21 +112,29 @@ def why_not(target: Target, campaign: Campaign) -> str:
     }.get(worst, "gives another result at every run")
 
 
+def _callers(target: Target, campaign: Campaign) -> str:
+    """The public names whose text names a private one, at most three."""
+    names = [t.qualname for t in campaign.builder.targets if not t.is_private and target.name in t.uses][:3]
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "a public name"
+
+
 def not_reached(targets: Sequence[Target], campaign: Campaign, meta: Any) -> List[Dict[str, Any]]:
     """The open branch arms, each with the reason that is known."""
     found = []
     reasons = {own_function(target): why_not(target, campaign) for target in targets}
+    private = {own_function(target): _callers(target, campaign) for target in targets if target.is_private}
     entered: Set[str] = {home_of(arm.function) for arm in meta.arms if campaign.covered & arm_bit(arm.id)}
     for arm in meta.arms:
         if arm.counted and not campaign.covered & arm_bit(arm.id):
             home = home_of(arm.function)
             reason = reasons.get(home) or ("" if home in entered else "its function was never entered")
             goes = "to line %d" % arm.target if arm.target > 0 else "to the end"
+            searched = "call of %s" % private[home] if home in private else "input"
             found.append(
                 {
                     "function": home,
                     "line": arm.line,
-                    "why": reason or "no input found that goes from here %s" % goes,
+                    "why": reason or "no %s found that goes from here %s" % (searched, goes),
                 }
             )
     return found

@@ -6,6 +6,7 @@ or hangs in C code takes only a fork along.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import random
@@ -19,7 +20,7 @@ from .campaign import HUNT_SHARE, Campaign, Pace, arm_bit
 from .exam import Examiner
 from .examples import Examples
 from .grading import Grader, import_kills, relevant_places
-from .instrument import instrument, load
+from .instrument import Metaprogram, instrument, load
 from .lifeline import MOST_CHECKPOINTS, Beat, Data, Emit, Lifeline, in_child
 from .minimise import Graded
 from .namespace import Namespace
@@ -46,8 +47,9 @@ ARMS_SHARE = 0.1
 def run(args: Data, emit: Emit) -> Data:
     """Search one module; see the interface of `aqe.agents.generate` for the keys of `args` and of the result."""
     start = now()
-    loaded = load(args["module"])
-    targets = _chosen(read_module(loaded[0], module_source(loaded[0])), args.get("names"))
+    module, meta, probes = load(args["module"])
+    targets = _chosen(read_module(module, module_source(module)), args.get("names"))
+    loaded = (module, _within(meta, args.get("within") or ()), probes)
     best: Optional[Data] = None
     fatal: Set[int] = set()
     end = None if args.get("evaluations") is not None else start + (args.get("budget_s") or 20.0) + LATE_S
@@ -78,6 +80,18 @@ def _chosen(targets: Sequence[Target], names: Optional[Sequence[str]]) -> List[T
         return list(targets)
     wanted = set(names)
     return [t for t in targets if t.qualname in wanted or any(t.qualname.startswith(name + ".") for name in wanted)]
+
+
+def _within(meta: Metaprogram, spans: Sequence[Sequence[int]]) -> Metaprogram:
+    """The mutants and branches of the lines that were asked for: what else they reach is not looked for."""
+    if not spans:
+        return meta
+
+    def holds(line: int) -> bool:
+        return any(first <= line <= last for first, last in spans)
+
+    arms = [arm if holds(arm.line) else dataclasses.replace(arm, counted=False) for arm in meta.arms]
+    return dataclasses.replace(meta, arms=arms, mutants=[one for one in meta.mutants if holds(one.line)])
 
 
 def fatal_data(target: Target, why: str, note: str = "") -> List[Data]:

@@ -191,6 +191,69 @@ def test_package_in_src_with_relative_imports_async_and_tests_of_its_own(tmp_pat
     assert any("PYTHONPATH=src" in note for note in answer["notes"])
 
 
+POST = '''"""Postage."""
+
+
+def _zone(country: str) -> int:
+    if country == "se":
+        return 1
+    if country == "no":
+        return 2
+    return 3
+
+
+def _dead(number: int) -> int:
+    return number * 7
+
+
+def postage(weight: int, country: str) -> int:
+    """The price of a parcel."""
+    if weight < 1:
+        raise ValueError("weightless")
+    if weight < 0:
+        return -1
+    return weight * _zone(country)
+
+
+def stamps(price: int) -> list[int]:
+    """Stamps for a price."""
+    if price > 9:
+        return [9] * (price // 9)
+    return [price]
+'''
+
+
+def test_one_name_restricts_everything_that_is_reported(tmp_path: Path) -> None:
+    """With MODULE::NAME lines, branches, mutants, tests and gaps are those of the function, and of nothing else."""
+    project = make_project(tmp_path / "project", {"post.py": POST})
+    answer = generate(project, "post::postage", "--evaluations", "1500")
+    source = POST.splitlines()
+    first = source.index("def postage(weight: int, country: str) -> int:") + 1
+    evidence = answer["evidence"]
+    (subject,) = evidence["subjects"]
+    assert subject["within"] == [[first, first + 6]]
+    assert (subject["lines_total"], subject["branches_total"]) == (6, 4)
+    assert subject["missing_lines"] == [source.index("        return -1") + 1]
+    assert evidence["mutants"]
+    assert {one["function"] for one in evidence["mutants"]} == {"postage"}
+    assert all(first <= one["line"] <= first + 6 for one in evidence["mutants"])
+    assert all(test["lines"] <= 6 for test in evidence["tests"])
+    assert {gap["function"] for gap in answer["unreached"]} == {"postage"}
+    text = (project / "tests" / "test_post.py").read_text()
+    assert "postage(" in text
+    assert "stamps(" not in text
+
+
+def test_helpers_that_public_names_reach_are_no_gaps(tmp_path: Path) -> None:
+    """A private function is a gap only where nothing enters it, or with the branches that no caller takes."""
+    project = make_project(tmp_path / "project", {"post.py": POST})
+    gaps = generate(project, "post", "--evaluations", "1500")["unreached"]
+    why = {gap["function"]: gap["why"] for gap in gaps}
+    assert "_zone" not in why or why["_zone"].startswith("no call of postage found that goes from here to line")
+    assert not any(gap["function"] == "_zone" and not gap["line"] for gap in gaps)
+    assert why["postage"].startswith("no input found")
+
+
 class Terminal:
     """A pseudo terminal for a command's stderr; `lines` are the different texts that were shown so far."""
 

@@ -50,15 +50,23 @@ def test_report_says_when_it_is_partial_or_empty() -> None:
     assert text_of(empty) == "No test of shop.cart was written.\n"
 
 
-def test_report_of_one_name_says_that_figures_are_of_its_module() -> None:
-    """Where one function was named, the figures say that they are of the whole module."""
-    subject = SubjectMeasure("shop.cart", "shop/cart.py", "0" * 64, 5, 10, 1, 2)
+def test_report_of_one_name_says_that_figures_are_of_it_alone() -> None:
+    """Where one function was named, the figures say that they are of that function."""
+    subject = SubjectMeasure("shop.cart", "shop/cart.py", "0" * 64, 5, 10, 1, 2, within=((4, 9),))
     evidence = Evidence(
         aqe_version="1", python_version="3.12.1", python_executable="python", packages={}, rung="namespaces",
         below_namespaces=False, layers=(), layers_missing=(), seed=0, hash_seeds=(0,), runs=5, budget_s=None,
         duration_s=1.0, subjects=(subject,), tests=(), mutants=(), mutants_total=0, mutants_killed=0,
         mutants_left_out=0, notes=(),
     )  # fmt: skip
-    words = "  figures of the whole module shop.cart:\n  lines "
+    words = "  figures of shop.cart::add alone:\n  lines "
     assert words in text_of(replace(REPORT, target="shop.cart::add", evidence=evidence))
-    assert words not in text_of(replace(REPORT, evidence=evidence))
+    whole = replace(evidence, subjects=(replace(subject, within=()),))
+    assert "alone" not in text_of(replace(REPORT, evidence=whole))
+
+
+def test_report_puts_helpers_after_public_names() -> None:
+    """What is private stands at the end of what was not reached."""
+    gaps = (Unreached("shop.cart", "_zone", 3, "private"), Unreached("shop.cart", "add", 9, "no input found"))
+    text = text_of(replace(REPORT, unreached=gaps))
+    assert text.index("shop.cart::add") < text.index("shop.cart::_zone")
