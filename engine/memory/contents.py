@@ -72,6 +72,12 @@ def _component(table: str) -> str:
         ("sqlite_autoindex_jobs", "jobs"),
         ("test_runs", "test runs"),
         ("indexed_files", "project index"),
+        ("interactions", "interactions"),
+        ("sqlite_autoindex_interactions", "interactions"),
+        ("sessions", "sessions"),
+        ("sqlite_autoindex_sessions", "sessions"),
+        ("turns", "sessions"),
+        ("sqlite_autoindex_turns", "sessions"),
     ):
         if table.startswith(start):
             return component

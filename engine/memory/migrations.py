@@ -140,11 +140,82 @@ CREATE TABLE leases (
 ) STRICT, WITHOUT ROWID;
 """
 
+_INTERACTIONS = """
+CREATE TABLE interactions (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('query', 'complete')),
+    prompt TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    session TEXT,
+    task TEXT,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    tier TEXT NOT NULL,
+    route_reason TEXT NOT NULL,
+    confidence REAL,
+    context TEXT NOT NULL CHECK (json_valid(context)),
+    context_tokens INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    latency_ms REAL NOT NULL,
+    cost_usd REAL NOT NULL,
+    reused INTEGER NOT NULL CHECK (reused IN (0, 1)),
+    verdict INTEGER CHECK (verdict IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    worktree TEXT NOT NULL,
+    "commit" TEXT NOT NULL
+) STRICT;
+CREATE INDEX interactions_session ON interactions (session, row) WHERE session IS NOT NULL;
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    ended_at INTEGER,
+    expires_at INTEGER,
+    turns INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    token_budget INTEGER NOT NULL CHECK (token_budget > 0),
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    metadata TEXT NOT NULL CHECK (json_valid(metadata)),
+    worktree TEXT NOT NULL,
+    "commit" TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    summarised INTEGER NOT NULL,
+    summary_method TEXT NOT NULL
+) STRICT;
+CREATE INDEX sessions_used ON sessions (used_at);
+CREATE INDEX sessions_expiry ON sessions (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE turns (
+    row INTEGER PRIMARY KEY,
+    session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant', 'context')),
+    text TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    request_id TEXT,
+    embedder_id TEXT,
+    vector BLOB,
+    UNIQUE (session, position)
+) STRICT;
+CREATE TABLE changes (of TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO changes VALUES ('memories', 0);
+CREATE TRIGGER memories_added AFTER INSERT ON memories
+BEGIN UPDATE changes SET number = number + 1 WHERE of = 'memories'; END;
+CREATE TRIGGER memories_changed AFTER UPDATE ON memories
+BEGIN UPDATE changes SET number = number + 1 WHERE of = 'memories'; END;
+CREATE TRIGGER memories_erased AFTER DELETE ON memories
+BEGIN UPDATE changes SET number = number + 1 WHERE of = 'memories'; END;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
     Migration(3, "test runs", _TEST_RUNS),
     Migration(4, "project index", _PROJECT_INDEX),
+    Migration(5, "interactions and sessions", _INTERACTIONS),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

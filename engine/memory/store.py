@@ -273,6 +273,11 @@ class Store:
             packed = vectors.read(connection, found[1], found[0]) if found and found[1] is not None else None
         return None if packed is None else tuple(memoryview(packed).cast("f"))
 
+    def changes(self) -> int:
+        """A number that grows with every change of a memory by anybody; as long as it stays, so does what is found."""
+        with self.reading() as connection:
+            return int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
+
     def stats(self) -> StoreStats:
         """Counts and bytes of what the file holds."""
         with self.reading() as connection:

@@ -16,6 +16,8 @@ from aqe.engine.jobs import JobTable
 from aqe.engine.memory import Store
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.migrations import MIGRATIONS, Migration, migrate, pending
+from aqe.engine.requests import RequestTable
+from aqe.engine.sessions.table import SessionTable
 
 STORED = Path(__file__).resolve().parent / "stored"
 NEWEST = MIGRATIONS[-1].number
@@ -48,6 +50,17 @@ def test_stored_file_of_each_earlier_version_opens_whole(earlier: tuple[int, Pat
         assert store.history("id-2")[0].metadata == {"n": 2}
         if version >= 2:
             assert JobTable(store).get("job-1").result == {"kept": True}
+
+
+def test_stored_file_of_each_earlier_version_holds_sessions_after_migrating(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version can keep sessions and requests, and counts the changes of its memories."""
+    with Store.open(earlier[1]) as store:
+        session = SessionTable(store).create("first")
+        assert SessionTable(store).list() == [session]
+        assert RequestTable(store).list() == []
+        before = store.changes()
+        store.delete("id-0")
+        assert store.changes() > before
 
 
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:

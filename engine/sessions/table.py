@@ -1,0 +1,262 @@
+"""Sessions and their turns in a project's store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory.entry import check_text, metadata_json, rfc3339, uuid7
+from aqe.engine.memory.store import Store
+from aqe.engine.sessions.entry import Session, Turn, TurnRole, check_name, check_role
+
+DAY_US = 86_400_000_000
+TOKEN_BUDGET = 4000
+_SESSION = (
+    "id, name, ended_at, expires_at, turns, tokens, bytes, token_budget, created_at, used_at, metadata, worktree,"
+    ' "commit", summary, summarised, summary_method FROM sessions'
+)
+_TURN = "position, role, text, tokens, created_at, request_id FROM turns"
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """How long an unused session stays open (0: for ever), how many bytes of turns it may hold, and how many tokens of
+    it a model is given."""
+
+    expire_days: int = 30
+    size_kb: int = 1024
+    token_budget: int = TOKEN_BUDGET
+
+
+@dataclass(frozen=True)
+class NewTurn:
+    """A turn to append, checked and counted; `vector` is its embedding as float32 bytes."""
+
+    role: TurnRole
+    text: str
+    tokens: int
+    request_id: str | None = None
+    embedder_id: str | None = None
+    vector: bytes | None = None
+    created_at: int | None = None
+
+
+class SessionTable:
+    """The sessions of one store. Every method is one transaction; a name or an id may stand for a session."""
+
+    def __init__(self, store: Store, limits: SessionLimits | None = None) -> None:
+        self._store = store
+        self.limits = limits or SessionLimits()
+
+    def create(
+        self, name: str | None = None, *, metadata: Mapping[str, Any] | None = None, token_budget: int | None = None
+    ) -> Session:
+        """A new open session; without a name it gets one. Raises `UserError` (session-exists, bad-session)."""
+        with self._store.writing() as connection:
+            return self.insert(connection, name, metadata=metadata, token_budget=token_budget)
+
+    def insert(
+        self,
+        connection: apsw.Connection,
+        name: str | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        token_budget: int | None = None,
+        created_at: int | None = None,
+    ) -> Session:
+        """As `create`, in the caller's transaction."""
+        now, here = self._store.now(), self._store.here
+        id = uuid7(now)
+        name = f"session-{id[-8:]}" if name is None else check_name(name)
+        budget = self.limits.token_budget if token_budget is None else check_budget(token_budget)
+        if connection.execute("SELECT 1 FROM sessions WHERE name = ?", (name,)).fetchone():
+            raise UserError(
+                f"There is a session {name!r} already.",
+                code="session-exists",
+                fix="Resume it, or take another name.",
+            )
+        connection.execute(
+            "INSERT INTO sessions (id, name, ended_at, expires_at, turns, tokens, bytes, token_budget, created_at,"
+            ' used_at, metadata, worktree, "commit", summary, summarised, summary_method)'
+            " VALUES (?, ?, NULL, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, '', 0, '')",
+            (
+                *(id, name, self._expiry(now), budget, now if created_at is None else created_at, now),
+                *(metadata_json(metadata), here.worktree, here.commit),
+            ),
+        )
+        return self.require(connection, id)
+
+    def get(self, name: str) -> Session:
+        """The session with this name or id. Raises `UserError` (unknown-session)."""
+        with self._store.reading() as connection:
+            return self.require(connection, name)
+
+    def require(self, connection: apsw.Connection, name: str) -> Session:
+        """As `get`, in the caller's transaction."""
+        row = connection.execute(f"SELECT {_SESSION} WHERE name = ?1 OR id = ?1", (check_name(name),)).fetchone()
+        if row is None:
+            raise UserError(
+                f"There is no session {name!r}.", code="unknown-session", fix="`aqe sessions list` shows the names."
+            )
+        return self._read(row)
+
+    def open(self, connection: apsw.Connection, name: str) -> Session:
+        """The open session of this name, made when there is none. Raises `UserError` (session-ended)."""
+        row = connection.execute(f"SELECT {_SESSION} WHERE name = ?1 OR id = ?1", (check_name(name),)).fetchone()
+        return self.insert(connection, name) if row is None else require_open(self._read(row))
+
+    def turns(self, name: str, *, last: int | None = None) -> list[Turn]:
+        """The turns of a session (the last few of them), oldest first."""
+        with self._store.reading() as connection:
+            return read_turns(connection, self.require(connection, name).id, last=last)
+
+    def append(self, connection: apsw.Connection, session: Session, turns: Sequence[NewTurn]) -> Session:
+        """Write turns at the end of a session in the caller's transaction; it stays open for another while.
+
+        Raises `UserError` (session-full).
+        """
+        size = sum(len(turn.text.encode("utf-8")) for turn in turns)
+        if session.bytes + size > self.limits.size_kb * 1024:
+            raise UserError(
+                f"The session {session.name!r} holds {session.bytes} bytes; {size} more pass its limit of "
+                f"{self.limits.size_kb} kB.",
+                code="session-full",
+                fix="Begin another session, or raise the setting sessions.size_kb.",
+            )
+        now = self._store.now()
+        connection.executemany(
+            "INSERT INTO turns (session, position, role, text, tokens, created_at, request_id, embedder_id, vector)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    *(session.id, session.turns + place, turn.role, turn.text, turn.tokens),
+                    *(now if turn.created_at is None else turn.created_at, turn.request_id),
+                    *(turn.embedder_id, turn.vector),
+                )
+                for place, turn in enumerate(turns)
+            ],
+        )
+        connection.execute(
+            "UPDATE sessions SET turns = turns + ?, tokens = tokens + ?, bytes = bytes + ?, used_at = ?,"
+            " expires_at = ? WHERE id = ?",
+            (len(turns), sum(turn.tokens for turn in turns), size, now, self._expiry(now), session.id),
+        )
+        return self.require(connection, session.id)
+
+    def end(self, name: str, *, remove: bool = False) -> Session:
+        """End a session: it can be read and resumed, not talked to; with `remove` its turns go too."""
+        with self._store.writing() as connection:
+            session = self.require(connection, name)
+            if remove:
+                connection.execute("DELETE FROM sessions WHERE id = ?", (session.id,))
+                return session
+            connection.execute(
+                "UPDATE sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?", (self._store.now(), session.id)
+            )
+            return self.require(connection, session.id)
+
+    def resume(self, name: str) -> Session:
+        """Open an ended or expired session again. Raises `UserError` (unknown-session)."""
+        with self._store.writing() as connection:
+            session, now = self.require(connection, name), self._store.now()
+            connection.execute(
+                "UPDATE sessions SET ended_at = NULL, used_at = ?, expires_at = ? WHERE id = ?",
+                (now, self._expiry(now), session.id),
+            )
+            return self.require(connection, session.id)
+
+    def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> Session:
+        """Join `metadata` into the session's; a key whose value is None goes. Raises `UserError` (bad-metadata)."""
+        with self._store.writing() as connection:
+            session = self.require(connection, name)
+            metadata_json(metadata)
+            joined = {key: value for key, value in {**session.metadata, **metadata}.items() if value is not None}
+            connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (metadata_json(joined), session.id))
+            return self.require(connection, session.id)
+
+    def set_summary(self, id: str, text: str, *, turns: int, method: str) -> None:
+        """Keep the summary of the first `turns` turns, unless a longer one was kept meanwhile."""
+        with self._store.writing() as connection:
+            connection.execute(
+                "UPDATE sessions SET summary = ?, summarised = ?, summary_method = ? WHERE id = ? AND summarised < ?",
+                (text, turns, method, id, turns),
+            )
+
+    def prune(self) -> int:
+        """Remove the sessions that expired as long ago as they may lie unused; returns how many went."""
+        if not self.limits.expire_days:
+            return 0
+        with self._store.writing() as connection:
+            long_ago = self._store.now() - self.limits.expire_days * DAY_US
+            connection.execute("DELETE FROM sessions WHERE expires_at < ?", (long_ago,))
+            return int(connection.changes())
+
+    def list(self, *, every: bool = False, limit: int = 100) -> list[Session]:
+        """The open sessions (`every`: all), the last used first."""
+        where = "" if every else "WHERE ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)"
+        bound = (limit,) if every else (limit, self._store.now())
+        with self._store.reading() as connection:
+            rows = connection.execute(f"SELECT {_SESSION} {where} ORDER BY used_at DESC, id DESC LIMIT ?1", bound)
+            return [self._read(row) for row in rows]
+
+    def _expiry(self, now: int) -> int | None:
+        return now + self.limits.expire_days * DAY_US if self.limits.expire_days else None
+
+    def _read(self, row: Sequence[Any]) -> Session:
+        expired = row[3] is not None and row[3] <= self._store.now()
+        return Session(
+            id=row[0],
+            name=row[1],
+            state="ended" if row[2] is not None else "expired" if expired else "open",
+            turns=row[4],
+            tokens=row[5],
+            bytes=row[6],
+            token_budget=row[7],
+            created_at=row[8],
+            used_at=row[9],
+            expires_at=row[3],
+            metadata=json.loads(row[10]),
+            summary=row[13],
+            summarised=row[14],
+            summary_method=row[15],
+            worktree=row[11],
+            commit=row[12],
+        )
+
+
+def read_turns(connection: apsw.Connection, session: str, *, last: int | None = None, start: int = 0) -> list[Turn]:
+    """The turns of a session from position `start` on (the `last` few of them), oldest first."""
+    sql = f"SELECT {_TURN} WHERE session = ? AND position >= ? ORDER BY position DESC LIMIT ?"
+    rows = connection.execute(sql, (session, start, -1 if last is None else last)).fetchall()
+    return [Turn(*row) for row in reversed(rows)]
+
+
+def new_turn(role: str, text: str, tokens: int, **rest: Any) -> NewTurn:
+    """A turn whose role and text can be stored. Raises `UserError` (bad-session, bad-text, text-too-long)."""
+    return NewTurn(check_role(role), check_text(text), tokens, **rest)
+
+
+def require_open(session: Session) -> Session:
+    """`session` if it can be talked to. Raises `UserError` (session-ended)."""
+    if session.state == "open":
+        return session
+    when = f" on {rfc3339(session.expires_at)[:10]}" if session.state == "expired" and session.expires_at else ""
+    raise UserError(
+        f"The session {session.name!r} {'has ' * (session.state == 'ended')}{session.state}{when}.",
+        code="session-ended",
+        fix=f"Open it again: `aqe sessions resume {session.name}`.",
+    )
+
+
+def check_budget(tokens: int) -> int:
+    """A token budget if it is one; raises `UserError` (bad-session)."""
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 64 <= tokens <= 10_000_000:
+        raise UserError(
+            f"{tokens!r:.40} is no token budget.", code="bad-session", fix="Give a whole number from 64 to 10000000."
+        )
+    return tokens
