@@ -1,0 +1,388 @@
+"""Brings the project's passages in memory up to date with its files.
+
+A file is read again when the system saw it change, and its passages are written again when its content did. A passage's
+id is made of its file, name and text, so one that only moved keeps its row and its vector. Each batch of files is kept
+as soon as it is done: what a cancelled run did is not done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.index.files import LeftOut, SourceFile, find_files, kind_of, shown_name
+from aqe.engine.index.passages import Passage, lines_of, split
+from aqe.engine.index.prose import read_prose, read_settings
+from aqe.engine.index.source import decode_source, read_source
+from aqe.engine.lease import Lease, holding
+from aqe.engine.memory.entry import NewMemory, Provenance
+from aqe.engine.memory.rows import end_row
+from aqe.engine.memory.store import Store
+from aqe.engine.progress import CancelToken, Progress, silent
+
+if TYPE_CHECKING:
+    from aqe.engine.embedding import Embedder
+
+READER = 1
+"""The version of how files are cut into passages; another one has every file read again."""
+
+BATCH = 256
+RACY_US = 2_000_000
+"""A file that changed less than this before it was read may have changed again within one tick of its clock."""
+
+_LEAVES = ("docs", "code", "tests")
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index run found and did. `files` and `passages` are what the index holds now, of the paths looked at;
+    `new`, `changed` and `gone` count files; `left_out` has those that are not indexed as what their names say."""
+
+    files: int
+    passages: int
+    new: int
+    changed: int
+    gone: int
+    read: int
+    embedder: str | None
+    left_out: tuple[LeftOut, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the table of indexed files says of one."""
+
+    content_hash: bytes
+    stamp: str
+    reader: int
+    passages: int
+    note: str
+    indexed_at: int
+
+
+@dataclass
+class _Read:
+    """A file whose passages are to be written: its row for the table, and its passages by namespace and id."""
+
+    file: SourceFile
+    content_hash: bytes
+    note: str
+    memories: dict[tuple[str, str], NewMemory]
+
+
+@dataclass
+class _Tally:
+    """What was done so far."""
+
+    new: int = 0
+    changed: int = 0
+    read: int = 0
+    files: int = 0
+    passages: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+
+
+def index_scope(store: Store) -> str:
+    """The namespace tree of the project index that a search from here is meant for: each git worktree has its own."""
+    return _root(store) + "/"
+
+
+def index_project(
+    store: Store,
+    embedder: Embedder | None,
+    project: Path,
+    *,
+    paths: Sequence[Path] = (),
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+) -> IndexReport:
+    """Bring the passages of the project (or of `paths` inside it) up to date; without an `embedder` by words alone.
+
+    Another process that indexes the same project is waited for. Raises `Cancelled`, after which what was done stays,
+    and `UserError` (outside-project and those of the store).
+    """
+    started = time.monotonic()
+    project = project.resolve()
+    wanted = [_inside(project, path) for path in paths]
+    cancel = cancel or CancelToken()
+    tally = _Tally()
+    with holding(store, index_scope(store), progress=progress, cancel=cancel) as lease:
+        progress("Looking for files")
+        files, tally.left_out = find_files(project, wanted)
+        known = _known(store)
+        _write_changes(store, embedder, lease, _changed(store, files, known, tally, progress, cancel), tally)
+        names = {file.name for file in files} - tally.refused
+        gone = [name for name in known if name not in names and _is_below(project, name, wanted)]
+        _forget(store, gone)
+    return IndexReport(
+        files=tally.files,
+        passages=tally.passages,
+        new=tally.new,
+        changed=tally.changed,
+        gone=len(gone),
+        read=tally.read,
+        embedder=None if embedder is None else embedder.id,
+        left_out=tuple(sorted(tally.left_out, key=lambda one: one.file)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _root(store: Store) -> str:
+    """How the namespaces of this worktree's index begin: one store serves all worktrees of a repository."""
+    name = store.here.worktree
+    return f"index.{hashlib.sha256(name.encode()).hexdigest()[:8]}" if name else "index"
+
+
+def _inside(project: Path, path: Path) -> Path:
+    found = path if path.is_absolute() else project / path
+    found = found.parent.resolve() / found.name if found.name not in ("", "..") else found.resolve()
+    if not found.is_relative_to(project):
+        raise UserError(
+            f"{str(path)!r} is not in the project {str(project)!r}.",
+            code="outside-project",
+            fix="Name the other project with --project.",
+        )
+    return found
+
+
+def _is_below(project: Path, name: str, wanted: Sequence[Path]) -> bool:
+    shown = [shown_name(path.relative_to(project).as_posix()) for path in wanted]
+    return not shown or any(one == "." or name == one or name.startswith(f"{one}/") for one in shown)
+
+
+def _known(store: Store) -> dict[str, _Known]:
+    sql = "SELECT file, content_hash, stamp, reader, passages, note, indexed_at FROM indexed_files WHERE root = ?"
+    with store.reading() as connection:
+        return {str(row[0]): _Known(*row[1:]) for row in connection.execute(sql, (_root(store),))}
+
+
+def _changed(
+    store: Store,
+    files: Sequence[SourceFile],
+    known: Mapping[str, _Known],
+    tally: _Tally,
+    progress: Progress,
+    cancel: CancelToken,
+) -> Iterator[_Read]:
+    """The files whose passages have to be written, each read when its turn comes; counts the others."""
+    fresh: list[tuple[SourceFile, bytes]] = []
+    for at, file in enumerate(files):
+        if cancel.is_set:
+            break
+        before = known.get(file.name)
+        if before is not None and _is_as_it_was(file, before):
+            _count_kept(tally, file.name, before)
+            continue
+        progress(f"Reading {file.name}", at, len(files))
+        data = _bytes(file, tally)
+        if data is None:
+            continue
+        tally.read += 1
+        digest = hashlib.sha256(data).digest()
+        if before is not None and before.content_hash == digest and before.reader == READER:
+            fresh.append((file, digest))
+            _count_kept(tally, file.name, before)
+            continue
+        tally.new += before is None
+        tally.changed += before is not None
+        read = _read(store, file, data, digest)
+        tally.files += 1
+        tally.passages += len(read.memories)
+        if read.note:
+            tally.left_out.append(LeftOut(file.name, read.note))
+        yield read
+    _restamp(store, fresh)
+    cancel.check()
+
+
+def _is_as_it_was(file: SourceFile, before: _Known) -> bool:
+    """Whether the file need not be read: the system saw no change, and the last one came well before the last look."""
+    is_settled = file.changed_us < before.indexed_at - RACY_US
+    return before.reader == READER and before.stamp == file.stamp and is_settled
+
+
+def _count_kept(tally: _Tally, name: str, known: _Known) -> None:
+    tally.files += 1
+    tally.passages += known.passages
+    if known.note:
+        tally.left_out.append(LeftOut(name, known.note))
+
+
+def _bytes(file: SourceFile, tally: _Tally) -> bytes | None:
+    try:
+        data = file.path.read_bytes()
+    except OSError as exc:
+        return _refuse(file, exc.strerror or "cannot be read", tally)
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _refuse(file, "binary", tally)
+    return data
+
+
+def _refuse(file: SourceFile, reason: str, tally: _Tally) -> None:
+    tally.left_out.append(LeftOut(file.name, reason))
+    tally.refused.add(file.name)
+
+
+def _read(store: Store, file: SourceFile, data: bytes, digest: bytes) -> _Read:
+    """A file's passages; what is no Python, whatever its name, is read as text."""
+    note, kind, leaf = "", kind_of(file.name), "docs"
+    if kind == "source":
+        leaf = "tests" if is_test_file(file.name) else "code"
+        try:
+            passages = read_source(decode_source(data))
+        except UserError as exc:
+            note = f"read as text: {exc.message}"
+            passages = _as_text(data)
+    else:
+        lines = lines_of(_decode(data))
+        passages = read_settings(file.name, lines) if kind == "settings" else read_prose(file.name, lines)
+    namespace = f"{_root(store)}/{leaf}"
+    memories: dict[tuple[str, str], NewMemory] = {}
+    for one in passages:
+        made = _memory(namespace, file.name, one, len(memories), memories)
+        if made.id is not None:
+            memories[namespace, made.id] = made
+    return _Read(file, digest, note, memories)
+
+
+def is_test_file(name: str) -> bool:
+    """Whether a Python file holds tests, by pytest's customs.
+
+    >>> [is_test_file(name) for name in ("tests/shop/conftest.py", "shop/test_cart.py", "shop/testing.py")]
+    [True, True, False]
+    """
+    *folders, last = name.split("/")
+    return (
+        last.startswith("test_")
+        or last.endswith("_test.py")
+        or last == "conftest.py"
+        or any(folder in ("test", "tests") for folder in folders)
+    )
+
+
+def _as_text(data: bytes) -> list[Passage]:
+    lines = lines_of(_decode(data))
+    return split(lines, 1, len(lines), "", "text")
+
+
+def _decode(data: bytes) -> str:
+    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace").replace("\0", "\ufffd")
+    return data.decode("utf-8", errors="replace")
+
+
+def _memory(
+    namespace: str, file: str, one: Passage, number: int, before: Mapping[tuple[str, str], NewMemory]
+) -> NewMemory:
+    """A passage as a memory: a line that says where it stands, then its lines as they are in the file."""
+    text = f"{label(file, one.name)}\n{one.text}"
+    id = hashlib.sha256(text.encode()).hexdigest()[:24]
+    if (namespace, id) in before:  # the same lines twice under one name
+        id = f"{id}-{number}"
+    metadata: dict[str, Any] = {"first": one.first, "last": one.last, "name": one.name, "kind": one.kind}
+    return NewMemory(text, namespace, id, metadata, provenance=Provenance(file, one.first))
+
+
+def label(file: str, name: str) -> str:
+    """The first line of a passage's text in memory: its file and what it stands under there."""
+    return f"{file}: {name}" if name else f"{file}:"
+
+
+def _write_changes(
+    store: Store, embedder: Embedder | None, lease: Lease, changes: Iterator[_Read], tally: _Tally
+) -> None:
+    batch: list[_Read] = []
+    try:
+        for read in changes:
+            batch.append(read)
+            if sum(len(one.memories) for one in batch) >= BATCH:
+                _write(store, embedder, batch)
+                lease.renew()
+                batch = []
+    finally:
+        if batch:
+            _write(store, embedder, batch)
+
+
+def _write(store: Store, embedder: Embedder | None, batch: Sequence[_Read]) -> None:
+    """Keep what is new, then, in one transaction, drop what is gone, move what moved, and note the files as done.
+
+    A run that dies between the two leaves rows that the next one finds by their file and drops or keeps.
+    """
+    with store.reading() as connection:
+        there = {read.file.name: _rows(connection, store, read.file.name) for read in batch}
+    new = [memory for read in batch for key, memory in read.memories.items() if key not in there[read.file.name]]
+    if embedder is None:
+        store.keep(new)
+    else:
+        from aqe.engine.retrieval import keep
+
+        keep(store, embedder, new)
+    with store.writing() as connection:
+        for read in batch:
+            _drop(connection, there[read.file.name].keys() - read.memories.keys(), store.now())
+            for key in there[read.file.name].keys() & read.memories.keys():
+                _move(connection, store, key, read.memories[key], there[read.file.name][key])
+            row = (_root(store), read.file.name, read.content_hash, read.file.stamp, READER, len(read.memories))
+            connection.execute(
+                "INSERT OR REPLACE INTO indexed_files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, read.note, store.now())
+            )
+
+
+def _rows(connection: apsw.Connection, store: Store, file: str) -> dict[tuple[str, str], str]:
+    """The passages that memory has of a file: their metadata by namespace and id."""
+    namespaces = [f"{_root(store)}/{leaf}" for leaf in _LEAVES]
+    sql = (
+        "SELECT namespace, id, metadata FROM memories WHERE valid_to IS NULL AND file = ? AND file != ''"
+        f" AND namespace IN ({','.join('?' * len(namespaces))})"
+    )
+    return {(str(row[0]), str(row[1])): str(row[2]) for row in connection.execute(sql, (file, *namespaces))}
+
+
+def _drop(connection: apsw.Connection, keys: set[tuple[str, str]], now: int) -> None:
+    """Drop passages for good: they are derived, so no history of them is kept."""
+    for namespace, id in keys:
+        end_row(connection, namespace, id, now, keep_vector=True)
+        connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
+
+
+def _move(connection: apsw.Connection, store: Store, key: tuple[str, str], memory: NewMemory, before: str) -> None:
+    """Put the new lines into the row of a passage whose text is what it was."""
+    if json.loads(before) == memory.metadata or memory.provenance is None:
+        return
+    connection.execute(
+        'UPDATE memories SET line = ?, metadata = ?, "commit" = ? WHERE namespace = ? AND id = ? AND valid_to IS NULL',
+        (memory.provenance.line, json.dumps(dict(memory.metadata), ensure_ascii=False), store.here.commit, *key),
+    )
+
+
+def _restamp(store: Store, fresh: Sequence[tuple[SourceFile, bytes]]) -> None:
+    """Note the stamps of files that changed in time but not in content, so that they are not read again."""
+    if not fresh:
+        return
+    with store.writing() as connection:
+        connection.executemany(
+            "UPDATE indexed_files SET stamp = ?, indexed_at = ? WHERE root = ? AND file = ? AND content_hash = ?",
+            [(file.stamp, store.now(), _root(store), file.name, digest) for file, digest in fresh],
+        )
+
+
+def _forget(store: Store, gone: Sequence[str]) -> None:
+    """Drop the passages of files that are no longer there."""
+    if not gone:
+        return
+    with store.writing() as connection:
+        for name in gone:
+            _drop(connection, set(_rows(connection, store, name)), store.now())
+            connection.execute("DELETE FROM indexed_files WHERE root = ? AND file = ?", (_root(store), name))
