@@ -99,7 +99,7 @@ class ProviderSettings(_Table):
     """`[tool.aqe.providers.NAME]`: one server of models."""
 
     kind: Literal["openai-compatible"] = Field(description="what the server speaks")
-    base_url: Annotated[str, Field(min_length=1, pattern=r"^https?://[^/\s]+")] = Field(
+    base_url: Annotated[str, Field(min_length=1, pattern=r"^https?://[^/\s@\\?#]+(/\S*)?$")] = Field(
         description="where it listens, with http:// or https://; local when that is this machine's loopback"
     )
     models: Names = Field(min_length=1, description="the models to use, best first")

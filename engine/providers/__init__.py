@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aqe.engine.providers.configured import open_providers
     from aqe.engine.providers.protocol import (
         Completion,
         CompletionRequest,
@@ -26,6 +27,7 @@ _HOMES = {
     "Provider": "protocol",
     "ProviderFailure": "protocol",
     "Usage": "protocol",
+    "open_providers": "configured",
 }
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Provider",
     "ProviderFailure",
     "Usage",
+    "open_providers",
 ]
 
 
