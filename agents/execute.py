@@ -130,7 +130,7 @@ def execute(
             "Without isolation the network cannot be taken away.", code="bad-argument", fix="Add --isolated."
         )
     project = Path(request.project)
-    interpreter = find_interpreter(project, request.python, _setting(project))
+    interpreter = find_interpreter(project, request.python, _setting(project), trusted=True)
     paths = _paths(request, project)
     with tempfile.TemporaryDirectory(prefix="aqe-execute-") as folder:
         answer = Path(folder) / "report.json"

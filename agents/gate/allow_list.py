@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
 
 from aqe.agents.gate.probing import Interpreter
+from aqe.engine.project import store_home
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 SYSTEM_FILES = (
@@ -24,6 +27,8 @@ SYSTEM_FILES = (
     "/etc/timezone",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+NEVER_CODE = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run")
+PYTHON_FOLDERS = ("site-packages", "dist-packages", "python")
 FRESH = ("/tmp", "/dev/shm")  # made anew inside a new root
 ETC = {
     "passwd": "root:x:0:0:root:/:/bin/sh\naqe:x:{uid}:{gid}:aqe:/tmp/scratch:/bin/sh\n",
@@ -36,26 +41,54 @@ ETC = {
 
 @dataclass(frozen=True)
 class AllowList:
-    """Absolute paths that exist inside. `private` are the user's own; `links` are symlinks to make; `masked` are
-    folders of the project that show empty."""
+    """Absolute paths that exist inside. `private` are the user's own; `links` are symlinks to make.
+
+    `masked` are the `.aqe/` folders (database, token) in them: those show empty, but for the paths in `shown`.
+    """
 
     system: tuple[str, ...]
     private: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     masked: tuple[str, ...]
+    shown: tuple[str, ...]
 
 
 def make_allow_list(interpreter: Interpreter, project: str, more: Iterable[str]) -> AllowList:
     """The list for one box; `more` are further paths that the caller names."""
     links: dict[str, str] = {}
     system = _real((*SYSTEM, *SYSTEM_FILES, *DEVICES), links)
-    named = [project, *more]
-    derived = [*_interpreter_places(interpreter)]
-    private = [path for path in _real((*named, *derived), links) if path != "/" and not _within(path, system)]
+    named = _real([project, *more], links)
+    derived = _real((path for path in _interpreter_places(interpreter) if _may_hold_code(path)), links)
+    private = [path for path in (*named, *derived) if path != "/" and not _within(path, system)]
     private = _outermost(private)
-    own = os.path.join(os.path.realpath(project), ".aqe")
-    masked = (own,) if os.path.isdir(own) and not any(_within(path, [own]) for path in _real(more, {})) else ()
-    return AllowList(tuple(_outermost(system)), tuple(private), tuple(sorted(links.items())), masked)
+    homes = {str(store_home(Path(project))), *named, *derived}
+    own = (os.path.realpath(os.path.join(home, ".aqe")) for home in homes)
+    masked = _outermost(path for path in own if os.path.isdir(path) and _within(path, private))
+    shown = [path for path in named if path not in masked and _within(path, masked)]
+    return AllowList(
+        tuple(_outermost(system)),
+        tuple(private),
+        tuple(sorted(links.items())),
+        tuple(masked),
+        tuple(_outermost(shown)),
+    )
+
+
+def _may_hold_code(path: str) -> bool:
+    """Whether a folder that an interpreter names may be shown to the code that runs under it.
+
+    A hostile environment names what it likes. So neither what holds the whole home, nor what describes this machine,
+    nor a hidden folder of the home (keys, settings of programs) that has nothing of a Python in it.
+    """
+    real = os.path.realpath(path)
+    home = os.path.realpath(os.path.expanduser("~"))
+    if _within(home, [real]) or _within(real, NEVER_CODE):
+        return False
+    inside = os.path.relpath(real, home).split(os.sep)
+    if not inside[0].startswith(".") or inside[0] == os.pardir:
+        return True
+    parts = [part for part in inside if part in PYTHON_FOLDERS or part.startswith(("python3", "python.", "lib3"))]
+    return bool(parts) or os.path.isfile(os.path.join(real, "pyvenv.cfg")) or bool(glob(f"{real}/lib*/python3*"))
 
 
 def entry_by_entry(paths: Iterable[str]) -> tuple[str, ...]:

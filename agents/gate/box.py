@@ -17,66 +17,43 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
-from aqe.agents.gate.entering import remove_tree
+from aqe.agents.gate.entering import RUNGS, remove_tree
 from aqe.agents.gate.plan import boot, make_plan
 from aqe.agents.gate.probing import probe
+from aqe.agents.gate.rungs import Attempts, rungs_to_try
+from aqe.agents.gate.spec import BoxSpec, Limits
 from aqe.agents.gate.verdict import MAX_RESULT_BYTES, Tail, Verdict, describe_exit, read_end
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
+
+__all__ = ["Box", "BoxSpec", "CaseResult", "Layers", "Limits", "State"]
 
 State = Literal["ok", "error", "died", "timeout", "memory", "output", "forged"]
 
 START_WALL_S = 30.0
 KILL_WALL_S = 1.0
+MEMORY_CLOSED = "memory of the warm process closed to its cases"
+ORPHANS_TAKEN = "orphans of a case ended with it"
 EXCESS: dict[str, State] = {"memory": "memory", "scratch": "output"}
 GRACE_S = 1.5  # how long after a case's wall clock the zygote may take to say so
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one box may use; `memory_mb` and `processes` hold for the whole tree where the rung can watch it."""
-
-    memory_mb: int = 1024
-    processes: int = 48
-    scratch_mb: int = 64
-    scratch_files: int = 20000
-    open_files: int = 256
-    output_kb: int = 4096
-
-
-@dataclass(frozen=True)
-class BoxSpec:
-    """What runs where. `path` goes first on sys.path inside; all paths are bound read-only at the same place.
-
-    `files` (relative name to bytes) are written into the scratch folder before the start. With the profile "suite" the
-    code is the project's own: it gets the user's environment variables, and runs on rung 0 too; `aqe.agents.gate.suite`
-    runs whole commands that way.
-    """
-
-    python: str
-    project: str
-    path: tuple[str, ...] = ()
-    readable: tuple[str, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    hash_seed: int = 0
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    profile: Literal["subject", "suite"] = "subject"
-
-
-@dataclass(frozen=True)
 class Layers:
-    """The rung of the sandbox, the layers in force and those that this machine does not give."""
+    """The rung of the sandbox, the layers in force and those that this machine (or this Python) does not give.
+
+    `why_not_higher` says of each rung above this one why it does not hold; empty where the caller forced the rung.
+    """
 
     rung: str
     in_force: tuple[str, ...]
     missing: tuple[str, ...]
     below_namespaces: bool
+    why_not_higher: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,18 +110,22 @@ class Box:
             )
         if cancel is not None:
             cancel.check()
-        for attempt in (rung,) if rung is not None else _attempts(spec):
+        attempts = Attempts((rung,), ()) if rung is not None else rungs_to_try(spec.project)
+        reasons = list(attempts.why_not_higher)
+        for attempt in attempts.rungs:
             box = cls(spec, attempt)
             if cancel is not None:
                 box._untie = cancel.on_cancel(box.kill)
             try:
                 box._await_ready()
+                box.layers = replace(box.layers, why_not_higher=tuple(reasons))
                 return box
             except UserError as error:
                 box.close()
                 if cancel is not None:
                     cancel.check()
                 failure = error
+                reasons.append(f"rung {RUNGS[attempt]} does not hold here: {box._failed or error.message}")
             except BaseException:
                 box.close()
                 raise
@@ -167,7 +148,7 @@ class Box:
         try:
             for fd in (self._commands, self._event_fd, self._report_fd, out, err):
                 os.set_blocking(fd, False)
-            plan = make_plan(self._spec, probe(self._spec.python, "box"), rung, inside)
+            plan = make_plan(self._spec, probe(self._spec.python, "box", project=self._spec.project), rung, inside)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", boot("supervisor")],
                 stdin=subprocess.PIPE,
@@ -201,6 +182,7 @@ class Box:
             if event[0] == b"Z":
                 while not self.scratch and time.monotonic() < deadline and self._end is None:
                     self._read_reports()
+                self._note_what_python_lacks(event[1])
                 return
         self._read_reports()
         said = self._stderr.take().strip().splitlines()
@@ -210,6 +192,15 @@ class Box:
             code="no-sandbox",
             fix="`aqe doctor` shows what this machine gives.",
         )
+
+    def _note_what_python_lacks(self, said: bytes) -> None:
+        """Without ctypes the zygote cannot close its memory, nor take in the orphans of its cases below rung 3."""
+        names = (MEMORY_CLOSED, *((ORPHANS_TAKEN,) if self.layers.below_namespaces else ()))
+        if json.loads(said).get("ctypes") is True:
+            self.layers = replace(self.layers, in_force=self.layers.in_force + names)
+        else:
+            lacking = tuple(f"{name} (the project's Python has no ctypes)" for name in names)
+            self.layers = replace(self.layers, missing=self.layers.missing + lacking)
 
     def __enter__(self) -> Box:
         return self
@@ -474,25 +465,3 @@ class Box:
                     tuple(layers["missing"]),
                     not layers["rung"].startswith("3"),
                 )
-
-
-def _attempts(spec: BoxSpec) -> tuple[int, ...]:
-    """The rungs to try for `spec`, best first: as root, a project that the job's own user cannot reach falls to 1."""
-    from aqe.agents.gate.rungs import choose_rung
-
-    rung = choose_rung().rung
-    if rung == 0 and spec.profile == "subject" and not _weak_is_allowed(spec.project):
-        raise UserError(
-            "This machine gives no sandbox that holds unknown code, so nothing was run.",
-            code="weak-sandbox",
-            fix="See `aqe doctor`; to run all the same set AQE_SANDBOX_ALLOW_WEAK=1.",
-        )
-    return (2, 1) if rung == 2 else (rung,)
-
-
-def _weak_is_allowed(project: str) -> bool:
-    from pathlib import Path
-
-    from aqe.engine.settings import load_settings
-
-    return load_settings(Path(project)).sandbox.allow_weak

@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from aqe.agents.gate import kernel, landlock, limits, namespaces, seccomp
@@ -68,7 +68,7 @@ def _open_up(folder: str) -> None:
 def make_owner_maps(plan: Mapping[str, Any], uid: int, gid: int) -> namespaces.OwnerMaps | None:
     """What shows the user's files as the job's own; None where this kernel or container cannot."""
     try:
-        return namespaces.OwnerMaps(uid, gid, plan["private"])
+        return namespaces.OwnerMaps(uid, gid, [*plan["private"], *plan["shown"]])
     except OSError:
         return None
 
@@ -77,7 +77,8 @@ def enter_new_root(plan: dict[str, Any], uid: int, gid: int, maps: namespaces.Ow
     """pid 1: build the new root, go there, become nobody. Returns what describes the layers."""
     as_root = os.geteuid() == 0 and plan["root"]
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-    trees, unmapped = namespaces.take_trees([*plan["system"], *plan["private"]], plan["private"], maps)
+    private = [*plan["private"], *plan["shown"]]
+    trees, unmapped = namespaces.take_trees([*plan["system"], *private], private, maps)
     if maps is not None:
         maps.close()
     own_uid = as_root
@@ -140,7 +141,7 @@ def check_reach(plan: Mapping[str, Any]) -> None:
 
 
 def become_zygote(plan: Mapping[str, Any], scratch: str, *, rung: int) -> NoReturn:
-    """Put on limits and walls, then execute the project's Python with the zygote in it."""
+    """Put on limits and walls, then execute the project's Python with the zygote, or what the plan names, in it."""
     try:
         if sys.platform.startswith("linux"):
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -148,7 +149,7 @@ def become_zygote(plan: Mapping[str, Any], scratch: str, *, rung: int) -> NoRetu
         null = os.open(os.devnull, os.O_RDWR)
         for fd, target in ((null, 0), (plan["stdout"], 1), (plan["stderr"], 2)):
             os.dup2(fd, target)
-        pipes = {plan["commands"], plan["events"]}
+        pipes = {plan[name] for name in ("commands", "events") if name in plan}
         close_all_but({0, 1, 2} | pipes)
         for fd in pipes:
             os.set_inheritable(fd, True)
@@ -160,7 +161,8 @@ def become_zygote(plan: Mapping[str, Any], scratch: str, *, rung: int) -> NoRetu
         counted = rung == 1 or (rung == 0 and os.geteuid() != 0)
         limits.set_limits(plan["limits"], processes_now=limits.count_tasks(os.geteuid()) if counted else 0)
         _put_up_walls(plan, scratch, rung)
-        os.execve(plan["python"], [plan["python"], "-c", _boot(plan, scratch, rung)], environment)
+        words = plan.get("program") or [plan["python"], "-c", _boot(plan, scratch, rung)]
+        os.execve(plan["python"], words, environment)
     except BaseException as error:
         os.write(2, f"{error or type(error).__name__}\n".encode())
     os._exit(71)
@@ -197,14 +199,25 @@ def _rules(plan: Mapping[str, Any], scratch: str, rung: int) -> list[tuple[str, 
         ]
     rules = [(path, readable) for path in (*plan["system"], "/proc", "/etc/hosts", "/etc/nsswitch.conf", "/etc/passwd")]
     for path in plan["private"]:
-        masked = [hidden for hidden in plan["masked"] if os.path.dirname(hidden) == path]
-        if not masked:
-            rules.append((path, readable))
-            continue
-        rules.append((path, landlock.READ_DIR))
-        rules += [(entry.path, readable) for entry in os.scandir(path) if entry.path not in masked]
+        rules += _all_but(path, plan["masked"], readable)
+    rules += [(path, readable) for path in plan["shown"]]
     rules += [(path, readable | landlock.WRITE_FILE | landlock.IOCTL_DEV) for path in plan["devices"]]
     return [*rules, (scratch, everything)]
+
+
+def _all_but(path: str, masked: Sequence[str], rights: int) -> list[tuple[str, int]]:
+    """Rules for everything below `path` except the `masked` folders; a link is no way round them."""
+    if path in masked:
+        return []
+    inside = [one for one in masked if one.startswith(path.rstrip("/") + "/")]
+    if not inside:
+        return [(path, rights)]
+    rules = [(path, landlock.READ_DIR)]
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not entry.is_symlink():
+                rules += _all_but(entry.path, inside, rights)
+    return rules
 
 
 def _boot(plan: Mapping[str, Any], scratch: str, rung: int) -> str:

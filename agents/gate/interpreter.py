@@ -25,28 +25,39 @@ SCRIPTS = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
 
 
 def find_interpreter(
-    project: Path, python: str | None = None, setting: str | None = None, environ: Mapping[str, str] = os.environ
+    project: Path,
+    python: str | None = None,
+    setting: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    trusted: bool = False,
 ) -> Interpreter:
-    """The project's interpreter, run once and described.
+    """The project's interpreter, run once in a box and described.
 
     In this order: `python` (--python), `setting` ([tool.aqe] python), VIRTUAL_ENV, `.venv` or `venv` in the project,
     the environment that uv, poetry, pdm or hatch made for it, aqe's own. The first that exists is taken; one that
-    exists and does not work is an error, never passed over.
+    exists and does not work is an error, never passed over. `trusted`: the caller runs it outside the sandbox anyway.
 
-    Raises `UserError`: no-interpreter, python-too-old, not-cpython.
+    Raises `UserError`: no-interpreter, python-too-old, not-cpython, weak-sandbox, no-sandbox.
     """
+    executable, origin = _choose(project, python, setting, environ)
+    return probe(executable, origin, environ=environ, project=str(project), trusted=trusted)
+
+
+def _choose(project: Path, python: str | None, setting: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The path of the first interpreter in the order, and what named it."""
     if python:
-        return probe(_named(python, "--python", Path.cwd(), environ), "--python", environ=environ)
+        return _named(python, "--python", Path.cwd(), environ), "--python"
     if setting:
-        return probe(_named(setting, "[tool.aqe] python", project, environ), "[tool.aqe] python", environ=environ)
+        return _named(setting, "[tool.aqe] python", project, environ), "[tool.aqe] python"
     for folder, origin in _environments(project, environ):
         executable = _inside(folder)
         if executable is not None:
-            return probe(executable, origin, environ=environ)
+            return executable, origin
     pdm = _pdm_python(project)
     if pdm is not None:
-        return probe(pdm, "pdm", environ=environ)
-    return probe(sys.executable, "aqe's own", environ=environ)
+        return pdm, "pdm"
+    return sys.executable, "aqe's own"
 
 
 def _named(text: str, origin: str, relative_to: Path, environ: Mapping[str, str]) -> str:

@@ -134,10 +134,10 @@ def build_root(trees: Mapping[str, int], plan: Mapping[str, Any], uid: int, gid:
     kernel.pivot_root(BASE, BASE + OLD_ROOT)
     os.chdir("/")
     _fresh_folders(limits, uid, gid)
-    for path in sorted(trees):
+    for path in sorted(trees.keys() - set(plan["shown"])):
         _attach(path, trees[path])
     for path in plan["masked"]:
-        kernel.mount("aqe", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY, "mode=755,size=4k")
+        _mask(path, {shown: trees[shown] for shown in plan["shown"] if shown in trees and shown.startswith(path + "/")})
     for link, target in plan["links"]:
         if not os.path.lexists(link):
             os.makedirs(os.path.dirname(link), exist_ok=True)
@@ -152,6 +152,15 @@ def build_root(trees: Mapping[str, int], plan: Mapping[str, Any], uid: int, gid:
     kernel.mount(
         "none", "/", "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
     )
+
+
+def _mask(path: str, shown: Mapping[str, int]) -> None:
+    """Cover a folder with an empty one that has nothing but the trees `shown` in it."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("aqe", path, "tmpfs", flags, "mode=755,size=64k,nr_inodes=64")
+    for inside in sorted(shown):
+        _attach(inside, shown[inside])
+    kernel.mount("none", path, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
 
 
 def make_read_only(path: str) -> None:

@@ -8,14 +8,12 @@ import secrets
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aqe.agents.gate.allow_list import DEVICES, ETC, entry_by_entry, make_allow_list
 from aqe.agents.gate.probing import Interpreter
+from aqe.agents.gate.spec import BoxSpec
 from aqe.engine.errors import UserError
-
-if TYPE_CHECKING:
-    from aqe.agents.gate.box import BoxSpec
 
 HERE = Path(__file__).resolve().parent
 INJECT = str(HERE.parent / "inject")
@@ -66,6 +64,7 @@ def make_plan(spec: BoxSpec, interpreter: Interpreter, rung: int, fds: dict[str,
         "private": entry_by_entry(allowed.private) if rung == 3 else allowed.private,
         "links": allowed.links,
         "masked": allowed.masked,
+        "shown": allowed.shown,
         "devices": DEVICES,
         "etc": ETC,
         "files": {_relative(name): base64.b64encode(data).decode() for name, data in spec.files.items()},
@@ -84,9 +83,8 @@ def _relative(name: str) -> str:
 
 
 def _environment(spec: BoxSpec, interpreter: Interpreter) -> dict[str, str]:
-    """A clean environment (over the user's own for a suite); "{scratch}" becomes the scratch folder inside."""
-    environment = dict(os.environ) if spec.profile == "suite" else {}
-    environment |= {
+    """A clean environment; "{scratch}" becomes the scratch folder inside."""
+    environment = {
         "PATH": os.pathsep.join((os.path.dirname(interpreter.executable), "/usr/local/bin", "/usr/bin", "/bin")),
         "HOME": "{scratch}",
         "TMPDIR": "{scratch}",

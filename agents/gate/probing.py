@@ -1,4 +1,8 @@
-"""What a Python interpreter is and what it can import, learned by running it once with a time limit."""
+"""What a Python interpreter is and what it can import, learned by running it once, inside a box, with a time limit.
+
+An environment of the project is the project's code: its `python` may be any program, its `.pth` files and its
+`sitecustomize` run at each start. So it is asked inside the sandbox; only the Python that runs aqe itself is not.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ import os
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from aqe.agents.gate.known_interpreters import Stamp, recall, remember, stamp_of
 from aqe.engine.errors import UserError
 
 OLDEST = (3, 9)
@@ -70,79 +75,73 @@ class Interpreter:
         return ".".join(map(str, self.version))
 
 
-_cache: dict[str, tuple[tuple[object, ...], Interpreter]] = {}
+_cache: dict[str, tuple[Stamp, Interpreter]] = {}
 _cache_lock = threading.Lock()
 
 
-def probe(executable: str, origin: str, *, environ: Mapping[str, str] | None = None) -> Interpreter:
-    """Run `executable` and describe it; a later call answers from memory until one of its folders changes.
+def probe(
+    executable: str,
+    origin: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    project: str | None = None,
+    trusted: bool = False,
+) -> Interpreter:
+    """Run `executable` in a box and describe it; until it or its folders change the answer is remembered.
 
-    Raises `UserError`: no-interpreter, python-too-old, not-cpython.
+    `project` is whose settings may allow rung 0; `trusted` says that the caller runs the project's code outside the
+    sandbox anyway, so that rung 0 will do. Raises `UserError`: no-interpreter, python-too-old, not-cpython,
+    weak-sandbox, no-sandbox.
     """
     with _cache_lock:
         known = _cache.get(executable)
-    if known is not None and known[0] == _stamp(known[1]):
-        found = known[1]
-        return found if found.origin == origin else _renamed(found, origin)
-    interpreter = _read(executable, origin, _run(executable, origin, os.environ if environ is None else environ))
+    if known is not None and known[0] == stamp_of(executable, known[1].sys_path):
+        return replace(known[1], origin=origin) if known[1].origin != origin else known[1]
+    text = recall(executable)
+    if text is None:
+        text = _ask(executable, origin, os.environ if environ is None else environ, project, trusted)
+        interpreter = _read(executable, origin, text)
+        remember(executable, interpreter.sys_path, text)
+    else:
+        interpreter = _read(executable, origin, text)
     with _cache_lock:
-        _cache[executable] = (_stamp(interpreter), interpreter)
+        _cache[executable] = (stamp_of(executable, interpreter.sys_path), interpreter)
     return interpreter
 
 
-def _renamed(found: Interpreter, origin: str) -> Interpreter:
-    from dataclasses import replace
+def _ask(executable: str, origin: str, environ: Mapping[str, str], project: str | None, trusted: bool) -> str:
+    """What the interpreter says of itself, as JSON text."""
+    from aqe.agents.gate.asking import ask_here, ask_in_box, runs_aqe
 
-    return replace(found, origin=origin)
-
-
-def _stamp(interpreter: Interpreter) -> tuple[object, ...]:
-    """Changes whenever the interpreter or what is installed in it does."""
-    places = (interpreter.executable, os.path.join(interpreter.prefix, "pyvenv.cfg"), *interpreter.sys_path)
-    return tuple(_modified(place) for place in places)
-
-
-def _modified(path: str) -> int:
+    if not os.access(executable, os.X_OK):
+        there = os.path.exists(executable)
+        raise unusable(executable, origin, f"cannot be started: {'not executable' if there else 'no such file'}")
     try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return -1
-
-
-def _run(executable: str, origin: str, environ: Mapping[str, str]) -> str:
-    keep = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH", "PYENV_VERSION", "PYENV_ROOT")
-    clean = {name: environ[name] for name in keep if name in environ}
-    try:
-        done = subprocess.run(
-            [executable, "-c", PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_WALL_S,
-            env=clean,
-            cwd=os.path.dirname(executable) or None,
-            check=False,
-        )
+        if runs_aqe(executable) or not hasattr(os, "fork"):
+            status, printed, said = ask_here(executable, environ, PROBE, PROBE_WALL_S)
+        else:
+            status, printed, said = ask_in_box(executable, environ, PROBE, PROBE_WALL_S, project, trusted)
     except subprocess.TimeoutExpired:
-        raise _unusable(executable, origin, f"gave no answer in {PROBE_WALL_S:.0f} s") from None
+        raise unusable(executable, origin, f"gave no answer in {PROBE_WALL_S:.0f} s") from None
     except OSError as error:
-        raise _unusable(executable, origin, f"cannot be started: {error.strerror or error}") from None
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0 or MARK not in text:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        said = lines[-1] if lines else f"exit status {done.returncode}"
-        raise _unusable(executable, origin, f"does not run as a Python: {said}")
-    return text.rpartition(MARK)[2]
+        raise unusable(executable, origin, f"cannot be started: {error.strerror or error}") from None
+    if status != 0 or MARK not in printed:
+        lines = said.strip().splitlines()
+        how = lines[-1] if lines else f"exit status {status}"
+        raise unusable(executable, origin, f"does not run as a Python: {how}")
+    return printed.rpartition(MARK)[2]
 
 
 def _read(executable: str, origin: str, text: str) -> Interpreter:
     try:
         facts = json.loads(text)
         version = tuple(int(part) for part in facts["version"])
-    except (ValueError, KeyError, TypeError):
-        raise _unusable(executable, origin, "gave an answer that is not readable") from None
-    if facts["implementation"] != "cpython":
+        implementation = str(facts["implementation"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise unusable(executable, origin, "gave an answer that is not readable") from None
+    if implementation != "cpython":
         raise UserError(
-            f"{executable} ({origin}) is {facts['implementation']}, and aqe measures only on CPython.",
+            f"{executable} ({origin}) is {implementation}, and aqe measures only on CPython.",
             code="not-cpython",
             fix="Name a CPython 3.9 or newer with --python.",
         )
@@ -152,23 +151,33 @@ def _read(executable: str, origin: str, text: str) -> Interpreter:
             code="python-too-old",
             fix="Name a CPython 3.9 or newer with --python.",
         )
-    has = facts["has"]
-    return Interpreter(
-        executable=facts["executable"] or executable,
-        version=(version[0], version[1], version[2]),
-        prefix=facts["prefix"],
-        base_prefix=facts["base_prefix"],
-        sys_path=tuple(facts["path"]),
-        has_pytest=bool(has.get("pytest")),
-        has_coverage=bool(has.get("coverage")),
-        origin=origin,
-        has_ctypes=bool(has.get("ctypes")),
-        editable=tuple(facts["editable"]),
-        user_base=facts["user_base"],
-    )
+    try:
+        has = dict(facts["has"])
+        return Interpreter(
+            executable=_path(facts["executable"]) or executable,
+            version=(version[0], version[1], version[2]),
+            prefix=_path(facts["prefix"]),
+            base_prefix=_path(facts["base_prefix"]),
+            sys_path=tuple(map(_path, facts["path"])),
+            has_pytest=bool(has.get("pytest")),
+            has_coverage=bool(has.get("coverage")),
+            origin=origin,
+            has_ctypes=bool(has.get("ctypes")),
+            editable=tuple(map(_path, facts["editable"])),
+            user_base=_path(facts["user_base"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise unusable(executable, origin, "gave an answer that is not readable") from None
 
 
-def _unusable(executable: str, origin: str, why: str) -> UserError:
+def _path(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"{value!r} is no path")
+    return value
+
+
+def unusable(executable: str, origin: str, why: str) -> UserError:
+    """The error for a program that was named as the project's Python and is none."""
     return UserError(
         f"The interpreter {executable} ({origin}) {why}.",
         code="no-interpreter",

@@ -14,7 +14,8 @@ from typing import Any
 
 import platformdirs
 
-from aqe.engine.errors import AqeError
+from aqe.agents.gate.entering import RUNGS
+from aqe.engine.errors import AqeError, UserError
 
 TRIAL_WALL_S = 20.0
 _lock = threading.Lock()
@@ -39,6 +40,36 @@ def choose_rung(*, afresh: bool = False) -> Choice:
             _known = _try_all()
             _remember(_known)
         return _known
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """The rungs to try for one box, best first, and of each above them why it does not hold on this machine."""
+
+    rungs: tuple[int, ...]
+    why_not_higher: tuple[str, ...]
+
+
+def rungs_to_try(project: str) -> Attempts:
+    """What to try for code of `project`: as root, what the job's own user cannot reach falls from 2 to 1.
+
+    Raises `UserError` (weak-sandbox) where only rung 0 is left and the project's settings do not allow it.
+    """
+    choice = choose_rung()
+    if choice.rung == 0 and not _weak_is_allowed(project):
+        raise UserError(
+            "This machine gives no sandbox that holds unknown code, so nothing was run.",
+            code="weak-sandbox",
+            fix="See `aqe doctor`; to run all the same set AQE_SANDBOX_ALLOW_WEAK=1.",
+        )
+    reasons = tuple(f"rung {RUNGS[rung]} does not hold here: {why}" for rung, why in choice.reasons.items())
+    return Attempts((2, 1) if choice.rung == 2 else (choice.rung,), reasons)
+
+
+def _weak_is_allowed(project: str) -> bool:
+    from aqe.engine.settings import load_settings
+
+    return load_settings(Path(project)).sandbox.allow_weak
 
 
 def _try_all() -> Choice:

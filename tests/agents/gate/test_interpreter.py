@@ -6,14 +6,16 @@ import base64
 import hashlib
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aqe.agents.gate import Box, BoxSpec, find_interpreter
+from aqe.agents.gate import Box, BoxSpec, find_interpreter, probing
 from aqe.agents.gate.interpreter import probe, side_folder
 from aqe.engine.errors import UserError
 
@@ -225,3 +227,137 @@ def test_box_runs_every_python_found(tmp_path: Path) -> None:
             folder = tmp_path / minor
             folder.mkdir()
             check_python(minor, python, folder)
+
+
+ACTS = """
+import os, socket
+seen = {{}}
+try:
+    open({outside!r}, "w").close()
+    seen["wrote"] = True
+except OSError:
+    pass
+try:
+    seen["read"] = open({secret!r}).read()
+except OSError:
+    pass
+try:
+    socket.create_connection(("127.0.0.1", {port}), timeout=2).close()
+    seen["connected"] = True
+except OSError:
+    pass
+open("/dev/stderr", "w").write("SEEN=%r" % (seen,))
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "sitecustomize", "pth"])
+def test_hostile_environment_is_asked_inside_the_sandbox(tmp_path: Path, way: str) -> None:
+    """What runs when the project's interpreter starts cannot write, read the user's files nor use the network."""
+    project, secret = tmp_path / "project", tmp_path / "secret"
+    secret.write_text("key", "utf-8")
+    python = make_environment(project / ".venv")
+    site = next((project / ".venv").glob("lib/python*/site-packages"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        outside = tmp_path / "written"
+        code = ACTS.format(outside=str(outside), secret=str(secret), port=server.getsockname()[1])
+        (site / "acts.py").write_text(code, "utf-8")
+        if way == "script":
+            real = os.path.realpath(python)
+            python.unlink()
+            python.write_text(
+                f"#!/bin/sh\ntouch {outside}\ncat {secret} >&2\n{real} -c 'import os' \nexit 3\n", "utf-8"
+            )
+            python.chmod(0o755)
+        else:
+            names = {"sitecustomize": ("sitecustomize.py", "import acts\n"), "pth": ("acts.pth", "import acts\n")}
+            name, text = names[way]
+            (site / name).write_text(text, "utf-8")
+        said = ""
+        try:
+            find_interpreter(project, environ={"PATH": os.environ["PATH"]})
+        except UserError as error:
+            said = error.message
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert (said != "", "key" in said) == (way == "script", False)
+    assert not outside.exists()
+
+
+def test_program_that_never_answers_is_ended_with_all_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that hangs, and what it started in the background, are gone after the time that a probe has."""
+    monkeypatch.setattr(probing, "PROBE_WALL_S", 1.0)
+    program, marker = tmp_path / "python", uuid.uuid4().hex
+    program.write_text(f"#!/bin/sh\nsetsid sh -c 'sleep 999; :' {marker} &\nsh -c 'sleep 999; :' {marker}\n", "utf-8")
+    program.chmod(0o755)
+    with pytest.raises(UserError, match="gave no answer"):
+        find_interpreter(tmp_path, str(program))
+    lines = [read_bytes(Path("/proc", name, "cmdline")) for name in os.listdir("/proc") if name.isdigit()]
+    assert not [line for line in lines if marker.encode() in line]
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content; nothing where it is gone."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_answer_is_remembered_until_something_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second process asks no interpreter again, unless a .pth file of it has changed in place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    python = make_environment(tmp_path / "env")
+    site = next((tmp_path / "env").glob("lib/python*/site-packages"))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    steering = site / "folder.pth"
+    steering.write_text(f"{tmp_path / 'one'}\n", "utf-8")
+    code = (
+        "import sys\nfrom aqe.agents.gate import probing\nfrom aqe.agents.gate.probing import probe\n"
+        "if sys.argv[2] == 'deaf':\n    probing._ask = None\n"
+        "print(probe(sys.argv[1], 'test').sys_path[-1])\n"
+    )
+
+    def ask(how: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", code, str(python), how], capture_output=True, text=True)
+
+    assert ask("hearing").stdout == f"{tmp_path / 'one'}\n"
+    assert ask("deaf").stdout == f"{tmp_path / 'one'}\n"
+    steering.write_text(f"{tmp_path / 'two'}\n", "utf-8")
+    assert ask("deaf").returncode == 1
+    assert ask("hearing").stdout == f"{tmp_path / 'two'}\n"
+
+
+LIAR = """
+import sys
+class Finder:
+    MAPPING = {{"keys": {keys!r}, "home": {home!r}}}
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None
+MAPPING = Finder.MAPPING
+sys.meta_path.append(Finder)
+"""
+
+
+def test_environment_cannot_have_keys_of_the_user_shown_in_a_box(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders that an environment names are shown inside, except the home itself and its hidden folders."""
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id").write_text("key", "utf-8")
+    monkeypatch.setenv("HOME", str(home))
+    python = make_environment(home / "project" / ".venv")
+    site = next((home / "project" / ".venv").glob("lib/python*/site-packages"))
+    (site / "liar.py").write_text(LIAR.format(keys=str(home / ".ssh"), home=str(home)), "utf-8")
+    (site / "liar.pth").write_text(f"import liar\n{home / '.ssh'}\n{home}\n", "utf-8")
+    project = home / "project"
+    (project / "thief.py").write_text("def steal(args, emit):\n    return open(args['path']).read()\n", "utf-8")
+    assert str(home / ".ssh") in probe(str(python), "test").editable
+    with Box.open(BoxSpec(python=str(python), project=str(project), path=(str(project),))) as box:
+        stolen = box.run("thief:steal", {"path": str(home / ".ssh" / "id")}, wall_s=10)
+    assert (stolen.state, stolen.value) == ("error", None)
