@@ -210,12 +210,37 @@ CREATE TRIGGER memories_erased AFTER DELETE ON memories
 BEGIN UPDATE changes SET number = number + 1 WHERE of = 'memories'; END;
 """
 
+_ROUTING = """
+CREATE TABLE circuits (
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    circuit TEXT NOT NULL CHECK (json_valid(circuit)),
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (provider, model)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE routes (
+    row INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    tier TEXT NOT NULL,
+    need REAL NOT NULL,
+    task TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    decision TEXT NOT NULL CHECK (json_valid(decision)),
+    attempts TEXT NOT NULL CHECK (json_valid(attempts)),
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX routes_request ON routes (request_id);
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
     Migration(3, "test runs", _TEST_RUNS),
     Migration(4, "project index", _PROJECT_INDEX),
     Migration(5, "interactions and sessions", _INTERACTIONS),
+    Migration(6, "routing", _ROUTING),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
