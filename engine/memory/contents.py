@@ -77,6 +77,8 @@ def _component(table: str) -> str:
         ("sessions", "sessions"),
         ("sqlite_autoindex_sessions", "sessions"),
         ("turns", "sessions"),
+        ("circuits", "routing"),
+        ("routes", "routing"),
         ("sqlite_autoindex_turns", "sessions"),
     ):
         if table.startswith(start):
