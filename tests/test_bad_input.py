@@ -172,6 +172,11 @@ ROWS = [
     Row("syntax error", ("generate", "bad.py"), with_files(bad="x = 1\ndef (:\n"), "syntax-error", 2, "line 2"),
     Row("empty module", ("generate", "bare.py"), with_files(bare="X = 1\n"), "nothing-to-test", 2, "bare.py"),
     Row("C extension", ("generate", "fast.abi3.so"), extension, "c-extension", 2, "fast"),
+    Row("a test file", ("generate", "tests/test_mod.py"), foreign_test, "test-file", 2, "aqe verify"),
+    Row("a conftest", ("generate", "conftest.py"), with_files(conftest=MODULE), "test-file", 2, "aqe verify"),
+    Row("a folder of tests", ("generate", "tests"), foreign_test, "test-file", 2, "nothing but tests"),
+    Row("a function of a test file", ("generate", "tests/test_mod.py::test_mine"), foreign_test, "test-file"),
+    Row("a test module", ("generate", "tests.mine"), with_files(tests__mine=MINE), "test-file", 2, "aqe verify"),
     Row("unknown module", ("generate", "no.such.module"), nothing, "module-not-found", 2, "no.such.module"),
     Row("unknown name", ("generate", "mod.py::duble"), nothing, "name-not-found", 2, "Did you mean double?"),
     Row(

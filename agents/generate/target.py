@@ -70,6 +70,8 @@ def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Sub
             return _named_in_folder(name, path, subjects)
         return subjects
     subject = _file(path, project, roots)
+    if _is_test_file(subject, project):
+        raise _no_tests_of_tests(path)
     if name:
         return (_narrow(subject, name, roots),)
     if subject.outline.is_empty:
@@ -185,11 +187,12 @@ def _file(path: Path, project: Path, roots: Sequence[Path]) -> Subject:
 
 def _folder(path: Path, project: Path, roots: Sequence[Path]) -> tuple[Subject, ...]:
     subjects: list[Subject] = []
-    files = broken = 0
+    files = broken = tests = 0
     first: UserError | None = None
     for file in python_files(path, MAX_MODULES):
         files += 1
         if is_test_or_script(file, path):
+            tests += file.stem.startswith("test_") or file.stem == "conftest"
             continue
         try:
             subject = _file(file, project, roots)
@@ -204,6 +207,8 @@ def _folder(path: Path, project: Path, roots: Sequence[Path]) -> tuple[Subject, 
         raise UserError(
             f"The folder {path} holds no Python file.", code="no-python", fix="Name a folder with .py files."
         )
+    if not subjects and tests == files:
+        raise _no_tests_of_tests(path)
     if not subjects:
         raise UserError(
             f"No module in {path} defines a function or a class.",
@@ -237,6 +242,26 @@ def is_test_or_script(file: Path, top: Path) -> bool:
         return True
     inner = file.relative_to(top).parts[:-1] if file.is_relative_to(top) else ()
     return bool({"tests", "test"} & set(inner))
+
+
+def _is_test_file(subject: Subject, project: Path) -> bool:
+    """Whether a file that was named is there to be run by pytest: by its name, or by what it holds in a test folder."""
+    stem = subject.path.stem
+    if stem == "conftest" or stem.startswith("test_"):
+        return True
+    top = _real(project) if subject.path.is_relative_to(_real(project)) else subject.root
+    in_tests = {"tests", "test"} & set(subject.path.relative_to(top).parts[:-1])
+    holds_tests = any(re.match(r"test_|Test[A-Z]", name) for name in subject.outline.definitions)
+    return holds_tests and (bool(in_tests) or stem.endswith("_test"))
+
+
+def _no_tests_of_tests(path: Path) -> UserError:
+    what = "holds nothing but tests" if path.is_dir() else "is a test file"
+    return UserError(
+        f"{path} {what}, and tests of tests are not written.",
+        code="test-file",
+        fix=f"Name the module that it tests, or judge it: aqe verify {path}",
+    )
 
 
 def _named_in_folder(name: str, path: Path, subjects: tuple[Subject, ...]) -> tuple[Subject, ...]:
