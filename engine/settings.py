@@ -112,6 +112,32 @@ class ProviderSettings(_Table):
     timeout_s: Budget = Field(default=30.0, description="the longest that one call may take")
 
 
+class RequestSettings(_Table):
+    """`[tool.aqe.requests]`: what is kept of answered requests."""
+
+    kept: int = Field(default=10_000, ge=100, le=10_000_000, description="answers kept; the oldest go beyond it")
+
+
+class SessionSettings(_Table):
+    """`[tool.aqe.sessions]`: conversations."""
+
+    expire_days: int = Field(
+        default=30,
+        ge=0,
+        le=36_500,
+        description="an unused session ends after this time, and goes after it again; 0: never",
+    )
+    size_kb: int = Field(
+        default=1024, ge=1, le=1_048_576, description="the most that a session's turns may hold, in kB"
+    )
+    token_budget: int = Field(
+        default=4000,
+        ge=64,
+        le=10_000_000,
+        description="tokens of a session that a model is given; older turns are summarised",
+    )
+
+
 class HttpSettings(_Table):
     """`[tool.aqe.http]`: the server's HTTP face."""
 
@@ -137,6 +163,8 @@ class Settings(BaseSettings):
     cloud: CloudSettings = Field(default_factory=lambda: CloudSettings())
     router: RouterSettings = Field(default_factory=lambda: RouterSettings())
     breaker: BreakerSettings = Field(default_factory=lambda: BreakerSettings())
+    requests: RequestSettings = Field(default_factory=lambda: RequestSettings())
+    sessions: SessionSettings = Field(default_factory=lambda: SessionSettings())
     providers: Mapping[str, ProviderSettings] = Field(
         default={}, description="servers of models, one table each; the variable holds a JSON object"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,10 @@ class SessionTable:
     def __init__(self, store: Store, limits: SessionLimits | None = None) -> None:
         self._store = store
         self.limits = limits or SessionLimits()
+
+    def writing(self) -> AbstractContextManager[apsw.Connection]:
+        """One write transaction, for what belongs together."""
+        return self._store.writing()
 
     def create(
         self, name: str | None = None, *, metadata: Mapping[str, Any] | None = None, token_budget: int | None = None
