@@ -138,6 +138,15 @@ class SessionSettings(_Table):
     )
 
 
+class LearningSettings(_Table):
+    """`[tool.aqe.learning]`: what feedback does."""
+
+    enabled: bool = Field(default=True, description="false: feedback is kept, and moves no ranking, from the next call")
+    min_marks: int = Field(
+        default=15, ge=1, le=10_000, description="answers that must have been marked before feedback moves a ranking"
+    )
+
+
 class HttpSettings(_Table):
     """`[tool.aqe.http]`: the server's HTTP face."""
 
@@ -165,6 +174,7 @@ class Settings(BaseSettings):
     breaker: BreakerSettings = Field(default_factory=lambda: BreakerSettings())
     requests: RequestSettings = Field(default_factory=lambda: RequestSettings())
     sessions: SessionSettings = Field(default_factory=lambda: SessionSettings())
+    learning: LearningSettings = Field(default_factory=lambda: LearningSettings())
     providers: Mapping[str, ProviderSettings] = Field(
         default={}, description="servers of models, one table each; the variable holds a JSON object"
     )

@@ -234,6 +234,35 @@ CREATE TABLE routes (
 CREATE INDEX routes_request ON routes (request_id);
 """
 
+_FEEDBACK = """
+CREATE TABLE feedback (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    request_id TEXT NOT NULL,
+    signal TEXT NOT NULL CHECK (signal IN ('positive', 'negative', 'correction', 'implicit')),
+    rating INTEGER CHECK (rating BETWEEN 1 AND 5),
+    task_success INTEGER CHECK (task_success IN (0, 1)),
+    memory_id TEXT,
+    success REAL NOT NULL,
+    metadata TEXT NOT NULL CHECK (json_valid(metadata)),
+    created_at INTEGER NOT NULL,
+    worktree TEXT NOT NULL,
+    "commit" TEXT NOT NULL
+) STRICT;
+CREATE INDEX feedback_request ON feedback (request_id);
+CREATE TABLE marks (
+    row INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    success REAL NOT NULL CHECK (success BETWEEN 0 AND 1),
+    weight REAL NOT NULL CHECK (weight BETWEEN 0 AND 1),
+    at INTEGER NOT NULL,
+    feedback INTEGER NOT NULL REFERENCES feedback (row) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX marks_memory ON marks (namespace, id);
+CREATE INDEX marks_feedback ON marks (feedback);
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -241,6 +270,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "project index", _PROJECT_INDEX),
     Migration(5, "interactions and sessions", _INTERACTIONS),
     Migration(6, "routing", _ROUTING),
+    Migration(7, "feedback", _FEEDBACK),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
