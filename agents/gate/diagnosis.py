@@ -12,9 +12,11 @@ from pathlib import Path
 
 from aqe.agents.gate.box import Box, BoxSpec, Layers
 from aqe.agents.gate.entering import RUNGS
-from aqe.agents.gate.interpreter import find_interpreter
+from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.gate.rungs import choose_rung
 from aqe.engine.errors import AqeError
+
+NO_CTYPES = "it has no ctypes: cases can reach into the memory of their warm process, and Evidence says so"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class SandboxDiagnosis:
 
 @dataclass(frozen=True)
 class InterpreterDiagnosis:
-    """The Python that would run the project's code, or in `error` why there is none."""
+    """The Python that would run the project's code, or in `error` why there is none.
+
+    `notes` say what the sandbox lacks on account of this Python or of where it lies.
+    """
 
     executable: str
     version: str
@@ -40,6 +45,7 @@ class InterpreterDiagnosis:
     has_pytest: bool
     has_coverage: bool
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def diagnose_sandbox() -> SandboxDiagnosis:
@@ -104,6 +110,24 @@ def diagnose_interpreter(
         found = find_interpreter(project, python, setting, environ)
     except AqeError as error:
         return InterpreterDiagnosis("", "", "", False, False, str(error))
+    notes = () if found.has_ctypes else (NO_CTYPES,)
+    if {1, 2} & {choose_rung().rung} and hasattr(os, "geteuid") and os.geteuid() == 0:
+        notes += _closed_to_others(found, project)
     return InterpreterDiagnosis(
-        found.executable, found.version_text, found.origin, found.has_pytest, found.has_coverage
+        found.executable, found.version_text, found.origin, found.has_pytest, found.has_coverage, notes=notes
     )
+
+
+def _closed_to_others(interpreter: Interpreter, project: Path) -> tuple[str, ...]:
+    """Rung 2 runs code under a user of its own, which must get to the interpreter and to the project."""
+    places = {"this Python": os.path.realpath(interpreter.executable), "the project": str(project.resolve())}
+    notes = []
+    for what, place in places.items():
+        for folder in (*reversed(Path(place).parents), Path(place)):
+            if not os.stat(folder).st_mode & 0o001:
+                notes.append(
+                    f"rung 2 cannot reach {what}: {folder} is closed to other users, so its code runs on rung 1; "
+                    f"move it out of there or run chmod o+x {folder}"
+                )
+                break
+    return tuple(notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["stable", "failing", "flaky", "passes-on-broken-twin", "not-run"]
+Verdict = Literal["stable", "failing", "flaky", "passes-on-broken-twin", "xfail", "not-run"]
 MutantState = Literal["killed", "survived", "not-covered", "left-out"]
 
 
@@ -28,6 +28,10 @@ class MutantResult:
 @dataclass(frozen=True)
 class TestEvidence:
     """One test. `name` is `file.py::test[case]`; counts are of the subject only.
+
+    `passed` counts runs in which it passed without a mark that expects it to fail: only "stable" tests are measured
+    and kill mutants. A verdict "xfail" means that it failed as expected, or passed where failure is expected but not
+    demanded (strict): it can never turn a run red, so it proves nothing.
 
     `adds_*` count what no other test of the run reaches; `nearest` is the other test that shares most of it.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 from aqe.agents.gate.evidence import Evidence, MutantResult, TestEvidence
 
 MAX_SURVIVORS = 10
+HARMLESS = ("stable", "xfail", "not-run")  # verdicts that no run turns red for
 MAX_NAMES = 12
 
 _WHY = {
@@ -36,6 +37,9 @@ def summarise(evidence: Evidence) -> str:
     """One sentence: how many tests hold, how much they cover and kill, and what there was no time to measure."""
     stable = sum(1 for test in evidence.tests if test.verdict == "stable")
     parts = [f"{stable} of {len(evidence.tests)} tests pass {evidence.runs} of {evidence.runs} shuffled runs"]
+    expected = sum(1 for test in evidence.tests if test.verdict == "xfail")
+    if expected:
+        parts.append(f"{expected} {'is' if expected == 1 else 'are'} expected to fail, which proves nothing")
     if evidence.subjects:
         names = ", ".join(subject.module for subject in evidence.subjects)
         lines, branches = f"{evidence.lines_percent:.0f} %", f"{evidence.branches_percent:.0f} %"
@@ -53,7 +57,7 @@ def summarise(evidence: Evidence) -> str:
 
 def hints_of(evidence: Evidence) -> tuple[str, ...]:
     """Tests that do not hold, the tests that add nothing (one hint), surviving mutants, lines that no test runs."""
-    hints = [_verdict(test) for test in evidence.tests if test.verdict not in ("stable", "not-run")]
+    hints = [_verdict(test) for test in evidence.tests if test.verdict not in HARMLESS]
     surplus = [test for test in evidence.tests if test.adds_nothing]
     if surplus:
         hints.append(_surplus(surplus))

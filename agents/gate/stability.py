@@ -13,8 +13,8 @@ from aqe.agents.gate.box import Box, CaseResult
 from aqe.agents.gate.collection import TestPlan
 from aqe.agents.gate.evidence import Verdict
 
-Outcome = Literal["passed", "failed", "skipped", "xfailed", "missed"]
-PASSES = ("passed", "xfailed")
+Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "missed"]
+EXPECTED = ("xfailed", "xpassed")  # whatever such a test does, the run stays green
 TEST_WALL_S = 10.0
 SESSION_WALL_S = 120.0
 MAX_FATAL = 12  # tests that may end the process before the rest of a session is given up
@@ -118,7 +118,7 @@ class _Listener:
 
 def read_test(entry: Any) -> tuple[str, TestRun] | None:
     """One test as a session told it; None for what no session says, since the code under test may speak as well."""
-    outcomes = ("passed", "failed", "skipped", "xfailed")
+    outcomes = ("passed", "failed", "skipped", *EXPECTED)
     if not isinstance(entry, dict) or entry.get("outcome") not in outcomes or not isinstance(entry.get("id"), str):
         return None
     ms, message = entry.get("ms"), entry.get("message")
@@ -163,7 +163,7 @@ def run_all(
 
 @dataclass(frozen=True)
 class Stability:
-    """What the runs say of one test. `passed` counts passes and expected failures."""
+    """What the runs say of one test. `passed` counts passes; one that is expected to fail has none."""
 
     verdict: Verdict
     passed: int
@@ -184,7 +184,8 @@ def judge(runs: Sequence[SessionRun]) -> dict[str, Stability]:
 
 def _of_test(name: str, runs: Sequence[SessionRun]) -> Stability:
     seen = [run.tests[name] for run in runs if name in run.tests]
-    passed = [test for test in seen if test.outcome in PASSES]
+    passed = [test for test in seen if test.outcome == "passed"]
+    expected = [test for test in seen if test.outcome in EXPECTED]
     failed = [test for test in seen if test.outcome == "failed"]
     missed = [test for test in seen if test.outcome == "missed"]
     ms = sorted(test.ms for test in seen)[len(seen) // 2]
@@ -192,7 +193,9 @@ def _of_test(name: str, runs: Sequence[SessionRun]) -> Stability:
     verdict: Verdict
     if len(passed) == len(runs):
         verdict, message = "stable", passed[0].message
-    elif not passed and not failed:
+    elif len(expected) == len(runs):
+        verdict, message = "xfail", _expectation(expected)
+    elif not passed and not failed and not expected:
         verdict, message = "not-run", seen[0].message or "skipped"
     elif missed and not failed:
         verdict, message = "not-run", missed[0].message
@@ -202,3 +205,13 @@ def _of_test(name: str, runs: Sequence[SessionRun]) -> Stability:
         verdict = "flaky"
         message = f"passed {len(passed)} of {len(runs)} runs" + (f"; {message}" if message else "")
     return Stability(verdict, len(passed), len(runs), ms, message)
+
+
+def _expectation(runs: Sequence[TestRun]) -> str:
+    """What a test did that is expected to fail, with the reason that its mark gives."""
+    reason = next((f": {run.message}" for run in runs if run.message), "")
+    surprising = sum(run.outcome == "xpassed" for run in runs)
+    if not surprising:
+        return f"fails as expected{reason}"
+    often = "" if surprising == len(runs) else f" in {surprising} of {len(runs)} runs"
+    return f"is expected to fail, but passes{often} (with strict=True that would be a failure){reason}"

@@ -22,7 +22,7 @@ from aqe.agents.gate.hints import hints_of, summarise
 from aqe.agents.gate.kill_map import KillMap, KillMapping, MutantKey, deadline_in, sample
 from aqe.agents.gate.measure import Coverage, Reach, measure
 from aqe.agents.gate.nearest import Footprint, Own, compare
-from aqe.agents.gate.stability import PASSES, Stability, describe_end, hash_seeds, judge, run_all, run_session
+from aqe.agents.gate.stability import Stability, describe_end, hash_seeds, judge, run_all, run_session
 from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -205,7 +205,7 @@ class _Verification:
             test = run.tests.get(name)
             if test is None:
                 refused[name] = "it is not collected"
-            elif test.outcome not in (*PASSES, "missed"):
+            elif test.outcome not in ("passed", "missed"):
                 refused[name] = test.message or test.outcome
         return refused
 
@@ -217,7 +217,7 @@ class _Verification:
         names = [subject.module for subject in subjects]
         run = run_session(plan, box, only=stable, twin=names, options=["--runxfail"], plain=True, **self._limits())
         self._check()
-        return {name for name in stable if name in run.tests and run.tests[name].outcome in PASSES}
+        return {name for name in stable if name in run.tests and run.tests[name].outcome == "passed"}
 
     def _existing(
         self, plan: TestPlan, box: Box, subjects: Sequence[Subject]
@@ -231,7 +231,7 @@ class _Verification:
         whole = replace(plan, files=plan.files + files, import_mode=mode)
         run = run_session(replace(whole, files=files, drafts={}), box, **self._limits())
         self._check()
-        passing = sorted(name for name, test in run.tests.items() if test.outcome in PASSES)
+        passing = sorted(name for name, test in run.tests.items() if test.outcome == "passed")
         reach = measure(whole, box, subjects, passing, **self._limits()).reach if passing else {}
         self._check()
         return whole, passing, reach
@@ -277,6 +277,7 @@ class _Verification:
                 f"{len(chosen)} of {everything - left_out} mutants, sampled with seed {self.request.seed}"
             )
         layers = box.layers
+        self.notes.extend(f"sandbox: {why}" for why in layers.why_not_higher)
         return Evidence(
             aqe_version=metadata.version("aqe"),
             python_version=plan.interpreter.version_text,

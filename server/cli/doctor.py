@@ -129,6 +129,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
             rows.append(
                 ("", f"{name}: {'its own' if there else 'none of its own, a copy of aqe' + chr(39) + 's is used'}")
             )
+        rows += [("", f"note: {note}") for note in interpreter.notes]
     kernels = report["kernels"]
     built = (
         "" if kernels["native"] else " (installed without native kernels: re-install with --no-cache and a C compiler)"

@@ -17,6 +17,7 @@ _COUNTED: dict[Verdict, str] = {
     "failing": "failing",
     "flaky": "flaky",
     "passes-on-broken-twin": "proving nothing",
+    "xfail": "expected to fail",
     "not-run": "not run",
 }
 _WORDS = {
@@ -24,6 +25,7 @@ _WORDS = {
     "failing": "FAILS",
     "flaky": "FLAKY",
     "passes-on-broken-twin": "PROVES NOTHING",
+    "xfail": "xfail",
     "not-run": "not run",
 }
 
@@ -32,10 +34,14 @@ def text_of(report: VerifyReport, *, verbose: bool = False) -> str:
     """The whole report, ending in a newline; `verbose` adds one row for each test."""
     evidence = report.evidence
     lines = totals(evidence)
-    bad = [test for test in evidence.tests if test.verdict not in ("stable", "not-run")]
+    bad = [test for test in evidence.tests if test.verdict not in ("stable", "xfail", "not-run")]
     if bad:
         lines += ["", "Tests that do not hold"]
         lines += [_judged(test) for test in bad]
+    expected = [test for test in evidence.tests if test.verdict == "xfail"]
+    if expected:
+        lines += ["", "Tests that are expected to fail: they pass nothing, cover nothing and kill nothing here"]
+        lines += [_judged(test) for test in expected]
     better = list(report.hints[len(bad) :])
     if any(test.adds_nothing for test in evidence.tests):
         better.append(better.pop(0))  # what may go comes after what is missing

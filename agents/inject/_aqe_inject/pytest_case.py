@@ -174,6 +174,8 @@ class Recorder:
         elif report.skipped and test["outcome"] == "passed":
             test["outcome"] = "xfailed" if expected else "skipped"
             test["message"] = str(report.wasxfail) if expected else short_message(report.longrepr)
+        elif expected and report.when == "call" and test["outcome"] == "passed":
+            test["outcome"], test["message"] = "xpassed", str(report.wasxfail)
 
 
 def relative(path: str, roots: List[str]) -> str:

@@ -199,3 +199,17 @@ def test_missing_project_is_the_users_mistake(tmp_path: Path, spec_of: Callable[
     with pytest.raises(UserError) as caught:
         Box.open(spec_of(tmp_path / "nowhere"))
     assert caught.value.code == "no-such-project"
+
+
+def test_python_without_ctypes_is_said_to_lack_what_needs_it(
+    project: Path, tmp_path: Path, spec_of: Callable[..., BoxSpec]
+) -> None:
+    """Where the project's Python has no ctypes the layers name what is missing; cases run all the same."""
+    hiding = tmp_path / "hiding"
+    hiding.mkdir()
+    (hiding / "ctypes.py").write_text("raise ImportError('this Python was built without libffi')\n", "utf-8")
+    with Box.open(spec_of(project)) as whole, Box.open(spec_of(project, path=(str(hiding), str(project)))) as lacking:
+        said = {one.partition(" (")[0] for one in lacking.layers.missing} - set(whole.layers.missing)
+        assert said == set(whole.layers.in_force) - set(lacking.layers.in_force)
+        assert "memory of the warm process closed to its cases" in said
+        assert lacking.run("subject:double", {"value": 4}, wall_s=10).value == {"value": 8}

