@@ -88,11 +88,13 @@ def text_of(report: GenerateReport) -> str:
 
 
 def _head(report: GenerateReport) -> list[str]:
+    stopped = "Stopped by Ctrl-C: " if report.interrupted else ""
     if not report.files:
-        return [f"No test of {report.target} was written."]
-    how = "partial result: " if report.partial else ""
+        return [f"{stopped}{'no' if stopped else 'No'} test of {report.target} was written."]
+    how = stopped or ("partial result: " if report.partial else "")
     tests = _count(report.tests, "test")
-    return [f"{how}{tests} of {report.target} in {', '.join(report.files)}"]
+    kept = " kept" if stopped else ""
+    return [f"{how}{tests} of {report.target}{kept} in {', '.join(report.files)}"]
 
 
 def _figures(report: GenerateReport) -> list[str]:
@@ -107,7 +109,7 @@ def _figures(report: GenerateReport) -> list[str]:
             lines.append(f"  figures of {report.target} alone:")
         lines.append(f"  lines     {covered:>5} of {total:<5} {evidence.lines_percent:5.1f} %")
         lines.append(f"  branches  {arms:>5} of {arms_total:<5} {evidence.branches_percent:5.1f} %")
-        lines.append(_mutants(evidence))
+        lines.append(_mutants(evidence, report.interrupted))
         below = " (below namespaces)" if evidence.below_namespaces else ""
         lines.append(
             f"  every test passed {evidence.runs} of {evidence.runs} shuffled runs, sandbox: {evidence.rung}{below}"
@@ -118,9 +120,10 @@ def _figures(report: GenerateReport) -> list[str]:
     return lines
 
 
-def _mutants(evidence: Evidence) -> str:
+def _mutants(evidence: Evidence, is_stopped: bool) -> str:
     if not evidence.mutants_total:
-        return "  mutants   none was run: the time went into proving the tests"
+        why = "the run was stopped" if is_stopped else "the time went into proving the tests"
+        return f"  mutants   none was run: {why}"
     left_out = f", {evidence.mutants_left_out} left out" if evidence.mutants_left_out else ""
     counts = f"{evidence.mutants_killed:>5} of {evidence.mutants_total:<5}"
     return f"  mutants   {counts} {evidence.mutants_percent:5.1f} % killed{left_out}"

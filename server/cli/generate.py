@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from aqe.engine.budget import parse_budget
-from aqe.engine.errors import UserError
+from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken
 from aqe.engine.project import as_seen_from_here, find_project
 from aqe.engine.settings import load_settings
+from aqe.server.cli.interrupts import two_stops
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
@@ -28,6 +24,8 @@ from aqe.server.cli.output import (
     print_json,
     terminal_progress,
 )
+
+STOPPING = "Stopping: what was found so far is verified and kept. Ctrl-C again ends at once and writes nothing."
 
 
 def command(
@@ -68,8 +66,12 @@ def command(
         suffix=suffix,
     )
     cancel, stop = CancelToken(), CancelToken()
-    with _interruptible(stop, cancel), terminal_progress() as progress:
-        report = generate(request, progress=progress, cancel=cancel, stop=stop)
+    with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
+        try:
+            report = generate(request, progress=progress, cancel=cancel, stop=stop)
+        except Cancelled:
+            when = "at once" if cancel.is_set else "before any test was found"
+            raise Cancelled(f"Stopped {when}; nothing was written.", code="cancelled") from None
     _keep(report, root)
     seen = replace(report, files=tuple(as_seen_from_here(root / name) for name in report.files))
     if json:
@@ -107,19 +109,3 @@ def _keep(report: object, root: Path) -> None:
     from aqe.server.cli.output import json_object, keep_result
 
     keep_result(root, "generate", json_object("generate", report))
-
-
-@contextmanager
-def _interruptible(stop: CancelToken, cancel: CancelToken) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops the search and keeps what is done, the second ends everything."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        token = cancel if stop.is_set else stop
-        threading.Thread(target=token.cancel).start()  # killing a box takes locks that this thread may hold
-
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

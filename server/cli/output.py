@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,11 +66,22 @@ def kept_where(project: Path) -> Path | None:
     return project if (project / ".aqe").is_dir() else None
 
 
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A progress, and `say`: a line on stderr that stays."""
+
+    show: Progress
+    say: Callable[[str], None]
+
+    def __call__(self, text: str, done: float = 0.0, total: float | None = None) -> None:
+        self.show(text, done, total)
+
+
 @contextlib.contextmanager
-def terminal_progress(*, quiet: bool = False) -> Iterator[Progress]:
-    """A progress shown on stderr when it is a terminal; says nothing when piped or `quiet`."""
+def terminal_progress(*, quiet: bool = False) -> Iterator[Shown]:
+    """A progress shown on stderr when it is a terminal; shows none when piped or `quiet`."""
     if quiet or not sys.stderr.isatty():
-        yield silent
+        yield Shown(silent, _to_stderr)
         return
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -82,4 +94,10 @@ def terminal_progress(*, quiet: bool = False) -> Iterator[Progress]:
         def show(text: str, done: float = 0.0, total: float | None = None) -> None:
             bars.update(line, description=text, completed=done, total=total)
 
-        yield show
+        yield Shown(show, partial(bars.console.print, markup=False, highlight=False))
+
+
+def _to_stderr(text: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

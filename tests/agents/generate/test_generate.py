@@ -300,9 +300,42 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     command.send_signal(signal.SIGINT)
     out, _ = command.communicate(timeout=100)
     assert command.returncode == 130, out
-    assert "partial result" in out
+    assert re.match(r"Stopped by Ctrl-C: \d+ tests? of temperature.py kept in tests/test_temperature.py", out), out
     assert (project / "tests" / "test_temperature.py").is_file()
     assert " passed" in run_tests(project, "tests")
+
+
+def test_ctrl_c_while_verifying_says_so_at_once_and_keeps_what_stood(tmp_path: Path) -> None:
+    """SIGINT during the verification is answered on the terminal, and what stands without mutants is written."""
+    project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
+    terminal = Terminal()
+    command = start(project, terminal, "temperature.py", "--evaluations", "4000")
+    terminal.wait_for(lambda lines: any("beside the instrumented" in line for line in lines))
+    command.send_signal(signal.SIGINT)
+    terminal.wait_for(lambda lines: any("Stopping" in line for line in lines))
+    out, _ = command.communicate(timeout=100)
+    assert any("Stopping: what was found so far is verified and kept" in line for line in terminal.lines)
+    assert command.returncode == 130, out
+    assert re.match(r"Stopped by Ctrl-C: \d+ tests? of temperature.py kept in tests/test_temperature.py", out), out
+    assert " passed" in run_tests(project, "tests")
+
+
+def test_a_second_ctrl_c_ends_at_once_and_writes_nothing(tmp_path: Path) -> None:
+    """Two signals end the command with one sentence and status 130, and no file is left."""
+    project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
+    terminal = Terminal()
+    command = start(project, terminal, "temperature.py", "--budget", "300")
+    terminal.wait_for(lambda lines: any("looking for" in line for line in lines))
+    time.sleep(4.0)  # so that there is something to verify after the first signal
+    command.send_signal(signal.SIGINT)
+    terminal.wait_for(lambda lines: any("Stopping" in line for line in lines))
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=60)
+    terminal.wait_for(lambda lines: any("nothing was written" in line for line in lines), seconds=10.0)
+    assert command.returncode == 130
+    assert any("Ending at once" in line for line in terminal.lines)
+    assert any("nothing was written" in line for line in terminal.lines), terminal.lines
+    assert not (project / "tests").exists()
 
 
 def test_progress_says_what_it_is_doing(tmp_path: Path) -> None:
