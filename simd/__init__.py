@@ -1,15 +1,18 @@
-"""Vector kernels over float32 buffers, on the fastest path that this machine has.
+"""Vector kernels over float32 buffers and the tokeniser of texts, on the fastest path that this machine has.
 
 Three paths give the same answers to rounding: `avx2` and `portable` are C, `numpy` is their twin for installs without
 a compiler. The environment variable AQE_SIMD forces one; this file is the only place that chooses. Whatever offers a
 contiguous float32 buffer will do (a NumPy array, an `array.array`, a memoryview), aligned or not. Sums are kept in
 float32, so the error of a dot product is at most about (n / 8 + 8) * 6e-8 * sum(|a[i] * b[i]|), and what exceeds
-float32 becomes inf. NaN in gives NaN out, and comes last in a ranking.
+float32 becomes inf. NaN in gives NaN out, and comes last in a ranking. Stems are the same bytes on every path; the
+rules are in `_tokeniser`.
 
 >>> from array import array
 >>> from aqe import simd
 >>> simd.dot(array("f", [1, 2, 3]), array("f", [4, 5, 6]))
 32.0
+>>> simd.tokens(b"parseHTTPHeader parses headers")
+[b'pars', b'http', b'header', b'pars', b'header']
 >>> rows = memoryview(array("f", [1, 0, 0, 1, 1, 1])).cast("B").cast("f", (3, 2))
 >>> simd.top_k(rows, array("f", [2, 1]), 2)
 ([2, 0], [3.0, 2.0])
@@ -22,24 +25,31 @@ from operator import index
 
 TYPE_CHECKING = False  # spelled out, so that importing this package loads nothing else
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, Literal
 
     from typing_extensions import Buffer
 
+    from aqe.simd._vocabulary import Bag, Embed, Make, Vocabulary
+
     Metric = Literal["dot", "cosine", "squared_distance"]
     Pair = Callable[[Buffer, Buffer], float]
     Scan = Callable[[Buffer, Buffer, int, int], tuple[list[int], list[float]]]
+    Tokens = Callable[[bytes], list[bytes]]
+    Path = tuple[Pair, Pair, Pair, Scan, Tokens, Make, Bag, Embed]
 
     def dot(a: Buffer, b: Buffer, /) -> float: ...
     def cosine(a: Buffer, b: Buffer, /) -> float: ...
     def squared_distance(a: Buffer, b: Buffer, /) -> float: ...
     def top_k(matrix: Buffer, query: Buffer, k: int, *, metric: Metric = "dot") -> tuple[list[int], list[float]]: ...
+    def tokens(data: bytes, /) -> list[bytes]: ...
+    def vocabulary(words: Iterable[bytes], *, buckets: int) -> Vocabulary: ...
 
 
 __all__ = [
     "Kernels",
     "PathUnavailable",
+    "Vocabulary",
     "active",
     "cosine",
     "dot",
@@ -47,13 +57,15 @@ __all__ = [
     "kernels",
     "paths",
     "squared_distance",
+    "tokens",
     "top_k",
+    "vocabulary",
 ]
 
 PATHS = ("avx2", "portable", "numpy")
 _METRICS = ("dot", "cosine", "squared_distance")
 _MOST = 2**31 - 1
-_FUNCTIONS = ("dot", "cosine", "squared_distance", "top_k")
+_FUNCTIONS = ("dot", "cosine", "squared_distance", "tokens", "top_k", "vocabulary")
 
 
 class PathUnavailable(ValueError):
@@ -61,13 +73,15 @@ class PathUnavailable(ValueError):
 
 
 class Kernels:
-    """The kernels of one path: `name`, and the functions `dot`, `cosine`, `squared_distance` and `top_k`."""
+    """The kernels of one path: `name`, and the functions `dot`, `cosine`, `squared_distance`, `top_k`, `tokens` (the
+    stems of a text, in order) and `vocabulary`."""
 
-    __slots__ = ("_scan", "cosine", "dot", "name", "squared_distance")
+    __slots__ = ("_scan", "_words", "cosine", "dot", "name", "squared_distance", "tokens")
 
-    def __init__(self, name: str, functions: tuple[Pair, Pair, Pair, Scan]) -> None:
+    def __init__(self, name: str, functions: Path) -> None:
         self.name = name
-        self.dot, self.cosine, self.squared_distance, self._scan = functions
+        self.dot, self.cosine, self.squared_distance, self._scan, self.tokens = functions[:5]
+        self._words = functions[5:]
 
     def top_k(self, matrix: Buffer, query: Buffer, k: int, *, metric: Metric = "dot") -> tuple[list[int], list[float]]:
         """Return the rows of `matrix` nearest to `query` and their scores, best first, at most `k` of them.
@@ -81,8 +95,17 @@ class Kernels:
             raise ValueError(f"k must be at least 1, got {k}")
         return self._scan(matrix, query, min(index(k), _MOST), _METRICS.index(metric))
 
+    def vocabulary(self, words: Iterable[bytes], *, buckets: int) -> Vocabulary:
+        """Return the vocabulary of these stems, in row order, with `buckets` rows for the 4-grams of all others.
 
-def _native_paths() -> dict[str, tuple[Pair, Pair, Pair, Scan]]:
+        Raises ValueError for a stem that stands twice, is empty or longer than 64 bytes.
+        """
+        from aqe.simd._vocabulary import Vocabulary
+
+        return Vocabulary(words, buckets, self._words)
+
+
+def _native_paths() -> dict[str, Path]:
     """Return the C paths that this CPU runs, best first; none where the extension was not built."""
     try:
         from aqe.simd._native import PATHS as found
@@ -134,6 +157,10 @@ def features() -> dict[str, bool]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Vocabulary":
+        from aqe.simd._vocabulary import Vocabulary
+
+        return Vocabulary
     if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     function = globals()[name] = getattr(_active(), name)

@@ -1,56 +1,60 @@
 /* The Python binding: checks buffers, words the errors, releases the GIL for scans. It computes nothing. */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+#include "binding.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
-
 static const char CAPSULE[] = "aqe.simd.path";
 
-/* Is this buffer format a native float32? '<' and '=' come from unaligned arrays. */
-static int is_float32(const Py_buffer *view)
+/* Is this buffer format `wanted`, in native order? '<' and '=' come from unaligned arrays. */
+static int is_format(const Py_buffer *view, char wanted)
 {
     const char *format = view->format ? view->format : "B";
     const short probe = 1;
     if (*format == '@' || *format == '=' || *format == (*(const char *)&probe ? '<' : '>'))
         format++;
-    return strcmp(format, "f") == 0;
+    return format[0] == wanted && format[1] == 0;
 }
 
-static int refuse_kind(PyObject *object, const char *name)
+static const char *kind_name(char format)
+{
+    return format == 'f' ? "float32" : "int8";
+}
+
+static int refuse_kind(PyObject *object, char format, const char *name)
 {
     PyObject *kind = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__name__");
     if (kind)
-        PyErr_Format(PyExc_TypeError, "%s must be a buffer of float32 such as a NumPy array, got %U", name, kind);
+        PyErr_Format(PyExc_TypeError, "%s must be a buffer of %s such as a NumPy array, got %U", name,
+                     kind_name(format), kind);
     Py_XDECREF(kind);
     return -1;
 }
 
-/* Take a contiguous float32 buffer of `dimensions` dimensions; on failure an error is set and nothing is held. */
-static int take(PyObject *object, Py_buffer *view, int dimensions, const char *name)
+int aqe_take(PyObject *object, Py_buffer *view, char format, int writable, int dimensions, const char *name)
 {
     if (!PyObject_CheckBuffer(object))
-        return refuse_kind(object, name);
+        return refuse_kind(object, format, name);
     if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
         PyErr_Clear();
-        return refuse_kind(object, name);
+        return refuse_kind(object, format, name);
     }
-    if (!is_float32(view))
-        PyErr_Format(PyExc_TypeError, "%s must hold float32 (buffer format 'f'), got '%s'", name,
+    if (!is_format(view, format))
+        PyErr_Format(PyExc_TypeError, "%s must hold %s (buffer format '%c'), got '%s'", name, kind_name(format), format,
                      view->format ? view->format : "B");
     else if (view->ndim != dimensions)
         PyErr_Format(PyExc_ValueError, "%s must have %d dimension(s), got %d", name, dimensions, view->ndim);
     else if (!PyBuffer_IsContiguous(view, 'C'))
         PyErr_Format(PyExc_ValueError, "%s must be contiguous: pass numpy.ascontiguousarray(%s)", name, name);
+    else if (writable && view->readonly)
+        PyErr_Format(PyExc_ValueError, "%s must be writable", name);
     else
         return 0;
     PyBuffer_Release(view);
     return -1;
 }
 
-static const aqe_path *path_of(PyObject *self)
+const aqe_path *aqe_path_of(PyObject *self)
 {
     return PyCapsule_GetPointer(self, CAPSULE);
 }
@@ -61,9 +65,9 @@ static int take_pair(PyObject *const *args, Py_ssize_t count, Py_buffer *a, Py_b
         PyErr_Format(PyExc_TypeError, "expected 2 arguments a and b, got %zd", count);
         return -1;
     }
-    if (take(args[0], a, 1, "a") < 0)
+    if (aqe_take(args[0], a, 'f', 0, 1, "a") < 0)
         return -1;
-    if (take(args[1], b, 1, "b") < 0) {
+    if (aqe_take(args[1], b, 'f', 0, 1, "b") < 0) {
         PyBuffer_Release(a);
         return -1;
     }
@@ -87,7 +91,7 @@ static PyObject *dot(PyObject *self, PyObject *const *args, Py_ssize_t count)
     Py_buffer a, b;
     if (take_pair(args, count, &a, &b) < 0)
         return NULL;
-    return release_pair(&a, &b, path_of(self)->dot(a.buf, b.buf, (size_t)a.shape[0]));
+    return release_pair(&a, &b, aqe_path_of(self)->dot(a.buf, b.buf, (size_t)a.shape[0]));
 }
 
 static PyObject *squared_distance(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -95,7 +99,7 @@ static PyObject *squared_distance(PyObject *self, PyObject *const *args, Py_ssiz
     Py_buffer a, b;
     if (take_pair(args, count, &a, &b) < 0)
         return NULL;
-    return release_pair(&a, &b, path_of(self)->squared_distance(a.buf, b.buf, (size_t)a.shape[0]));
+    return release_pair(&a, &b, aqe_path_of(self)->squared_distance(a.buf, b.buf, (size_t)a.shape[0]));
 }
 
 static PyObject *cosine(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -103,7 +107,7 @@ static PyObject *cosine(PyObject *self, PyObject *const *args, Py_ssize_t count)
     Py_buffer a, b;
     if (take_pair(args, count, &a, &b) < 0)
         return NULL;
-    const aqe_path *path = path_of(self);
+    const aqe_path *path = aqe_path_of(self);
     size_t n = (size_t)a.shape[0];
     return release_pair(&a, &b, aqe_cosine(path, a.buf, b.buf, n, path->dot(a.buf, a.buf, n)));
 }
@@ -159,10 +163,10 @@ static PyObject *top_k(PyObject *self, PyObject *args)
     int metric;
     if (!PyArg_ParseTuple(args, "OOni", &matrix_object, &query_object, &k, &metric))
         return NULL;
-    if (take(matrix_object, &matrix, 2, "matrix") < 0)
+    if (aqe_take(matrix_object, &matrix, 'f', 0, 2, "matrix") < 0)
         return NULL;
-    if (take(query_object, &query, 1, "query") == 0) {
-        answer = scan(path_of(self), &matrix, &query, k, metric);
+    if (aqe_take(query_object, &query, 'f', 0, 1, "query") == 0) {
+        answer = scan(aqe_path_of(self), &matrix, &query, k, metric);
         PyBuffer_Release(&query);
     }
     PyBuffer_Release(&matrix);
@@ -177,6 +181,11 @@ static PyMethodDef KERNELS[] = {
     {"squared_distance", (PyCFunction)(void (*)(void))squared_distance, METH_FASTCALL,
      "squared_distance($self, a, b, /)\n--\n\nSum of (a[i] - b[i]) ** 2 over two float32 buffers of equal length."},
     {"top_k", top_k, METH_VARARGS, "top_k($self, matrix, query, k, metric, /)\n--\n\nRows and scores, best first."},
+    {"tokens", aqe_tokens, METH_O, "tokens($self, data, /)\n--\n\nThe stems of a text, in order, with repetitions."},
+    {"vocabulary", aqe_vocabulary_of, METH_VARARGS, "vocabulary($self, words, buckets, seed, /)\n--\n\nA handle."},
+    {"bag", aqe_bag_of, METH_VARARGS, "bag($self, vocabulary, data, k, /)\n--\n\nRows and their weights."},
+    {"embed", aqe_embed_texts, METH_VARARGS,
+     "embed($self, vocabulary, texts, rows, scales, k, out, /)\n--\n\nUnit vectors of texts."},
 };
 
 enum { KERNEL_COUNT = sizeof KERNELS / sizeof *KERNELS };
@@ -195,7 +204,7 @@ static PyObject *functions_of(const aqe_path *path)
     return functions;
 }
 
-/* PATHS = {name: (dot, cosine, squared_distance, top_k)}, best first. */
+/* PATHS = {name: (dot, cosine, squared_distance, top_k, tokens, vocabulary, bag, embed)}, best first. */
 static int fill(PyObject *module)
 {
     PyObject *paths = PyDict_New();

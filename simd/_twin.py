@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 
+from aqe.simd import _tokeniser
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -14,20 +16,22 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     Floats = NDArray[np.float32]
+    Handle = _tokeniser.Vocabulary
 
 _SMALLEST_SAFE, _LARGEST_SAFE = 1e-25, 1e37  # the same borders as in scan.c
-_NATIVE = ("f", "@f", "=f", "<f" if sys.byteorder == "little" else ">f")
+_ORDERS = ("", "@", "=", "<" if sys.byteorder == "little" else ">")
+_KINDS = {"f": "float32", "b": "int8"}
 _BLOCK_ROWS = 4096
 
 
-def _take(item: Buffer, dimensions: int, name: str) -> Floats:
+def _take(item: Buffer, dimensions: int, name: str, kind: str = "f") -> NDArray[Any]:
     try:
         view = memoryview(item)
     except (TypeError, ValueError, BufferError):
-        kind = type(item).__name__
-        raise TypeError(f"{name} must be a buffer of float32 such as a NumPy array, got {kind}") from None
-    if view.format not in _NATIVE:
-        raise TypeError(f"{name} must hold float32 (buffer format 'f'), got '{view.format}'")
+        got = type(item).__name__
+        raise TypeError(f"{name} must be a buffer of {_KINDS[kind]} such as a NumPy array, got {got}") from None
+    if view.format not in {order + kind for order in _ORDERS}:
+        raise TypeError(f"{name} must hold {_KINDS[kind]} (buffer format '{kind}'), got '{view.format}'")
     if view.ndim != dimensions:
         raise ValueError(f"{name} must have {dimensions} dimension(s), got {view.ndim}")
     if not view.c_contiguous:
@@ -117,4 +121,53 @@ def top_k(matrix: Buffer, query: Buffer, k: int, metric: int) -> tuple[list[int]
     return rows.tolist(), scores[rows].tolist()
 
 
-PATHS = {"numpy": (dot, cosine, squared_distance, top_k)}
+def tokens(data: bytes) -> list[bytes]:
+    """The stems of a text, in order, with repetitions."""
+    return _tokeniser.tokens(_bytes(data, "data"))
+
+
+def vocabulary(words: tuple[bytes, ...], buckets: int, seed: int) -> Handle:
+    """The handle that `bag` and `embed` take; Python's own dictionaries keep the order of their slots secret."""
+    return _tokeniser.Vocabulary(words, buckets=buckets)
+
+
+def bag(handle: Handle, data: bytes, k: float) -> tuple[list[int], list[float]]:
+    """The rows that a text stands for, and the weight of each."""
+    return handle.bag(_bytes(data, "data"), k=k)
+
+
+def embed(handle: Handle, texts: tuple[bytes, ...], rows: Buffer, scales: Buffer, k: float, out: Buffer) -> None:
+    """Write the unit vector of each text into `out`."""
+    table, factors, target = _take(rows, 2, "rows", "b"), _take(scales, 1, "scales"), _take(out, 2, "out")
+    if memoryview(out).readonly:
+        raise ValueError("out must be writable")
+    _check_table(handle.words + handle.buckets, table, factors, target, len(texts))
+    taken = [_bytes(text, "a text") for text in texts]
+    for at, text in enumerate(taken):
+        found, weights = handle.bag(text, k=k)
+        if not found:
+            target[at] = 0
+            continue
+        mix = np.array(weights, np.float32) * factors[found]
+        total = mix @ table[found].astype(np.float32)
+        length = float(np.sqrt(np.square(total, dtype=np.float64).sum()))
+        target[at] = total / length if length > 0 else 0
+
+
+def _check_table(needed: int, table: NDArray[Any], factors: Floats, target: Floats, texts: int) -> None:
+    if len(table) != needed:
+        raise ValueError(f"rows has {len(table)} rows and the vocabulary {needed}: they must be equal")
+    if len(factors) != needed:
+        raise ValueError(f"scales has {len(factors)} items and the vocabulary {needed} rows: they must be equal")
+    if target.shape != (texts, table.shape[1]):
+        got = " x ".join(map(str, target.shape))
+        raise ValueError(f"out must be {texts} x {table.shape[1]}, got {got}")
+
+
+def _bytes(data: bytes, name: str) -> bytes:
+    if not isinstance(data, bytes):
+        raise TypeError(f"{name} must be bytes, got {type(data).__name__}")
+    return data
+
+
+PATHS = {"numpy": (dot, cosine, squared_distance, top_k, tokens, vocabulary, bag, embed)}

@@ -92,7 +92,19 @@ AVX2 static void dot_and_square(const void *a, const void *b, size_t n, float *p
     *square_of_b = fold(q0, q1, _mm256_setzero_ps(), _mm256_setzero_ps());
 }
 
-const aqe_path aqe_avx2 = {"avx2", dot, squared_distance, dot_and_square};
+AVX2 static void add_row(float *sum, const signed char *row, float weight, size_t n)
+{
+    __m256 factor = _mm256_set1_ps(weight);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 items = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(row + i))));
+        _mm256_storeu_ps(sum + i, _mm256_fmadd_ps(items, factor, _mm256_loadu_ps(sum + i)));
+    }
+    for (; i < n; i++)
+        sum[i] += weight * (float)row[i];
+}
+
+const aqe_path aqe_avx2 = {"avx2", dot, squared_distance, dot_and_square, add_row};
 #else
 typedef int aqe_no_avx2_here;
 #endif

@@ -10,6 +10,7 @@ typedef struct {
     float (*dot)(const void *a, const void *b, size_t n);
     float (*squared_distance)(const void *a, const void *b, size_t n);
     void (*dot_and_square)(const void *a, const void *b, size_t n, float *dot, float *square_of_b);
+    void (*add_row)(float *sum, const signed char *row, float weight, size_t n); /* sum[i] += weight * row[i] */
 } aqe_path;
 
 extern const aqe_path aqe_portable;

@@ -54,4 +54,10 @@ static void dot_and_square(const void *a, const void *b, size_t n, float *produc
     *square_of_b = dot(b, b, n);
 }
 
-const aqe_path aqe_portable = {"portable", dot, squared_distance, dot_and_square};
+static void add_row(float *restrict sum, const signed char *restrict row, float weight, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum[i] += weight * (float)row[i];
+}
+
+const aqe_path aqe_portable = {"portable", dot, squared_distance, dot_and_square, add_row};

@@ -111,7 +111,7 @@ def read_table(path: Path) -> Table:
         whole = np.memmap(path, dtype=np.uint8, mode="r")
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise _broken(path, str(exc)) from exc
-    digest = hashlib.sha256(whole).hexdigest()
+    digest = hashlib.sha256(whole.data).hexdigest()
     if digest != expected:
         raise _broken(path, f"its SHA-256 begins with {digest[:8]}, not with {expected[:8]}")
     try:
