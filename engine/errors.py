@@ -15,6 +15,7 @@ from __future__ import annotations
 CODES: frozenset[str] = frozenset(
     {
         "argument-too-large",
+        "audit-broken",
         "bad-argument",
         "bad-budget",
         "bad-filter",
@@ -55,6 +56,8 @@ CODES: frozenset[str] = frozenset(
         "missing-extra",
         "module-not-found",
         "name-not-found",
+        "never-send",
+        "no-consent",
         "no-interpreter",
         "no-project",
         "no-pytest",
@@ -80,6 +83,7 @@ CODES: frozenset[str] = frozenset(
         "session-ended",
         "session-exists",
         "session-full",
+        "strict-mode",
         "suite-died",
         "suite-not-collected",
         "syntax-error",

@@ -147,6 +147,30 @@ class LearningSettings(_Table):
     )
 
 
+class MemorySettings(_Table):
+    """`[tool.aqe.memory]`: what is kept."""
+
+    redact: bool = Field(
+        default=False, description="true: secrets and personal data are taken out of a memory before it is written"
+    )
+
+
+class PrivacySettings(_Table):
+    """`[tool.aqe.privacy]`: what may leave this machine, and how."""
+
+    mode: Literal["strict", "balanced", "off"] = Field(
+        default="balanced",
+        description="strict: nothing leaves; balanced: redacted and after your consent; off: as it is. All is audited",
+    )
+    mcp_content: Literal["auto", "full", "redacted", "references"] = Field(
+        default="auto",
+        description="what an MCP client is given; auto: full with mode off, else redacted; references: no text at all",
+    )
+    never_send: Names = Field(
+        default=(), description="globs of files whose text goes to no model elsewhere and no MCP client, a list or `a,b`"
+    )
+
+
 class HttpSettings(_Table):
     """`[tool.aqe.http]`: the server's HTTP face."""
 
@@ -175,6 +199,8 @@ class Settings(BaseSettings):
     requests: RequestSettings = Field(default_factory=lambda: RequestSettings())
     sessions: SessionSettings = Field(default_factory=lambda: SessionSettings())
     learning: LearningSettings = Field(default_factory=lambda: LearningSettings())
+    memory: MemorySettings = Field(default_factory=lambda: MemorySettings())
+    privacy: PrivacySettings = Field(default_factory=lambda: PrivacySettings())
     providers: Mapping[str, ProviderSettings] = Field(
         default={}, description="servers of models, one table each; the variable holds a JSON object"
     )

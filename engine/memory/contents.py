@@ -80,6 +80,9 @@ def _component(table: str) -> str:
         ("circuits", "routing"),
         ("routes", "routing"),
         ("sqlite_autoindex_turns", "sessions"),
+        ("audit", "privacy"),
+        ("consents", "privacy"),
+        ("sqlite_autoindex_consents", "privacy"),
     ):
         if table.startswith(start):
             return component

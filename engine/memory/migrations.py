@@ -263,6 +263,34 @@ CREATE INDEX marks_memory ON marks (namespace, id);
 CREATE INDEX marks_feedback ON marks (feedback);
 """
 
+_PRIVACY = """
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    spans TEXT NOT NULL CHECK (json_valid(spans)),
+    bytes INTEGER NOT NULL,
+    payload_sha256 TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE audit_head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    number INTEGER NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+INSERT INTO audit_head VALUES (1, 0, '');
+CREATE TABLE consents (
+    provider TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    granted_at INTEGER NOT NULL,
+    PRIMARY KEY (provider, purpose)
+) STRICT;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -271,6 +299,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "interactions and sessions", _INTERACTIONS),
     Migration(6, "routing", _ROUTING),
     Migration(7, "feedback", _FEEDBACK),
+    Migration(8, "privacy", _PRIVACY),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
