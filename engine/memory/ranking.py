@@ -109,14 +109,28 @@ def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
     newest = connection.execute("SELECT max(row) FROM memories").get or 0
     if len(terms) < 2 or newest < SMALL_STORE:
         return terms
+    counts = _counts(connection, terms)
+    if max(counts.values(), default=0) < SMALL_STORE // 2:
+        return terms
+    half = _indexed(connection) / 2
+    return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
+
+
+def document_counts(connection: apsw.Connection, terms: list[str]) -> tuple[int, dict[str, int]]:
+    """The number of current rows, and in how many of them each term stands (left out: in none)."""
+    return _indexed(connection), _counts(connection, terms)
+
+
+def _counts(connection: apsw.Connection, terms: list[str]) -> dict[str, int]:
     connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'texts', 'row')")
     marks = ",".join("?" * len(terms))
     sql = f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})"
-    counts = {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
-    if max(counts.values(), default=0) < SMALL_STORE // 2:
-        return terms
-    half = connection.execute("SELECT count(*) FROM texts_docsize").get / 2  # one row for each indexed one
-    return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
+    return {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
+
+
+def _indexed(connection: apsw.Connection) -> int:
+    """The number of rows in the text index, which has the current ones alone."""
+    return int(connection.execute("SELECT count(*) FROM texts_docsize").get)
 
 
 def _text_scores(

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -262,6 +263,20 @@ class Store:
                 return SearchAnswer("vector", _hits(connection, ranking.by_vector(connection, table, packed, k, scope)))
             found = ranking.by_both(connection, terms, table, packed, k, scope)
             return SearchAnswer("hybrid", _hits(connection, found))
+
+    def rarity(self, query: str) -> dict[str, float]:
+        """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows.
+
+        It is the inverse document frequency of BM25, ln(1 + (N - n + .5) / (n + .5)), as a share of the highest.
+        """
+        terms = query_terms(query)
+        with self.reading() as connection:
+            rows, counts = ranking.document_counts(connection, terms)
+        highest = math.log(1 + (rows + 0.5) / 0.5)
+        return {
+            term: math.log(1 + (rows - counts.get(term, 0) + 0.5) / (counts.get(term, 0) + 0.5)) / highest
+            for term in terms
+        }
 
     def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
         """The stored vector of the current revision, None where it has none."""
