@@ -18,6 +18,7 @@ CODES: frozenset[str] = frozenset(
         "audit-broken",
         "bad-argument",
         "bad-budget",
+        "bad-feedback",
         "bad-filter",
         "bad-id",
         "bad-limit",
