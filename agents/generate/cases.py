@@ -13,7 +13,10 @@ _COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__g
 
 @dataclass(frozen=True)
 class Step:
-    """One call, attribute read or write (`kind`: `call`, `get`, `set`). `bind` names its result for later steps."""
+    """One call, attribute read or write (`kind`: `call`, `get`, `set`). `bind` names its result for later steps.
+
+    With `collects` the result is looped over with `async for`; `first` items of it are taken (0: all).
+    """
 
     callee: str
     args: tuple[str, ...] = ()
@@ -21,6 +24,8 @@ class Step:
     bind: str = ""
     awaited: bool = False
     kind: str = "call"
+    collects: bool = False
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,8 @@ def _step(item: object) -> Step | None:
     if bind and not str(bind).isidentifier():
         return None
     kind = str(item.get("kind") or "call")
-    return Step(str(item["callee"]), tuple(args), tuple(pairs), str(bind), bool(item.get("await")), kind)
+    awaited, collects, first = bool(item.get("await")), bool(item.get("collect")), _int(item.get("first"))
+    return Step(str(item["callee"]), tuple(args), tuple(pairs), str(bind), awaited, kind, collects, first)
 
 
 def _case(item: Mapping[str, Any]) -> Case | None:

@@ -157,6 +157,8 @@ class _Writer:
     def lines(self) -> list[str]:
         awaited = [number for number, step in enumerate(self.case.steps) if step.awaited]
         last = len(self.case.steps) - 1
+        if self.case.steps[-1].collects:
+            return self._collecting(bool(awaited))
         if awaited and awaited != [last]:
             inner = self._arrange(4) + self._act_and_assert(self._expression(last), 4)
             return ["    async def scenario():", *inner, "", "    asyncio.run(scenario())"]
@@ -164,6 +166,35 @@ class _Writer:
         if awaited and isinstance(act, ast.Await):
             act = ast.Call(parse("asyncio.run"), [act.value], [])
         return self._arrange(0) + self._act_and_assert(act, 0)
+
+    def _collecting(self, in_scenario: bool) -> list[str]:
+        """A coroutine that collects what an asynchronous generator gives, then what is asserted of the list."""
+        deeper = 4 if in_scenario else 0
+        binds = {self._local(step.bind) for step in self.case.steps if step.bind} | set(self.holes.values())
+        name = "collect" if "collect" not in binds else "collect_items"
+        call = ast.Call(ast.Name(name), [], [])
+        act: ast.expr = ast.Await(call) if in_scenario else ast.Call(parse("asyncio.run"), [call], [])
+        arrange = self._arrange(deeper)
+        pad = " " * (4 + deeper)
+        collector = [f"{pad}async def {name}():", *self._loop(8 + deeper)]
+        gap = [""] if arrange else []
+        inner = [*arrange, *gap, *collector, "", *self._act_and_assert(act, deeper)]
+        return ["    async def scenario():", *inner, "", "    asyncio.run(scenario())"] if in_scenario else inner
+
+    def _loop(self, indent: int) -> list[str]:
+        """The body of the coroutine: all items as a list, or the first few of a sequence that may have no end."""
+        step, items = self.case.steps[-1], self._expression(len(self.case.steps) - 1)
+        pad = " " * indent
+        if step.first:
+            loop = statement("async for item in ", items, ":", indent=indent, width=self.width)
+            body = ["    items.append(item)", f"    if len(items) == {step.first}:", "        break"]
+            return [f"{pad}items = []", *loop, *(pad + line for line in body), f"{pad}return items"]
+        item = ast.Name("item")
+        found = ast.ListComp(item, [ast.comprehension(item, items, [], 1)])
+        if fits("return ", found, indent=indent, width=self.width):
+            return statement("return ", found, indent=indent, width=self.width)
+        lines = statement("items = ", items, indent=indent, width=self.width)
+        return [*lines, f"{pad}return [item async for item in items]"]
 
     def _arrange(self, deeper: int) -> list[str]:
         lines: list[str] = []

@@ -53,7 +53,16 @@ def group(cases: Sequence[Case], outline: Outline, max_rows: int = MAX_ROWS) -> 
 def _skeleton(case: Case) -> tuple[object, ...]:
     """What must be equal for two cases to share one test; sources that name more than plain values count whole."""
     steps = tuple(
-        (outline_of(step), step.kind, step.awaited, step.bind, len(step.args), tuple(name for name, _ in step.kwargs))
+        (
+            outline_of(step),
+            step.kind,
+            step.awaited,
+            step.bind,
+            len(step.args),
+            tuple(name for name, _ in step.kwargs),
+            step.collects,
+            step.first,
+        )
         for step in case.steps
     )
     outcome = case.outcome

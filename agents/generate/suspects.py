@@ -105,8 +105,10 @@ def snippet(steps: tuple[Step, ...], module: str, outline: Outline, imports: lis
         lines.append(text)
     used -= {step.bind for step in steps}
     head, known = _import_lines(imports, used)
-    if any(step.awaited for step in steps):
+    if any(step.awaited or step.collects for step in steps):
         head.append("import asyncio")
+    if steps[-1].collects:
+        lines[:0] = ["async def collect(items):", "    return [item async for item in items]", ""]
     mine = sorted(name for name in used - known if name in outline.names or not is_builtin(name))
     if mine:
         head.append(f"from {module} import {', '.join(mine)}")
@@ -136,10 +138,17 @@ def _call(step: Step) -> str:
     ]
     callee = inline(parse(step.callee))
     if step.kind == "get":
-        return callee
+        return _run(step, callee)
     if step.kind == "set":
         return f"{callee} = {', '.join(arguments)}"
     text = f"{callee}({', '.join(arguments)})"
+    return _run(step, text)
+
+
+def _run(step: Step, text: str) -> str:
+    """What a script writes around a coroutine, and around an asynchronous generator."""
+    if step.collects:
+        return f"asyncio.run(collect({text}))"
     return f"asyncio.run({text})" if step.awaited else text
 
 

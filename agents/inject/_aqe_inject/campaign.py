@@ -13,9 +13,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 from .examples import ExampleCase, Examples
 from .literals import freeze
 from .mutation import Mutation
-from .observe import Observer, Run, is_iterator, now
+from .observe import Observer, Run, is_async_iterator, is_iterator, now
 from .reading import Target
-from .recipes import Case
+from .recipes import FIRST_FEW, Case, collecting
 from .sequences import Builder
 
 MOST_OUTCOMES = 40
@@ -123,8 +123,8 @@ class Campaign:
         kinds = self.kinds[id(target)]
         kinds[run.kind] = kinds.get(run.kind, 0) + 1
         if not run.is_usable:
-            if run.kind == "endless" and case.last.form == "list({f}({args}))":
-                some = dataclasses.replace(case.last, form="list(islice({f}({args}), 5))")
+            if run.kind == "endless" and case.last.form in FIRST_FEW:
+                some = dataclasses.replace(case.last, form=FIRST_FEW[case.last.form])
                 return self.attempt(case.with_last(some), target, noting)
             if run.kind in ("endless", "odd"):
                 self.watch_failures(target, case, run)
@@ -183,6 +183,8 @@ class Campaign:
         target, value = entry.target, run.value
         if is_iterator(value) and target.form in ("{f}({args})",) and not target.awaits:
             target.form = "list(%s)" % target.form
+        elif is_async_iterator(value) and target.form == "{f}({args})" and not target.awaits:
+            target.form = collecting(target.form)
         elif type(value).__name__ == "_GeneratorContextManager" and target.form == "{f}({args})":
             target.form = "{f}({args}).__enter__()"
         self.builder.learn_provider(value, entry.case)

@@ -33,6 +33,9 @@ _MODULES = ("asyncio", "io", "math", "operator", "re", "types")
 BOUNDED_LIST = "_aqe_list"
 """Stands in for `list` around an iterator under test; endless ones end there."""
 
+COLLECTED = "_aqe_collected"
+"""Stands in for the loop by which a test collects what an asynchronous generator gives."""
+
 MOST_ITEMS = 5000
 
 
@@ -43,6 +46,23 @@ def bounded_list(items: Any) -> List[Any]:
     found = list(itertools.islice(items, MOST_ITEMS))
     if len(found) == MOST_ITEMS:
         raise StepLimit
+    return found
+
+
+async def collected(items: Any, most: Optional[int] = None) -> List[Any]:
+    """What an asynchronous generator gives, at most `most` items. Raises StepLimit where it goes on and on."""
+    found: List[Any] = []
+    try:
+        async for item in items:
+            found.append(item)
+            if len(found) == most:
+                break
+            if len(found) == MOST_ITEMS:
+                raise StepLimit
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
     return found
 
 
@@ -58,6 +78,7 @@ class Namespace:
             self.imports[name] = "import " + name
         self.globals["asyncio"] = patient_asyncio()
         self.globals[BOUNDED_LIST] = bounded_list
+        self.globals[COLLECTED] = collected
         for home, names in _FROM:
             for name in names:
                 self.globals[name] = getattr(home, name)

@@ -314,3 +314,8 @@ def frames_of(error: BaseException) -> List[Tuple[str, int, str]]:
 def is_iterator(value: Any) -> bool:
     """Whether a value is used up by looking at it."""
     return inspect.isgenerator(value) or (hasattr(type(value), "__next__") and hasattr(type(value), "__iter__"))
+
+
+def is_async_iterator(value: Any) -> bool:
+    """Whether `async for` is what a value is made for."""
+    return hasattr(type(value), "__anext__") and hasattr(type(value), "__aiter__")

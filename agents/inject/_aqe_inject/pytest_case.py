@@ -13,6 +13,8 @@ import signal
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
+from .passage import passages
+
 _setitimer = getattr(signal, "setitimer", None)
 _realpath = os.path.realpath
 MESSAGE_CHARS = 400
@@ -35,7 +37,7 @@ def warm(args: Dict[str, Any], emit: Emit) -> Dict[str, Any]:
         folder = os.path.dirname(args["rehearse"])
         line = [args["rehearse"], "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", folder]
         with quiet():
-            pytest.main([*line, "--import-mode=importlib"])
+            pytest.main([*line, "--import-mode=importlib"], plugins=passages([folder]))
     for name in args.get("modules", ()):
         importlib.import_module(name)
     return {"pytest": pytest.__version__, "packages": _versions(args.get("report", ()))}
@@ -114,6 +116,8 @@ class Recorder:
 
     def pytest_configure(self, config: Any) -> None:
         config.addinivalue_line("markers", "flaky: a test that a blocked plugin would run again")
+        for plugin in passages(self.roots):
+            config.pluginmanager.register(plugin)
 
     def pytest_collectstart(self, collector: Any) -> None:
         self._collecting = str(getattr(collector, "path", None) or getattr(collector, "fspath", "") or "")

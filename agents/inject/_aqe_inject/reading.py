@@ -14,10 +14,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .docstrings import Docstring, quoted_pieces, read_docstring
 from .hints import ANY, Shape, resolve, shape_of, shape_of_words
+from .recipes import COLLECT, collecting
 from .usage import Usage, called_names, constants_in, guess_by_name, raised_names
 
 OPERATORS: Dict[str, str] = {
-    "__len__": "len({r})", "__iter__": "list({r})", "__next__": "next({r})", "__getitem__": "{r}[{0}]",
+    "__len__": "len({r})", "__iter__": "list({r})", "__aiter__": collecting("{r}"), "__next__": "next({r})", "__getitem__": "{r}[{0}]",
     "__contains__": "{0} in {r}",
     "__eq__": "{r} == {0}", "__ne__": "{r} != {0}", "__lt__": "{r} < {0}", "__le__": "{r} <= {0}",
     "__gt__": "{r} > {0}",
@@ -47,7 +48,6 @@ MOST_ENTRIES = 120
 _NO_TARGETS = {"__init_subclass__", "__class_getitem__", "__subclasshook__", "__del__", "__set_name__",
     "__getattribute__", "__sizeof__",
                "__prepare__", "__instancecheck__", "__post_init__", "__annotate__", "__annotate_func__", "__anext__",
-               "__aiter__",
                "__aenter__", "__aexit__", "__dir__", "__reduce__", "__reduce_ex__", "__await__", "__setattr__",
                "__delattr__"}  # fmt: skip
 _SAME_CLASS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__add__", "__sub__",
@@ -101,7 +101,7 @@ class Target:
     @property
     def kind(self) -> str:
         """The word of the report: function, method, property, class or async."""
-        if self.awaits:
+        if self.awaits or self.form.startswith(COLLECT):
             return "async"
         return {"function": "function", "init": "class", "property": "property"}.get(self.flavour, "method")
 
@@ -296,8 +296,11 @@ def _describe_call(target: Target, function: Any, book: _Book, skip_first: bool)
     code_of = inspect.unwrap(function) if not isinstance(function, type) else None
     if inspect.iscoroutinefunction(code_of):
         target.awaits, target.form = True, "asyncio.run(%s)" % target.form
-    elif inspect.isasyncgenfunction(code_of):
-        target.why_not = "asynchronous generator"
+    elif inspect.isasyncgenfunction(code_of) and target.name != "__aiter__":
+        if function is code_of:
+            target.form = collecting(target.form)
+        else:
+            target.why_not = "a decorator stands around its asynchronous generator"
     elif inspect.isgeneratorfunction(code_of) and target.name != "__iter__" and function is code_of:
         target.form = "list(%s)" % target.form
 

@@ -8,7 +8,23 @@ import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .literals import _write_text, write_float
-from .namespace import BOUNDED_LIST, compiled
+from .namespace import BOUNDED_LIST, COLLECTED, compiled
+
+FEW = 5
+"""Items of an endless sequence that a test looks at."""
+
+COLLECT = "asyncio.run(%s(" % COLLECTED
+FIRST_FEW = {
+    "list({f}({args}))": "list(islice({f}({args}), %d))" % FEW,
+    COLLECT + "{f}({args})))": COLLECT + "{f}({args}), %d))" % FEW,
+}
+"""The forms of what may go on for ever, each with the form that takes its first items."""
+
+
+def collecting(form: str) -> str:
+    """The form that loops over what `form` gives, with `async for`."""
+    return "%s%s))" % (COLLECT, form)
+
 
 _ODD = re.compile(r"[^\x00-\x7e]|\\")
 _PRIVATE = re.compile(r"(?<![\w\"'])_[a-zA-Z]")
@@ -164,6 +180,11 @@ class Step:
         for place, text in enumerate(shown):
             filled = filled.replace("{%d}" % place, text)
         return filled
+
+    @property
+    def collects(self) -> bool:
+        """Whether the line loops with `async for`."""
+        return self.form.startswith(COLLECT)
 
     def code(self) -> Any:
         """The line compiled over `a0, a1, ...`, so that arguments are built apart and can be looked at afterwards."""

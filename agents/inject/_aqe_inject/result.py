@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Dict, List, Sequence, Set
 
 from .campaign import Campaign, arm_bit, arms_of, home_of, own_function
@@ -9,7 +10,7 @@ from .labels import label_of
 from .minimise import Graded
 from .namespace import Namespace
 from .reading import Target
-from .recipes import Case, Step
+from .recipes import COLLECT, FEW, Case, Step
 
 _CALLED_BY_NAME = {
     "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__add__", "__sub__", "__mul__", "__truediv__",
@@ -33,6 +34,13 @@ def step_data(step: Step) -> Dict[str, Any]:
     data["args"] = [recipe.source for recipe in step.args]
     data["kwargs"] = [[name, recipe.source] for name, recipe in step.kwargs]
     data["callee"] = step.callee
+    if step.collects:
+        inner, some = step.form[len(COLLECT) : -2], ", %d" % FEW
+        data.update(collect=True, first=FEW if inner.endswith(some) else 0)
+        inner = inner[: -len(some)] if inner.endswith(some) else inner
+        if inner != "{f}({args})":
+            data.update(kind="get", callee=dataclasses.replace(step, form=inner).expression(), args=[], kwargs=[])
+        return data
     bare = step.form[len("asyncio.run(") : -1] if step.awaits and step.form.startswith("asyncio.run(") else step.form
     if bare == "{f}({args})" and step.callee:
         return data

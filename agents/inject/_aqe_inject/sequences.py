@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from .hints import ANY, Shape, resolve, shape_of
 from .namespace import Namespace
 from .reading import Parameter, Target
-from .recipes import Atom, Case, Make, Recipe, Step
+from .recipes import COLLECT, Atom, Case, Make, Recipe, Step
 from .usage import guess_by_name
 from .values import Pools, Values
 
@@ -108,7 +108,7 @@ class Builder:
             self.values.pools = self.pools[id(target)]
             args, kwargs = self.arguments(target.parameters)
             callee = self.callee(target, receiver)
-            if callee is not None:
+            if callee is not None and not target.form.startswith(COLLECT):
                 steps.append(self.last_step(target, callee, receiver, args, kwargs))
         return steps
 

@@ -26,7 +26,7 @@ from .minimise import shrink
 from .namespace import Namespace
 from .observe import Observer, Run, frames_of, message_of
 from .reading import Target, module_source
-from .recipes import Case, Make, Recipe, Step
+from .recipes import COLLECT, Case, Make, Recipe, Step
 from .result import step_data
 
 _QUIET = (AssertionError, UnicodeError, OverflowError, SystemError)
@@ -186,7 +186,7 @@ class Suspicions:
 
     def is_fair(self, target: Target, case: Case) -> bool:
         """Whether an answer to the call can be asked for: arguments that keep to their hints, no endless sequence."""
-        return not target.form.startswith("list(") and self._typed_without_run(target, case)
+        return not target.form.startswith(("list(", COLLECT)) and self._typed_without_run(target, case)
 
     def _typed_without_run(self, target: Target, case: Case) -> bool:
         local: Dict[str, Any] = {}

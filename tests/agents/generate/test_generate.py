@@ -254,6 +254,74 @@ def test_helpers_that_public_names_reach_are_no_gaps(tmp_path: Path) -> None:
     assert why["postage"].startswith("no input found")
 
 
+STREAM = '''"""Streams."""
+
+from collections.abc import AsyncIterator, Iterator
+
+
+def evens(start: int) -> Iterator[int]:
+    """Even numbers without an end."""
+    number = start + start % 2
+    while True:
+        yield number
+        number += 2
+
+
+async def countdown(start: int) -> AsyncIterator[int]:
+    """Count down to one; raises ValueError below zero."""
+    if start < 0:
+        raise ValueError("cannot count down from below zero")
+    for number in range(start, 0, -1):
+        yield number
+
+
+async def ticks(step: int) -> AsyncIterator[int]:
+    """Multiples of a step without an end."""
+    number = 0
+    while True:
+        yield number
+        number += step
+
+
+class Pages:
+    """A document by pages."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    async def cut(self, size: int) -> AsyncIterator[str]:
+        """Pages of some size; raises ValueError for no size."""
+        if size < 1:
+            raise ValueError("a page holds at least one letter")
+        for start in range(0, len(self.text), size):
+            yield self.text[start : start + size]
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for letter in self.text:
+            yield letter.upper()
+'''
+
+
+def test_generators_are_asserted_by_what_they_give(tmp_path: Path) -> None:
+    """Tests collect an asynchronous generator into a list with async for, and take the first items of endless ones."""
+    project = make_project(tmp_path / "project", {"stream.py": STREAM})
+    answer = generate(project, "stream.py", "--evaluations", "2500")
+    text = (project / "tests" / "test_stream.py").read_text()
+    assert "    async def collect():\n        return [item async for item in countdown(" in text
+    assert "assert asyncio.run(collect()) == " in text
+    assert re.search(r"pytest.raises\(ValueError, match=.*\):\n        asyncio.run\(collect\(\)\)", text)
+    assert re.search(r"async for item in ticks\(.*\):\n            items.append\(item\)\n            if len", text)
+    assert re.search(r"assert list\(islice\(evens\(.*\), 5\)\) == ", text)
+    assert "[item async for item in pages.cut(" in text
+    assert "[item async for item in pages]" in text
+    assert answer["unreached"] == []
+    assert answer["suspects"] == []
+    (subject,) = answer["evidence"]["subjects"]
+    assert subject["missing_lines"] == []
+    assert max(len(block.splitlines()) for block in re.split(r"\n\n\n", text)[1:]) <= 15
+    assert " passed" in run_tests(project, "tests", "-W", "error")
+
+
 class Terminal:
     """A pseudo terminal for a command's stderr; `lines` are the different texts that were shown so far."""
 
