@@ -6,17 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aqe.engine.index.evidence import answer, find_passages
     from aqe.engine.index.files import LeftOut
     from aqe.engine.index.indexing import IndexReport, index_project, index_scope
 
 _HOMES = {
     "IndexReport": "indexing",
     "LeftOut": "files",
+    "answer": "evidence",
+    "find_passages": "evidence",
     "index_project": "indexing",
     "index_scope": "indexing",
 }
 
-__all__ = ["IndexReport", "LeftOut", "index_project", "index_scope"]
+__all__ = ["IndexReport", "LeftOut", "answer", "find_passages", "index_project", "index_scope"]
 
 
 def __getattr__(name: str) -> Any:

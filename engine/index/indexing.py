@@ -222,9 +222,11 @@ def _bytes(file: SourceFile, tally: _Tally) -> bytes | None:
     try:
         data = file.path.read_bytes()
     except OSError as exc:
-        return _refuse(file, exc.strerror or "cannot be read", tally)
+        _refuse(file, exc.strerror or "cannot be read", tally)
+        return None
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _refuse(file, "binary", tally)
+        _refuse(file, "binary", tally)
+        return None
     return data
 
 

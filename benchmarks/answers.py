@@ -1,0 +1,190 @@
+"""Questions with and without an answer, asked of two small projects: what is answered, and what of it is right.
+
+python benchmarks/answers.py [--words] [--half a|b] [--misses] [--fit] [--json]
+
+Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project answers and 40 near its topic that it
+does not. An answer is right if one of its quotes is one that the question names (file and pattern); `first` counts
+those whose first quote is. Method and threshold are tuned on half a; half b is only reported. --words leaves the
+embedder out; --misses shows each question of half a that went wrong; --fit prints weights fitted on half a, with
+their figures there when each question is judged by weights fitted without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aqe.engine.index import index_project
+from aqe.engine.index.evidence import answer
+from aqe.engine.memory import Store
+from aqe.engine.providers.extractive import BIAS, DEFAULT, WEIGHTS, Citation, Extract
+
+ROOT = Path(__file__).resolve().parent.parent
+BAR = {"unanswerable answered": 0.10, "answerable right": 0.70}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, what came of it without a threshold, and whether a quote and the first one are right."""
+
+    half: str
+    question: Mapping[str, Any]
+    found: Extract
+    right: bool
+    first_right: bool
+
+    @property
+    def is_answerable(self) -> bool:
+        return "right" in self.question
+
+
+def main() -> None:
+    """Ask and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--words", action="store_true", help="without the embedder")
+    parser.add_argument("--half", choices=("a", "b"))
+    parser.add_argument("--misses", action="store_true")
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    embedder = None if options.words else the_embedder()
+    halves = [options.half] if options.half else ["a"] if options.fit or options.misses else ["a", "b"]
+    asked = ask_all(halves, embedder)
+    if options.fit:
+        fit([one for one in asked if one.half == "a"])
+        return
+    figures = {half: judge([one for one in asked if one.half == half]) for half in halves}
+    if options.json:
+        print(json.dumps({"embedder": embedder and embedder.id, "threshold": DEFAULT, "bar": BAR, "halves": figures}))
+        return
+    print(f"embedder {embedder.id if embedder else 'none'}, threshold {DEFAULT}")
+    for half, figure in figures.items():
+        print(f"half {half}: " + ", ".join(f"{name} {value:.3f}" for name, value in figure.items()))
+    if options.misses:
+        tell_misses([one for one in asked if one.half == "a"])
+
+
+def the_embedder() -> Any:
+    """The built-in one."""
+    from aqe.engine.embedding import open_embedder
+    from aqe.engine.settings import load_settings
+
+    return open_embedder(load_settings(ROOT))
+
+
+def ask_all(halves: Sequence[str], embedder: Any) -> list[Asked]:
+    """Every question of the halves, asked of a fresh index of its project."""
+    questions = [(half, one) for half in halves for one in load(half)]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        stores = {
+            name: Store.open(Path(folder) / f"{name}.db") for name in sorted({q["project"] for _, q in questions})
+        }
+        for name, store in stores.items():
+            index_project(store, embedder, ROOT / "fixtures" / name)
+        for half, question in questions:
+            extract = answer(stores[question["project"]], embedder, question["ask"], threshold=0.0)
+            rights = [is_right(question, citation) for citation in extract.citations]
+            found.append(Asked(half, question, extract, any(rights), any(rights[:1])))
+        for store in stores.values():
+            store.close()
+    return found
+
+
+def load(half: str) -> list[dict[str, Any]]:
+    """The questions of a half."""
+    path = ROOT / "benchmarks" / "data" / f"answers_{half}.toml"
+    return list(tomllib.loads(path.read_text(encoding="utf-8"))["question"])
+
+
+def is_right(question: Mapping[str, Any], citation: Citation) -> bool:
+    """Whether the quote is one that answers the question."""
+    quote = " ".join(citation.quote.split())
+    return any(one["file"] == citation.file and re.search(one["quote"], quote) for one in question.get("right", ()))
+
+
+def judge(asked: Sequence[Asked], threshold: float = DEFAULT) -> dict[str, float]:
+    """The figures of some questions at a threshold; shares of the answerable and of the unanswerable."""
+    yes = [one for one in asked if one.is_answerable]
+    no = [one for one in asked if not one.is_answerable]
+    told = [one for one in yes if one.found.confidence >= threshold]
+    return {
+        "answerable": len(yes),
+        "unanswerable": len(no),
+        "answerable answered": len(told) / len(yes),
+        "answerable right": sum(one.right for one in told) / len(yes),
+        "answerable first right": sum(one.first_right for one in told) / len(yes),
+        "answerable right were all answered": sum(one.right for one in yes) / len(yes),
+        "unanswerable answered": sum(one.found.confidence >= threshold for one in no) / len(no),
+    }
+
+
+def tell_misses(asked: Sequence[Asked]) -> None:
+    """Each question that went wrong, with the first quote and the features."""
+    for one in asked:
+        told = one.found.confidence >= DEFAULT
+        if told if not one.is_answerable else not (told and one.right):
+            what = "unanswerable" if not one.is_answerable else "wrong" if not one.right else "silent"
+            quote = one.found.citations[0] if one.found.citations else None
+            print(f"\n{what:<13}{one.found.confidence:.2f} {one.question['project']}: {one.question['ask']}")
+            print(f"    {quote.file}:{quote.line} {' '.join(quote.quote.split())[:150]}" if quote else "    nothing")
+            print("    " + ", ".join(f"{name} {value:.2f}" for name, value in one.found.features.items()))
+
+
+def fit(asked: Sequence[Asked], pull: float = 1.0) -> None:
+    """Print a logistic model of "the answer is right" (ridge `pull`), and what it does on questions it was not fitted
+    on: each is judged by the model of all others."""
+    names = list(WEIGHTS)
+    rows = [[1.0, *(one.found.features.get(name, 0.0) for name in names)] for one in asked]
+    marks = [float(one.right) for one in asked]
+    weights = newton(rows, marks, pull)
+    print(f"BIAS = {weights[0]:.2f}")
+    for name, weight in zip(names, weights[1:], strict=True):
+        print(f'    "{name}": {weight:.2f},')
+    held_out = []
+    for at in range(len(rows)):
+        other = newton(rows[:at] + rows[at + 1 :], marks[:at] + marks[at + 1 :], pull)
+        held_out.append(sigmoid(sum(w * x for w, x in zip(other, rows[at], strict=True))))
+    yes, no = sum(one.is_answerable for one in asked), sum(not one.is_answerable for one in asked)
+    print("threshold  right of answerable  answered of unanswerable  (each judged by weights fitted without it)")
+    for threshold in [at / 20 for at in range(4, 19)]:
+        told = [one for one, chance in zip(asked, held_out, strict=True) if chance >= threshold]
+        right = sum(one.right for one in told) / yes
+        wrong = sum(not one.is_answerable for one in told) / no
+        print(f"{threshold:9.2f}{right:21.3f}{wrong:26.3f}")
+    print(f"now: bias {BIAS}, weights {WEIGHTS}")
+
+
+def newton(rows: Sequence[Sequence[float]], marks: Sequence[float], pull: float) -> list[float]:
+    """Logistic regression with a ridge, by Newton's method; the bias is not pulled."""
+    import numpy as np
+
+    x, y = np.array(rows), np.array(marks)
+    ridge = np.diag([1e-6] + [pull] * (x.shape[1] - 1))
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-x @ weights))
+        slope = x.T @ (p - y) + ridge @ weights
+        curve = (x * (p * (1 - p))[:, None]).T @ x + ridge
+        step = np.linalg.solve(curve, slope)
+        weights = weights - step
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    return [float(weight) for weight in weights]
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
