@@ -1,0 +1,197 @@
+"""A circuit breaker for one model of one provider: a value and pure functions of it, the time and what happened.
+
+closed       calls go through; failures and slow calls are counted over a sliding window of time buckets
+open         no call goes through until `open_until`; each opening in a row doubles that time, up to 16 times the first
+half-open    one probe at a time goes through; `PROBES` good ones in a row close it, one bad one opens it again
+
+A probe is lent for a limited time, so that a process that dies with it does not block the others. The method is
+Nygard's ("Release It!", 2007) with the failure-rate window of resilience libraries. Times are UTC microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+State = Literal["closed", "open", "half-open"]
+Outcome = Literal["ok", "failed"]
+
+BUCKETS = 12
+PROBES = 2
+MOST_DOUBLINGS = 4
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """When a breaker opens: `min_calls` in the window of `window_us`, and of them the share that failed at
+    `failure_rate` or the share slower than `slow_us` at `slow_rate`. It stays open `open_us` at first; a probe may
+    take `probe_us`."""
+
+    failure_rate: float = 0.5
+    slow_rate: float = 0.8
+    slow_us: int = 20_000_000
+    window_us: int = 60_000_000
+    min_calls: int = 5
+    open_us: int = 15_000_000
+    probe_us: int = 60_000_000
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What happened in one slice of the window that begins at `start`."""
+
+    start: int
+    calls: int = 0
+    failed: int = 0
+    slow: int = 0
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """The state of one breaker; `opened` counts openings in a row, `resting_until` is what a Retry-After asked for,
+    `latency_us` a running mean of good calls (0: none yet)."""
+
+    state: State = "closed"
+    buckets: tuple[Bucket, ...] = ()
+    open_until: int = 0
+    opened: int = 0
+    probe_until: int = 0
+    good_probes: int = 0
+    resting_until: int = 0
+    latency_us: int = 0
+
+    def to_json(self) -> str:
+        """The form that the store keeps."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Circuit:
+        """A circuit as `to_json` wrote it."""
+        found = json.loads(text)
+        buckets = tuple(Bucket(**bucket) for bucket in found.pop("buckets"))
+        return cls(buckets=buckets, **found)
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Whether a call may go through, as a probe or not, and why not or until when."""
+
+    allowed: bool
+    probe: bool = False
+    reason: str = ""
+    until: int = 0
+
+
+ALLOWED = Permission(True)
+"""What a model without a breaker has."""
+
+
+def look(circuit: Circuit, now: int) -> Permission:
+    """Whether `ask` would let a call through now; nothing changes."""
+    if circuit.resting_until > now:
+        return Permission(False, reason="it asked for a rest (Retry-After)", until=circuit.resting_until)
+    if circuit.state == "closed":
+        return Permission(True)
+    if circuit.state == "open" and circuit.open_until > now:
+        return Permission(False, reason="its breaker is open", until=circuit.open_until)
+    if circuit.state == "half-open" and circuit.probe_until > now:
+        return Permission(False, reason="its breaker is half-open and another call is probing", until=now)
+    return Permission(True, probe=True)
+
+
+def ask(circuit: Circuit, policy: BreakerPolicy, now: int) -> tuple[Circuit, Permission]:
+    """Ask to call now; a probe that is let through is lent until `policy.probe_us` from now."""
+    permission = look(circuit, now)
+    if not permission.probe:
+        return circuit, permission
+    good = circuit.good_probes if circuit.state == "half-open" else 0
+    return replace(circuit, state="half-open", probe_until=now + policy.probe_us, good_probes=good), permission
+
+
+def record(
+    circuit: Circuit, policy: BreakerPolicy, now: int, outcome: Outcome, duration_us: int, *, probe: bool = False
+) -> Circuit:
+    """The circuit after a call ended.
+
+    A call that began before the breaker opened changes nothing but the window; only a probe closes or reopens it. A
+    slow good call counts as slow in the window, and as bad for a probe.
+    """
+    slow = duration_us > policy.slow_us
+    buckets = _counted(circuit.buckets, policy, now, failed=outcome == "failed", slow=slow)
+    latency_us = circuit.latency_us
+    if outcome == "ok":
+        latency_us = duration_us if latency_us == 0 else round(0.8 * latency_us + 0.2 * duration_us)
+    circuit = replace(circuit, buckets=buckets, latency_us=latency_us)
+    if circuit.state == "closed":
+        return _open(circuit, policy, now) if _is_bad(buckets, policy) else circuit
+    if circuit.state != "half-open" or not probe:
+        return circuit
+    if outcome == "failed" or slow:
+        return _open(circuit, policy, now)
+    if circuit.good_probes + 1 >= PROBES:
+        return replace(circuit, state="closed", buckets=(), opened=0, probe_until=0, good_probes=0, open_until=0)
+    return replace(circuit, probe_until=0, good_probes=circuit.good_probes + 1)
+
+
+def give_back(circuit: Circuit) -> Circuit:
+    """The circuit after a probe ended that told nothing about the model, such as a call that its user cancelled."""
+    return replace(circuit, probe_until=0) if circuit.state == "half-open" else circuit
+
+
+def rest(circuit: Circuit, now: int, seconds: float) -> Circuit:
+    """The circuit after the server asked to be left alone for `seconds` (at most ten minutes are heeded)."""
+    until = now + round(1e6 * min(max(seconds, 0.0), 600.0))
+    return replace(give_back(circuit), resting_until=max(circuit.resting_until, until))
+
+
+def counts(circuit: Circuit, policy: BreakerPolicy, now: int) -> Bucket:
+    """Calls, failures and slow calls in the window that ends now."""
+    return _sum(_fresh(circuit.buckets, policy, now))
+
+
+def _open(circuit: Circuit, policy: BreakerPolicy, now: int) -> Circuit:
+    open_us = policy.open_us * 2 ** min(circuit.opened, MOST_DOUBLINGS)
+    return replace(
+        circuit,
+        state="open",
+        open_until=now + open_us,
+        opened=circuit.opened + 1,
+        probe_until=0,
+        good_probes=0,
+        buckets=(),
+    )
+
+
+def _is_bad(buckets: tuple[Bucket, ...], policy: BreakerPolicy) -> bool:
+    all_of_them = _sum(buckets)
+    if all_of_them.calls < policy.min_calls:
+        return False
+    calls = all_of_them.calls
+    return all_of_them.failed >= policy.failure_rate * calls or all_of_them.slow >= policy.slow_rate * calls
+
+
+def _counted(
+    buckets: tuple[Bucket, ...], policy: BreakerPolicy, now: int, *, failed: bool, slow: bool
+) -> tuple[Bucket, ...]:
+    width = max(1, policy.window_us // BUCKETS)
+    start = now - now % width
+    kept = _fresh(buckets, policy, now)
+    last = kept[-1] if kept and kept[-1].start >= start else None  # a clock set back counts into the newest
+    if last is None:
+        kept, last = (*kept, Bucket(start)), Bucket(start)
+    counted = Bucket(last.start, last.calls + 1, last.failed + failed, last.slow + slow)
+    return (*kept[:-1], counted)[-BUCKETS - 1 :]
+
+
+def _fresh(buckets: tuple[Bucket, ...], policy: BreakerPolicy, now: int) -> tuple[Bucket, ...]:
+    return tuple(bucket for bucket in buckets if bucket.start > now - policy.window_us)
+
+
+def _sum(buckets: tuple[Bucket, ...]) -> Bucket:
+    return Bucket(
+        buckets[0].start if buckets else 0,
+        sum(bucket.calls for bucket in buckets),
+        sum(bucket.failed for bucket in buckets),
+        sum(bucket.slow for bucket in buckets),
+    )

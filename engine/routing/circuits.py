@@ -1,0 +1,110 @@
+"""The breakers of all models, kept in the store, so that every process on a project shares them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from aqe.engine.routing import breaker
+from aqe.engine.routing.breaker import BreakerPolicy, Circuit, Permission
+
+if TYPE_CHECKING:
+    import apsw
+
+    from aqe.engine.memory import Store
+    from aqe.engine.settings import BreakerSettings
+
+Key = tuple[str, str]
+"""A provider's name and a model."""
+Watch = Callable[[Key, Circuit, Circuit, int], None]
+"""Told of each change of state: the model, before, after, and when (UTC microseconds)."""
+
+_log = logging.getLogger(__name__)
+
+
+def breaker_policy(settings: BreakerSettings) -> BreakerPolicy:
+    """The settings in the breaker's units."""
+    return BreakerPolicy(
+        failure_rate=settings.failure_percent / 100,
+        slow_rate=settings.slow_percent / 100,
+        slow_us=round(settings.slow_s * 1e6),
+        window_us=round(settings.window_s * 1e6),
+        min_calls=settings.min_calls,
+        open_us=round(settings.open_s * 1e6),
+    )
+
+
+class Circuits:
+    """Reads and changes circuits in single transactions; a change of state is logged and told to `watch`."""
+
+    def __init__(self, store: Store, *, watch: Watch | None = None) -> None:
+        self._store = store
+        self._watch = watch
+
+    def all(self) -> dict[Key, Circuit]:
+        """Every circuit that is kept; a model without one has never been called."""
+        with self._store.reading() as connection:
+            rows = connection.execute("SELECT provider, model, circuit FROM circuits")
+            return {(provider, model): Circuit.from_json(text) for provider, model, text in rows}
+
+    def ask(self, key: Key, policy: BreakerPolicy) -> Permission:
+        """Ask to call now; a probe that is let through is lent to this caller alone."""
+        now = self._store.now()
+        with self._store.reading() as connection:
+            permission = breaker.look(_read(connection, key), now)
+        if not permission.probe:
+            return permission
+        answers: list[Permission] = []
+
+        def lend(circuit: Circuit) -> Circuit:
+            changed, permission = breaker.ask(circuit, policy, now)
+            answers.append(permission)
+            return changed
+
+        self._change(key, lend, now)
+        return answers[-1]
+
+    def record(
+        self, key: Key, policy: BreakerPolicy, outcome: breaker.Outcome, duration_us: int, *, probe: bool
+    ) -> Circuit:
+        """Count a call that ended."""
+        now = self._store.now()
+        return self._change(
+            key, lambda circuit: breaker.record(circuit, policy, now, outcome, duration_us, probe=probe), now
+        )
+
+    def rest(self, key: Key, seconds: float) -> Circuit:
+        """Leave the model alone for as long as its server asked."""
+        now = self._store.now()
+        return self._change(key, lambda circuit: breaker.rest(circuit, now, seconds), now)
+
+    def give_back(self, key: Key) -> Circuit:
+        """Take back a probe that told nothing."""
+        return self._change(key, breaker.give_back, self._store.now())
+
+    def _change(self, key: Key, change: Callable[[Circuit], Circuit], now: int) -> Circuit:
+        with self._store.writing() as connection:
+            before = _read(connection, key)
+            after = change(before)
+            if after != before:
+                connection.execute(
+                    "INSERT INTO circuits VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                    " circuit = excluded.circuit, changed_at = excluded.changed_at",
+                    (*key, after.to_json(), now),
+                )
+        if after.state != before.state:
+            _log.info("The breaker of %s/%s went from %s to %s", *key, before.state, after.state)
+            if self._watch is not None:
+                self._watch(key, before, after, now)
+        return after
+
+
+def permissions(circuits: Mapping[Key, Circuit], now: int) -> dict[Key, Permission]:
+    """What each circuit would say now."""
+    return {key: breaker.look(circuit, now) for key, circuit in circuits.items()}
+
+
+def _read(connection: apsw.Connection, key: Key) -> Circuit:
+    row = connection.execute("SELECT circuit FROM circuits WHERE provider = ? AND model = ?", key).fetchone()
+    return Circuit() if row is None else Circuit.from_json(row[0])

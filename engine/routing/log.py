@@ -1,0 +1,82 @@
+"""The log of routes: each decision that a request took, with the calls made for it; no word of any prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aqe.engine.routing.decision import Attempt, Decision
+
+if TYPE_CHECKING:
+    from aqe.engine.memory import Store
+
+KEPT = 10_000
+"""Routes that are kept; the oldest go first."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One logged route; `outcome` is "ok" or the code of the error, `decision` and `attempts` as they were."""
+
+    request_id: str
+    provider: str
+    model: str
+    tier: str
+    need: float
+    task: str
+    outcome: str
+    decision: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    created_at: int
+
+
+def log_route(
+    store: Store,
+    decision: Decision,
+    *,
+    request_id: str,
+    task: str | None,
+    outcome: str,
+    attempts: Sequence[Attempt] = (),
+    answered_by: tuple[str, str] | None = None,
+) -> None:
+    """Keep one route; `answered_by` is the provider and model that answered, where it is not the one decided for."""
+    provider, model = answered_by or (decision.provider, decision.model)
+    tiers = {(one.provider, one.model): one.tier for one in decision.candidates}
+    with store.writing() as connection:
+        connection.execute(
+            "INSERT INTO routes"
+            " (request_id, provider, model, tier, need, task, outcome, decision, attempts, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                request_id,
+                provider,
+                model,
+                tiers.get((provider, model), decision.tier),
+                decision.score,
+                task or "",
+                outcome,
+                json.dumps(dataclasses.asdict(decision), ensure_ascii=False),
+                json.dumps([dataclasses.asdict(attempt) for attempt in attempts], ensure_ascii=False),
+                store.now(),
+            ),
+        )
+        connection.execute("DELETE FROM routes WHERE row <= ?", (connection.last_insert_rowid() - KEPT,))
+
+
+def read_routes(store: Store, *, limit: int = 20, request_id: str | None = None) -> list[Route]:
+    """The newest routes first, or those of one request."""
+    where, bound = ("", ()) if request_id is None else (" WHERE request_id = ?", (request_id,))
+    sql = (
+        "SELECT request_id, provider, model, tier, need, task, outcome, decision, attempts, created_at FROM routes"
+        f"{where} ORDER BY row DESC LIMIT ?"
+    )
+    with store.reading() as connection:
+        rows = connection.execute(sql, (*bound, limit)).fetchall()
+    return [
+        Route(id, provider, model, tier, need, task, outcome, json.loads(decision), json.loads(attempts), created_at)
+        for id, provider, model, tier, need, task, outcome, decision, attempts, created_at in rows
+    ]

@@ -1,0 +1,266 @@
+"""The decision: which models may be asked for a request, in which order, and why each was kept or left out.
+
+A pure function of the request, of what is known of each model, of the switches and of the rule table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from aqe.engine.errors import UserError
+from aqe.engine.providers.protocol import Price, Usage, estimated_tokens
+from aqe.engine.routing.breaker import ALLOWED, Permission
+from aqe.engine.routing.decision import EXTRACTIVE, Candidate, Decision, RouteRequest, Tier
+from aqe.engine.routing.rules import Assumed, Rule, RuleTable, Weights
+
+if TYPE_CHECKING:
+    from aqe.engine.settings import Settings
+
+NO_MODEL_FIX = (
+    "Add one: pip install 'aqe[openai]' and then export AQE_PROVIDERS="
+    '\'{"house": {"kind": "openai-compatible", "base_url": "http://127.0.0.1:11434/v1", "models": ["MODEL"]}}\' '
+    "(or the same as [tool.aqe.providers.house] in pyproject.toml)."
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of one model before a request: quality and latency are None where only its tier says them."""
+
+    provider: str
+    model: str
+    tier: Tier
+    quality: float | None = None
+    price: Price | None = None
+    latency_ms: float | None = None
+    priority: int = 0
+    permission: Permission = ALLOWED
+
+
+FINDING = Option(EXTRACTIVE, EXTRACTIVE, "extractive", price=Price(0.0, 0.0, "this machine"))
+"""The provider that answers with found passages; it needs no breaker, since it is part of this process."""
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What the operator set; they hold over what a request asks for. `cloud_barred` says why nothing may leave."""
+
+    strategy: str = ""
+    force: str = "none"
+    local_enabled: bool = True
+    cloud_enabled: bool = True
+    local_tasks: tuple[str, ...] = ()
+    cloud_tasks: tuple[str, ...] = ()
+    cloud_barred: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings, *, cloud_barred: str = "") -> Switches:
+        """The switches as the settings have them now."""
+        return cls(
+            strategy=settings.router.strategy,
+            force=settings.router.force,
+            local_enabled=settings.local.enabled,
+            cloud_enabled=settings.cloud.enabled,
+            local_tasks=settings.router.local_tasks,
+            cloud_tasks=settings.router.cloud_tasks,
+            cloud_barred=cloud_barred,
+        )
+
+
+def decide(
+    request: RouteRequest, options: Sequence[Option], table: RuleTable, switches: Switches, need: float
+) -> Decision:
+    """Judge every option for the request; `need` is the scorer's, before the rules.
+
+    Raises `UserError`: no-model where no model is configured for a plain completion, no-route where every one was left
+    out, bad-argument for a strategy or privacy class that the table does not have.
+    """
+    strategy = request.strategy or switches.strategy or table.strategy
+    weights = table.strategies.get(strategy)
+    if weights is None:
+        raise _unknown("strategy", strategy, table.strategies)
+    privacy = request.privacy or table.privacy_class
+    if privacy not in table.privacy:
+        raise _unknown("privacy class", privacy, table.privacy)
+    rules = (*table.for_task(request.task), *_own_rules(request.task, switches))
+    need = max(need, *(rule.need_at_least for rule in rules), 0.0)
+    need = min(need, *(rule.need_at_most for rule in rules), 1.0)
+    judge = _Judge(request, table, weights, switches, rules, need, privacy)
+    judged = [judge.candidate(option) for option in (*options, FINDING)]
+    ranked = sorted((one for one in judged if one.candidate.kept), key=_Judged.place)
+    if not ranked:
+        raise nothing_left(request, [one.candidate for one in judged])
+    out = sorted((one.candidate for one in judged if not one.candidate.kept), key=lambda one: (one.provider, one.model))
+    first = ranked[0].candidate
+    return Decision(
+        provider=first.provider,
+        model=first.model,
+        tier=first.tier,
+        score=need,
+        reason=_reason(strategy, first, need, [one.candidate for one in ranked], rules),
+        candidates=(*(one.candidate for one in ranked), *out),
+        strategy=strategy,
+        privacy=privacy,
+        rules=tuple(rule.name for rule in rules),
+    )
+
+
+def nothing_left(request: RouteRequest, candidates: Sequence[Candidate]) -> UserError:
+    """The error where no candidate was kept: no model at all, or each with the reason that left it out."""
+    models = [one for one in candidates if one.tier != "extractive"]
+    if not models:
+        return UserError("No model is configured, and a completion needs one.", code="no-model", fix=NO_MODEL_FIX)
+    reasons = "; ".join(f"{one.provider}/{one.model}: {one.why}" for one in models[:4])
+    more = f"; and {len(models) - 4} more" if len(models) > 4 else ""
+    return UserError(
+        f"No model may take this request ({reasons}{more}).",
+        code="no-route",
+        fix="Change the setting or the request that leaves it out, or add a model.",
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    candidate: Candidate
+    last_resort: bool
+    priority: int
+
+    def place(self) -> tuple[bool, int, float, str, str]:
+        one = self.candidate
+        return (self.last_resort, -self.priority, -(one.score or 0.0), one.provider, one.model)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Everything that one candidate is judged by."""
+
+    request: RouteRequest
+    table: RuleTable
+    weights: Weights
+    switches: Switches
+    rules: tuple[Rule, ...]
+    need: float
+    privacy: str
+
+    def candidate(self, option: Option) -> _Judged:
+        assumed = self.table.tiers.get(option.tier, Assumed(0.5, 4000.0))
+        quality = assumed.quality if option.quality is None else option.quality
+        latency_ms = assumed.latency_ms if option.latency_ms is None else option.latency_ms
+        cost_usd = None if option.price is None else option.price.of(self._usage())
+        candidate = Candidate(
+            provider=option.provider,
+            model=option.model,
+            tier=option.tier,
+            kept=True,
+            why="",
+            score=None,
+            quality=quality,
+            cost_usd=cost_usd,
+            latency_ms=round(latency_ms, 1),
+        )
+        out = self._why_out(option, cost_usd, latency_ms)
+        if out:
+            return _Judged(replace(candidate, kept=False, why=out), False, option.priority)
+        right = 1.0 - self.need * (1.0 - quality)
+        score = self._worth(option.tier, right, cost_usd, latency_ms)
+        last = option.tier == "extractive" and self._wants_model()
+        why = f"right with {right:.2f}, {_money(cost_usd)}, {latency_ms:.0f} ms: worth {score:.3f}"
+        why = f"last resort: {why}" if last else why
+        return _Judged(replace(candidate, why=why, score=round(score, 6)), last, option.priority)
+
+    def _usage(self) -> Usage:
+        return Usage(estimated_tokens(self.request.prompt), self.table.output_tokens)
+
+    def _worth(self, tier: Tier, right: float, cost_usd: float | None, latency_ms: float) -> float:
+        cost = self.table.scale_usd if cost_usd is None else cost_usd  # unknown: taken to cost what weighs half
+        money = cost / (cost + self.table.scale_usd)
+        time = latency_ms / (latency_ms + self.table.scale_ms)
+        here = 0.0 if tier == "cloud" else 1.0
+        weights = self.weights
+        return weights.quality * right - weights.cost * money - weights.latency * time + weights.local * here
+
+    def _wants_model(self) -> bool:
+        """Whether finding passages is only the last resort: something asks for the cloud by name."""
+        return "cloud" in (self._forced()[0], *(rule.tier for rule in self.rules))
+
+    def _forced(self) -> tuple[str, str]:
+        """The tier that is forced and who forces it; the setting holds over the request."""
+        if self.switches.force != "none":
+            return self.switches.force, "the setting router.force"
+        return self.request.force or "", "the request"
+
+    def _why_out(self, option: Option, cost_usd: float | None, latency_ms: float) -> str:
+        if option.tier == "extractive":
+            return "a plain completion needs a model" if self.request.needs_model else ""
+        return (
+            self._barred_by_switches(option.tier)
+            or self._barred_by_privacy(option.tier)
+            or self._barred_by_rules(option.tier)
+            or ("" if option.permission.allowed else option.permission.reason)
+            or self._barred_by_budget(cost_usd, latency_ms)
+        )
+
+    def _barred_by_switches(self, tier: Tier) -> str:
+        if tier == "local" and not self.switches.local_enabled:
+            return "local.enabled is false"
+        if tier == "cloud" and not self.switches.cloud_enabled:
+            return "cloud.enabled is false"
+        forced, by = self._forced()
+        return f"{by} forces {forced}" if forced and forced != tier else ""
+
+    def _barred_by_privacy(self, tier: Tier) -> str:
+        if tier != "cloud":
+            return ""
+        if self.switches.cloud_barred:
+            return self.switches.cloud_barred
+        return "" if self.table.privacy[self.privacy] else f"privacy class {self.privacy!r} stays on this machine"
+
+    def _barred_by_rules(self, tier: Tier) -> str:
+        for rule in self.rules:
+            if rule.tier is not None and rule.tier != tier:
+                return f"rule {rule.name!r}: {rule.why}"
+        return ""
+
+    def _barred_by_budget(self, cost_usd: float | None, latency_ms: float) -> str:
+        most = self.request.max_cost_usd
+        if most is not None and cost_usd is None:
+            return "its price is not known, and the request has a limit"
+        if most is not None and cost_usd is not None and cost_usd > most:
+            return f"it would cost {_money(cost_usd)}, the limit is {_money(most)}"
+        slowest = self.request.max_latency_ms
+        if slowest is not None and latency_ms > slowest:
+            return f"it takes {latency_ms:.0f} ms, the limit is {slowest:.0f}"
+        return ""
+
+
+def _own_rules(task: str | None, switches: Switches) -> tuple[Rule, ...]:
+    """The settings' rules on this task. A task in both lists stays here: the narrower promise holds."""
+    if task is not None and task in switches.local_tasks:
+        return (Rule("router.local_tasks", (task,), "the settings keep this task here", tier="local"),)
+    if task is not None and task in switches.cloud_tasks:
+        return (Rule("router.cloud_tasks", (task,), "the settings send this task to the cloud", tier="cloud"),)
+    return ()
+
+
+def _reason(strategy: str, first: Candidate, need: float, ranked: Sequence[Candidate], rules: Sequence[Rule]) -> str:
+    text = f"{strategy}, need {need:.2f}: {first.provider}/{first.model} is {first.why}"
+    if len(ranked) > 1:
+        text += f"; next {ranked[1].provider}/{ranked[1].model}"
+    if rules:
+        text += f"; rules: {', '.join(rule.name for rule in rules)}"
+    return text
+
+
+def _money(usd: float | None) -> str:
+    if usd is None:
+        return "price unknown"
+    return "free" if usd == 0 else f"${usd:.6f}".rstrip("0")
+
+
+def _unknown(what: str, value: str, known: Mapping[str, object]) -> UserError:
+    near = get_close_matches(value, known, n=1, cutoff=0.5)
+    fix = f"Did you mean {near[0]!r}?" if near else f"Give one of: {', '.join(known)}."
+    return UserError(f"There is no {what} {value!r}.", code="bad-argument", fix=fix)
