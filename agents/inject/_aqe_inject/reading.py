@@ -18,7 +18,8 @@ from .recipes import COLLECT, collecting
 from .usage import Usage, called_names, constants_in, guess_by_name, raised_names
 
 OPERATORS: Dict[str, str] = {
-    "__len__": "len({r})", "__iter__": "list({r})", "__aiter__": collecting("{r}"), "__next__": "next({r})", "__getitem__": "{r}[{0}]",
+    "__len__": "len({r})", "__iter__": "list({r})", "__aiter__": collecting("{r}"),
+    "__next__": "next({r})", "__getitem__": "{r}[{0}]",
     "__contains__": "{0} in {r}",
     "__eq__": "{r} == {0}", "__ne__": "{r} != {0}", "__lt__": "{r} < {0}", "__le__": "{r} <= {0}",
     "__gt__": "{r} > {0}",
