@@ -187,6 +187,9 @@ class Settings(BaseSettings):
         default="shared", description="whether a git worktree shares the main worktree's memory"
     )
     budget: Budget = Field(default=20.0, description="wall time of `aqe generate`")
+    embedder: Annotated[str, Field(pattern=r"^(static|sentence-transformers:\S.*)$")] = Field(
+        default="static", description="what embeds texts: static, or sentence-transformers:FOLDER (an extra)"
+    )
     durability: Literal["normal", "full"] = Field(
         default="normal", description="full: memory survives a power loss too, at a slower write"
     )
