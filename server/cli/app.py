@@ -20,6 +20,7 @@ USAGE = "Usage: aqe COMMAND [OPTIONS] [ARGS]..."
 ABOUT = "The quality engineer beside a Python project: tests that were executed, with the evidence."
 OPTIONS = (
     ("--project DIR", "The project's folder (else AQE_PROJECT, else found upwards from here)."),
+    ("--show-completion SHELL", "Print the lines that switch completion on in bash, zsh or fish."),
     ("--debug", "Show the traceback of an error; may stand before or after the command."),
     ("--version", "Show the version and leave."),
     ("--help", "Show this page, or a command's own after its name; so does `aqe help`."),
@@ -86,6 +87,8 @@ def _dispatch(words: list[str]) -> int:
 
             print(f"aqe {version('aqe')}")
             return 0
+        if option in ("--show-completion", "--complete"):
+            return _complete(option, words)
         if option == "--project" or option.startswith("--project="):
             value = option.partition("=")[2] or (words.pop(0) if words else "")
             if not value:
@@ -109,6 +112,17 @@ def _dispatch(words: list[str]) -> int:
         end = words.index("--") if "--" in words else len(words)
         words[end:end] = project
     return _run(verb, words)
+
+
+def _complete(option: str, words: list[str]) -> int:
+    """Print the script that a shell sources, or what it asks for by it."""
+    from aqe.server.cli.completion import candidates, script
+
+    if option == "--show-completion":
+        print(script(words[0] if words else ""), end="")
+    else:
+        print("\n".join(candidates(words, [name.split()[0] for name, _ in OPTIONS])))
+    return 0
 
 
 def _run(verb: str, words: list[str]) -> int:
