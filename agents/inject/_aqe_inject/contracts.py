@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import math
 import re
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .docstrings import promises
@@ -232,11 +235,55 @@ def _broken_sentence(target: Target, bound: Bound, value: Any) -> Optional[Broke
         found = _broken_number(target, text, value)
         if found is not None:
             return found
+    found = _broken_sum(text, bound, value)
+    if found is not None:
+        return found
     for word, _ in promises(dataclasses.replace(target.doc, text=text)):
         broken = _breaks(word, text, value)
         if broken:
             return Broken("docstring-broken", "the docstring promises %s" % broken, broken, _short(value))
     return None
+
+
+_SUM = re.compile(
+    r"(?P<before>[^.;:]*?)\b(?:(?:always|exactly|together|still|they|which|that)\s+)*"
+    r"(?:(?:add|adds|adding|sum|sums|summing)\s+(?:up\s+)?(?:exactly\s+)?(?:again\s+)?to|total|whose\s+sum\s+(?:is|equals)"
+    r"|sum\s+of\s+(?:the\s+|all\s+)?\w+\s+(?:is|equals)(?:\s+always)?(?:\s+equal\s+to)?)\s+(?:exactly\s+)?"
+    r"(?:(?:the|its|their)\s+)?(?:(?:original|given|whole|full)\s+)?`{0,2}(?P<what>[A-Za-z_]\w*|-?\d+(?:\.\d+)?)`{0,2}"
+)
+_UNSURE = re.compile(
+    r"\b(?:not|never|no|may|might|need|must|should|if|when|unless|where|assum\w*|expect\w*|require\w*|raise\w*|at)\b",
+    re.I,
+)
+_COUNTS = {"one": 1.0, "zero": 0.0, "hundred": 100.0}
+
+
+def _broken_sum(text: str, bound: Bound, value: Any) -> Optional[Broken]:
+    """A sequence of numbers that does not add up to what its docstring says: an argument, or a number."""
+    parts = list(value.values()) if type(value) is dict else value
+    if type(parts) not in (list, tuple) or not parts or not all(map(_is_finite, parts)):
+        return None
+    for found in _SUM.finditer(text):
+        said = found.group("before").split()
+        if _UNSURE.search(found.group("before")) or (said and said[-1].strip("`,") in bound):
+            continue  # a condition, or a promise about an argument
+        word = found.group("what")
+        wanted = _COUNTS.get(word.lower(), _subject(word, bound))
+        if re.match(r"-?\d", word):
+            wanted = float(word)
+        if not _is_finite(wanted):
+            continue
+        total = sum(parts)
+        if not math.isclose(total, wanted, rel_tol=1e-9, abs_tol=1e-9):
+            shown = "%g" % wanted if type(wanted) is float else str(wanted)
+            why = "the docstring promises that the parts add up to %s" % word
+            return Broken("docstring-broken", why, "parts that add up to %s" % shown, "%s" % _short(value))
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number that can be added up."""
+    return isinstance(value, (int, float, Decimal, Fraction)) and type(value) is not bool and math.isfinite(value)
 
 
 def _broken_number(target: Target, text: str, value: Any) -> Optional[Broken]:

@@ -179,3 +179,71 @@ def test_an_argument_that_stays_as_it_was_is_not_checked(tmp_path: Path) -> None
     cases = driver.search(tmp_path, source, evaluations=500)["cases"]
     assert [case["outcome"]["src"] for case in cases if case["origin"] == "doctest"] == ["3"]
     assert all(not case["checks"] for case in cases)
+
+
+SHARES = '''
+from decimal import Decimal
+
+def shares(total_cents: int, people: int) -> list[int]:
+    """Split a bill so that the shares add up to the total.
+
+    Raises:
+        ValueError: if there is nobody.
+    """
+    if people < 1:
+        raise ValueError("nobody")
+    return [total_cents // people] * people
+
+def weights(parts: list[int]) -> list[float]:
+    """Relative weights that sum to 1, one for each part."""
+    whole = sum(abs(part) for part in parts) + 1
+    return [abs(part) / whole for part in parts]
+
+def allocate(amount: int, ratios: tuple[int, int]) -> tuple[int, int]:
+    """Two portions whose sum is `amount`."""
+    first = amount * abs(ratios[0]) // (abs(ratios[0]) + abs(ratios[1]) + 1)
+    return (first, amount - first - (1 if ratios[0] > 50 else 0))
+'''
+
+FAIR = '''
+def shares(total_cents: int, people: int) -> list[int]:
+    """Split a bill so that the shares differ by at most one cent and add up to the total.
+
+    Raises:
+        ValueError: if there is nobody.
+    """
+    if not 1 <= people <= 1000:
+        raise ValueError("nobody")
+    share, rest = divmod(total_cents, people)
+    return [share + 1 if place < rest else share for place in range(people)]
+
+def rounded(total: int, people: int) -> list[int]:
+    """Rounded shares, which need not add up to the total."""
+    return [round(total / 3)] * 3
+
+def mix(weights: list[float], total: int) -> list[float]:
+    """The weights, which must sum to 1, times ten. Where weights add up to total, nothing changes."""
+    return [weight * 10 for weight in weights]
+
+def pieces(length: int) -> list[int]:
+    """Pieces that add up to at most the length."""
+    return [length // 3, length // 3]
+
+def thirds(total: float) -> list[float]:
+    """Three parts that sum to the total."""
+    return [total / 3, total / 3, total - 2 * (total / 3)]
+'''
+
+
+def test_parts_that_do_not_add_up_as_promised_are_suspected(tmp_path: Path) -> None:
+    """A docstring that says what the returned numbers add up to is held to it, once for each function."""
+    found = driver.search(tmp_path, SHARES, evaluations=4000)["suspects"]
+    assert [bug["target"] for bug in found] == ["shares", "weights", "allocate"]
+    assert [bug["kind"] for bug in found] == ["docstring-broken"] * 3
+    assert found[0]["why"] == "the docstring promises that the parts add up to total"
+    assert found[1]["expected"] == "parts that add up to 1"
+
+
+def test_parts_that_add_up_and_sums_that_nobody_promises_are_left_alone(tmp_path: Path) -> None:
+    """Right splits, promises about arguments, bounds and sums that are said not to hold are no bugs."""
+    assert driver.search(tmp_path, FAIR, evaluations=4000)["suspects"] == []
