@@ -37,6 +37,7 @@ def open_store(
         durability=settings.durability,
         here=whereabouts(project),
         now=now,
+        clean=_redacted if settings.memory.redact else None,
     )
     if take_spool:
         try:
@@ -45,6 +46,12 @@ def open_store(
             store.close()
             raise
     return store
+
+
+def _redacted(text: str) -> str:
+    from aqe.engine.privacy.redactor import redact
+
+    return redact(text).text
 
 
 def has_store(project: Path, *, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> bool:

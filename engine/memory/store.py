@@ -65,10 +65,19 @@ class Store:
     Made by `Store.open` (or `open_store` for a project). Every error is a `UserError` that names the file.
     """
 
-    def __init__(self, connection: apsw.Connection, path: Path, *, here: Provenance, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        *,
+        here: Provenance,
+        now: Callable[[], int],
+        clean: Callable[[str], str] | None = None,
+    ) -> None:
         self.path = path
         self.now = now
         self.here = here
+        self._clean = clean
         self._connection = connection
         self._lock = threading.RLock()
 
@@ -82,10 +91,12 @@ class Store:
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         here: Provenance | None = None,
         now: Callable[[], int] = utc_now,
+        clean: Callable[[str], str] | None = None,
     ) -> Self:
         """Open the database at `path`, made or brought to the newest version when needed.
 
-        `here` gives the worktree and commit of what is added. Raises `UserError` (database-broken, database-key,
+        `here` gives the worktree and commit of what is added; `clean` is what every text and every text of its
+        metadata goes through before it is written. Raises `UserError` (database-broken, database-key,
         database-locked, database-newer, project-read-only, disk-full).
         """
         open_again = functools.partial(open_connection, key=key, durability=durability, busy_timeout_s=busy_timeout_s)
@@ -95,7 +106,7 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path, here=here or Provenance(), now=now)
+        return cls(connection, path, here=here or Provenance(), now=now, clean=clean)
 
     def close(self) -> None:
         """Close the connection; closing twice is nothing."""
@@ -115,6 +126,18 @@ class Store:
         """One write transaction on the store's own connection, for the tables beside the memories."""
         with self._lock, transaction(self._connection, self.path):
             yield self._connection
+
+    @contextlib.contextmanager
+    def writing_durably(self) -> Iterator[apsw.Connection]:
+        """As `writing`, and what it wrote survives a power loss whatever the store's durability is."""
+        with self._lock, speaking(self.path):
+            before = self._connection.pragma("synchronous")
+            self._connection.pragma("synchronous", "full")
+            try:
+                with transaction(self._connection, self.path):
+                    yield self._connection
+            finally:
+                self._connection.pragma("synchronous", before)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -306,17 +329,28 @@ class Store:
                 worktree=provenance.worktree or self.here.worktree,
                 commit=provenance.commit or self.here.commit,
             )
-        text = check_text(memory.text)
+        text, metadata = check_text(memory.text), memory.metadata
+        if self._clean is not None:
+            text, metadata = self._clean(text), _cleaned(metadata, self._clean)
         return Row(
             id=None if memory.id is None else check_id(memory.id),
             namespace=check_namespace(memory.namespace),
             text=text,
             text_hash=hashlib.sha256(text.encode("utf-8")).digest(),
-            metadata=metadata_json(memory.metadata),
+            metadata=metadata_json(metadata),
             vector=None if memory.vector is None else pack_vector(memory.vector),
             embedder_id=check_embedder(memory.embedder_id),
             provenance=check_provenance(provenance),
         )
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """The value with every text in it cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: _cleaned(below, clean) for key, below in value.items()}
+    return [_cleaned(below, clean) for below in value] if isinstance(value, (list, tuple)) else value
 
 
 def _add(connection: apsw.Connection, row: Row, now: int) -> Kept:

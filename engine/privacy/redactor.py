@@ -1,0 +1,102 @@
+"""Finds secrets and personal data in a text and puts readable placeholders in their place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from aqe.engine.privacy.blocks import find_curl_credentials, find_kubernetes_values, find_private_keys
+from aqe.engine.privacy.personal import find_personal_data
+from aqe.engine.privacy.rules import GENERIC, load_rules, lower_ascii
+
+PERSONAL = frozenset(("credit-card", "email", "iban", "ip-address", "phone", "us-ssn"))
+_WEAK = ("bearer-token", "password-assignment", "sk-api-key", GENERIC)
+"""Rules that know a value by little: where another rule finds the same value, its name is the better one."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of text that must not leave: characters `start` to `end` (exclusive) and its class."""
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """A text with its placeholders; `spans` are those of the text before."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many spans of which class."""
+        return dict(sorted(Counter(span.kind for span in self.spans).items()))
+
+
+@dataclass
+class Placeholders:
+    """The placeholders of one request: the same value has the same one wherever it stands."""
+
+    _given: dict[tuple[str, str], str] = field(default_factory=dict)
+    _used: Counter[str] = field(default_factory=Counter)
+
+    def of(self, kind: str, value: str) -> str:
+        """The placeholder of a value, as in `[redacted:email]` for the first and `[redacted:email-2]` for the next."""
+        if (kind, value) not in self._given:
+            self._used[kind] += 1
+            number = self._used[kind]
+            self._given[kind, value] = f"[redacted:{kind}]" if number == 1 else f"[redacted:{kind}-{number}]"
+        return self._given[kind, value]
+
+
+def scan(text: str, path: str | None = None) -> tuple[Span, ...]:
+    """The spans of `text`, in order and apart from each other; `path` is the file that it comes from, if known."""
+    rules = load_rules()
+    whole = rules.of_whole_file(path)
+    if whole is not None and text:
+        return (Span(0, len(text), whole),)
+    lowered = lower_ascii(text)
+    found = [
+        *rules.candidates(text, lowered, path),
+        *find_private_keys(text, lowered),
+        *find_curl_credentials(text, lowered),
+        *find_kubernetes_values(text, lowered),
+        *find_personal_data(text),
+    ]
+    return tuple(_apart(found))
+
+
+def redact(text: str, path: str | None = None, *, placeholders: Placeholders | None = None) -> Redacted:
+    """`text` with a placeholder for each span; give the same `placeholders` to all texts of one request."""
+    spans = scan(text, path)
+    names = Placeholders() if placeholders is None else placeholders
+    parts, place = [], 0
+    for span in spans:
+        parts += [text[place : span.start], names.of(span.kind, text[span.start : span.end])]
+        place = span.end
+    return Redacted("".join([*parts, text[place:]]), spans)
+
+
+def _apart(found: Iterable[tuple[int, int, str]]) -> Iterator[Span]:
+    """Spans that overlap become one, so that no part of either stays; its class is that of the surest rule."""
+    joined: Span | None = None
+    for start, end, kind in sorted(found):
+        if joined is None or start >= joined.end:
+            if joined is not None:
+                yield joined
+            joined = Span(start, end, kind)
+        else:
+            better = min((joined.kind, kind), key=_doubt)
+            joined = Span(joined.start, max(joined.end, end), better)
+    if joined is not None:
+        yield joined
+
+
+def _doubt(kind: str) -> int:
+    if kind in _WEAK:
+        return 3 + _WEAK.index(kind)
+    return 2 if kind in PERSONAL else 1

@@ -1,0 +1,286 @@
+"""The rules for secrets: patterns that are tried only where one of their anchors stands, so that time stays bounded.
+
+An anchor is a lower-case literal with which a match begins (or that lies a known number of characters behind its
+begin). All anchors are found in one pass; every repetition of a pattern has an upper bound; so the
+work is at most a constant for each character of the text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).with_name("data")
+GENERIC = "generic-api-key"
+_KEY_END = r"""[ \t\w.-]{0,20}+[\s'"\\\])]{0,4}+"""
+_ANNOTATED = r"""(?::[ ]?[A-Za-z][\w.]{0,20}+(?:\[[\w., ]{0,30}+\])?(?:[ ]?\|[ ]?None)?[ ]?="""
+_PREFIX = r"""(?:[rRbBuUfF]{1,2}(?=["']))?"""
+PARTS = {
+    "<assigned>": _KEY_END
+    + _ANNOTATED
+    + r"""|=>|=|>|:{1,3}=|\|\||:|\?=|,)\s{0,3}+"""
+    + _PREFIX
+    + r"""[\x60'"\s=\\]{0,6}+""",
+    "<assigned_quoted>": _KEY_END + _ANNOTATED + r"""|=>|:=|=|:)\s{0,3}+""" + _PREFIX + r"""\\?["']""",
+    "<closed>": r"""(?=[\x60'"\s;,)\]}<>&|\\]|\Z)""",
+}
+"""What the short forms in the patterns stand for: key and value of an assignment, and what may follow a value."""
+_PLACEHOLDER = re.compile(
+    r"(?i)(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|changeme|change_?it|example|placeholder|dummy|your|user(?:name)?"
+    r"|admin|root|guest|postgres|mysql|test(?:ing)?|foo|bar|baz|qwerty|letmein|hunter2|redacted|x{3,}|\.{2,}|\d{1,6})"
+    r"(?:[_\-\d!]{0,4})"
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of secret; the patterns are compiled when an anchor of the rule is first found."""
+
+    id: str
+    anchors: tuple[str, ...] = ()
+    pattern: str = ""
+    back: tuple[int, ...] = (0,)
+    group: int = 0
+    entropy: float = 0.0
+    path: str = ""
+    shape: str = ""
+    allow: tuple[str, ...] = ()
+    allow_match: tuple[str, ...] = ()
+    allow_line: tuple[str, ...] = ()
+    stopwords: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """The compiled pattern."""
+        return compile_pattern(self.pattern)
+
+    @cached_property
+    def path_regex(self) -> re.Pattern[str] | None:
+        """Which files the rule is for; None: all."""
+        return re.compile(self.path) if self.path else None
+
+    @cached_property
+    def is_assigned(self) -> bool:
+        """Whether the value is known by the name that it is assigned to, not by its own look."""
+        return "<assigned>" in self.pattern
+
+    def applies(self, path: str | None) -> bool:
+        """Whether the rule is for text of the file `path`."""
+        return self.path_regex is None or (path is not None and self.path_regex.search(path) is not None)
+
+    def value_at(self, text: str, place: int) -> tuple[int, int] | None:
+        """Begin and end of the secret, where the match begins at `place`."""
+        found = self.regex.match(text, place)
+        if found is None:
+            return None
+        group = self.group or next((number for number, part in enumerate(found.groups(), 1) if part), 0)
+        start, end = found.span(group)
+        return (start, end) if self._is_secret(text, found.start(), start, end) else None
+
+    def _is_secret(self, text: str, begin: int, start: int, end: int) -> bool:
+        value = text[start:end]
+        if self.entropy and entropy(value) <= self.entropy:
+            return False
+        if self.is_assigned and not any(char.isdigit() for char in value):
+            return False
+        if self.shape and not SHAPES[self.shape](value):
+            return False
+        if any(regex.search(value) for regex in _compiled(self.allow)) or _is_allowed(value):
+            return False
+        if self.stopwords and _holds_one_of(value.lower(), self.stopwords):
+            return False
+        if self.allow_match and any(
+            regex.search(text[_name_begin(text, begin) : end]) for regex in _compiled(self.allow_match)
+        ):
+            return False
+        return not (
+            self.allow_line and any(regex.search(_line(text, begin, end)) for regex in _compiled(self.allow_line))
+        )
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules with the index from anchor to rules."""
+
+    rules: tuple[Rule, ...]
+    by_anchor: Mapping[str, tuple[int, ...]]
+    generated_paths: tuple[str, ...]
+
+    @cached_property
+    def anchor_regex(self) -> re.Pattern[str]:
+        """Finds each place where some anchor stands; one step a character and no way back."""
+        firsts: dict[str, dict[str, Any]] = {}
+        for anchor in self.by_anchor:
+            node = firsts
+            for char in anchor:
+                node = node.setdefault(char, {})
+            node[""] = {}
+        return re.compile("|".join(f"{re.escape(char)}(?={_alternatives(below)})" for char, below in firsts.items()))
+
+    @cached_property
+    def by_first(self) -> Mapping[str, tuple[str, ...]]:
+        """The anchors by their first character."""
+        firsts: dict[str, list[str]] = {}
+        for anchor in self.by_anchor:
+            firsts.setdefault(anchor[0], []).append(anchor)
+        return {char: tuple(anchors) for char, anchors in firsts.items()}
+
+    def candidates(self, text: str, lowered: str, path: str | None) -> Iterator[tuple[int, int, str]]:
+        """Begin, end and rule of each secret, in no order; they may overlap."""
+        generated = path is not None and any(regex.search(path) for regex in _compiled(self.generated_paths))
+        done: dict[int, int] = {}
+        for found in self.anchor_regex.finditer(lowered):
+            place = found.start()
+            for number, rule in self._rules_at(lowered, place):
+                if (generated and rule.id == GENERIC) or not rule.applies(path):
+                    continue
+                for back in rule.back:
+                    begin = place - back
+                    if begin >= done.get(number, 0) and (span := rule.value_at(text, begin)) is not None:
+                        done[number] = span[1]
+                        yield *span, rule.id
+
+    def _rules_at(self, lowered: str, place: int) -> Iterator[tuple[int, Rule]]:
+        for anchor in self.by_first[lowered[place]]:
+            if lowered.startswith(anchor, place):
+                for number in self.by_anchor[anchor]:
+                    yield number, self.rules[number]
+
+    def of_whole_file(self, path: str | None) -> str | None:
+        """The rule for which the file `path` is a secret as a whole, None where there is none."""
+        if path is None:
+            return None
+        return next((rule.id for rule in self.rules if not rule.pattern and rule.applies(path)), None)
+
+
+def _alternatives(node: Mapping[str, Any]) -> str:
+    """The pattern of what may follow in a tree of anchors, up to the shortest anchor on each way."""
+    if "" in node:
+        return ""
+    ways = [re.escape(char) + _alternatives(below) for char, below in sorted(node.items())]
+    return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern of the data files, its short forms written out; classes are ASCII as in the source of the rules."""
+    for name, part in PARTS.items():
+        pattern = pattern.replace(name, part)
+    return re.compile(pattern, re.ASCII)
+
+
+@lru_cache(maxsize=1)
+def load_rules() -> RuleSet:
+    """The rules of the data files, read once."""
+    derived = _read("redaction_rules.toml")
+    rules = tuple(_rule(entry) for source in (derived, _read("own_rules.toml")) for entry in source["rules"])
+    by_anchor: dict[str, list[int]] = {}
+    for number, rule in enumerate(rules):
+        for anchor in rule.anchors:
+            by_anchor.setdefault(anchor, []).append(number)
+    return RuleSet(
+        rules, {anchor: tuple(them) for anchor, them in by_anchor.items()}, tuple(derived["generated_paths"])
+    )
+
+
+def entropy(text: str) -> float:
+    """Shannon entropy in bits a character.
+
+    >>> entropy("aabb")
+    1.0
+    """
+    total = len(text)
+    return -sum(count / total * math.log2(count / total) for count in Counter(text).values()) if total else 0.0
+
+
+def lower_ascii(text: str) -> str:
+    """`text` in lower case with every offset kept (full lower-casing makes some characters longer)."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.translate(_ASCII_LOWER)
+
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((DATA / name).read_text(encoding="utf-8"))
+
+
+def _rule(entry: Mapping[str, Any]) -> Rule:
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    known["stopwords"] = frozenset(known.get("stopwords", ()))
+    return Rule(**known)
+
+
+@lru_cache(maxsize=256)
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(pattern) for pattern in patterns)
+
+
+@lru_cache(maxsize=1)
+def _allowed() -> tuple[tuple[str, ...], frozenset[str]]:
+    derived = _read("redaction_rules.toml")
+    return tuple(derived["allowed"]), frozenset(derived["stopwords"])
+
+
+def _is_allowed(value: str) -> bool:
+    """Whether the value is a variable's name, a template's slot or a path: no secret, whatever the rule."""
+    patterns, words = _allowed()
+    return any(regex.search(value) for regex in _compiled(patterns)) or _holds_one_of(value.lower(), words)
+
+
+def _holds_one_of(value: str, words: frozenset[str]) -> bool:
+    lengths = _lengths(words)
+    return any(value[at : at + length] in words for length in lengths for at in range(len(value) - length + 1))
+
+
+@lru_cache(maxsize=4)
+def _lengths(words: frozenset[str]) -> tuple[int, ...]:
+    return tuple(sorted({len(word) for word in words}))
+
+
+def _name_begin(text: str, place: int) -> int:
+    """Where the name begins whose part stands at `place`, at most 50 characters before."""
+    least = max(0, place - 50)
+    while place > least and (text[place - 1].isalnum() or text[place - 1] in "_.-"):
+        place -= 1
+    return place
+
+
+def _line(text: str, begin: int, end: int) -> str:
+    """The line around a match, at most 200 characters before and after it."""
+    first = max(text.rfind("\n", max(0, begin - 200), begin) + 1, begin - 200, 0)
+    last = text.find("\n", end, end + 200)
+    return text[first : last if last >= 0 else end + 200]
+
+
+def _looks_like_token(value: str) -> bool:
+    """With a digit, and not one word of prose or a placeholder."""
+    return any(char.isdigit() for char in value) and _PLACEHOLDER.fullmatch(value) is None
+
+
+def _looks_like_password(value: str) -> bool:
+    """Anything but the words that documentation writes in a password's place."""
+    return _PLACEHOLDER.fullmatch(value) is None and not value.startswith(("%", "#", "["))
+
+
+def _looks_mixed(value: str) -> bool:
+    """Characters of three of the four classes (lower, upper, digit, other), one of them a digit or other."""
+    classes = (str.islower, str.isupper, str.isdigit, lambda char: not char.isalnum() and char not in "_-.")
+    kinds = [any(test(char) for char in value) for test in classes]
+    if any(char in value for char in "(){}[]<>$") or value.startswith(("%", "/")):
+        return False
+    return sum(kinds) >= 3 and _PLACEHOLDER.fullmatch(value) is None
+
+
+SHAPES: Mapping[str, Callable[[str], bool]] = {
+    "token": _looks_like_token,
+    "password": _looks_like_password,
+    "mixed": _looks_mixed,
+}
