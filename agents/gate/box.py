@@ -125,7 +125,9 @@ class Box:
                 if cancel is not None:
                     cancel.check()
                 failure = error
-                reasons.append(f"rung {RUNGS[attempt]} does not hold here: {box._failed or error.message}")
+                reasons.append(
+                    f"rung {RUNGS[attempt]} does not hold here: {(box._failed or error.message).rstrip('.')}"
+                )
             except BaseException:
                 box.close()
                 raise

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from aqe.agents.gate.box import Box, BoxSpec, Layers
 from aqe.agents.gate.entering import RUNGS
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
@@ -111,7 +113,7 @@ def diagnose_interpreter(
     except AqeError as error:
         return InterpreterDiagnosis("", "", "", False, False, str(error))
     notes = () if found.has_ctypes else (NO_CTYPES,)
-    if {1, 2} & {choose_rung().rung} and hasattr(os, "geteuid") and os.geteuid() == 0:
+    if choose_rung().rung in (1, 2) and os.geteuid() == 0:
         notes += _closed_to_others(found, project)
     return InterpreterDiagnosis(
         found.executable, found.version_text, found.origin, found.has_pytest, found.has_coverage, notes=notes
@@ -120,14 +122,28 @@ def diagnose_interpreter(
 
 def _closed_to_others(interpreter: Interpreter, project: Path) -> tuple[str, ...]:
     """Rung 2 runs code under a user of its own, which must get to the interpreter and to the project."""
-    places = {"this Python": os.path.realpath(interpreter.executable), "the project": str(project.resolve())}
-    notes = []
-    for what, place in places.items():
-        for folder in (*reversed(Path(place).parents), Path(place)):
+    places = [
+        ("this Python", os.path.abspath(interpreter.executable)),
+        ("this Python", os.path.realpath(interpreter.executable)),
+        ("the project", os.path.join(os.path.abspath(project), "file")),
+    ]
+    if not (interpreter.has_pytest and interpreter.has_coverage):
+        side = os.path.join(platformdirs.user_cache_dir("aqe"), "side", "file")
+        places.append(("aqe's own copies of pytest and coverage", side))
+    closed = {what: folder for what, place in places if (folder := _first_closed(Path(place)))}
+    return tuple(
+        f"rung 2 cannot reach {what}: {folder} is closed to other users, so code runs on rung 1; "
+        f"put it elsewhere or run chmod o+x {folder}"
+        for what, folder in closed.items()
+    )
+
+
+def _first_closed(place: Path) -> Path | None:
+    """The outermost folder on the way to `place` that other users may not enter."""
+    for folder in reversed(place.parents):
+        try:
             if not os.stat(folder).st_mode & 0o001:
-                notes.append(
-                    f"rung 2 cannot reach {what}: {folder} is closed to other users, so its code runs on rung 1; "
-                    f"move it out of there or run chmod o+x {folder}"
-                )
-                break
-    return tuple(notes)
+                return folder
+        except OSError:
+            return None
+    return None

@@ -136,7 +136,13 @@ def check_reach(plan: Mapping[str, Any]) -> None:
     if not os.access(plan["python"], os.X_OK):
         raise OSError(13, f"unreachable: {plan['python']}")
     for path in (plan["cwd"], *plan["needed"]):
-        if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+        try:
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        except PermissionError:
+            raise OSError(13, f"unreachable: {path}") from None
+        except OSError:
+            continue  # not there for anybody
+        if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
             raise OSError(13, f"unreachable: {path}")
 
 

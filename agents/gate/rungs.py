@@ -62,7 +62,7 @@ def rungs_to_try(project: str) -> Attempts:
             code="weak-sandbox",
             fix="See `aqe doctor`; to run all the same set AQE_SANDBOX_ALLOW_WEAK=1.",
         )
-    reasons = tuple(f"rung {RUNGS[rung]} does not hold here: {why}" for rung, why in choice.reasons.items())
+    reasons = tuple(f"rung {RUNGS[rung]} does not hold here: {why.rstrip('.')}" for rung, why in choice.reasons.items())
     return Attempts((2, 1) if choice.rung == 2 else (choice.rung,), reasons)
 
 
