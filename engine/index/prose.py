@@ -64,7 +64,7 @@ def _sections(lines: Sequence[str], headings: Sequence[_Heading], kind: str = "s
 def _markdown_headings(lines: Sequence[str]) -> Iterator[_Heading]:
     """ATX and setext headings outside fenced code and front matter (CommonMark 4.2, 4.3, 4.5)."""
     fence = ""
-    at = _front_matter(lines)
+    at = start = _front_matter(lines)
     while at < len(lines):
         line = lines[at]
         at += 1
@@ -77,7 +77,7 @@ def _markdown_headings(lines: Sequence[str]) -> Iterator[_Heading]:
         elif match := _ATX.fullmatch(line):
             yield _Heading(at, at + 1, len(match.group(1)), _plain(match.group(2) or ""))
         elif at < len(lines) and _is_paragraph(line) and (below := _SETEXT.fullmatch(lines[at])):
-            if at == 1 or not lines[at - 2].strip():
+            if at == start + 1 or not lines[at - 2].strip():
                 yield _Heading(at, at + 2, 1 if below.group(1)[0] == "=" else 2, _plain(line))
             at += 1
 

@@ -33,3 +33,18 @@ def two_stops(stop: CancelToken, cancel: CancelToken, say: Callable[[str], None]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by_signals(cancel: CancelToken) -> Iterator[None]:
+    """Within the block Ctrl-C or SIGTERM sets `cancel`; what looks at it ends in good order."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        cancel.cancel()
+
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
