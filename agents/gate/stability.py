@@ -145,15 +145,18 @@ def describe_end(result: CaseResult, wall_s: float | None = None) -> str:
 
 
 def run_all(
-    plan: TestPlan, boxes: Sequence[Box], seed: int, report: Callable[[int], None], **more: Any
-) -> list[SessionRun]:
-    """One shuffled session in each box, at the same time."""
+    plan: TestPlan, boxes: Sequence[Box], seed: int, report: Callable[[int], None],
+    ended: dict[int, SessionRun] | None = None, **more: Any,
+) -> list[SessionRun]:  # fmt: skip
+    """One shuffled session in each box, at the same time; those that ended well go to `ended` as they end."""
     done = 0
 
     def one(numbered: tuple[int, Box]) -> SessionRun:
         nonlocal done
         result = run_session(plan, numbered[1], seed=seed * 1000 + numbered[0], **more)
         done += 1
+        if ended is not None and result.answer:
+            ended[numbered[0]] = result
         report(done)
         return result
 

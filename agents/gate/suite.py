@@ -34,7 +34,11 @@ END_WALL_S = 5.0
 
 @dataclass(frozen=True)
 class ChangedFile:
-    """A file of the project that the run made, changed or deleted. `path` is relative and posix."""
+    """A file of the project that the run made, changed or deleted. `path` is relative and posix.
+
+    A folder's ends in "/": an empty one that was made, one that was deleted with all that it held, or one that took
+    the place of a file.
+    """
 
     path: str
     kind: Literal["added", "changed", "deleted"]

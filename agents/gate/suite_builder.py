@@ -6,7 +6,6 @@ It reads its plan from stdin, which stays open as the lifeline, and writes one J
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import select
 import shutil
@@ -16,15 +15,12 @@ import tempfile
 from typing import Any
 
 from aqe.agents.gate import entering, kernel, limits, namespaces, seccomp
+from aqe.agents.gate.suite_changes import changes_in_upper, changes_since, snapshot
 from aqe.agents.gate.supervisor import read_plan, say
 from aqe.agents.inject._aqe_inject.zygote import descendants, open_pidfd
 
 TICK_S = 0.05
 SWEEPS = 2000
-# Caches are never a change.
-CACHES = ("__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache", ".ruff_cache", ".aqe", ".tox", ".nox", ".git")
-CACHE_FILES = ("*.pyc", ".coverage", ".coverage.*")
-MOST_CHANGES = 1000
 
 
 def main() -> None:
@@ -81,6 +77,7 @@ def _wait(child: int) -> None:
 def _be_pid_1(plan: dict[str, Any], staging: str) -> None:
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        lower = os.open(plan["project"], os.O_RDONLY | os.O_DIRECTORY)
         upper = _lay_over(plan, staging)
         if plan["offline"]:
             kernel.loopback_up()
@@ -88,7 +85,7 @@ def _be_pid_1(plan: dict[str, Any], staging: str) -> None:
         if suite == 0:
             _become_suite(plan, plan["argv"], plan["project"], plan["env"])
         outcome = _watch(plan, suite, _everybody)
-        say(plan, {**outcome, "changed": changes_in_upper(upper, plan["project"])})
+        say(plan, {**outcome, "changed": changes_in_upper(upper, lower)})
     except BaseException as error:
         say(plan, {"failed": str(error) or type(error).__name__})
     os._exit(0)
@@ -135,38 +132,6 @@ def _mounts_below(folder: str) -> list[str]:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
         points = [line.split()[4].replace("\\040", " ") for line in stream]
     return [point for point in points if point.startswith(folder.rstrip("/") + "/")]
-
-
-def changes_in_upper(upper: str, lower: str) -> list[tuple[str, str]]:
-    """What the upper folder of an overlay says was added, changed or deleted; caches left out.
-
-    The lower folder can no longer be seen below the overlay, so a file counts as changed when its copy was made from
-    one: the overlay marks those it copied up with `origin`.
-    """
-    found: list[tuple[str, str]] = []
-    for folder, names, files in os.walk(upper):
-        names[:] = [name for name in names if name not in CACHES]
-        for name in files:
-            if any(fnmatch.fnmatch(name, pattern) for pattern in CACHE_FILES):
-                continue
-            path = os.path.join(folder, name)
-            facts = os.lstat(path)
-            relative = os.path.relpath(path, upper)
-            if stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0:
-                found.append((relative, "deleted"))
-            else:
-                found.append((relative, "changed" if _was_copied_up(path) else "added"))
-    return sorted(found)[:MOST_CHANGES]
-
-
-def _was_copied_up(path: str) -> bool:
-    for name in ("user.overlay.origin", "trusted.overlay.origin"):
-        try:
-            os.getxattr(path, name, follow_symlinks=False)
-            return True
-        except OSError:
-            continue
-    return False
 
 
 # -- copy -------------------------------------------------------------------------------------------------------------
@@ -218,27 +183,6 @@ def _moved(text: str, project: str, copy: str) -> str:
 def _is_program(path: str) -> bool:
     """An interpreter keeps its own path: a copied environment would still name the old one."""
     return os.path.isfile(path) and os.access(path, os.X_OK)
-
-
-def snapshot(folder: str) -> dict[str, tuple[int, int]]:
-    """Size and time of change of each file that is no cache."""
-    found = {}
-    for here, names, files in os.walk(folder):
-        names[:] = [name for name in names if name not in CACHES]
-        for name in files:
-            if not any(fnmatch.fnmatch(name, pattern) for pattern in CACHE_FILES):
-                path = os.path.join(here, name)
-                facts = os.lstat(path)
-                found[os.path.relpath(path, folder)] = (facts.st_size, facts.st_mtime_ns)
-    return found
-
-
-def changes_since(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[tuple[str, str]]:
-    """Files added, changed or deleted between two snapshots."""
-    found = [(path, "added") for path in after.keys() - before.keys()]
-    found += [(path, "deleted") for path in before.keys() - after.keys()]
-    found += [(path, "changed") for path in after.keys() & before.keys() if after[path] != before[path]]
-    return sorted(found)[:MOST_CHANGES]
 
 
 # -- running ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from aqe.agents.gate.measure import Coverage, Reach, measure
 from aqe.agents.gate.nearest import Footprint, Own, compare
 from aqe.agents.gate.stability import Stability, describe_end, hash_seeds, judge, run_all, run_session
 from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
-from aqe.engine.errors import UserError
+from aqe.engine.errors import AqeError, Cancelled, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 MIN_SESSION_S = 2.0  # a session gets this much even when the budget is over
@@ -58,15 +58,28 @@ class VerifyRequest:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The evidence, one sentence about it, and what would make the tests better."""
+    """The evidence, one sentence about it, and what would make the tests better.
+
+    `interrupted` is True when it was stopped early: a note of the evidence says what was not done.
+    """
 
     evidence: Evidence
     summary: str
     hints: tuple[str, ...]
+    interrupted: bool = False
 
 
-def verify(request: VerifyRequest, *, progress: Progress = silent, cancel: CancelToken | None = None) -> VerifyReport:
+def verify(
+    request: VerifyRequest,
+    *,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+    stop: CancelToken | None = None,
+) -> VerifyReport:
     """Run tests through the gate.
+
+    `cancel` ends everything at once; `stop` does so too, but what is known of the tests by then is the answer
+    (`cancelled` where no run of them has ended).
 
     Errors: no-such-path, not-python, no-tests, no-subject, import-failed, import-hangs, import-exits, c-extension,
     syntax-error, no-interpreter, no-pytest, cancelled. A failing, flaky or hanging test is a verdict, not an error.
@@ -77,27 +90,74 @@ def verify(request: VerifyRequest, *, progress: Progress = silent, cancel: Cance
         cancel.check()
     progress("finding the project's Python")
     plan = plan_tests(request.tests, request.sources, request.project, request.python)
-    work = _Verification(request, progress, cancel)
+    token = CancelToken()
+    forget = [source.on_cancel(token.cancel) for source in (cancel, stop) if source is not None]
+    is_stopped = _stopped(stop, cancel)
+    work = _Verification(request, progress, token, is_stopped)
     try:
         report = work.run(plan)
         if not plan.autoload and work.misses_plugins:
             progress("the tests need the project's pytest plugins: again with them")
-            work = _Verification(request, progress, cancel)
+            work = _Verification(request, progress, token, is_stopped)
             report = work.run(replace(plan, autoload=True))
     except BaseException:
-        if cancel is not None:
-            cancel.check()
+        if is_stopped():
+            raise Cancelled("Stopped before a run of the tests ended: nothing to report.", code="cancelled") from None
+        token.check()
         raise
+    finally:
+        for undo in forget:
+            undo()
     return report
+
+
+def _stopped(stop: CancelToken | None, cancel: CancelToken | None) -> Callable[[], bool]:
+    return lambda: stop is not None and stop.is_set and not (cancel is not None and cancel.is_set)
+
+
+@dataclass
+class _Findings:
+    """What the steps have found so far; a step that was not reached leaves its fields as they are."""
+
+    seeds: tuple[int, ...]
+    subjects: list[Subject] = field(default_factory=list)
+    verdicts: dict[str, Stability] = field(default_factory=dict)
+    refused: dict[str, str] | None = None
+    on_twin: set[str] | None = None
+    coverage: Coverage | None = None
+    reach: Mapping[str, Reach] = field(default_factory=dict)
+    chosen: list[tuple[Subject, Mutant]] = field(default_factory=list)
+    kills: KillMap = field(default_factory=KillMap)
+
+    def stable(self) -> list[str]:
+        """The tests that hold, as far as is known."""
+        refused = self.refused or {}
+        return [name for name, one in self.verdicts.items() if one.verdict == "stable" and name not in refused]
+
+    def undone(self) -> list[str]:
+        """What is missing, in words; mutants that were not run are counted in."""
+        known = {
+            "the run beside the instrumented subject": self.refused,
+            "the broken twin": self.on_twin,
+            "lines and branches": self.coverage,
+        }
+        judged = self.kills.killed_by.keys()
+        self.kills.not_run.update((one.module, mutant.id) for one, mutant in self.chosen)
+        self.kills.not_run -= judged
+        mutants = [f"{len(self.kills.not_run)} of {len(self.chosen)} mutants"] if self.kills.not_run else []
+        return [*(words for words, found in known.items() if found is None), *mutants]
 
 
 class _Verification:
     """One pass over a plan; holds what the steps share."""
 
-    def __init__(self, request: VerifyRequest, progress: Progress, cancel: CancelToken | None) -> None:
+    def __init__(
+        self, request: VerifyRequest, progress: Progress, cancel: CancelToken, is_stopped: Callable[[], bool]
+    ) -> None:
         self.request = request
         self.progress = progress
         self.cancel = cancel
+        self.is_stopped = is_stopped
         self.started = time.monotonic()
         self.stop = deadline_in(request.budget_s)
         self.notes: list[str] = []
@@ -105,39 +165,44 @@ class _Verification:
         self.packages: dict[str, str] = {}
 
     def run(self, plan: TestPlan) -> VerifyReport:
+        found = _Findings(hash_seeds(self.request.seed, self.request.runs))
+        has_stopped = False
         with ExitStack() as stack:
-            seeds = hash_seeds(self.request.seed, self.request.runs)
-            first = stack.enter_context(plan.open_box(hash_seed=seeds[0], cancel=self.cancel))
-            self.progress("looking for the modules under test")
-            self._warm(plan, first, (), rehearse=True)
-            found = find_subjects(plan, self.request.subjects, first)
-            subjects = [one.narrowed(self.request.within.get(one.module, ())) for one in found]
-            boxes = self._open_boxes(plan, stack, first, seeds, subjects)
-            verdicts = self._stability(plan, boxes)
-            if self._plugins_wanted(plan, verdicts):
-                self.misses_plugins = True
-            stable = [name for name, one in verdicts.items() if one.verdict == "stable"]
-            refused = self._refused_beside(plan, boxes[0], subjects, stable)
-            stable = [name for name in stable if name not in refused]
-            on_twin = self._twin(plan, boxes[0], subjects, stable)
-            self.progress("measuring coverage of the stable tests")
-            coverage = measure(plan, boxes[0], subjects, stable, **self._limits())
-            self._check()
-            whole, existing, reach = self._existing(plan, boxes[-1], subjects)
-            chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
-            kills = self._kill_map(whole, subjects, [*stable, *existing], chosen, boxes[0])
-            refused.update(kills.refused)
-            fallen = {name for name in on_twin if not kills.kills_of(name)} - refused.keys()
-            stable = [name for name in stable if name not in fallen and name not in refused]
-            coverage = coverage.without(fallen | refused.keys())
-            verdicts.update({name: distrust(verdicts[name], why) for name, why in refused.items() if name in verdicts})
-            rows = test_evidence(verdicts, fallen, footprints_of(coverage.reach, kills), footprints_of(reach, kills))
-            evidence = self._evidence(plan, first, seeds, subjects, stable, rows, coverage, kills, chosen)
-        return VerifyReport(evidence, summarise(evidence), hints_of(evidence))
+            first = stack.enter_context(plan.open_box(hash_seed=found.seeds[0], cancel=self.cancel))
+            try:
+                self._steps(plan, stack, first, found)
+            except AqeError:
+                if not (self.is_stopped() and found.verdicts):
+                    raise
+                has_stopped = True
+                done = f"{len(found.seeds)} of {self.request.runs} shuffled runs ended"
+                self.notes.append(f"stopped by Ctrl-C: {done}; not done: {', '.join(found.undone()) or 'nothing else'}")
+            evidence = self._evidence(plan, first, found, has_stopped)
+        return VerifyReport(evidence, summarise(evidence), hints_of(evidence), has_stopped)
+
+    def _steps(self, plan: TestPlan, stack: ExitStack, first: Box, found: _Findings) -> None:
+        """From the subjects to the kill map; each step leaves what it found in `found`."""
+        self.progress("looking for the modules under test")
+        self._warm(plan, first, (), rehearse=True)
+        named = find_subjects(plan, self.request.subjects, first)
+        subjects = found.subjects = [one.narrowed(self.request.within.get(one.module, ())) for one in named]
+        found.chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
+        boxes = self._open_boxes(plan, stack, first, found.seeds, subjects)
+        self._stability(plan, boxes, found)
+        if self._plugins_wanted(plan, found.verdicts):
+            self.misses_plugins = True
+        found.refused = self._refused_beside(plan, boxes[0], subjects, found.stable())
+        stable = found.stable()
+        found.on_twin = self._twin(plan, boxes[0], subjects, stable)
+        self.progress("measuring coverage of the stable tests")
+        coverage = measure(plan, boxes[0], subjects, stable, **self._limits())
+        self._check()
+        found.coverage = coverage
+        whole, existing, found.reach = self._existing(plan, boxes[-1], subjects)
+        self._kill_map(whole, [*stable, *existing], found, boxes[0])
 
     def _check(self) -> None:
-        if self.cancel is not None:
-            self.cancel.check()
+        self.cancel.check()
 
     def _warm(self, plan: TestPlan, box: Box, modules: tuple[str, ...], *, rehearse: bool = False) -> None:
         result = plan.warm(box, modules, rehearse=rehearse)
@@ -165,19 +230,22 @@ class _Verification:
             list(pool.map(lambda box: self._warm(plan, box, modules), boxes))
         return boxes
 
-    def _stability(self, plan: TestPlan, boxes: Sequence[Box]) -> dict[str, Stability]:
+    def _stability(self, plan: TestPlan, boxes: Sequence[Box], found: _Findings) -> None:
         total = len(boxes)
+        ended: dict[int, SessionRun] = {}
         self.progress(f"running the tests {total} times in shuffled order", 0, total)
         runs = run_all(
             plan, boxes, self.request.seed,
-            lambda done: self.progress(f"run {done} of {total}", done, total), **self._limits(),
+            lambda done: self.progress(f"run {done} of {total}", done, total), ended, **self._limits(),
         )  # fmt: skip
+        if self.is_stopped() and len(ended) < total:
+            runs = list(ended.values())
+            found.seeds = tuple(found.seeds[place] for place in sorted(ended))
+        found.verdicts = judge(runs) if runs else {}
         self._check()
-        verdicts = judge(runs)
-        if not verdicts:
+        if not found.verdicts:
             names = ", ".join(plan.sources())
             raise UserError(f"{names} holds no tests.", code="no-tests", fix="pytest collects functions called test_*.")
-        return verdicts
 
     def _limits(self) -> dict[str, Any]:
         """Wall clocks of a session, shorter where the budget is."""
@@ -236,16 +304,15 @@ class _Verification:
         self._check()
         return whole, passing, reach
 
-    def _kill_map(
-        self, plan: TestPlan, subjects: Sequence[Subject], stable: list[str],
-        chosen: list[tuple[Subject, Mutant]], box: Box,
-    ) -> KillMap:  # fmt: skip
+    def _kill_map(self, plan: TestPlan, tests: list[str], found: _Findings, box: Box) -> None:
+        chosen = found.chosen
         self.progress(f"turning {len(chosen)} mutants on", 0, len(chosen))
         mapping = KillMapping(
-            plan, subjects, stable, seed=self.request.seed, cancel=self.cancel, stop=self.stop,
+            plan, found.subjects, tests, seed=self.request.seed, cancel=self.cancel, stop=self.stop,
             share_s=(self.request.budget_s or 0.0) / 10,
             report=lambda done, total: self.progress(f"mutant {done} of {total}", done, total),
         )  # fmt: skip
+        found.kills = mapping.map
         kills = mapping.run(chosen, box)
         self.notes.extend(kills.notes)
         if kills.not_run:
@@ -253,14 +320,16 @@ class _Verification:
                 f"{len(kills.not_run)} of {len(chosen)} mutants were not run: the budget or their sandbox ended"
                 + ("; the others are a random sample" if len(kills.not_run) < len(chosen) else "")
             )
-        return kills
 
-    def _evidence(
-        self, plan: TestPlan, box: Box, seeds: tuple[int, ...], subjects: Sequence[Subject],
-        stable: list[str], rows: tuple[TestEvidence, ...], coverage: Coverage, kills: KillMap,
-        chosen: list[tuple[Subject, Mutant]],
-    ) -> Evidence:  # fmt: skip
-        if not coverage.is_measured:
+    def _evidence(self, plan: TestPlan, box: Box, found: _Findings, has_stopped: bool) -> Evidence:
+        subjects, kills, chosen = found.subjects, found.kills, found.chosen
+        refused = {**(found.refused or {}), **kills.refused}
+        fallen = {name for name in found.on_twin or () if not kills.kills_of(name)} - refused.keys()
+        stable = [name for name in found.stable() if name not in fallen and name not in refused]
+        coverage = (found.coverage or Coverage((), {}, False)).without(fallen | refused.keys())
+        verdicts = {name: distrust(one, refused[name]) if name in refused else one for name, one in found.verdicts.items()}
+        rows = test_evidence(verdicts, fallen, footprints_of(coverage.reach, kills), footprints_of(found.reach, kills))
+        if not coverage.is_measured and not has_stopped:
             self.notes.append("not measured: lines and branches of some subjects (their session did not end in time)")
         elif coverage.engine != "coverage.py":
             self.notes.append("this Python has no coverage.py: lines and branches were traced by aqe itself")
@@ -288,8 +357,8 @@ class _Verification:
             layers=layers.in_force,
             layers_missing=layers.missing,
             seed=self.request.seed,
-            hash_seeds=seeds,
-            runs=self.request.runs,
+            hash_seeds=found.seeds,
+            runs=len(found.seeds),
             budget_s=self.request.budget_s,
             duration_s=round(time.monotonic() - self.started, 3),
             subjects=coverage.subjects,

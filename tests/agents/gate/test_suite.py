@@ -121,3 +121,63 @@ def test_root_of_the_file_system_is_no_project() -> None:
     with pytest.raises(UserError) as caught:
         run_suite([sys.executable, "-c", ""], Path("/"))
     assert caught.value.code == "no-sandbox"
+
+
+FOLDERS = """
+import os, shutil
+shutil.rmtree("replaced")
+os.makedirs("replaced/inner")
+open("replaced/same.txt", "w").write("same")
+open("replaced/other.txt", "w").write("new")
+os.mkdir("empty")
+os.makedirs("full/deep")
+open("full/deep/file.txt", "w").close()
+shutil.rmtree("whole")
+os.rmdir("hollow")
+os.makedirs("made/__pycache__")
+os.remove("file")
+os.mkdir("file")
+shutil.rmtree("tree")
+open("tree", "w").close()
+os.chmod("mode.txt", 0o755)
+os.remove("link")
+os.symlink("elsewhere", "link")
+if os.path.isdir(".git"):
+    open(".git/refs/heads/main", "w").write("another commit")
+    open(".git/index", "w").write("times")
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_folders_and_the_repository_itself_are_watched(project: Path, way: Way) -> None:
+    """Replaced, emptied and new folders, links and modes are told, and so is what the run did to git's own files."""
+    for name in ("replaced/deep", "whole/deep", "hollow", "tree", ".git/refs/heads"):
+        (project / name).mkdir(parents=True)
+    texts = {"replaced/gone.txt": "g", "replaced/same.txt": "same", "replaced/other.txt": "o", "replaced/deep/d": "d"}
+    texts |= {"whole/a.txt": "a", "whole/deep/b.txt": "b", "file": "f", "tree/leaf": "l", "mode.txt": "m"}
+    texts |= {".git/refs/heads/main": "a commit", ".git/index": "timex"}
+    for name, text in texts.items():
+        (project / name).write_text(text, "utf-8")
+    (project / "link").symlink_to("data.txt")
+    done = run(project, FOLDERS, way)
+    assert done.exit_status == 0, done.output
+    told = {change.path: change.kind for change in done.changed_files}
+    if way == "copy":  # it has no repository, and what is written again has another time
+        assert told.pop("replaced/same.txt") == "changed"
+        told[".git/refs/heads/main"] = "changed"
+    assert told == {
+        ".git/refs/heads/main": "changed",
+        "empty/": "added",
+        "file/": "changed",
+        "full/deep/file.txt": "added",
+        "hollow/": "deleted",
+        "link": "changed",
+        "made/": "added",
+        "mode.txt": "changed",
+        "replaced/deep/": "deleted",
+        "replaced/gone.txt": "deleted",
+        "replaced/inner/": "added",
+        "replaced/other.txt": "changed",
+        "tree": "changed",
+        "whole/": "deleted",
+    }
