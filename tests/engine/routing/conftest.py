@@ -1,0 +1,8 @@
+"""Routing's tests share one misbehaving server, importable by its name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
