@@ -291,6 +291,10 @@ CREATE TABLE consents (
 ) STRICT;
 """
 
+_SPACES = """
+CREATE INDEX memories_space ON memories (embedder) WHERE valid_to IS NULL;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -300,6 +304,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "routing", _ROUTING),
     Migration(7, "feedback", _FEEDBACK),
     Migration(8, "privacy", _PRIVACY),
+    Migration(9, "embedding spaces", _SPACES),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
