@@ -218,7 +218,8 @@ def arguments(args: Dict[str, Any]) -> List[str]:
         line.append("--assert=plain")
     # those that rerun a failure would hide a flaky test
     for plugin in (
-        "cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov", "rerunfailures", "flaky",
+        "cacheprovider", "randomly", "random_order", "aqe", "xdist", "cov", "pytest_cov",
+        "rerunfailures", "flaky", "pytest-retry",
     ):  # fmt: skip
         line += ["-p", "no:" + plugin]
     line += ["-c", args.get("config") or os.devnull, "--import-mode=" + args.get("import_mode", "prepend")]
