@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Mode = Literal["strict", "balanced", "off"]
 Content = Literal["full", "redacted", "references"]
 WITHHELD = "[withheld: privacy.never_send]"
+SHORTEST = 7
+"""No secret or personal datum that a rule knows is shorter."""
 NO_CONTENT = "[withheld: privacy.mcp_content = references]"
 REFERENCES = frozenset(
     (
@@ -78,12 +80,20 @@ class ClientView:
 class Guard:
     """Made by `open_guard`; close it, since strict mode holds the whole process's network while it is open."""
 
-    def __init__(self, project: Path, *, mode: Mode, content: Content, never_send: Sequence[str], store: Store) -> None:
+    def __init__(
+        self,
+        project: Path,
+        *,
+        mode: Mode,
+        content: Content,
+        never_send: Sequence[str],
+        store: Store | Callable[[], Store],
+    ) -> None:
         self.project = project
         self.mode: Mode = mode
         self.content: Content = content
         self._never_send = NeverSend(project, never_send)
-        self._store = store
+        self._given = store
         self._holding = mode == "strict"
         if self._holding:
             hold_network()
@@ -165,6 +175,10 @@ class Guard:
         mode = f"{self.mode}/{self.content}"
         audit.append(self._store, "answered", recipient=client, purpose=tool, mode=mode, payload=payload, spans=spans)
 
+    @property
+    def _store(self) -> Store:
+        return self._given if isinstance(self._given, Store) else self._given()
+
     def _refusal(
         self, messages: tuple[Message, ...], provider: str, purpose: str, paths: Sequence[str]
     ) -> UserError | None:
@@ -191,11 +205,23 @@ class Guard:
         return None
 
 
-def open_guard(project: Path, settings: Settings, store: Store) -> Guard:
-    """The guard that a project's settings ask for, with its consents and audit log in `store`."""
+def open_guard(project: Path, settings: Settings, store: Store | Callable[[], Store]) -> Guard:
+    """The guard that a project's settings ask for, with its consents and audit log in `store`.
+
+    A function in the store's place is asked when something is to be looked up or written.
+    """
     table = settings.privacy
     content: Content = table.mcp_content if table.mcp_content != "auto" else default_content(table.mode)
     return Guard(project, mode=table.mode, content=content, never_send=table.never_send, store=store)
+
+
+def redacted(value: Any) -> Any:
+    """A text, or an object of texts, lists and objects, without secrets and personal data."""
+    if isinstance(value, str):
+        return redactor.redact(value).text
+    if isinstance(value, Mapping):
+        return {name: redacted(below) for name, below in value.items()}
+    return [redacted(below) for below in value] if isinstance(value, (list, tuple)) else value
 
 
 def default_content(mode: Mode) -> Content:
@@ -225,6 +251,7 @@ class _View:
         self.spans: Counter[str] = Counter()
         self._guard = guard
         self._names = Placeholders()
+        self._seen: dict[str, Redacted] = {}
 
     def of(self, value: Any, *, key: str = "", withheld: bool = False) -> Any:
         if isinstance(value, str):
@@ -247,6 +274,10 @@ class _View:
             return text
         if self._guard.content == "references" and not is_reference and text:
             return NO_CONTENT
-        done = redactor.redact(text, placeholders=self._names)
+        if len(text) < SHORTEST:
+            return text
+        done = self._seen.get(text)
+        if done is None:
+            done = self._seen[text] = redactor.redact(text, placeholders=self._names)
         self.spans.update(done.counts)
         return done.text

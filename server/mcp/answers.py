@@ -1,33 +1,104 @@
 """What a tool answers: a short text complete by itself, a small object with the same facts, at most 8,000 bytes.
 
-Of the two only one reaches the model, and which one differs by client.
+Of the two only one reaches the model, and which one differs by client. Both leave the machine as far as anybody knows,
+so all goes through the privacy guard of the call's project here (`privacy.mcp_content`); what is cut to a length goes
+through `allowed` before it is cut, since half a secret is not recognised any more.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from mcp_types import CallToolResult, TextContent
 
 from aqe.engine.errors import AqeError
 from aqe.server.mcp.wording import for_tools
 
+if TYPE_CHECKING:
+    from aqe.engine.privacy.guard import Guard
+
 LARGEST_ANSWER_BYTES = 8_000
 PAGE_BYTES = 3_000
 
 
-def answer(text: str, data: dict[str, Any]) -> CallToolResult:
-    """A finished answer; `text` is cut where the whole would pass the limit, and says so."""
+@dataclass
+class Outlet:
+    """The way out of one call: its project's guard, and what was taken out of the answer."""
+
+    guard: Guard
+    spans: Counter[str] = field(default_factory=Counter)
+    payload: str = ""
+
+    def log(self, client: str, tool: str) -> None:
+        """Write the answer to the project's audit log, unless it held nothing of the project.
+
+        A log that cannot be written keeps the answer back in strict mode (`UserError`), and is warned of in others.
+        """
+        if not self.payload:
+            return
+        try:
+            self.guard.log_answer(client, tool, self.payload, self.spans)
+        except AqeError as error:
+            if self.guard.mode == "strict":
+                raise
+            logging.getLogger(__name__).warning("The audit log misses an answer of %s: %s", tool, error)
+
+
+_OUTLET: ContextVar[Outlet | None] = ContextVar("outlet", default=None)
+
+
+def go_through(guard: Guard) -> None:
+    """All answers of this call go through `guard` from now on."""
+    _OUTLET.set(Outlet(guard))
+
+
+def outlet() -> Outlet | None:
+    """The way out of this call; None before its project is known."""
+    return _OUTLET.get()
+
+
+def allowed(value: Any, *, paths: Sequence[str] = ()) -> Any:
+    """`value` (a text, list or object) as the client may have it; `paths` are the files that all of it comes from.
+
+    Before the project of a call is known, secrets and personal data are taken out.
+    """
+    way = _OUTLET.get()
+    if way is not None:
+        view = way.guard.client_view(value, paths=paths)
+        way.spans.update(view.spans)
+        return view.value
+    from aqe.engine.privacy.guard import redacted
+
+    return redacted(value)
+
+
+def answer(text: str, data: dict[str, Any], *, content: bool = True, paths: Sequence[str] = ()) -> CallToolResult:
+    """A finished answer; `text` is cut where the whole would pass the limit, and says so.
+
+    `content` tells that it holds something of the project, which the audit log is to know of.
+    """
+    way = _OUTLET.get()
+    data = allowed(data, paths=paths)
+    if way is not None and (way.guard.content == "references" or any(map(way.guard.withholds, paths))):
+        text = str(data.get("summary") or json.dumps(data, ensure_ascii=False))
+    else:
+        text = allowed(text)
     room = LARGEST_ANSWER_BYTES - 300 - len(json.dumps(data, ensure_ascii=True))
-    return CallToolResult(
-        content=[TextContent(type="text", text=shorten(text, max(room, 200)))], structured_content=data
-    )
+    text = shorten(text, max(room, 200))
+    if way is not None and content:
+        way.payload = f"{text}\n{json.dumps(data, ensure_ascii=False)}"
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data)
 
 
 def failure(error: AqeError) -> CallToolResult:
     """An error that the model can read and act on: the sentence, the next step, the code."""
-    message, fix = for_tools(error.message), for_tools(error.fix)
+    message, fix = allowed({"message": for_tools(error.message), "fix": for_tools(error.fix)}).values()
     data = {"code": error.code, "message": shorten(message, 1500), "fix": shorten(fix, 500)}
     text = shorten(" ".join(part for part in (message, fix, f"[{error.code}]") if part), 2500)
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.memory.entry import Kept
     from aqe.engine.memory.store import Store
+    from aqe.engine.privacy import Guard
 
 
 class Desk:
@@ -27,6 +28,25 @@ class Desk:
         self._inode = 0
         self._counted: tuple[int, dict[str, Any]] | None = None
         self._empty: tuple[tuple[Path, ...], dict[str, Any]] | None = None
+        self._guard: tuple[tuple[tuple[int, int], ...], Guard] | None = None
+
+    def guard(self) -> Guard:
+        """The project's privacy guard, opened anew when one of the files with its settings changed."""
+        from aqe.engine.settings import user_file
+
+        stamp = tuple(_stamp(file) for file in (self.project / "pyproject.toml", user_file()))
+        with self._lock:
+            known = self._guard
+            if known is not None and known[0] == stamp:
+                return known[1]
+            from aqe.engine.privacy import open_guard
+            from aqe.engine.settings import load_settings
+
+            guard = open_guard(self.project, load_settings(self.project), self._open)
+            if known is not None:
+                known[1].close()
+            self._guard = stamp, guard
+            return guard
 
     def add(
         self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
@@ -93,6 +113,9 @@ class Desk:
         """Close the file."""
         with self._lock:
             self._close()
+            if self._guard is not None:
+                self._guard[1].close()
+                self._guard = None
 
     def _close(self) -> None:
         if self._store is not None:
@@ -143,3 +166,11 @@ class Desk:
         """A number that changes with every commit of any other connection, here or in another process."""
         assert self._watch is not None
         return int(self._watch.pragma("data_version"))
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

@@ -10,17 +10,18 @@ from mcp.server.mcpserver.resources import FunctionResource, Resource
 from pydantic import Field
 
 from aqe.engine.errors import AqeError
+from aqe.server.mcp.answers import allowed
+from aqe.server.mcp.service import LAST_REPORT
 
 if TYPE_CHECKING:
     from aqe.server.mcp.service import Service
-
-LAST_REPORT = "aqe://reports/last"
 
 
 async def ask_for_tests(
     target: Annotated[str, Field(description="file or module, or one name in it: PATH::NAME")],
 ) -> str:
     """The words of `aqe-generate`."""
+    target = allowed(target)
     return (
         f"Write tests for `{target}` that hold.\n"
         f"1. Call generate_tests with target={target!r}; if it answers with state `running`, call it again with the "

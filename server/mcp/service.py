@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
+from aqe.server.mcp.answers import allowed, go_through, outlet
 from aqe.server.mcp.projects import project_of_call
+from aqe.server.mcp.summaries import sources_of
 
 if TYPE_CHECKING:
     from aqe.agents.jobs import JobRunner
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 40.0
 IDLE_S = 600.0
+LAST_REPORT = "aqe://reports/last"
 T = TypeVar("T")
 
 
@@ -37,15 +40,18 @@ class Service:
         self._desks: dict[Path, Desk] = {}
         self._runner: JobRunner | None = runner
         self._waiters: Counter[str] = Counter()
-        self._last: dict[str, Any] | None = None
+        self._last: tuple[Path, dict[str, Any]] | None = None
 
     async def project(self, given: str | None, context: Any) -> Path:
-        """The project that a call means; raises `UserError` where none can be told."""
+        """The project that a call means, through whose privacy guard its answer goes; raises `UserError` where none
+        can be told."""
         if given is None and self._known is not None:
-            return self._known
-        found = await project_of_call(given, self._served, context)
+            found = self._known
+        else:
+            found = await project_of_call(given, self._served, context)
         if given is None and self._served is not None:
             self._known = found
+        go_through(self.desk(found).guard())
         return found
 
     def desk(self, project: Path) -> Desk:
@@ -85,12 +91,15 @@ class Service:
                 if not self._waiters[job_id]:
                     del self._waiters[job_id]
 
-    def reported(self, report: dict[str, Any]) -> None:
+    def reported(self, project: Path, report: dict[str, Any]) -> None:
         """Keep the last report; in memory, since with an encryption key set no file holds it."""
-        self._last = report
+        self._last = project, report
 
     async def last_report(self) -> str:
-        """The JSON of the last report of this server, else of its project; raises `UserError` (no-result)."""
+        """The JSON of the last report of this server, else of its project; raises `UserError` (no-result).
+
+        It is what the project's privacy guard lets a client have, and stands in the audit log.
+        """
         return await in_thread(self._read_last_report)
 
     def _read_last_report(self) -> str:
@@ -98,11 +107,19 @@ class Service:
         from aqe.engine.results import json_text, read_result, result_path
 
         if self._last is not None:
-            return json_text(self._last)
-        project = find_project(explicit=self._served)
-        paths = {command: result_path(project, command) for command in ("generate", "verify")}
-        made = {command: path.stat().st_mtime_ns for command, path in paths.items() if path.is_file()}
-        return json_text(read_result(project, max(made, key=lambda command: made[command], default="generate")))
+            project, report = self._last
+        else:
+            project = find_project(explicit=self._served)
+            paths = {command: result_path(project, command) for command in ("generate", "verify")}
+            made = {command: path.stat().st_mtime_ns for command, path in paths.items() if path.is_file()}
+            report = read_result(project, max(made, key=lambda command: made[command], default="generate"))
+        go_through(self.desk(project).guard())
+        text = json_text(allowed(report, paths=sources_of(report)))
+        way = outlet()
+        if way is not None:
+            way.payload = text
+            way.log("mcp", LAST_REPORT)
+        return text
 
     def close(self) -> None:
         """Kill what runs and close what is open."""

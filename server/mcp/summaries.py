@@ -66,6 +66,15 @@ def hints_of(agent: str, report: dict[str, Any]) -> list[str]:
     return shown
 
 
+def sources_of(report: dict[str, Any]) -> tuple[str, ...]:
+    """The files of the project that a report is about."""
+    evidence = report.get("evidence") or {}
+    found = [str(subject.get("path") or subject.get("file") or "") for subject in evidence.get("subjects", ())]
+    found += [str(test.get("name") or "").partition("::")[0] for test in evidence.get("tests", ())]
+    found += [str(report.get("target") or "").partition("::")[0], *map(str, report.get("files", ()))]
+    return tuple(name for name in dict.fromkeys(found) if name)
+
+
 def tests_of(agent: str, report: dict[str, Any], project: Path) -> str:
     """The generated files' text, or the verdict on each judged test, one a line."""
     if agent == "generate":

@@ -13,7 +13,7 @@ from mcp_types import CallToolResult
 from pydantic import BaseModel, Field
 
 from aqe.engine.errors import AqeError, UserError
-from aqe.server.mcp.answers import answer, failure, shorten
+from aqe.server.mcp.answers import allowed, answer, failure, outlet, shorten
 from aqe.server.mcp.app import make_tool
 from aqe.server.mcp.service import in_thread
 
@@ -160,7 +160,8 @@ def _memory_tools(service: Service) -> list[Tool]:
         desk = service.desk(await service.project(project, ctx))
         kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}))
         how = "Kept already" if kept.existed else "Remembered"
-        return answer(f"{how} as {kept.id} in {namespace}.", {**vars(kept), "namespace": namespace})
+        data = {**vars(kept), "namespace": namespace}
+        return answer(f"{how} as {kept.id} in {namespace}.", data, content=False)
 
     async def memory_search(
         ctx: Context[Any, Any],
@@ -172,12 +173,12 @@ def _memory_tools(service: Service) -> list[Tool]:
     ) -> Annotated[CallToolResult, MemoryFound]:
         desk = service.desk(await service.project(project, ctx))
         mode, found = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}))
-        rows = _fitting(found)
+        rows = _fitting(await in_thread(lambda: allowed(found)))
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
         if len(rows) < len(found):
             head += f" The first {len(rows)} fit; ask with a smaller k or a narrower query."
-        return answer("\n".join([head, *lines]), {"mode": mode, "found": rows})
+        return answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows))
 
     add = make_tool(
         _worded(memory_add),
@@ -211,7 +212,7 @@ def _stats(service: Service) -> Tool:
         text += ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts) + "."
         if figures["jobs"]:
             text += " Jobs: " + ", ".join(f"{count} {state}" for state, count in figures["jobs"].items()) + "."
-        return answer(text, figures)
+        return answer(text, figures, content=False)
 
     return make_tool(
         _worded(stats),
@@ -243,6 +244,9 @@ def _worded(function: Any) -> Any:
     async def call(*args: Any, **kwargs: Any) -> CallToolResult:
         try:
             result: CallToolResult = await function(*args, **kwargs)
+            way = outlet()
+            if way is not None and way.payload:
+                await in_thread(lambda: way.log(_client_of(kwargs.get("ctx")), function.__name__))
         except AqeError as error:
             return failure(error)
         except Exception as error:
@@ -250,6 +254,13 @@ def _worded(function: Any) -> Any:
         return result
 
     return call
+
+
+def _client_of(context: Any) -> str:
+    """Who is given the answer: "mcp", with the client's own name where it said one."""
+    params = getattr(getattr(getattr(context, "request_context", None), "session", None), "client_params", None)
+    name = getattr(getattr(params, "client_info", None), "name", "")
+    return f"mcp:{name[:100]}" if name else "mcp"
 
 
 def _internal(tool: str, error: Exception) -> AqeError:

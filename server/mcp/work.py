@@ -14,10 +14,9 @@ from mcp_types import CallToolResult
 
 from aqe.agents.registry import AGENTS
 from aqe.engine.errors import AqeError, UserError
-from aqe.server.mcp.answers import answer, failure, page
-from aqe.server.mcp.prompts import LAST_REPORT
-from aqe.server.mcp.service import in_thread
-from aqe.server.mcp.summaries import figures_of, hints_of, summary_of, tests_of
+from aqe.server.mcp.answers import allowed, answer, failure, page
+from aqe.server.mcp.service import LAST_REPORT, in_thread
+from aqe.server.mcp.summaries import figures_of, hints_of, sources_of, summary_of, tests_of
 
 if TYPE_CHECKING:
     from aqe.engine.jobs import Job
@@ -124,28 +123,30 @@ async def _answer(service: Service, call: Call, project: Path, job: Job) -> Call
         far = _progress_text(job) or "it has just begun"
         data["summary"] = f"Still running: {far}. Call {_TOOLS[call.agent]} again with job_id={job.id!r} to go on."
         data["figures"] = {"done": float(job.done), "total": float(job.total or 0)}
-        return answer(data["summary"], data)
+        return answer(data["summary"], data, content=False)
     if job.state != "done" or job.result is None:
         return failure(_error_of(job))
-    service.reported(job.result)
-    data["figures"] = figures_of(call.agent, job.result)
+    service.reported(project, job.result)
+    sources = sources_of(job.result)
+    report: dict[str, Any] = await in_thread(lambda: allowed(job.result, paths=sources))
+    data["figures"] = figures_of(call.agent, report)
     if call.detail != "summary":
-        whole = await in_thread(lambda: _whole(call, project, job.result or {}))
+        whole = await in_thread(lambda: _whole(call, project, report, sources))
         data["summary"], rest = page(whole, call.offset)
         if rest is None:
             return answer(data["summary"], data)
         return answer(f"{data['summary']}\n[more with offset={rest}]", data | {"next_offset": rest})
-    data["summary"] = summary_of(call.agent, job.result)
-    data["hints"] = hints_of(call.agent, job.result)
+    data["summary"] = summary_of(call.agent, report)
+    data["hints"] = hints_of(call.agent, report)
     lines = [data["summary"], *(f"- {hint}" for hint in data["hints"])]
     lines.append(f"Full report: {LAST_REPORT}, or job_id={job.id!r} with detail='report' (or 'tests').")
-    return answer("\n".join(lines), data)
+    return answer("\n".join(lines), data, paths=sources)
 
 
-def _whole(call: Call, project: Path, result: dict[str, Any]) -> str:
+def _whole(call: Call, project: Path, report: dict[str, Any], sources: tuple[str, ...]) -> str:
     if call.detail == "tests":
-        return tests_of(call.agent, result, project)
-    return json.dumps(result, ensure_ascii=False)
+        return str(allowed(tests_of(call.agent, report, project), paths=sources))
+    return json.dumps(report, ensure_ascii=False)
 
 
 def _error_of(job: Job) -> AqeError:
