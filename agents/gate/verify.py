@@ -8,7 +8,7 @@ adds to the others.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -22,9 +22,9 @@ from aqe.agents.gate.hints import hints_of, summarise
 from aqe.agents.gate.kill_map import KillMap, KillMapping, MutantKey, deadline_in, sample
 from aqe.agents.gate.measure import Coverage, Reach, measure
 from aqe.agents.gate.nearest import Footprint, Own, compare
-from aqe.agents.gate.stability import Stability, describe_end, hash_seeds, judge, run_all, run_session
+from aqe.agents.gate.stability import SessionRun, Stability, describe_end, hash_seeds, judge, run_all, run_session
 from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
-from aqe.engine.errors import AqeError, Cancelled, UserError
+from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 MIN_SESSION_S = 2.0  # a session gets this much even when the budget is over
@@ -171,7 +171,7 @@ class _Verification:
             first = stack.enter_context(plan.open_box(hash_seed=found.seeds[0], cancel=self.cancel))
             try:
                 self._steps(plan, stack, first, found)
-            except AqeError:
+            except Exception:
                 if not (self.is_stopped() and found.verdicts):
                     raise
                 has_stopped = True
@@ -327,7 +327,9 @@ class _Verification:
         fallen = {name for name in found.on_twin or () if not kills.kills_of(name)} - refused.keys()
         stable = [name for name in found.stable() if name not in fallen and name not in refused]
         coverage = (found.coverage or Coverage((), {}, False)).without(fallen | refused.keys())
-        verdicts = {name: distrust(one, refused[name]) if name in refused else one for name, one in found.verdicts.items()}
+        verdicts = {
+            name: distrust(one, refused[name]) if name in refused else one for name, one in found.verdicts.items()
+        }
         rows = test_evidence(verdicts, fallen, footprints_of(coverage.reach, kills), footprints_of(found.reach, kills))
         if not coverage.is_measured and not has_stopped:
             self.notes.append("not measured: lines and branches of some subjects (their session did not end in time)")

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,6 +12,7 @@ import typer
 from aqe.engine.budget import parse_budget
 from aqe.engine.progress import CancelToken
 from aqe.engine.project import find_project, locate
+from aqe.server.cli.interrupts import two_stops
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
@@ -28,6 +24,8 @@ from aqe.server.cli.output import (
     print_json,
     terminal_progress,
 )
+
+STOPPING = "Stopping: what is known of the tests so far follows."
 
 
 def command(
@@ -77,9 +75,9 @@ def command(
         leave_out=not keep_equivalent,
         beside=not alone,
     )
-    cancel = CancelToken()
-    with _cancelled_by_signals(cancel), terminal_progress() as progress:
-        report = verify(request, progress=progress, cancel=cancel)
+    stop, cancel = CancelToken(), CancelToken()
+    with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
+        report = verify(request, progress=progress, cancel=cancel, stop=stop)
     if json:
         print_json("verify", report, project=root)
     else:
@@ -87,6 +85,8 @@ def command(
 
         keep_result(root, "verify", json_object("verify", report))
         sys.stdout.write(text_of(report, verbose=verbose))
+    if report.interrupted:
+        return 130
     verdicts = {test.verdict for test in report.evidence.tests}
     proven = "stable" in verdicts and verdicts <= {"stable", "xfail", "not-run"}
     return 1 if gate and not proven else 0
@@ -103,18 +103,3 @@ def _count(text: str) -> int | None:
     if text.isascii() and text.isdigit():
         return int(text)
     raise typer.BadParameter(f"{text!r} is neither a number nor `all`", param_hint="--mutants")
-
-
-@contextmanager
-def _cancelled_by_signals(cancel: CancelToken) -> Iterator[None]:
-    """Ctrl-C or SIGTERM ends every box at once."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=cancel.cancel).start()  # killing a box takes locks that this thread may hold
-
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

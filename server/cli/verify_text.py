@@ -34,6 +34,8 @@ def text_of(report: VerifyReport, *, verbose: bool = False) -> str:
     """The whole report, ending in a newline; `verbose` adds one row for each test."""
     evidence = report.evidence
     lines = totals(evidence)
+    if report.interrupted:
+        lines[:0] = ["Stopped by Ctrl-C: the figures are of what was done until then.", ""]
     bad = [test for test in evidence.tests if test.verdict not in ("stable", "xfail", "not-run")]
     if bad:
         lines += ["", "Tests that do not hold"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -116,3 +120,48 @@ def test_ctrl_c_ends_verify_at_once(project: Path) -> None:
     assert process.returncode == 130
     assert "[cancelled]" in said
     assert time.monotonic() - sent < 3.0
+
+
+STUCK = """
+import os
+import time
+
+from sums import add
+
+
+def test_stuck_with_hash_seeds():
+    time.sleep(0 if os.environ["PYTHONHASHSEED"] == "0" else 60)
+    assert add(2, 3) == 5
+"""
+
+
+def test_ctrl_c_reports_the_runs_that_ended(project: Path) -> None:
+    """SIGINT after one of five runs is answered at once, and the report of that run comes with status 130."""
+    (project / "test_stuck.py").write_text(STUCK)
+    main_end, its_end = pty.openpty()
+    command = subprocess.Popen(
+        [sys.executable, "-m", "aqe.server.cli", "verify", "test_stuck.py", "--gate"],
+        stdout=subprocess.PIPE, stderr=its_end, text=True, start_new_session=True, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(its_end)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while b"run 1 of 5" not in shown:
+            shown += os.read(main_end, 65536)
+        command.send_signal(signal.SIGINT)
+        while b"Stopping" not in shown:
+            shown += os.read(main_end, 65536)
+    threading.Thread(target=drain, args=(main_end,), daemon=True).start()
+    out, _ = command.communicate(timeout=60)
+    assert b"Stopping: what is known of the tests so far follows." in shown
+    assert command.returncode == 130, out
+    assert out.startswith("Stopped by Ctrl-C: the figures are of what was done until then.\n")
+    assert "stable        1 of 1" in out
+    assert "Note: stopped by Ctrl-C: 1 of 5 shuffled runs ended; not done: " in out
+
+
+def drain(descriptor: int) -> None:
+    """Read what a terminal still gets, so that nobody waits for room in it."""
+    with contextlib.suppress(OSError):
+        while os.read(descriptor, 65536):
+            pass
