@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqe.engine.errors import AqeError, GateFailed, UserError
+from aqe.engine.errors import UserError
+from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ FilterOption = Annotated[
     list[str] | None,
     typer.Option("--metadata", "-m", metavar="KEY=VALUE", help='Only with this metadata; VALUE may be {"ge": 3}.'),
 ]
-LinesOption = Annotated[bool, typer.Option("--jsonl", help="Read JSON lines on stdin, write one line for each.")]
 FileOption = Annotated[str, typer.Option("--file", metavar="PATH", help="The file that it is about.")]
 LineOption = Annotated[int, typer.Option("--line", metavar="N", help="The line in that file.")]
 
@@ -63,7 +63,7 @@ def add(
     root, store = _open(project)
     with store:
         if jsonl:
-            _batch(root, "memory-add", lambda line: vars(store.keep([_new_memory(line)])[0]))
+            answer_lines(root, "memory-add", lambda line: vars(store.keep([_new_memory(line)])[0]))
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
@@ -122,7 +122,7 @@ def search(
     root, store = _look(project)
     with store:
         if jsonl:
-            _batch(root, "memory-search", lambda line: answer_object(_search(store, line)))
+            answer_lines(root, "memory-search", lambda line: answer_object(_search(store, line)))
             return
         answer = store.search(query, k=k, namespace=namespace, filter=_pairs(metadata))
     if json:
@@ -267,41 +267,6 @@ def _search(store: Store, line: Mapping[str, Any]) -> SearchAnswer:
         filter=line.get("filter"),
         embedder_id=line.get("embedder_id"),
     )
-
-
-def _batch(root: Path | None, command: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-    """Answer each line of stdin on a line of its own; raises `GateFailed` at the end when some failed."""
-    from aqe.server.cli.output import json_object, keep_result
-
-    lines = failed = 0
-    for lines, line in enumerate(_input_lines(), start=1):
-        try:
-            out = answer(_object(line))
-        except AqeError as error:
-            failed += 1
-            out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": lines}
-        sys.stdout.write(jsonlib.dumps(out, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-    if root is not None:
-        keep_result(root, command, json_object(command, {"lines": lines, "failed": failed}))
-    if failed:
-        raise GateFailed(
-            f"{failed} of {lines} input lines failed.", code="lines-failed", fix="Their output lines say why."
-        )
-
-
-def _input_lines() -> Iterable[bytes]:
-    return (line for line in sys.stdin.buffer if line.strip())
-
-
-def _object(line: bytes) -> Mapping[str, Any]:
-    try:
-        found = jsonlib.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as exc:
-        raise UserError(f"The line is not JSON: {exc}.", code="bad-line", fix="Give one JSON object a line.") from None
-    if not isinstance(found, dict):
-        raise UserError("The line is not a JSON object.", code="bad-line", fix="Give one JSON object a line.")
-    return found
 
 
 def _pairs(metadata: Iterable[str] | None) -> dict[str, Any]:
