@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
+from aqe.engine.knowledge.shelf import Shelved
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,27 @@ class MemoryHistory:
     """What `aqe memory get --history --json` prints."""
 
     revisions: list[MemoryShown]
+
+
+@dataclass(frozen=True)
+class KnowledgeListed:
+    """What `aqe knowledge list --json` prints."""
+
+    entries: list[Shelved]
+
+
+@dataclass(frozen=True)
+class KnowledgeAdded:
+    """What `aqe knowledge add --json` prints: the ids."""
+
+    added: list[str]
+
+
+@dataclass(frozen=True)
+class KnowledgeRemoved:
+    """What `aqe knowledge remove --json` prints: the ids."""
+
+    removed: list[str]
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("aqe.server.cli.verify", "Judge anybody's tests: stability, coverage, mutants killed."),
     "execute": ("aqe.server.cli.execute", "Run the project's test suite and record each outcome."),
     "memory": ("aqe.server.cli.memory", "Keep, find and change what aqe remembers of this project."),
+    "knowledge": ("aqe.server.cli.knowledge", "List, add and remove what aqe knows about testing."),
+    "feedback": ("aqe.server.cli.feedback", "Say how an answer went, and what would have been right."),
     "stats": ("aqe.server.cli.stats", "Show what the project's store holds."),
     "serve": ("aqe.server.cli.serve", "Serve the tools over MCP, on stdio or HTTP."),
     "config": ("aqe.server.cli.config", "Show each setting, its value and where it comes from."),
     "doctor": ("aqe.server.cli.doctor", "Show what this machine gives: sandbox layers, interpreters, kernels."),
+    "info": ("aqe.server.cli.info", "Show versions, paths, kernels and the embedder."),
     "demo": ("aqe.server.cli.demo", "Run the main job on a small shop project and leave a report."),
 }
