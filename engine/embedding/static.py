@@ -26,6 +26,7 @@ class StaticEmbedder:
         self.id = f"aqe-static-1:{table.sha256[:8]}"
         self.dimension = table.dimension
         self._table = table
+        self._rows, self._scales = table.rows.data, table.scales.data
         self._vocabulary = simd.vocabulary(table.words, buckets=table.buckets)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -36,7 +37,7 @@ class StaticEmbedder:
         table = self._table
         out = np.empty((len(texts), table.dimension), np.float32)
         data = [text.encode("utf-8", "replace") for text in texts]
-        self._vocabulary.embed(data, table.rows, table.scales, k=table.tf_k, out=out)
+        self._vocabulary.embed(data, self._rows, self._scales, k=table.tf_k, out=out.data)
         return out
 
 

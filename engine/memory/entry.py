@@ -38,7 +38,8 @@ class Provenance:
 
 @dataclass(frozen=True)
 class NewMemory:
-    """A memory to add. Without an `id` it gets a UUIDv7 and merges with its exact duplicate."""
+    """A memory to add. Without an `id` it gets a UUIDv7 and merges with its exact duplicate. `derived` says that aqe
+    computed the vector from the text: a memory that is there already keeps the vector it has."""
 
     text: str
     namespace: str = "default"
@@ -47,6 +48,7 @@ class NewMemory:
     vector: Sequence[float] | None = None
     embedder_id: str | None = None
     provenance: Provenance | None = None
+    derived: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,15 @@ class Memory:
 @dataclass(frozen=True)
 class Hit:
     """A memory that a search found. `score` orders the hits of one answer: the cosine by a vector alone, else at most 1
-    (by text alone the share of the best hit's BM25, so the best has 1). `text_score` is BM25, `vector_score` the cosine
-    similarity (None where that side did not take part)."""
+    (by text alone the share of the best hit's BM25; by both the place between the worst candidate, 0, and the best, 1).
+    `text_score` is BM25, `vector_score` the cosine similarity (None where that side did not take part), `prior` what
+    earlier answers that rested on it added, in standard deviations of the fused score."""
 
     memory: Memory
     score: float
     text_score: float | None
     vector_score: float | None
+    prior: float = 0.0
 
 
 @dataclass(frozen=True)

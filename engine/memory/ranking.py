@@ -1,12 +1,13 @@
 """Search over text (BM25), vectors (cosine) or both, in one read transaction of the caller.
 
-Both sides together: each score is divided by the best of its side among all candidates, then summed with .75 on the
-vector (measured better than reciprocal ranks on code and prose).
+Both sides together: each score becomes standard scores over the candidates of the query, then they are summed with .75
+on the vector (measured better than reciprocal ranks on code and prose; docs/retrieval.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -57,6 +58,15 @@ class Scored:
     score: float
     text: float | None
     vector: float | None
+    prior: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The candidates of a query by row: BM25 of those that any term finds, cosine of those with a vector."""
+
+    text: Mapping[int, float]
+    near: Mapping[int, float]
 
 
 def by_text(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> list[Scored]:
@@ -73,10 +83,10 @@ def by_vector(connection: apsw.Connection, table: int | None, vector: bytes, k: 
     return [Scored(row, score, None, score) for row, score in found.items()]
 
 
-def by_both(
+def sides_of(
     connection: apsw.Connection, terms: list[str], table: int | None, vector: bytes, k: int, scope: Scope
-) -> list[Scored]:
-    """The `k` best rows by the sum of both normalised scores; each candidate of one side is scored by the other."""
+) -> Sides:
+    """The candidates of both sides, more of each than `k`; each candidate of one side is scored by the other."""
     wide = max(50, 4 * k)
     telling = _telling(connection, terms)
     text = _text_scores(connection, terms, telling, wide, scope)
@@ -85,20 +95,52 @@ def by_both(
         near |= vectors.similarities(connection, table, vector, missing)
     if missing := [row for row in near if row not in text]:
         text |= _text_scores_of(connection, telling, missing)
-    text_best = max(text.values(), default=0.0) or 1.0
-    near_best = max(near.values(), default=0.0)
-    near_best = near_best if near_best > 0 else 1.0
+    return Sides(text, near)
+
+
+def keys_of(connection: apsw.Connection, sides: Sides) -> dict[int, tuple[str, str]]:
+    """The namespace and id of each candidate."""
+    rows = [*{**sides.text, **sides.near}]
+    sql = f"SELECT row, namespace, id FROM memories WHERE row IN ({','.join('?' * len(rows))})"
+    return {int(row): (str(namespace), str(id)) for row, namespace, id in connection.execute(sql, rows)}
+
+
+def fuse(sides: Sides, priors: Mapping[int, float] | None = None) -> list[Scored]:
+    """All candidates by the sum of both standard scores and their prior, best first; rows of equal score by age.
+
+    A row without a word of the query has BM25 0; one without a vector counts as average there. A score is the place
+    between the worst candidate (0) and the best (1).
+    """
+    rows = [*{**sides.text, **sides.near}]
+    text = _standard({row: sides.text.get(row, 0.0) for row in rows})
+    near = _standard(sides.near)
+    prior = priors or {}
+    sums = {
+        row: VECTOR_SHARE * near.get(row, 0.0) + (1 - VECTOR_SHARE) * text[row] + prior.get(row, 0.0) for row in rows
+    }
+    worst, best = min(sums.values(), default=0.0), max(sums.values(), default=0.0)
+    span = best - worst
     scored = [
         Scored(
             row,
-            VECTOR_SHARE * max(0.0, near.get(row, 0.0)) / near_best
-            + (1 - VECTOR_SHARE) * text.get(row, 0.0) / text_best,
-            text.get(row),
-            near.get(row),
+            (value - worst) / span if span > 0 else 1.0,
+            sides.text.get(row),
+            sides.near.get(row),
+            prior.get(row, 0.0),
         )
-        for row in {*text, *near}
+        for row, value in sums.items()
     ]
-    return sorted(scored, key=lambda one: (-one.score, one.row))[:k]
+    return sorted(scored, key=lambda one: (-one.score, one.row))
+
+
+def _standard(scores: Mapping[int, float]) -> dict[int, float]:
+    """Each score in standard deviations from their mean; 0 where all are the same."""
+    if not scores:
+        return {}
+    mean = math.fsum(scores.values()) / len(scores)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores.values()) / len(scores))
+    same = deviation <= 1e-9 * max(abs(score) for score in scores.values())
+    return {row: 0.0 if same else (score - mean) / deviation for row, score in scores.items()}
 
 
 def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
@@ -200,68 +242,3 @@ def _names(connection: apsw.Connection, start: str) -> list[str]:
         names.append(str(found))
         found = connection.execute(sql.format(">"), (found, end)).get
     return names
-
-
-def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
-    """The terms that tell rows apart; all of them where none does.
-
-    FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for it.
-    """
-    newest = connection.execute("SELECT max(row) FROM memories").get or 0
-    if len(terms) < 2 or newest < SMALL_STORE:
-        return terms
-    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'texts', 'row')")
-    marks = ",".join("?" * len(terms))
-    sql = f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})"
-    counts = {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
-    if max(counts.values(), default=0) < SMALL_STORE // 2:
-        return terms
-    half = connection.execute("SELECT count(*) FROM texts_docsize").get / 2  # one row for each indexed one
-    return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
-
-
-def _text_scores(
-    connection: apsw.Connection, terms: list[str], telling: list[str], k: int, scope: Scope
-) -> dict[int, float]:
-    """The `k` best rows for the telling terms; where they find fewer, for all of them."""
-    found = _best_rows(connection, telling, k, scope)
-    return found if len(found) == k or telling == terms else _best_rows(connection, terms, k, scope)
-
-
-def _best_rows(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
-    if not terms:
-        return {}
-    if scope.is_everything:  # the text index holds current rows alone, so it can rank and cut by itself
-        sql = "SELECT rowid, -rank FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
-        return _scores(connection, sql, (match_expression(terms), k))
-    where, bound = scope.where()
-    sql = (
-        "SELECT texts.rowid, -texts.rank FROM texts JOIN memories ON memories.row = texts.rowid"
-        f" WHERE texts MATCH ? AND {where} ORDER BY texts.rank, texts.rowid LIMIT ?"
-    )
-    return _scores(connection, sql, (match_expression(terms), *bound, k))
-
-
-def _text_scores_of(connection: apsw.Connection, terms: list[str], rows: Sequence[int]) -> dict[int, float]:
-    if not terms:
-        return {}
-    marks = ",".join("?" * len(rows))
-    # the plus keeps SQLite from asking the index once for each row
-    sql = f"SELECT rowid, -rank FROM texts WHERE texts MATCH ? AND +rowid IN ({marks})"
-    return _scores(connection, sql, (match_expression(terms), *rows))
-
-
-def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]) -> dict[int, float]:
-    return {int(row): float(score) for row, score in connection.execute(sql, arguments)}
-
-
-def _vector_scores(
-    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope
-) -> dict[int, float]:
-    if table is None:
-        return {}
-    where = None
-    if scope.condition:
-        condition, bound = scope.where()
-        where = (f"SELECT row FROM memories WHERE {condition}", bound)
-    return vectors.nearest(connection, table, vector, k, where, within=scope.within, without=scope.without)

@@ -35,6 +35,7 @@ class Row:
     vector: bytes | None
     embedder_id: str
     provenance: Provenance
+    derived: bool = False
 
 
 def read_memory(row: Sequence[Any]) -> Memory:
@@ -70,6 +71,23 @@ def insert_row(
     connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(row.text))))
     if table is not None and vector is not None:
         vectors.put(connection, table, number, row.namespace, vector)
+
+
+def put_vector(connection: apsw.Connection, number: int, table: int, vector: bytes | None) -> bool:
+    """Put the current row `number` into the space of `table`, with its vector there (None: its text says nothing), and
+    drop the vector it had; False where the row has ended meanwhile."""
+    found = connection.execute(
+        "SELECT namespace, embedder FROM memories WHERE row = ? AND valid_to IS NULL", (number,)
+    ).fetchone()
+    if found is None:
+        return False
+    namespace, before = found
+    if before is not None:
+        vectors.drop(connection, before, number)
+    connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, number))
+    if vector is not None:
+        vectors.put(connection, table, number, namespace, vector)
+    return True
 
 
 def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes | None]:

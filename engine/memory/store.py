@@ -40,10 +40,12 @@ from aqe.engine.memory.entry import (
 )
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.migrations import migrate
-from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, read_memory
+from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
 from aqe.engine.memory.text import query_terms
 
 MOST_HITS = 1000
+Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
+"""Of memories, by namespace and id, what each is known to be worth; those left out are worth 0."""
 
 
 def utc_now() -> int:
@@ -262,12 +264,14 @@ class Store:
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
+        prior: Prior | None = None,
     ) -> SearchAnswer:
         """The `k` best memories of a namespace for a text, a vector, or both together.
 
         Without a `namespace` all that was remembered is searched, which the project index is not; `name/` means all
         namespaces below `name`, so `index/` is the project index. `filter` is `{key: value}` or `{key: {operator:
-        value}}` on the metadata. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
+        value}}` on the metadata. `prior` gives what is added to the fused score of candidates, by namespace and id, in
+        standard deviations. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
         if query is None and vector is None:
             raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
@@ -284,8 +288,14 @@ class Store:
                 return SearchAnswer("text", _hits(connection, ranking.by_text(connection, terms, k, scope)))
             if query is None:
                 return SearchAnswer("vector", _hits(connection, ranking.by_vector(connection, table, packed, k, scope)))
-            found = ranking.by_both(connection, terms, table, packed, k, scope)
-            return SearchAnswer("hybrid", _hits(connection, found))
+            sides = ranking.sides_of(connection, terms, table, packed, k, scope)
+            if prior is None:
+                return SearchAnswer("hybrid", _hits(connection, ranking.fuse(sides)[:k]))
+            keys = ranking.keys_of(connection, sides)
+        added = prior(list(keys.values()))  # outside the transaction: it may read the store itself
+        with self.reading() as connection:
+            found = ranking.fuse(sides, {row: added.get(key, 0.0) for row, key in keys.items()})
+            return SearchAnswer("hybrid", _hits(connection, found[:k]))
 
     def rarity(self, query: str) -> dict[str, float]:
         """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows.
@@ -341,6 +351,7 @@ class Store:
             vector=None if memory.vector is None else pack_vector(memory.vector),
             embedder_id=check_embedder(memory.embedder_id),
             provenance=check_provenance(provenance),
+            derived=memory.derived,
         )
 
 
@@ -357,8 +368,13 @@ def _add(connection: apsw.Connection, row: Row, now: int) -> Kept:
     same = _same(connection, row)
     if same is not None:
         joined = {**same.metadata, **json.loads(row.metadata)}
-        if joined != same.metadata or row.vector is not None:
+        if row.derived and same.embedder_id is not None:
+            row = replace(row, vector=None)
+        if joined != same.metadata or (row.vector is not None and not row.derived):
             _revise(connection, same, replace(row, metadata=metadata_json(joined), provenance=same.provenance), now)
+        elif row.vector is not None:
+            table = vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4)
+            put_vector(connection, _number(connection, same), table, row.vector)
         return Kept(same.id, existed=True)
     id = row.id or uuid7(now)
     insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now)
@@ -379,6 +395,11 @@ def _same(connection: apsw.Connection, row: Row) -> Memory | None:
     sql = f"SELECT {COLUMNS} WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 LIMIT 1"
     duplicate = connection.execute(sql, (row.text_hash, row.namespace)).fetchone()
     return None if duplicate is None else read_memory(duplicate)
+
+
+def _number(connection: apsw.Connection, memory: Memory) -> int:
+    sql = "SELECT row FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    return int(connection.execute(sql, (memory.namespace, memory.id)).get)
 
 
 def _revise(connection: apsw.Connection, old: Memory, row: Row, now: int) -> int:
@@ -428,4 +449,4 @@ def _hits(connection: apsw.Connection, scored: Sequence[ranking.Scored]) -> tupl
         int(row[0]): read_memory(row[1:])
         for row in connection.execute(f"SELECT memories.row, {COLUMNS} WHERE memories.row IN ({marks})", rows)
     }
-    return tuple(Hit(found[one.row], one.score, one.text, one.vector) for one in scored)
+    return tuple(Hit(found[one.row], one.score, one.text, one.vector, one.prior) for one in scored if one.row in found)

@@ -17,6 +17,12 @@ def find_table(connection: apsw.Connection, embedder_id: str, dimension: int) ->
     return None if row is None else int(row[0])
 
 
+def dimensions(connection: apsw.Connection, embedder_id: str) -> list[int]:
+    """The dimensions in which something was stored with this embedder."""
+    found = connection.execute("SELECT dimension FROM embedders WHERE embedder_id = ?", (embedder_id,))
+    return [int(dimension) for (dimension,) in found]
+
+
 def ensure_table(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
     """The number of the table for this embedder and dimension, made when missing."""
     found = find_table(connection, embedder_id, dimension)

@@ -1,0 +1,68 @@
+"""Which memories are in which embedding space: those to be embedded anew, and those that a caller's vector put apart.
+
+Spaces of aqe's own embedders (their ids begin as in `OWN`) are derived from the texts and can be made anew; any other
+vector was given by a caller, who alone can make one like it, so it stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from aqe.engine.memory.rows import put_vector
+
+OWN = ("aqe-static-", "st:")
+Waiting = tuple[int, str]
+"""A row to be embedded, with its text."""
+
+
+def is_own(embedder_id: str) -> bool:
+    """Whether the space is one of aqe's own embedders."""
+    return embedder_id.startswith(OWN)
+
+
+def stale_tables(connection: apsw.Connection, embedder_id: str, dimension: int) -> list[int]:
+    """The tables of aqe's own embedders other than this one that still have a current memory."""
+    rows = connection.execute(
+        "SELECT number, embedder_id FROM embedders WHERE NOT (embedder_id = ? AND dimension = ?)"
+        " AND EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number)",
+        (embedder_id, dimension),
+    )
+    return [int(number) for number, name in rows if is_own(name)]
+
+
+def count_waiting(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
+    """How many current memories have no vector, or one of another of aqe's own embedders."""
+    tables = stale_tables(connection, embedder_id, dimension)
+    sql = f"SELECT count(*) FROM memories WHERE valid_to IS NULL AND {_waiting(tables)}"
+    return int(connection.execute(sql, tables).get)
+
+
+def read_waiting(
+    connection: apsw.Connection, embedder_id: str, dimension: int, after: int, limit: int
+) -> list[Waiting]:
+    """The next of those memories, by row, behind the row `after`."""
+    tables = stale_tables(connection, embedder_id, dimension)
+    sql = (
+        f"SELECT row, text FROM memories WHERE valid_to IS NULL AND row > ? AND {_waiting(tables)} ORDER BY row LIMIT ?"
+    )
+    return [(int(row), str(text)) for row, text in connection.execute(sql, (after, *tables, limit))]
+
+
+def put_made(connection: apsw.Connection, table: int, made: Sequence[tuple[int, bytes | None]]) -> int:
+    """Put the vectors that were made (None: the text says nothing) in their place; returns how many rows stood."""
+    return sum(put_vector(connection, row, table, vector) for row, vector in made)
+
+
+def given_spaces(connection: apsw.Connection) -> list[tuple[str, int]]:
+    """The spaces of vectors that callers gave, with their dimensions, that still have a current memory."""
+    rows = connection.execute(
+        "SELECT embedder_id, dimension FROM embedders"
+        " WHERE EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number) ORDER BY number"
+    )
+    return [(str(name), int(dimension)) for name, dimension in rows if not is_own(name)]
+
+
+def _waiting(tables: Sequence[int]) -> str:
+    return "(embedder IS NULL" + " OR embedder = ?" * len(tables) + ")"

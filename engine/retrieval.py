@@ -1,0 +1,148 @@
+"""The one way that memory is embedded, written and found.
+
+`keep` writes a memory with its vector in one transaction; `find` searches words and meaning together; `reembed` makes
+the vectors anew that another embedder made, or none. Vectors of different embedders are never compared: a memory whose
+vector a caller gave stays in that space, and is found there by the caller's vector and everywhere by its words.
+"""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aqe.engine.errors import UserError
+from aqe.engine.lease import holding
+from aqe.engine.memory import spaces, vectors
+from aqe.engine.memory.entry import GIVEN, Kept, NewMemory, SearchAnswer
+from aqe.engine.memory.store import Prior, Store
+from aqe.engine.progress import CancelToken, Progress, silent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.embedding import Embedder
+
+LEASE = "re-embedding"
+BATCH = 512
+"""Memories that are embedded and written in one transaction; what stands is kept when the work is cut off."""
+
+_CANNOT_WRITE = ("database-locked", "disk-full", "project-read-only")
+_log = logging.getLogger(__name__)
+
+
+def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory]) -> list[Kept]:
+    """Remember all or, when one is refused, none, each with its vector: the one it brings, else the embedder's.
+
+    A memory that is there already keeps its vector. Raises what `Store.keep` raises.
+    """
+    given = list(memories)
+    if embedder is None:
+        return store.keep(given)
+    bare = [at for at, memory in enumerate(given) if memory.vector is None and isinstance(memory.text, str)]
+    made = _packed(embedder.embed([given[at].text for at in bare])) if bare else []
+    for at, packed in zip(bare, made, strict=True):
+        if packed is not None:
+            given[at] = replace(given[at], vector=array("f", packed), embedder_id=embedder.id, derived=True)
+    return store.keep(given)
+
+
+def find(
+    store: Store,
+    embedder: Embedder | None,
+    query: str | None,
+    *,
+    k: int = 10,
+    namespace: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+    vector: Sequence[float] | NDArray[np.float32] | None = None,
+    embedder_id: str | None = None,
+    prior: Prior | None = None,
+) -> SearchAnswer:
+    """The `k` best memories for a query by its words and its meaning together, as `Store.search` scopes and filters.
+
+    `vector` is the query's, where the caller has it: the embedder's own, or one of the space `embedder_id`. Memories
+    that wait for a vector of this embedder get it first. A query that says nothing to the embedder, and one without an
+    embedder, is answered by words alone. Raises what `Store.search` raises, and `UserError` (bad-vector) for a vector
+    whose dimension its space does not have.
+    """
+    if embedder is not None and embedder_id in (None, embedder.id):
+        embedder_id = embedder.id
+        _catch_up(store, embedder)
+        if vector is None and isinstance(query, str):
+            vector = _query_vector(embedder, query)
+    if vector is not None:
+        embedder_id = embedder_id or GIVEN
+        _check_dimension(store, embedder_id, len(vector))
+    numbers = None if vector is None else array("f", vector)
+    return store.search(
+        query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id, prior=prior
+    )
+
+
+def waiting(store: Store, embedder: Embedder) -> int:
+    """How many memories have no vector of this embedder although they could: those that `reembed` would embed."""
+    with store.reading() as connection:
+        return spaces.count_waiting(connection, embedder.id, embedder.dimension)
+
+
+def reembed(store: Store, embedder: Embedder, *, progress: Progress = silent, cancel: CancelToken | None = None) -> int:
+    """Embed the memories that have no vector, or one of another embedder of aqe's own; returns how many.
+
+    Batch after batch, each in a transaction of its own: what is done stays done when the work is cut off, and the next
+    call goes on. Of several processes one works and the others wait for it. Raises `Cancelled`.
+    """
+    done = 0
+    with holding(store, LEASE, progress=progress, cancel=cancel) as lease:
+        total, after = waiting(store, embedder), 0
+        while True:
+            if cancel is not None:
+                cancel.check()
+            progress("Embedding memories anew", done, max(total, done))
+            with store.reading() as connection:
+                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, BATCH)
+            if not batch:
+                return done
+            made = _packed(embedder.embed([text for _, text in batch]))
+            with store.writing() as connection:
+                table = vectors.ensure_table(connection, embedder.id, embedder.dimension)
+                placed = [(row, packed) for (row, _), packed in zip(batch, made, strict=True)]
+                done += spaces.put_made(connection, table, placed)
+            after = batch[-1][0]
+            lease.renew()
+
+
+def _catch_up(store: Store, embedder: Embedder) -> None:
+    """Embed what waits; where the file cannot be written now, the search goes on with what is there."""
+    if not waiting(store, embedder):
+        return
+    try:
+        reembed(store, embedder)
+    except UserError as error:
+        if error.code not in _CANNOT_WRITE:
+            raise
+        _log.warning("Some memories are found by their words alone for now: %s", error)
+
+
+def _query_vector(embedder: Embedder, query: str) -> NDArray[np.float32] | None:
+    found = embedder.embed([query])[0]
+    return found if found.any() else None
+
+
+def _packed(rows: NDArray[np.float32]) -> list[bytes | None]:
+    """Each row as float32 bytes; None where it is all zeros."""
+    return [row.tobytes() if row.any() else None for row in rows]
+
+
+def _check_dimension(store: Store, embedder_id: str, dimension: int) -> None:
+    with store.reading() as connection:
+        known = sorted(vectors.dimensions(connection, embedder_id))
+    if known and dimension not in known:
+        raise UserError(
+            f"The vector has {dimension} numbers; those of {embedder_id!r} have {' or '.join(map(str, known))}.",
+            code="bad-vector",
+            fix="Give a vector of the embedder that made the stored ones, or name another with embedder_id.",
+        )
