@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_LABEL = r"(?:[^\n:]*:[ \t]?[\w.]*[ \t]*\r?\n)?"  # a line before the code that says where it is from
+_LABEL = r"(?:[^\n:]*:[ \t]?[\w.]*[ \t]*\r?\n)??"  # a line before the code that says where it is from
 _ABOVE = r"(?:[ \t]*(?:[#@][^\n]*)?\r?\n)*"  # empty lines, comments, decorators
 _DEFINITION = r"[ \t]*(?:async[ \t]+def|def|class)[ \t]+([^\W\d]\w*)[ \t]*[(:\[]"
 _START = re.compile(_LABEL + _ABOVE + _DEFINITION)

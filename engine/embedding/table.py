@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from aqe.engine.errors import UserError
 
 MAGIC = b"AQET1\n"
+LONGEST = 64
 _COUNTS = ("dimension", "words", "buckets")
 _WEIGHTS = ("name_weight", "tf_k")
 
@@ -72,15 +73,18 @@ def write_table(
     """Write a table and its `.json`; returns the table's SHA-256 in hex.
 
     `rows` is int8 (words + buckets, dimension), `scales` (words + buckets), finite in float16. Raises ValueError for
-    shapes that do not fit and for words that are empty, repeated or hold a line end.
+    shapes that do not fit and for words that are empty, repeated, longer than a stem, or hold a line end.
     """
     if rows.dtype != np.int8 or rows.ndim != 2 or len(rows) != len(words) + buckets:
         raise ValueError(f"rows must be int8 ({len(words)} + {buckets}, dimension), got {rows.dtype} {rows.shape}")
-    halves = np.asarray(scales).astype("<f2")
+    with np.errstate(over="ignore"):
+        halves = np.asarray(scales).astype("<f2")
     if halves.shape != (len(rows),) or not np.isfinite(halves).all():
         raise ValueError(f"scales must be {len(rows)} numbers that float16 can hold")
     if len(set(words)) != len(words) or any(not word or "\n" in word for word in words):
         raise ValueError("words must be distinct, not empty, and hold no line end")
+    if any(len(word.encode("utf-8")) > LONGEST for word in words):
+        raise ValueError(f"a word must have at most {LONGEST} bytes, as the tokeniser's stems do")
     header = json.dumps(
         {
             "dimension": rows.shape[1],
@@ -138,6 +142,8 @@ def _parsed(whole: NDArray[np.uint8], digest: str) -> Table:
     found = tuple(listed.split(b"\n")) if listed else ()
     if len(found) != words:
         raise ValueError(f"it has {len(found)} words where its header says {words}")
+    if len(set(found)) != words or any(not 0 < len(word) <= LONGEST for word in found):
+        raise ValueError("its words are not distinct stems")
     return Table(
         words=found,
         buckets=buckets,
