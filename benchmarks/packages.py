@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from environments import environment
 
 PACKAGES = {
     "humanize.number": "humanize==4.12.1",
@@ -36,7 +37,7 @@ def main() -> int:
     cache = Path(platformdirs.user_cache_dir("aqe")) / "benchmarks" / "packages"
     parser.add_argument("--venv", type=Path, default=cache, help="where the environment is made")
     options = parser.parse_args()
-    python = environment(options.venv)
+    python = environment(options.venv, [*PACKAGES.values(), PYTEST, "coverage"])
     print("| module | package | lines % | branches % | mutants killed | tests | suspects | seconds |")
     print("|---|---|---|---|---|---|---|---|")
     status = 0
@@ -45,18 +46,6 @@ def main() -> int:
         print(row(module, answer, seconds), flush=True)
         status = status if answer.get("tests") else 1
     return status
-
-
-def environment(folder: Path) -> Path:
-    """The interpreter of a virtual environment with the pinned packages; made once."""
-    python = folder / "bin" / "python"
-    wanted = "\n".join(sorted([*PACKAGES.values(), PYTEST, "coverage"]))
-    stamp = folder / "wanted.txt"
-    if not (python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted.split("\n")], check=True)
-        stamp.write_text(wanted, encoding="utf-8")
-    return python
 
 
 def generate(module: str, python: Path, options: argparse.Namespace) -> tuple[dict[str, Any], float]:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import platformdirs
+from environments import environment
 
 from aqe.agents.gate.box import Box, BoxSpec, Limits
 from aqe.agents.gate.evidence import Evidence
@@ -65,7 +66,7 @@ class Row:
 def main() -> int:
     """Run the comparison; exit 1 when a test of ours does not hold, or a mean is not above Pynguin's."""
     options = parse_arguments()
-    python = options.python or str(environment(options.venv))
+    python = options.python or str(environment(options.venv, [*SUBJECTS.values(), PYNGUIN, PYTEST, "coverage"]))
     rows: list[Row] = []
 
     def compare(module: str, seed: int) -> list[Row]:
@@ -101,20 +102,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=Path("testgen.json"), help="file for all figures")
     parser.add_argument("--keep", type=Path, help="folder that keeps the generated tests")
     return parser.parse_args()
-
-
-def environment(folder: Path) -> Path:
-    """The interpreter of a virtual environment with the pinned subjects and Pynguin; made once."""
-    python = folder / "bin" / "python"
-    wanted = sorted([*SUBJECTS.values(), PYNGUIN, PYTEST, "coverage"])
-    stamp = folder / "wanted.txt"
-    if python.exists() and stamp.exists() and stamp.read_text() == "\n".join(wanted):
-        return python
-    print(f"Making an environment with {', '.join(wanted)}", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
-    stamp.write_text("\n".join(wanted))
-    return python
 
 
 def measure(generator: str, module: str, seed: int, python: str, options: argparse.Namespace) -> Row:

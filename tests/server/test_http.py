@@ -119,12 +119,10 @@ def test_port_in_use_and_no_port_are_said(aqe: Callable[..., subprocess.Complete
 
 
 def test_server_leaves_when_told(start_http: Callable[[Path], Any], project: Path) -> None:
-    """SIGTERM ends the HTTP server within its grace time, and its port is free again."""
+    """SIGTERM ends the HTTP server with status 0, and its port is free again."""
     server = start_http(project)
     port = int(server.url.split(":")[2].split("/")[0])
-    start = time.monotonic()
     assert server.close() == 0
-    assert time.monotonic() - start < 5
     open_port(port).close()
 
 

@@ -1,4 +1,4 @@
-"""Jobs in fresh processes: they end by themselves, with their caller, or within a second when asked."""
+"""Jobs in fresh processes: they end by themselves, with their caller, or when asked."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_job_dies_with_the_process_that_asked(agents: dict[str, Agent], project:
 
 
 def test_closed_runner_leaves_nothing_alive(agents: dict[str, Agent], project: Path) -> None:
-    """Closing the runner ends its jobs at once."""
+    """Closing the runner ends its jobs."""
     runner = JobRunner(agents=agents)
     runner.start(project, "small", {"do": "stubborn"})
     pid = int(written(project / "started"))

@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
+from aqe.agents.inject._aqe_inject.zygote import descendants
+
 OnStdio = Callable[..., Any]
 PATIENCE_S = 20.0  # benchmarks/cancel.py measures the bar of one second; a test only waits for the end
 DRAFT = """
@@ -126,37 +128,20 @@ def test_cancelled_call_leaves_no_process(on_stdio: OnStdio, project: Path) -> N
     async def cancel() -> None:
         async with on_stdio(project, "legacy") as client:
             await client.call_tool("stats")
-            before = set(children_of(os.getpid()))
+            before = set(descendants(os.getpid()))
             async with anyio.create_task_group() as group:
                 group.start_soon(client.call_tool, "verify_tests", {"paths": ["test_endless.py"], "runs": 2})
-                while len(set(children_of(os.getpid())) - before) < 3:
+                while len(set(descendants(os.getpid())) - before) < 3:
                     await anyio.sleep(0.05)
                 await anyio.sleep(1.5)
                 group.cancel_scope.cancel()
             start = time.monotonic()
-            while left := set(children_of(os.getpid())) - before:
+            while left := set(descendants(os.getpid())) - before:
                 assert time.monotonic() - start < PATIENCE_S, left
                 await anyio.sleep(0.02)
             assert (await client.call_tool("stats")).structured_content["jobs"] == {"cancelled": 1}
 
     anyio.run(cancel)
-
-
-def children_of(pid: int) -> list[int]:
-    """Every live descendant of a process."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[0] not in "ZX":
-                parents[int(folder.name)] = int(fields[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return sorted(found - {pid})
 
 
 @pytest.mark.services
@@ -176,14 +161,14 @@ def test_http_call_speaks_of_its_progress_and_can_be_cancelled(
             result = await judged(client, arguments, progress_callback=hear)
             assert result.structured_content["state"] == "done"
             assert spoken
-            before = set(children_of(server.process.pid))
+            before = set(descendants(server.process.pid))
             async with anyio.create_task_group() as group:
                 group.start_soon(client.call_tool, "generate_tests", {"target": "ages.py", "budget_s": 60})
-                while len(set(children_of(server.process.pid)) - before) < 2:
+                while len(set(descendants(server.process.pid)) - before) < 2:
                     await anyio.sleep(0.05)
                 group.cancel_scope.cancel()
             start = time.monotonic()
-            while left := set(children_of(server.process.pid)) - before:
+            while left := set(descendants(server.process.pid)) - before:
                 assert time.monotonic() - start < PATIENCE_S, left
                 await anyio.sleep(0.02)
 

@@ -130,7 +130,7 @@ def test_report_can_be_read_although_no_file_may_hold_it(
     assert not list((project / ".aqe").glob("results/*"))
 
 
-def test_long_work_is_answered_in_time_and_goes_on(service: Service, project: Path) -> None:
+def test_long_work_is_answered_while_it_goes_on(service: Service, project: Path) -> None:
     """Work that takes longer is answered with how far it is and a job id, with which a later call gets the end."""
 
     async def work() -> None:

@@ -109,7 +109,7 @@ def test_offline_run_has_no_outside_network(project: Path, way: Way) -> None:
 
 
 def test_cancelled_run_raises_and_leaves_nothing(project: Path) -> None:
-    """A cancelled run ends at once with Cancelled."""
+    """A cancelled run ends with Cancelled."""
     token = CancelToken()
     threading.Timer(0.5, token.cancel).start()
     with pytest.raises(Cancelled):

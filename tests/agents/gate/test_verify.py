@@ -296,7 +296,7 @@ def test_test_file_that_does_not_parse_is_a_verdict(project: Path) -> None:
 
 
 def test_cancel_ends_a_run(project: Path) -> None:
-    """A cancelled run raises Cancelled at once, although a test sleeps."""
+    """A cancelled run raises Cancelled, although a test sleeps."""
     source = "import time\nfrom prices import clamp\ndef test_sleeps():\n    time.sleep(60)\n    assert clamp(1)\n"
     cancel = CancelToken()
     moments: list[float] = []
