@@ -32,6 +32,12 @@ MODELS: dict[str, tuple[str, ...]] = {
     "memory-list": ("aqe.server.cli.objects:MemoryListed",),
     "memory-search": ("aqe.server.cli.objects:MemoryFound",),
     "memory-update": ("aqe.server.cli.objects:MemoryUpdated",),
+    "privacy-audit": ("aqe.server.cli.objects:AuditShown",),
+    "privacy-consent-grant": ("aqe.server.cli.objects:ConsentShown",),
+    "privacy-consent-list": ("aqe.server.cli.objects:ConsentsShown",),
+    "privacy-consent-revoke": ("aqe.server.cli.objects:ConsentsRevoked",),
+    "privacy-scan": ("aqe.engine.privacy.scanning:ScanReport",),
+    "privacy-verify": ("aqe.server.cli.objects:AuditVerified",),
     "stats": ("aqe.engine.memory.contents:StoreStats",),
     "verify": ("aqe.agents.gate.verify:VerifyReport",),
 }

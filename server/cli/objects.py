@@ -190,3 +190,61 @@ class DoctorShown:
     interpreter: InterpreterDiagnosis
     kernels: KernelsShown
     store: StoreShown
+
+
+@dataclass(frozen=True)
+class AuditEntryShown:
+    """One entry of the audit log; `spans` counts what was taken out by class, the hash is of what left."""
+
+    number: int
+    at: str
+    event: str
+    recipient: str
+    purpose: str
+    mode: str
+    spans: dict[str, int]
+    bytes: int
+    payload_sha256: str
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class AuditShown:
+    """What `aqe privacy audit --json` prints, oldest first."""
+
+    entries: list[AuditEntryShown]
+
+
+@dataclass(frozen=True)
+class AuditVerified:
+    """What `aqe privacy verify --json` prints; `head` is "" where nothing is logged, `problem` where all is well."""
+
+    intact: bool
+    entries: int
+    head: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class ConsentShown:
+    """One consent; the purpose `*` is every one."""
+
+    provider: str
+    purpose: str
+    granted_at: str
+
+
+@dataclass(frozen=True)
+class ConsentsShown:
+    """What `aqe privacy consent list --json` prints."""
+
+    consents: list[ConsentShown]
+
+
+@dataclass(frozen=True)
+class ConsentsRevoked:
+    """What `aqe privacy consent revoke --json` prints."""
+
+    provider: str
+    revoked: int

@@ -13,6 +13,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "knowledge": ("aqe.server.cli.knowledge", "List, add and remove what aqe knows about testing."),
     "feedback": ("aqe.server.cli.feedback", "Say how an answer went, and what would have been right."),
     "stats": ("aqe.server.cli.stats", "Show what the project's store holds."),
+    "privacy": ("aqe.server.cli.privacy", "See what would leave this machine, what left, and to whom it may go."),
     "serve": ("aqe.server.cli.serve", "Serve the tools over MCP, on stdio or HTTP."),
     "config": ("aqe.server.cli.config", "Show each setting, its value and where it comes from."),
     "doctor": ("aqe.server.cli.doctor", "Show what this machine gives: sandbox layers, interpreters, kernels."),

@@ -1,0 +1,108 @@
+"""Scans files and folders for secrets and personal data; what is found is told by its place, never by its text."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqe.engine.privacy.redactor import scan
+from aqe.engine.project import as_seen_from_here
+
+MOST_BYTES = 5_000_000
+_PASSED_BY = frozenset((".git", ".hg", ".svn", ".aqe", "node_modules", "__pycache__"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One secret or personal datum: the file as the user named it, line and column from 1, offsets in characters."""
+
+    path: str
+    line: int
+    column: int
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan found; `skipped` are files that are too large or cannot be read."""
+
+    files: int
+    findings: tuple[Finding, ...]
+    skipped: tuple[str, ...]
+
+
+def scan_text(text: str, path: str) -> Iterator[Finding]:
+    """The findings in one text."""
+    lines = [0]
+    for number, char in enumerate(text):
+        if char == "\n":
+            lines.append(number + 1)
+    for span in scan(text, path):
+        line = bisect.bisect_right(lines, span.start)
+        yield Finding(path, line, span.start - lines[line - 1] + 1, span.start, span.end, span.kind)
+
+
+def scan_paths(paths: Sequence[Path]) -> ScanReport:
+    """The findings in files and, below folders, in every text file that git does not ignore (without git: in all)."""
+    findings: list[Finding] = []
+    skipped: list[str] = []
+    files = 0
+    for path in paths:
+        for file in _files_of(path):
+            name = as_seen_from_here(file)
+            try:
+                text = _read(file)
+            except OSError:
+                skipped.append(name)
+                continue
+            if text is None:
+                skipped += [name] if file.stat().st_size > MOST_BYTES else []
+                continue
+            files += 1
+            findings += scan_text(text, name)
+    return ScanReport(files, tuple(findings), tuple(skipped))
+
+
+def _read(file: Path) -> str | None:
+    """The text of a file; None for one that is binary or too large."""
+    with file.open("rb") as opened:
+        data = opened.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES or b"\0" in data[:8192]:
+        return None
+    return data.decode("utf-8", "replace")
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    listed = _by_git(path)
+    for name in sorted(_by_walk(path) if listed is None else listed):
+        file = path / name
+        if file.is_file() and not file.is_symlink():
+            yield file
+
+
+def _by_git(folder: Path) -> list[str] | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-c", "core.fsmonitor=false", "ls-files", "-z", "-co", "--exclude-standard"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name] if done.returncode == 0 else None
+
+
+def _by_walk(folder: Path) -> Iterator[str]:
+    for inside, folders, files in os.walk(folder):
+        folders[:] = [
+            name for name in folders if name not in _PASSED_BY and not Path(inside, name, "pyvenv.cfg").exists()
+        ]
+        for file in files:
+            yield os.path.relpath(os.path.join(inside, file), folder)

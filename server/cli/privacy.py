@@ -1,0 +1,225 @@
+"""`aqe privacy`: what would leave, what left, and to whom it may go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aqe.engine.errors import GateFailed, UserError
+from aqe.server.cli.lines import LinesOption, answer_lines
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+
+if TYPE_CHECKING:
+    from aqe.engine.privacy.consent import Consent
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="See what would leave this machine, what left, and to whom it may go.",
+)
+consent_app = typer.Typer(no_args_is_help=True, help="Say to which provider text may go, and for what.")
+app.add_typer(consent_app, name="consent")
+
+ProviderArgument = Annotated[str, typer.Argument(metavar="PROVIDER", help="Its name in [tool.aqe.providers.NAME].")]
+
+
+@app.command()
+def scan(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATHS]...", help="Files, folders, or - for stdin.")
+    ] = None,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 when something is found.")] = False,
+    jsonl: LinesOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Find secrets and personal data: their places and classes, never their text.
+
+    Without PATHS the project, as far as git does not ignore it. With --jsonl each line holds `text` and may hold id
+    and path; its answer has the id and `spans`, a list of [start, end, class] in characters, end exclusive.
+    """
+    from aqe.engine.privacy.scanning import ScanReport, scan_paths, scan_text
+    from aqe.engine.project import find_project, locate
+
+    root = find_project(explicit=None if project is None else str(project))
+    if jsonl:
+        answer_lines(kept_where(root), "privacy-scan", _spans)
+        return
+    if paths == ["-"]:
+        report = ScanReport(1, tuple(scan_text(sys.stdin.buffer.read().decode("utf-8", "replace"), "-")), ())
+    else:
+        report = scan_paths([locate(path, root) for path in paths] if paths else [root])
+    if json:
+        print_json("privacy-scan", report, project=kept_where(root))
+    else:
+        for found in report.findings:
+            print(f"{found.path}:{found.line}:{found.column}: {found.kind}")
+        for name in report.skipped:
+            print(f"{name}: not scanned, it is too large or cannot be read", file=sys.stderr)
+        count = len(report.findings)
+        print(f"{count or 'nothing'} found in {report.files} file{'' if report.files == 1 else 's'}", file=sys.stderr)
+    if gate and report.findings:
+        raise typer.Exit(1)
+
+
+@app.command("audit")
+def audit_log(
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Only the last N entries (else all).")
+    ] = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """List the audit log, oldest first: what left, when, to whom, what for. It never holds the text itself."""
+    from aqe.engine.memory import rfc3339
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.engine.privacy.audit import entries
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    with open_to_read(root) as store:
+        found = entries(store, newest=limit)
+    if json:
+        shown = [{**vars(entry), "at": rfc3339(entry.at)} for entry in found]
+        print_json("privacy-audit", {"entries": shown}, project=kept_where(root))
+        return
+    for entry in found:
+        out = ", ".join(f"{count} {kind}" for kind, count in entry.spans.items())
+        left = f"{entry.bytes} bytes sha256 {entry.payload_sha256[:12]}" if entry.bytes else "nothing left"
+        if entry.event.startswith("consent"):
+            left = "-"
+        taken = f"; taken out: {out}" if out else ""
+        print(f"{entry.number}  {rfc3339(entry.at)}  {entry.event}  {entry.recipient}  {entry.purpose}  {left}{taken}")
+    print(f"{len(found)} entries", file=sys.stderr)
+
+
+@app.command()
+def verify(
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="NUMBER:HASH", help="A head that an earlier check printed.")
+    ] = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Check the audit log: no entry changed, taken out, moved or cut off; exit 1 when it is broken.
+
+    Whoever can write the database can also write a new log from its beginning. Keep the printed head elsewhere and
+    give it with --head, and that is found too, up to that entry.
+    """
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.engine.privacy import audit
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    known = None if head is None else audit.parse_head(head)
+    with open_to_read(root) as store:
+        found = audit.verify(store, known=known)
+    now = f"{found.entries}:{found.head}" if found.head else ""
+    if json:
+        shown = {"intact": found.intact, "entries": found.entries, "head": now, "problem": found.problem}
+        print_json("privacy-verify", shown, project=kept_where(root))
+        if not found.intact:
+            raise typer.Exit(1)
+    elif not found.intact:
+        raise GateFailed(
+            f"The audit log is broken: {found.problem}.",
+            code="audit-broken",
+            fix="Compare it with a backup of the database.",
+        )
+    else:
+        print(f"intact: {found.entries} entries" + (f", head {now}" if now else ""))
+
+
+@consent_app.command("grant")
+def grant_consent(
+    provider: ProviderArgument,
+    purpose: Annotated[
+        str, typer.Option("--purpose", metavar="NAME", help="Only for this, as the error names it (* is all).")
+    ] = "*",
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Allow this project's text to go to a provider, redacted."""
+    from aqe.engine.memory import open_store
+    from aqe.engine.privacy import consent
+    from aqe.engine.project import find_project
+    from aqe.engine.settings import load_settings
+
+    root = find_project(explicit=None if project is None else str(project))
+    settings = load_settings(root)
+    with open_store(root, settings=settings) as store:
+        given = consent.grant(store, provider, purpose, mode=settings.privacy.mode)
+    if json:
+        print_json("privacy-consent-grant", _consent_object(given), project=root)
+    else:
+        print(f"{given.provider} may be sent text of this project for {_words(given.purpose)}")
+    if given.provider not in settings.providers:
+        print(f"No provider is named {given.provider!r} in the settings yet.", file=sys.stderr)
+
+
+@consent_app.command("revoke")
+def revoke_consent(
+    provider: ProviderArgument,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", metavar="NAME", help="Only for this (else all of the provider's).")
+    ] = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Take a consent back."""
+    from aqe.engine.memory import open_store
+    from aqe.engine.privacy import consent
+    from aqe.engine.project import find_project
+    from aqe.engine.settings import load_settings
+
+    root = find_project(explicit=None if project is None else str(project))
+    settings = load_settings(root)
+    with open_store(root, settings=settings) as store:
+        gone = consent.revoke(store, provider, purpose, mode=settings.privacy.mode)
+    if json:
+        print_json("privacy-consent-revoke", {"provider": provider, "revoked": gone}, project=root)
+    else:
+        print(f"{gone} consent{'' if gone == 1 else 's'} of {provider} taken back")
+
+
+@consent_app.command("list")
+def list_consents(json: JsonOption = False, project: ProjectOption = None) -> None:
+    """List the consents that stand."""
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.engine.privacy.consent import consents
+    from aqe.engine.project import find_project
+
+    root = find_project(explicit=None if project is None else str(project))
+    with open_to_read(root) as store:
+        found = [_consent_object(given) for given in consents(store)]
+    if json:
+        print_json("privacy-consent-list", {"consents": found}, project=kept_where(root))
+        return
+    for given in found:
+        print(f"{given['provider']}  {given['purpose']}  since {given['granted_at']}")
+
+
+def _spans(line: Mapping[str, Any]) -> dict[str, Any]:
+    from aqe.engine.privacy import scan as scan_one
+
+    text, path = line.get("text"), line.get("path")
+    if not isinstance(text, str):
+        raise UserError("The line has no text.", code="bad-text", fix='Give {"id": ..., "text": "..."}.')
+    if path is not None and not isinstance(path, str):
+        raise UserError("The path of the line is not a string.", code="bad-line", fix="Give a string, or leave it out.")
+    return {"id": line.get("id"), "spans": [[span.start, span.end, span.kind] for span in scan_one(text, path)]}
+
+
+def _consent_object(given: Consent) -> dict[str, Any]:
+    from aqe.engine.memory import rfc3339
+
+    return {"provider": given.provider, "purpose": given.purpose, "granted_at": rfc3339(given.granted_at)}
+
+
+def _words(purpose: str) -> str:
+    return "any purpose" if purpose == "*" else purpose
