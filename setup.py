@@ -14,7 +14,7 @@ flags = [] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall
 if native == "require":
     flags.append("-Werror")
 
-DATA = ("templates",)  # folders of a package that hold data; named as packages, or setuptools warns of them
+DATA = ("data", "templates")  # folders of a package that hold data; named as packages, or setuptools warns of them
 packages = [name for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))]
 packages += [f"{name}.{folder}" for name in packages for folder in DATA if Path(*name.split("."), folder).is_dir()]
 

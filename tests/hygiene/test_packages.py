@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.services
-def test_build_warns_of_nothing_and_has_the_templates(tmp_path: Path) -> None:
-    """A build takes the report's templates along and says no word about ambiguous packages or experimental tables."""
+def test_build_warns_of_nothing_and_has_its_data(tmp_path: Path) -> None:
+    """A build takes the report's templates and the embedding's table along, and says no word about ambiguous packages
+    or experimental tables."""
     command = [sys.executable, "setup.py", "--quiet", "egg_info", "--egg-base", str(tmp_path)]
     command += ["build_py", "--build-lib", str(tmp_path / "lib")]
     done = subprocess.run(
@@ -24,3 +25,7 @@ def test_build_warns_of_nothing_and_has_the_templates(tmp_path: Path) -> None:
     assert "would be ignored" not in done.stderr
     assert "experimental" not in done.stderr
     assert (tmp_path / "lib" / "aqe" / "server" / "reports" / "templates" / "base.html").is_file()
+    built = tmp_path / "lib" / "aqe" / "engine" / "embedding" / "data"
+    source = ROOT / "engine" / "embedding" / "data"
+    names = ("table.aqet", "table.json", "training_packages.toml")
+    assert [name for name in names if (built / name).read_bytes() != (source / name).read_bytes()] == []
