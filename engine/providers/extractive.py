@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.text import query_terms, subtokens
+from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
 
 if TYPE_CHECKING:
@@ -24,20 +26,11 @@ if TYPE_CHECKING:
 
 DEFAULT = 0.5
 MOST_CITATIONS = 3
+ENOUGH = 0.8
 UNKNOWN = "I do not know."
 
-_SMALL = frozenset(
-    query_terms(
-        "a about after all also always am an and any are as at be been before being but by can could did do does doing"
-        " done each else even ever every for from get gets give given go goes got had happen happens has have he her"
-        " here him his how i if in instead into is it its itself just kind let like made make makes many may me mean"
-        " means might mine more most much must my need needs no nor not now of off on once one only onto or other our"
-        " ours out over own per please project s shall she should so some such t take tell than that the their them"
-        " then there these they thing this those to too under until up upon us use used using very want was we were"
-        " what when where whether which while who whom whose why will with without would you your yours"
-    )
-)
 _FORMS: Mapping[str, Form] = {"function": "code", "class": "code", "module": "code", "settings": "settings"}
+_ADVERB = re.compile(r"\b[a-z]{3,}ly\b")
 _WORD = re.compile(r"[A-Za-z_][\w'-]*|\d[\d.,]*")
 
 
@@ -93,15 +86,14 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A unit with its passage, its score and the figures behind it."""
+    """A unit with its passage, its score with the figures behind it, and its share of all units' chances to be the
+    answer, if there is one."""
 
     passage: Passage
     unit: Unit
     score: float
-    in_unit: float
-    in_passage: float
-    cosine: float
-    fits: bool
+    figures: Mapping[str, float]
+    chance: float = 0.0
 
 
 def passage_of(hit: Hit) -> Passage:
@@ -152,17 +144,19 @@ def extract(
 
 
 def _read_question(question: str, rarity: Mapping[str, float] | None) -> _Question:
-    terms = [term for term in query_terms(question) if term not in _SMALL]
+    terms = [term for term in query_terms(question) if term not in small_words()]
     terms = terms or query_terms(question)
-    weights = {term: (rarity or {}).get(term, 1.0 if rarity is None else 0.0) for term in terms}
+    known = dict.fromkeys(terms, 1.0) if rarity is None else rarity
+    general = general_words() | {stem for word in _ADVERB.findall(question) for stem in subtokens(word)}
+    weights = {term: known.get(term, 0.0) * (GENERAL if term in general else 1.0) for term in terms}
     return _Question(question, weights, _names(question) & weights.keys(), _kind(question))
 
 
 def _names(question: str) -> frozenset[str]:
-    """The terms of what stands for itself and has no synonym: capitalised words but the first, numbers, identifiers."""
+    """The terms of what stands for itself and has no synonym: capitalised words but the first, and identifiers."""
     found: set[str] = set()
     for at, word in enumerate(_WORD.findall(question)):
-        if word[0].isdigit() or "_" in word or (at and word != "I" and any(char.isupper() for char in word)):
+        if "_" in word or (at and word != "I" and any(char.isupper() for char in word)):
             found.update(subtokens(word))
     return frozenset(found)
 
@@ -184,17 +178,21 @@ def _kind(question: str) -> str:
 
 
 def _rank(asked: _Question, passages: Sequence[Passage], embedder: Embedder | None) -> list[_Scored]:
-    """Every quotable unit of the passages with its score, best first."""
+    """Every quotable unit of the passages with its score and chance, best first."""
     units = [
         (passage, unit)
         for passage in passages
         for unit in units_of(passage.text, passage.form)
         if unit.kind != "heading"
     ]
+    if not units:
+        return []
     cosines = _cosines(asked.text, units, embedder)
-    best = max((passage.score for passage in passages), default=1.0) or 1.0
+    best = max(passage.score for passage in passages) or 1.0
     found = [_score(asked, passage, unit, cosine, best) for (passage, unit), cosine in zip(units, cosines, strict=True)]
-    return sorted(found, key=lambda one: -one.score)
+    found.sort(key=lambda one: -one.score)
+    odds = [math.exp(one.score - found[0].score) for one in found]
+    return [replace(one, chance=odd / sum(odds)) for one, odd in zip(found, odds, strict=True)]
 
 
 def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Embedder | None) -> list[float]:
@@ -208,26 +206,65 @@ def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Emb
 def _score(asked: _Question, passage: Passage, unit: Unit, cosine: float, best: float) -> _Scored:
     near = set(subtokens(unit.text))
     lead = set(subtokens(unit.lead)) | set(subtokens(passage.name))
-    around = near | lead | set(subtokens(passage.text)) | set(subtokens(passage.file or ""))
+    around = lead | set(subtokens(passage.text)) | set(subtokens(passage.file or ""))
     total = sum(asked.weights.values()) or 1.0
-    in_unit = sum(weight for term, weight in asked.weights.items() if term in near) / total
-    in_lead = sum(weight for term, weight in asked.weights.items() if term in lead and term not in near) / total
-    in_passage = sum(weight for term, weight in asked.weights.items() if term in around) / total
-    fits = _fits(asked.kind, unit)
-    score = (
-        in_unit
-        + 0.6 * in_lead
-        + 0.3 * in_passage
-        + 1.0 * cosine
-        + 0.6 * passage.score / best
-        + (0.15 if fits else 0.0)
-        + KIND[unit.kind]
-        - 0.1 * max(0.0, math.log(max(1, len(unit.text)) / 120))
-    )
-    return _Scored(passage, unit, score, in_unit + 0.6 * in_lead, in_passage, cosine, fits)
+    in_unit = in_lead = in_passage = 0.0
+    for term, weight in asked.weights.items():
+        found, above = _match(term, near), _match(term, lead)
+        in_unit += weight * found / total
+        in_lead += weight * max(0.0, above - found) / total
+        in_passage += weight * max(found, above, _match(term, around)) / total
+    figures = {
+        "in the unit": in_unit,
+        "in its lead": in_lead,
+        "in the passage": in_passage,
+        "cosine": cosine,
+        "search": passage.score / best,
+        "passage cosine": passage.vector_score or 0.0,
+        "form": float(_fits(asked.kind, unit)),
+        unit.kind: 1.0,
+        "docs": float(passage.namespace.endswith("/docs")),
+        "tests": float(passage.namespace.endswith("/tests") and "test" not in asked.weights),
+        "length": math.log(max(10, len(unit.text)) / 120),
+    }
+    score = sum(RANKING.get(name, 0.0) * value for name, value in figures.items())
+    return _Scored(passage, unit, score, figures)
 
 
-KIND = {"prose": 0.1, "row": 0.1, "signature": 0.0, "example": -0.15, "code": -0.15}
+RANKING = {
+    "in the unit": 3.4,
+    "in its lead": 2.6,
+    "in the passage": 3.1,
+    "cosine": 1.2,
+    "search": 3.3,
+    "passage cosine": 1.6,
+    "form": 2.0,
+    "prose": 0.9,
+    "row": 1.0,
+    "signature": -0.5,
+    "example": 0.5,
+    "docs": 0.8,
+    "tests": -0.3,
+    "length": 1.3,
+}
+
+GENERAL = 0.35
+LEAD = 0.6
+KIN = 0.8
+
+
+def _match(term: str, words: AbstractSet[str]) -> float:
+    """1 if the term is one of `words`, `KIN` if one begins as it does and differs only in its ending, else 0."""
+    if term in words:
+        return 1.0
+    if len(term) >= 5 and any(len(word) >= 5 and _is_kin(term, word) for word in words):
+        return KIN
+    return 0.0
+
+
+def _is_kin(a: str, b: str) -> bool:
+    same = min(len(a), len(b))
+    return abs(len(a) - len(b)) <= 3 and a[:same] == b[:same]
 
 
 def _fits(kind: str, unit: Unit) -> bool:
@@ -248,17 +285,17 @@ def _features(asked: _Question, ranked: Sequence[_Scored]) -> dict[str, float]:
     best = ranked[0]
     words = {*subtokens(best.passage.text), *subtokens(best.passage.name), *subtokens(best.passage.file or "")}
     words |= set(subtokens(best.unit.lead))
-    missing = {term: weight for term, weight in asked.weights.items() if term not in words}
-    other = next((one for one in ranked if one.passage.id != best.passage.id), None)
+    missing = {term: weight for term, weight in asked.weights.items() if not _match(term, words)}
     return {
-        "covered by the quote": best.in_unit,
-        "covered by the passage": best.in_passage,
+        "covered by the quote": best.figures["in the unit"] + LEAD * best.figures["in its lead"],
+        "covered by the passage": best.figures["in the passage"],
         "rarest missing": max(missing.values(), default=0.0),
         "names missing": float(len(asked.names & missing.keys()) > 0),
-        "cosine": max(0.0, best.cosine),
-        "passage cosine": max(0.0, best.passage.vector_score or 0.0),
-        "margin": min(1.0, best.score - other.score) if other else 1.0,
-        "form": float(best.fits),
+        "cosine": max(0.0, best.figures["cosine"]),
+        "passage cosine": max(0.0, best.figures["passage cosine"]),
+        "best chance": best.chance,
+        "three chances": sum(one.chance for one in ranked[:3]),
+        "form": best.figures["form"],
     }
 
 
@@ -269,7 +306,8 @@ WEIGHTS = {
     "names missing": -2.0,
     "cosine": 2.0,
     "passage cosine": 1.0,
-    "margin": 1.0,
+    "best chance": 1.0,
+    "three chances": 1.0,
     "form": 0.5,
 }
 BIAS = -3.0
@@ -280,13 +318,12 @@ def _confidence(features: Mapping[str, float]) -> float:
 
 
 def _choose(ranked: Sequence[_Scored]) -> list[_Scored]:
-    """The best unit, and what of equal weight stands elsewhere."""
-    chosen = [ranked[0]]
-    for one in ranked[1:]:
-        if len(chosen) == MOST_CITATIONS or one.score < 0.85 * ranked[0].score:
+    """The best units until it is likely enough that the answer is among them, if there is one."""
+    chosen: list[_Scored] = []
+    for one in ranked:
+        if len(chosen) == MOST_CITATIONS or sum(other.chance for other in chosen) >= ENOUGH:
             break
-        if all((one.passage.id, one.unit.first) != (other.passage.id, other.unit.first) for other in chosen):
-            chosen.append(one)
+        chosen.append(one)
     return chosen
 
 
