@@ -1,0 +1,311 @@
+"""The blocking half of a query: what it is answered from, where it goes, the extractive answer, and what is kept.
+
+`engine.py` runs these steps in worker threads and does what waits for a model in between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from aqe.engine.answer import Answer, QueryConfig, Timings
+from aqe.engine.completing import route_request
+from aqe.engine.grounding import cited, shown_passages, support
+from aqe.engine.memory.entry import check_text
+from aqe.engine.memory.store import Store
+from aqe.engine.privacy import Guard
+from aqe.engine.providers.extractive import Citation, Passage, extract
+from aqe.engine.providers.protocol import CompletionRequest, Message, Usage
+from aqe.engine.recall import CachedEmbedder, Recall, Recalled
+from aqe.engine.requests import Interaction, RequestTable
+from aqe.engine.routing import Decision, Router, RouteRequest
+from aqe.engine.routing.decision import EXTRACTIVE, Tier
+from aqe.engine.sessions.conversations import Conversations
+from aqe.engine.sessions.entry import Session
+from aqe.engine.sessions.followup import standalone
+from aqe.engine.sessions.table import require_open
+
+SHOWN_TOKENS = 3000
+"""The most that the passages shown to a model may weigh."""
+
+GIVEN = "session"
+"""The namespace of the texts that a session was given; they are no memories."""
+
+CONTEXT = 8
+"""Memories that an answer names as what it rests on, the cited ones first."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A query whose passages are found and whose route is decided; `asked` is the prompt as it was looked up."""
+
+    prompt: str
+    asked: str
+    config: QueryConfig
+    task: str | None
+    request_id: str
+    session: Session | None
+    recalled: Recalled
+    request: RouteRequest
+    decision: Decision
+    given: tuple[Passage, ...]
+    talk: tuple[Message, ...]
+    began: float
+    route_ms: float
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a model answers, not the passages themselves."""
+        return self.decision.tier != "extractive"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What answered, before it is an `Answer`. `confidence` None: to be judged by the passages."""
+
+    text: str
+    provider: str
+    model: str
+    tier: Tier
+    usage: Usage
+    cost_usd: float | None
+    reason: str
+    took_ms: float
+    finish_reason: str = "stop"
+    answered: bool = True
+    confidence: float | None = None
+    citations: tuple[Citation, ...] | None = None
+
+
+class Asking:
+    """The blocking steps of a query on one store; safe between threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: CachedEmbedder,
+        *,
+        recall: Recall,
+        requests: RequestTable,
+        conversations: Conversations,
+        router: Router,
+        guard: Guard,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._recall = recall
+        self._requests = requests
+        self._conversations = conversations
+        self._router = router
+        self._guard = guard
+
+    @property
+    def count_tokens(self) -> Callable[[str], int]:
+        """How texts are weighed."""
+        return self._conversations.count_tokens
+
+    def prepare(
+        self,
+        prompt: str,
+        *,
+        session: str | None,
+        task: str | None,
+        config: QueryConfig,
+        talk: tuple[Message, ...] = (),
+    ) -> Prepared:
+        """Find the passages and decide the route; a session of a new name is made.
+
+        `talk` is a conversation that the caller holds itself. Raises `UserError` (bad-text, text-too-long,
+        session-ended, and what the router raises).
+        """
+        began = time.perf_counter()
+        check_text(prompt)
+        opened = None if session is None else self._open(session)
+        previous = self._previous(opened, talk)
+        request = route_request(prompt, task, config)
+        asked = standalone(prompt, previous)
+        recalled = self._recall.recall(
+            asked, k=config.k, namespace=config.namespace, session=None if opened is None else opened.id
+        )
+        if opened is not None:
+            recalled = replace(recalled, passages=self._with_given(opened, recalled))
+        start = time.perf_counter()
+        decision = self._router.decide(request)
+        route_ms = 1000 * (time.perf_counter() - start)
+        given = recalled.passages
+        if decision.tier != "extractive":
+            given = self._shown(given, decision)
+            talk = talk or (() if opened is None else self._conversations.messages(opened.id))
+        return Prepared(
+            *(prompt, asked, config, task, self._requests.new_id(), opened, recalled, request, decision),
+            *(given, talk, began, route_ms),
+        )
+
+    def completion(self, prepared: Prepared) -> CompletionRequest:
+        """What a model is asked."""
+        config = prepared.config
+        return CompletionRequest(
+            messages=(
+                *([shown_passages(prepared.given)] if prepared.given else ()),
+                *prepared.talk,
+                Message("user", prepared.prompt),
+            ),
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+            timeout_s=config.timeout_s,
+        )
+
+    def found(self, prepared: Prepared, *, reason: str = "") -> Said:
+        """The extractive answer; `reason` says why no model gave one."""
+        start = time.perf_counter()
+        passages = prepared.recalled.passages
+        extracted = extract(prepared.asked, passages, rarity=prepared.recalled.rarity, embedder=self._embedder)
+        count = self.count_tokens
+        return Said(
+            text=extracted.text,
+            provider=EXTRACTIVE,
+            model=EXTRACTIVE,
+            tier="extractive",
+            usage=Usage(count(prepared.prompt), count(extracted.text), estimated=True),
+            cost_usd=0.0,
+            reason=reason or prepared.decision.reason,
+            took_ms=1000 * (time.perf_counter() - start),
+            answered=extracted.answered,
+            confidence=extracted.confidence,
+            citations=extracted.citations,
+        )
+
+    def answer(self, prepared: Prepared, said: Said) -> Answer:
+        """The whole answer; a model's is judged by the passages that it was given."""
+        count = self.count_tokens
+        citations, confidence = said.citations, said.confidence
+        if citations is None:
+            citations = cited(said.text, prepared.given, self._embedder)
+            confidence = support(said.text, prepared.given, self._embedder)
+        context = _context(prepared, citations, everything=said.tier != EXTRACTIVE)
+        weight = sum(count(passage.text) for passage in context) + sum(count(one.content) for one in prepared.talk)
+        recalled, total = prepared.recalled, 1000 * (time.perf_counter() - prepared.began)
+        return Answer(
+            text=said.text,
+            answered=said.answered,
+            confidence=confidence,
+            provider=said.provider,
+            model=said.model,
+            tier=said.tier,
+            route_reason=said.reason,
+            request_id=prepared.request_id,
+            session=None if prepared.session is None else prepared.session.name,
+            context=tuple((passage.namespace, passage.id) for passage in context if passage.namespace != GIVEN),
+            context_tokens=weight,
+            citations=citations,
+            usage=said.usage,
+            cost_usd=said.cost_usd,
+            latency_ms=total,
+            timings=Timings(recalled.embed_ms, recalled.retrieve_ms, prepared.route_ms, said.took_ms, total),
+            finish_reason=said.finish_reason,
+            reused=recalled.reused,
+        )
+
+    def keep(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
+        """Store the answers, and the turns of their sessions, in one transaction; long sessions are summarised.
+
+        Raises `UserError` (session-full); then nothing is stored.
+        """
+        grown: list[Session] = []
+        with self._store.writing() as connection:
+            self._requests.insert(connection, [_interaction(prepared, answer) for prepared, answer in answers])
+            for prepared, answer in answers:
+                if prepared.session is not None:
+                    session = require_open(self._conversations.table.require(connection, prepared.session.id))
+                    vector = prepared.recalled.vector.tobytes() if prepared.asked == prepared.prompt else None
+                    turn = self._conversations.turn
+                    turns = [
+                        turn("user", prepared.prompt, vector=vector),
+                        turn("assistant", answer.text, request_id=answer.request_id),
+                    ]
+                    grown.append(self._conversations.table.append(connection, session, turns))
+        for prepared, answer in answers:
+            if answer.tier == EXTRACTIVE:
+                self._router.note(prepared.decision, request_id=answer.request_id, task=prepared.task)
+        for session in grown:
+            self._conversations.fit(session)
+
+    def _open(self, name: str) -> Session:
+        with self._store.writing() as connection:
+            return self._conversations.table.open(connection, name)
+
+    def _previous(self, session: Session | None, talk: Sequence[Message]) -> str | None:
+        if session is None or not session.turns:
+            return next((one.content for one in reversed(talk) if one.role == "user"), None)
+        turns = self._conversations.table.turns(session.id, last=4)
+        return next((turn.text for turn in reversed(turns) if turn.role == "user"), None)
+
+    def _with_given(self, session: Session, recalled: Recalled) -> tuple[Passage, ...]:
+        """The passages with the texts that the session was given, placed among them by meaning."""
+        turns = self._conversations.given(session.id)
+        if not turns:
+            return recalled.passages
+        near = self._embedder.embed([turn.text for turn in turns]) @ recalled.vector
+        best = max((one.vector_score or 0.0 for one in recalled.passages), default=0.0) or 1.0
+        top = max((one.score for one in recalled.passages), default=0.0) or 1.0
+        given = [
+            Passage(
+                id=f"session {session.name} turn {turn.position}",
+                text=turn.text,
+                file=None,
+                line=None,
+                score=top * max(0.0, float(cosine)) / best,
+                namespace=GIVEN,
+                vector_score=float(cosine),
+            )
+            for turn, cosine in zip(turns, near, strict=True)
+        ]
+        return tuple(sorted((*recalled.passages, *given), key=lambda one: -one.score))
+
+    def _shown(self, passages: Sequence[Passage], decision: Decision) -> tuple[Passage, ...]:
+        """The passages that a model is shown: the best ones within `SHOWN_TOKENS`, and where one of the models that
+        may be asked is elsewhere, none of a file that never leaves."""
+        leaves = any(one.tier == "cloud" for one in decision.kept)
+        left = SHOWN_TOKENS
+        shown: list[Passage] = []
+        for passage in passages:
+            if leaves and passage.file is not None and self._guard.withholds(passage.file):
+                continue
+            left -= self.count_tokens(passage.text)
+            if left < 0 and shown:
+                break
+            shown.append(passage)
+        return tuple(shown)
+
+
+def _context(prepared: Prepared, citations: Sequence[Citation], *, everything: bool) -> list[Passage]:
+    """The passages that the answer rests on, the cited ones first, then the best of the rest (a model's: all that it
+    was shown)."""
+    places = {citation.id: place for place, citation in reversed(list(enumerate(citations)))}
+    ranked = sorted(prepared.given, key=lambda passage: places.get(passage.id, len(places)))
+    return ranked if everything else ranked[:CONTEXT]
+
+
+def _interaction(prepared: Prepared, answer: Answer) -> Interaction:
+    return Interaction(
+        id=answer.request_id,
+        kind="query",
+        prompt=prepared.prompt,
+        answer=answer.text,
+        session=None if prepared.session is None else prepared.session.id,
+        task=prepared.task,
+        provider=answer.provider,
+        model=answer.model,
+        tier=answer.tier,
+        route_reason=answer.route_reason,
+        confidence=answer.confidence,
+        context=answer.context,
+        context_tokens=answer.context_tokens,
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+        latency_ms=answer.latency_ms,
+        cost_usd=answer.cost_usd or 0.0,
+        reused=answer.reused,
+        verdict=None if answer.verdict is None else answer.verdict.passed,
+    )

@@ -1,0 +1,325 @@
+"""The engine's front door: one open engine for a project, async; `aqe.engine.sync` has its twin.
+
+    async with await Engine.open("path/of/project") as engine:
+        answer = await engine.query("How are refunds rounded?")
+
+Blocking work (SQLite, vectors) runs in worker threads; a cancelled call lets the few milliseconds of it end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import anyio.to_thread
+
+from aqe.engine.answer import Answer, BatchItem, QueryConfig, Validate
+from aqe.engine.answering import Answering
+from aqe.engine.asking import Asking
+from aqe.engine.batches import in_batches
+from aqe.engine.completing import Prompt, as_messages, check_samples, route_request
+from aqe.engine.embedding import open_embedder, similarity
+from aqe.engine.errors import UserError
+from aqe.engine.figures import EngineStats, read_figures
+from aqe.engine.index import IndexReport, index_project
+from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
+from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
+from aqe.engine.memory.store import Store, utc_now
+from aqe.engine.privacy import Guard, open_guard
+from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.project import find_project
+from aqe.engine.providers import CompletionRequest, Provider, open_providers
+from aqe.engine.providers.protocol import estimated_tokens
+from aqe.engine.recall import CachedEmbedder, Recall
+from aqe.engine.requests import RequestTable
+from aqe.engine.retrieval import find, keep
+from aqe.engine.routing import Decision, Router, live_settings
+from aqe.engine.scopes import run_cancellable
+from aqe.engine.sessions.conversations import Conversations
+from aqe.engine.sessions.face import Sessions
+from aqe.engine.sessions.table import SessionLimits
+from aqe.engine.streaming import AnswerStream
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.embedding import Embedder
+    from aqe.engine.settings import Settings
+
+
+class Engine:
+    """Made by `Engine.open`; close it. Belongs to the event loop that it was opened in."""
+
+    def __init__(
+        self,
+        project: Path,
+        store: Store,
+        settings: Callable[[], Settings],
+        embedder: Embedder,
+        guard: Guard,
+        providers: Sequence[Provider],
+        count_tokens: Callable[[str], int],
+    ) -> None:
+        now = settings()
+        self.project = project
+        self._settings = settings
+        self._store = store
+        self._guard = guard
+        self._embedder = CachedEmbedder(embedder)
+        self._router = Router(providers, store=store, settings=settings, guard=guard)
+        self._recall = Recall(store, self._embedder, settings)
+        self._requests = RequestTable(store, kept=now.requests.kept)
+        limits = SessionLimits(now.sessions.expire_days, now.sessions.size_kb, now.sessions.token_budget)
+        conversations = Conversations(store, self._embedder, limits=limits, count_tokens=count_tokens)
+        self._conversations = conversations
+        asking = Asking(
+            store,
+            self._embedder,
+            recall=self._recall,
+            requests=self._requests,
+            conversations=conversations,
+            router=self._router,
+            guard=guard,
+        )
+        self._answering = Answering(store, self._embedder, asking=asking, requests=self._requests, router=self._router)
+        self.sessions = Sessions(conversations, self.query)
+
+    @classmethod
+    async def open(
+        cls,
+        project: str | Path | None = None,
+        *,
+        settings: Settings | None = None,
+        embedder: Embedder | None = None,
+        providers: Sequence[Provider] | None = None,
+        count_tokens: Callable[[str], int] = estimated_tokens,
+        now: Callable[[], int] = utc_now,
+    ) -> Self:
+        """The engine of a project (found from the working directory upwards where None).
+
+        Takes in what test runs left in the spool. Without `settings` those in force are read, and read anew when their
+        files change; `embedder` and `providers` stand in for those that the settings name. `count_tokens` weighs texts
+        (UTF-8 bytes / 4 by default); `now` gives UTC microseconds. Raises what `load_settings`, `open_store`,
+        `open_embedder` and `open_guard` raise.
+        """
+
+        def opened() -> tuple[Path, Store, Callable[[], Settings], Embedder, Guard, Sequence[Provider]]:
+            root = find_project(explicit=None if project is None else str(project))
+            current = live_settings(root) if settings is None else lambda: settings
+            with ExitStack() as undo:
+                store = open_store(root, settings=current(), now=now)
+                undo.callback(store.close)
+                guard = open_guard(root, current(), store)
+                undo.callback(guard.close)
+                found = open_providers(current(), guard=guard) if providers is None else providers
+                own = open_embedder(current()) if embedder is None else embedder
+                undo.pop_all()
+                return root, store, current, own, guard, found
+
+        engine = cls(*await anyio.to_thread.run_sync(opened), count_tokens)
+        await anyio.to_thread.run_sync(engine._conversations.table.prune)
+        return engine
+
+    async def close(self) -> None:
+        """Close the providers, the guard and the store; closing twice is nothing."""
+        try:
+            await self._router.close()
+        finally:
+            self._guard.close()
+            self._store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.close()
+
+    async def query(
+        self,
+        prompt: str,
+        *,
+        session: str | None = None,
+        task: str | None = None,
+        config: QueryConfig | None = None,
+        validate: Validate | None = None,
+    ) -> Answer:
+        """Answer a question from what is remembered, known and indexed, by the passages themselves or a model.
+
+        A `session` of a new name is made. `task` (such as `unit_test`) is what the rule table routes by. `validate`
+        checks the answer; its verdict is filed as feedback. Where every model fails the passages answer. Raises
+        `UserError` (bad-text, text-too-long, session-ended, session-full, no-route, bad-argument).
+        """
+        return await self._answering.query(prompt, session, task, config or QueryConfig(), validate)
+
+    async def complete(
+        self,
+        prompt: Prompt,
+        *,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        json_schema: Mapping[str, Any] | None = None,
+        n: int = 1,
+        validate: Validate | None = None,
+        task: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> Answer:
+        """What a model says to a text or to OpenAI-style messages, without retrieval.
+
+        With `n` above 1 the samples vote: those that pass `validate` by the `output` of its verdict, JSON by its value,
+        free text by likeness. Raises `UserError` (no-model, no-route, provider-failed, bad-argument, bad-limit) and
+        `OutOfTime`.
+        """
+        request = CompletionRequest(
+            as_messages(prompt), temperature, top_p, max_tokens, tuple(stop), seed, json_schema, timeout_s
+        )
+        return await self._answering.complete(request, task, check_samples(n), validate)
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        retrieve: bool = True,
+        session: str | None = None,
+        task: str | None = None,
+        config: QueryConfig | None = None,
+        top_p: float | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> AnswerStream:
+        """As `query`, or with `retrieve=False` as `complete`, piece by piece as the provider makes it.
+
+        The passages themselves answer sentence by sentence. Of messages the last one of the user is the question.
+        Nothing begins before the stream is read; it raises then what `query` and `complete` raise.
+        """
+        settings = config or QueryConfig()
+        extra = {"top_p": top_p, "stop": tuple(stop), "seed": seed}
+        if retrieve:
+            return AnswerStream(self._answering.stream_query(prompt, session, task, settings, extra))
+        return AnswerStream(self._answering.stream_completion(prompt, task, settings, extra))
+
+    async def query_batch(
+        self,
+        prompts: Iterable[str] | AsyncIterable[str],
+        *,
+        parallel: int = 4,
+        window_ms: float = 50.0,
+        task: str | None = None,
+        config: QueryConfig | None = None,
+        validate: Validate | None = None,
+    ) -> list[BatchItem]:
+        """Answer many questions, in order; one that fails is an item with its error and the rest goes on.
+
+        At most `parallel` are worked on together: embedded as one, stored as one, and their models asked at once. From
+        an async source a question waits at most `window_ms` for others. Raises `UserError` (bad-limit).
+        """
+        if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= 256:
+            raise UserError(f"{parallel!r:.40} is no number of questions.", code="bad-limit", fix="Give 1 to 256.")
+        items: list[BatchItem] = []
+        settings = config or QueryConfig()
+
+        async def handle(group: list[str]) -> None:
+            items.extend(await self._answering.group(group, task, settings, validate))
+
+        await in_batches(prompts, handle, size=parallel, window_s=window_ms / 1000)
+        return items
+
+    async def search(
+        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> SearchAnswer:
+        """The `k` best memories by words and meaning; `namespace` and `filter` as in `Store.search`."""
+        prior = await anyio.to_thread.run_sync(success_prior, self._store, self._settings())
+        return await anyio.to_thread.run_sync(
+            partial(find, self._store, self._embedder, query, k=k, namespace=namespace, filter=filter, prior=prior)
+        )
+
+    async def remember(
+        self,
+        text: str,
+        *,
+        namespace: str = "default",
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        file: str = "",
+        line: int = 0,
+    ) -> Kept:
+        """Keep a text with its vector; the same text twice is one memory unless it has an id of yours."""
+        origin = Provenance(file=file, line=line) if file or line else None
+        memory = NewMemory(text, namespace, id, metadata or {}, provenance=origin)
+        kept = await anyio.to_thread.run_sync(partial(keep, self._store, self._embedder, [memory]))
+        return kept[0]
+
+    async def forget(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
+        """End a memory; with `erase` no word of it stays in the file. Raises `UserError` (unknown-id)."""
+        await anyio.to_thread.run_sync(partial(self._store.delete, id, namespace=namespace, erase=erase))
+
+    async def feedback(
+        self,
+        request_id: str,
+        *,
+        rating: int | None = None,
+        task_success: bool | None = None,
+        correction: str | None = None,
+        signal_type: Signal | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> FeedbackKept:
+        """Say how an answer was; a correction becomes a memory. Raises `UserError` (unknown-request, bad-feedback)."""
+        said = Feedback(request_id, rating, task_success, correction, signal_type, metadata or {})
+        return await anyio.to_thread.run_sync(partial(file_feedback, self._store, self._embedder, said))
+
+    async def route(
+        self,
+        prompt: str,
+        *,
+        task: str | None = None,
+        config: QueryConfig | None = None,
+        needs_model: bool = False,
+    ) -> Decision:
+        """Where a request would go now, and why; nothing is asked. Raises `UserError` (no-model, no-route)."""
+        request = replace(route_request(prompt, task, config or QueryConfig()), needs_model=needs_model)
+        return await anyio.to_thread.run_sync(partial(self._router.decide, request))
+
+    async def embed(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
+        """One unit vector for a text, or one row for each of several; zeros for a text that says nothing."""
+        rows = await anyio.to_thread.run_sync(
+            partial(self._embedder.embed, [texts] if isinstance(texts, str) else list(texts))
+        )
+        return rows[0] if isinstance(texts, str) else rows
+
+    async def similarity(self, a: str, b: str) -> float:
+        """How alike two texts are, from 0 to 1."""
+        return await anyio.to_thread.run_sync(partial(similarity, self._embedder, a, b))
+
+    async def index(
+        self, paths: Sequence[str | Path] = (), *, progress: Progress = silent, cancel: CancelToken | None = None
+    ) -> IndexReport:
+        """Bring the passages of the project's docs, code and tests (or of `paths`) up to date.
+
+        `progress` is called in a worker thread. A cancelled scope ends it between two files; what was done stays.
+        """
+
+        def work(token: CancelToken) -> IndexReport:
+            wanted = [Path(path) for path in paths]
+            return index_project(
+                self._store, self._embedder, self.project, paths=wanted, progress=progress, cancel=token
+            )
+
+        return await run_cancellable(work, cancel)
+
+    async def stats(self) -> EngineStats:
+        """What was asked, what feedback said, what caches saved, and what the store holds by component."""
+        return await anyio.to_thread.run_sync(
+            partial(read_figures, self._store, self._requests, self._embedder, self._recall)
+        )
