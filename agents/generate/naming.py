@@ -22,6 +22,8 @@ _COMPARISONS = {
     "==": "is_equal", "!=": "differs", "<": "is_less", "<=": "is_at_most", ">": "is_greater", ">=": "is_at_least",
     "in": "is_contained", "is": "is_the_same",
 }  # fmt: skip
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_METHODS = {"__iter__": "iteration", "__aiter__": "iteration"}
 _DANGLING = frozenset(
     ("for", "and", "with", "of", "after", "not", "a", "or", "without", "empty", "negative", "single", "max")
 )
@@ -38,7 +40,7 @@ def snake(name: str) -> str:
 def unit(target: str) -> str:
     """The words of a test's name for the thing under test: `Stack.push` becomes `stack_push`."""
     parts = [part for part in target.split(".") if part != "__init__"]
-    return "_".join(filter(None, (snake(part) for part in parts))) or "module"
+    return "_".join(filter(None, (_METHODS.get(part) or snake(part) for part in parts))) or "module"
 
 
 def noun(type_name: str) -> str:
@@ -58,16 +60,37 @@ def slug(text: str, limit: int = 32) -> str:
     return "_".join(kept)
 
 
+def reading(src: str, limit: int = 24) -> str:
+    """Words of a literal that read well in a name; empty for what has digits or single letters."""
+    said = slug(src, limit)
+    return said if all(word.isalpha() and len(word) > 1 for word in said.split("_")) else ""
+
+
+def call_words(src: str) -> str:
+    """Words of a call for a name: `Duration(months=7)` is `duration_months`; empty where it names nothing of itself."""
+    node = ast.parse(src.strip(), mode="eval").body
+    if not isinstance(node, ast.Call) or not node.keywords:
+        return ""
+    return slug("_".join([ast.unparse(node.func).rpartition(".")[2], *(word.arg or "" for word in node.keywords)]), 32)
+
+
+def number_words(src: str) -> str:
+    """A small whole number in words, `minus_two`; empty for all else."""
+    if not re.fullmatch(r"-?\d{1,2}", src) or abs(int(src)) >= len(_NUMBERS):
+        return ""
+    return f"{'minus_' if int(src) < 0 else ''}{_NUMBERS[abs(int(src))]}"
+
+
 def outcome_words(kind: str, *, src: str | None = None, type_name: str = "", exception: str = "") -> str:
-    """What happens, as words: `raises_value_error`, `returns_true`, `returns_empty_list`, `returns_new_york`."""
+    """What happens, as words: `raises_value_error`, `returns_empty_list`, `returns_two`, `returns_new_york`."""
     if kind == "raises":
         return f"raises_{snake(exception.rpartition('.')[2])}"
     if src in _VALUES:
         return f"returns_{_VALUES[src]}"
-    if src is not None and re.fullmatch(r"-?\d{1,4}", src):
-        return f"returns_{src.replace('-', 'minus_')}"
+    if src is not None and number_words(src):
+        return f"returns_{number_words(src)}"
     word = noun(type_name) if type_name else "value"
-    said = slug(src or "", 24)
+    said = reading(src or "")
     if word == "text" and said and len(src or "") <= 26 and said.count("_") < 3:
         return f"returns_{said}"
     return f"returns_{word}"
@@ -83,15 +106,16 @@ def comparison_words(operator: str, *, holds: bool) -> str:
 
 def label_words(label: str) -> str:
     """A case's label as words of a name: `not strict` and `no separator` become `without_...`."""
-    return slug(re.sub(r"\b(?:not|no) (?=[a-z])(?!a number)", "without ", label), 40)
+    plain = re.sub(r"\b(?:not|no) (?=[a-z])(?!a number)", "without ", label)
+    return slug(re.sub(r" and (?=with(?:out)? )", " ", plain), 40)
 
 
-def unique(wanted: str, hints: Iterable[str], taken: set[str]) -> str:
+def unique(wanted: str, hints: Iterable[str], taken: set[str], what: str = "case") -> str:
     """`wanted`, or with the first hint that makes it free, or numbered in words; the result is added to `taken`."""
     base = _cut(wanted, MAX_NAME)
     tries = [base, *(_cut(f"{base}_{hint}", MAX_NAME + 16) for hint in hints if hint and not _is_said(hint, base))]
-    tries += [f"{base}_{ordinal}_case" for ordinal in _ORDINALS]
-    tries += [f"{base}_case_{letter}{other}" for letter in "abcdefgh" for other in "abcdefghijklmnopqrstuvwxyz"]
+    tries += [f"{base}_{ordinal}_{what}" for ordinal in _ORDINALS]
+    tries += [f"{base}_{what}_{letter}{other}" for letter in "abcdefgh" for other in "abcdefghijklmnopqrstuvwxyz"]
     chosen = next(name for name in tries if name not in taken)
     taken.add(chosen)
     return chosen
@@ -127,11 +151,11 @@ def parameter(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def row_ids(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> tuple[list[str], list[bool]]:
+def row_ids(rows: Sequence[Sequence[str]], labels: Sequence[str], names: Sequence[str]) -> tuple[list[str], list[bool]]:
     """The id of each parametrized row, and whether it must be written out.
 
     pytest's own id is kept where it can be foretold (numbers, booleans, short plain text) and reads well; `rows` are
-    literal sources.
+    literal sources, one for each of the parameters `names`.
     """
     own = ["-".join(parts) if all(parts := [_own_id(src) for src in row]) else "" for row in rows]
     is_written = [not one or own.count(one) > 1 for one in own]
@@ -141,9 +165,27 @@ def row_ids(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> tuple[list[
         if not written:
             ids.append(one)
             continue
-        wanted = label_words(label) or next(filter(None, (slug(src, 24) for src in row)), "") or "punctuation"
-        ids.append(unique(wanted, [slug(src, 24) for src in row], taken))
+        said = [described for name, src in zip(names, row, strict=True) if (described := describe(name, src))]
+        ids.append(unique(label_words(label) or next(iter(said), "punctuation"), said, taken, "row"))
     return ids, is_written
+
+
+def describe(name: str, src: str) -> str:
+    """A literal given for a parameter in words: its own, `limit_3`, `two_items`; empty where none read well."""
+    if reading(src):
+        return reading(src)
+    try:
+        value = ast.literal_eval(src)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return ""
+    if isinstance(value, str) and value.isalnum() and slug(value):
+        return f"{snake(name)}_{slug(value)}"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10_000:
+        return f"{snake(name)}_{src.replace('-', 'minus_')}"
+    if isinstance(value, list | tuple | dict | set) and value:
+        size = number_words(str(len(value))) or "many"
+        return f"{size}_item{'' if len(value) == 1 else 's'}"
+    return ""
 
 
 def _own_id(src: str) -> str:

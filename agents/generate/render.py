@@ -22,7 +22,7 @@ from aqe.agents.generate.script import (
     names_in,
     stable_message,
 )
-from aqe.agents.generate.shapes import Shape, group, is_plain
+from aqe.agents.generate.shapes import Shape, argument_name, group, is_plain
 
 MAX_LINES = 15
 MAX_LITERAL = 160
@@ -180,13 +180,13 @@ def _test(
     if parameters:
         rows = shape.rows
         labels = [each.label for each in shape.cases]
-        ids, is_written = naming.row_ids(rows, labels)
+        ids, is_written = naming.row_ids(rows, labels, parameters)
         written = [row_id if shown else "" for row_id, shown in zip(ids, is_written, strict=True)]
         header = _parametrize(parameters, rows, written, style.width)
     mark = [] if all(each.documented for each in shape.cases) else ["# characterisation"]
     if len(mark) + len(header) + 1 + len(lines) > MAX_LINES:
         return None
-    name = naming.unique(_name(shape), _hints(shape), taken)
+    name = naming.unique(_name(shape), _hints(shape, outline), taken, "table" if parameters else "case")
     signature = statement("def ", parse(f"{name}({', '.join(parameters)})"), ":", indent=0, width=style.width)
     text = [*mark, *header, *signature, *lines]
     found = set().union(*(_needs(each) for each in shape.cases))
@@ -343,23 +343,45 @@ def _joined(words: str) -> str:
     )
 
 
-def _hints(shape: Shape) -> list[str]:
-    """What may tell two tests of one name apart, best first."""
+def _hints(shape: Shape, outline: Outline) -> list[str]:
+    """What may tell two tests of one name apart, best first; what a table varies tells nothing."""
     case = shape.cases[0]
-    step = case.steps[-1]
+    last = len(case.steps) - 1
+    step = case.steps[last]
     hints = [f"with_{'_and_'.join(name for name, _ in step.kwargs)}"] if step.kwargs else []
-    hints += [f"for_{naming.slug(src, 24)}" for src in step.args if naming.slug(src, 24)]
-    hints += [f"with_{name}_{naming.slug(src, 16)}" for name, src in step.kwargs if naming.slug(src, 16)]
+    hints += _told(shape, last, "for", outline)
+    for name, src in step.kwargs:
+        word = naming.reading(src, 16) or naming.number_words(src)
+        hints += [f"with_{name}_{word}"] if word and ("kw", last, name) not in shape.holes else []
     for before in case.steps[:-1][-1:]:
-        word = naming.slug(before.callee.partition("(")[0].rpartition(".")[2])
-        if before.bind:
-            hints += [f"of_{naming.slug(src, 24)}" for src in before.args if naming.slug(src, 24)]
-        elif word:
+        word = naming.reading(before.callee.partition("(")[0].rpartition(".")[2])
+        if not before.bind and word:
             hints.insert(0, f"after_{word}")
-    for early in case.steps[:-1]:
-        hints += [f"of_{naming.slug(src, 24)}" for src in early.args if naming.slug(src, 24)]
-    hints += [f"for_{naming.slug(one.source, 24)}" for one in inner_literals(step) if naming.slug(one.source, 24)]
-    hints += [naming.slug(case.outcome.src or "", 20), naming.slug(stable_message(case), 32)]
+    for number in reversed(range(last)):
+        hints += _told(shape, number, "of", outline)
+    for index, inner in enumerate(inner_literals(step)):
+        word = naming.reading(inner.source) if ("inner", last, str(index)) not in shape.holes else ""
+        hints += [f"for_{word}"] if word else []
+    if case.outcome.src not in {"True", "False", "None", None} and ("value", 0, "") not in shape.holes:
+        hints.append(naming.reading(case.outcome.src or "", 20))
+    said = naming.reading(stable_message(case), 32)
+    return [*hints, f"saying_{said}"] if said else hints
+
+
+def _told(shape: Shape, number: int, preposition: str, outline: Outline) -> list[str]:
+    """The arguments of a step that are the same for all cases, in words: `for_new_york`, `of_limit_two`."""
+    case = shape.cases[0]
+    hints: list[str] = []
+    for index, src in enumerate(case.steps[number].args):
+        if ("arg", number, str(index)) in shape.holes:
+            continue
+        if naming.reading(src):
+            hints.append(f"{preposition}_{naming.reading(src)}")
+        elif naming.number_words(src):
+            name = naming.snake(argument_name(case, number, index, outline))
+            hints.append(f"{preposition}_{name}_{naming.number_words(src)}")
+        elif naming.call_words(src):
+            hints.append(f"{preposition}_{naming.call_words(src)}")
     return hints
 
 

@@ -116,7 +116,7 @@ def _parameters(case: Case, differing: list[Position], outline: Outline) -> dict
     for position in differing:
         kind, number, where = position
         if kind == "arg":
-            wanted = _argument_name(case, number, int(where), outline)
+            wanted = argument_name(case, number, int(where), outline)
         elif kind == "kw":
             wanted = where
         elif kind == "inner":
@@ -145,7 +145,8 @@ def _parameter_of(callee: str, place: str, outline: Outline) -> str:
     return found.parameters[int(place)]
 
 
-def _argument_name(case: Case, number: int, index: int, outline: Outline) -> str:
+def argument_name(case: Case, number: int, index: int, outline: Outline) -> str:
+    """The parameter that an argument of a step is given for."""
     definition = None
     step = case.steps[number]
     if number == len(case.steps) - 1:

@@ -61,7 +61,7 @@ def _atom_word(value: Any, shown: str) -> Optional[str]:
     if value is None:
         return "no %s" % shown if shown else "none"
     if isinstance(value, bool):
-        return "%s%s" % ("" if value else "not ", shown) if shown else None
+        return "%s %s" % ("with" if value else "not", shown) if shown else None
     if isinstance(value, (int, float)):
         return _number_word(value, shown)
     if isinstance(value, bytes):

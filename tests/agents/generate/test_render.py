@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aqe.agents.generate import naming
 from aqe.agents.generate.cases import Case, Step, read_result
 from aqe.agents.generate.outline import Outline, read_outline
 from aqe.agents.generate.render import Style, file_text, nodes, plan
@@ -159,6 +160,46 @@ def test_flag_that_is_off_reads_as_without(outline: Outline, style: Style) -> No
     cases = read_cases(case("is_even", [step("is_even", "2")], returns("True", "bool"), label="not strict"))
     (test,) = plan(cases, outline, style).tests
     assert test.name == "test_is_even_returns_true_without_strict"
+
+
+def test_names_say_what_differs_and_never_end_in_a_bare_number(outline: Outline, style: Style) -> None:
+    """Small numbers are words with their parameter, calls give their keywords, and what reads as nothing is counted."""
+    cases = read_cases(
+        case("is_even", [step("is_even", "7")], returns("False", "bool")),
+        case("is_even", [step("is_even", "9001"), step("is_even", "9003")], returns("False", "bool")),
+        case("slugify", [step("slugify", "Text(size=3)")], returns("61", "int")),
+        case("slugify", [step("slugify", "Text(width=4)")], returns("62", "int")),
+        case("slugify", [step("slugify", "7")], returns("7", "int")),
+        case("slugify", [step("slugify", '"P3D"')], returns('"p3-d"', "str")),
+        case("slugify", [step("slugify", '"new york"')], returns('"new-york"', "str")),
+    )
+    names = [test.name for test in plan(cases, outline, style).tests]
+    assert not [name for name in names if name[-1].isdigit()]
+    numbers = {"test_slugify_returns_number", "test_slugify_returns_number_for_text_width"}
+    assert numbers | {"test_slugify_returns_seven", "test_is_even_returns_false"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "src", "words"),
+    [
+        ("owner", '"new york"', "new_york"),
+        ("limit", "3", "limit_3"),
+        ("limit", "-3", "limit_minus_3"),
+        ("word", '"s"', "word_s"),
+        ("items", "[9, -2]", "two_items"),
+        ("word", '"}"', ""),
+    ],
+)
+def test_a_row_is_told_by_what_it_holds(name: str, src: str, words: str) -> None:
+    """The id of a row is its literal where that reads well, else the parameter with its value."""
+    assert naming.describe(name, src) == words
+
+
+def test_tables_of_one_name_are_told_apart_by_what_they_do_not_vary(outline: Outline, style: Style) -> None:
+    """A table's name never names one of its own rows."""
+    cases = [case("slugify", [step("slugify", repr("word" + chr(97 + n)))], returns(repr(f"{n}x"))) for n in range(12)]
+    names = [test.name for test in plan(read_cases(*cases), outline, style).tests]
+    assert names == ["test_slugify_by_text", "test_slugify_by_text_second_table"]
 
 
 def test_what_only_records_today_is_marked(outline: Outline, style: Style) -> None:
