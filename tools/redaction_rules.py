@@ -116,6 +116,8 @@ def _pattern(rule: dict[str, Any]) -> tuple[str, list[str], list[int]]:
 
 def _python(regex: str) -> str:
     """A Go regular expression in Python's syntax."""
+    regex = re.sub(r"\(\?P<\w+>", "(?:", regex)  # one rule names parts of its value, which are no secret by themselves
+    regex = regex.replace(r"(?:[^\w-]|\z)", r"(?![\w-])").replace(r"(?:[^a-zA-Z0-9+/]|\z)", "(?![a-zA-Z0-9+/])")
     regex = regex.replace(r"\z", r"\Z").replace("[[:alnum:]]", "[a-zA-Z0-9]").replace("[^]]", r"[^\]]")
     place = regex.find("(?i)", 1)
     while place > 0:
@@ -145,7 +147,9 @@ def _bounded(pattern: str) -> str:
 
 def _anchors(pattern: str) -> list[str]:
     """The lower-case literals with which a match of the pattern can begin."""
-    found = sorted({"".join(word).lower() for word in _beginnings(list(parser.parse(pattern)))})
+    found = sorted(
+        {"".join(word).lower() for word in _beginnings(list(parser.parse(pattern.replace(OWN_ASSIGNED, "[0-9]"))))}
+    )
     if not found or min(map(len, found)) < 2 or len(found) > 60:
         raise SystemExit(f"no anchors for {pattern}: {found}")
     return found

@@ -25,14 +25,14 @@ _URL_USER = re.compile(r"://[^\s/\"'<>]{0,100}\Z")
 _FILE_ENDINGS = frozenset(
     ("py", "js", "ts", "png", "jpg", "svg", "css", "html", "json", "toml", "yaml", "yml", "md", "txt")
 )
-_PHONE = re.compile(r"\+(?<![\w+.*/=-].)(?:00)?\(?[1-9]\d{0,3}\)?(?:[ .\-/]?\(?\d{1,5}\)?){1,6}(?!\w)", re.ASCII)
-_PHONE_00 = re.compile(r"00(?<![\w+.*/=-]..)[1-9]\d{0,3}(?:[ \-/]\(?\d{1,5}\)?){1,6}(?!\w)", re.ASCII)
+_PHONE = re.compile(r"\+(?<![\w+.*/=-].)(?:00)?\(?[1-9](?:[ .\-/()]{0,2}\d){6,16}+(?!\w)", re.ASCII)
+_PHONE_00 = re.compile(r"00(?<![\w+.*/=-]..)[1-9](?:[ \-/()]{0,2}\d){6,16}+(?!\w)", re.ASCII)
 _DIGITS = re.compile(r"\d(?<![\w.+\-:/#]\d)(?:[ -]?\d){12,18}(?!\w|[.:\-]\d)", re.ASCII)
-_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?:[ -]?[A-Z0-9]{2,4}){2,8}(?![A-Za-z0-9])")
+_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?:[ -]?[A-Z0-9]){11,30}+")
 _IPV4 = re.compile(r"\d(?<![\w.+@-]\d)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w-]|\.\w|\+\w)", re.ASCII)
 _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IPV6_BEFORE = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{0,40}\Z", re.ASCII)
-_IPV6_AFTER = re.compile(r"[0-9A-Fa-f:]{0,40}(?![\w:])", re.ASCII)
+_IPV6_AFTER = re.compile(r"[0-9A-Fa-f:]{0,40}(?<!(?<!:):)(?![\w]|:\w)", re.ASCII)
 _SSN = re.compile(r"\d(?<![\w-]\d)(?<!9)\d{2}(?<!000)(?<!666)-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])", re.ASCII)
 _SSN_WORD = re.compile(r"(?i)ssn|social[\s_-]?security")
 _VERSION_BEFORE = re.compile(
@@ -133,10 +133,12 @@ def _is_phone(written: str) -> bool:
     digits = re.sub(r"\D", "", written)
     if digits.startswith("00"):
         digits = digits[2:]
+        if not written.startswith("+") and not re.search(r"[ ()/-]", written):
+            return False  # a number with zeros in front
     if not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
         return False
-    if re.fullmatch(r"\+?\d+\.\d+", written):
-        return False
+    if re.fullmatch(r"\+?\d+\.\d+", written) or re.match(r"\+?\d{4,6}-[01]\d-[0-3]\d", written):
+        return False  # a number, a date
     return _COUNTRY_CODE.match(digits) is not None
 
 
@@ -181,7 +183,7 @@ def _ibans(text: str) -> Iterator[tuple[int, int, str]]:
             seen += text[end] not in " -"
             end += 1
         account = re.sub("[ -]", "", text[found.start() : end])
-        if len(account) == length and (end == found.end() or text[end] in " -") and passes_mod_97(account):
+        if len(account) == length and not text[end : end + 1].isalnum() and passes_mod_97(account):
             yield found.start(), end, "iban"
 
 
@@ -201,8 +203,10 @@ def _is_public(written: str) -> bool:
     octets = written.split(".")
     if any(int(octet) > 255 or (len(octet) > 1 and octet[0] == "0") for octet in octets) or written in _RESOLVERS:
         return False
-    if all(int(octet) < 20 for octet in octets[1:]) or octets[3] in ("0", "255"):
+    if all(int(octet) <= 40 for octet in octets) or len(set(octets)) == 1 or octets[3] in ("0", "255"):
         return False  # 2.11.0.3 is a version, 54.10.0.0 a network
+    if written.startswith(("1.2.8", "1.3.", "2.5.4.", "2.5.29.")):
+        return False  # an object identifier
     address = ipaddress.IPv4Address(written)
     return address.is_global and not address.is_multicast and not address.is_reserved
 

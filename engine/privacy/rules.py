@@ -32,6 +32,8 @@ PARTS = {
     "<closed>": r"""(?=[\x60'"\s;,)\]}<>&|\\]|\Z)""",
 }
 """What the short forms in the patterns stand for: key and value of an assignment, and what may follow a value."""
+_IDENTIFIER = re.compile(r"(?:[A-Z][a-z]++|[a-z]{2,}+|[A-Z]{2,}+|\d{1,5}+|[._-])++")
+"""Words and numbers as programmers join them: win32api.RegEnumKey, Ed25519PrivateKey."""
 _PLACEHOLDER = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|changeme|change_?it|example|placeholder|dummy|your|user(?:name)?"
     r"|admin|root|guest|postgres|mysql|test(?:ing)?|foo|bar|baz|qwerty|letmein|hunter2|redacted|x{3,}|\.{2,}|\d{1,6})"
@@ -89,6 +91,8 @@ class Rule:
         if self.entropy and entropy(value) <= self.entropy:
             return False
         if self.is_assigned and not any(char.isdigit() for char in value):
+            return False
+        if self.id == GENERIC and _IDENTIFIER.fullmatch(value):
             return False
         if self.shape and not SHAPES[self.shape](value):
             return False
