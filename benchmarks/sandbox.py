@@ -1,4 +1,5 @@
-"""What a box costs: start of the box and one warm case on each rung, beside a plain interpreter's start.
+"""What a box costs: start of the box and one warm case on each rung, beside a plain interpreter's start; and what it
+costs to ask a project's interpreter inside a box what it is.
 
     python benchmarks/sandbox.py [--rounds N] [--cases N] [--json FILE]
 
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from aqe.agents.gate import Box, BoxSpec
+from aqe.agents.gate.asking import ask_here, ask_in_box
+from aqe.agents.gate.known_interpreters import recall
+from aqe.agents.gate.probing import PROBE, probe
 from aqe.engine.errors import UserError
 
 SUBJECT = "def nothing(args, emit):\n    return None\n"
@@ -60,6 +64,22 @@ def measure_box(rung: int, project: Path, module: str, rounds: int, cases: int) 
     return row
 
 
+def measure_asking(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Asking a project's interpreter what it is: outside any box, in one, and by what is remembered of it.
+
+    `start_ms` is wall time; outside any box is how aqe asked before, and what it would cost each command.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
+    python = str(folder / "env" / "bin" / "python")
+    found = probe(python, "benchmark")  # makes the answer known
+    ways: dict[str, Callable[[], object]] = {
+        "asking an interpreter, no box": lambda: ask_here(python, os.environ, PROBE, 20.0),
+        "asking an interpreter, in a box": lambda: ask_in_box(python, os.environ, PROBE, 20.0, str(folder), False),
+        "asking an interpreter, remembered": lambda: recall(found.executable),
+    }
+    return [{"what": what, "start_ms": median_ms(act, rounds)} for what, act in ways.items()]
+
+
 def private_bytes(box: Box) -> int:
     """Memory that only the box's own processes have: supervisor, pid 1, zygote."""
     total, parents = 0, {box.pid}
@@ -88,6 +108,7 @@ def main() -> None:
         rows = [measure_plain(options.rounds)]
         rows += [measure_box(rung, project, "small", options.rounds, options.cases) for rung in (3, 2, 1, 0)]
         rows.append(measure_box(3, project, "with_numpy", options.rounds, options.cases))
+        rows += measure_asking(project, options.rounds)
     columns = ("what", "start_ms", "preload_ms", "case_ms", "kill_ms", "memory_mb")
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for row in rows:
