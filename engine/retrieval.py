@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aqe.engine.errors import UserError
 from aqe.engine.lease import holding
 from aqe.engine.memory import spaces, vectors
-from aqe.engine.memory.entry import GIVEN, Kept, NewMemory, SearchAnswer
+from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LEASE = "re-embedding"
 BATCH = 512
 """Memories that are embedded and written in one transaction; what stands is kept when the work is cut off."""
+
+WORTH_A_BAR = 2000
+"""So many memories take long enough to embed that a terminal shows it."""
 
 _CANNOT_WRITE = ("database-locked", "disk-full", "project-read-only")
 _log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory])
     if embedder is None:
         return store.keep(given)
     bare = [at for at, memory in enumerate(given) if memory.vector is None and isinstance(memory.text, str)]
-    made = _packed(embedder.embed([given[at].text for at in bare])) if bare else []
+    made = _packed(embedder.embed([store.as_kept(given[at].text) for at in bare])) if bare else []
     for at, packed in zip(bare, made, strict=True):
         if packed is not None:
             given[at] = replace(given[at], vector=array("f", packed), embedder_id=embedder.id, derived=True)
@@ -58,7 +61,7 @@ def find(
     k: int = 10,
     namespace: str | None = None,
     filter: Mapping[str, Any] | None = None,
-    vector: Sequence[float] | NDArray[np.float32] | None = None,
+    vector: Sequence[float] | None = None,
     embedder_id: str | None = None,
     prior: Prior | None = None,
 ) -> SearchAnswer:
@@ -74,10 +77,9 @@ def find(
         _catch_up(store, embedder)
         if vector is None and isinstance(query, str):
             vector = _query_vector(embedder, query)
-    if vector is not None:
-        embedder_id = embedder_id or GIVEN
-        _check_dimension(store, embedder_id, len(vector))
-    numbers = None if vector is None else array("f", vector)
+    numbers = None if vector is None else array("f", pack_vector(vector))
+    if numbers is not None:
+        _check_dimension(store, check_embedder(embedder_id), len(numbers))
     return store.search(
         query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id, prior=prior
     )
@@ -87,6 +89,12 @@ def waiting(store: Store, embedder: Embedder) -> int:
     """How many memories have no vector of this embedder although they could: those that `reembed` would embed."""
     with store.reading() as connection:
         return spaces.count_waiting(connection, embedder.id, embedder.dimension)
+
+
+def other_spaces(store: Store, embedder: Embedder) -> list[str]:
+    """The embedders that callers named for vectors of theirs: such memories are found by their words alone."""
+    with store.reading() as connection:
+        return [name for name, _ in spaces.given_spaces(connection) if name != embedder.id]
 
 
 def reembed(store: Store, embedder: Embedder, *, progress: Progress = silent, cancel: CancelToken | None = None) -> int:
@@ -127,9 +135,9 @@ def _catch_up(store: Store, embedder: Embedder) -> None:
         _log.warning("Some memories are found by their words alone for now: %s", error)
 
 
-def _query_vector(embedder: Embedder, query: str) -> NDArray[np.float32] | None:
-    found = embedder.embed([query])[0]
-    return found if found.any() else None
+def _query_vector(embedder: Embedder, query: str) -> Sequence[float] | None:
+    (packed,) = _packed(embedder.embed([query]))
+    return None if packed is None else array("f", packed)
 
 
 def _packed(rows: NDArray[np.float32]) -> list[bytes | None]:

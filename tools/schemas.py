@@ -18,6 +18,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "config": ("aqe.server.cli.objects:ConfigShown",),
     "demo": ("aqe.server.demo.story:DemoReport",),
     "doctor": ("aqe.server.cli.objects:DoctorShown",),
+    "embed": ("aqe.server.cli.objects:VectorShown",),
     "error": ("aqe.server.cli.objects:Failure",),
     "execute": ("aqe.agents.execute:ExecuteReport",),
     "feedback": ("aqe.engine.learning.feedback:FeedbackKept",),
@@ -38,6 +39,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "privacy-consent-revoke": ("aqe.server.cli.objects:ConsentsRevoked",),
     "privacy-scan": ("aqe.engine.privacy.scanning:ScanReport",),
     "privacy-verify": ("aqe.server.cli.objects:AuditVerified",),
+    "similarity": ("aqe.server.cli.objects:SimilarityShown",),
     "stats": ("aqe.engine.memory.contents:StoreStats",),
     "verify": ("aqe.agents.gate.verify:VerifyReport",),
 }

@@ -178,6 +178,10 @@ class Store:
         with self.writing() as connection:
             return [_add(connection, row, now) for row in rows]
 
+    def as_kept(self, text: str) -> str:
+        """`text` as it would be written: without secrets where this store takes them out."""
+        return text if self._clean is None else self._clean(text)
+
     def get(self, id: str, *, namespace: str = "default") -> Memory | None:
         """The current revision, None when there is none."""
         with self.reading() as connection:

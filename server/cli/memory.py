@@ -11,12 +11,13 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.lines import LinesOption, answer_lines
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aqe.engine.memory import Memory, NewMemory, SearchAnswer, Store
+    from aqe.engine.embedding import Embedder
+    from aqe.engine.memory import Hit, Memory, NewMemory, SearchAnswer, Store
 
 app = typer.Typer(
     add_completion=False,
@@ -60,16 +61,19 @@ def add(
     With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit
     and run.
     """
+    from aqe.engine.retrieval import keep
+
     root, store = _open(project)
     with store:
+        embedder = _embedder(root)
         if jsonl:
-            answer_lines(root, "memory-add", lambda line: vars(store.keep([_new_memory(line)])[0]))
+            answer_lines(root, "memory-add", lambda line: vars(keep(store, embedder, [_new_memory(line)])[0]))
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
         given = {"text": sys.stdin.read() if text == "-" else text, "namespace": namespace, "id": id}
         given |= {"metadata": _pairs(metadata), "file": file, "line": line, "run": run}
-        kept = store.keep([_new_memory(given)])[0]
+        kept = keep(store, embedder, [_new_memory(given)])[0]
     if json:
         print_json("memory-add", {**vars(kept), "namespace": namespace}, project=root)
         return
@@ -115,22 +119,34 @@ def search(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Find memories by their words, best first.
+    """Find memories by their words and their meaning, best first.
 
-    With --jsonl each line holds `query` or `vector` (or both) and may hold k, namespace, filter and embedder_id.
+    With --jsonl each line holds `query` or `vector` (or both) and may hold id, k, namespace, filter and embedder_id,
+    which names what made the vector.
     """
+    from aqe.engine.retrieval import find, other_spaces
+
     root, store = _look(project)
     with store:
+        embedder = _embedder(_root(project))
+        _embed_what_waits(store, embedder, quiet=json or jsonl)
         if jsonl:
-            answer_lines(root, "memory-search", lambda line: answer_object(_search(store, line)))
+            answer_lines(root, "memory-search", lambda line: _found(store, embedder, line, k))
             return
-        answer = store.search(query, k=k, namespace=namespace, filter=_pairs(metadata))
+        if query is None:
+            raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
+        answer = find(store, embedder, query, k=k, namespace=namespace, filter=_pairs(metadata))
+        apart = other_spaces(store, embedder)
     if json:
-        print_json("memory-search", answer_object(answer), project=root)
+        print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)
         return
+    best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
     for hit in answer.hits:
-        print(f"{hit.score:7.2f}  {hit.memory.id}  {hit.memory.namespace}  {_one_line(hit.memory.text)}")
+        print(f"{_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_one_line(hit.memory.text)}")
     print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
+    if apart:
+        names = " and ".join(apart)
+        print(f"Memories with a vector of {names} are found by their words alone.", file=sys.stderr)
 
 
 @app.command()
@@ -145,11 +161,15 @@ def update(
     """Put a new revision of a memory in place of the current one, which is kept."""
     if text is None and metadata is None:
         raise UserError("There is nothing to change.", code="usage", fix="Give a text or --metadata KEY=VALUE.")
+    from aqe.engine.retrieval import reembed
+
     root, store = _open(project)
     with store:
         new = sys.stdin.read() if text == "-" else text
         changed = None if metadata is None else _pairs(metadata)
         revision = store.update(id, namespace=namespace, text=new, metadata=changed)
+        if new is not None:
+            reembed(store, _embedder(root))
     if json:
         print_json("memory-update", {"id": id, "namespace": namespace, "revision": revision}, project=root)
     else:
@@ -219,6 +239,7 @@ def answer_object(answer: SearchAnswer) -> dict[str, Any]:
             "score": float(f"{hit.score:.5g}"),
             "text_score": None if hit.text_score is None else float(f"{hit.text_score:.5g}"),
             "vector_score": None if hit.vector_score is None else float(f"{hit.vector_score:.5g}"),
+            "prior": float(f"{hit.prior:.5g}"),
             **memory_object(hit.memory),
         }
         for hit in answer.hits
@@ -226,20 +247,40 @@ def answer_object(answer: SearchAnswer) -> dict[str, Any]:
     return {"mode": answer.mode, "hits": hits}
 
 
-def _open(project: Path | None) -> tuple[Path, Store]:
-    from aqe.engine.memory import open_store
+def _root(project: Path | None) -> Path:
     from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    return find_project(explicit=None if project is None else str(project))
+
+
+def _open(project: Path | None) -> tuple[Path, Store]:
+    from aqe.engine.memory import open_store
+
+    root = _root(project)
     return root, open_store(root)
+
+
+def _embedder(root: Path) -> Embedder:
+    from aqe.engine.embedding import open_embedder
+    from aqe.engine.settings import load_settings
+
+    return open_embedder(load_settings(root))
+
+
+def _embed_what_waits(store: Store, embedder: Embedder, *, quiet: bool) -> None:
+    """Embed with a bar on the terminal what was kept before, or by another embedder; a search does it without one."""
+    from aqe.engine.retrieval import WORTH_A_BAR, reembed, waiting
+
+    if not quiet and waiting(store, embedder) >= WORTH_A_BAR:
+        with terminal_progress() as progress:
+            reembed(store, embedder, progress=progress)
 
 
 def _look(project: Path | None) -> tuple[Path | None, Store]:
     """The store of a command that only looks, and the project if its report is kept there."""
     from aqe.engine.memory.opening import open_to_read
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = _root(project)
     return kept_where(root), open_to_read(root)
 
 
@@ -258,15 +299,30 @@ def _new_memory(line: Mapping[str, Any]) -> NewMemory:
     )
 
 
-def _search(store: Store, line: Mapping[str, Any]) -> SearchAnswer:
-    return store.search(
+def _found(store: Store, embedder: Embedder, line: Mapping[str, Any], k: int) -> dict[str, Any]:
+    """The answer to one line; a vector whose maker it does not name is of the space of such vectors."""
+    from aqe.engine.memory.entry import GIVEN
+    from aqe.engine.retrieval import find
+
+    vector, named = line.get("vector"), line.get("embedder_id")
+    answer = find(
+        store,
+        embedder,
         line.get("query"),
-        vector=line.get("vector"),
-        k=line.get("k", 10),
+        vector=vector,
+        k=line.get("k", k),
         namespace=line.get("namespace"),
         filter=line.get("filter"),
-        embedder_id=line.get("embedder_id"),
+        embedder_id=GIVEN if named is None and vector is not None else named,
     )
+    return {**({"id": line["id"]} if "id" in line else {}), **answer_object(answer)}
+
+
+def _scores(hit: Hit, best_text: float) -> str:
+    """The score of a hit and its parts: the share of the best BM25, and the cosine."""
+    words = "   -" if hit.text_score is None else f"{hit.text_score / best_text:4.2f}"
+    meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
+    return f"{hit.score:4.2f} (words {words}, meaning {meaning})"
 
 
 def _pairs(metadata: Iterable[str] | None) -> dict[str, Any]:

@@ -79,14 +79,34 @@ class HitShown(MemoryShown):
     score: float
     text_score: float | None
     vector_score: float | None
+    prior: float
 
 
 @dataclass(frozen=True)
 class MemoryFound:
-    """What `aqe memory search --json` prints."""
+    """What `aqe memory search --json` prints; `other_spaces` are embedders that callers named for vectors of theirs,
+    whose memories are found by their words alone."""
 
     mode: Literal["text", "vector", "hybrid"]
     hits: list[HitShown]
+    other_spaces: list[str]
+
+
+@dataclass(frozen=True)
+class VectorShown:
+    """What `aqe embed --json` prints; the vector has 5 digits and length 1 (zeros: the text says nothing)."""
+
+    embedder_id: str
+    dimension: int
+    vector: list[float]
+
+
+@dataclass(frozen=True)
+class SimilarityShown:
+    """What `aqe similarity --json` prints; `similarity` from 0 to 1."""
+
+    similarity: float
+    embedder_id: str
 
 
 @dataclass(frozen=True)

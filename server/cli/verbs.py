@@ -12,6 +12,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "memory": ("aqe.server.cli.memory", "Keep, find and change what aqe remembers of this project."),
     "knowledge": ("aqe.server.cli.knowledge", "List, add and remove what aqe knows about testing."),
     "feedback": ("aqe.server.cli.feedback", "Say how an answer went, and what would have been right."),
+    "embed": ("aqe.server.cli.embed", "Print the vector of a text."),
+    "similarity": ("aqe.server.cli.similarity", "Print how alike two texts are."),
     "stats": ("aqe.server.cli.stats", "Show what the project's store holds."),
     "privacy": ("aqe.server.cli.privacy", "See what would leave this machine, what left, and to whom it may go."),
     "serve": ("aqe.server.cli.serve", "Serve the tools over MCP, on stdio or HTTP."),

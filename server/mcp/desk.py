@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import apsw
 
+    from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Kept
     from aqe.engine.memory.store import Store
     from aqe.engine.privacy import Guard
@@ -48,6 +49,13 @@ class Desk:
             self._guard = stamp, guard
             return guard
 
+    def embedder(self) -> Embedder:
+        """The embedder that the project's settings name now."""
+        from aqe.engine.embedding import open_embedder
+        from aqe.engine.settings import load_settings
+
+        return open_embedder(load_settings(self.project))
+
     def add(
         self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
     ) -> Kept:
@@ -55,19 +63,27 @@ class Desk:
         from aqe.engine.memory.entry import NewMemory, Provenance
 
         where = Provenance(file=file or "", line=line or 0) if file or line else None
-        return self._open().keep([NewMemory(text, namespace, id, metadata, provenance=where)])[0]
+        from aqe.engine.retrieval import keep
+
+        memory = NewMemory(text, namespace, id, metadata, provenance=where)
+        return keep(self._open(), self.embedder(), [memory])[0]
 
     def search(
         self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]
     ) -> tuple[str, list[dict[str, Any]]]:
         """The mode of the search and the rows that it found, best first."""
+        from aqe.engine.retrieval import find
+
         with self._reading() as store:
-            found = store.search(query, namespace=namespace, k=k, filter=metadata or None)
+            found = find(store, self.embedder(), query, namespace=namespace, k=k, filter=metadata or None)
         rows = []
         for hit in found.hits:
             memory = hit.memory
             score = float(f"{hit.score:.4g}")
             row = {"id": memory.id, "namespace": memory.namespace, "score": score, "text": memory.text}
+            for name, part in (("text_score", hit.text_score), ("vector_score", hit.vector_score)):
+                if part is not None:
+                    row[name] = float(f"{part:.3g}")
             if memory.metadata:
                 row["metadata"] = memory.metadata
             if memory.provenance.file:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from aqe.engine import UserError, load_settings
 from aqe.engine.embedding import StaticEmbedder, Table, open_embedder, read_table, similarity, write_table
 from aqe.engine.embedding.names import defined_name
+from aqe.engine.embedding.static import built_in_path, open_static
 
 WORDS = ["pars", "header", "http", "total", "round", "cart", "price", "sum"]
 
@@ -241,3 +242,42 @@ def test_help_loads_no_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def built_in() -> StaticEmbedder:
+    """The embedder over the table that comes with aqe."""
+    return open_static()
+
+
+TRIPLES = [
+    ("delete a file", "remove a document from disk", "round prices half up"),
+    ("retry the request after a timeout", "try again when the server does not answer", "sort a list of names"),
+    ("parse the command line arguments", "read options given by the user on the shell", "compute a matrix inverse"),
+    ("the password is stored as a hash", "keep a digest of the secret", "draw a line chart"),
+    ("check whether two dates overlap", "test if time intervals intersect", "compress a folder into an archive"),
+    ("send an email to the customer", "mail a message to a client", "count the words of a text"),
+    ("open a database connection", "connect to the sql server", "convert celsius to fahrenheit"),
+    ("convert a string to an integer", "parse a number from text", "close the window of the application"),
+    ("the average of a list of numbers", "compute the mean of the values", "log in with a token"),
+    ("write the results to a csv file", "export rows as comma separated values", "encrypt a message with a key"),
+    ("download a page over http", "fetch a url from the web", "merge two sorted lists"),
+    ("return the largest item", "def maximum(values):\n    return max(values)", "rename a git branch"),
+    ("cache the result of a function", "memoize what was computed before", "validate an email address"),
+]
+
+
+@pytest.mark.parametrize(("text", "paraphrase", "unrelated"), TRIPLES, ids=[text for text, _, _ in TRIPLES])
+def test_paraphrase_is_nearer_than_an_unrelated_text(
+    built_in: StaticEmbedder, text: str, paraphrase: str, unrelated: str
+) -> None:
+    """What says the same in other words is more similar than what says something else."""
+    assert similarity(built_in, text, paraphrase) > similarity(built_in, text, unrelated) + 0.05
+
+
+def test_built_in_table_is_what_was_promised(tmp_path: Path) -> None:
+    """By default the built-in table embeds: 384 numbers, at most 8 MB, opened once a process."""
+    embedder = open_embedder(load_settings(tmp_path))
+    assert (embedder.id[:13], embedder.dimension) == ("aqe-static-1:", 384)
+    assert built_in_path().stat().st_size <= 8_000_000
+    assert open_embedder(load_settings(tmp_path)) is embedder

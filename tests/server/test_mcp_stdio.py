@@ -71,8 +71,9 @@ def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: st
             await client.call_tool("memory_add", {"text": "Dates are UTC", "metadata": {"area": "time"}})
         async with on_stdio(project, mode) as client:
             found = (await client.call_tool("memory_search", {"query": "how does the cart round"})).structured_content
-            assert found["mode"] == "text"
+            assert found["mode"] == "hybrid"
             assert found["found"][0]["id"] == "rounding"
+            assert 0 < found["found"][0]["vector_score"] < 1
             assert found["found"][0]["file"] == "cart.py:3"
             narrow = await client.call_tool("memory_search", {"query": "dates UTC", "metadata": {"area": "space"}})
             assert narrow.structured_content["found"] == []
