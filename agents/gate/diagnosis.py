@@ -112,7 +112,7 @@ def diagnose_interpreter(
         found = find_interpreter(project, python, setting, environ)
     except AqeError as error:
         return InterpreterDiagnosis("", "", "", False, False, str(error))
-    notes = () if found.has_ctypes else (NO_CTYPES,)
+    notes: tuple[str, ...] = () if found.has_ctypes else (NO_CTYPES,)
     if choose_rung().rung in (1, 2) and os.geteuid() == 0:
         notes += _closed_to_others(found, project)
     return InterpreterDiagnosis(
