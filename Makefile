@@ -38,6 +38,7 @@ lint: $(stamp) ## ruff
 types: $(stamp) ## mypy --strict over the four floors
 	$(py) tools/links.py
 	$(py) -m mypy
+	$(py) -m mypy tests/engine/front/public_api_use.py
 
 floors: $(stamp) ## imports go down only (import-linter)
 	$(VENV)/bin/lint-imports --no-cache

@@ -16,12 +16,13 @@ from aqe.engine.routing.decision import Tier
 class QueryConfig:
     """How a query is answered; None leaves a choice to the settings.
 
-    `k` passages are given to what answers. `namespace` narrows retrieval to one namespace (and what lies below it, as
-    in `index/`); without one it is all that is remembered, known and indexed. `strategy`, `privacy`, `force`,
-    `max_cost_usd` and `max_latency_ms` go to the router. `temperature`, `max_tokens` and `timeout_s` go to a model.
+    `k` passages of each place (the index, what was remembered) are looked at; `namespace` narrows it to one namespace,
+    or with a slash at its end, as in `index/`, to all below it. `strategy`, `privacy`, `force`, `max_cost_usd` and
+    `max_latency_ms` go to the router, which may leave an easy question to the passages whatever `force` says.
+    `temperature`, `max_tokens` and `timeout_s` go to a model.
     """
 
-    k: int = 8
+    k: int = 16
     namespace: str | None = None
     strategy: str | None = None
     privacy: str | None = None

@@ -42,13 +42,15 @@ def as_messages(prompt: Prompt) -> tuple[Message, ...]:
     """A text, or OpenAI-style messages, as messages. Raises `UserError` (bad-text, text-too-long, bad-argument)."""
     if isinstance(prompt, str):
         return (Message("user", check_text(prompt)),)
+    if not isinstance(prompt, Sequence):
+        raise UserError(f"The prompt is {type(prompt).__name__}, not a text.", code="bad-text", fix="Give a string.")
     found = tuple(_as_message(place, one) for place, one in enumerate(prompt))
     if not any(one.role == "user" for one in found):
         raise UserError("No message is the user's.", code="bad-argument", fix="End with what the user says.")
     return found
 
 
-def _as_message(place: int, message: Message | Mapping[str, str]) -> Message:
+def _as_message(place: int, message: object) -> Message:
     if isinstance(message, Message):
         message = {"role": message.role, "content": message.content}
     if not isinstance(message, Mapping):

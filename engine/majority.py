@@ -52,7 +52,8 @@ def exact_majority(texts: Sequence[str]) -> tuple[int, tuple[Sample, ...], float
 
 def cluster_majority(texts: Sequence[str], vectors: NDArray[np.float32]) -> tuple[int, tuple[Sample, ...], float]:
     """As `executed_majority` for free text: clusters of samples that all are alike pairwise (complete linkage), and of
-    the largest the sample that is nearest to the others. `vectors` has a unit row for each text."""
+    the largest (of equal ones the most central) the sample that is nearest to all. `vectors` has a unit row for each
+    text."""
     near = np.asarray(vectors @ vectors.T, dtype=np.float64)
     bare = [_bare(text) for text in texts]
     for one in range(len(texts)):
@@ -60,10 +61,9 @@ def cluster_majority(texts: Sequence[str], vectors: NDArray[np.float32]) -> tupl
             if bare[one] == bare[other]:
                 near[one, other] = 1.0
     groups = _linked(near)
-    size = {group: groups.count(group) for group in groups}
-    largest = max(size, key=lambda group: (size[group], -group))
-    members = [place for place, group in enumerate(groups) if group == largest]
-    best = max(members, key=lambda place: (near[place, members].sum(), -place))
+    central = near.sum(axis=1)
+    best = max(range(len(texts)), key=lambda place: (groups.count(groups[place]), central[place], -place))
+    members = [place for place, group in enumerate(groups) if group == groups[best]]
     samples = tuple(Sample(text, group) for text, group in zip(texts, groups, strict=True))
     return best, samples, len(members) / len(texts)
 

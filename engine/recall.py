@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aqe.engine.index.indexing import index_scope
+from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.store import Store
@@ -123,7 +124,7 @@ class Recall:
         self.pooled = 0
 
     def recall(self, question: str, *, k: int, namespace: str | None = None, session: str | None = None) -> Recalled:
-        """The `k` best passages of the project index and of what was remembered, or those of one `namespace`.
+        """The `k` best passages of the project index, of what was remembered and of the knowledge, or of one `namespace`.
 
         A `session` (its id) is served from what its questions found before, where that is enough.
         """
@@ -151,7 +152,7 @@ class Recall:
     ) -> tuple[Passage, ...]:
         changes = self._store.changes()
         prior = success_prior(self._store, self._settings())
-        places = (index_scope(self._store), None) if namespace is None else (namespace,)
+        places = (index_scope(self._store), None, KNOWLEDGE) if namespace is None else (namespace,)
         found = [
             hit
             for place in places
@@ -161,7 +162,7 @@ class Recall:
                 question,
                 k=k,
                 namespace=place,
-                vector=vector if vector.any() else None,
+                vector=vector.tolist() if vector.any() else None,
                 prior=prior,
             ).hits
         ]

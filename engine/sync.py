@@ -80,12 +80,12 @@ class Engine:
                 now=now,
             )
             engine = portal.call(opening)
+            stack.callback(portal.call, engine.close)
             return cls(portal, engine, stack.pop_all())
 
     def close(self) -> None:
         """Close the engine and end its thread; closing twice is nothing."""
-        with self._stack.pop_all() as stack:
-            stack.callback(self._portal.call, self._engine.close)
+        self._stack.close()
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import re
 _REFERS = re.compile(
     r"\b(?:it|its|they|them|their|this|that|these|those|he|she|him|her|there|then|same|former|latter|else)\b", re.I
 )
-_LEANS = re.compile(r"\s*(?:and|but|or|so|also|what about|how about|why(?: not)?\s*\??$|how so)\b", re.I)
+_LEANS = re.compile(r"\s*(?:(?:and|but|or|so|also|what about|how about|how so)\b|why(?: not)?\s*\??\s*$)", re.I)
 _WORD = re.compile(r"\w+")
 SHORT = 12
 """Words of a question that may lean on the one before; a longer one says itself what it is about."""

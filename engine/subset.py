@@ -1,0 +1,75 @@
+"""What agents may call of an engine: the calls that a remote server offers too, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aqe.engine.answer import Answer, QueryConfig, Validate
+from aqe.engine.figures import EngineStats
+from aqe.engine.learning import FeedbackKept, Signal
+from aqe.engine.memory import Kept, SearchAnswer
+from aqe.engine.routing import Decision
+
+
+class AgentEngine(Protocol):
+    """An engine as agents see it, in this process or behind a server; `aqe.engine.Engine` is one."""
+
+    async def query(
+        self,
+        prompt: str,
+        *,
+        session: str | None = None,
+        task: str | None = None,
+        config: QueryConfig | None = None,
+        validate: Validate | None = None,
+    ) -> Answer:
+        """Answer a question from what is remembered, known and indexed."""
+        ...
+
+    async def search(
+        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> SearchAnswer:
+        """The `k` best memories by words and meaning."""
+        ...
+
+    async def remember(
+        self,
+        text: str,
+        *,
+        namespace: str = "default",
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        file: str = "",
+        line: int = 0,
+    ) -> Kept:
+        """Keep a text with its vector."""
+        ...
+
+    async def feedback(
+        self,
+        request_id: str,
+        *,
+        rating: int | None = None,
+        task_success: bool | None = None,
+        correction: str | None = None,
+        signal_type: Signal | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> FeedbackKept:
+        """Say how an answer was."""
+        ...
+
+    async def route(
+        self,
+        prompt: str,
+        *,
+        task: str | None = None,
+        config: QueryConfig | None = None,
+        needs_model: bool = False,
+    ) -> Decision:
+        """Where a request would go now, and why."""
+        ...
+
+    async def stats(self) -> EngineStats:
+        """What was asked and what is held."""
+        ...

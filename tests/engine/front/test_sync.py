@@ -1,0 +1,182 @@
+"""The engine without async, and the engine's public face as a whole."""
+
+from __future__ import annotations
+
+import inspect
+import runpy
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aqe.engine import sync
+from aqe.engine.answer import QueryConfig
+from aqe.engine.engine import Engine
+from aqe.engine.errors import Cancelled, UserError
+from aqe.engine.providers.scripted import Scripted
+from aqe.engine.sessions.face import Sessions
+from aqe.engine.subset import AgentEngine
+
+ROOT = Path(__file__).resolve().parents[3]
+USE = Path(__file__).with_name("public_api_use.py")
+
+
+def calls(owner: type) -> dict[str, Any]:
+    """The public methods of a class."""
+    return {name: value for name, value in vars(owner).items() if not name.startswith("_")}
+
+
+def shape(method: Any) -> tuple[Any, ...]:
+    """A method's parameters, with defaults and annotations, and what it gives."""
+    found = inspect.signature(method.__func__ if isinstance(method, classmethod) else method)
+    return (
+        *((one.name, one.kind, one.default, one.annotation) for one in found.parameters.values()),
+        found.return_annotation,
+    )
+
+
+@pytest.fixture
+def engine(project: Path, embedder: Any) -> Iterator[sync.Engine]:
+    """An open engine without models."""
+    with sync.Engine.open(project, embedder=embedder, providers=()) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("asynchronous", "twin"), [(Engine, sync.Engine), (Sessions, sync.Sessions)])
+def test_twin_has_the_same_calls(asynchronous: type, twin: type) -> None:
+    """Every public call is there in both, with the same parameters, defaults, annotations and result."""
+    assert {name: shape(value) for name, value in calls(asynchronous).items()} == {
+        name: shape(value) for name, value in calls(twin).items()
+    }
+
+
+def test_every_call_waits_in_one_and_not_in_the_other() -> None:
+    """What is awaited in the engine is plain in its twin."""
+    waits = {
+        name for name, value in calls(Engine).items() if inspect.iscoroutinefunction(getattr(value, "__func__", value))
+    }
+    assert waits == calls(Engine).keys() - {"stream"}
+    assert [name for name, value in calls(sync.Engine).items() if inspect.iscoroutinefunction(value)] == []
+
+
+def test_agents_may_call_six() -> None:
+    """The protocol for agents is exactly the named subset, with the engine's own signatures."""
+    wanted = {"query", "search", "remember", "feedback", "route", "stats"}
+    assert calls(AgentEngine).keys() == wanted
+    assert {name: shape(getattr(AgentEngine, name)) for name in wanted} == {
+        name: shape(getattr(Engine, name)) for name in wanted
+    }
+
+
+def test_agents_see_no_engine_but_the_subset() -> None:
+    """No module of the agents imports the engine itself or its twin."""
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "agents").rglob("*.py")}
+    assert [path for path, text in sources.items() if "aqe.engine.engine" in text or "aqe.engine.sync" in text] == []
+
+
+def test_twin_answers_streams_and_tells_errors(engine: sync.Engine) -> None:
+    """The twin answers, streams the same text, and raises the engine's own errors."""
+    engine.index()
+    answer = engine.query("When is shipping free?")
+    stream = engine.stream("When is shipping free?")
+    assert "".join(stream) == answer.text
+    assert stream.answer is not None
+    assert stream.answer.citations == answer.citations
+    assert list(stream) == []
+    with pytest.raises(UserError, match="empty"):
+        engine.query("")
+    with pytest.raises(UserError, match="No model"):
+        list(engine.stream("x", retrieve=False))
+
+
+def test_twin_is_shared_between_threads(engine: sync.Engine) -> None:
+    """Threads that ask at the same time each get their answer."""
+    engine.index()
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(engine.query("When is shipping free?").text)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 4
+    assert len(set(found)) == 1
+
+
+def test_closed_twin_leaves_no_thread(project: Path, embedder: Any) -> None:
+    """Closing ends the engine's thread and its providers; closing twice is nothing."""
+    model = Scripted(["x"])
+    before = threading.active_count()
+    engine = sync.Engine.open(project, embedder=embedder, providers=(model,))
+    engine.close()
+    engine.close()
+    assert model.closed
+    assert threading.active_count() <= before + 1  # a worker thread of anyio may idle
+
+
+def test_stream_that_is_left_early_is_closed(project: Path, embedder: Any) -> None:
+    """A stream left after its first piece ends, and the engine works on."""
+    with sync.Engine.open(project, embedder=embedder, providers=(Scripted(["one two three"]),)) as engine:
+        with engine.stream("Count.", retrieve=False) as stream:
+            assert next(stream) == "one"
+        assert list(stream) == []
+        assert engine.complete("Count.").text == "one two three"
+
+
+def test_index_is_cancelled_by_a_scope_and_by_a_token(project: Path, embedder: Any) -> None:
+    """A cancelled scope ends the indexing where it stands; so does a cancel token, by its own error."""
+    from aqe.engine.progress import CancelToken
+
+    async def run() -> tuple[bool, int]:
+        async with await Engine.open(project, embedder=embedder, providers=()) as engine:
+            token = CancelToken()
+            token.cancel()
+            with pytest.raises(Cancelled):
+                await engine.index(cancel=token)
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await engine.index()
+            return scope.cancelled_caught, (await engine.stats()).store.memories
+
+    assert anyio.run(run) == (True, 0)
+
+
+def test_the_public_face_works_as_its_example_uses_it(project: Path, embedder: Any) -> None:
+    """The file that uses the whole public face runs, with a model and without."""
+    use = runpy.run_path(str(USE))
+    model = Scripted(["one two three"])
+    with_model = anyio.run(use["asynchronous"], project, embedder, (model,))
+    assert with_model[0] == "indexed 3"
+    assert "one two three" in with_model
+    without = anyio.run(use["asynchronous"], project, embedder, ())
+    assert "no-model" in without
+    assert "(2, 64) (64,)" in without
+    assert use["synchronous"](project, embedder, ())[-2] == "open"
+
+
+@pytest.mark.services
+def test_the_public_face_is_typed() -> None:
+    """The file that uses the whole public face passes mypy --strict, as `make types` checks it."""
+    subprocess.run([sys.executable, "tools/links.py"], cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", str(USE)], cwd=ROOT, capture_output=True, text=True, timeout=800
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_settings_name_providers_and_limits(project: Path, embedder: Any) -> None:
+    """Settings of the project hold for its engine: the session's budget, and what may be asked."""
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("[tool.aqe.sessions]\ntoken_budget = 128\n[tool.aqe.local]\nenabled = false\n")
+    with sync.Engine.open(project, embedder=embedder, providers=(Scripted(["x"]),)) as engine:
+        assert engine.sessions.create("talk").token_budget == 128
+        assert engine.query("Write a test", config=QueryConfig(strategy="quality")).tier == "extractive"
+        with pytest.raises(UserError) as refused:
+            engine.complete("x")
+    assert refused.value.code == "no-route"
