@@ -1,6 +1,7 @@
 """A circuit breaker for one model of one provider: a value and pure functions of it, the time and what happened.
 
-closed       calls go through; failures and slow calls are counted over a sliding window of time buckets
+closed       calls go through; failures and slow calls are counted over a sliding window of time buckets; it opens at
+             their rate, or when as many calls as the minimum failed one after the other, however good it was before
 open         no call goes through until `open_until`; each opening in a row doubles that time, up to 16 times the first
 half-open    one probe at a time goes through; `PROBES` good ones in a row close it, one bad one opens it again
 
@@ -50,7 +51,8 @@ class Bucket:
 @dataclass(frozen=True)
 class Circuit:
     """The state of one breaker; `opened` counts openings in a row, `resting_until` is what a Retry-After asked for,
-    `latency_us` a running mean of good calls (0: none yet)."""
+    `latency_us` a running mean of good calls (0: none
+    yet), `failed_in_row` the failures since the last good call."""
 
     state: State = "closed"
     buckets: tuple[Bucket, ...] = ()
@@ -60,6 +62,7 @@ class Circuit:
     good_probes: int = 0
     resting_until: int = 0
     latency_us: int = 0
+    failed_in_row: int = 0
 
     def to_json(self) -> str:
         """The form that the store keeps."""
@@ -119,12 +122,13 @@ def record(
     """
     slow = duration_us > policy.slow_us
     buckets = _counted(circuit.buckets, policy, now, failed=outcome == "failed", slow=slow)
-    latency_us = circuit.latency_us
+    latency_us, in_row = circuit.latency_us, circuit.failed_in_row + 1
     if outcome == "ok":
+        in_row = 0
         latency_us = duration_us if latency_us == 0 else round(0.8 * latency_us + 0.2 * duration_us)
-    circuit = replace(circuit, buckets=buckets, latency_us=latency_us)
+    circuit = replace(circuit, buckets=buckets, latency_us=latency_us, failed_in_row=in_row)
     if circuit.state == "closed":
-        return _open(circuit, policy, now) if _is_bad(buckets, policy) else circuit
+        return _open(circuit, policy, now) if in_row >= policy.min_calls or _is_bad(buckets, policy) else circuit
     if circuit.state != "half-open" or not probe:
         return circuit
     if outcome == "failed" or slow:
@@ -160,6 +164,7 @@ def _open(circuit: Circuit, policy: BreakerPolicy, now: int) -> Circuit:
         probe_until=0,
         good_probes=0,
         buckets=(),
+        failed_in_row=0,
     )
 
 

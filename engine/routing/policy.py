@@ -89,8 +89,8 @@ def decide(
     need = max(need, *(rule.need_at_least for rule in rules), 0.0)
     need = min(need, *(rule.need_at_most for rule in rules), 1.0)
     judge = _Judge(request, table, weights, switches, rules, need, privacy)
-    judged = [judge.candidate(option) for option in (*options, FINDING)]
-    ranked = sorted((one for one in judged if one.candidate.kept), key=_Judged.place)
+    judged = [judge.candidate(option, place) for place, option in enumerate((*options, FINDING))]
+    ranked = sorted((one for one in judged if one.candidate.kept), key=_Judged.order)
     if not ranked:
         raise nothing_left(request, [one.candidate for one in judged])
     out = sorted((one.candidate for one in judged if not one.candidate.kept), key=lambda one: (one.provider, one.model))
@@ -127,10 +127,11 @@ class _Judged:
     candidate: Candidate
     last_resort: bool
     priority: int
+    place: int
 
-    def place(self) -> tuple[bool, int, float, str, str]:
-        one = self.candidate
-        return (self.last_resort, -self.priority, -(one.score or 0.0), one.provider, one.model)
+    def order(self) -> tuple[bool, int, float, int]:
+        """The best first; among equals the one that stands first in the settings."""
+        return (self.last_resort, -self.priority, -(self.candidate.score or 0.0), self.place)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class _Judge:
     need: float
     privacy: str
 
-    def candidate(self, option: Option) -> _Judged:
+    def candidate(self, option: Option, place: int) -> _Judged:
         assumed = self.table.tiers.get(option.tier, Assumed(0.5, 4000.0))
         quality = assumed.quality if option.quality is None else option.quality
         latency_ms = assumed.latency_ms if option.latency_ms is None else option.latency_ms
@@ -163,13 +164,13 @@ class _Judge:
         )
         out = self._why_out(option, cost_usd, latency_ms)
         if out:
-            return _Judged(replace(candidate, kept=False, why=out), False, option.priority)
+            return _Judged(replace(candidate, kept=False, why=out), False, option.priority, place)
         right = 1.0 - self.need * (1.0 - quality)
         score = self._worth(option.tier, right, cost_usd, latency_ms)
         last = option.tier == "extractive" and self._wants_model()
         why = f"right with {right:.2f}, {_money(cost_usd)}, {latency_ms:.0f} ms: worth {score:.3f}"
         why = f"last resort: {why}" if last else why
-        return _Judged(replace(candidate, why=why, score=round(score, 6)), last, option.priority)
+        return _Judged(replace(candidate, why=why, score=round(score, 6)), last, option.priority, place)
 
     def _usage(self) -> Usage:
         return Usage(estimated_tokens(self.request.prompt), self.table.output_tokens)

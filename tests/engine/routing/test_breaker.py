@@ -46,12 +46,20 @@ def probing(now: int) -> Circuit:
 def test_few_failures_leave_it_closed() -> None:
     """With fewer calls in the window than the minimum, even failures alone leave it closed."""
     assert after(["failed"] * 3).state == "closed"
+    assert after(["failed", "ok", "failed"]).state == "closed"
 
 
 def test_it_opens_at_the_failure_rate() -> None:
     """It opens when the share of failures in the window reaches the rate, not before."""
     assert after(["ok", "ok", "ok", "failed", "failed"]).state == "closed"
     assert after(["ok", "ok", "failed", "failed"]).state == "open"
+
+
+def test_failures_in_a_row_open_it_however_good_it_was() -> None:
+    """As many failures in a row as the minimum open it, though the window is full of good calls."""
+    assert after([*["ok"] * 50, *["failed"] * 3]).state == "closed"
+    assert after([*["ok"] * 50, *["failed"] * 4]).state == "open"
+    assert after([*["ok"] * 50, "failed", "failed", "failed", "ok", "failed"]).state == "closed"
 
 
 def test_slow_calls_open_it_too() -> None:
@@ -63,7 +71,9 @@ def test_slow_calls_open_it_too() -> None:
 def test_old_failures_fall_out_of_the_window() -> None:
     """Failures older than the window no longer count."""
     later = START + POLICY.window_us + POLICY.window_us // breaker.BUCKETS
-    assert after(["failed"], circuit=after(["failed"] * 3), now=later).state == "closed"
+    before = after([*["ok"] * 4, "failed", "failed", "ok", "failed"])
+    assert after(["failed"] * 2, circuit=before, now=START + SECOND).state == "open"
+    assert after(["failed"] * 2, circuit=before, now=later).state == "closed"
 
 
 def test_an_open_one_lets_nothing_through_until_its_time() -> None:
@@ -178,9 +188,13 @@ def test_any_history_keeps_its_promises(steps: list[tuple[str, int]]) -> None:
 
 @given(st.lists(st.sampled_from(["ok", "failed"]), min_size=1, max_size=40))
 def test_within_one_window_it_opens_exactly_when_the_rate_says(outcomes: list[Outcome]) -> None:
-    """In one window it is open exactly if at some point enough calls had failed."""
+    """In one window it is open exactly if at some point enough calls had failed, by rate or one after the other."""
     should = any(
-        count >= POLICY.min_calls and outcomes[:count].count("failed") >= POLICY.failure_rate * count
+        count >= POLICY.min_calls
+        and (
+            outcomes[:count].count("failed") >= POLICY.failure_rate * count
+            or "ok" not in outcomes[count - POLICY.min_calls : count]
+        )
         for count in range(1, len(outcomes) + 1)
     )
     assert (after(outcomes).state == "open") == should
