@@ -15,6 +15,13 @@ might mine more most much must my need needs no nor not now of off on once one o
 per please re s shall she should so some such t take takes taking taken tell than that the their them then there these
 they thing things this those to too under until up upon us use used uses using ve very want wants was we were what when
 where whether which while who whom whose why will with within without would you your yours
+above across against along alongside although among amongst amid anybody anyhow anyone anything anyway anywhere around
+because behind below beneath beside besides between beyond despite down during either everybody everyone everything
+everywhere except herself himself however inside less like myself neither nobody none nothing nowhere off onto ourselves
+outside per round seem since somebody somehow someone something somewhere themselves therefore though through throughout
+thus till toward towards underneath unless unlike upon via whatever whenever wherever whereas whichever whoever yes
+yourself ain aren couldn didn doesn don hadn hasn haven isn mightn mustn needn shan shouldn wasn weren won wouldn
+cannot nd rd st th
 """
 
 _VERBS = """
@@ -31,6 +38,13 @@ remind remove repeat replace report represent require result return reveal rise 
 serve set settle share show solve speak spend split stand start state stay stick stop succeed suggest supply support
 suppose survive talk tend think touch treat try turn understand vary view wait walk watch win wish wonder work worry
 write
+"""
+
+_IRREGULAR = """
+became become began begun bought broke broken brought built came caught chose chosen drawn drew dropped fallen fell felt
+fought found gave gone grew grown heard held hidden hit hung kept knew known laid lain led left lent lost made meant met
+paid quit ran read risen rose said sat saw seen sent set shown slept sold sought spent split spoke spoken stood stuck
+taken taught thought threw thrown told took understood went won wore worn written wrote
 """
 
 _QUALITIES = """
@@ -60,7 +74,7 @@ def small_words() -> frozenset[str]:
 @cache
 def general_words() -> frozenset[str]:
     """The stems of common words that say little about a topic."""
-    return _stems(_VERBS) | _stems(_QUALITIES) | _stems(_NOUNS)
+    return _stems(_VERBS) | _stems(_IRREGULAR) | _stems(_QUALITIES) | _stems(_NOUNS)
 
 
 def _stems(text: str) -> frozenset[str]:

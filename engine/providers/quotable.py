@@ -1,7 +1,8 @@
 """What of a passage can be quoted by itself: sentences, list items, table rows, signatures, statements.
 
 A unit is a piece of the passage's text as it stands there, with its lines. What stands above it and belongs to it (the
-question above an answer, the head of a table) is its lead: it helps to find the unit and is not quoted.
+question above an answer, the head of a table) is its lead; a later sentence comes after the first one of its block.
+Both help to find the unit and are not quoted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ MOST_UNITS = 200
 LONGEST = 600
 """Characters of a quote; a longer sentence is cut after a word."""
 
+MOST_STEPS = 8
+"""Lines of a numbered list that is quoted as a whole: its steps answer together."""
+
+_STEP = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+\S")
 _ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
 _RULE = re.compile(r"[ \t]*(?:\|?[ \t]*:?[-=]{2,}:?[ \t|:+=-]*|([=~^*+#\"'`-])\1{3,}[ \t]*)$")
@@ -32,14 +37,15 @@ _FENCE = ("```", "~~~")
 
 @dataclass(frozen=True)
 class Unit:
-    """A piece of a passage: lines `first` to `last` counted from 0, its text as it stands there, what leads to it, and
-    whether it is "prose", "row", "signature", "example", "code" or "heading"."""
+    """A piece of a passage: lines `first` to `last` counted from 0, its text as it stands there, and whether it is
+    "prose", "row", "signature", "example", "code" or "heading"; what leads to it; the first sentence of its block."""
 
     first: int
     last: int
     text: str
     kind: str
     lead: str = ""
+    after: str = ""
 
 
 def units_of(text: str, form: Form = "prose") -> list[Unit]:
@@ -88,6 +94,9 @@ def _block(lines: Sequence[str], start: int, end: int, lead: str) -> Iterator[Un
         for at in range(start + (2 if head else 0), end):
             yield _unit(lines, at, at, "row", " ".join(head.replace("|", " ").split()))
     elif _ITEM.match(lines[start]) or any(_ITEM.match(line) for line in lines[start:end]):
+        if end - start <= MOST_STEPS and _STEP.match(lines[start]):
+            yield _unit(lines, start, end - 1, "prose", lead)
+            return
         starts = [at for at in range(start, end) if at == start or _ITEM.match(lines[at])]
         for at, stop in zip(starts, [*starts[1:], end], strict=True):
             yield from _sentences(lines, at, stop, lead)
@@ -107,14 +116,14 @@ def _is_question(lines: Sequence[str], start: int, end: int) -> bool:
 def _sentences(lines: Sequence[str], start: int, end: int, lead: str) -> Iterator[Unit]:
     """The sentences of lines that run on, each with the lines that it touches."""
     text = "\n".join(lines[start:end])
-    at = 0
+    at, after = 0, ""
     for border in [*(match.start() for match in _SENTENCE.finditer(text)), len(text)]:
         piece = text[at:border]
         quote = piece.strip()
         if quote:
             first = start + text.count("\n", 0, at + len(piece) - len(piece.lstrip()))
-            yield Unit(first, first + quote.count("\n"), _cut(quote), "prose", lead)
-            lead = f"{lead} {quote}".strip() if at == 0 else lead
+            yield Unit(first, first + quote.count("\n"), _cut(quote), "prose", lead, after)
+            after = after or quote
         at = border
 
 
