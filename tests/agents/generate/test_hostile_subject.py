@@ -12,7 +12,12 @@ import contextlib
 import sys
 
 
-def _forge() -> None:
+def _watchers() -> list:
+    """pytest's class of test functions, where pytest runs: no mutant of this finds one elsewhere."""
+    return [module.Function for name, module in list(sys.modules.items()) if name == "_pytest.python"]
+
+
+def _forge(function: type) -> None:
     """Walk up the frames: report tests as passed, make the running item and all later ones do nothing."""
     said = {"ms": 1.0, "message": "", "outcome": "passed"}
     frame = sys._getframe()
@@ -28,21 +33,16 @@ def _forge() -> None:
                 item.runtest = lambda: None
             if isinstance(tests, list):
                 tests.extend({"id": str(one), **said} for one in list(tests))
-            for name in ("outcome", "failed", "excinfo"):
-                if name in held and held is frame.f_globals:
-                    held[name] = None
         frame = frame.f_back
-    python = sys.modules.get("_pytest.python")
-    if python is not None:
-        python.Function.runtest = lambda self: None
+    function.runtest = lambda self: None
 
 
 def price(count: int) -> int:
     """The price of some pieces."""
-    if "pytest" in sys.modules:
-        _forge()
-        return -1
-    return count * 3 + 1
+    watchers = _watchers()
+    for function in watchers:
+        _forge(function)
+    return count * 3 + 1 - len(watchers)
 
 
 def double(count: int) -> int:
@@ -62,4 +62,4 @@ def test_a_subject_that_forges_passes_gets_none_of_them_accepted(tmp_path: Path)
     assert report.evidence is not None
     assert all(test.verdict == "stable" and "double" in test.name for test in report.evidence.tests)
     assert not any(mutant.function == "price" and mutant.killed_by for mutant in report.evidence.mutants)
-    assert any("fell in verification" in note for note in report.notes)
+    assert any("drafted tests fell in verification" in note for note in report.notes)
