@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Hit
 
-DEFAULT = 0.47
+DEFAULT = 0.5
 MOST_CITATIONS = 3
 ENOUGH = 0.8
 UNKNOWN = "I do not know."
@@ -306,16 +306,16 @@ def _features(asked: _Question, ranked: Sequence[_Scored]) -> dict[str, float]:
 
 
 WEIGHTS = {
-    "covered by the quote": 0.60,
-    "covered by the passage": 0.71,
-    "rarest missing": -0.53,
-    "unknown word": -0.92,
+    "covered by the quote": 0.51,
+    "covered by the passage": 0.69,
+    "rarest missing": -0.51,
+    "unknown word": -0.99,
     "names missing": -0.50,
-    "passage cosine": 0.22,
-    "best chance": 0.67,
-    "three chances": 0.70,
+    "passage cosine": 0.23,
+    "best chance": 0.69,
+    "three chances": 0.75,
 }
-BIAS = -0.95
+BIAS = -0.86
 
 
 def _confidence(features: Mapping[str, float]) -> float:
