@@ -1,8 +1,9 @@
 """How much a prompt needs a strong model, from 0 to 1: a logistic regression over features that can be read.
 
-The features are length, share of code, numbers and symbols, the form of the question, and the words of the task. Their
-weights stand in `data/need.json`, written by benchmarks/train_router.py with its provenance. 0.5 is as likely among the
-prompts that needed the strong model as among the others. One decision takes microseconds and pure Python.
+The features are length, share of code, numbers and symbols, the form of the question, and the words of the task by
+tf-idf. Their weights stand in `data/need.json`, written by benchmarks/train_router.py with its provenance. A prompt at
+0.5 is as likely one of those that needed the strong model as one of the others. A decision takes microseconds in pure
+Python.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,11 +35,12 @@ _SYMBOLS = frozenset("=+*/^<>|\\{}[]_~%$∀∃∧∨⊃≡→×÷≤≥√π∑�
 
 @dataclass(frozen=True)
 class Model:
-    """The weights: of `features` on their standard scale (mean and deviation beside them), and of words."""
+    """The weights: of `features` beside the mean and deviation that bring them to one scale, and of `words` beside
+    their inverse document frequency."""
 
     bias: float
     features: Mapping[str, tuple[float, float, float]]
-    words: Mapping[str, float]
+    words: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, Any]
 
 
@@ -52,34 +55,48 @@ class Need:
 def need_of(prompt: str, model: Model | None = None) -> float:
     """The need for a strong model, 0 to 1.
 
-    >>> need_of("") == need_of("   ")
-    True
+    >>> need_of("Prove that the sum of two odd numbers is even.") == need_of("")
+    False
     """
     model = trained() if model is None else model
-    weights = model.words
-    text = prompt[:MOST_CHARACTERS]
-    found = words_of(text)
     total = model.bias
-    for name, value in measure(prompt, text, found).items():
-        weight, mean, deviation = model.features[name]
-        total += weight * (value - mean) / deviation
-    if found:
-        total += sum(weights.get(word, 0.0) for word in set(found))
+    shares, norm = _shares(prompt, model)
+    for name, share in shares.items():
+        total += share / norm if name.startswith(_WORD_MARK) else share
     return _logistic(total)
 
 
 def explain_need(prompt: str, model: Model | None = None, *, most: int = 8) -> Need:
     """The same score with the `most` features and words that moved it most."""
     model = trained() if model is None else model
+    shares, norm = _shares(prompt, model)
+    moved = {
+        f"word {name[1:]!r}" if name.startswith(_WORD_MARK) else name: share / (norm if name[0] == _WORD_MARK else 1.0)
+        for name, share in shares.items()
+    }
+    because = sorted(moved.items(), key=lambda share: (-abs(share[1]), share[0]))[:most]
+    return Need(need_of(prompt, model), tuple((name, round(share, 3)) for name, share in because if abs(share) >= 5e-4))
+
+
+_WORD_MARK = "\0"
+
+
+def _shares(prompt: str, model: Model) -> tuple[dict[str, float], float]:
+    """What each feature, and each known word before the norm, adds to the log-odds; and the norm of the words."""
     text = prompt[:MOST_CHARACTERS]
     found = words_of(text)
     shares = {}
     for name, value in measure(prompt, text, found).items():
         weight, mean, deviation = model.features[name]
         shares[name] = weight * (value - mean) / deviation
-    shares |= {f"word {word!r}": model.words[word] for word in set(found) if word in model.words}
-    because = sorted(shares.items(), key=lambda share: (-abs(share[1]), share[0]))[:most]
-    return Need(need_of(prompt, model), tuple((name, round(share, 3)) for name, share in because if abs(share) >= 5e-4))
+    square = 0.0
+    for word, count in Counter(found).items():
+        known = model.words.get(word)
+        if known is not None:
+            part = known[1] if count == 1 else known[1] * (1.0 + math.log(count))
+            square += part * part
+            shares[_WORD_MARK + word] = known[0] * part
+    return shares, math.sqrt(square) or 1.0
 
 
 def words_of(text: str) -> list[str]:
@@ -134,7 +151,8 @@ def trained() -> Model:
 def read_model(found: Mapping[str, Any]) -> Model:
     """A model from the object that the training wrote."""
     features = {name: (float(w), float(mean), float(dev)) for name, (w, mean, dev) in found["features"].items()}
-    return Model(float(found["bias"]), features, dict(found["words"]), found["provenance"])
+    words = {word: (float(weight), float(rarity)) for word, (weight, rarity) in found["words"].items()}
+    return Model(float(found["bias"]), features, words, found.get("provenance", {}))
 
 
 def _logistic(x: float) -> float:
