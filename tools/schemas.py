@@ -40,6 +40,9 @@ MODELS: dict[str, tuple[str, ...]] = {
     "privacy-scan": ("aqe.engine.privacy.scanning:ScanReport",),
     "privacy-verify": ("aqe.server.cli.objects:AuditVerified",),
     "similarity": ("aqe.server.cli.objects:SimilarityShown",),
+    "route": ("aqe.server.cli.route_objects:RouteShown",),
+    "route-log": ("aqe.server.cli.route_objects:RouteLog",),
+    "route-rules": ("aqe.server.cli.route_objects:RouteRules",),
     "stats": ("aqe.engine.memory.contents:StoreStats",),
     "verify": ("aqe.agents.gate.verify:VerifyReport",),
 }

@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "feedback": ("aqe.server.cli.feedback", "Say how an answer went, and what would have been right."),
     "embed": ("aqe.server.cli.embed", "Print the vector of a text."),
     "similarity": ("aqe.server.cli.similarity", "Print how alike two texts are."),
+    "route": ("aqe.server.cli.route", "Show which model a request would go to, and why."),
     "stats": ("aqe.server.cli.stats", "Show what the project's store holds."),
     "privacy": ("aqe.server.cli.privacy", "See what would leave this machine, what left, and to whom it may go."),
     "serve": ("aqe.server.cli.serve", "Serve the tools over MCP, on stdio or HTTP."),
