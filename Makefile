@@ -45,6 +45,7 @@ floors: $(stamp) ## imports go down only (import-linter)
 
 bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/kernels.py
+	$(py) benchmarks/embedding.py
 	$(py) benchmarks/startup.py
 	$(py) benchmarks/store.py
 	$(py) benchmarks/plugin.py
