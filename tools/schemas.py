@@ -15,6 +15,7 @@ from aqe.agents.registry import resolve
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 MODELS: dict[str, tuple[str, ...]] = {
+    "complete": ("aqe.engine.answer:Answer",),
     "config": ("aqe.server.cli.objects:ConfigShown",),
     "demo": ("aqe.server.demo.story:DemoReport",),
     "doctor": ("aqe.server.cli.objects:DoctorShown",),
@@ -27,6 +28,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "knowledge-add": ("aqe.server.cli.objects:KnowledgeAdded",),
     "knowledge-list": ("aqe.server.cli.objects:KnowledgeListed",),
     "knowledge-remove": ("aqe.server.cli.objects:KnowledgeRemoved",),
+    "index": ("aqe.engine.index.indexing:IndexReport",),
     "memory-add": ("aqe.server.cli.objects:MemoryKept",),
     "memory-delete": ("aqe.server.cli.objects:MemoryDeleted",),
     "memory-get": ("aqe.server.cli.objects:MemoryShown", "aqe.server.cli.objects:MemoryHistory"),
@@ -39,10 +41,16 @@ MODELS: dict[str, tuple[str, ...]] = {
     "privacy-consent-revoke": ("aqe.server.cli.objects:ConsentsRevoked",),
     "privacy-scan": ("aqe.engine.privacy.scanning:ScanReport",),
     "privacy-verify": ("aqe.server.cli.objects:AuditVerified",),
-    "similarity": ("aqe.server.cli.objects:SimilarityShown",),
+    "query": ("aqe.engine.answer:Answer",),
     "route": ("aqe.server.cli.route_objects:RouteShown",),
     "route-log": ("aqe.server.cli.route_objects:RouteLog",),
     "route-rules": ("aqe.server.cli.route_objects:RouteRules",),
+    "similarity": ("aqe.server.cli.objects:SimilarityShown",),
+    "sessions-end": ("aqe.server.cli.objects:SessionChanged",),
+    "sessions-import": ("aqe.server.cli.objects:SessionChanged",),
+    "sessions-list": ("aqe.server.cli.objects:SessionsListed",),
+    "sessions-resume": ("aqe.server.cli.objects:SessionChanged",),
+    "sessions-show": ("aqe.server.cli.objects:SessionTurns",),
     "stats": ("aqe.engine.memory.contents:StoreStats",),
     "verify": ("aqe.agents.gate.verify:VerifyReport",),
 }
