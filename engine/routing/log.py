@@ -75,7 +75,7 @@ def read_routes(store: Store, *, limit: int = 20, request_id: str | None = None)
         f"{where} ORDER BY row DESC LIMIT ?"
     )
     with store.reading() as connection:
-        rows = connection.execute(sql, (*bound, limit)).fetchall()
+        rows: list[tuple[Any, ...]] = connection.execute(sql, (*bound, limit)).fetchall()
     return [
         Route(id, provider, model, tier, need, task, outcome, json.loads(decision), json.loads(attempts), created_at)
         for id, provider, model, tier, need, task, outcome, decision, attempts, created_at in rows
