@@ -268,3 +268,59 @@ class ConsentsRevoked:
 
     provider: str
     revoked: int
+
+
+@dataclass(frozen=True)
+class SessionShown:
+    """A conversation; times are RFC 3339 in UTC, `summarised` of its turns stand in `summary` too."""
+
+    id: str
+    name: str
+    state: Literal["open", "ended", "expired"]
+    turns: int
+    tokens: int
+    bytes: int
+    token_budget: int
+    created_at: str
+    used_at: str
+    expires_at: str | None
+    metadata: dict[str, Any]
+    summary: str
+    summarised: int
+    summary_method: str
+    worktree: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class TurnShown:
+    """One turn of a conversation; `request_id` names the answer that it is."""
+
+    position: int
+    role: Literal["system", "user", "assistant", "context"]
+    text: str
+    tokens: int
+    created_at: str
+    request_id: str | None
+
+
+@dataclass(frozen=True)
+class SessionsListed:
+    """What `aqe sessions list --json` prints."""
+
+    sessions: list[SessionShown]
+
+
+@dataclass(frozen=True)
+class SessionTurns:
+    """What `aqe sessions show --json` prints."""
+
+    session: SessionShown
+    turns: list[TurnShown]
+
+
+@dataclass(frozen=True)
+class SessionChanged:
+    """What `aqe sessions resume`, `end` and `import` print with --json."""
+
+    session: SessionShown

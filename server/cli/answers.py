@@ -1,0 +1,56 @@
+"""How an answer is shown: the text, what it cites, and on stderr a line of how it came about."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from aqe.engine.answer import Answer
+    from aqe.engine.providers.extractive import Citation
+
+QUOTE = 100
+
+
+def show_answer(answer: Answer, *, text: bool = True) -> None:
+    """Print an answer (without its `text` where that was streamed already) with what it cites."""
+    if text:
+        typer.echo(styled(answer.text, bold=answer.tier != "extractive"))
+    if answer.tier != "extractive":  # quotes name their places themselves
+        for citation in answer.citations:
+            quote = " ".join(citation.quote.split())
+            short = quote if len(quote) <= QUOTE else quote[: QUOTE - 3] + "..."
+            typer.echo(f"  {styled(place_of(citation), fg='cyan')}  {styled(short, dim=True)}")
+    told = [f"{answer.provider}/{answer.model}" if answer.provider != answer.model else answer.provider]
+    if answer.confidence is not None:
+        told.append(f"confidence {answer.confidence:.2f}")
+    if answer.samples:
+        told.append(f"{len(answer.samples)} samples in {len({one.group for one in answer.samples})} groups")
+    if answer.session is not None:
+        told.append(f"session {answer.session}{' (its own passages)' if answer.reused else ''}")
+    if answer.cost_usd:
+        told.append(f"{answer.cost_usd:.5f} USD")
+    told += [f"{answer.latency_ms:.0f} ms", f"request {answer.request_id}"]
+    typer.echo(styled(", ".join(told), err=True, dim=True), err=True)
+
+
+def place_of(citation: Citation) -> str:
+    """Where a quote stands: file:line, or the memory that holds it."""
+    if citation.file is None:
+        return f"memory {citation.id}"
+    return citation.file if citation.line is None else f"{citation.file}:{citation.line}"
+
+
+def styled(text: str, *, err: bool = False, fg: str | None = None, bold: bool = False, dim: bool = False) -> str:
+    """`text` in a style where a person reads it on a terminal, plain where it is piped."""
+    stream = sys.stderr if err else sys.stdout
+    return typer.style(text, fg=fg, bold=bold or None, dim=dim or None) if stream.isatty() else text
+
+
+def prompt_of(given: str | None) -> str:
+    """What was asked: the argument, or with - standard input."""
+    if given is None or given == "-":
+        return sys.stdin.read()
+    return given

@@ -1,0 +1,209 @@
+"""`aqe query`, `aqe complete` and `aqe sessions` as a user types them."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from aqe.server.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small project to stand in."""
+    for name in [name for name in os.environ if name.startswith("AQE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text('[project]\nname = "small"\nversion = "1"\n')
+    (root / "shipping.md").write_text("# Shipping\n\nShipping costs nothing above 50 euros.\n")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def aqe(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in the project; gives exit status, stdout and stderr."""
+
+    def run(*words: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+        status = main(list(words))
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+class _Model(http.server.BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that says "It is free [1].", streamed where that is asked for."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        head = {"id": "x", "created": 0, "model": "m", "object": "chat.completion"}
+        self.send_response(200)
+        if asked.get("stream"):
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            for word in ("It is", " free [1]."):
+                chunk = {**head, "object": "chat.completion.chunk"}
+                chunk["choices"] = [{"index": 0, "delta": {"content": word}, "finish_reason": None}]
+                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+            self.wfile.write(b"data: [DONE]\n\n")
+            return
+        message = {"role": "assistant", "content": "It is free [1]."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+        body = json.dumps({**head, "choices": [choice], "usage": usage}).encode()
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def model(home: Path) -> Iterator[None]:
+    """A model on loopback that the project's settings name."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Model)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    with (home / "pyproject.toml").open("a") as file:
+        file.write('[tool.aqe.providers.house]\nkind = "openai-compatible"\nmodels = ["m"]\n')
+        file.write(f'base_url = "http://127.0.0.1:{server.server_port}/v1"\n')
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def checked(command: str, printed: str) -> dict[str, Any]:
+    """The one object that was printed, which its schema describes."""
+    found: dict[str, Any] = json.loads(printed)
+    jsonschema.validate(found, json.loads((SCHEMAS / f"{command}.json").read_text(encoding="utf-8")))
+    assert found["schema"] == f"aqe.{command}/1"
+    return found
+
+
+def test_query_answers_with_file_and_line(aqe: Run) -> None:
+    """A question is answered on stdout with its place; how it came about stands on stderr."""
+    status, out, err = aqe("query", "When is shipping free?")
+    assert status == 0
+    assert "above 50 euros" in out
+    assert "[shipping.md:3]" in out
+    assert err.startswith("extractive, confidence ")
+
+
+def test_query_reads_what_changed(aqe: Run, home: Path) -> None:
+    """The index follows the files from one question to the next, unless that is turned off."""
+    aqe("query", "When is shipping free?")
+    (home / "shipping.md").write_text("# Shipping\n\nShipping costs nothing above 70 euros.\n")
+    assert "50 euros" in aqe("query", "When is shipping free?", "--no-index")[1]
+    assert "70 euros" in aqe("query", "When is shipping free?")[1]
+
+
+def test_query_without_evidence_says_so(aqe: Run) -> None:
+    """A question that nothing answers is told as such, with exit status 0."""
+    status, out, _ = aqe("query", "Which hormone regulates the sleep of zebras?")
+    assert status == 0
+    assert out.startswith("I do not know.")
+
+
+def test_query_json_is_what_its_schema_says(aqe: Run) -> None:
+    """--json prints the whole answer, whose request id feedback takes."""
+    found = checked("query", aqe("query", "-", "--json", stdin="When is shipping free?")[1])
+    assert found["citations"][0]["file"] == "shipping.md"
+    assert aqe("feedback", found["request_id"], "--rating", "5")[0] == 0
+    assert "[unknown-request]" in aqe("feedback", "nothing", "--rating", "5")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["query", " "], "bad-text"),
+        (["query", "x", "-k", "0"], "bad-limit"),
+        (["query", "x", "--strategy", "luck"], "bad-argument"),
+        (["query", "x", "--force", "moon"], "usage"),
+        (["query", "x", "--session", "a/b"], "bad-session"),
+        (["complete", "x"], "no-model"),
+        (["complete", "x", "-n", "0"], "bad-limit"),
+        (["complete", "x", "--schema", "nowhere.json"], "bad-argument"),
+        (["sessions", "show", "nobody"], "unknown-session"),
+        (["sessions", "resume", "nobody"], "unknown-session"),
+        (["sessions", "import", "nowhere.json"], "no-such-path"),
+        (["sessions", "chat", "a", "x", "--context", "@nowhere.txt"], "no-such-path"),
+    ],
+)
+def test_mistakes_are_one_sentence(aqe: Run, words: list[str], code: str) -> None:
+    """A user's mistake ends with exit status 2 and one line with its code."""
+    status, out, err = aqe(*words)
+    assert (status, out) == (2, "")
+    assert err.rstrip().endswith(f"[{code}]")
+
+
+def test_model_answers_and_its_citations_are_listed(aqe: Run, model: None) -> None:
+    """A model's answer is streamed, and what it cites stands below it."""
+    status, out, err = aqe("query", "When is shipping free?", "--strategy", "quality")
+    assert status == 0
+    assert out.splitlines()[0] == "It is free [1]."
+    assert "shipping.md:3" in out
+    assert err.startswith("house/m, ")
+
+
+def test_complete_streams_or_votes(aqe: Run, model: None) -> None:
+    """A completion comes as the model makes it; samples and --json come whole."""
+    assert aqe("complete", "Is it?")[1] == "It is free [1].\n"
+    assert "3 samples in 1 groups" in aqe("complete", "Is it?", "-n", "3")[2]
+    found = checked("complete", aqe("complete", "-", "--json", "--system", "Be brief.", stdin="Is it?")[1])
+    assert (found["text"], found["usage"]["output_tokens"]) == ("It is free [1].", 5)
+
+
+def test_sessions_are_talked_to_listed_and_moved(aqe: Run, home: Path) -> None:
+    """A conversation is begun, shown, ended, resumed, exported, removed and imported."""
+    lines = "When is shipping free?\nAnd is it?\n\nnever asked\n"
+    status, out, _ = aqe("sessions", "chat", "talk", "--context", "Totals round half up.", stdin=lines)
+    assert status == 0
+    assert out.count("50 euros") == 2
+    assert "talk" in aqe("sessions", "list")[1]
+    shown = checked("sessions-show", aqe("sessions", "show", "talk", "--json")[1])
+    assert [turn["role"] for turn in shown["turns"]] == ["context", "user", "assistant", "user", "assistant"]
+    assert "Totals round half up." in aqe("sessions", "show", "talk")[1]
+    assert checked("sessions-end", aqe("sessions", "end", "talk", "--json")[1])["session"]["state"] == "ended"
+    assert aqe("sessions", "list")[1] == ""
+    assert "[session-ended]" in aqe("query", "x", "--session", "talk", "--no-index")[2]
+    assert len(checked("sessions-list", aqe("sessions", "list", "--all", "--json")[1])["sessions"]) == 1
+    checked("sessions-resume", aqe("sessions", "resume", "talk", "--json")[1])
+    assert aqe("sessions", "export", "talk", "--out", "talk.json")[0] == 0
+    assert aqe("sessions", "export", "talk")[1] == (home / "talk.json").read_text()
+    assert aqe("sessions", "end", "talk", "--remove")[1] == "talk is removed\n"
+    made = checked("sessions-import", aqe("sessions", "import", "talk.json", "--name", "again", "--json")[1])
+    assert made["session"]["turns"] == 5
+    assert "[session-exists]" in aqe("sessions", "import", "talk.json", "--name", "again")[2]
+
+
+def test_chat_answers_one_question_in_json(aqe: Run) -> None:
+    """One question of a session as JSON is an answer that names the session."""
+    found = checked("query", aqe("sessions", "chat", "talk", "When is shipping free?", "--json")[1])
+    assert found["session"] == "talk"
+
+
+def test_looking_at_sessions_writes_nothing(aqe: Run, home: Path) -> None:
+    """Listing and showing sessions makes no .aqe where nothing is kept."""
+    assert checked("sessions-list", aqe("sessions", "list", "--json")[1])["sessions"] == []
+    assert aqe("sessions", "show", "talk")[0] == 2
+    assert not (home / ".aqe").exists()
