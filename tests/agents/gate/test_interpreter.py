@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from aqe.agents.gate import Box, BoxSpec, find_interpreter, probing
+from aqe.agents.gate.diagnosis import diagnose_interpreter
 from aqe.agents.gate.interpreter import probe, side_folder
 from aqe.engine.errors import UserError
 
@@ -361,3 +362,20 @@ def test_environment_cannot_have_keys_of_the_user_shown_in_a_box(
     with Box.open(BoxSpec(python=str(python), project=str(project), path=(str(project),))) as box:
         stolen = box.run("thief:steal", {"path": str(home / ".ssh" / "id")}, wall_s=10)
     assert (stolen.state, stolen.value) == ("error", None)
+
+
+def test_python_without_ctypes_is_told_by_doctor_and_layers(tmp_path: Path) -> None:
+    """An environment in which ctypes cannot be imported is described so, and its boxes name what is missing."""
+    python = make_environment(tmp_path / ".venv")
+    site = next((tmp_path / ".venv").glob("lib/python*/site-packages"))
+    blocker = (
+        "import sys\nclass Blocker:\n    @staticmethod\n    def find_spec(name, path=None, target=None):\n"
+        "        if name in ('ctypes', '_ctypes'):\n            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Blocker)\n"
+    )
+    (site / "sitecustomize.py").write_text(blocker, "utf-8")
+    told = diagnose_interpreter(tmp_path, None, None, {"PATH": os.environ["PATH"]})
+    assert told.origin == ".venv"
+    assert any("has no ctypes" in note for note in told.notes)
+    with Box.open(BoxSpec(python=str(python), project=str(tmp_path))) as box:
+        assert any("memory of the warm process" in layer for layer in box.layers.missing)
