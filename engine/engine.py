@@ -28,6 +28,7 @@ from aqe.engine.embedding import open_embedder, similarity
 from aqe.engine.errors import UserError
 from aqe.engine.figures import EngineStats, read_figures
 from aqe.engine.index import IndexReport, index_project
+from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
 from aqe.engine.memory.store import Store, utc_now
@@ -104,10 +105,10 @@ class Engine:
     ) -> Self:
         """The engine of a project (found from the working directory upwards where None).
 
-        Takes in what test runs left in the spool. Without `settings` those in force are read, and read anew when their
-        files change; `embedder` and `providers` stand in for those that the settings name. `count_tokens` weighs texts
-        (UTF-8 bytes / 4 by default); `now` gives UTC microseconds. Raises what `load_settings`, `open_store`,
-        `open_embedder` and `open_guard` raise.
+        Takes in what test runs left in the spool, and brings the starter knowledge up to date. Without `settings`
+        those in force are read, and read anew when their files change; `embedder` and `providers` stand in for those
+        that the settings name. `count_tokens` weighs texts (UTF-8 bytes / 4 by default); `now` gives UTC microseconds.
+        Raises what `load_settings`, `open_store`, `open_embedder` and `open_guard` raise.
         """
 
         def opened() -> tuple[Path, Store, Callable[[], Settings], Embedder, Guard, Sequence[Provider]]:
@@ -120,6 +121,8 @@ class Engine:
                 undo.callback(guard.close)
                 found = open_providers(current(), guard=guard) if providers is None else providers
                 own = open_embedder(current()) if embedder is None else embedder
+                if current().knowledge.enabled:
+                    refresh(store, own)
                 undo.pop_all()
                 return root, store, current, own, guard, found
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.entry import Hit
     from aqe.engine.settings import Settings
 
 CACHED_TEXTS = 2048
@@ -42,6 +43,9 @@ TELLING = 0.5
 """A term this rare tells what a question is about (1: it stands nowhere)."""
 
 VECTOR_SHARE = 0.75
+KNOWLEDGE_NEAR = 0.35
+"""The cosine from which an entry of the knowledge is one for the question; chosen on half a of benchmarks/answers.py,
+whose questions are about projects."""
 
 
 class CachedEmbedder:
@@ -124,7 +128,8 @@ class Recall:
         self.pooled = 0
 
     def recall(self, question: str, *, k: int, namespace: str | None = None, session: str | None = None) -> Recalled:
-        """The `k` best passages of the project index, of what was remembered and of the knowledge, or of one `namespace`.
+        """The `k` best passages of the project index and of what was remembered, or those of one `namespace`; and what
+        is known about testing, where that is nearer to the question.
 
         A `session` (its id) is served from what its questions found before, where that is enough.
         """
@@ -152,20 +157,15 @@ class Recall:
     ) -> tuple[Passage, ...]:
         changes = self._store.changes()
         prior = success_prior(self._store, self._settings())
-        places = (index_scope(self._store), None, KNOWLEDGE) if namespace is None else (namespace,)
-        found = [
-            hit
-            for place in places
-            for hit in find(
-                self._store,
-                self._embedder,
-                question,
-                k=k,
-                namespace=place,
-                vector=vector.tolist() if vector.any() else None,
-                prior=prior,
-            ).hits
-        ]
+        places = (index_scope(self._store), None) if namespace is None else (namespace,)
+
+        def look(place: str | None) -> tuple[Hit, ...]:
+            near = vector.tolist() if vector.any() else None
+            return find(self._store, self._embedder, question, k=k, namespace=place, vector=near, prior=prior).hits
+
+        found = [hit for place in places for hit in look(place)]
+        if namespace is None and self._settings().knowledge.enabled:
+            found += _near_knowledge(look(KNOWLEDGE), found)
         passages = tuple(passage_of(hit) for hit in sorted(found, key=lambda hit: -hit.score))
         if session and namespace is None:
             self._keep_pool(session, passages, changes)
@@ -219,6 +219,12 @@ class Recall:
                     rows[place] = np.frombuffer(packed, np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))
+
+
+def _near_knowledge(known: Sequence[Hit], found: Sequence[Hit]) -> list[Hit]:
+    """What is known about testing, where the question is about that: near enough, and nearer than the project's own."""
+    least = max([KNOWLEDGE_NEAR, *(hit.vector_score or 0.0 for hit in found)])
+    return [hit for hit in known if (hit.vector_score or 0.0) >= least]
 
 
 def _terms_of(passage: Passage) -> frozenset[str]:

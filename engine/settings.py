@@ -167,8 +167,15 @@ class PrivacySettings(_Table):
         description="what an MCP client is given; auto: full with mode off, else redacted; references: no text at all",
     )
     never_send: Names = Field(
-        default=(), description="globs of files whose text goes to no model elsewhere and no MCP client, a list or `a,b`"
+        default=(),
+        description="globs of files whose text goes to no model elsewhere and no MCP client, a list or `a,b`",
     )
+
+
+class KnowledgeSettings(_Table):
+    """`[tool.aqe.knowledge]`: what aqe knows about testing."""
+
+    enabled: bool = Field(default=True, description="false: answers rest on the project alone, from the next call on")
 
 
 class HttpSettings(_Table):
@@ -202,6 +209,7 @@ class Settings(BaseSettings):
     requests: RequestSettings = Field(default_factory=lambda: RequestSettings())
     sessions: SessionSettings = Field(default_factory=lambda: SessionSettings())
     learning: LearningSettings = Field(default_factory=lambda: LearningSettings())
+    knowledge: KnowledgeSettings = Field(default_factory=lambda: KnowledgeSettings())
     memory: MemorySettings = Field(default_factory=lambda: MemorySettings())
     privacy: PrivacySettings = Field(default_factory=lambda: PrivacySettings())
     providers: Mapping[str, ProviderSettings] = Field(

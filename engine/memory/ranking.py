@@ -18,6 +18,9 @@ from aqe.engine.memory.text import match_expression
 INDEX = ("index/", "index.")
 """How the namespaces of the project index begin: its rows are derived from files, nobody remembered them."""
 
+SHELVES = (*INDEX, "knowledge/")
+"""What is searched only where it is asked for: the project index, and what aqe knows about testing."""
+
 VECTOR_SHARE = 0.75
 SMALL_STORE = 1000  # rows; below, no term costs anything to speak of
 
@@ -224,9 +227,9 @@ def _vector_scores(
 
 def scope_of(connection: apsw.Connection, namespace: str | None, condition: str, parameters: Sequence[object]) -> Scope:
     """The scope that a caller's `namespace` means: one, the tree below `name/`, or with None what was remembered: all
-    but the project index, whose rows would drown it."""
+    but the project index and the knowledge, whose rows would drown it."""
     if namespace is None:
-        derived = [name for start in INDEX for name in _names(connection, start)]
+        derived = [name for start in SHELVES for name in _names(connection, start)]
         return Scope(None, tuple(derived), condition, parameters)
     within = _names(connection, namespace) if namespace.endswith("/") else [namespace]
     return Scope(tuple(within), (), condition, parameters)

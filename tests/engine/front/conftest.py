@@ -53,10 +53,12 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> StaticEmbedder:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a module, a page and a test."""
+    """A project with a module, a page and a test; the table of random rows cannot tell what is about testing."""
     root = tmp_path / "project"
     (root / "docs").mkdir(parents=True)
-    (root / "pyproject.toml").write_text('[project]\nname = "small"\nversion = "1"\n')
+    (root / "pyproject.toml").write_text(
+        '[project]\nname = "small"\nversion = "1"\n[tool.aqe]\nknowledge.enabled = false\n'
+    )
     (root / "pricing.py").write_text(
         'def total(prices, discount=0):\n    """The sum of the prices after the discount in percent, never below zero.'
         '"""\n    return max(0, sum(prices) * (100 - discount) / 100)\n\n\n'
