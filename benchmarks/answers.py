@@ -140,7 +140,7 @@ def tell_misses(asked: Sequence[Asked]) -> None:
             print("    " + ", ".join(f"{name} {value:.2f}" for name, value in one.found.features.items()))
 
 
-def fit(asked: Sequence[Asked], pull: float = 3.0) -> None:
+def fit(asked: Sequence[Asked], pull: float = 1.0) -> None:
     """Print a logistic model of "the answer is right" (ridge `pull`), and what it does on questions it was not fitted
     on: each is judged by the model of all others."""
     names = list(WEIGHTS)

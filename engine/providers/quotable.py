@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Form = Literal["prose", "code", "settings"]
@@ -38,7 +38,8 @@ _FENCE = ("```", "~~~")
 @dataclass(frozen=True)
 class Unit:
     """A piece of a passage: lines `first` to `last` counted from 0, its text as it stands there, and whether it is
-    "prose", "row", "signature", "example", "code" or "heading"; what leads to it; the first sentence of its block."""
+    "prose", "row", "signature", "example", "code" or "heading"; what leads to it; the first sentence of its block;
+    the lines of that block, where the unit is a part of one."""
 
     first: int
     last: int
@@ -46,6 +47,7 @@ class Unit:
     kind: str
     lead: str = ""
     after: str = ""
+    block: tuple[int, int] | None = None
 
 
 def units_of(text: str, form: Form = "prose") -> list[Unit]:
@@ -122,14 +124,15 @@ def _sentences(lines: Sequence[str], start: int, end: int, lead: str) -> Iterato
         quote = piece.strip()
         if quote:
             first = start + text.count("\n", 0, at + len(piece) - len(piece.lstrip()))
-            yield Unit(first, first + quote.count("\n"), _cut(quote), "prose", lead, after)
+            last = first + quote.count("\n")
+            yield Unit(first, last, _cut(quote), "prose", lead, after, (start, end - 1))
             after = after or quote
         at = border
 
 
 def _code(lines: Sequence[str], start: int, end: int) -> Iterator[Unit]:
     """Signatures, the sentences of docstrings, comments, statements line by line."""
-    at = start
+    at, head = start, -1
     while at < end:
         line = lines[at]
         stripped = line.strip()
@@ -138,11 +141,20 @@ def _code(lines: Sequence[str], start: int, end: int) -> Iterator[Unit]:
             at += 1
         elif opening:
             close = _docstring_end(lines, at, end, opening)
-            yield from _documentation(lines, at, close)
-            at = close
+            summary = next((n - 1 for n in range(at + 1, close) if not lines[n].strip()), close - 1)
+            for unit in _documentation(lines, at, close):
+                yield replace(unit, block=(head, summary)) if head >= 0 and unit.last <= summary else unit
+            at, head = close, -1
         elif _SIGNATURE.match(line):
             close = _signature_end(lines, at, end)
-            yield _unit(lines, at, close, "signature", "")
+            below = lines[close + 1].strip() if close + 1 < end else ""
+            head = at if _docstring(below) else -1
+            unit = _unit(lines, at, close, "signature", "")
+            if head == at:
+                stop = _docstring_end(lines, close + 1, end, _docstring(below))
+                summary = next((n - 1 for n in range(close + 2, stop) if not lines[n].strip()), stop - 1)
+                unit = replace(unit, block=(at, summary))
+            yield unit
             at = close + 1
         else:
             yield _unit(lines, at, at, "code", "")

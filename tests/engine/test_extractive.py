@@ -1,0 +1,163 @@
+"""Answers without a model: what is quoted, where it stands, and that thin evidence gives none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.index import answer, index_project
+from aqe.engine.memory import Provenance, Store
+from aqe.engine.providers.extractive import MOST_CITATIONS, UNKNOWN, Extract, Passage, extract
+from aqe.engine.providers.quotable import Form, units_of
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The shop's index, by words alone."""
+    with Store.open(tmp_path_factory.mktemp("shop") / "aqe.db") as store:
+        index_project(store, None, FIXTURES / "shop")
+        yield store
+
+
+def ask(store: Store, question: str, threshold: float | None = None) -> Extract:
+    """Ask by words alone."""
+    if threshold is None:
+        return answer(store, None, question)
+    return answer(store, None, question, threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("question", "file", "words"),
+    [
+        ("What happens to stock when articles are shipped?", "docs/stock.md", "shipment"),
+        ("In which time zone is the opening hour?", "shop/dates.py", "time zone of this machine"),
+        ("What is the bulk discount?", "docs/pricing.md", "10 % from 50"),
+    ],
+)
+def test_answer_is_quoted_from_the_line_that_it_names(shop: Store, question: str, file: str, words: str) -> None:
+    """Each citation is found word for word in the lines of the file that it names, and one of them answers."""
+    found = ask(shop, question)
+    assert found.answered
+    assert any(one.file == file and words in " ".join(one.quote.split()) for one in found.citations)
+    for one in found.citations:
+        assert one.file is not None
+        assert one.line is not None
+        assert one.last is not None
+        lines = (FIXTURES / "shop" / one.file).read_text(encoding="utf-8").split("\n")[one.line - 1 : one.last]
+        assert " ".join(one.quote.split()) in " ".join(" ".join(lines).split())
+        assert f"{one.file}:{one.line}" in found.text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How do I configure the Kubernetes ingress?",
+        "Who won the football championship?",
+        "Wie wird das Wetter morgen in Graz?",
+        "blorptastic frobnication",
+    ],
+)
+def test_what_the_project_does_not_say_is_not_known(shop: Store, question: str) -> None:
+    """A question off the project's topics gets "I do not know", cites nothing, and names what came nearest."""
+    found = ask(shop, question)
+    assert not found.answered
+    assert found.text.startswith(UNKNOWN)
+    assert found.citations == ()
+    assert all(f"{one.file}:{one.line}" in found.text for one in found.nearest)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        "   ",
+        "???",
+        "the of and",
+        '"tax" NEAR(',
+        "tax*",
+        "-tax AND NOT (",
+        "NEAR/3 \" ' ; --",
+        "{tax} : ^x",
+        "\u2028",
+    ],
+)
+def test_search_syntax_and_empty_questions_are_harmless(shop: Store, question: str) -> None:
+    """Whatever stands in a question is words to look for, or none."""
+    found = ask(shop, question)
+    assert found.text
+    assert 0.0 <= found.confidence <= 1.0
+
+
+def test_question_without_passages_is_not_known() -> None:
+    """Where nothing was found, nothing is nearest either."""
+    assert extract("What is the tax?", []) == Extract(False, UNKNOWN, 0.0, ())
+
+
+def test_threshold_decides_what_is_answered(shop: Store) -> None:
+    """At 0 the best quote always answers; above 1 none does, and it is the nearest instead."""
+    question = "Which fields does an invoice have?"
+    always, never = ask(shop, question, threshold=0.0), ask(shop, question, threshold=1.1)
+    assert always.answered
+    assert not never.answered
+    assert never.nearest == always.citations
+    assert never.confidence == always.confidence
+
+
+def test_answer_is_a_few_lines_and_explained(shop: Store) -> None:
+    """An answer has at most three quotes, and the figures behind its confidence."""
+    found = ask(shop, "What does shipping cost?", threshold=0.0)
+    assert 1 <= len(found.citations) <= MOST_CITATIONS
+    assert found.features["covered by the quote"] > 0.5
+
+
+def test_remembered_notes_answer_too(tmp_path: Path) -> None:
+    """A memory that somebody added is quoted, by its file where it names one and by its id where not."""
+    with Store.open(tmp_path / "aqe.db") as store:
+        store.add("The staging database is refreshed every Monday.", id="note-1")
+        store.add("Releases are cut by Ada.", id="note-2", provenance=Provenance(file="TEAM.md", line=4))
+        for number in range(20):
+            store.add(f"Remark {number} about colours and shapes.")
+        refreshed = ask(store, "When is the staging database refreshed?")
+        released = ask(store, "Who cuts the releases?")
+    assert refreshed.citations[0].id == "note-1"
+    assert "[memory note-1]" in refreshed.text
+    assert (released.citations[0].file, released.citations[0].line) == ("TEAM.md", 4)
+
+
+def test_unknown_line_is_not_made_up() -> None:
+    """A passage without a line is cited by its file alone."""
+    passage = Passage("m1", "Invoices are numbered by year.", "notes.md", None, 1.0, "default")
+    found = extract("How are invoices numbered?", [passage], threshold=0.0)
+    assert (found.citations[0].line, found.citations[0].last) == (None, None)
+    assert found.text.endswith("[notes.md]")
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "expected"),
+    [
+        ("One is here. Two\nis there.", "prose", [(0, 0, "One is here."), (0, 1, "Two\nis there.")]),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "prose", [(2, 2, "| 1 | 2 |")]),
+        ("- one\n  more\n- two", "prose", [(0, 1, "- one\n  more"), (2, 2, "- two")]),
+        ("1. Stop.\n2. Start.", "prose", [(0, 1, "1. Stop.\n2. Start.")]),
+        ("===  ===\na    b\n===  ===\n1    2\n===  ===", "prose", [(3, 3, "1    2")]),
+        ("Run:\n\n    go --now\n    stop", "prose", [(0, 0, "Run:"), (2, 2, "go --now"), (3, 3, "stop")]),
+        ("Is it so?\n  Yes. It is.", "prose", [(1, 1, "Yes."), (1, 1, "It is.")]),
+        (
+            'def f(\n    a: int,\n) -> int:\n    """Twice.\n\n    >>> f(2)\n    4\n    """\n    return 2 * a',
+            "code",
+            [(0, 2, "def f(\n    a: int,\n) -> int:"), (3, 3, "Twice."), (5, 6, ">>> f(2)\n4"), (8, 8, "return 2 * a")],
+        ),
+        ('r"""A \\d."""\n', "code", [(0, 0, "A \\d.")]),
+        ("[a]\nb = 1", "settings", [(0, 0, "[a]"), (1, 1, "b = 1")]),
+        ("", "prose", []),
+    ],
+    ids=["sentences", "table", "list", "steps", "rst table", "code", "question", "function", "raw", "settings", "none"],
+)
+def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tuple[int, int, str]]) -> None:
+    """Sentences, items, rows, signatures, examples and statements are units, with the lines that they stand on."""
+    found = units_of(text, form)
+    assert [(one.first, one.last, one.text) for one in found] == expected
