@@ -15,6 +15,7 @@ from aqe.agents.generate.outline import Outline
 from aqe.agents.generate.script import (
     Names,
     body,
+    fixtures,
     free_names,
     inner_literals,
     is_builtin,
@@ -187,7 +188,8 @@ def _test(
     if len(mark) + len(header) + 1 + len(lines) > MAX_LINES:
         return None
     name = naming.unique(_name(shape), _hints(shape, outline), taken, "table" if parameters else "case")
-    signature = statement("def ", parse(f"{name}({', '.join(parameters)})"), ":", indent=0, width=style.width)
+    taking = ", ".join([*fixtures(case), *parameters])
+    signature = statement("def ", parse(f"{name}({taking})"), ":", indent=0, width=style.width)
     text = [*mark, *header, *signature, *lines]
     found = set().union(*(_needs(each) for each in shape.cases))
     needs = {name for name in found if name in imports or name in outline.names or not is_builtin(name)}

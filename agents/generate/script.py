@@ -391,7 +391,12 @@ def free_names(case: Case) -> set[str]:
         used |= names_in(check.expr) | names_in(check.src)
     if case.outcome.src:
         used |= names_in(case.outcome.src)
-    return used - {step.bind for step in case.steps}
+    return used - {step.bind for step in case.steps} - set(fixtures(case))
+
+
+def fixtures(case: Case) -> list[str]:
+    """The fixtures of pytest that the steps of a case use."""
+    return ["monkeypatch"] if any(step.callee.startswith("monkeypatch.") for step in case.steps) else []
 
 
 def is_builtin(name: str) -> bool:

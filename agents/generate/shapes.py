@@ -149,6 +149,8 @@ def argument_name(case: Case, number: int, index: int, outline: Outline) -> str:
     """The parameter that an argument of a step is given for."""
     definition = None
     step = case.steps[number]
+    if step.callee == "monkeypatch.setenv":
+        return ("variable", "value")[index]
     if number == len(case.steps) - 1:
         definition = outline.definitions.get(case.target)
     if definition is None or (

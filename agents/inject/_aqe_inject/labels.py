@@ -20,6 +20,8 @@ def label_of(exam: Exam, target: Target) -> str:
     if exam.kind == "raises":
         cause = words[0] if words else ""
         return ("%s raises %s" % (cause, exam.exception)).strip()
+    given = [step.args[0].source for step in exam.case.steps[:-1] if step.callee == "monkeypatch.setenv"]
+    words.extend("with %s set" % name.strip("\"'").lower() for name in given)
     setup = [step for step in exam.case.steps[:-1] if step.bind is None]
     if not words and setup:
         words.append("after %s" % _last_word(setup[-1].callee))

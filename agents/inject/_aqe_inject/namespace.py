@@ -10,6 +10,7 @@ import fractions
 import functools
 import importlib
 import itertools
+import os
 import pathlib
 import uuid
 from types import ModuleType
@@ -66,6 +67,27 @@ async def collected(items: Any, most: Optional[int] = None) -> List[Any]:
     return found
 
 
+class Environment:
+    """Stands in for pytest's monkeypatch, as far as environment variables go; `restore` undoes what a case set."""
+
+    def __init__(self) -> None:
+        self._before: Dict[str, Optional[str]] = {}
+
+    def setenv(self, name: str, value: str) -> None:
+        """Set a variable until the end of the case."""
+        self._before.setdefault(name, os.environ.get(name))
+        os.environ[name] = value
+
+    def restore(self) -> None:
+        """Put back what was there before the case."""
+        while self._before:
+            name, value = self._before.popitem()
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 class Namespace:
     """What source in a test file evaluates in, and the import line behind each name that is not the subject's."""
 
@@ -79,6 +101,8 @@ class Namespace:
         self.globals["asyncio"] = patient_asyncio()
         self.globals[BOUNDED_LIST] = bounded_list
         self.globals[COLLECTED] = collected
+        self.environment = Environment()
+        self.globals["monkeypatch"] = self.environment
         for home, names in _FROM:
             for name in names:
                 self.globals[name] = getattr(home, name)

@@ -112,6 +112,7 @@ class Observer:
             except (Exception, StepLimit):
                 run.kind = "odd"
         self.guard.restore()
+        self.names.environment.restore()
         return run
 
     def _steps(self, case: Case) -> Run:

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 from .docstrings import Docstring, quoted_pieces, read_docstring
 from .hints import ANY, Shape, resolve, shape_of, shape_of_words
 from .recipes import COLLECT, collecting
-from .usage import Usage, called_names, constants_in, guess_by_name, raised_names
+from .usage import Usage, called_names, constants_in, environment_names, guess_by_name, raised_names
 
 OPERATORS: Dict[str, str] = {
     "__len__": "len({r})", "__iter__": "list({r})", "__aiter__": collecting("{r}"),
@@ -86,6 +86,7 @@ class Target:
     patterns: List[Any] = dataclasses.field(default_factory=list)
     entries: List[Any] = dataclasses.field(default_factory=list)
     uses: Set[str] = dataclasses.field(default_factory=set)
+    variables: List[str] = dataclasses.field(default_factory=list)
     line: int = 0
     end_line: int = 0
     why_not: str = ""
@@ -372,6 +373,7 @@ def _add_context(target: Target, book: _Book) -> None:
     target.raises = raised_names(node)
     target.uses = called_names(node)
     nodes = [(target.name, node), *book.reachable(node)]
+    target.variables = list(dict.fromkeys(name for _, one in nodes for name in environment_names(one)))
     for _, other in nodes[1:]:
         target.raises |= raised_names(other)
         extra = constants_in(other)

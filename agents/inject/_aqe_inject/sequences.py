@@ -72,7 +72,19 @@ class Builder:
         if callee is None:
             return None
         last = self.last_step(target, callee, receiver, args, kwargs)
-        return Case(target.qualname, (*steps, last))
+        return Case(target.qualname, (*self._environment(target), *steps, last))
+
+    def _environment(self, target: Target) -> List[Step]:
+        """Lines that set environment variables which the target reads; mostly one, often none."""
+        if not target.variables or self.rng.random() < 0.35:
+            return []
+        steps = []
+        for name in self.rng.sample(target.variables, min(len(target.variables), self.rng.choice((1, 1, 1, 2)))):
+            value = (
+                self.values.of((Shape("str"),), 2) if self.rng.random() < 0.6 else Atom(self.rng.choice(("1", "", "0")))
+            )
+            steps.append(Step("monkeypatch.setenv", args=(Atom(name), value)))
+        return steps
 
     def last_step(self, target: Target, callee: str, receiver: Optional[str], args: Any, kwargs: Any) -> Step:
         """The call under test for given arguments."""

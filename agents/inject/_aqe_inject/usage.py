@@ -327,3 +327,25 @@ def raised_names(tree: ast.AST) -> Set[str]:
             elif isinstance(raised, ast.Attribute):
                 found.add(raised.attr)
     return found
+
+
+def environment_names(tree: ast.AST) -> List[str]:
+    """The environment variables that a piece of code names where it reads them, in order."""
+    found: Dict[str, None] = {}
+    for node in ast.walk(tree):
+        key: Optional[ast.AST] = None
+        if isinstance(node, ast.Call) and node.args:
+            last = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if last == "getenv" or (last == "get" and _is_environment(getattr(node.func, "value", None))):
+                key = node.args[0]
+        elif isinstance(node, ast.Subscript) and _is_environment(node.value):
+            key = node.slice
+        elif isinstance(node, ast.Compare) and _is_environment(node.comparators[0]):
+            key = node.left
+        if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value:
+            found[key.value] = None
+    return list(found)
+
+
+def _is_environment(node: Optional[ast.AST]) -> bool:
+    return getattr(node, "attr", getattr(node, "id", "")) == "environ"

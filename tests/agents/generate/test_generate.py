@@ -322,6 +322,38 @@ def test_generators_are_asserted_by_what_they_give(tmp_path: Path) -> None:
     assert " passed" in run_tests(project, "tests", "-W", "error")
 
 
+PLACES = '''"""Places of files."""
+
+import os
+
+
+def data_folder(app: str) -> str:
+    """Where an app keeps its data."""
+    chosen = os.environ.get("PLACES_DATA_HOME", "")
+    if chosen.strip():
+        return chosen + ":" + app
+    return "share:" + app
+
+
+def is_loud() -> bool:
+    """Whether much is to be said."""
+    return "PLACES_LOUD" in os.environ and os.getenv("PLACES_LOUD") == "1"
+'''
+
+
+def test_environment_variables_are_set_through_monkeypatch(tmp_path: Path) -> None:
+    """What a function does with an environment variable is reached by tests that set it, readable and for that test."""
+    project = make_project(tmp_path / "project", {"places.py": PLACES})
+    answer = generate(project, "places.py", "--evaluations", "1500")
+    text = (project / "tests" / "test_places.py").read_text()
+    assert re.search(r'\(monkeypatch.*\):\n    monkeypatch.setenv\("PLACES_DATA_HOME", ', text)
+    assert '    monkeypatch.setenv("PLACES_LOUD", "1")\n    assert is_loud() is True' in text
+    assert "import monkeypatch" not in text
+    (subject,) = answer["evidence"]["subjects"]
+    assert subject["missing_branches"] == []
+    assert " passed" in run_tests(project, "tests")
+
+
 class Terminal:
     """A pseudo terminal for a command's stderr; `lines` are the different texts that were shown so far."""
 
