@@ -130,6 +130,11 @@ class Engine:
         await anyio.to_thread.run_sync(engine._conversations.table.prune)
         return engine
 
+    @property
+    def database(self) -> Path:
+        """The file behind the engine."""
+        return self._store.path
+
     async def close(self) -> None:
         """Close the providers, the guard and the store; closing twice is nothing."""
         try:

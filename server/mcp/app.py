@@ -28,8 +28,9 @@ OWN_URL = AnyHttpUrl("http://127.0.0.1")  # the SDK wants an issuer; the token i
 INSTRUCTIONS = (
     "aqe executes and measures; it never guesses. Use generate_tests to get executed, stable pytest tests for a "
     "module; verify_tests to judge tests that you or anybody wrote (give the draft as text) before they are kept; "
-    "memory_search before work on this project and memory_add for what should be known next time; stats for what the "
-    "store holds. Long work answers within 45 s with a job_id: call the same tool with it to go on."
+    "query to ask this project's docs, code and memory instead of reading files one by one, and feedback to say how "
+    "the answer went; memory_search before work on this project and memory_add for what should be known next time; route "
+    "and stats explain and count. Long work answers within 45 s with a job_id: call the same tool with it to go on."
 )
 
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from aqe.server.mcp.answers import allowed, go_through, outlet
+from aqe.server.mcp.engines import Engines
 from aqe.server.mcp.projects import project_of_call
 from aqe.server.mcp.summaries import sources_of
 
@@ -34,6 +35,7 @@ class Service:
         self, project: str | None = None, *, runner: JobRunner | None = None, answer_s: float = ANSWER_S
     ) -> None:
         self.answer_s = answer_s
+        self.engines = Engines()
         self._served = project
         self._known: Path | None = None
         self._lock = threading.Lock()
@@ -128,6 +130,7 @@ class Service:
             desks, self._desks = list(self._desks.values()), {}
         if runner is not None:
             runner.close()
+        self.engines.close()
         for desk in desks:
             desk.close()
 

@@ -72,8 +72,11 @@ class Figures(BaseModel):
 
 
 def make_tools(service: Service) -> list[Tool]:
-    """The five tools over one service."""
-    return [_generate_tests(service), _verify_tests(service), *_memory_tools(service), _stats(service)]
+    """The tools over one service."""
+    from aqe.server.mcp.asking import make_engine_tools
+
+    asking = make_engine_tools(service, _worded)
+    return [_generate_tests(service), _verify_tests(service), *asking, *_memory_tools(service), _stats(service)]
 
 
 def _generate_tests(service: Service) -> Tool:

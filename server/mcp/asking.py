@@ -1,0 +1,217 @@
+"""The tools of the engine: ask, teach, and see where a request would go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from mcp.server.mcpserver.context import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult
+from pydantic import BaseModel, Field
+
+from aqe.server.mcp.answers import allowed, answer, shorten
+from aqe.server.mcp.app import make_tool
+from aqe.server.mcp.service import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aqe.engine.answer import Answer
+    from aqe.engine.routing import Decision
+    from aqe.server.mcp.service import Service
+
+Project = Annotated[str | None, Field(description="the project's folder, if not the server's")]
+Task = Annotated[str | None, Field(description="what it is for, such as unit_test")]
+QUOTE = 600
+CANDIDATES = 6
+
+
+class Answered(BaseModel):
+    """What query answers."""
+
+    answered: bool
+    confidence: float | None
+    provider: str
+    model: str
+    tier: str
+    citations: list[dict[str, Any]]
+    request_id: str
+
+
+class Taught(BaseModel):
+    """What feedback answers."""
+
+    success: float
+    marked: int
+    memory_id: str | None
+
+
+class Routed(BaseModel):
+    """What route answers."""
+
+    provider: str
+    model: str
+    tier: str
+    score: float
+    reason: str
+    candidates: list[dict[str, Any]]
+
+
+def make_engine_tools(service: Service, worded: Callable[[Any], Any]) -> list[Tool]:
+    """query, feedback and route over one service; `worded` makes failures answers."""
+    return [_query(service, worded), _feedback(service, worded), _route(service, worded)]
+
+
+def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
+    async def query(
+        ctx: Context[Any, Any],
+        question: Annotated[str, Field(description="in plain words")],
+        session: Annotated[str | None, Field(description="name of a conversation to go on with")] = None,
+        namespace: Annotated[str | None, Field(description="only from here; index/ is the project's files")] = None,
+        task: Task = None,
+        project: Project = None,
+    ) -> Annotated[CallToolResult, Answered]:
+        from aqe.engine.answer import QueryConfig
+
+        root = await service.project(project, ctx)
+        config = QueryConfig(namespace=namespace)
+        said = await service.engines.call(
+            root, lambda engine: engine.query(question, session=session, task=task, config=config), fresh=True
+        )
+        return await in_thread(lambda: _shown(said))
+
+    return make_tool(
+        worded(query),
+        title="Ask the project",
+        read_only=True,
+        description=(
+            "Answer a question from this project's docs, code, tests and memory, with file and line of each quote; "
+            "says so where they hold no answer. Use it before you read files one by one. Not for general questions."
+        ),
+    )
+
+
+def _feedback(service: Service, worded: Callable[[Any], Any]) -> Tool:
+    async def feedback(
+        ctx: Context[Any, Any],
+        request_id: Annotated[str, Field(description="of the answer")],
+        rating: Annotated[int | None, Field(ge=1, le=5, description="1 useless, 5 just right")] = None,
+        success: Annotated[bool | None, Field(description="whether what it was for succeeded")] = None,
+        correction: Annotated[str | None, Field(description="the right answer; it is remembered")] = None,
+        signal: Annotated[Literal["positive", "negative", "implicit"] | None, Field(description="by itself")] = None,
+        used: Annotated[list[str] | None, Field(description="ids of the citations that helped")] = None,
+        project: Project = None,
+    ) -> Annotated[CallToolResult, Taught]:
+        root = await service.project(project, ctx)
+        kept = await service.engines.call(
+            root,
+            lambda engine: engine.feedback(
+                request_id,
+                rating=rating,
+                task_success=success,
+                correction=correction,
+                signal_type=signal,
+                metadata={} if used is None else {"used": used},
+            ),
+        )
+        told = f"Kept: success {kept.success:.2f}, {kept.marked} memories marked."
+        if kept.memory_id is not None:
+            told += f" The correction is remembered as {kept.memory_id}."
+        data = {"success": kept.success, "marked": kept.marked, "memory_id": kept.memory_id}
+        return answer(told, data, content=False)
+
+    return make_tool(
+        worded(feedback),
+        title="Teach",
+        read_only=False,
+        description=(
+            "Say how an answer of query went, once you know: it moves what is found next time. A correction is "
+            "remembered. Not for facts that no answer was about (memory_add)."
+        ),
+    )
+
+
+def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
+    async def route(
+        ctx: Context[Any, Any],
+        prompt: Annotated[str, Field(description="the request as it would be sent")],
+        task: Task = None,
+        needs_model: Annotated[bool, Field(description="a plain completion, without retrieval")] = False,
+        project: Project = None,
+    ) -> Annotated[CallToolResult, Routed]:
+        root = await service.project(project, ctx)
+        found = await service.engines.call(
+            root, lambda engine: engine.route(prompt, task=task, needs_model=needs_model)
+        )
+        return answer(_explained(found), _routed(found), content=False)
+
+    return make_tool(
+        worded(route),
+        title="Explain a route",
+        read_only=True,
+        idempotent=True,
+        description=(
+            "Say which model a request would go to now, how much a strong one is needed (0 to 1), and why each other "
+            "was left out. Nothing is sent."
+        ),
+    )
+
+
+def _shown(said: Answer) -> CallToolResult:
+    """An answer as the client may have it: the quotes go through the guard file by file, the text is made of them."""
+    rows: list[dict[str, Any]] = allowed(
+        [{"id": one.id, "quote": shorten(one.quote, QUOTE), **_place(one.file, one.line)} for one in said.citations]
+    )
+    if said.tier == "extractive" and said.answered:
+        text = "\n".join(f"{row['quote']} [{_where(row)}]" for row in rows)
+        files: list[str] = []
+    else:
+        text = said.text
+        files = [one.file for one in said.citations if one.file]
+        if rows and said.answered:
+            text += "\n" + "\n".join(f"- {_where(row)}" for row in rows)
+    confidence = None if said.confidence is None else round(said.confidence, 3)
+    sure = "" if confidence is None else f", confidence {confidence}"
+    data = {
+        "answered": said.answered,
+        "confidence": confidence,
+        "provider": said.provider,
+        "model": said.model,
+        "tier": said.tier,
+        "citations": rows,
+        "request_id": said.request_id,
+    }
+    return answer(f"{text}\n({said.tier}{sure}; request_id {said.request_id})", data, paths=files)
+
+
+def _place(file: str | None, line: int | None) -> dict[str, Any]:
+    return {} if file is None else {"file": file, **({} if line is None else {"line": line})}
+
+
+def _where(row: dict[str, Any]) -> str:
+    if "file" not in row:
+        return f"memory {row['id']}"
+    return f"{row['file']}:{row['line']}" if "line" in row else str(row["file"])
+
+
+def _explained(found: Decision) -> str:
+    lines = [f"{found.provider}/{found.model} ({found.tier}), need of a strong model {found.score:.2f}: {found.reason}"]
+    lines += [f"- {one.provider}/{one.model}: {'kept' if one.kept else 'left out'}, {one.why}" for one in _some(found)]
+    return "\n".join(lines)
+
+
+def _routed(found: Decision) -> dict[str, Any]:
+    return {
+        "provider": found.provider,
+        "model": found.model,
+        "tier": found.tier,
+        "score": round(found.score, 4),
+        "reason": found.reason,
+        "candidates": [
+            {"provider": one.provider, "model": one.model, "kept": one.kept, "why": one.why} for one in _some(found)
+        ],
+    }
+
+
+def _some(found: Decision) -> list[Any]:
+    return list(found.candidates[:CANDIDATES])

@@ -1,0 +1,102 @@
+"""query, feedback and route over a real server: answers with their places, what was wrong remembered, routes told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+OnStdio = Callable[..., Any]
+
+
+@pytest.fixture
+def documented(project: Path) -> Path:
+    """The small project with a page of docs."""
+    (project / "README.md").write_text("# Ages\n\nA person is an adult from the age of 18 on.\n")
+    return project
+
+
+def test_question_is_answered_with_file_and_line(on_stdio: OnStdio, documented: Path, mode: str) -> None:
+    """query quotes the place that answers, in the text and as data, and says so where nothing does."""
+
+    async def ask() -> None:
+        async with on_stdio(documented, mode) as client:
+            found = await client.call_tool("query", {"question": "From what age on is a person an adult?"})
+            data = found.structured_content
+            assert not found.is_error
+            assert data["answered"]
+            assert data["citations"][0]["file"] == "README.md"
+            assert data["citations"][0]["line"] == 3
+            assert "from the age of 18 on. [README.md:3]" in found.content[0].text
+            assert data["request_id"] in found.content[0].text
+            unknown = await client.call_tool("query", {"question": "Which colour has the delivery van of Rotterdam?"})
+            assert not unknown.structured_content["answered"]
+            assert unknown.content[0].text.startswith("I do not know")
+
+    anyio.run(ask)
+
+
+def test_change_of_a_file_is_seen_by_the_next_question(on_stdio: OnStdio, documented: Path) -> None:
+    """The index follows the project while the server runs."""
+
+    async def ask() -> None:
+        async with on_stdio(documented, "auto") as client:
+            question = {"question": "Where is the warehouse?"}
+            assert not (await client.call_tool("query", question)).structured_content["answered"]
+            (documented / "docs.md").write_text("# Places\n\nThe warehouse is in Utrecht.\n")
+            with anyio.fail_after(60):
+                while "Utrecht" not in (await client.call_tool("query", question)).content[0].text:
+                    await anyio.sleep(0.5)
+
+    anyio.run(ask)
+
+
+def test_correction_is_remembered(on_stdio: OnStdio, documented: Path) -> None:
+    """What was corrected is found afterwards; an unknown request is refused by its code."""
+
+    async def teach() -> None:
+        async with on_stdio(documented, "auto") as client:
+            said = await client.call_tool("query", {"question": "Who owns the billing service?"})
+            request = said.structured_content["request_id"]
+            told = {"request_id": request, "correction": "The billing service is owned by team Heron."}
+            taught = await client.call_tool("feedback", told)
+            assert taught.structured_content["memory_id"]
+            again = await client.call_tool("query", {"question": "Who owns the billing service?"})
+            assert "team Heron" in again.content[0].text
+            refused = await client.call_tool("feedback", {"request_id": "nil", "rating": 5})
+            assert refused.is_error
+            assert refused.structured_content["code"] == "unknown-request"
+
+    anyio.run(teach)
+
+
+def test_route_is_explained(on_stdio: OnStdio, documented: Path) -> None:
+    """route says where a request would go and why; a completion without any model is the error that says how to add
+    one."""
+
+    async def look() -> None:
+        async with on_stdio(documented, "auto") as client:
+            found = (await client.call_tool("route", {"prompt": "Where are refunds?"})).structured_content
+            assert (found["provider"], found["tier"]) == ("extractive", "extractive")
+            assert 0 <= found["score"] <= 1
+            refused = await client.call_tool("route", {"prompt": "Write a poem", "needs_model": True})
+            assert refused.structured_content["code"] == "no-model"
+
+    anyio.run(look)
+
+
+def test_text_of_withheld_files_does_not_come_back(on_stdio: OnStdio, documented: Path) -> None:
+    """A file that privacy.never_send covers is cited by its place, never by its words."""
+    pyproject = documented / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + '[tool.aqe.privacy]\nnever_send = ["README.md"]\n')
+
+    async def ask() -> None:
+        async with on_stdio(documented, "auto") as client:
+            found = await client.call_tool("query", {"question": "From what age on is a person an adult?"})
+            assert "README.md:3" in found.content[0].text
+            assert "from the age" not in found.model_dump_json()
+
+    anyio.run(ask)
