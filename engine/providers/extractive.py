@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.text import query_terms, subtokens
+from aqe.engine.providers.bags import bag_of, match
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
 
@@ -179,13 +180,16 @@ def _kind(question: str) -> str:
     return "what"
 
 
+@lru_cache(maxsize=1024)
+def _units(text: str, form: Form) -> tuple[Unit, ...]:
+    """The units of a passage, kept for the next question that finds it."""
+    return tuple(units_of(text, form))
+
+
 def _rank(asked: _Question, passages: Sequence[Passage], embedder: Embedder | None) -> list[_Scored]:
     """Every quotable unit of the passages with its score and chance, best first."""
     units = [
-        (passage, unit)
-        for passage in passages
-        for unit in units_of(passage.text, passage.form)
-        if unit.kind != "heading"
+        (passage, unit) for passage in passages for unit in _units(passage.text, passage.form) if unit.kind != "heading"
     ]
     if not units:
         return []
@@ -206,18 +210,17 @@ def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Emb
 
 
 def _score(asked: _Question, passage: Passage, unit: Unit, cosine: float, best: float) -> _Scored:
-    near = set(subtokens(unit.text))
-    lead = set(subtokens(unit.lead)) | set(subtokens(passage.name))
-    after = set(subtokens(unit.after))
-    around = lead | set(subtokens(passage.text)) | set(subtokens(passage.file or ""))
+    near, after = bag_of(unit.text), bag_of(unit.after)
+    lead = bag_of(unit.lead), bag_of(passage.name)
+    around = *lead, bag_of(passage.text), bag_of(passage.file or "")
     total = sum(asked.weights.values()) or 1.0
     in_unit = in_lead = in_first = in_passage = 0.0
     for term, weight in asked.weights.items():
-        found, above = _match(term, near), _match(term, lead)
+        found, above = match(term, near), match(term, *lead)
         in_unit += weight * found / total
         in_lead += weight * max(0.0, above - found) / total
-        in_first += weight * max(0.0, _match(term, after) - max(found, above)) / total
-        in_passage += weight * max(found, above, _match(term, around)) / total
+        in_first += weight * max(0.0, match(term, after) - max(found, above)) / total
+        in_passage += weight * max(found, above, match(term, *around)) / total
     figures = {
         "in the unit": in_unit,
         "in its lead": in_lead,
@@ -257,21 +260,6 @@ RANKING = {
 
 GENERAL = 0.35
 LEAD = 0.6
-KIN = 0.8
-
-
-def _match(term: str, words: AbstractSet[str]) -> float:
-    """1 if the term is one of `words`, `KIN` if one differs from it only in its ending, else 0."""
-    if term in words:
-        return 1.0
-    return KIN if len(term) >= 4 and any(_is_kin(term, word) for word in words) else 0.0
-
-
-def _is_kin(a: str, b: str) -> bool:
-    """Whether the shorter stem begins the longer one: `german` and `germani`, `queu` and `queue`."""
-    same = min(len(a), len(b))
-    longer = max(len(a), len(b)) - same
-    return a[:same] == b[:same] and (longer <= 1 if same == 4 else same > 4 and longer <= 3)
 
 
 def _fits(kind: str, unit: Unit) -> bool:
@@ -290,9 +278,9 @@ def _fits(kind: str, unit: Unit) -> bool:
 def _features(asked: _Question, ranked: Sequence[_Scored]) -> dict[str, float]:
     """The figures that the confidence is made of, each from 0 to 1."""
     best = ranked[0]
-    words = {*subtokens(best.passage.text), *subtokens(best.passage.name), *subtokens(best.passage.file or "")}
-    words |= {*subtokens(best.unit.lead), *subtokens(best.unit.after)}
-    missing = {term: weight for term, weight in asked.weights.items() if not _match(term, words)}
+    texts = (best.passage.text, best.passage.name, best.passage.file or "", best.unit.lead, best.unit.after)
+    bags = [bag_of(text) for text in texts]
+    missing = {term: weight for term, weight in asked.weights.items() if not match(term, *bags)}
     return {
         "covered by the quote": best.figures["in the unit"] + LEAD * best.figures["in its lead"],
         "covered by the passage": best.figures["in the passage"],

@@ -1,0 +1,55 @@
+"""The words of a text as they are matched: made once for a text, since passages come back question after question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from aqe.engine.memory.text import subtokens
+
+KEPT = 8192
+"""Texts whose bags are kept; a unit of a passage takes about 1 kB."""
+
+KIN = 0.8
+SAME_START = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Bag:
+    """The stems of a text, and those of four letters or more by their first four."""
+
+    words: frozenset[str]
+    by_start: Mapping[str, tuple[str, ...]]
+
+
+@lru_cache(maxsize=KEPT)
+def bag_of(text: str) -> Bag:
+    """The words of a text."""
+    words = frozenset(subtokens(text))
+    by_start: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        if len(word) >= SAME_START:
+            by_start[word[:SAME_START]] = (*by_start.get(word[:SAME_START], ()), word)
+    return Bag(words, by_start)
+
+
+def match(term: str, *bags: Bag) -> float:
+    """1 if the term is a word of one of the bags, `KIN` if one differs from it only in its ending, else 0.
+
+    >>> match("queue", bag_of("a queue")), match("german", bag_of("in Germany")), match("cat", bag_of("category"))
+    (0.8, 0.8, 0.0)
+    """
+    if any(term in bag.words for bag in bags):
+        return 1.0
+    if len(term) < SAME_START:
+        return 0.0
+    start = term[:SAME_START]
+    return KIN if any(is_kin(term, word) for bag in bags for word in bag.by_start.get(start, ())) else 0.0
+
+
+def is_kin(a: str, b: str) -> bool:
+    """Whether the shorter stem begins the longer one: `german` and `germani`, `queu` and `queue`."""
+    same = min(len(a), len(b))
+    longer = max(len(a), len(b)) - same
+    return a[:same] == b[:same] and (longer <= 1 if same == SAME_START else same > SAME_START and longer <= 3)
