@@ -22,9 +22,7 @@ MOST_BYTES = 1_000_000
 PROSE = frozenset({".md", ".markdown", ".mdx", ".rst", ".txt"})
 SOURCE = frozenset({".py", ".pyi"})
 SETTINGS = frozenset({".toml", ".cfg", ".ini", ".yaml", ".yml"})
-_BARE = frozenset(
-    {"README", "CHANGELOG", "CHANGES", "HISTORY", "NEWS", "CONTRIBUTING", "INSTALL", "TODO", "AUTHORS", "FAQ"}
-)
+_BARE = frozenset({"README", "CHANGELOG", "CHANGES", "HISTORY", "NEWS", "CONTRIBUTING", "INSTALL", "AUTHORS", "FAQ"})
 _FOREIGN = frozenset(
     {"node_modules", "site-packages", "__pycache__", "__pypackages__", "_vendor", "vendor", "vendored", "third_party"}
 )
