@@ -29,8 +29,8 @@ INSTRUCTIONS = (
     "aqe executes and measures; it never guesses. Use generate_tests to get executed, stable pytest tests for a "
     "module; verify_tests to judge tests that you or anybody wrote (give the draft as text) before they are kept; "
     "query to ask this project's docs, code and memory instead of reading files one by one, and feedback to say how "
-    "the answer went; memory_search before work on this project and memory_add for what should be known next time; route "
-    "and stats explain and count. Long work answers within 45 s with a job_id: call the same tool with it to go on."
+    "the answer went; memory_search before work on this project and memory_add for what should be known next time; "
+    "route and stats explain and count. Long work answers within 45 s with a job_id: call the tool with it to go on."
 )
 
 
