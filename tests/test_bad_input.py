@@ -93,6 +93,10 @@ def unknown_key(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "pyproject.toml").write_text('[tool.aqe]\nbuget = "20s"\n', encoding="utf-8")
 
 
+def unknown_provider_key(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / "pyproject.toml").write_text('[tool.aqe.providers.house]\nbase_urll = "x"\n', encoding="utf-8")
+
+
 def file_for_out(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "out").write_text("a file\n", encoding="utf-8")
 
@@ -313,6 +317,13 @@ ROWS = [
     Row("full disk, memory", ADD, nothing, "disk-full", 2, ".aqe", FULL_DISK),
     Row("disk fills up, memory", ADD, remembering, "disk-full", 2, "aqe.db", FULL_DISK, still_remembers),
     Row("wrong setting, memory", ADD, unknown_key, "unknown-setting", 2, "budget"),
+    Row("nothing to route", ("route",), nothing, "usage", 2, "--explain"),
+    Row("empty prompt", ("route", " "), nothing, "bad-text", 2, "empty"),
+    Row("completion without a model", ("route", "x", "--completion"), nothing, "no-model", 2, "pip install"),
+    Row("unknown strategy", ("route", "x", "--strategy", "costs"), nothing, "bad-argument", 2, "Did you mean 'cost'?"),
+    Row("misspelt provider key", ("route", "x"), unknown_provider_key, "unknown-setting", 2, "'base_url'"),
+    Row("broken database, route", ("route", "x"), broken_database, "database-broken", 2, "", "", database_is_untouched),
+    Row("read-only project, route", ("route", "x"), nothing, "", 0, "extractive", READ_ONLY),
     Row("wrong setting, stats", ("stats",), unknown_key, "unknown-setting", 2, "budget"),
     Row("wrong setting, config", ("config",), unknown_key, "unknown-setting", 2, "budget"),
     Row("missing project, serve", ("serve", "--project", "nowhere"), nothing, "no-such-project", 2, "nowhere"),
