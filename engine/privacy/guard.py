@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -161,13 +161,15 @@ class Guard:
         """`client_view(value).value`."""
         return self.client_view(value, paths=paths).value
 
-    def client_view(self, value: Any, *, paths: Sequence[str] = ()) -> ClientView:
+    def client_view(
+        self, value: Any, *, paths: Sequence[str] = (), placeholders: Placeholders | None = None
+    ) -> ClientView:
         """A text, or an object of texts, lists and objects, as an MCP client may have it.
 
         `paths` are the files that all of it comes from; an object that names its own in `file` or `path` is judged by
-        that.
+        that. The parts of one answer share their `placeholders`.
         """
-        view = _View(self)
+        view = _View(self, value, Placeholders() if placeholders is None else placeholders)
         return ClientView(view.of(value, withheld=any(map(self.withholds, paths))), dict(sorted(view.spans.items())))
 
     def log_answer(self, client: str, tool: str, payload: str, spans: Mapping[str, int]) -> None:
@@ -217,11 +219,17 @@ def open_guard(project: Path, settings: Settings, store: Store | Callable[[], St
 
 def redacted(value: Any) -> Any:
     """A text, or an object of texts, lists and objects, without secrets and personal data."""
-    if isinstance(value, str):
-        return redactor.redact(value).text
-    if isinstance(value, Mapping):
-        return {name: redacted(below) for name, below in value.items()}
-    return [redacted(below) for below in value] if isinstance(value, (list, tuple)) else value
+    texts = list(dict.fromkeys(_texts_of(value)))
+    done = dict(zip(texts, redactor.redact_all(texts), strict=True))
+
+    def put(below: Any) -> Any:
+        if isinstance(below, str):
+            return done[below].text
+        if isinstance(below, Mapping):
+            return {name: put(lower) for name, lower in below.items()}
+        return [put(lower) for lower in below] if isinstance(below, (list, tuple)) else below
+
+    return put(value)
 
 
 def default_content(mode: Mode) -> Content:
@@ -236,22 +244,34 @@ def payload_of(messages: Sequence[Message]) -> str:
 
 
 def _redacted_messages(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], Counter[str]]:
-    names, spans, kept = Placeholders(), Counter[str](), []
-    for message in messages:
-        done = redactor.redact(message.content, placeholders=names)
+    spans, kept = Counter[str](), []
+    for message, done in zip(messages, redactor.redact_all(message.content for message in messages), strict=True):
         spans.update(done.counts)
         kept.append(replace(message, content=done.text))
     return tuple(kept), spans
 
 
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for below in value.values():
+            yield from _texts_of(below)
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from _texts_of(below)
+
+
 class _View:
     """Walks one answer with one set of placeholders."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, value: Any, names: Placeholders) -> None:
         self.spans: Counter[str] = Counter()
         self._guard = guard
-        self._names = Placeholders()
-        self._seen: dict[str, Redacted] = {}
+        self._done: dict[str, Redacted] = {}
+        if guard.content != "full":
+            texts = list(dict.fromkeys(text for text in _texts_of(value) if len(text) >= SHORTEST))
+            self._done = dict(zip(texts, redactor.redact_all(texts, placeholders=names), strict=True))
 
     def of(self, value: Any, *, key: str = "", withheld: bool = False) -> Any:
         if isinstance(value, str):
@@ -274,10 +294,8 @@ class _View:
             return text
         if self._guard.content == "references" and not is_reference and text:
             return NO_CONTENT
-        if len(text) < SHORTEST:
-            return text
-        done = self._seen.get(text)
+        done = self._done.get(text)
         if done is None:
-            done = self._seen[text] = redactor.redact(text, placeholders=self._names)
+            return text
         self.spans.update(done.counts)
         return done.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from aqe.engine.privacy.personal import find_personal_data
 from aqe.engine.privacy.rules import GENERIC, load_rules, lower_ascii
 
 PERSONAL = frozenset(("credit-card", "email", "iban", "ip-address", "phone", "us-ssn"))
+SHORTEST_KNOWN = 8
+"""Shorter values are taken out only where a rule sees them: elsewhere they may be a word."""
 _WEAK = ("bearer-token", "password-assignment", "sk-api-key", GENERIC)
 """Rules that know a value by little: where another rule finds the same value, its name is the better one."""
 
@@ -39,10 +42,15 @@ class Redacted:
 
 @dataclass
 class Placeholders:
-    """The placeholders of one request: the same value has the same one wherever it stands."""
+    """The placeholders of one request: the same value has the same one wherever it stands.
+
+    A value that a rule knew in one place is known in every place of the request, also where no rule would see it.
+    """
 
     _given: dict[tuple[str, str], str] = field(default_factory=dict)
     _used: Counter[str] = field(default_factory=Counter)
+    _kinds: dict[str, str] = field(default_factory=dict)
+    _regex: re.Pattern[str] | None = None
 
     def of(self, kind: str, value: str) -> str:
         """The placeholder of a value, as in `[redacted:email]` for the first and `[redacted:email-2]` for the next."""
@@ -51,6 +59,24 @@ class Placeholders:
             number = self._used[kind]
             self._given[kind, value] = f"[redacted:{kind}]" if number == 1 else f"[redacted:{kind}-{number}]"
         return self._given[kind, value]
+
+    def learn(self, text: str, spans: Iterable[Span]) -> None:
+        """Know the values of `spans` from now on."""
+        for span in spans:
+            value = text[span.start : span.end]
+            if len(value) >= SHORTEST_KNOWN and value not in self._kinds:
+                self._kinds[value] = span.kind
+                self._regex = None
+
+    def again(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where a known value stands in `text`: begin, end and class."""
+        if not self._kinds:
+            return
+        if self._regex is None:
+            values = sorted(self._kinds, key=lambda value: (-len(value), value))
+            self._regex = re.compile("|".join(map(re.escape, values)))
+        for found in self._regex.finditer(text):
+            yield *found.span(), self._kinds[found[0]]
 
 
 def scan(text: str, path: str | None = None) -> tuple[Span, ...]:
@@ -72,13 +98,32 @@ def scan(text: str, path: str | None = None) -> tuple[Span, ...]:
 
 def redact(text: str, path: str | None = None, *, placeholders: Placeholders | None = None) -> Redacted:
     """`text` with a placeholder for each span; give the same `placeholders` to all texts of one request."""
-    spans = scan(text, path)
     names = Placeholders() if placeholders is None else placeholders
+    spans = scan(text, path)
+    names.learn(text, spans)
+    return put_placeholders(text, spans, names)
+
+
+def redact_all(texts: Iterable[str], *, placeholders: Placeholders | None = None) -> list[Redacted]:
+    """The texts of one request: what a rule knows in any of them is taken out of all."""
+    names = Placeholders() if placeholders is None else placeholders
+    listed = list(texts)
+    found = {text: scan(text) for text in listed}
+    for text, spans in found.items():
+        names.learn(text, spans)
+    done = {text: put_placeholders(text, spans, names) for text, spans in found.items()}
+    return [done[text] for text in listed]
+
+
+def put_placeholders(text: str, spans: Iterable[Span], names: Placeholders) -> Redacted:
+    """`text` with the placeholders of its own spans and of every value that `names` knows."""
+    own = [(span.start, span.end, span.kind) for span in spans]
+    joined = tuple(_apart([*own, *names.again(text)]))
     parts, place = [], 0
-    for span in spans:
+    for span in joined:
         parts += [text[place : span.start], names.of(span.kind, text[span.start : span.end])]
         place = span.end
-    return Redacted("".join([*parts, text[place:]]), spans)
+    return Redacted("".join([*parts, text[place:]]), joined)
 
 
 def _apart(found: Iterable[tuple[int, int, str]]) -> Iterator[Span]:

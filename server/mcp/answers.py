@@ -21,7 +21,7 @@ from aqe.engine.errors import AqeError
 from aqe.server.mcp.wording import for_tools
 
 if TYPE_CHECKING:
-    from aqe.engine.privacy.guard import Guard
+    from aqe.engine.privacy import Guard, Placeholders
 
 LARGEST_ANSWER_BYTES = 8_000
 PAGE_BYTES = 3_000
@@ -34,6 +34,7 @@ class Outlet:
     guard: Guard
     spans: Counter[str] = field(default_factory=Counter)
     payload: str = ""
+    placeholders: Placeholders | None = None
 
     def log(self, client: str, tool: str) -> None:
         """Write the answer to the project's audit log, unless it held nothing of the project.
@@ -70,7 +71,11 @@ def allowed(value: Any, *, paths: Sequence[str] = ()) -> Any:
     """
     way = _OUTLET.get()
     if way is not None:
-        view = way.guard.client_view(value, paths=paths)
+        if way.placeholders is None:
+            from aqe.engine.privacy import Placeholders
+
+            way.placeholders = Placeholders()
+        view = way.guard.client_view(value, paths=paths, placeholders=way.placeholders)
         way.spans.update(view.spans)
         return view.value
     from aqe.engine.privacy.guard import redacted

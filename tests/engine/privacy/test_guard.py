@@ -77,6 +77,16 @@ def test_balanced_sends_redacted_text_after_consent(project: Path, store: Store)
     assert entry.payload_sha256 == hashlib.sha256(payload_of(sent).encode()).hexdigest()
 
 
+def test_known_secret_is_taken_out_where_no_rule_sees_it(project: Path, store: Store) -> None:
+    """A value that a rule knows in one part of a request is taken out of every part, also inside a longer word."""
+    guard = _guard(project, store)
+    value = {"replacement": f"'XX{AWS}YY'", "original": f"'{AWS}'"}
+    assert guard.for_client(value) == {
+        "replacement": "'XX[redacted:aws-access-token]YY'",
+        "original": "'[redacted:aws-access-token]'",
+    }
+
+
 def test_consent_is_for_its_provider_and_purpose(project: Path, store: Store) -> None:
     """A consent covers neither another provider nor another purpose, and ends when it is taken back."""
     guard = _guard(project, store)

@@ -163,7 +163,7 @@ HOSTILE += ["curl -H ", "-----BEGIN PRIVATE KEY-----", "kind: secret\ndata:\n", 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_is_scanned(unit: str) -> None:
     """A text of one unit repeated many times, made to send a pattern astray, is scanned to its end."""
-    text = unit * (60_000 // len(unit)) + f' "{AWS}" '
+    text = unit * (20_000 // len(unit)) + f' "{AWS}" '
     place = text.rindex(AWS)
     assert any(span.start <= place and span.end >= place + len(AWS) for span in scan(text))
 
@@ -173,7 +173,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.one_of(FRAGMENTS, st.text(max_size=20)), max_size=12).map("".join))
 def test_spans_are_in_order_and_apart(text: str) -> None:
     """Spans lie inside the text, follow each other without touching twice, and the rest of the text stays as it is."""
@@ -188,7 +188,7 @@ def test_spans_are_in_order_and_apart(text: str) -> None:
         assert part in done.text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(sorted(SECRETS | PERSONAL)), st.text(max_size=40), st.text(max_size=40))
 def test_planted_value_never_survives_between_lines(planted: str, before: str, after: str) -> None:
     """Whatever lines stand before and after, the value of a planted line is not in the redacted text."""

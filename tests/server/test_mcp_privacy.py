@@ -1,0 +1,167 @@
+"""What an MCP client receives goes through the privacy guard: real server processes, planted secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aqe.engine.memory.opening import open_store
+from aqe.engine.privacy import audit
+
+OnStdio = Callable[..., Any]
+AWS = "AKIAQYLPMN5HNMZ2KJQP"
+MAIL = "jane.roe@acme-corp.io"
+MODULE = f'''
+OWNER = "{MAIL}"
+
+
+def region(key: str) -> str:
+    """The region of a key."""
+    if key == "{AWS}":
+        return "north {AWS}"
+    return "south"
+'''
+DRAFT = f"""
+from regions import region
+
+
+def test_north():
+    assert region("{AWS}") == "north {AWS}"
+
+
+def test_wrong():
+    assert region("{AWS}") == "west {AWS}"
+"""
+
+
+def _set(project: Path, **privacy: str) -> None:
+    table = "".join(f'{name} = "{value}"\n' for name, value in privacy.items())
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(f"\n[tool.aqe.privacy]\n{table}")
+
+
+def _whole(result: Any) -> str:
+    return json.dumps(result.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False)
+
+
+def _answers(on_stdio: OnStdio, project: Path, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
+    async def ask() -> list[Any]:
+        async with on_stdio(project, "auto") as client:
+            return [await client.call_tool(name, arguments) for name, arguments in calls]
+
+    return anyio.run(ask)
+
+
+REMEMBER = ("memory_add", {"text": f"deploy with {AWS}, ask {MAIL}", "metadata": {"by": MAIL}, "file": "ops/deploy.py"})
+SEARCH = ("memory_search", {"query": "deploy"})
+
+
+@pytest.mark.parametrize("mode", ["strict", "balanced"])
+def test_memory_comes_back_redacted(on_stdio: OnStdio, project: Path, mode: str) -> None:
+    """A secret and an address in a memory reach the client as placeholders; the store keeps them whole."""
+    _set(project, mode=mode)
+    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    assert AWS not in _whole(found)
+    assert MAIL not in _whole(found)
+    row = found.structured_content["found"][0]
+    assert row["text"] == "deploy with [redacted:aws-access-token], ask [redacted:email]"
+    assert row["text"] in found.content[0].text
+    with open_store(project) as store:
+        assert AWS in store.list()[0].text
+
+
+def test_full_content_where_the_user_said_so(on_stdio: OnStdio, project: Path) -> None:
+    """With mcp_content = full the memory comes back as it is, also in strict mode."""
+    _set(project, mode="strict", mcp_content="full")
+    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    assert AWS in found.structured_content["found"][0]["text"]
+    assert AWS in found.content[0].text
+
+
+def test_references_hold_ids_and_places_only(on_stdio: OnStdio, project: Path) -> None:
+    """With mcp_content = references a hit has its id, score and file, and no word of the memory."""
+    _set(project, mcp_content="references")
+    added, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    row = found.structured_content["found"][0]
+    assert (row["id"], row["file"]) == (added.structured_content["id"], "ops/deploy.py")
+    assert "deploy with" not in _whole(found)
+
+
+def test_memory_of_a_covered_file_is_withheld(on_stdio: OnStdio, project: Path) -> None:
+    """A memory about a file that never_send covers comes back without its text, even where content is full."""
+    _set(project, mode="off", never_send="ops/")
+    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    assert "deploy with" not in _whole(found)
+    assert found.structured_content["found"][0]["file"] == "ops/deploy.py"
+
+
+def test_long_secret_is_taken_out_before_the_answer_is_cut(on_stdio: OnStdio, project: Path) -> None:
+    """A secret that stands where a long memory is cut leaves no part of itself in the answer."""
+    _set(project, mode="strict")
+    texts = [{"text": f"deploy {'x ' * (560 + shift)}{AWS} and more {'y ' * 400}"} for shift in range(0, 40, 4)]
+    *_, found = _answers(on_stdio, project, *(("memory_add", text) for text in texts), SEARCH)
+    for part in (AWS[:8], AWS[-8:]):
+        assert part not in _whole(found)
+
+
+def test_answers_stand_in_the_audit_log(on_stdio: OnStdio, project: Path) -> None:
+    """What a client was given is logged with its name, the tool and what was taken out; a look at figures is not."""
+    _answers(on_stdio, project, REMEMBER, SEARCH, ("stats", {}))
+    with open_store(project) as store:
+        entries = audit.entries(store)
+        assert audit.verify(store).intact
+    assert [(entry.event, entry.purpose) for entry in entries] == [("answered", "memory_search")]
+    assert entries[0].recipient.startswith("mcp")
+    assert entries[0].spans["aws-access-token"] >= 1
+    assert entries[0].mode == "balanced/redacted"
+
+
+def test_search_that_finds_nothing_writes_nothing(on_stdio: OnStdio, project: Path) -> None:
+    """A search in a project where nothing is kept leaves no file."""
+    _answers(on_stdio, project, SEARCH, ("stats", {}))
+    assert not (project / ".aqe" / "aqe.db").exists()
+
+
+def test_tests_and_reports_come_back_redacted(on_stdio: OnStdio, project: Path) -> None:
+    """A secret in a source file and in a draft is in no summary, verdict, report or resource of the judged tests."""
+    _set(project, mode="strict")
+    (project / "regions.py").write_text(MODULE)
+
+    async def judge() -> list[str]:
+        seen = []
+        async with on_stdio(project, "auto") as client:
+            result = await client.call_tool("verify_tests", {"draft": DRAFT, "runs": 1, "budget_s": 60})
+            while result.structured_content.get("state") == "running":
+                result = await client.call_tool("verify_tests", {"job_id": result.structured_content["job_id"]})
+            assert result.structured_content["figures"]["tests"] == 2
+            seen.append(_whole(result))
+            for detail in ("tests", "report"):
+                offset = 0
+                while offset is not None:
+                    arguments = {"job_id": result.structured_content["job_id"], "detail": detail, "offset": offset}
+                    page = await client.call_tool("verify_tests", arguments)
+                    seen.append(_whole(page))
+                    offset = page.structured_content.get("next_offset")
+            seen.append(_whole(await client.read_resource("aqe://reports/last")))
+            prompt = await client.get_prompt("aqe-generate", {"target": f"regions.py {AWS}"})
+            seen.append(_whole(prompt))
+        return seen
+
+    seen = anyio.run(judge)
+    assert any("test_wrong" in text for text in seen)
+    assert any("redacted:aws-access-token" in text for text in seen)
+    for text in seen:
+        assert AWS not in text, text[max(0, text.find(AWS) - 100) :][:200]
+
+
+def test_error_repeats_no_secret(on_stdio: OnStdio, project: Path) -> None:
+    """An error that names what the caller gave names it redacted."""
+    _set(project, mode="strict")
+    (result,) = _answers(on_stdio, project, ("verify_tests", {"paths": [f"tests/{AWS}.py"]}))
+    assert result.is_error
+    assert AWS not in _whole(result)
