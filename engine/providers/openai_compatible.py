@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -197,15 +198,16 @@ class OpenAICompatible:
             raise ProviderFailure("answer", f"{self.name} answered what cannot be read: {_line(exc)}") from exc
 
 
+@cache
 def listed_price(model: str, base_url: str) -> Price | None:
     """The price in genai-prices' table for a model of the provider at this address, None where it stands nowhere."""
     try:
         import genai_prices
     except ModuleNotFoundError:
         return None
-    million = genai_prices.Usage(input_tokens=1_000, output_tokens=1_000)  # small: no tier for long contexts
+    small = genai_prices.Usage(input_tokens=1_000, output_tokens=1_000)  # no tier for long contexts
     try:
-        found = genai_prices.calc_price(million, model_ref=model, provider_api_url=base_url)
+        found = genai_prices.calc_price(small, model_ref=model, provider_api_url=base_url)
     except LookupError:
         return None
     if found.input_price is None or found.output_price is None:

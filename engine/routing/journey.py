@@ -50,7 +50,7 @@ class Journey:
         self._deadline = time.monotonic() + completion.timeout_s
         self._refused: set[Key] = set()
         self._refusal: AqeError | None = None
-        self._round = 1
+        self._round = 0  # of those in which a model was asked; waiting for a breaker is none
 
     async def complete(self) -> Completion:
         """The first whole answer that comes. Raises as `Router.run`."""
@@ -102,7 +102,7 @@ class Journey:
             return max(float(jitter(state)), failed.rest_s if isinstance(failed, _RoundFailed) else 0.0)
 
         def enough(state: RetryCallState) -> bool:
-            return state.attempt_number >= rounds or state.upcoming_sleep >= self._left_s()
+            return self._round >= rounds or state.upcoming_sleep >= self._left_s()
 
         # found passages are a query's own way out: no pause before it
         rounds = self._router.settings_now().router.rounds if self.request.needs_model else 1
@@ -115,7 +115,6 @@ class Journey:
         )
         try:
             async for attempt in retrying:
-                self._round = attempt.retry_state.attempt_number
                 with attempt:
                     return await self._one_round(ask)
         except _RoundFailed as failed:
@@ -131,6 +130,7 @@ class Journey:
             if self._left_s() <= 0:
                 raise self._out_of_time()
             candidate, key = waiting[0], (waiting[0].provider, waiting[0].model)
+            self._round += not done
             done.add(key)
             call = _Call(
                 self._router, self._router.providers[candidate.provider], candidate, self.attempts, self._round

@@ -144,6 +144,28 @@ def test_a_single_model_is_waited_for_while_its_breaker_is_open(tmp_path: Path) 
         assert store.now() > 0
 
 
+def test_waiting_for_a_probe_costs_no_round(tmp_path: Path) -> None:
+    """Requests that come while another one probes wait for its outcome, however few rounds they have."""
+    with Store.open(tmp_path / "real-clock.db") as store:
+        only = Scripted([DOWN, "healed"], name="only", delay_s=0.3)
+        known = settings(breaker={"min_calls": 1, "open_s": 0.1}, router={"rounds": 2})
+        router = Router([only], store=store, settings=known)
+
+        async def work() -> list[str]:
+            answers: list[str] = []
+
+            async def one() -> None:
+                answers.append((await router.run(ASK, HELLO)).completion.text)
+
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(one)
+                    await anyio.sleep(0.2)
+            return answers
+
+        assert run(router, work) == ["healed"] * 4
+
+
 def test_two_processes_share_a_breaker(tmp_path: Path) -> None:
     """What one process learnt about a dead model, another heeds."""
     path = tmp_path / "aqe.db"
