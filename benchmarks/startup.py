@@ -108,6 +108,7 @@ class Server:
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid
         self._number = 0
         self.ask("initialize", HELLO)
 
