@@ -93,6 +93,14 @@ def unknown_key(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "pyproject.toml").write_text('[tool.aqe]\nbuget = "20s"\n', encoding="utf-8")
 
 
+def unknown_embedder(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / "pyproject.toml").write_text('[tool.aqe]\nembedder = "word2vec"\n', encoding="utf-8")
+
+
+def model_without_its_library(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / "pyproject.toml").write_text('[tool.aqe]\nembedder = "sentence-transformers:gone"\n', encoding="utf-8")
+
+
 def unknown_provider_key(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "pyproject.toml").write_text('[tool.aqe.providers.house]\nbase_urll = "x"\n', encoding="utf-8")
 
@@ -317,6 +325,25 @@ ROWS = [
     Row("full disk, memory", ADD, nothing, "disk-full", 2, ".aqe", FULL_DISK),
     Row("disk fills up, memory", ADD, remembering, "disk-full", 2, "aqe.db", FULL_DISK, still_remembers),
     Row("wrong setting, memory", ADD, unknown_key, "unknown-setting", 2, "budget"),
+    Row(
+        "syntax of the text index",
+        ("memory", "search", '"NEAR( * - ^col:'),
+        remembering,
+        "",
+        0,
+        "",
+        "",
+        still_remembers,
+    ),
+    Row("query of signs alone", ("memory", "search", '"*-'), remembering, "", 0, "0 found by text"),
+    Row("no query", ("memory", "search"), remembering, "bad-query", 2, "words"),
+    Row("odd namespace", ("memory", "search", "x", "-n", "a:b"), remembering, "bad-namespace", 2, "a:b"),
+    Row("read-only project, memory search", ("memory", "search", "x"), nothing, "", 0, "0 found", READ_ONLY),
+    Row("unknown embedder", ADD, unknown_embedder, "bad-setting", 2, "word2vec"),
+    Row("model without its library", ADD, model_without_its_library, "missing-extra", 2, "pip install 'aqe["),
+    Row("nothing to embed", ("embed", " "), nothing, "bad-text", 2, "empty"),
+    Row("nothing to compare", ("similarity", "x", ""), nothing, "bad-text", 2, "empty"),
+    Row("read-only project, embed", ("embed", "x"), nothing, "", 0, "", READ_ONLY),
     Row("nothing to route", ("route",), nothing, "usage", 2, "--explain"),
     Row("empty prompt", ("route", " "), nothing, "bad-text", 2, "empty"),
     Row("completion without a model", ("route", "x", "--completion"), nothing, "no-model", 2, "pip install"),
