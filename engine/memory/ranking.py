@@ -22,6 +22,7 @@ SHELVES = (*INDEX, "knowledge/")
 """What is searched only where it is asked for: the project index, and what aqe knows about testing."""
 
 VECTOR_SHARE = 0.75
+FEW_ROWS = 100
 SMALL_STORE = 1000  # rows; below, no term costs anything to speak of
 
 
@@ -161,9 +162,26 @@ def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
     return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
 
 
-def document_counts(connection: apsw.Connection, terms: list[str]) -> tuple[int, dict[str, int]]:
-    """The number of current rows, and in how many of them each term stands (left out: in none)."""
-    return _indexed(connection), _counts(connection, terms)
+def document_counts(connection: apsw.Connection, terms: list[str], without: str = "") -> tuple[int, dict[str, int]]:
+    """The number of current rows, and in how many of them each term stands (left out: in none).
+
+    With `without` rows of namespaces that begin so are not counted, for terms that few rows have: there alone it
+    matters, and there alone counting is cheap.
+    """
+    rows, counts = _indexed(connection), _counts(connection, terms)
+    names = _names(connection, without) if without else []
+    if not names:
+        return rows, counts
+    marks = ",".join("?" * len(names))
+    inside = f"SELECT count(*) FROM memories WHERE valid_to IS NULL AND namespace IN ({marks})"
+    sql = (
+        "SELECT count(*) FROM texts JOIN memories ON memories.row = texts.rowid"
+        f" WHERE texts MATCH ? AND memories.namespace IN ({marks})"
+    )
+    for term, count in counts.items():
+        if count <= FEW_ROWS:
+            counts[term] = count - connection.execute(sql, (match_expression([term]), *names)).get
+    return rows - connection.execute(inside, names).get, counts
 
 
 def _counts(connection: apsw.Connection, terms: list[str]) -> dict[str, int]:

@@ -301,14 +301,15 @@ class Store:
             found = ranking.fuse(sides, {row: added.get(key, 0.0) for row, key in keys.items()})
             return SearchAnswer("hybrid", _hits(connection, found[:k]))
 
-    def rarity(self, query: str) -> dict[str, float]:
-        """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows.
+    def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
+        """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows but those
+        of the namespaces that begin with `without`.
 
         It is the inverse document frequency of BM25, ln(1 + (N - n + .5) / (n + .5)), as a share of the highest.
         """
         terms = query_terms(query)
         with self.reading() as connection:
-            rows, counts = ranking.document_counts(connection, terms)
+            rows, counts = ranking.document_counts(connection, terms, without)
         highest = math.log(1 + (rows + 0.5) / 0.5)
         return {
             term: math.log(1 + (rows - counts.get(term, 0) + 0.5) / (counts.get(term, 0) + 0.5)) / highest

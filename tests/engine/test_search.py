@@ -254,3 +254,15 @@ def test_what_was_remembered_is_not_drowned_by_the_project_index(store: Store) -
     assert [memory.namespace for memory in store.list()] == ["notes"]
     assert len(store.list(namespace="index/")) == 2
     assert store.list(namespace="nothing/") == []
+
+
+def test_rarity_tells_what_few_rows_have(store: Store) -> None:
+    """A term of every row weighs nearly nothing, one of no row 1; rows of namespaces left out do not count."""
+    store.add_many([NewMemory(f"common note {number}") for number in range(30)])
+    store.add("common tax note")
+    store.add("lore of tax and refunds", namespace="lore/a")
+    found = store.rarity("common tax refunds nowhere")
+    assert found["common"] < 0.05 < found["tax"] < found["refund"] < found["nowher"] == 1.0
+    alone = store.rarity("common tax refunds nowhere", without="lore/")
+    assert alone["refund"] == alone["nowher"] == 1.0
+    assert found["tax"] < alone["tax"] < 1.0
