@@ -312,12 +312,38 @@ def _origin(layers: Sequence[Layer], key: str) -> str:
 
 def _layers(project: Path, flags: Mapping[str, Any] | None, environ: Mapping[str, str] | None) -> tuple[Layer, ...]:
     own, user = project / "pyproject.toml", user_file()
+    of_user = _file(str(user), toml_table(user))
     return (
         Layer("flag", {key: value for key, value in (flags or {}).items() if value is not None}),
         _environment(os.environ if environ is None else environ),
-        _file(str(own), pyproject_table(project), "[tool.aqe] in "),
-        _file(str(user), toml_table(user)),
+        _not_looser(_file(str(own), pyproject_table(project), "[tool.aqe] in "), of_user),
+        of_user,
     )
+
+
+STRICTEST_FIRST: Mapping[str, tuple[str, ...]] = {
+    "privacy.mode": ("strict", "balanced", "off"),
+    "privacy.mcp_content": ("references", "redacted", "auto", "full"),
+}
+"""Keys that a project's file may only tighten where the user's own file sets them: a clone is not to open a house."""
+
+
+def _not_looser(own: Layer, user: Layer) -> Layer:
+    """The project's layer without what is looser than the user's; its `privacy.never_send` adds to the user's."""
+    values = dict(own.values)
+    for key, order in STRICTEST_FIRST.items():
+        mine, theirs = user.values.get(key), values.get(key)
+        if mine in order and theirs in order and order.index(theirs) > order.index(mine):
+            del values[key]
+    never = "privacy.never_send"
+    if never in values and never in user.values:
+        values[never] = [*_listed(user.values[never]), *_listed(values[never])]
+    return Layer(own.origin, values)
+
+
+def _listed(value: Any) -> list[Any]:
+    found = _names(value)
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _environment(environ: Mapping[str, str]) -> Layer:

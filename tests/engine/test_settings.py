@@ -86,6 +86,20 @@ def test_wrong_value_names_file_key_value_and_what_is_allowed(
     assert allowed in caught.value.fix
 
 
+def test_project_tightens_the_users_privacy_and_never_loosens_it(tmp_path: Path) -> None:
+    """What the user's file forbids a project's file cannot allow; it may forbid more, and files that stay add up."""
+    write_user_file('[privacy]\nmode = "balanced"\nmcp_content = "redacted"\nnever_send = "*.pem"\n')
+    for name in ("loose", "tight"):
+        (tmp_path / name).mkdir()
+    loose = write_project(tmp_path / "loose", '[tool.aqe.privacy]\nmode = "off"\nmcp_content = "full"\n')
+    tight = write_project(tmp_path / "tight", '[tool.aqe.privacy]\nmode = "strict"\nnever_send = ["secret/"]\n')
+    found = load_settings(loose, environ={}).privacy
+    assert (found.mode, found.mcp_content, found.never_send) == ("balanced", "redacted", ("*.pem",))
+    found = load_settings(tight, environ={}).privacy
+    assert (found.mode, found.never_send) == ("strict", ("*.pem", "secret/"))
+    assert load_settings(loose, {"privacy.mode": "off"}, environ={}).privacy.mode == "off"
+
+
 def test_wrong_variable_is_named(tmp_path: Path) -> None:
     """A wrong value in the environment names its variable."""
     with pytest.raises(UserError, match="AQE_HTTP_PORT is 'abc'"):
