@@ -1,12 +1,13 @@
 """Questions with and without an answer, asked of two small projects: what is answered, and what of it is right.
 
-python benchmarks/answers.py [--words] [--half a|b] [--misses] [--fit] [--json]
+python benchmarks/answers.py [--words | --engine] [--half a|b] [--misses] [--fit] [--json]
 
 Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project answers and 40 near its topic that it
 does not. An answer is right if one of its quotes is one that the question names (file and pattern); `first` counts
 those whose first quote is. Method and threshold are tuned on half a; half b is only reported. --words leaves the
-embedder out; --misses shows each question of half a that went wrong; --fit prints weights fitted on half a, with
-their figures there when each question is judged by weights fitted without it.
+embedder out; --engine asks as `aqe query` does, with the starter knowledge beside the project; --misses shows each
+question of half a that went wrong; --fit prints weights fitted on half a, with their figures there when each question
+is judged by weights fitted without it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import math
 import re
+import shutil
 import sys
 import tempfile
 import tomllib
@@ -51,6 +53,7 @@ def main() -> None:
     """Ask and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--words", action="store_true", help="without the embedder")
+    parser.add_argument("--engine", action="store_true", help="ask through Engine.query")
     parser.add_argument("--half", choices=("a", "b"))
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--fit", action="store_true")
@@ -58,11 +61,14 @@ def main() -> None:
     options = parser.parse_args()
     embedder = None if options.words else the_embedder()
     halves = [options.half] if options.half else ["a"] if options.fit or options.misses else ["a", "b"]
-    asked = ask_all(halves, embedder)
+    asked = ask_engines(halves) if options.engine else ask_all(halves, embedder)
     if options.fit:
         fit([one for one in asked if one.half == "a"])
         return
     figures = {half: judge([one for one in asked if one.half == half]) for half in halves}
+    if options.engine:  # what came nearest to an unanswered question is no answer there
+        for figure in figures.values():
+            del figure["answerable right were all answered"]
     if options.json:
         print(json.dumps({"embedder": embedder and embedder.id, "threshold": DEFAULT, "bar": BAR, "halves": figures}))
         return
@@ -97,6 +103,27 @@ def ask_all(halves: Sequence[str], embedder: Any) -> list[Asked]:
             found.append(Asked(half, question, extract, any(rights), any(rights[:1])))
         for store in stores.values():
             store.close()
+    return found
+
+
+def ask_engines(halves: Sequence[str]) -> list[Asked]:
+    """Every question of the halves, asked of an engine over a copy of its project, with aqe's own threshold."""
+    from aqe.engine.sync import Engine
+
+    questions = [(half, one) for half in halves for one in load(half)]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sorted({question["project"] for _, question in questions}):
+            leave_out = shutil.ignore_patterns(".aqe", "__pycache__")
+            copy = Path(shutil.copytree(ROOT / "fixtures" / name, Path(folder) / name, ignore=leave_out))
+            with Engine.open(copy) as engine:
+                engine.index()
+                for half, question in questions:
+                    if question["project"] == name:
+                        said = engine.query(question["ask"])
+                        extract = Extract(said.answered, said.text, float(said.answered), said.citations)
+                        rights = [is_right(question, citation) for citation in said.citations]
+                        found.append(Asked(half, question, extract, any(rights), any(rights[:1])))
     return found
 
 
