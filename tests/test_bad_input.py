@@ -237,6 +237,8 @@ ROWS = [
     Row("missing interpreter", (*GENERATE, "--python", "no/such/python"), nothing, "no-interpreter", 2, "--python"),
     Row("wrong setting", GENERATE, unknown_key, "unknown-setting", 2, "budget"),
     Row("missing project", (*GENERATE, "--project", "nowhere"), nothing, "no-such-project", 2, "nowhere"),
+    Row("path to scan is missing", ("privacy", "scan", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
+    Row("head of no audit log", ("privacy", "verify", "--head", "soon"), nothing, "bad-argument", 2, "soon"),
     Row("output folder is full", GENERATE, nothing, "disk-full", inside=FULL_DISK),
     Row("read-only project", GENERATE, nothing, "project-read-only", inside=READ_ONLY),
     Row("Python 3.9 without pytest", (*GENERATE, "--python", "{python}"), old_environment, "no-pytest", slow=True),
