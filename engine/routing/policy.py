@@ -165,7 +165,7 @@ class _Judge:
         out = self._why_out(option, cost_usd, latency_ms)
         if out:
             return _Judged(replace(candidate, kept=False, why=out), False, option.priority, place)
-        right = 1.0 - self.need * (1.0 - quality)
+        right = min(1.0 - self.need * (1.0 - quality), assumed.at_most)
         score = self._worth(option.tier, right, cost_usd, latency_ms)
         last = option.tier == "extractive" and self._wants_model()
         why = f"right with {right:.2f}, {_money(cost_usd)}, {latency_ms:.0f} ms: worth {score:.3f}"

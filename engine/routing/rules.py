@@ -24,10 +24,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Assumed:
-    """What is taken for granted of a tier's models: quality from 0 to 1, and latency."""
+    """What is taken for granted of a tier's models: quality from 0 to 1, latency, and a bound on being right."""
 
     quality: float
     latency_ms: float
+    at_most: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ _SYMBOLS = frozenset("=+*/^<>|\\{}[]_~%$∀∃∧∨⊃≡→×÷≤≥√π∑�
 
 @dataclass(frozen=True)
 class Model:
-    """The weights: of `features` beside the mean and deviation that bring them to one scale, and of `words` beside
-    their inverse document frequency."""
+    """The weights: of `features` beside the mean and deviation that bring them to one scale and the least and most that
+    training saw, where a prompt from outside is held; and of `words` beside their inverse document frequency."""
 
     bias: float
-    features: Mapping[str, tuple[float, float, float]]
+    features: Mapping[str, tuple[float, float, float, float, float]]
     words: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, Any]
 
@@ -87,8 +87,8 @@ def _shares(prompt: str, model: Model) -> tuple[dict[str, float], float]:
     found = words_of(text)
     shares = {}
     for name, value in measure(prompt, text, found).items():
-        weight, mean, deviation = model.features[name]
-        shares[name] = weight * (value - mean) / deviation
+        weight, mean, deviation, least, most = model.features[name]
+        shares[name] = weight * (min(max(value, least), most) - mean) / deviation
     square = 0.0
     for word, count in Counter(found).items():
         known = model.words.get(word)
@@ -150,7 +150,10 @@ def trained() -> Model:
 
 def read_model(found: Mapping[str, Any]) -> Model:
     """A model from the object that the training wrote."""
-    features = {name: (float(w), float(mean), float(dev)) for name, (w, mean, dev) in found["features"].items()}
+    features = {
+        name: (float(weight), float(mean), float(deviation), float(least), float(most))
+        for name, (weight, mean, deviation, least, most) in found["features"].items()
+    }
     words = {word: (float(weight), float(rarity)) for word, (weight, rarity) in found["words"].items()}
     return Model(float(found["bias"]), features, words, found.get("provenance", {}))
 

@@ -69,6 +69,14 @@ def test_every_model_is_listed_with_its_reason() -> None:
     assert decision.provider in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("strategy", "model"), [("balanced", "small"), ("privacy", "small"), ("latency", "extractive")]
+)
+def test_a_query_uses_the_model_that_was_configured(strategy: str, model: str) -> None:
+    """However easy a question looks, a free local model goes before passages, unless time is all that counts."""
+    assert go(RouteRequest("Why?", strategy=strategy), HERE, need=0.01).model == model
+
+
 def test_a_hard_prompt_goes_to_the_better_model_and_an_easy_one_stays() -> None:
     """The need for a strong model moves a completion from the local to the cloud model."""
     assert go(COMPLETE, HERE, FAR, need=0.9).model == "big"

@@ -50,7 +50,13 @@ def test_the_shares_add_up_to_the_score() -> None:
 def test_every_feature_has_a_weight() -> None:
     """The features that are measured are those that the weights are for, each on its own scale."""
     assert list(measure("x", "x", words_of("x"))) == list(trained().features)
-    assert all(deviation > 0 for _, _, deviation in trained().features.values())
+    assert all(deviation > 0 and least < most for _, _, deviation, least, most in trained().features.values())
+
+
+def test_a_prompt_unlike_any_in_training_is_held_at_its_edge() -> None:
+    """A feature beyond what training saw counts as the edge of it: a ten times longer prompt scores the same."""
+    assert need_of("z" * 20_000) == pytest.approx(need_of("z" * 200_000), abs=1e-9)
+    assert need_of("hm") > 0.02
 
 
 def test_code_is_told_from_prose() -> None:
@@ -69,7 +75,8 @@ def test_the_weights_tell_their_origin(repository: Path) -> None:
     assert (repository / str(told["made_by"])).is_file()
     notice = (repository / str(told["notice"])).read_text(encoding="utf-8")
     assert all(word in notice for word in ("RouteLLM", "Apache License", "MIT License", "MMLU", "GSM8K"))
-    assert all(one["above length"]["area"] > 0 for one in told["figures"]["draws"].values())
+    new = told["figures"]["draws"]["new prompts"]
+    assert new["draws above length"] == {"auc": new["draws"], "area": new["draws"]}
 
 
 def test_the_weights_are_small(repository: Path) -> None:
