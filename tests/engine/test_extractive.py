@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,3 +162,12 @@ def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tupl
     """Sentences, items, rows, signatures, examples and statements are units, with the lines that they stand on."""
     found = units_of(text, form)
     assert [(one.first, one.last, one.text) for one in found] == expected
+
+
+def test_questions_of_the_fitted_half_fare_as_the_docs_say(repository: Path) -> None:
+    """On half a of the benchmark at least 28 of 40 questions are answered right, and at most 4 of 40 that have no
+    answer are answered."""
+    benchmark = runpy.run_path(str(repository / "benchmarks" / "answers.py"))
+    figures = benchmark["judge"](benchmark["ask_all"](["a"], benchmark["the_embedder"]()))
+    assert figures["answerable right"] >= 28 / 40
+    assert figures["unanswerable answered"] <= 4 / 40
