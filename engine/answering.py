@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from aqe.engine.answer import Answer, BatchItem, QueryConfig, Validate, Verdict
-from aqe.engine.asking import Asking, Prepared, Said
+from aqe.engine.asking import SURE, Asking, Prepared, Said
 from aqe.engine.completing import (
     Prompt,
     as_messages,
@@ -131,7 +131,7 @@ class Answering:
                 said = self._streamed(prepared, stream, completion, start)
                 yield await anyio.to_thread.run_sync(self._kept, prepared, said)
                 return
-        said = await anyio.to_thread.run_sync(partial(self._asking.found, prepared, reason=reason))
+        prepared, said = await anyio.to_thread.run_sync(self._found, prepared, reason)
         for line in said.text.splitlines(keepends=True):
             yield line
         yield await anyio.to_thread.run_sync(self._kept, prepared, said)
@@ -165,10 +165,19 @@ class Answering:
         prepared = self._asking.prepare(prompt, session=session, task=task, config=config)
         if prepared.needs_model:
             return prepared, None
-        answer = self._asking.answer(prepared, self._asking.found(prepared))
+        prepared, said = self._found(prepared)
+        answer = self._asking.answer(prepared, said)
         if keep:
             self._asking.keep([(prepared, answer)])
         return prepared, answer
+
+    def _found(self, prepared: Prepared, reason: str = "") -> tuple[Prepared, Said]:
+        """The extractive answer; one of a session's own passages that is not sure is looked up anew."""
+        said = self._asking.found(prepared, reason=reason)
+        if prepared.recalled.reused and (said.confidence or 0.0) < SURE:
+            prepared = self._asking.anew(prepared)
+            said = self._asking.found(prepared, reason=reason)
+        return prepared, said
 
     def _begin_all(
         self, prompts: Sequence[str], task: str | None, config: QueryConfig, *, keep: bool

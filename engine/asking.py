@@ -29,6 +29,9 @@ from aqe.engine.sessions.table import require_open
 SHOWN_TOKENS = 3000
 """The most that the passages shown to a model may weigh."""
 
+SURE = 0.7
+"""An extractive answer from a session's own passages stands with this confidence; else the store is asked too."""
+
 GIVEN = "session"
 """The namespace of the texts that a session was given; they are no memories."""
 
@@ -125,11 +128,7 @@ class Asking:
         previous = self._previous(opened, talk)
         request = route_request(prompt, task, config)
         asked = standalone(prompt, previous)
-        recalled = self._recall.recall(
-            asked, k=config.k, namespace=config.namespace, session=None if opened is None else opened.id
-        )
-        if opened is not None:
-            recalled = replace(recalled, passages=self._with_given(opened, recalled))
+        recalled = self._look_up(asked, config, opened)
         start = time.perf_counter()
         decision = self._router.decide(request)
         route_ms = 1000 * (time.perf_counter() - start)
@@ -141,6 +140,17 @@ class Asking:
             *(prompt, asked, config, task, self._requests.new_id(), opened, recalled, request, decision),
             *(given, talk, began, route_ms),
         )
+
+    def anew(self, prepared: Prepared) -> Prepared:
+        """The same query with passages of the store, where its session's own were not enough."""
+        recalled = self._look_up(prepared.asked, prepared.config, prepared.session, anew=True)
+        before = prepared.recalled
+        recalled = replace(
+            recalled,
+            embed_ms=recalled.embed_ms + before.embed_ms,
+            retrieve_ms=recalled.retrieve_ms + before.retrieve_ms,
+        )
+        return replace(prepared, recalled=recalled, given=recalled.passages)
 
     def completion(self, prepared: Prepared) -> CompletionRequest:
         """What a model is asked."""
@@ -230,6 +240,11 @@ class Asking:
                 self._router.note(prepared.decision, request_id=answer.request_id, task=prepared.task)
         for session in grown:
             self._conversations.fit(session)
+
+    def _look_up(self, asked: str, config: QueryConfig, session: Session | None, *, anew: bool = False) -> Recalled:
+        id = None if session is None else session.id
+        recalled = self._recall.recall(asked, k=config.k, namespace=config.namespace, session=id, anew=anew)
+        return recalled if session is None else replace(recalled, passages=self._with_given(session, recalled))
 
     def _open(self, name: str) -> Session:
         with self._store.writing() as connection:

@@ -22,8 +22,9 @@ from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.text import subtokens
+from aqe.engine.providers.bags import bag_of
 from aqe.engine.providers.extractive import Passage, passage_of
+from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.retrieval import find
 
 if TYPE_CHECKING:
@@ -35,8 +36,14 @@ if TYPE_CHECKING:
 
 CACHED_TEXTS = 2048
 POOLS = 64
-POOL_PASSAGES = 120
-NEARLY = 0.9
+POOL_FOUND = 40
+"""Passages of each place that a session keeps of what one question found, the best of which answer it."""
+
+POOL_PASSAGES = 240
+WEIGHED = 48
+"""Passages of a pool, the nearest ones, whose words are looked at too."""
+
+NEARLY = 0.8
 """A pool serves a question whose nearest passage is this near, against the store's best for the question before."""
 
 TELLING = 0.5
@@ -104,14 +111,13 @@ class Recalled:
 
 @dataclass
 class _Pool:
-    """What a session's questions found, newest first: passages, their vectors (read at the first follow-up) and terms,
+    """What a session's questions found, newest first: passages, their vectors (read at the first follow-up),
     the store's count of changes then, and how near the best was to the last question that the store was asked."""
 
     passages: tuple[Passage, ...]
     changes: int
     nearest: float
     vectors: NDArray[np.float32] | None = None
-    terms: tuple[frozenset[str], ...] = ()
 
 
 class Recall:
@@ -127,17 +133,21 @@ class Recall:
         self.asked = 0
         self.pooled = 0
 
-    def recall(self, question: str, *, k: int, namespace: str | None = None, session: str | None = None) -> Recalled:
+    def recall(
+        self, question: str, *, k: int, namespace: str | None = None, session: str | None = None, anew: bool = False
+    ) -> Recalled:
         """The `k` best passages of the project index and of what was remembered, or those of one `namespace`; and what
         is known about testing, where that is nearer to the question.
 
-        A `session` (its id) is served from what its questions found before, where that is enough.
+        A `session` (its id) is served from what its questions found before, where that is enough and it is not asked
+        `anew`.
         """
         start = time.perf_counter()
         vector = self._embedder.embed([question])[0]
         embedded = time.perf_counter()
         rarity = self._store.rarity(question)
-        passages = self._from_pool(session, vector, rarity, k) if session and namespace is None else None
+        at_hand = session is not None and namespace is None and not anew
+        passages = self._from_pool(session, vector, rarity, k) if session and at_hand else None
         reused = passages is not None
         if passages is None:
             passages = self._from_store(question, vector, k, namespace, session)
@@ -145,12 +155,8 @@ class Recall:
             self.asked += 1
             self.pooled += reused
         done = time.perf_counter()
+        rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
         return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded))
-
-    def forget(self, session: str) -> None:
-        """Let go of what a session has at hand."""
-        with self._lock:
-            self._pools.pop(session, None)
 
     def _from_store(
         self, question: str, vector: NDArray[np.float32], k: int, namespace: str | None, session: str | None
@@ -159,17 +165,20 @@ class Recall:
         prior = success_prior(self._store, self._settings())
         places = (index_scope(self._store), None) if namespace is None else (namespace,)
 
-        def look(place: str | None) -> tuple[Hit, ...]:
-            near = vector.tolist() if vector.any() else None
-            return find(self._store, self._embedder, question, k=k, namespace=place, vector=near, prior=prior).hits
+        is_pooled = session is not None and namespace is None
 
-        found = [hit for place in places for hit in look(place)]
+        def look(place: str | None, most: int) -> tuple[Hit, ...]:
+            near = vector.tolist() if vector.any() else None
+            return find(self._store, self._embedder, question, k=most, namespace=place, vector=near, prior=prior).hits
+
+        wide = [look(place, max(k, POOL_FOUND) if is_pooled else k) for place in places]
+        found = [hit for hits in wide for hit in hits[:k]]
+        known: list[Hit] = []
         if namespace is None and self._settings().knowledge.enabled:
-            found += _near_knowledge(look(KNOWLEDGE), found)
-        passages = tuple(passage_of(hit) for hit in sorted(found, key=lambda hit: -hit.score))
-        if session and namespace is None:
-            self._keep_pool(session, passages, changes)
-        return passages
+            known = _near_knowledge(look(KNOWLEDGE, k), found)
+        if session is not None and is_pooled:
+            self._keep_pool(session, _passages([*known, *(hit for hits in wide for hit in hits)]), changes)
+        return _passages([*known, *found])
 
     def _keep_pool(self, session: str, passages: tuple[Passage, ...], changes: int) -> None:
         nearest = max((passage.vector_score or 0.0 for passage in passages), default=0.0)
@@ -191,18 +200,22 @@ class Recall:
         if pool is None or not pool.passages or not vector.any() or pool.changes != self._store.changes():
             return None
         if pool.vectors is None:
-            pool.terms = tuple(_terms_of(passage) for passage in pool.passages)
             pool.vectors = self._read_vectors(pool.passages)
-        telling = [term for term, weight in rarity.items() if TELLING <= weight < 1.0]
-        if any(all(term not in terms for terms in pool.terms) for term in telling):
-            return None
         near = pool.vectors @ vector
         if float(near.max()) < NEARLY * pool.nearest:
             return None
-        words = np.array([sum(rarity[term] for term in telling if term in terms) for terms in pool.terms])
-        scores = _shares(near) * VECTOR_SHARE + _shares(words) * (1 - VECTOR_SHARE)
-        best = [int(place) for place in np.argsort(-scores, kind="stable")[:k]]
-        return tuple(replace(pool.passages[at], score=float(scores[at]), vector_score=float(near[at])) for at in best)
+        nearest = [int(place) for place in np.argsort(-near, kind="stable")[:WEIGHED]]
+        held = [_words_of(pool.passages[place]) for place in nearest]
+        plain = small_words() | general_words()
+        telling = [term for term, weight in rarity.items() if TELLING <= weight < 1.0 and term not in plain]
+        if any(all(term not in words for words in held) for term in telling):
+            return None
+        by_words = np.array([sum(rarity[term] for term in telling if term in words) for words in held])
+        scores = _shares(near[nearest]) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
+        return tuple(
+            replace(pool.passages[nearest[at]], score=float(scores[at]), vector_score=float(near[nearest[at]]))
+            for at in np.argsort(-scores, kind="stable")[:k]
+        )
 
     def _read_vectors(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
         """The stored unit vector of each passage, zero where it has none of this embedder."""
@@ -227,8 +240,13 @@ def _near_knowledge(known: Sequence[Hit], found: Sequence[Hit]) -> list[Hit]:
     return [hit for hit in known if (hit.vector_score or 0.0) >= least]
 
 
-def _terms_of(passage: Passage) -> frozenset[str]:
-    return frozenset((*subtokens(passage.text), *subtokens(passage.name), *subtokens(passage.file or "")))
+def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
+    """Hits of several places as passages, the best first."""
+    return tuple(passage_of(hit) for hit in sorted(hits, key=lambda hit: -hit.score))
+
+
+def _words_of(passage: Passage) -> frozenset[str]:
+    return bag_of(passage.text).words | bag_of(passage.name).words | bag_of(passage.file or "").words
 
 
 def _shares(scores: NDArray[Any]) -> NDArray[Any]:

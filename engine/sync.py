@@ -83,6 +83,11 @@ class Engine:
             stack.callback(portal.call, engine.close)
             return cls(portal, engine, stack.pop_all())
 
+    @property
+    def database(self) -> Path:
+        """The file behind the engine."""
+        return self._engine.database
+
     def close(self) -> None:
         """Close the engine and end its thread; closing twice is nothing."""
         self._stack.close()

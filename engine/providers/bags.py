@@ -40,12 +40,17 @@ def match(term: str, *bags: Bag) -> float:
     >>> match("queue", bag_of("a queue")), match("german", bag_of("in Germany")), match("cat", bag_of("category"))
     (0.8, 0.8, 0.0)
     """
-    if any(term in bag.words for bag in bags):
-        return 1.0
+    for bag in bags:
+        if term in bag.words:
+            return 1.0
     if len(term) < SAME_START:
         return 0.0
     start = term[:SAME_START]
-    return KIN if any(is_kin(term, word) for bag in bags for word in bag.by_start.get(start, ())) else 0.0
+    for bag in bags:
+        for word in bag.by_start.get(start, ()):
+            if is_kin(term, word):
+                return KIN
+    return 0.0
 
 
 def is_kin(a: str, b: str) -> bool:

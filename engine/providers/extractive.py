@@ -182,23 +182,26 @@ def _kind(question: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _units(text: str, form: Form) -> tuple[Unit, ...]:
-    """The units of a passage, kept for the next question that finds it."""
-    return tuple(units_of(text, form))
+    """What of a passage can be quoted, kept for the next question that finds it."""
+    return tuple(unit for unit in units_of(text, form) if unit.kind != "heading")
 
 
 def _rank(asked: _Question, passages: Sequence[Passage], embedder: Embedder | None) -> list[_Scored]:
     """Every quotable unit of the passages with its score and chance, best first."""
-    units = [
-        (passage, unit) for passage in passages for unit in _units(passage.text, passage.form) if unit.kind != "heading"
-    ]
+    units = [(passage, unit) for passage in passages for unit in _units(passage.text, passage.form)]
     if not units:
         return []
     cosines = _cosines(asked.text, units, embedder)
     best = max(passage.score for passage in passages) or 1.0
-    found = [_score(asked, passage, unit, cosine, best) for (passage, unit), cosine in zip(units, cosines, strict=True)]
+    around = {id(passage): _around(asked, passage) for passage in passages}
+    found = [
+        _score(asked, passage, unit, cosine, best, around[id(passage)])
+        for (passage, unit), cosine in zip(units, cosines, strict=True)
+    ]
     found.sort(key=lambda one: -one.score)
     odds = [math.exp(one.score - found[0].score) for one in found]
-    return [replace(one, chance=odd / sum(odds)) for one, odd in zip(found, odds, strict=True)]
+    total = sum(odds)
+    return [replace(one, chance=odd / total) for one, odd in zip(found, odds, strict=True)]
 
 
 def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Embedder | None) -> list[float]:
@@ -209,10 +212,17 @@ def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Emb
     return [float(value) for value in rows[1:] @ rows[0]]
 
 
-def _score(asked: _Question, passage: Passage, unit: Unit, cosine: float, best: float) -> _Scored:
+def _around(asked: _Question, passage: Passage) -> dict[str, float]:
+    """How far each term of the question stands anywhere in a passage, its name or its file."""
+    bags = bag_of(passage.text), bag_of(passage.name), bag_of(passage.file or "")
+    return {term: match(term, *bags) for term in asked.weights}
+
+
+def _score(
+    asked: _Question, passage: Passage, unit: Unit, cosine: float, best: float, around: Mapping[str, float]
+) -> _Scored:
     near, after = bag_of(unit.text), bag_of(unit.after)
     lead = bag_of(unit.lead), bag_of(passage.name)
-    around = *lead, bag_of(passage.text), bag_of(passage.file or "")
     total = sum(asked.weights.values()) or 1.0
     in_unit = in_lead = in_first = in_passage = 0.0
     for term, weight in asked.weights.items():
@@ -220,7 +230,7 @@ def _score(asked: _Question, passage: Passage, unit: Unit, cosine: float, best: 
         in_unit += weight * found / total
         in_lead += weight * max(0.0, above - found) / total
         in_first += weight * max(0.0, match(term, after) - max(found, above)) / total
-        in_passage += weight * max(found, above, match(term, *around)) / total
+        in_passage += weight * max(found, above, around[term]) / total
     figures = {
         "in the unit": in_unit,
         "in its lead": in_lead,

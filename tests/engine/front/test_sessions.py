@@ -164,9 +164,9 @@ class TestFollowUp:
 
     async def test_new_topic_goes_to_the_store(self, opened: Any, project: Path) -> None:
         """A question whose telling word the session's passages lack is looked up anew."""
-        for number in range(40):
+        for number in range(120):
             (project / f"module_{number}.py").write_text(
-                f'def step_{number}():\n    """Stage {number} of parcels."""\n    return {number}\n'
+                f'def step_{number}():\n    """Stage {number} of shipping parcels free."""\n    return {number}\n'
             )
         (project / "docs" / "payroll.md").write_text("# Payroll\n\nSalaries are paid on the third Thursday.\n")
         async with opened() as engine:

@@ -1,0 +1,203 @@
+"""What a follow-up costs beside a new query: `python benchmarks/sessions.py [--rounds N] [--json]`.
+
+The corpus is aqe's own docs and engine, indexed anew. Each conversation has one opening question and three follow-ups.
+"follow-up" is a follow-up in its session; "the same alone" is the same question without a session, in shuffled order,
+in an engine of its own that was warmed by the openings too; "opening" is the first question of a session. `from the
+session` counts the follow-ups that needed no search, and `same first quote` those whose answer begins with the quote
+that the question alone gets. Times are
+milliseconds of processor time for the whole of `Engine.query`, so that a busy machine tells the same; the parts of an
+answer are wall-clock times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from aqe.engine import Answer, Engine
+from aqe.engine.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+TALKS: tuple[tuple[str, ...], ...] = (
+    (
+        "How is a memory searched by words and vector together?",
+        "Which share has the vector in the score?",
+        "How are the rows of equal score ordered?",
+        "What happens to a query that has neither text nor vector?",
+    ),
+    (
+        "How are migrations of the database applied?",
+        "What happens when two processes open an earlier database?",
+        "Is a backup taken before a migration?",
+        "What is said of a database made by a newer aqe?",
+    ),
+    (
+        "How does the plugin write test outcomes to the spool?",
+        "How are spool files claimed?",
+        "How long does a claimed spool file stay?",
+        "What happens to half a line in the spool?",
+    ),
+    (
+        "How does the circuit breaker decide to open?",
+        "How long does the breaker stay open?",
+        "What is a half-open breaker?",
+        "Which calls count as slow for the breaker?",
+    ),
+    (
+        "What does strict privacy mode allow to leave?",
+        "What does balanced privacy mode send?",
+        "Which files are never sent to a model elsewhere?",
+        "What is written to the audit log?",
+    ),
+    (
+        "How are long sessions summarised?",
+        "Which sentences does the summary keep?",
+        "What is the token budget of a session?",
+        "Are summarised turns kept?",
+    ),
+    (
+        "How does aqe generate judge a test?",
+        "How many shuffled runs must a test pass?",
+        "What are suspected bugs?",
+        "What is a characterisation test?",
+    ),
+    (
+        "Which settings limit the sandbox?",
+        "How much memory does a box of the sandbox get?",
+        "How many processes may a sandbox box have?",
+        "What does allow_weak do in the sandbox?",
+    ),
+    (
+        "How is the project's folder found?",
+        "Which markers make a folder the project?",
+        "What does the variable AQE_PROJECT do?",
+        "Where is the store of a git worktree?",
+    ),
+    (
+        "How are files written atomically?",
+        "What does the marker on a file that aqe wrote hold?",
+        "What happens to a file whose marker is missing?",
+        "How is a target locked for two runs?",
+    ),
+    (
+        "What does the job table keep?",
+        "When is a job whose owner died failed?",
+        "What happens to the same arguments while a job runs?",
+        "How many ended jobs are kept?",
+    ),
+    (
+        "How does feedback move retrieval?",
+        "What is the success prior of a memory?",
+        "How do marks lose weight with time?",
+        "What does a correction become?",
+    ),
+)
+
+
+def main() -> int:
+    """Measure and print; exit 1 when a follow-up costs more than half of the same question alone."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is asked, each in a new session")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    figures = anyio.run(measure, options.rounds)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for name, figure in figures.items():
+            print(f"{name:<38}{figure:>10.3f}")
+    return int(figures["follow-up / the same alone"] > 0.5)
+
+
+async def measure(rounds: int) -> dict[str, float]:
+    """All figures of one run, in the order of the table."""
+    chance = random.Random(7)
+    openings: list[float] = []
+    followed: list[tuple[float, Answer]] = []
+    alone: list[tuple[float, Answer]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        project = corpus(Path(folder) / "project")
+        async with await open_engine(project) as engine:
+            report = await engine.index()
+        for number in range(rounds):
+            async with await open_engine(project) as engine:
+                for talk in TALKS:
+                    took, answer = await ask(engine, talk[0], f"{talk[0][:40]} {number}")
+                    openings.append(took)
+                    followed += [await ask(engine, question, answer.session) for question in talk[1:]]
+            async with await open_engine(project) as engine:
+                for talk in TALKS:
+                    await engine.query(talk[0])
+                questions = [question for talk in TALKS for question in talk[1:]]
+                found = {question: await ask(engine, question, None) for question in shuffled(questions, chance)}
+                alone += [found[question] for question in questions]
+    same = [first_quote(one) == first_quote(other) for (_, one), (_, other) in zip(followed, alone, strict=True)]
+    follow_ms, alone_ms = [took for took, _ in followed], [took for took, _ in alone]
+    return {
+        "passages": report.passages,
+        "questions": len(alone),
+        "opening p50 ms": statistics.median(openings),
+        "the same alone p50 ms": statistics.median(alone_ms),
+        "the same alone p95 ms": statistics.quantiles(alone_ms, n=20)[-1],
+        "follow-up p50 ms": statistics.median(follow_ms),
+        "follow-up p95 ms": statistics.quantiles(follow_ms, n=20)[-1],
+        "follow-up / the same alone": statistics.median(follow_ms) / statistics.median(alone_ms),
+        "follow-up / opening": statistics.median(follow_ms) / statistics.median(openings),
+        "from the session": sum(answer.reused for _, answer in followed) / len(followed),
+        "same first quote": sum(same) / len(same),
+        "same first quote, from the session": statistics.fmean(
+            one for one, (_, answer) in zip(same, followed, strict=True) if answer.reused
+        ),
+        "follow-up embed p50 ms": statistics.median(answer.timings.embed for _, answer in followed),
+        "follow-up retrieve p50 ms": statistics.median(answer.timings.retrieve for _, answer in followed),
+        "follow-up answer p50 ms": statistics.median(answer.timings.answer for _, answer in followed),
+        "alone embed p50 ms": statistics.median(answer.timings.embed for _, answer in alone),
+        "alone retrieve p50 ms": statistics.median(answer.timings.retrieve for _, answer in alone),
+        "alone answer p50 ms": statistics.median(answer.timings.answer for _, answer in alone),
+    }
+
+
+def corpus(target: Path) -> Path:
+    """aqe's own docs and engine as a project of their own."""
+    skip = shutil.ignore_patterns("__pycache__", "*.aqet", "*.gz", "schemas", "screenshots", "build", ".aqe")
+    for part in ("docs", "engine", "agents", "server"):
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, target / part, ignore=skip)
+    (target / "pyproject.toml").write_text('[project]\nname = "corpus"\nversion = "1"\n', encoding="utf-8")
+    return target
+
+
+async def open_engine(project: Path) -> Engine:
+    """An engine with the built-in embedder, without models and the settings of this machine."""
+    return await Engine.open(project, settings=Settings(), providers=())
+
+
+async def ask(engine: Engine, question: str, session: str | None) -> tuple[float, Answer]:
+    """How long an answer took, in milliseconds, and the answer."""
+    start = time.process_time()
+    answer = await engine.query(question, session=session)
+    return 1000 * (time.process_time() - start), answer
+
+
+def shuffled(questions: Sequence[str], chance: random.Random) -> list[str]:
+    """The questions in another order."""
+    return chance.sample(questions, len(questions))
+
+
+def first_quote(answer: Answer) -> tuple[str | None, int | None]:
+    """Where the answer's first quote stands, nothing where there is none."""
+    return (answer.citations[0].file, answer.citations[0].line) if answer.citations else (None, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
