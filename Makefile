@@ -51,6 +51,7 @@ bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/plugin.py
 	$(py) benchmarks/sandbox.py
 	$(py) benchmarks/cancel.py
+	$(py) benchmarks/redaction.py
 	$(py) benchmarks/resilience.py
 
 transcript: $(stamp) ## write the README's transcript anew from a real run
