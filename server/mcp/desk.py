@@ -30,6 +30,7 @@ class Desk:
         self._counted: tuple[int, dict[str, Any]] | None = None
         self._empty: tuple[tuple[Path, ...], dict[str, Any]] | None = None
         self._guard: tuple[tuple[tuple[int, int], ...], Guard] | None = None
+        self._embedder: tuple[tuple[tuple[int, int], ...], Embedder] | None = None
 
     def guard(self) -> Guard:
         """The project's privacy guard, opened anew when one of the files with its settings changed."""
@@ -50,11 +51,19 @@ class Desk:
             return guard
 
     def embedder(self) -> Embedder:
-        """The embedder that the project's settings name now."""
+        """The embedder that the project's settings name, asked for anew when one of their files changed."""
+        from aqe.engine.settings import user_file
+
+        stamp = tuple(_stamp(file) for file in (self.project / "pyproject.toml", user_file()))
+        known = self._embedder
+        if known is not None and known[0] == stamp:
+            return known[1]
         from aqe.engine.embedding import open_embedder
         from aqe.engine.settings import load_settings
 
-        return open_embedder(load_settings(self.project))
+        embedder = open_embedder(load_settings(self.project))
+        self._embedder = stamp, embedder
+        return embedder
 
     def add(
         self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]

