@@ -37,7 +37,7 @@ def bag_of(text: str) -> Bag:
 def match(term: str, *bags: Bag) -> float:
     """1 if the term is a word of one of the bags, `KIN` if one differs from it only in its ending, else 0.
 
-    >>> match("queue", bag_of("a queue")), match("german", bag_of("in Germany")), match("cat", bag_of("category"))
+    >>> match("queu", bag_of("a queue")), match("german", bag_of("in Germany")), match("cat", bag_of("category"))
     (0.8, 0.8, 0.0)
     """
     for bag in bags:
