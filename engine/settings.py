@@ -13,12 +13,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from aqe.engine.allowed import allowed_values
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.project import pyproject_table, toml_table
@@ -489,27 +490,3 @@ def _table_origin(layers: Sequence[Layer], parts: Sequence[str]) -> str:
         if tables is not None and (len(parts) < 2 or not isinstance(tables, Mapping) or parts[1] in tables):
             return layer.origin_of(parts[0])
     return "default"
-
-
-def allowed_values(field: FieldInfo) -> str:
-    """What a setting may be, in words."""
-    kind = field.annotation
-    if kind is bool:
-        return "true or false"
-    choices = getattr(kind, "__args__", ())
-    if get_origin(kind) is Literal:
-        return " or ".join(repr(choice) for choice in choices)
-    bounds: dict[str, Any] = {}
-    for rule in field.metadata:
-        bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
-    if kind is int:
-        return f"a whole number from {bounds['ge']} to {bounds['le']}"
-    if float in choices:
-        return (
-            f"a number from {bounds['ge']} to {bounds['le']}" if "le" in bounds else f"a number from {bounds['ge']} on"
-        )
-    if kind is float:
-        return "a time above zero like 20, 20s or 2m"
-    if get_origin(kind) is tuple:
-        return "a list of names that are not empty, or `a,b`"
-    return "a text that is not empty"
