@@ -183,3 +183,40 @@ def test_help_imports_no_settings() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_table_of_one_name_is_never_joined_over_two_places(tmp_path: Path) -> None:
+    """A project that changes a provider's address does not inherit the key that the user's file gave it."""
+    write_user_file(
+        '[providers.a]\nkind = "openai-compatible"\nbase_url = "https://one.invalid/v1"\n'
+        'models = ["m"]\napi_key_env = "K"\n'
+        '[providers.b]\nkind = "openai-compatible"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["m"]\n'
+    )
+    text = '[tool.aqe.providers.a]\nkind = "openai-compatible"\nbase_url = "https://two.invalid/v1"\nmodels = "x,y"\n'
+    write_project(tmp_path, text)
+    found = load_settings(tmp_path, environ={}).providers
+    assert set(found) == {"a", "b"}
+    assert (found["a"].base_url, found["a"].models, found["a"].api_key_env) == (
+        "https://two.invalid/v1",
+        ("x", "y"),
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "part"),
+    [
+        ("no json", "bad-setting", "a JSON object"),
+        ('{"a": 3}', "bad-setting", "providers.a"),
+        ('{"a": {"kind": "x"}}', "bad-setting", "'openai-compatible'"),
+        ('{"a": {"base_urll": "x"}}', "unknown-setting", "Did you mean 'base_url'?"),
+        ('{"a": {"kind": "openai-compatible"}}', "bad-setting", "providers.a.base_url"),
+    ],
+)
+def test_wrong_table_of_a_variable_is_named(tmp_path: Path, value: str, code: str, part: str) -> None:
+    """A variable that holds no tables, or one with a wrong, missing or misspelt key, is an error that names it."""
+    with pytest.raises(UserError) as caught:
+        load_settings(tmp_path, environ={"AQE_PROVIDERS": value})
+    assert caught.value.code == code
+    assert "AQE_PROVIDERS" in caught.value.message
+    assert part in str(caught.value)
