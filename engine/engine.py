@@ -248,10 +248,12 @@ class Engine:
         self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
     ) -> SearchAnswer:
         """The `k` best memories by words and meaning; `namespace` and `filter` as in `Store.search`."""
-        prior = await anyio.to_thread.run_sync(success_prior, self._store, self._settings())
-        return await anyio.to_thread.run_sync(
-            partial(find, self._store, self._embedder, query, k=k, namespace=namespace, filter=filter, prior=prior)
-        )
+
+        def work() -> SearchAnswer:
+            prior = success_prior(self._store, self._settings())
+            return find(self._store, self._embedder, query, k=k, namespace=namespace, filter=filter, prior=prior)
+
+        return await anyio.to_thread.run_sync(work)
 
     async def remember(
         self,

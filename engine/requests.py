@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import apsw
@@ -84,11 +84,15 @@ class RequestTable:
         now, here = self._store.now(), self._store.here
         connection.executemany(
             f"INSERT INTO interactions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})",
-            [(*_values(row), now, here.worktree, here.commit) for row in rows],
+            [(*_values(self._cleaned(row)), now, here.worktree, here.commit) for row in rows],
         )
         connection.execute(
             "DELETE FROM interactions WHERE row <= (SELECT max(row) FROM interactions) - ?", (self._kept,)
         )
+
+    def _cleaned(self, row: Interaction) -> Interaction:
+        """The row without what the setting memory.redact takes out of texts that are kept."""
+        return replace(row, prompt=self._store.as_kept(row.prompt), answer=self._store.as_kept(row.answer))
 
     def get(self, id: str) -> Interaction:
         """The request with this id. Raises `UserError` (unknown-request)."""

@@ -139,7 +139,7 @@ class SessionTable:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    *(session.id, session.turns + place, turn.role, turn.text, turn.tokens),
+                    *(session.id, session.turns + place, turn.role, self._store.as_kept(turn.text), turn.tokens),
                     *(now if turn.created_at is None else turn.created_at, turn.request_id),
                     *(turn.embedder_id, turn.vector),
                 )

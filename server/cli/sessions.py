@@ -99,6 +99,8 @@ def chat(
     from aqe.engine.sync import Engine
     from aqe.server.cli.query import refresh_index
 
+    if json and prompt is None:
+        raise UserError("--json answers one question.", code="usage", fix="Give the question as PROMPT.")
     texts = [_text_of(text) for text in context or ()]
     with Engine.open(project) as engine:
         refresh_index(engine, quiet=json)

@@ -197,7 +197,8 @@ def test_sessions_are_talked_to_listed_and_moved(aqe: Run, home: Path) -> None:
 
 
 def test_chat_answers_one_question_in_json(aqe: Run) -> None:
-    """One question of a session as JSON is an answer that names the session."""
+    """One question of a session as JSON is an answer that names the session; a talk is not for JSON."""
+    assert aqe("sessions", "chat", "talk", "--json")[0] == 2
     found = checked("query", aqe("sessions", "chat", "talk", "When is shipping free?", "--json")[1])
     assert found["session"] == "talk"
 

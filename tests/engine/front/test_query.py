@@ -99,6 +99,18 @@ async def test_feedback_on_an_unknown_request_is_an_error(opened: Any) -> None:
     assert refused.value.code == "unknown-request"
 
 
+async def test_secrets_are_taken_out_of_what_is_kept(opened: Any, project: Path) -> None:
+    """With memory.redact the rows of requests and the turns of sessions hold no secret; the answer itself may."""
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("[tool.aqe.memory]\nredact = true\n")
+    async with opened() as engine:
+        await engine.query(f"What is {secret} for?", session="talk")
+        turns = await engine.sessions.history("talk")
+    assert all(secret not in text for text in (kept(project)[0].prompt, *(turn.text for turn in turns)))
+    assert kept(project)[0].prompt.startswith("What is ")
+
+
 def test_oldest_requests_go_beyond_the_limit(store: Store) -> None:
     """The table keeps as many answers as it may, the newest."""
     table = RequestTable(store, kept=3)
