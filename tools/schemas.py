@@ -15,6 +15,7 @@ from aqe.agents.registry import resolve
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 MODELS: dict[str, tuple[str, ...]] = {
+    "benchmark": ("aqe.server.benchmark.report:BenchmarkReport",),
     "complete": ("aqe.engine.answer:Answer",),
     "config": ("aqe.server.cli.objects:ConfigShown",),
     "demo": ("aqe.server.demo.story:DemoReport",),

@@ -25,5 +25,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "config": ("aqe.server.cli.config", "Show each setting, its value and where it comes from."),
     "doctor": ("aqe.server.cli.doctor", "Show what this machine gives: sandbox layers, interpreters, kernels."),
     "info": ("aqe.server.cli.info", "Show versions, paths, kernels and the embedder."),
+    "benchmark": ("aqe.server.cli.benchmark", "Measure aqe beside the figures that its forerunners publish."),
     "demo": ("aqe.server.cli.demo", "Run the main job on a small shop project and leave a report."),
 }
