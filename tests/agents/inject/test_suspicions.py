@@ -247,3 +247,23 @@ def test_parts_that_do_not_add_up_as_promised_are_suspected(tmp_path: Path) -> N
 def test_parts_that_add_up_and_sums_that_nobody_promises_are_left_alone(tmp_path: Path) -> None:
     """Right splits, promises about arguments, bounds and sums that are said not to hold are no bugs."""
     assert driver.search(tmp_path, FAIR, evaluations=4000)["suspects"] == []
+
+
+ODD_NUMBERS = '''
+from decimal import Decimal
+
+def giants(place: int) -> list[int]:
+    """Numbers that no float holds."""
+    return [10 ** 400 + place]
+
+def odd_parts(place: int) -> list[object]:
+    """Parts that add up to 1."""
+    return [[Decimal("sNaN")], [Decimal(1), 0.5], [10 ** 308] * 9][place % 3]
+'''
+
+
+def test_numbers_that_cannot_be_added_up_do_not_break_the_search(tmp_path: Path) -> None:
+    """Numbers beyond a float, signalling NaNs and kinds that do not mix are cases like others, and no bugs."""
+    found = driver.search(tmp_path, ODD_NUMBERS, evaluations=500)
+    assert found["suspects"] == []
+    assert {case["target"] for case in found["cases"]} == {"giants", "odd_parts"}
