@@ -149,7 +149,10 @@ def _checkable(shape: Shape) -> bool:
 
 def _short(value: Any) -> str:
     if type(value) in (int, float, bool, str, bytes, type(None), list, tuple, dict, set):
-        text = repr(value)
+        try:
+            text = repr(value)
+        except Exception:  # an int with thousands of digits, an element whose own repr fails
+            return "a value that cannot be shown"
         return text if len(text) <= 80 else text[:77] + "..."
     return "a %s" % type(value).__name__
 

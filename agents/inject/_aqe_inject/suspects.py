@@ -25,6 +25,7 @@ from .literals import freeze, source_of
 from .minimise import shrink
 from .namespace import Namespace
 from .observe import Observer, Run, frames_of, message_of
+from .probes import StepLimit
 from .reading import Target, module_source
 from .recipes import COLLECT, Case, Make, Recipe, Step
 from .result import step_data
@@ -218,7 +219,10 @@ class Suspicions:
         bound = bind_arguments(target, case, run.local)
         if level == 0 or bound is None:
             return None
-        return broken_promise(target, bound, run.value, level) or self._broken_equation(target, case, bound, run)
+        try:
+            return broken_promise(target, bound, run.value, level) or self._broken_equation(target, case, bound, run)
+        except (Exception, StepLimit):  # the subject's own objects cannot be compared or shown
+            return None
 
     def _broken_equation(self, target: Target, case: Case, bound: Dict[str, Any], run: Run) -> Optional[Broken]:
         if (
@@ -308,7 +312,12 @@ class Suspicions:
             return Broken("docstring-broken", "a %s fails" % word, expected or error or "", shown)
         if expected is None:
             return (
-                Broken("docstring-broken", "a %s promises an exception" % word, error or "", repr(run.value)[:80])
+                Broken(
+                    "docstring-broken",
+                    "a %s promises an exception" % word,
+                    error or "",
+                    (_displayed(run.value) or "")[:80],
+                )
                 if error
                 else None
             )

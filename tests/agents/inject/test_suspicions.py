@@ -267,3 +267,31 @@ def test_numbers_that_cannot_be_added_up_do_not_break_the_search(tmp_path: Path)
     found = driver.search(tmp_path, ODD_NUMBERS, evaluations=500)
     assert found["suspects"] == []
     assert {case["target"] for case in found["cases"]} == {"giants", "odd_parts"}
+
+
+UNSHOWN = '''
+class Sulky:
+    """An object that neither compares nor shows itself."""
+
+    def __lt__(self, other: object) -> bool:
+        raise ValueError("no")
+
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+def endless_digits(place: int) -> str:
+    """A text."""
+    return 10 ** (5000 + place % 3)
+
+def sulkies(count: int) -> list[Sulky]:
+    """The sorted objects, without duplicates."""
+    return [Sulky(), Sulky()]
+'''
+
+
+def test_values_that_cannot_be_shown_or_compared_do_not_break_the_search(tmp_path: Path) -> None:
+    """An int with thousands of digits still breaks its hint; objects that refuse to be compared prove nothing."""
+    found = driver.search(tmp_path, UNSHOWN, evaluations=500)["suspects"]
+    assert [(bug["target"], bug["actual"]) for bug in found if bug["kind"] != "undocumented-exception"] == [
+        ("endless_digits", "a value that cannot be shown (int)")
+    ]
