@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.store import Store
-from aqe.engine.providers.bags import bag_of
+from aqe.engine.providers.bags import Bag, bag_of
 from aqe.engine.providers.extractive import Passage, passage_of
 from aqe.engine.providers.plain_words import general_words, small_words
-from aqe.engine.retrieval import find
+from aqe.engine.retrieval import find_each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ POOL_FOUND = 40
 """Passages of each place that a session keeps of what one question found, the best of which answer it."""
 
 POOL_PASSAGES = 240
-WEIGHED = 48
+WEIGHED = 32
 """Passages of a pool, the nearest ones, whose words are looked at too."""
 
 NEARLY = 0.8
@@ -145,9 +145,8 @@ class Recall:
         start = time.perf_counter()
         vector = self._embedder.embed([question])[0]
         embedded = time.perf_counter()
-        rarity = self._store.rarity(question)
         at_hand = session is not None and namespace is None and not anew
-        passages = self._from_pool(session, vector, rarity, k) if session and at_hand else None
+        passages = self._from_pool(session, question, vector, k) if session and at_hand else None
         reused = passages is not None
         if passages is None:
             passages = self._from_store(question, vector, k, namespace, session)
@@ -163,19 +162,16 @@ class Recall:
     ) -> tuple[Passage, ...]:
         changes = self._store.changes()
         prior = success_prior(self._store, self._settings())
-        places = (index_scope(self._store), None) if namespace is None else (namespace,)
-
         is_pooled = session is not None and namespace is None
-
-        def look(place: str | None, most: int) -> tuple[Hit, ...]:
-            near = vector.tolist() if vector.any() else None
-            return find(self._store, self._embedder, question, k=most, namespace=place, vector=near, prior=prior).hits
-
-        wide = [look(place, max(k, POOL_FOUND) if is_pooled else k) for place in places]
+        most = max(k, POOL_FOUND) if is_pooled else k
+        places = [(namespace, k)] if namespace is not None else [(index_scope(self._store), most), (None, most)]
+        with_knowledge = namespace is None and self._settings().knowledge.enabled
+        near = vector.tolist() if vector.any() else None
+        asked = [*places, (KNOWLEDGE, k)] if with_knowledge else places
+        answers = find_each(self._store, self._embedder, question, asked, vector=near, prior=prior)
+        wide = [answer.hits for answer in answers[: len(places)]]
         found = [hit for hits in wide for hit in hits[:k]]
-        known: list[Hit] = []
-        if namespace is None and self._settings().knowledge.enabled:
-            known = _near_knowledge(look(KNOWLEDGE, k), found)
+        known = _near_knowledge(answers[-1].hits, found) if with_knowledge else []
         if session is not None and is_pooled:
             self._keep_pool(session, _passages([*known, *(hit for hits in wide for hit in hits)]), changes)
         return _passages([*known, *found])
@@ -192,7 +188,7 @@ class Recall:
                 self._pools.popitem(last=False)
 
     def _from_pool(
-        self, session: str, vector: NDArray[np.float32], rarity: Mapping[str, float], k: int
+        self, session: str, question: str, vector: NDArray[np.float32], k: int
     ) -> tuple[Passage, ...] | None:
         """The best of the session's passages, or None where the store has to be asked."""
         with self._lock:
@@ -205,12 +201,13 @@ class Recall:
         if float(near.max()) < NEARLY * pool.nearest:
             return None
         nearest = [int(place) for place in np.argsort(-near, kind="stable")[:WEIGHED]]
-        held = [_words_of(pool.passages[place]) for place in nearest]
-        plain = small_words() | general_words()
+        held = [_bags_of(pool.passages[place]) for place in nearest]
+        plain, rarity = small_words() | general_words(), self._store.rarity(question)
         telling = [term for term, weight in rarity.items() if TELLING <= weight < 1.0 and term not in plain]
-        if any(all(term not in words for words in held) for term in telling):
+        stands = [{term for term in telling if any(term in bag.words for bag in bags)} for bags in held]
+        if set(telling) - set().union(*stands):
             return None
-        by_words = np.array([sum(rarity[term] for term in telling if term in words) for words in held])
+        by_words = np.array([sum(rarity[term] for term in terms) for terms in stands])
         scores = _shares(near[nearest]) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
         return tuple(
             replace(pool.passages[nearest[at]], score=float(scores[at]), vector_score=float(near[nearest[at]]))
@@ -220,16 +217,19 @@ class Recall:
     def _read_vectors(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
         """The stored unit vector of each passage, zero where it has none of this embedder."""
         rows = np.zeros((len(passages), self._embedder.dimension), np.float32)
+        places = {(passage.namespace, passage.id): place for place, passage in enumerate(passages)}
         with self._store.reading() as connection:
             table = vectors.find_table(connection, self._embedder.id, self._embedder.dimension)
             if table is None:
                 return rows
-            sql = "SELECT row FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
-            for place, passage in enumerate(passages):
-                row = connection.execute(sql, (passage.namespace, passage.id)).get
-                packed = None if row is None else vectors.read(connection, table, row)
-                if packed is not None:
-                    rows[place] = np.frombuffer(packed, np.float32)
+            numbers: dict[int, int] = {}
+            for namespace in {passage.namespace for passage in passages}:
+                ids = [passage.id for passage in passages if passage.namespace == namespace]
+                sql = "SELECT row, id FROM memories WHERE namespace = ? AND valid_to IS NULL AND id IN "
+                found = connection.execute(f"{sql}({','.join('?' * len(ids))})", (namespace, *ids))
+                numbers |= {row: places[namespace, id] for row, id in found}
+            for row, packed in vectors.read_each(connection, table, list(numbers)).items():
+                rows[numbers[row]] = np.frombuffer(packed, np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))
 
@@ -245,8 +245,8 @@ def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
     return tuple(passage_of(hit) for hit in sorted(hits, key=lambda hit: -hit.score))
 
 
-def _words_of(passage: Passage) -> frozenset[str]:
-    return bag_of(passage.text).words | bag_of(passage.name).words | bag_of(passage.file or "").words
+def _bags_of(passage: Passage) -> tuple[Bag, Bag, Bag]:
+    return bag_of(passage.text), bag_of(passage.name), bag_of(passage.file or "")
 
 
 def _shares(scores: NDArray[Any]) -> NDArray[Any]:

@@ -72,6 +72,30 @@ def find(
     embedder, is answered by words alone. Raises what `Store.search` raises, and `UserError` (bad-vector) for a vector
     whose dimension its space does not have.
     """
+    numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
+    return store.search(
+        query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id, prior=prior
+    )
+
+
+def find_each(
+    store: Store,
+    embedder: Embedder | None,
+    query: str,
+    places: Sequence[tuple[str | None, int]],
+    *,
+    vector: Sequence[float] | None = None,
+    prior: Prior | None = None,
+) -> tuple[SearchAnswer, ...]:
+    """What `find` finds for a query in each of some `places`, each a namespace and its `k`, for less than their sum."""
+    numbers, embedder_id = _ready(store, embedder, query, vector, None)
+    return store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior)
+
+
+def _ready(
+    store: Store, embedder: Embedder | None, query: str | None, vector: Sequence[float] | None, embedder_id: str | None
+) -> tuple[array[float] | None, str | None]:
+    """The query's vector and its space, once what waits for a vector of this embedder has it."""
     if embedder is not None and embedder_id in (None, embedder.id):
         embedder_id = embedder.id
         _catch_up(store, embedder)
@@ -80,9 +104,7 @@ def find(
     numbers = None if vector is None else array("f", pack_vector(vector))
     if numbers is not None:
         _check_dimension(store, check_embedder(embedder_id), len(numbers))
-    return store.search(
-        query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id, prior=prior
-    )
+    return numbers, embedder_id
 
 
 def waiting(store: Store, embedder: Embedder) -> int:

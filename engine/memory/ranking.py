@@ -14,6 +14,7 @@ import apsw
 
 from aqe.engine.memory import vectors
 from aqe.engine.memory.text import match_expression
+from aqe.engine.memory.words import Words, end_of, names_below
 
 INDEX = ("index/", "index.")
 """How the namespaces of the project index begin: its rows are derived from files, nobody remembered them."""
@@ -22,8 +23,8 @@ SHELVES = (*INDEX, "knowledge/")
 """What is searched only where it is asked for: the project index, and what aqe knows about testing."""
 
 VECTOR_SHARE = 0.75
-FEW_ROWS = 100
-SMALL_STORE = 1000  # rows; below, no term costs anything to speak of
+ONE_PASS = 4000
+"""Rows, summed over the terms of a query, that one pass for several scopes reads; above, each scope asks for itself."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ class Scope:
     def is_everything(self) -> bool:
         """Whether every current row may be found."""
         return self.within is None and not self.without and not self.condition
+
+    def has(self, namespace: str) -> bool:
+        """Whether rows of a namespace may be found, where the condition lets them."""
+        return namespace not in self.without and (self.within is None or namespace in self.within)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no row may be found."""
+        return self.within is not None and not self.within
 
     def where(self) -> tuple[str, list[object]]:
         """The condition on current rows of `memories`."""
@@ -73,10 +83,10 @@ class Sides:
     near: Mapping[int, float]
 
 
-def by_text(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> list[Scored]:
+def by_text(connection: apsw.Connection, words: Words, k: int, scope: Scope) -> list[Scored]:
     """The `k` best rows by BM25, best first; rows of equal score by age. A row's score is its share of the best one's:
     BM25 itself is tiny in a small store and says nothing across queries."""
-    found = _text_scores(connection, terms, _telling(connection, terms), k, scope)
+    found = _text_scores(connection, words, k, scope, least=k)
     best = max(found.values(), default=0.0) or 1.0
     return [Scored(row, score / best, score, None) for row, score in found.items()]
 
@@ -88,18 +98,41 @@ def by_vector(connection: apsw.Connection, table: int | None, vector: bytes, k: 
 
 
 def sides_of(
-    connection: apsw.Connection, terms: list[str], table: int | None, vector: bytes, k: int, scope: Scope
-) -> Sides:
-    """The candidates of both sides, more of each than `k`; each candidate of one side is scored by the other."""
-    wide = max(50, 4 * k)
-    telling = _telling(connection, terms)
-    text = _text_scores(connection, terms, telling, wide, scope)
-    near = _vector_scores(connection, table, vector, wide, scope)
-    if table is not None and (missing := [row for row in text if row not in near]):
-        near |= vectors.similarities(connection, table, vector, missing)
-    if missing := [row for row in near if row not in text]:
-        text |= _text_scores_of(connection, telling, missing)
-    return Sides(text, near)
+    connection: apsw.Connection, words: Words, table: int | None, vector: bytes, wanted: Sequence[tuple[int, Scope]]
+) -> list[Sides]:
+    """The candidates of both sides for each `k` and scope, more of each side than `k`; each candidate of one side is
+    scored by the other. Scopes without a condition share one pass over the text index."""
+    shares = words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
+    matched = _matched(connection, words.telling) if shares else None
+    found = []
+    for k, scope in wanted:
+        wide, least = max(50, 4 * k), 1 if table is not None else k
+        near = _vector_scores(connection, table, vector, wide, scope)
+        if matched is None:
+            text = _text_scores(connection, words, wide, scope, least=least)
+            others = _text_scores_of(connection, words.telling, [row for row in near if row not in text])
+        else:
+            inside = {row: score for row, (score, namespace) in matched.items() if scope.has(namespace)}
+            text = dict(sorted(inside.items(), key=lambda one: (-one[1], one[0]))[:wide])
+            if len(text) < least:
+                text = _text_scores(connection, words, wide, scope, least=wide)
+            others = {row: inside[row] for row in near if row in inside}
+        if table is not None and (missing := [row for row in text if row not in near]):
+            near |= vectors.similarities(connection, table, vector, missing)
+        found.append(Sides(text | others, near))
+    return found
+
+
+def _matched(connection: apsw.Connection, terms: Sequence[str]) -> dict[int, tuple[float, str]]:
+    """Every row that any of the terms finds, with its BM25 and its namespace."""
+    if not terms:
+        return {}
+    sql = (
+        "SELECT texts.rowid, -texts.rank, namespace FROM texts JOIN memories ON memories.row = texts.rowid"
+        " WHERE texts MATCH ?"
+    )
+    found = connection.execute(sql, (match_expression(terms),))
+    return {int(row): (float(score), str(namespace)) for row, score, namespace in found}
 
 
 def keys_of(connection: apsw.Connection, sides: Sides) -> dict[int, tuple[str, str]]:
@@ -147,65 +180,15 @@ def _standard(scores: Mapping[int, float]) -> dict[int, float]:
     return {row: 0.0 if same else (score - mean) / deviation for row, score in scores.items()}
 
 
-def _telling(connection: apsw.Connection, terms: list[str]) -> list[str]:
-    """The terms that tell rows apart; all of them where none does.
-
-    FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for it.
-    """
-    newest = connection.execute("SELECT max(row) FROM memories").get or 0
-    if len(terms) < 2 or newest < SMALL_STORE:
-        return terms
-    counts = _counts(connection, terms)
-    if max(counts.values(), default=0) < SMALL_STORE // 2:
-        return terms
-    half = _indexed(connection) / 2
-    return [term for term in terms if 0 < counts.get(term, 0) <= half] or terms
+def _text_scores(connection: apsw.Connection, words: Words, k: int, scope: Scope, *, least: int) -> dict[int, float]:
+    """The `k` best rows for the telling terms; where they find fewer than `least`, for all of them."""
+    found = _best_rows(connection, words.telling, k, scope)
+    enough = len(found) >= least or words.telling == words.terms
+    return found if enough else _best_rows(connection, words.terms, k, scope)
 
 
-def document_counts(connection: apsw.Connection, terms: list[str], without: str = "") -> tuple[int, dict[str, int]]:
-    """The number of current rows, and in how many of them each term stands (left out: in none).
-
-    With `without` rows of namespaces that begin so are not counted, for terms that few rows have: there alone it
-    matters, and there alone counting is cheap.
-    """
-    rows, counts = _indexed(connection), _counts(connection, terms)
-    names = _names(connection, without) if without else []
-    if not names:
-        return rows, counts
-    marks = ",".join("?" * len(names))
-    inside = f"SELECT count(*) FROM memories WHERE valid_to IS NULL AND namespace IN ({marks})"
-    sql = (
-        "SELECT count(*) FROM texts JOIN memories ON memories.row = texts.rowid"
-        f" WHERE texts MATCH ? AND memories.namespace IN ({marks})"
-    )
-    for term, count in counts.items():
-        if count <= FEW_ROWS:
-            counts[term] = count - connection.execute(sql, (match_expression([term]), *names)).get
-    return rows - connection.execute(inside, names).get, counts
-
-
-def _counts(connection: apsw.Connection, terms: list[str]) -> dict[str, int]:
-    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'texts', 'row')")
-    marks = ",".join("?" * len(terms))
-    sql = f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})"
-    return {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
-
-
-def _indexed(connection: apsw.Connection) -> int:
-    """The number of rows in the text index, which has the current ones alone."""
-    return int(connection.execute("SELECT count(*) FROM texts_docsize").get)
-
-
-def _text_scores(
-    connection: apsw.Connection, terms: list[str], telling: list[str], k: int, scope: Scope
-) -> dict[int, float]:
-    """The `k` best rows for the telling terms; where they find fewer, for all of them."""
-    found = _best_rows(connection, telling, k, scope)
-    return found if len(found) == k or telling == terms else _best_rows(connection, terms, k, scope)
-
-
-def _best_rows(connection: apsw.Connection, terms: list[str], k: int, scope: Scope) -> dict[int, float]:
-    if not terms:
+def _best_rows(connection: apsw.Connection, terms: Sequence[str], k: int, scope: Scope) -> dict[int, float]:
+    if not terms or scope.is_nothing:
         return {}
     if scope.is_everything:  # the text index holds current rows alone, so it can rank and cut by itself
         sql = "SELECT rowid, -rank FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
@@ -218,8 +201,8 @@ def _best_rows(connection: apsw.Connection, terms: list[str], k: int, scope: Sco
     return _scores(connection, sql, (match_expression(terms), *bound, k))
 
 
-def _text_scores_of(connection: apsw.Connection, terms: list[str], rows: Sequence[int]) -> dict[int, float]:
-    if not terms:
+def _text_scores_of(connection: apsw.Connection, terms: Sequence[str], rows: Sequence[int]) -> dict[int, float]:
+    if not terms or not rows:
         return {}
     marks = ",".join("?" * len(rows))
     # the plus keeps SQLite from asking the index once for each row
@@ -234,7 +217,7 @@ def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]
 def _vector_scores(
     connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope
 ) -> dict[int, float]:
-    if table is None:
+    if table is None or scope.is_nothing:
         return {}
     where = None
     if scope.condition:
@@ -247,19 +230,18 @@ def scope_of(connection: apsw.Connection, namespace: str | None, condition: str,
     """The scope that a caller's `namespace` means: one, the tree below `name/`, or with None what was remembered: all
     but the project index and the knowledge, whose rows would drown it."""
     if namespace is None:
-        derived = [name for start in SHELVES for name in _names(connection, start)]
+        if not _is_remembered(connection):
+            return Scope((), (), condition, parameters)
+        derived = [name for start in SHELVES for name in names_below(connection, start)]
         return Scope(None, tuple(derived), condition, parameters)
-    within = _names(connection, namespace) if namespace.endswith("/") else [namespace]
+    within = names_below(connection, namespace) if namespace.endswith("/") else [namespace]
     return Scope(tuple(within), (), condition, parameters)
 
 
-def _names(connection: apsw.Connection, start: str) -> list[str]:
-    """The namespaces with a current row whose names begin with `start`, by hops along the index."""
-    sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace {} ? AND namespace < ?"
-    end = start[:-1] + chr(ord(start[-1]) + 1)
-    found = connection.execute(sql.format(">="), (start, end)).get
-    names = []
-    while found is not None:
-        names.append(str(found))
-        found = connection.execute(sql.format(">"), (found, end)).get
-    return names
+def _is_remembered(connection: apsw.Connection) -> bool:
+    """Whether any current row is outside of the shelves."""
+    sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace >= ?"
+    found = connection.execute(sql, ("",)).get
+    while found is not None and (shelf := next((start for start in SHELVES if found.startswith(start)), "")):
+        found = connection.execute(sql, (end_of(shelf),)).get
+    return found is not None

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import math
 import os
 import threading
 import time
@@ -41,11 +40,15 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
-from aqe.engine.memory.text import query_terms
+from aqe.engine.memory.text import LONG_QUERY, query_terms
+from aqe.engine.memory.words import WordCounts
 
 MOST_HITS = 1000
 Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
 """Of memories, by namespace and id, what each is known to be worth; those left out are worth 0."""
+
+
+_Wanted = tuple[str | None, str, Sequence[object]]
 
 
 def utc_now() -> int:
@@ -82,6 +85,7 @@ class Store:
         self._clean = clean
         self._connection = connection
         self._lock = threading.RLock()
+        self._words = WordCounts()
 
     @classmethod
     def open(
@@ -277,44 +281,72 @@ class Store:
         value}}` on the metadata. `prior` gives what is added to the fused score of candidates, by namespace and id, in
         standard deviations. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
+        place = (_wanted(namespace, filter), k)
+        return self._search(query, vector, [place], embedder_id, prior)[0]
+
+    def search_each(
+        self,
+        query: str,
+        *,
+        vector: Sequence[float] | None = None,
+        places: Sequence[tuple[str | None, int]],
+        embedder_id: str | None = None,
+        prior: Prior | None = None,
+    ) -> tuple[SearchAnswer, ...]:
+        """As one `search` in each of some `places`, each a namespace and the `k` to find there, for less than their
+        sum: all see the same state."""
+        wanted = [(_wanted(namespace, None), k) for namespace, k in places]
+        return self._search(query, vector, wanted, embedder_id, prior)
+
+    def _search(
+        self,
+        query: str | None,
+        vector: Sequence[float] | None,
+        wanted: Sequence[tuple[_Wanted, int]],
+        embedder_id: str | None,
+        prior: Prior | None,
+    ) -> tuple[SearchAnswer, ...]:
         if query is None and vector is None:
             raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
         if query is not None and not isinstance(query, str):
             raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
-        _check_limit(k, MOST_HITS)
-        wanted = _wanted(namespace, filter)
-        terms = query_terms(query) if query is not None else []
+        for _, k in wanted:
+            _check_limit(k, MOST_HITS)
+        terms = query_terms(query, most=LONG_QUERY) if query is not None else []
         packed = pack_vector(vector) if vector is not None else b""
         with self.reading() as connection:
-            scope = ranking.scope_of(connection, *wanted)
+            scopes = [(k, ranking.scope_of(connection, *one)) for one, k in wanted]
             table = vectors.find_table(connection, check_embedder(embedder_id), len(packed) // 4) if packed else None
+            words = self._words.words(connection, terms)
             if vector is None:
-                return SearchAnswer("text", _hits(connection, ranking.by_text(connection, terms, k, scope)))
+                found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
+                return tuple(SearchAnswer("text", _hits(connection, one)) for one in found)
             if query is None:
-                return SearchAnswer("vector", _hits(connection, ranking.by_vector(connection, table, packed, k, scope)))
-            sides = ranking.sides_of(connection, terms, table, packed, k, scope)
+                found = [ranking.by_vector(connection, table, packed, k, scope) for k, scope in scopes]
+                return tuple(SearchAnswer("vector", _hits(connection, one)) for one in found)
+            sides = ranking.sides_of(connection, words, table, packed, scopes)
             if prior is None:
-                return SearchAnswer("hybrid", _hits(connection, ranking.fuse(sides)[:k]))
-            keys = ranking.keys_of(connection, sides)
-        added = prior(list(keys.values()))  # outside the transaction: it may read the store itself
+                fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
+                return tuple(SearchAnswer("hybrid", _hits(connection, one)) for one in fused)
+            keys = [ranking.keys_of(connection, one) for one in sides]
+        added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
         with self.reading() as connection:
-            found = ranking.fuse(sides, {row: added.get(key, 0.0) for row, key in keys.items()})
-            return SearchAnswer("hybrid", _hits(connection, found[:k]))
+            answers = []
+            for one, known, (_, k) in zip(sides, keys, wanted, strict=True):
+                found_here = ranking.fuse(one, {row: added.get(key, 0.0) for row, key in known.items()})
+                answers.append(SearchAnswer("hybrid", _hits(connection, found_here[:k])))
+            return tuple(answers)
 
     def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
         """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows but those
         of the namespaces that begin with `without`.
 
-        It is the inverse document frequency of BM25, ln(1 + (N - n + .5) / (n + .5)), as a share of the highest.
+        It is the inverse document frequency of BM25, ln(1 + (N - n + .5) / (n + .5)), as a share of the highest. Of a
+        long text only the most telling terms are there.
         """
-        terms = query_terms(query)
+        terms = query_terms(query, most=LONG_QUERY)
         with self.reading() as connection:
-            rows, counts = ranking.document_counts(connection, terms, without)
-        highest = math.log(1 + (rows + 0.5) / 0.5)
-        return {
-            term: math.log(1 + (rows - counts.get(term, 0) + 0.5) / (counts.get(term, 0) + 0.5)) / highest
-            for term in terms
-        }
+            return self._words.rarity(connection, terms, without)
 
     def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
         """The stored vector of the current revision, None where it has none."""
@@ -437,7 +469,7 @@ def _unknown(id: str, namespace: str) -> UserError:
     )
 
 
-def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str | None, str, Sequence[object]]:
+def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> _Wanted:
     condition, parameters = filter_sql(filter, "memories.metadata")
     return None if namespace is None else check_namespace(namespace), condition, parameters
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 QUERY_TERMS = 64
+LONG_QUERY = 512
+"""The terms of a long prompt that are weighed, so that the telling ones among them can be asked for."""
+
 _LONGEST = 64
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _CASE = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])")
@@ -28,12 +32,12 @@ def subtokens(text: str) -> list[str]:
     return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
 
 
-def query_terms(text: str) -> list[str]:
-    """The distinct subtokens of a query, the first `QUERY_TERMS` of them."""
-    return list(dict.fromkeys(subtokens(text)))[:QUERY_TERMS]
+def query_terms(text: str, *, most: int = QUERY_TERMS) -> list[str]:
+    """The distinct subtokens of a query, the first `most` of them."""
+    return list(dict.fromkeys(subtokens(text)))[:most]
 
 
-def match_expression(terms: list[str]) -> str:
+def match_expression(terms: Sequence[str]) -> str:
     """An FTS5 expression that finds any of `terms`; each is quoted, so nothing in it is syntax.
 
     >>> match_expression(["near", "x"])

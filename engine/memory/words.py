@@ -1,0 +1,171 @@
+"""How many rows have each word, and which words of a query tell rows apart.
+
+What a text search costs is the rows that its terms stand in, so a long query asks for its rarest terms: those that
+BM25 weighs most. In a small store no term costs anything to speak of, and all of them are asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from aqe.engine.memory.text import QUERY_TERMS, match_expression
+
+FEW_ROWS = 100
+SMALL_STORE = 1000  # rows
+
+POSTINGS = 2000
+"""Rows, summed over the terms, that a search of a large store looks at before it leaves the less telling terms out."""
+
+FEWEST, MOST = 4, 16
+"""How many terms a search of a large store asks for: never fewer than the first, never more than the second."""
+
+KEPT = 50_000  # terms
+
+
+@dataclass(frozen=True)
+class Words:
+    """The terms of a query, those of them to ask for, and the rows that these stand in, summed (0 in a small store)."""
+
+    terms: Sequence[str]
+    telling: Sequence[str]
+    postings: int
+
+
+class WordCounts:
+    """Counts of one store, kept until a memory changes; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changes = -1
+        self._rows: dict[str, int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def read(self, connection: apsw.Connection, terms: Sequence[str], without: str = "") -> tuple[int, dict[str, int]]:
+        """The number of current rows, and in how many of them each term stands (left out: in none).
+
+        With `without` rows of namespaces that begin so are not counted, for terms that few rows have: there alone it
+        matters, and there alone counting is cheap.
+        """
+        changes = int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
+        with self._lock:
+            if changes != self._changes or len(self._counts) > KEPT:
+                self._changes, self._rows, self._counts = changes, {}, {}
+            rows, counts = self._rows, self._counts
+            known = {term: counts[term, without] for term in terms if (term, without) in counts}
+            total = rows.get(without)
+        missing = [term for term in terms if term not in known]
+        if missing or total is None:
+            if without:
+                whole, missed = self.read(connection, missing)
+                names = names_below(connection, without)
+                missed = {term: missed.get(term, 0) for term in missing}
+                if names:
+                    whole, missed = _outside(connection, whole, missed, names)
+            else:
+                whole, missed = _indexed(connection), _count(connection, missing)
+            total = whole
+            made = {term: missed.get(term, 0) for term in missing}
+            with self._lock:
+                rows[without] = whole
+                counts.update({(term, without): count for term, count in made.items()})
+            known |= made
+        return total, {term: count for term, count in known.items() if count}
+
+    def words(self, connection: apsw.Connection, terms: Sequence[str]) -> Words:
+        """What to ask the text index for; rows that only terms left out would find are not found.
+
+        FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for
+        it: it is left out first.
+        """
+        newest = connection.execute("SELECT max(row) FROM memories").get or 0
+        if len(terms) < 2 or (newest < SMALL_STORE and len(terms) <= QUERY_TERMS):
+            return Words(terms, terms, 0)
+        rows, counts = self.read(connection, terms)
+        if newest < SMALL_STORE:
+            telling = rarest(terms, counts, QUERY_TERMS)
+            return Words(telling, telling, 0)
+        rare = [term for term in rarest(terms, counts, len(terms)) if counts[term] <= rows / 2]
+        chosen: list[str] = []
+        postings = 0
+        for term in rare[:MOST]:
+            if len(chosen) >= FEWEST and postings + counts[term] > POSTINGS:
+                break
+            chosen.append(term)
+            postings += counts[term]
+        every = rarest(terms, counts, QUERY_TERMS)
+        return Words(every, chosen or every, postings or sum(counts[term] for term in every))
+
+    def rarity(self, connection: apsw.Connection, terms: Sequence[str], without: str = "") -> dict[str, float]:
+        """How telling each term is, from 0 (every row has it) to 1 (no row has it); of many the most telling ones:
+        those that few rows have, and some that none has."""
+        rows, counts = self.read(connection, terms, without)
+        if len(terms) > QUERY_TERMS:
+            unknown = [term for term in terms if term not in counts][:MOST]
+            chosen = {*unknown, *rarest(terms, counts, QUERY_TERMS - len(unknown))}
+            terms = [term for term in terms if term in chosen]
+        highest = math.log(1 + (rows + 0.5) / 0.5)
+        return {
+            term: math.log(1 + (rows - counts.get(term, 0) + 0.5) / (counts.get(term, 0) + 0.5)) / highest
+            for term in terms
+        }
+
+
+def rarest(terms: Iterable[str], counts: dict[str, int], most: int) -> list[str]:
+    """The `most` terms that stand in the fewest rows but in one at least, the rarest first; equals in their order."""
+    return sorted((term for term in terms if counts.get(term, 0)), key=lambda term: counts[term])[:most]
+
+
+def names_below(connection: apsw.Connection, start: str) -> list[str]:
+    """The namespaces with a current row whose names begin with `start`, by hops along the index."""
+    sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace {} ? AND namespace < ?"
+    end = end_of(start)
+    found = connection.execute(sql.format(">="), (start, end)).get
+    names = []
+    while found is not None:
+        names.append(str(found))
+        found = connection.execute(sql.format(">"), (found, end)).get
+    return names
+
+
+def end_of(start: str) -> str:
+    """The first text behind all that begin with `start`.
+
+    >>> end_of("index/")
+    'index0'
+    """
+    return start[:-1] + chr(ord(start[-1]) + 1)
+
+
+def _outside(
+    connection: apsw.Connection, rows: int, counts: dict[str, int], names: Sequence[str]
+) -> tuple[int, dict[str, int]]:
+    """The same counts without the rows of some namespaces, for terms that few rows have."""
+    marks = ",".join("?" * len(names))
+    inside = f"SELECT count(*) FROM memories WHERE valid_to IS NULL AND namespace IN ({marks})"
+    sql = (
+        "SELECT count(*) FROM texts JOIN memories ON memories.row = texts.rowid"
+        f" WHERE texts MATCH ? AND memories.namespace IN ({marks})"
+    )
+    for term, count in counts.items():
+        if 0 < count <= FEW_ROWS:
+            counts[term] = count - connection.execute(sql, (match_expression([term]), *names)).get
+    return rows - connection.execute(inside, names).get, counts
+
+
+def _count(connection: apsw.Connection, terms: Sequence[str]) -> dict[str, int]:
+    if not terms:
+        return {}
+    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'texts', 'row')")
+    marks = ",".join("?" * len(terms))
+    sql = f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})"
+    return {str(term): int(rows) for term, rows in connection.execute(sql, terms)}
+
+
+def _indexed(connection: apsw.Connection) -> int:
+    """The number of rows in the text index, which has the current ones alone."""
+    return int(connection.execute("SELECT count(*) FROM texts_docsize").get)

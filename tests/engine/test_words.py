@@ -1,0 +1,100 @@
+"""Which words of a query are asked for, and searches of several places at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.words import FEWEST, MOST, POSTINGS, WordCounts
+
+WORDS = ("alder", "birch", "cedar", "dogwood", "elm", "fir", "gum", "hazel", "ivy", "juniper")
+PADDING = " ".join(f"{a}{b}{c}qq" for a in "bcdfgklm" for b in "aeiou" for c in "bdfgklmn")  # 320 words of no memory
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[Store]:
+    """1,200 memories: all have `note`, a third `common`, ten in each hundred a tree, one `zebra`."""
+    with Store.open(Path(":memory:")) as store:
+        store.add_many(
+            [
+                NewMemory(
+                    f"note {number} {'common' if number % 3 == 0 else ''} {WORDS[number % 10]}",
+                    vector=[1.0, number / 1200],
+                    namespace=f"index/{number % 2}" if number % 4 else "notes",
+                )
+                for number in range(1200)
+            ]
+        )
+        store.add("the zebra stands alone", namespace="notes", vector=[0.0, 1.0])
+        yield store
+
+
+def test_the_telling_word_of_a_long_prompt_is_asked_for(large: Store) -> None:
+    """A word behind hundreds of others finds its memory: the terms are chosen by how few rows have them."""
+    found = large.search(f"{PADDING} {' '.join(WORDS)} note common zebra", k=3)
+    assert found.hits[0].memory.text == "the zebra stands alone"
+
+
+def test_a_small_store_chooses_from_a_long_prompt_too(store: Store) -> None:
+    """In a small store a long prompt finds by its last word as well."""
+    store.add("the zebra stands alone")
+    store.add("unrelated words")
+    found = store.search(f"{PADDING} zebra")
+    assert [hit.memory.text for hit in found.hits] == ["the zebra stands alone"]
+
+
+def test_rarity_of_a_long_prompt_is_of_its_telling_words(large: Store) -> None:
+    """Of many words those that few rows have are weighed, with some that no row has, 64 at most."""
+    found = large.rarity(f"{PADDING} note zebra alder")
+    assert 3 <= len(found) <= 64
+    assert 1.0 > found["zebra"] > found["alder"] > found["note"]
+    assert 1.0 in found.values()
+
+
+def test_a_search_of_a_large_store_asks_for_few_terms(large: Store) -> None:
+    """The rarest terms are asked for, until they stand in many rows; never one of more than half of the rows."""
+    terms = ["note", "common", "zebra", "alder", "nowher", *(f"{number}" for number in range(100, 140))]
+    with large.reading() as connection:
+        words = WordCounts().words(connection, terms)
+    assert words.telling[0] == "zebra"
+    assert FEWEST <= len(words.telling) <= MOST
+    assert words.postings <= POSTINGS
+    assert not {"note", "nowher"} & set(words.telling)
+
+
+def test_counts_follow_the_memories(store: Store) -> None:
+    """What was counted is counted anew when a memory is added or ended."""
+    id = store.add("one alder")
+    store.add("one birch")
+    before = store.rarity("alder")
+    store.add("another alder")
+    assert store.rarity("alder")["alder"] < before["alder"]
+    store.delete(id)
+    store.delete(store.search("another").hits[0].memory.id)
+    assert store.rarity("alder") == {"alder": 1.0}
+
+
+@pytest.mark.parametrize("query", ["zebra alder", "note common", "alder birch elm 17 note", PADDING])
+def test_places_are_searched_together_as_one_by_one(large: Store, query: str) -> None:
+    """A search of several places finds in each what a search of it alone finds, with the same scores."""
+    places = (("index/", 5), (None, 7), ("index/1", 2), ("nothing/", 3))
+    together = large.search_each(query, vector=[0.9, 0.4], places=places)
+    alone = [large.search(query, vector=[0.9, 0.4], namespace=namespace, k=k) for namespace, k in places]
+    assert [[(hit.memory.id, hit.score, hit.text_score) for hit in answer.hits] for answer in together] == [
+        [(hit.memory.id, hit.score, hit.text_score) for hit in answer.hits] for answer in alone
+    ]
+    assert [len(answer.hits) for answer in together] == [5, 7, 2, 0]
+
+
+def test_where_nothing_was_remembered_nothing_is_found(store: Store) -> None:
+    """With a project index alone a search of what was remembered is empty, by words, vector and both."""
+    store.add("indexed zebra", namespace="index/code", vector=[1.0, 0.0])
+    store.add("known zebra", namespace="knowledge/flaky", vector=[1.0, 0.0])
+    for query, vector in (("zebra", None), (None, [1.0, 0.0]), ("zebra", [1.0, 0.0])):
+        assert store.search(query, vector=vector).hits == ()
+    assert store.list() == []
+    store.add("own zebra", namespace="m")
+    assert [hit.memory.text for hit in store.search("zebra", vector=[1.0, 0.0]).hits] == ["own zebra"]
