@@ -295,6 +295,12 @@ _SPACES = """
 CREATE INDEX memories_space ON memories (embedder) WHERE valid_to IS NULL;
 """
 
+_CONSENT_PLACES = """
+ALTER TABLE consents ADD COLUMN address TEXT NOT NULL DEFAULT '';
+ALTER TABLE consents ADD COLUMN key_env TEXT NOT NULL DEFAULT '';
+ALTER TABLE consents ADD COLUMN seal TEXT NOT NULL DEFAULT '';
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -305,6 +311,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(7, "feedback", _FEEDBACK),
     Migration(8, "privacy", _PRIVACY),
     Migration(9, "embedding spaces", _SPACES),
+    Migration(10, "where consents reach", _CONSENT_PLACES),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

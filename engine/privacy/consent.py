@@ -25,7 +25,7 @@ def grant(store: Store, provider: str, purpose: str = ANY, *, mode: str) -> Cons
     """Record a consent; one that stands already keeps its time. Raises `UserError` (bad-argument)."""
     provider, purpose = _checked(provider, "provider"), _checked(purpose, "purpose")
     with store.writing_durably() as connection:
-        connection.execute("INSERT OR IGNORE INTO consents VALUES (?, ?, ?)", (provider, purpose, store.now()))
+        connection.execute("INSERT OR IGNORE INTO consents (provider, purpose, granted_at) VALUES (?, ?, ?)", (provider, purpose, store.now()))
         if connection.changes():
             audit.append_within(connection, store.now(), audit.Subject("consent-granted", provider, purpose, mode))
         since = connection.execute(
@@ -67,6 +67,7 @@ def has_consent(store: Store, provider: str, purpose: str) -> bool:
 
 
 def _checked(word: str, what: str) -> str:
-    if not word.strip() or len(word.encode("utf-8", "surrogatepass")) > 200 or any(char < " " for char in word):
+    odd = any(char < " " or "\ud800" <= char <= "\udfff" for char in word)
+    if not word.strip() or len(word.encode("utf-8", "surrogatepass")) > 200 or odd:
         raise UserError(f"The {what} {word[:40]!r} is no name.", code="bad-argument", fix="Give at most 200 bytes.")
     return word.strip()
