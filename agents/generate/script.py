@@ -7,7 +7,7 @@ import builtins
 import copy
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,8 +170,7 @@ class _Writer:
     def _collecting(self, in_scenario: bool) -> list[str]:
         """A coroutine that collects what an asynchronous generator gives, then what is asserted of the list."""
         deeper = 4 if in_scenario else 0
-        binds = {self._local(step.bind) for step in self.case.steps if step.bind} | set(self.holes.values())
-        name = "collect" if "collect" not in binds else "collect_items"
+        name = self._free(("collect", "collect_items", "collect_all"))
         call = ast.Call(ast.Name(name), [], [])
         act: ast.expr = ast.Await(call) if in_scenario else ast.Call(parse("asyncio.run"), [call], [])
         arrange = self._arrange(deeper)
@@ -185,16 +184,22 @@ class _Writer:
         """The body of the coroutine: all items as a list, or the first few of a sequence that may have no end."""
         step, items = self.case.steps[-1], self._expression(len(self.case.steps) - 1)
         pad = " " * indent
+        one, many = self._free(("item", "one", "each_item")), self._free(("items", "found", "all_items"))
         if step.first:
-            loop = statement("async for item in ", items, ":", indent=indent, width=self.width)
-            body = ["    items.append(item)", f"    if len(items) == {step.first}:", "        break"]
-            return [f"{pad}items = []", *loop, *(pad + line for line in body), f"{pad}return items"]
-        item = ast.Name("item")
-        found = ast.ListComp(item, [ast.comprehension(item, items, [], 1)])
+            loop = statement(f"async for {one} in ", items, ":", indent=indent, width=self.width)
+            body = [f"    {many}.append({one})", f"    if len({many}) == {step.first}:", "        break"]
+            return [f"{pad}{many} = []", *loop, *(pad + line for line in body), f"{pad}return {many}"]
+        found = ast.ListComp(ast.Name(one), [ast.comprehension(ast.Name(one), items, [], 1)])
         if fits("return ", found, indent=indent, width=self.width):
             return statement("return ", found, indent=indent, width=self.width)
-        lines = statement("items = ", items, indent=indent, width=self.width)
-        return [*lines, f"{pad}return [item async for item in items]"]
+        lines = statement(f"{many} = ", items, indent=indent, width=self.width)
+        return [*lines, f"{pad}return [{one} async for {one} in {many}]"]
+
+    def _free(self, wanted: Sequence[str]) -> str:
+        """The first of these names that nothing in the test has already; else the last one."""
+        locals_ = {self._local(step.bind) for step in self.case.steps if step.bind}
+        taken = locals_ | set(self.holes.values()) | free_names(self.case)
+        return next((name for name in wanted if name not in taken), wanted[-1])
 
     def _arrange(self, deeper: int) -> list[str]:
         lines: list[str] = []

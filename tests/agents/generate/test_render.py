@@ -195,6 +195,35 @@ def test_a_row_is_told_by_what_it_holds(name: str, src: str, words: str) -> None
     assert naming.describe(name, src) == words
 
 
+STREAMS = """
+async def collect(items):
+    for item in items:
+        yield item
+
+
+async def items(item):
+    while True:
+        yield item
+"""
+
+
+def test_what_collects_a_stream_hides_no_name_of_the_subject(tmp_path: Path, style: Style) -> None:
+    """Where the subject itself is called `collect` or `items`, the coroutine and its variables take other names."""
+    (tmp_path / "stack.py").write_text(STREAMS, encoding="utf-8")
+    outline = read_outline(tmp_path / "stack.py")
+    cases = read_cases(
+        case("collect", [{**step("collect", "[1]"), "collect": True}], returns("[1]", "list")),
+        case("items", [{**step("items", "1"), "collect": True, "first": 2}], returns("[1, 1]", "list")),
+    )
+    text = file_text(plan(cases, outline, style), style).replace("from shop.stack import collect, items\n", "")
+    scope: dict[str, Any] = {}
+    exec(STREAMS + text, scope)
+    tests = [test for name, test in scope.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+
+
 def test_tables_of_one_name_are_told_apart_by_what_they_do_not_vary(outline: Outline, style: Style) -> None:
     """A table's name never names one of its own rows."""
     cases = [case("slugify", [step("slugify", repr("word" + chr(97 + n)))], returns(repr(f"{n}x"))) for n in range(12)]
