@@ -2,7 +2,7 @@
 
 The corpus is aqe's own docs and engine, indexed anew. Each conversation has one opening question and three follow-ups.
 "follow-up" is a follow-up in its session; "the same alone" is the same question without a session, in shuffled order,
-in an engine of its own that was warmed by the openings too; "opening" is the first question of a session. `from the
+in a process of its own that was warmed by the openings too; "opening" is the first question of a session. `from the
 session` counts the follow-ups that needed no search, and `same first quote` those whose answer begins with the quote
 that the question alone gets. Times are
 milliseconds of processor time for the whole of `Engine.query`, so that a busy machine tells the same; the parts of an
@@ -13,19 +13,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from aqe.engine import Answer, Engine
 from aqe.engine.settings import Settings
+
+Timed = tuple[float, Answer]
+"""Milliseconds, and the answer."""
 
 ROOT = Path(__file__).resolve().parent.parent
 TALKS: tuple[tuple[str, ...], ...] = (
@@ -110,7 +116,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is asked, each in a new session")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = anyio.run(measure, options.rounds)
+    figures = measure(options.rounds)
     if options.json:
         print(json.dumps(figures))
     else:
@@ -119,32 +125,23 @@ def main() -> int:
     return int(figures["follow-up / the same alone"] > 0.5)
 
 
-async def measure(rounds: int) -> dict[str, float]:
+def measure(rounds: int) -> dict[str, float]:
     """All figures of one run, in the order of the table."""
-    chance = random.Random(7)
     openings: list[float] = []
-    followed: list[tuple[float, Answer]] = []
-    alone: list[tuple[float, Answer]] = []
+    followed: list[Timed] = []
+    alone: list[Timed] = []
     with tempfile.TemporaryDirectory() as folder:
         project = corpus(Path(folder) / "project")
-        async with await open_engine(project) as engine:
-            report = await engine.index()
+        passages = in_a_process(index, project)
         for number in range(rounds):
-            async with await open_engine(project) as engine:
-                for talk in TALKS:
-                    took, answer = await ask(engine, talk[0], f"{talk[0][:40]} {number}")
-                    openings.append(took)
-                    followed += [await ask(engine, question, answer.session) for question in talk[1:]]
-            async with await open_engine(project) as engine:
-                for talk in TALKS:
-                    await engine.query(talk[0])
-                questions = [question for talk in TALKS for question in talk[1:]]
-                found = {question: await ask(engine, question, None) for question in shuffled(questions, chance)}
-                alone += [found[question] for question in questions]
+            first, rest = in_a_process(talk_on, project, number)
+            openings += [took for took, _ in first]
+            followed += rest
+            alone += in_a_process(ask_alone, project, number)
     same = [first_quote(one) == first_quote(other) for (_, one), (_, other) in zip(followed, alone, strict=True)]
     follow_ms, alone_ms = [took for took, _ in followed], [took for took, _ in alone]
     return {
-        "passages": report.passages,
+        "passages": passages,
         "questions": len(alone),
         "opening p50 ms": statistics.median(openings),
         "the same alone p50 ms": statistics.median(alone_ms),
@@ -167,6 +164,52 @@ async def measure(rounds: int) -> dict[str, float]:
     }
 
 
+def in_a_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do it in a process of its own, so that no cache of one part warms another."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        return executor.submit(work, *arguments).result()
+
+
+def index(project: Path) -> int:
+    """Index the corpus; the number of its passages."""
+
+    async def work() -> int:
+        async with await open_engine(project) as engine:
+            return (await engine.index()).passages
+
+    return anyio.run(work)
+
+
+def talk_on(project: Path, number: int) -> tuple[list[Timed], list[Timed]]:
+    """Hold every conversation: the openings, and the follow-ups."""
+
+    async def work() -> tuple[list[Timed], list[Timed]]:
+        async with await open_engine(project) as engine:
+            openings: list[Timed] = []
+            followed: list[Timed] = []
+            for talk in TALKS:
+                openings.append(await ask(engine, talk[0], f"{talk[0][:40]} {number}"))
+                followed += [await ask(engine, question, openings[-1][1].session) for question in talk[1:]]
+            return openings, followed
+
+    return anyio.run(work)
+
+
+def ask_alone(project: Path, number: int) -> list[Timed]:
+    """Ask the follow-ups without a session, in another order, after all openings; they come back in their order."""
+
+    async def work() -> list[Timed]:
+        async with await open_engine(project) as engine:
+            for talk in TALKS:
+                await engine.query(talk[0])
+            questions = [question for talk in TALKS for question in talk[1:]]
+            order = random.Random(number).sample(questions, len(questions))
+            found = {question: await ask(engine, question, None) for question in order}
+            return [found[question] for question in questions]
+
+    return anyio.run(work)
+
+
 def corpus(target: Path) -> Path:
     """aqe's own docs and engine as a project of their own."""
     skip = shutil.ignore_patterns("__pycache__", "*.aqet", "*.gz", "schemas", "screenshots", "build", ".aqe")
@@ -182,16 +225,11 @@ async def open_engine(project: Path) -> Engine:
     return await Engine.open(project, settings=Settings(), providers=())
 
 
-async def ask(engine: Engine, question: str, session: str | None) -> tuple[float, Answer]:
+async def ask(engine: Engine, question: str, session: str | None) -> Timed:
     """How long an answer took, in milliseconds, and the answer."""
     start = time.process_time()
     answer = await engine.query(question, session=session)
     return 1000 * (time.process_time() - start), answer
-
-
-def shuffled(questions: Sequence[str], chance: random.Random) -> list[str]:
-    """The questions in another order."""
-    return chance.sample(questions, len(questions))
 
 
 def first_quote(answer: Answer) -> tuple[str | None, int | None]:

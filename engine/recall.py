@@ -211,7 +211,7 @@ class Recall:
         scores = _shares(near[nearest]) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
         return tuple(
             replace(pool.passages[nearest[at]], score=float(scores[at]), vector_score=float(near[nearest[at]]))
-            for at in np.argsort(-scores, kind="stable")[:k]
+            for at in np.argsort(-scores, kind="stable")[: max(1, k // 2)]
         )
 
     def _read_vectors(self, passages: Sequence[Passage]) -> NDArray[np.float32]:

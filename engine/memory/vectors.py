@@ -50,6 +50,13 @@ def read(connection: apsw.Connection, table: int, row: int) -> bytes | None:
     return None if found is None else bytes(found[0])
 
 
+def read_each(connection: apsw.Connection, table: int, rows: Sequence[int]) -> dict[int, bytes]:
+    """The vector of each of `rows` that has one, as float32 bytes."""
+    marks = ",".join("?" * len(rows))
+    found = connection.execute(f"SELECT row, vector FROM vectors_{table} WHERE row IN ({marks})", tuple(rows))
+    return {int(row): bytes(vector) for row, vector in found}
+
+
 def drop(connection: apsw.Connection, table: int, row: int) -> None:
     """Forget the vector of a row."""
     connection.execute(f"DELETE FROM vectors_{table} WHERE row = ?", (row,))
