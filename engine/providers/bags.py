@@ -26,7 +26,11 @@ class Bag:
 @lru_cache(maxsize=KEPT)
 def bag_of(text: str) -> Bag:
     """The words of a text."""
-    words = frozenset(subtokens(text))
+    return bag_of_words(frozenset(subtokens(text)))
+
+
+def bag_of_words(words: frozenset[str]) -> Bag:
+    """Stems as a bag, such as the terms of a question."""
     by_start: dict[str, tuple[str, ...]] = {}
     for word in words:
         if len(word) >= SAME_START:
@@ -51,6 +55,21 @@ def match(term: str, *bags: Bag) -> float:
             if is_kin(term, word):
                 return KIN
     return 0.0
+
+
+def matches(terms: Bag, bag: Bag) -> dict[str, float]:
+    """`match` of each of some terms that is above 0.
+
+    >>> matches(bag_of("german cats"), bag_of("in Germany"))
+    {'german': 0.8}
+    """
+    found = dict.fromkeys(terms.words & bag.words, 1.0)
+    for start in terms.by_start.keys() & bag.by_start.keys():
+        words = bag.by_start[start]
+        for term in terms.by_start[start]:
+            if term not in found and any(is_kin(term, word) for word in words):
+                found[term] = KIN
+    return found
 
 
 def is_kin(a: str, b: str) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.text import query_terms, subtokens
-from aqe.engine.providers.bags import bag_of, match
+from aqe.engine.providers.bags import Bag, bag_of, bag_of_words, match, matches
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
 
@@ -193,9 +193,10 @@ def _rank(asked: _Question, passages: Sequence[Passage], embedder: Embedder | No
         return []
     cosines = _cosines(asked.text, units, embedder)
     best = max(passage.score for passage in passages) or 1.0
-    around = {id(passage): _around(asked, passage) for passage in passages}
+    held = _Held(bag_of_words(frozenset(asked.weights)))
+    around = {id(passage): held.by(passage.text, passage.name, passage.file or "") for passage in passages}
     found = [
-        _score(asked, passage, unit, cosine, best, around[id(passage)])
+        _score(asked, passage, unit, cosine, best, held, around[id(passage)])
         for (passage, unit), cosine in zip(units, cosines, strict=True)
     ]
     found.sort(key=lambda one: -one.score)
@@ -212,25 +213,43 @@ def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Emb
     return [float(value) for value in rows[1:] @ rows[0]]
 
 
-def _around(asked: _Question, passage: Passage) -> dict[str, float]:
-    """How far each term of the question stands anywhere in a passage, its name or its file."""
-    bags = bag_of(passage.text), bag_of(passage.name), bag_of(passage.file or "")
-    return {term: match(term, *bags) for term in asked.weights}
+class _Held:
+    """How far texts hold the terms of one question, each text looked at once."""
+
+    def __init__(self, terms: Bag) -> None:
+        self._terms = terms
+        self._known: dict[str, Mapping[str, float]] = {}
+
+    def by(self, text: str, *others: str) -> Mapping[str, float]:
+        """The terms that stand in any of some texts, each with the best `match` there."""
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = matches(self._terms, bag_of(text))
+        if not others or not (more := self.by(*others)):
+            return found
+        return {term: max(found.get(term, 0.0), more.get(term, 0.0)) for term in found.keys() | more.keys()}
 
 
 def _score(
-    asked: _Question, passage: Passage, unit: Unit, cosine: float, best: float, around: Mapping[str, float]
+    asked: _Question,
+    passage: Passage,
+    unit: Unit,
+    cosine: float,
+    best: float,
+    held: _Held,
+    around: Mapping[str, float],
 ) -> _Scored:
-    near, after = bag_of(unit.text), bag_of(unit.after)
-    lead = bag_of(unit.lead), bag_of(passage.name)
+    near, lead, after = held.by(unit.text), held.by(unit.lead, passage.name), held.by(unit.after)
     total = sum(asked.weights.values()) or 1.0
     in_unit = in_lead = in_first = in_passage = 0.0
     for term, weight in asked.weights.items():
-        found, above = match(term, near), match(term, *lead)
+        if term not in near and term not in lead and term not in after and term not in around:
+            continue
+        found, above = near.get(term, 0.0), lead.get(term, 0.0)
         in_unit += weight * found / total
         in_lead += weight * max(0.0, above - found) / total
-        in_first += weight * max(0.0, match(term, after) - max(found, above)) / total
-        in_passage += weight * max(found, above, around[term]) / total
+        in_first += weight * max(0.0, after.get(term, 0.0) - max(found, above)) / total
+        in_passage += weight * max(found, above, around.get(term, 0.0)) / total
     figures = {
         "in the unit": in_unit,
         "in its lead": in_lead,
