@@ -129,7 +129,10 @@ class RequestTable:
 
 def require_request(connection: apsw.Connection, id: str) -> Interaction:
     """The request with this id, in the caller's transaction. Raises `UserError` (unknown-request)."""
-    row = connection.execute(f"SELECT {_COLUMNS} FROM interactions WHERE id = ?", (str(id),)).fetchone()
+    try:
+        row = connection.execute(f"SELECT {_COLUMNS} FROM interactions WHERE id = ?", (str(id),)).fetchone()
+    except UnicodeEncodeError:
+        raise _unknown(id) from None
     if row is None:
         raise _unknown(id)
     return _read(row)

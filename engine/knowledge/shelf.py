@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.errors import UserError
 from aqe.engine.knowledge.starter import NAMESPACES, Entry, starter_entries
-from aqe.engine.memory.entry import Memory, NewMemory
+from aqe.engine.memory.entry import Memory, NewMemory, check_text
 from aqe.engine.memory.store import Store
 from aqe.engine.retrieval import keep
 
@@ -70,7 +70,7 @@ def add_entry(
     """Put an entry of the project's own on the shelf; returns its id. Raises `UserError` as `Store.add` does."""
     if not title.strip():
         raise UserError("The entry has no title.", code="bad-text", fix="Give a few words with --title.")
-    body = f"{' '.join(title.split())}\n{text}"
+    body = f"{' '.join(title.split())}\n{check_text(text)}"
     memory = NewMemory(body, check_shelf(namespace), id, {"source": source} if source else {})
     return keep(store, embedder, [memory])[0].id
 

@@ -120,7 +120,7 @@ def check_text(text: str) -> str:
     """`text` if it can be stored; raises `UserError` (bad-text, text-too-long)."""
     size = _encoded(text, "The text", "bad-text")
     if not text.strip():
-        raise UserError("The text is empty.", code="bad-text", fix="Give something to remember.")
+        raise UserError("The text is empty.", code="bad-text", fix="Give some words.")
     if size > TEXT_BYTES:
         raise UserError(
             f"The text has {size} bytes; a memory holds at most {TEXT_BYTES}.",

@@ -290,7 +290,7 @@ def _new_memory(line: Mapping[str, Any]) -> NewMemory:
     named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
     return NewMemory(
         text=line.get("text", ""),
-        namespace=line.get("namespace") or "default",
+        namespace="default" if line.get("namespace") is None else line["namespace"],
         id=line.get("id"),
         metadata=line.get("metadata") or {},
         vector=line.get("vector"),

@@ -1,0 +1,69 @@
+"""Bad texts, ids and queries at the tools of the engine: an error with a code, and a memory that stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+OnStdio = Callable[..., Any]
+MB = "word " * 210_000
+
+CALLS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("query", {"question": ""}, "bad-text"),
+    ("query", {"question": MB}, "text-too-long"),
+    ("query", {"question": MB * 2}, "argument-too-large"),
+    ("query", {"question": "a\0b"}, "bad-text"),
+    ("query", {"question": 5}, "bad-argument"),
+    ("query", {"question": "x", "namespace": "a:b"}, "bad-namespace"),
+    ("query", {"question": "x", "session": "a/b"}, "bad-session"),
+    ("feedback", {"request_id": "nil", "rating": 3}, "unknown-request"),
+    ("feedback", {"request_id": "nil", "rating": 9}, "bad-argument"),
+    ("feedback", {"request_id": "nil"}, "bad-feedback"),
+    ("feedback", {"request_id": "nil", "correction": " "}, "bad-text"),
+    ("route", {"prompt": ""}, "bad-text"),
+    ("route", {"prompt": "x", "strategy": "costs"}, "bad-argument"),
+    ("memory_add", {"text": ""}, "bad-text"),
+    ("memory_add", {"text": MB}, "text-too-long"),
+    ("memory_add", {"text": "a\0b"}, "bad-text"),
+    ("memory_add", {"text": "x", "namespace": "../x"}, "bad-namespace"),
+    ("memory_search", {"query": "x", "namespace": "a b"}, "bad-namespace"),
+    ("memory_search", {"query": "x", "k": 0}, "bad-argument"),
+)
+SYNTAX = ('"', "*", "NEAR", "-", "a:b", "^a", "(a", '"un balanced', "a AND")
+
+
+def test_mistake_in_a_call_is_an_error_with_its_code(on_stdio: OnStdio, project: Path, mode: str) -> None:
+    """Each mistake is answered as an error whose code says which, and what was remembered is still found."""
+
+    async def talk() -> None:
+        async with on_stdio(project, mode) as client:
+            await client.call_tool("memory_add", {"text": "prices are kept in cents"})
+            codes = []
+            for tool, arguments, _ in CALLS:
+                said = await client.call_tool(tool, arguments)
+                codes.append((tool, said.structured_content.get("code") if said.is_error else "answered"))
+            assert codes == [(tool, code) for tool, _, code in CALLS]
+            found = await client.call_tool("memory_search", {"query": "cents"})
+            assert "prices are kept in cents" in found.content[0].text
+            stats = await client.call_tool("stats", {})
+            assert stats.structured_content["memories"] == 1
+
+    anyio.run(talk)
+
+
+def test_syntax_of_the_text_index_is_only_text(on_stdio: OnStdio, project: Path) -> None:
+    """Quotes, stars and operators in a question or a search are answered like any other words."""
+
+    async def talk() -> None:
+        async with on_stdio(project, "auto") as client:
+            await client.call_tool("memory_add", {"text": "prices are kept in cents"})
+            for signs in SYNTAX:
+                found = await client.call_tool("memory_search", {"query": f"{signs} cents"})
+                assert "prices are kept in cents" in found.content[0].text, signs
+                said = await client.call_tool("query", {"question": f"{signs} cents"})
+                assert not said.is_error, signs
+
+    anyio.run(talk)
