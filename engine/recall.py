@@ -111,13 +111,13 @@ class Recalled:
 
 @dataclass
 class _Pool:
-    """What a session's questions found, newest first: passages, their vectors (read at the first follow-up),
-    the store's count of changes then, and how near the best was to the last question that the store was asked."""
+    """What a session's questions found, newest first: passages and their vectors, the store's count of changes then,
+    and how near the best was to the last question that the store was asked."""
 
     passages: tuple[Passage, ...]
     changes: int
     nearest: float
-    vectors: NDArray[np.float32] | None = None
+    vectors: NDArray[np.float32]
 
 
 class Recall:
@@ -179,11 +179,17 @@ class Recall:
     def _keep_pool(self, session: str, passages: tuple[Passage, ...], changes: int) -> None:
         nearest = max((passage.vector_score or 0.0 for passage in passages), default=0.0)
         with self._lock:
-            before = self._pools.pop(session, None)
-            if before is not None and before.changes == changes:
-                here = {(passage.namespace, passage.id) for passage in passages}
-                passages += tuple(one for one in before.passages if (one.namespace, one.id) not in here)
-            self._pools[session] = _Pool(passages[:POOL_PASSAGES], changes, nearest)
+            before = self._pools.get(session)
+        if before is not None and before.changes == changes:
+            here = {(passage.namespace, passage.id) for passage in passages}
+            passages += tuple(one for one in before.passages if (one.namespace, one.id) not in here)
+        passages = passages[:POOL_PASSAGES]
+        for passage in passages[:WEIGHED]:
+            _bags_of(passage)  # the words that a follow-up asks for first
+        pool = _Pool(passages, changes, nearest, self._read_vectors(passages))
+        with self._lock:
+            self._pools[session] = pool
+            self._pools.move_to_end(session)
             while len(self._pools) > POOLS:
                 self._pools.popitem(last=False)
 
@@ -195,8 +201,6 @@ class Recall:
             pool = self._pools.get(session)
         if pool is None or not pool.passages or not vector.any() or pool.changes != self._store.changes():
             return None
-        if pool.vectors is None:
-            pool.vectors = self._read_vectors(pool.passages)
         near = pool.vectors @ vector
         if float(near.max()) < NEARLY * pool.nearest:
             return None
