@@ -253,3 +253,10 @@ def test_encrypted_store_holds_no_clear_words(tmp_path: Path) -> None:
 def test_times_outside_are_rfc3339() -> None:
     """A time of the store is shown with microseconds and Z."""
     assert rfc3339(START_US + 5) == "2023-11-14T22:13:20.000005Z"
+
+
+def test_namespaces_with_one_memory_each_take_little_room(store: Store) -> None:
+    """Ten namespaces of one memory with a vector of 384 numbers take less than 1.2 MB of vectors together."""
+    for number in range(10):
+        store.add(f"note {number}", namespace=f"n{number}", vector=[1.0] * 384)
+    assert store.stats().bytes["vectors"] < 1_200_000
