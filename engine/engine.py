@@ -297,7 +297,7 @@ class Engine:
         config: QueryConfig | None = None,
         needs_model: bool = False,
     ) -> Decision:
-        """Where a request would go now, and why; nothing is asked. Raises `UserError` (bad-text, no-model, no-route)."""
+        """Where a request would go now, and why; none is asked. Raises `UserError` (bad-text, no-model, no-route)."""
         if not isinstance(prompt, str) or not prompt.strip():
             raise UserError("The prompt is empty.", code="bad-text", fix="Give a text.")
         request = replace(route_request(prompt, task, config or QueryConfig()), needs_model=needs_model)
