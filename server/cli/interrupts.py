@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ from aqe.engine.progress import CancelToken
 def two_stops(stop: CancelToken, cancel: CancelToken, say: Callable[[str], None], first: str) -> Iterator[None]:
     """Within the block the first signal says `first` and sets `stop`, the second one sets `cancel`."""
 
+    signals = itertools.count()  # `stop` tells nothing yet while the first one is still being said
+
     def interrupted(number: int, frame: FrameType | None) -> None:
         # in a thread: killing a box and printing take locks that this thread may hold
-        threading.Thread(target=end_at_once if stop.is_set else keep).start()
+        threading.Thread(target=end_at_once if next(signals) else keep).start()
 
     def keep() -> None:
         say(first)
