@@ -118,7 +118,7 @@ class KillMapping:
             self._stack = stack
             pool = stack.enter_context(ThreadPoolExecutor(2 * workers))
             wanted = [False] * workers + [True] * (workers - 1)
-            opened = [stack.enter_context(box) for box in pool.map(self._open, wanted)]
+            opened = list(pool.map(self._open, wanted))
             benches = [_Bench(*pair) for pair in zip(opened, [warm_box, *opened[workers:]], strict=False)]
             at_import = self._collect(pool, benches)
             self.stop = _both(self.stop, deadline_in(2 * self.share_s))
@@ -139,7 +139,7 @@ class KillMapping:
         return self.map
 
     def _open(self, is_warm: bool) -> Box:
-        box = self.plan.open_box(cancel=self.cancel)
+        box = self._stack.enter_context(self.plan.open_box(cancel=self.cancel))
         modules = tuple(one.module for one in self.subjects) if is_warm else ()
         self.plan.warm(box, modules, rehearse=is_warm)
         return box
@@ -185,8 +185,6 @@ class KillMapping:
                 return box
             self._reopened += 1
         fresh = self._open(is_early)
-        with self._lock:
-            self._stack.enter_context(fresh)
         if is_early:
             self._prepare_box(fresh)
             bench.plain = fresh

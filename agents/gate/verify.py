@@ -189,8 +189,6 @@ class _Verification:
         found.chosen = sample(subjects, self.request.seed, self.request.max_mutants, leave_out=self.request.leave_out)
         boxes = self._open_boxes(plan, stack, first, found.seeds, subjects)
         self._stability(plan, boxes, found)
-        if self._plugins_wanted(plan, found.verdicts):
-            self.misses_plugins = True
         found.refused = self._refused_beside(plan, boxes[0], subjects, found.stable())
         stable = found.stable()
         found.on_twin = self._twin(plan, boxes[0], subjects, stable)
@@ -223,10 +221,10 @@ class _Verification:
         boxes = [first]
 
         def opened(seed: int) -> Box:
-            return plan.open_box(hash_seed=seed, cancel=self.cancel)
+            return stack.enter_context(plan.open_box(hash_seed=seed, cancel=self.cancel))  # closed if another fails
 
         with ThreadPoolExecutor(len(seeds)) as pool:
-            boxes += [stack.enter_context(box) for box in pool.map(opened, seeds[1:])]
+            boxes += pool.map(opened, seeds[1:])
             list(pool.map(lambda box: self._warm(plan, box, modules), boxes))
         return boxes
 
@@ -242,6 +240,7 @@ class _Verification:
             runs = list(ended.values())
             found.seeds = tuple(found.seeds[place] for place in sorted(ended))
         found.verdicts = judge(runs) if runs else {}
+        self.misses_plugins = self._plugins_wanted(plan, found.verdicts)
         self._check()
         if not found.verdicts:
             names = ", ".join(plan.sources())

@@ -92,3 +92,29 @@ def test_nothing_is_reported_before_a_run_has_ended(tmp_path: Path) -> None:
     """Stopped while the interpreters start, the verification ends as cancelled and says why there is no report."""
     with pytest.raises(Cancelled, match="before a run of the tests ended"):
         stopped_at(tmp_path, "starting 5 interpreters")
+
+
+NEEDY = """
+import time
+
+def test_needs_a_plugin_of_the_project(wanted):
+    pass
+
+
+def test_slow():
+    time.sleep(0.1)
+"""
+
+
+def test_tests_without_their_plugins_are_never_reported(tmp_path: Path) -> None:
+    """Stopped in the runs without the project's pytest plugins, a test that needs one is not called failing."""
+    (tmp_path / "numbers_.py").write_text(SUBJECT)
+    (tmp_path / "test_numbers.py").write_text("import numbers_\n" + NEEDY)
+    stop = CancelToken()
+
+    def progress(text: str, done: float = 0.0, total: float | None = None) -> None:
+        if "run 1 of 2" in text:
+            stop.cancel()
+
+    with pytest.raises(Cancelled, match="before a run of the tests ended"):
+        verify(VerifyRequest(tests=("test_numbers.py",), project=str(tmp_path), runs=2), progress=progress, stop=stop)
