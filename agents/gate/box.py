@@ -56,6 +56,15 @@ class Layers:
     why_not_higher: tuple[str, ...] = ()
 
 
+def _said_ctypes(said: bytes) -> bool:
+    """Whether the zygote's first word tells of ctypes; the environment's own start-up code may have said it instead."""
+    try:
+        word = json.loads(said)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(word, dict) and word.get("ctypes") is True
+
+
 @dataclass(frozen=True)
 class CaseResult:
     """What one case came to. `state` is "ok" only with a frame, aqe's nonce and exit status 0.
@@ -177,15 +186,12 @@ class Box:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_WALL_S
-        while time.monotonic() < deadline:
-            event = self._next_event(deadline, None)
-            if event is None:
-                break
-            if event[0] == b"Z":
-                while not self.scratch and time.monotonic() < deadline and self._end is None:
-                    self._read_reports()
-                self._note_what_python_lacks(event[1])
-                return
+        event = self._next_event(deadline, None)
+        if event is not None and event[0] == b"Z":  # the environment's own start-up code may say something else
+            while not self.scratch and time.monotonic() < deadline and self._end is None:
+                self._read_reports()
+            self._note_what_python_lacks(event[1])
+            return
         self._read_reports()
         said = self._stderr.take().strip().splitlines()
         why = self._failed or (said[-1] if said else "no answer")
@@ -198,7 +204,7 @@ class Box:
     def _note_what_python_lacks(self, said: bytes) -> None:
         """Without ctypes the zygote cannot close its memory, nor take in the orphans of its cases below rung 3."""
         names = (MEMORY_CLOSED, *((ORPHANS_TAKEN,) if self.layers.below_namespaces else ()))
-        if json.loads(said).get("ctypes") is True:
+        if _said_ctypes(said):
             self.layers = replace(self.layers, in_force=self.layers.in_force + names)
         else:
             lacking = tuple(f"{name} (the project's Python has no ctypes)" for name in names)

@@ -94,8 +94,10 @@ def _wait(report_fd: int, streams: tuple[Tail, Tail], deadline: float) -> tuple[
     """The builder's last report, and why the program has to be ended where there is none."""
     reports = b""
     while (left := deadline - time.monotonic()) > 0:
-        open_ones = [stream.fd for stream in streams if not stream.ended]
-        select.select([report_fd, *open_ones], [], [], min(left, 1.0))
+        poller = select.poll()  # select takes no descriptor over 1,023, and a server may have many
+        for fd in (report_fd, *(stream.fd for stream in streams if not stream.ended)):
+            poller.register(fd, select.POLLIN)
+        poller.poll(min(int(left * 1000) + 1, 1000))
         for stream in streams:
             stream.drain()
         if sum(stream.total for stream in streams) > MAX_PRINTED_BYTES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from aqe.agents.gate import Box, BoxSpec
+from aqe.engine.errors import UserError
 
 TROUBLE = """
 import os, signal, struct, sys, threading, time
@@ -95,3 +98,43 @@ def test_caller_that_raises_on_progress_ends_the_box(trouble: Box) -> None:
     with pytest.raises(LookupError):
         trouble.run("trouble:wait", {"seconds": 0.2}, wall_s=10, on_progress=refuse)
     assert trouble.run("trouble:wait", {"seconds": 0}, wall_s=10).state == "died"
+
+
+CHATTER = """
+import os, struct
+for fd in range(3, 64):
+    try:
+        os.write(fd, {letter!r} + struct.pack(">I", 2) + b"[]")
+    except OSError:
+        pass
+"""
+
+
+@pytest.fixture
+def chatty(project: Path, tmp_path: Path) -> Callable[[bytes], BoxSpec]:
+    """Makes an environment whose start-up code writes a frame of some letter to every pipe."""
+
+    def make(letter: bytes) -> BoxSpec:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+        site = next((tmp_path / "env").glob("lib/python*/site-packages"))
+        (site / "sitecustomize.py").write_text(CHATTER.format(letter=letter), "utf-8")
+        return BoxSpec(python=str(tmp_path / "env" / "bin" / "python"), project=str(project), path=(str(project),))
+
+    return make
+
+
+def test_environment_that_speaks_for_the_zygote_gets_no_answer_taken(chatty: Callable[[bytes], BoxSpec]) -> None:
+    """Start-up code that says to be ready in the zygote's place turns on no layer, and the next case is forged."""
+    with Box.open(chatty(b"Z")) as box:
+        assert "memory of the warm process closed to its cases" not in box.layers.in_force
+        assert box.run("subject:double", {"value": 2}, wall_s=10).state == "forged"
+
+
+@pytest.mark.parametrize("letter", [b"R", b"?"])
+def test_environment_that_breaks_the_protocol_at_its_start_is_refused(
+    chatty: Callable[[bytes], BoxSpec], letter: bytes
+) -> None:
+    """Frames that no zygote sends before it is ready end the box at once, with the error of a box that is not built."""
+    with pytest.raises(UserError) as caught:
+        Box.open(chatty(letter))
+    assert caught.value.code == "no-sandbox"
