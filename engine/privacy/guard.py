@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +24,10 @@ from aqe.engine.privacy import audit, consent, redactor
 from aqe.engine.privacy.network import hold_network, release_network
 from aqe.engine.privacy.never_send import NeverSend
 from aqe.engine.privacy.redactor import Placeholders, Redacted, Span
+from aqe.engine.providers.configured import shown
 
 if TYPE_CHECKING:
+    from aqe.engine.providers.configured import Recipient
     from aqe.engine.providers.protocol import Message
     from aqe.engine.settings import Settings
 
@@ -130,18 +133,22 @@ class Guard:
         """Whether a provider may be used: one on this machine always, one elsewhere unless the mode is strict."""
         return provider_is_local or self.mode != "strict"
 
+    def may_reach(self, to: Recipient) -> bool:
+        """Whether a provider elsewhere may be asked for what needs no text of the project, and so be shown its key."""
+        return self.mode != "strict" and self._unconsented(to, None) is None
+
     def outgoing(
-        self, messages: tuple[Message, ...], *, provider: str, purpose: str, paths: Sequence[str] = ()
+        self, messages: tuple[Message, ...], *, to: Recipient, purpose: str, paths: Sequence[str] = ()
     ) -> tuple[Message, ...]:
         """What is sent to a provider elsewhere in place of `messages`, written to the audit log before it is returned.
 
         `paths` are the files that the messages quote. Raises `UserError` (strict-mode, never-send, no-consent), each
         of them logged too.
         """
-        refusal = self._refusal(messages, provider, purpose, paths)
+        refusal = self._refusal(messages, to, purpose, paths)
         if refusal is not None:
             with contextlib.suppress(UserError):
-                audit.append(self._store, "refused", recipient=provider, purpose=purpose, mode=self.mode)
+                audit.append(self._store, "refused", recipient=to.label, purpose=purpose, mode=self.mode)
             raise refusal
         sent, spans = messages, Counter[str]()
         if self.mode == "balanced":
@@ -149,7 +156,7 @@ class Guard:
         audit.append(
             self._store,
             "sent",
-            recipient=provider,
+            recipient=to.label,
             purpose=purpose,
             mode=self.mode,
             payload=payload_of(sent),
@@ -182,11 +189,11 @@ class Guard:
         return self._given if isinstance(self._given, Store) else self._given()
 
     def _refusal(
-        self, messages: tuple[Message, ...], provider: str, purpose: str, paths: Sequence[str]
+        self, messages: tuple[Message, ...], to: Recipient, purpose: str, paths: Sequence[str]
     ) -> UserError | None:
         if self.mode == "strict":
             return UserError(
-                f"{provider} is not on this machine, and the privacy mode is strict.",
+                f"{to.label} is not on this machine, and the privacy mode is strict.",
                 code="strict-mode",
                 fix="Use a model on this machine, or set privacy.mode to balanced.",
             )
@@ -198,13 +205,20 @@ class Guard:
                 code="never-send",
                 fix="Leave it out, ask a model on this machine, or change the setting.",
             )
-        if self.mode == "balanced" and not consent.has_consent(self._store, provider, purpose):
-            return UserError(
-                f"There is no consent yet to send text to {provider} for {purpose}.",
-                code="no-consent",
-                fix=f"To give it: aqe privacy consent grant {provider} --purpose {purpose}",
-            )
-        return None
+        return self._unconsented(to, purpose)
+
+    def _unconsented(self, to: Recipient, purpose: str | None) -> UserError | None:
+        """The error where a consent is missing. Mode off asks for none where there is no key to be shown."""
+        is_off = self.mode == "off"
+        if is_off and not to.key_env:
+            return None
+        why = consent.missing(self._store, to, None if is_off else purpose)
+        if not why:
+            return None
+        only = "" if purpose is None else f" --purpose {purpose}"
+        name = to.name if to.name.isprintable() else shown(to.name)
+        fix = f"To give it: aqe privacy consent grant {shlex.quote(name)}{only}"
+        return UserError(why, code="no-consent", fix=fix)
 
 
 def open_guard(project: Path, settings: Settings, store: Store | Callable[[], Store]) -> Guard:

@@ -5,12 +5,28 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from aqe.engine.providers.protocol import Message, Provider
-    from aqe.engine.settings import Settings
+    from aqe.engine.settings import ProviderSettings, Settings
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A provider as a consent names it: its name, its `address` (`address_of`), the variable of its key ("": none)."""
+
+    name: str
+    address: str
+    key_env: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name, address and key variable, as they may be shown."""
+        key = f", key of {shown(self.key_env)}" if self.key_env else ""
+        return f"{shown(self.name)} ({shown(self.address)}{key})"
 
 
 class Egress(Protocol):
@@ -23,8 +39,12 @@ class Egress(Protocol):
         """Whether a provider may be asked at all."""
         ...
 
-    def outgoing(self, messages: tuple[Message, ...], *, provider: str, purpose: str) -> tuple[Message, ...]:
-        """What may be sent in place of `messages`; raises `UserError` where nothing may."""
+    def may_reach(self, to: Recipient) -> bool:
+        """Whether a provider elsewhere may be shown its key; does file work."""
+        ...
+
+    def outgoing(self, messages: tuple[Message, ...], *, to: Recipient, purpose: str) -> tuple[Message, ...]:
+        """What may be sent in place of `messages`; raises `UserError` where nothing may. Does file work."""
         ...
 
 
@@ -58,3 +78,32 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def recipient_of(name: str, table: ProviderSettings) -> Recipient:
+    """The provider that a table of the settings describes, as a consent names it."""
+    return Recipient(name, address_of(table.base_url), table.api_key_env or "")
+
+
+def address_of(url: str) -> str:
+    """A URL in the form in which two of one place are equal: lower-case host, no default port, no slash at the end.
+
+    The path counts: on one host it may lead to another account.
+
+    >>> address_of("HTTPS://API.Example.com:443/v1/"), address_of("http://10.0.0.5:8080")
+    ('https://api.example.com/v1', 'http://10.0.0.5:8080')
+    """
+    scheme, _, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    host = netloc.lower().removesuffix({"https": ":443", "http": ":80"}.get(scheme.lower(), ":"))
+    return f"{scheme.lower()}://{host}{slash}{path}".rstrip("/")
+
+
+def shown(text: str) -> str:
+    r"""A text of a project's file as it may be shown: what is not plain ASCII is escaped, so that no sign poses as
+    another and none speaks to the terminal.
+
+    >>> print(shown("https://\u0430pi.example.com\x1b[2K"))
+    https://\u0430pi.example.com\x1b[2K
+    """
+    return "".join(sign if " " <= sign <= "~" else sign.encode("unicode_escape").decode("ascii") for sign in text)

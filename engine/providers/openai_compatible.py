@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from aqe.engine.extras import missing_extra
-from aqe.engine.providers.configured import Egress, is_loopback
+from aqe.engine.providers.configured import Egress, is_loopback, recipient_of
 from aqe.engine.providers.protocol import (
     Completion,
     CompletionRequest,
@@ -54,6 +54,7 @@ class OpenAICompatible:
         self.models = settings.models
         self.local = is_loopback(settings.base_url)
         self.settings = settings
+        self.recipient = recipient_of(name, settings)
         self._guard = guard
         self._environ = os.environ if environ is None else environ
         self._client: Any = None
@@ -113,8 +114,10 @@ class OpenAICompatible:
         return vectors
 
     async def health(self) -> Health:
-        """Asks for the list of models, within 5 seconds; sends nothing of the project."""
+        """Asks for the list of models, within 5 seconds; sends nothing of the project, its key only with consent."""
         start = time.perf_counter()
+        if not await self._may_reach():
+            return Health(False, 0.0, message=f"{self.name} is elsewhere, and may not be asked without your consent")
         try:
             client = await self._open()
             with self._speaking(HEALTH_TIMEOUT_S):
@@ -140,8 +143,13 @@ class OpenAICompatible:
     async def _outgoing(self, messages: tuple[Message, ...], purpose: str) -> tuple[Message, ...]:
         if self._guard is None or self.local:
             return messages
-        guard = self._guard
-        return await anyio.to_thread.run_sync(lambda: guard.outgoing(messages, provider=self.name, purpose=purpose))
+        guard, to = self._guard, self.recipient
+        return await anyio.to_thread.run_sync(lambda: guard.outgoing(messages, to=to, purpose=purpose))
+
+    async def _may_reach(self) -> bool:
+        if self._guard is None or self.local:
+            return True
+        return await anyio.to_thread.run_sync(self._guard.may_reach, self.recipient)
 
     async def _open(self) -> Any:
         if self._client is not None:

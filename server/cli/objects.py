@@ -248,11 +248,16 @@ class AuditVerified:
 
 @dataclass(frozen=True)
 class ConsentShown:
-    """One consent; the purpose `*` is every one."""
+    """One consent; the purpose `*` is every one, the variable "" that there is no key. One that does not count says
+    why."""
 
     provider: str
     purpose: str
     granted_at: str
+    address: str
+    key_env: str
+    counts: bool
+    why: str
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_j
 
 if TYPE_CHECKING:
     from aqe.engine.privacy.consent import Consent
+    from aqe.engine.providers.configured import Recipient
+    from aqe.engine.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -144,7 +146,10 @@ def grant_consent(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Allow this project's text to go to a provider, redacted."""
+    """Allow this project's text to go to a provider, redacted.
+
+    The consent is for the provider's address and the variable of its key as they are now, and for you on this machine.
+    """
     from aqe.engine.memory import open_store
     from aqe.engine.privacy import consent
     from aqe.engine.project import find_project
@@ -152,14 +157,13 @@ def grant_consent(
 
     root = find_project(explicit=None if project is None else str(project))
     settings = load_settings(root)
+    to = _recipient(settings, provider)
     with open_store(root, settings=settings) as store:
-        given = consent.grant(store, provider, purpose, mode=settings.privacy.mode)
+        given = consent.grant(store, to, purpose, mode=settings.privacy.mode)
     if json:
-        print_json("privacy-consent-grant", _consent_object(given), project=root)
+        print_json("privacy-consent-grant", _consent_object(given, ""), project=root)
     else:
-        print(f"{given.provider} may be sent text of this project for {_words(given.purpose)}")
-    if given.provider not in settings.providers:
-        print(f"No provider is named {given.provider!r} in the settings yet.", file=sys.stderr)
+        print(f"{to.label} may be sent text of this project for {_words(given.purpose)}")
 
 
 @consent_app.command("revoke")
@@ -189,19 +193,27 @@ def revoke_consent(
 
 @consent_app.command("list")
 def list_consents(json: JsonOption = False, project: ProjectOption = None) -> None:
-    """List the consents that stand."""
+    """List the consents with address and key variable, and why one does not count."""
     from aqe.engine.memory.opening import open_to_read
-    from aqe.engine.privacy.consent import consents
+    from aqe.engine.privacy.consent import consents, flaw
     from aqe.engine.project import find_project
+    from aqe.engine.providers.configured import recipient_of, shown
+    from aqe.engine.settings import load_settings
 
     root = find_project(explicit=None if project is None else str(project))
+    now = {name: recipient_of(name, table) for name, table in load_settings(root).providers.items()}
     with open_to_read(root) as store:
-        found = [_consent_object(given) for given in consents(store)]
+        found = [_consent_object(given, flaw(given, now.get(given.provider))) for given in consents(store)]
     if json:
         print_json("privacy-consent-list", {"consents": found}, project=kept_where(root))
         return
     for given in found:
-        print(f"{given['provider']}  {given['purpose']}  since {given['granted_at']}")
+        provider, purpose, address, key = (
+            shown(str(given[name])) for name in ("provider", "purpose", "address", "key_env")
+        )
+        print(f"{provider}  {purpose}  {address or '-'}  key of {key or '-'}  since {given['granted_at']}")
+        if not given["counts"]:
+            print(f"  does not count: {given['why']}")
 
 
 def _spans(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,10 +227,38 @@ def _spans(line: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": line.get("id"), "spans": [[span.start, span.end, span.kind] for span in scan_one(text, path)]}
 
 
-def _consent_object(given: Consent) -> dict[str, Any]:
+def _recipient(settings: Settings, provider: str) -> Recipient:
+    """The provider of the settings that a consent is to be for. Raises `UserError` (no-such-provider, bad-argument)."""
+    from difflib import get_close_matches
+
+    from aqe.engine.providers.configured import is_loopback, recipient_of
+
+    table = settings.providers.get(provider)
+    if table is None:
+        near = get_close_matches(provider, settings.providers, n=1, cutoff=0.5)
+        fix = f"Did you mean {near[0]!r}?" if near else f"Add the table [tool.aqe.providers.{provider}] first."
+        raise UserError(f"The settings name no provider {provider!r}.", code="no-such-provider", fix=fix)
+    if is_loopback(table.base_url):
+        raise UserError(
+            f"{provider!r} is on this machine, where no consent is asked.",
+            code="bad-argument",
+            fix="Nothing needs to be done.",
+        )
+    return recipient_of(provider, table)
+
+
+def _consent_object(given: Consent, flaw: str) -> dict[str, Any]:
     from aqe.engine.memory import rfc3339
 
-    return {"provider": given.provider, "purpose": given.purpose, "granted_at": rfc3339(given.granted_at)}
+    return {
+        "provider": given.provider,
+        "purpose": given.purpose,
+        "granted_at": rfc3339(given.granted_at),
+        "address": given.address,
+        "key_env": given.key_env,
+        "counts": not flaw,
+        "why": flaw,
+    }
 
 
 def _words(purpose: str) -> str:

@@ -17,6 +17,7 @@ from aqe.engine.memory import Store
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.migrations import MIGRATIONS, Migration, migrate, pending
 from aqe.engine.privacy import audit, consent
+from aqe.engine.providers.configured import Recipient
 from aqe.engine.requests import RequestTable
 from aqe.engine.sessions.table import SessionTable
 
@@ -67,8 +68,9 @@ def test_stored_file_of_each_earlier_version_holds_sessions_after_migrating(earl
 def test_stored_file_of_each_earlier_version_keeps_an_audit_log_after_migrating(earlier: tuple[int, Path]) -> None:
     """A store of each earlier version can log what leaves and keep consents, and its log verifies."""
     with Store.open(earlier[1]) as store:
-        consent.grant(store, "openai", "query", mode="balanced")
-        assert consent.has_consent(store, "openai", "query")
+        openai = Recipient("openai", "https://api.openai.com/v1", "OPENAI_API_KEY")
+        consent.grant(store, openai, "query", mode="balanced")
+        assert consent.missing(store, openai, "query") == ""
         assert audit.append(store, "sent", recipient="openai", purpose="query", mode="balanced", payload="x") == 2
         assert audit.verify(store).intact
 

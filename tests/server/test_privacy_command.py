@@ -85,12 +85,32 @@ def test_lines_are_answered_in_order(project: Path) -> None:
     assert done.returncode == 1
 
 
-def test_consent_is_given_listed_and_taken_back(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A consent stands until it is revoked, and each change is in the audit log, which verifies."""
+def _providers(monkeypatch: pytest.MonkeyPatch, **addresses: str) -> None:
+    """Providers of these addresses, each with the key variable of its name."""
+    tables = {
+        name: {"kind": "openai-compatible", "base_url": url, "models": ["m"], "api_key_env": f"{name.upper()}_KEY"}
+        for name, url in addresses.items()
+    }
+    monkeypatch.setenv("AQE_PROVIDERS", json.dumps(tables))
+
+
+@pytest.fixture(autouse=True)
+def _settings_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The user's settings folder, where the key of consents is made, is the test's own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+
+
+def test_consent_is_given_listed_and_taken_back(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consent is shown with address and key variable and stands until revoked; the audit log has each change."""
     where = ("--project", str(project))
-    _run(capsys, "consent", "grant", "openai", "--purpose", "query", *where)
+    _providers(monkeypatch, openai="https://api.openai.com/v1")
+    out, _ = _run(capsys, "consent", "grant", "openai", "--purpose", "query", *where)
+    assert out == "openai (https://api.openai.com/v1, key of OPENAI_KEY) may be sent text of this project for query\n"
     out, _ = _run(capsys, "consent", "list", *where)
-    assert out.startswith("openai  query  since ")
+    assert out.startswith("openai  query  https://api.openai.com/v1  key of OPENAI_KEY  since ")
+    assert len(out.splitlines()) == 1
     _run(capsys, "consent", "revoke", "openai", *where)
     assert _run(capsys, "consent", "list", *where)[0] == ""
     out, _ = _run(capsys, "audit", *where)
@@ -99,9 +119,44 @@ def test_consent_is_given_listed_and_taken_back(project: Path, capsys: pytest.Ca
     assert out.startswith("intact: 2 entries, head 2:")
 
 
-def test_broken_log_is_told_with_exit_1(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_tells_which_consents_do_not_count(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A consent for another address, and one of somebody else, are listed with the reason why they do not count."""
+    where = ("--project", str(project))
+    _providers(monkeypatch, openai="https://api.openai.com/v1")
+    _run(capsys, "consent", "grant", "openai", *where)
+    _providers(monkeypatch, openai="https://collect.example.net/v1")
+    out, _ = _run(capsys, "consent", "list", *where)
+    assert "does not count: openai is not what you consented to: its address is now https://collect.example.net" in out
+    _providers(monkeypatch, openai="https://api.openai.com/v1")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "somebody-else"))
+    out, _ = _run(capsys, "consent", "list", "--json", *where)
+    (row,) = json.loads(out)["consents"]
+    assert (row["address"], row["key_env"], row["counts"]) == ("https://api.openai.com/v1", "OPENAI_KEY", False)
+    assert "not given by you" in row["why"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "part"),
+    [("opnai", "no-such-provider", "Did you mean 'openai'?"), ("house", "bad-argument", "on this machine")],
+)
+def test_consent_is_for_a_provider_elsewhere(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, code: str, part: str
+) -> None:
+    """A name that the settings do not know is a mistake, and so is a provider on this machine, which needs none."""
+    _providers(monkeypatch, openai="https://api.openai.com/v1", house="http://127.0.0.1:11434/v1")
+    _, err = _run(capsys, "consent", "grant", name, "--project", str(project), status=2)
+    assert f"[{code}]" in err
+    assert part in err
+
+
+def test_broken_log_is_told_with_exit_1(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cut log exits 1 with the code; the head printed before finds a cut that mended the head."""
     where = ("--project", str(project))
+    _providers(monkeypatch, **dict.fromkeys(("one", "two", "three"), "https://api.example.com/v1"))
     for name in ("one", "two", "three"):
         _run(capsys, "consent", "grant", name, *where)
     head = _run(capsys, "verify", *where)[0].split("head ")[1].strip()

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from aqe.engine.memory.opening import open_store
 from aqe.engine.privacy import Guard, audit, consent, open_guard
 from aqe.engine.privacy.guard import NO_CONTENT, WITHHELD, payload_of
 from aqe.engine.providers import Message
+from aqe.engine.providers.configured import Recipient
 from aqe.engine.settings import load_settings
 
 AWS = "AKIAQYLPMN5HNMZ2KJQP"
+OPENAI = Recipient("openai", "https://api.openai.com/v1", "OPENAI_API_KEY")
+KEYLESS = replace(OPENAI, key_env="")
 MESSAGES = (Message("system", "Answer."), Message("user", f"why does {AWS} fail for jane@acme.io and bob@acme.io?"))
 
 
@@ -46,7 +50,7 @@ def _events(store: Store) -> list[tuple[str, str, str]]:
 
 def _refused(guard: Guard, **options: Any) -> UserError:
     with pytest.raises(UserError) as caught:
-        guard.outgoing(MESSAGES, **{"provider": "openai", "purpose": "query", **options})
+        guard.outgoing(MESSAGES, **{"to": OPENAI, "purpose": "query", **options})
     return caught.value
 
 
@@ -61,14 +65,14 @@ def test_balanced_sends_nothing_without_consent(project: Path, store: Store) -> 
     error = _refused(_guard(project, store))
     assert error.code == "no-consent"
     assert error.fix.endswith("aqe privacy consent grant openai --purpose query")
-    assert _events(store) == [("refused", "openai", "query")]
+    assert _events(store) == [("refused", OPENAI.label, "query")]
 
 
 def test_balanced_sends_redacted_text_after_consent(project: Path, store: Store) -> None:
     """With consent the messages leave with placeholders, and the log has their hash and what was taken out."""
     guard = _guard(project, store)
-    consent.grant(store, "openai", "query", mode="balanced")
-    sent = guard.outgoing(MESSAGES, provider="openai", purpose="query")
+    consent.grant(store, OPENAI, "query", mode="balanced")
+    sent = guard.outgoing(MESSAGES, to=OPENAI, purpose="query")
     assert sent[0] == MESSAGES[0]
     assert sent[1].content == "why does [redacted:aws-access-token] fail for [redacted:email] and [redacted:email-2]?"
     entry = audit.entries(store)[-1]
@@ -90,11 +94,11 @@ def test_known_secret_is_taken_out_where_no_rule_sees_it(project: Path, store: S
 def test_consent_is_for_its_provider_and_purpose(project: Path, store: Store) -> None:
     """A consent covers neither another provider nor another purpose, and ends when it is taken back."""
     guard = _guard(project, store)
-    consent.grant(store, "openai", "query", mode="balanced")
-    assert _refused(guard, provider="other").code == "no-consent"
+    consent.grant(store, OPENAI, "query", mode="balanced")
+    assert _refused(guard, to=replace(OPENAI, name="other")).code == "no-consent"
     assert _refused(guard, purpose="complete").code == "no-consent"
-    consent.grant(store, "openai", mode="balanced")
-    guard.outgoing(MESSAGES, provider="openai", purpose="complete")
+    consent.grant(store, OPENAI, mode="balanced")
+    guard.outgoing(MESSAGES, to=OPENAI, purpose="complete")
     assert consent.revoke(store, "openai", mode="balanced") == 2
     assert _refused(guard).code == "no-consent"
     assert [event for event, _, _ in _events(store)].count("consent-granted") == 2
@@ -104,15 +108,15 @@ def test_consent_is_for_its_provider_and_purpose(project: Path, store: Store) ->
 def test_off_sends_text_as_it_is_and_logs_it(project: Path, store: Store) -> None:
     """In mode off nothing is changed and no consent asked, but the log has its entry."""
     with _guard(project, store, mode="off") as guard:
-        assert guard.outgoing(MESSAGES, provider="openai", purpose="query") == MESSAGES
+        assert guard.outgoing(MESSAGES, to=KEYLESS, purpose="query") == MESSAGES
         assert guard.for_client({"text": AWS}) == {"text": AWS}
-    assert _events(store) == [("sent", "openai", "query")]
+    assert _events(store) == [("sent", KEYLESS.label, "query")]
 
 
 def test_strict_lets_only_this_machine(project: Path, store: Store) -> None:
     """In strict mode a provider elsewhere may not be used whatever was consented to, one on this machine may."""
     with _guard(project, store, mode="strict") as guard:
-        consent.grant(store, "openai", mode="strict")
+        consent.grant(store, OPENAI, mode="strict")
         assert not guard.may_leave(provider_is_local=False)
         assert guard.may_leave(provider_is_local=True)
         assert _refused(guard).code == "strict-mode"
@@ -125,12 +129,12 @@ def test_covered_file_never_leaves(project: Path, store: Store, mode: str) -> No
         assert guard.withholds("secret/deep/plan.py:3")
         assert guard.withholds(str(project / "secret" / "deep" / "plan.py"))
         assert not guard.withholds("src/secretary.py")
-        consent.grant(store, "openai", mode=mode)
+        consent.grant(store, OPENAI, mode=mode)
         quoted = (project / "secret" / "deep" / "plan.py").read_text().replace("\n", "\n    ")
         for options in ({"paths": ["secret/deep/plan.py"]}, {}):
             messages = (Message("user", f"Look:\n    {quoted}\nWhy?" if not options else "Why?"),)
             with pytest.raises(UserError) as caught:
-                guard.outgoing(messages, provider="openai", purpose="query", **options)
+                guard.outgoing(messages, to=OPENAI, purpose="query", **options)
             assert caught.value.code == ("strict-mode" if mode == "strict" else "never-send")
         row = {"id": "m1", "file": "secret/deep/plan.py:1", "text": "floor = units * 41", "score": 0.5}
         assert guard.for_client(row) == row | {"text": WITHHELD}

@@ -14,6 +14,7 @@ from model_server import ModelServer
 
 from aqe.engine.errors import UserError
 from aqe.engine.providers import CompletionRequest, Message, ProviderFailure, open_providers
+from aqe.engine.providers.configured import Recipient
 from aqe.engine.providers.openai_compatible import OpenAICompatible, retry_after_s
 from aqe.engine.settings import ProviderSettings, Settings
 
@@ -30,8 +31,11 @@ class Guard:
     def may_leave(self, provider_is_local: bool) -> bool:
         return provider_is_local or self.mode != "strict"
 
-    def outgoing(self, messages: tuple[Message, ...], *, provider: str, purpose: str) -> tuple[Message, ...]:
-        self.shown.append((provider, purpose))
+    def may_reach(self, to: Recipient) -> bool:
+        return self.mode != "strict"
+
+    def outgoing(self, messages: tuple[Message, ...], *, to: Recipient, purpose: str) -> tuple[Message, ...]:
+        self.shown.append((to.name, purpose))
         return tuple(Message(one.role, one.content.replace("hello", "*****")) for one in messages)
 
 
@@ -306,7 +310,7 @@ def test_an_error_of_the_guard_reaches_the_caller(server: ModelServer) -> None:
     """What the guard refuses is not sent, and its error is not turned into a failure of the provider."""
 
     class Refusing(Guard):
-        def outgoing(self, messages: tuple[Message, ...], *, provider: str, purpose: str) -> tuple[Message, ...]:
+        def outgoing(self, messages: tuple[Message, ...], *, to: Recipient, purpose: str) -> tuple[Message, ...]:
             raise UserError("No consent.", code="bad-argument")
 
     one = elsewhere(Refusing())
