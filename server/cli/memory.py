@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory import Hit, Memory, NewMemory, SearchAnswer, Store
+    from aqe.engine.memory.store import Prior
 
 app = typer.Typer(
     add_completion=False,
@@ -130,12 +131,13 @@ def search(
     with store:
         embedder = _embedder(_root(project))
         _embed_what_waits(store, embedder, quiet=json or jsonl)
+        prior = _prior(store, _root(project))
         if jsonl:
-            answer_lines(root, "memory-search", lambda line: _found(store, embedder, line, k))
+            answer_lines(root, "memory-search", lambda line: _found(store, embedder, line, k, prior))
             return
         if query is None:
             raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
-        answer = find(store, embedder, query, k=k, namespace=namespace, filter=_pairs(metadata))
+        answer = find(store, embedder, query, k=k, namespace=namespace, filter=_pairs(metadata), prior=prior)
         apart = other_spaces(store, embedder)
     if json:
         print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)
@@ -299,7 +301,15 @@ def _new_memory(line: Mapping[str, Any]) -> NewMemory:
     )
 
 
-def _found(store: Store, embedder: Embedder, line: Mapping[str, Any], k: int) -> dict[str, Any]:
+def _prior(store: Store, root: Path) -> Prior | None:
+    """What feedback on earlier answers adds to a score, where it has a say."""
+    from aqe.engine.learning import success_prior
+    from aqe.engine.settings import load_settings
+
+    return success_prior(store, load_settings(root))
+
+
+def _found(store: Store, embedder: Embedder, line: Mapping[str, Any], k: int, prior: Prior | None) -> dict[str, Any]:
     """The answer to one line; a vector whose maker it does not name is of the space of such vectors."""
     from aqe.engine.memory.entry import GIVEN
     from aqe.engine.retrieval import find
@@ -314,15 +324,17 @@ def _found(store: Store, embedder: Embedder, line: Mapping[str, Any], k: int) ->
         namespace=line.get("namespace"),
         filter=line.get("filter"),
         embedder_id=GIVEN if named is None and vector is not None else named,
+        prior=prior,
     )
     return {**({"id": line["id"]} if "id" in line else {}), **answer_object(answer)}
 
 
 def _scores(hit: Hit, best_text: float) -> str:
-    """The score of a hit and its parts: the share of the best BM25, and the cosine."""
+    """The score of a hit and its parts: the share of the best BM25, the cosine, and what feedback adds, if any."""
     words = "   -" if hit.text_score is None else f"{hit.text_score / best_text:4.2f}"
     meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
-    return f"{hit.score:4.2f} (words {words}, meaning {meaning})"
+    feedback = f", feedback {hit.prior:+.2f}" if hit.prior else ""
+    return f"{hit.score:4.2f} (words {words}, meaning {meaning}{feedback})"
 
 
 def _pairs(metadata: Iterable[str] | None) -> dict[str, Any]:

@@ -81,10 +81,13 @@ class Desk:
         self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]
     ) -> tuple[str, list[dict[str, Any]]]:
         """The mode of the search and the rows that it found, best first."""
+        from aqe.engine.learning import success_prior
         from aqe.engine.retrieval import find
+        from aqe.engine.settings import load_settings
 
         with self._reading() as store:
-            found = find(store, self.embedder(), query, namespace=namespace, k=k, filter=metadata or None)
+            prior = success_prior(store, load_settings(self.project))
+            found = find(store, self.embedder(), query, namespace=namespace, k=k, filter=metadata or None, prior=prior)
         rows = []
         for hit in found.hits:
             memory = hit.memory
@@ -93,6 +96,8 @@ class Desk:
             for name, part in (("text_score", hit.text_score), ("vector_score", hit.vector_score)):
                 if part is not None:
                     row[name] = float(f"{part:.3g}")
+            if hit.prior:
+                row["prior"] = float(f"{hit.prior:.3g}")
             if memory.metadata:
                 row["metadata"] = memory.metadata
             if memory.provenance.file:

@@ -83,6 +83,24 @@ def test_feedback_on_an_answer_is_kept(aqe: Run) -> None:
     assert (status, "is remembered as" in out) == (0, True)
 
 
+def test_feedback_moves_the_search(aqe: Run) -> None:
+    """A memory under an answer that went badly scores lower in `aqe memory search`, until learning is switched off."""
+    settings = Path("pyproject.toml")
+    settings.write_text("[tool.aqe.learning]\nmin_marks = 1\n")
+    for name in ("north", "south"):
+        aqe("memory", "add", f"The {name} warehouse packs parcels at night.", "--id", name)
+    answer = json.loads(aqe("query", "Where are parcels packed at night?", "--json")[1])
+    used = [id for _, id in answer["context"]]
+    assert {"north", "south"} <= set(used)
+    assert aqe("feedback", answer["request_id"], "--rating", "1")[0] == 0
+    found = json.loads(aqe("memory", "search", "parcels at night", "--json")[1])["hits"]
+    assert {hit["id"]: hit["prior"] < 0 for hit in found} == {"north": True, "south": True}
+    assert "feedback -0." in aqe("memory", "search", "parcels at night")[1]
+    settings.write_text("[tool.aqe.learning]\nmin_marks = 1\nenabled = false\n")
+    found = json.loads(aqe("memory", "search", "parcels at night", "--json")[1])["hits"]
+    assert {hit["prior"] for hit in found} == {0.0}
+
+
 def test_info_tells_what_is_installed_and_where(aqe: Run) -> None:
     """Versions, paths, kernels and the embedder are told; nothing is written."""
     shown = json.loads(aqe("info", "--json")[1])
