@@ -6,6 +6,7 @@ on the vector (measured better than reciprocal ranks on code and prose; docs/ret
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import apsw
 
 from aqe.engine.memory import vectors
+from aqe.engine.memory.resident import Cosines
 from aqe.engine.memory.text import match_expression
 from aqe.engine.memory.words import Words, end_of, names_below
 
@@ -91,48 +93,61 @@ def by_text(connection: apsw.Connection, words: Words, k: int, scope: Scope) -> 
     return [Scored(row, score / best, score, None) for row, score in found.items()]
 
 
-def by_vector(connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope) -> list[Scored]:
-    """The `k` nearest rows by cosine similarity, nearest first."""
-    found = _vector_scores(connection, table, vector, k, scope)
+def by_vector(
+    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, held: Cosines | None = None
+) -> list[Scored]:
+    """The `k` nearest rows by cosine similarity, nearest first; `held` has the similarities where they are at hand."""
+    found = _vector_scores(connection, table, vector, k, scope, held)
     return [Scored(row, score, None, score) for row, score in found.items()]
 
 
 def sides_of(
-    connection: apsw.Connection, words: Words, table: int | None, vector: bytes, wanted: Sequence[tuple[int, Scope]]
+    connection: apsw.Connection,
+    words: Words,
+    table: int | None,
+    vector: bytes,
+    wanted: Sequence[tuple[int, Scope]],
+    held: Cosines | None = None,
 ) -> list[Sides]:
     """The candidates of both sides for each `k` and scope, more of each side than `k`; each candidate of one side is
     scored by the other. Scopes without a condition share one pass over the text index."""
     shares = words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
-    matched = _matched(connection, words.telling) if shares else None
+    ranks, matched = _matched(connection, words.telling) if shares else ({}, {})
     found = []
     for k, scope in wanted:
-        wide, least = max(50, 4 * k), 1 if table is not None else k
-        near = _vector_scores(connection, table, vector, wide, scope)
-        if matched is None:
-            text = _text_scores(connection, words, wide, scope, least=least)
-            others = _text_scores_of(connection, words.telling, [row for row in near if row not in text])
-        else:
-            inside = {row: score for row, (score, namespace) in matched.items() if scope.has(namespace)}
-            text = dict(sorted(inside.items(), key=lambda one: (-one[1], one[0]))[:wide])
+        wide = max(50, 4 * k)
+        near = _vector_scores(connection, table, vector, wide, scope, held)
+        least = 0 if near else 1 if table is not None else k
+        if shares:
+            inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]
+            text = {row: -rank for rank, row in heapq.nsmallest(wide, inside)}
             if len(text) < least:
                 text = _text_scores(connection, words, wide, scope, least=wide)
-            others = {row: inside[row] for row in near if row in inside}
+            others = {row: -ranks[row] for row in near if row in ranks}
+        else:
+            text = _text_scores(connection, words, wide, scope, least=least)
+            others = _text_scores_of(connection, words.telling, [row for row in near if row not in text])
         if table is not None and (missing := [row for row in text if row not in near]):
-            near |= vectors.similarities(connection, table, vector, missing)
+            near |= vectors.similarities(connection, table, vector, missing) if held is None else held.of(missing)
         found.append(Sides(text | others, near))
     return found
 
 
-def _matched(connection: apsw.Connection, terms: Sequence[str]) -> dict[int, tuple[float, str]]:
-    """Every row that any of the terms finds, with its BM25 and its namespace."""
-    if not terms:
-        return {}
-    sql = (
-        "SELECT texts.rowid, -texts.rank, namespace FROM texts JOIN memories ON memories.row = texts.rowid"
-        " WHERE texts MATCH ?"
-    )
-    found = connection.execute(sql, (match_expression(terms),))
-    return {int(row): (float(score), str(namespace)) for row, score, namespace in found}
+def _matched(
+    connection: apsw.Connection, terms: Sequence[str]
+) -> tuple[dict[int, float], dict[str, list[tuple[float, int]]]]:
+    """The rank (BM25 below zero) of every row that any of the terms finds, and by namespace with the rows."""
+    ranks: dict[int, float] = {}
+    by_name: dict[str, list[tuple[float, int]]] = {}
+    if terms:
+        sql = (
+            "SELECT texts.rank, texts.rowid, namespace FROM texts JOIN memories ON memories.row = texts.rowid"
+            " WHERE texts MATCH ?"
+        )
+        for rank, row, namespace in connection.execute(sql, (match_expression(terms),)):
+            ranks[row] = rank
+            by_name.setdefault(namespace, []).append((rank, row))
+    return ranks, by_name
 
 
 def keys_of(connection: apsw.Connection, sides: Sides) -> dict[int, tuple[str, str]]:
@@ -215,10 +230,12 @@ def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]
 
 
 def _vector_scores(
-    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope
+    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, held: Cosines | None
 ) -> dict[int, float]:
     if table is None or scope.is_nothing:
         return {}
+    if held is not None and not scope.condition:
+        return held.nearest(k, scope.has)
     where = None
     if scope.condition:
         condition, bound = scope.where()

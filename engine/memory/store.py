@@ -39,6 +39,7 @@ from aqe.engine.memory.entry import (
 )
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.resident import Resident
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.words import WordCounts
@@ -86,6 +87,7 @@ class Store:
         self._connection = connection
         self._lock = threading.RLock()
         self._words = WordCounts()
+        self._resident = Resident()
 
     @classmethod
     def open(
@@ -318,13 +320,14 @@ class Store:
             scopes = [(k, ranking.scope_of(connection, *one)) for one, k in wanted]
             table = vectors.find_table(connection, check_embedder(embedder_id), len(packed) // 4) if packed else None
             words = self._words.words(connection, terms)
+            held = None if table is None else self._resident.cosines(connection, table, packed)
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
                 return tuple(SearchAnswer("text", _hits(connection, one)) for one in found)
             if query is None:
-                found = [ranking.by_vector(connection, table, packed, k, scope) for k, scope in scopes]
+                found = [ranking.by_vector(connection, table, packed, k, scope, held) for k, scope in scopes]
                 return tuple(SearchAnswer("vector", _hits(connection, one)) for one in found)
-            sides = ranking.sides_of(connection, words, table, packed, scopes)
+            sides = ranking.sides_of(connection, words, table, packed, scopes, held)
             if prior is None:
                 fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
                 return tuple(SearchAnswer("hybrid", _hits(connection, one)) for one in fused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,13 +23,13 @@ def large() -> Iterator[Store]:
             [
                 NewMemory(
                     f"note {number} {'common' if number % 3 == 0 else ''} {WORDS[number % 10]}",
-                    vector=[1.0, number / 1200],
+                    vector=[math.sin(number), math.cos(number), math.sin(1.7 * number)],
                     namespace=f"index/{number % 2}" if number % 4 else "notes",
                 )
                 for number in range(1200)
             ]
         )
-        store.add("the zebra stands alone", namespace="notes", vector=[0.0, 1.0])
+        store.add("the zebra stands alone", namespace="notes", vector=[0.1, 0.2, -1.0])
         yield store
 
 
@@ -81,11 +82,12 @@ def test_counts_follow_the_memories(store: Store) -> None:
 def test_places_are_searched_together_as_one_by_one(large: Store, query: str) -> None:
     """A search of several places finds in each what a search of it alone finds, with the same scores."""
     places = (("index/", 5), (None, 7), ("index/1", 2), ("nothing/", 3))
-    together = large.search_each(query, vector=[0.9, 0.4], places=places)
-    alone = [large.search(query, vector=[0.9, 0.4], namespace=namespace, k=k) for namespace, k in places]
-    assert [[(hit.memory.id, hit.score, hit.text_score) for hit in answer.hits] for answer in together] == [
-        [(hit.memory.id, hit.score, hit.text_score) for hit in answer.hits] for answer in alone
-    ]
+    together = large.search_each(query, vector=[0.9, 0.4, 0.3], places=places)
+    alone = [large.search(query, vector=[0.9, 0.4, 0.3], namespace=namespace, k=k) for namespace, k in places]
+    for one, other in zip(together, alone, strict=True):
+        assert [hit.memory.id for hit in one.hits] == [hit.memory.id for hit in other.hits]
+        assert [hit.score for hit in one.hits] == pytest.approx([hit.score for hit in other.hits], abs=1e-4)
+        assert [hit.text_score for hit in one.hits] == [hit.text_score for hit in other.hits]
     assert [len(answer.hits) for answer in together] == [5, 7, 2, 0]
 
 
