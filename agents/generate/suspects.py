@@ -13,6 +13,7 @@ from aqe.agents.generate.report import SuspectedBug
 from aqe.agents.generate.script import is_builtin, names_in
 
 MAX_FOR_TARGET = 3
+SET_VARIABLE = "monkeypatch.setenv"
 
 
 def select(found: Iterable[Mapping[str, Any]], module: str, outline: Outline) -> tuple[SuspectedBug, ...]:
@@ -91,24 +92,26 @@ def _is_wrapped(item: Mapping[str, Any], steps: tuple[Step, ...]) -> bool:
 
 def snippet(steps: tuple[Step, ...], module: str, outline: Outline, imports: list[str], ending: str = "") -> str:
     """Imports and calls as a script; `ending` says on the last line what happens."""
-    used: set[str] = set()
+    sources = [source for step in steps for source in (step.callee, *step.args, *(src for _, src in step.kwargs))]
+    used = set().union(*map(names_in, sources))
+    collector = "collect_items" if "collect" in used else "collect"
     lines: list[str] = []
     for number, step in enumerate(steps):
-        for source in (step.callee, *step.args, *(src for _, src in step.kwargs)):
-            used |= names_in(source)
-        text = _call(step)
+        text = _call(step, collector)
         is_last = number == len(steps) - 1
         if step.bind and not is_last:
             text = f"{step.bind} = {text}"
         elif is_last and not ending.startswith("raises") and step.kind != "set":
             text = f"print({text})"
         lines.append(text)
-    used -= {step.bind for step in steps}
+    used -= {step.bind for step in steps} | {"monkeypatch"}
     head, known = _import_lines(imports, used)
     if any(step.awaited or step.collects for step in steps):
         head.append("import asyncio")
+    if any(step.callee == SET_VARIABLE for step in steps):
+        head.append("import os")
     if steps[-1].collects:
-        lines[:0] = ["async def collect(items):", "    return [item async for item in items]", ""]
+        lines[:0] = [f"async def {collector}(items):", "    return [item async for item in items]", ""]
     mine = sorted(name for name in used - known if name in outline.names or not is_builtin(name))
     if mine:
         head.append(f"from {module} import {', '.join(mine)}")
@@ -132,23 +135,25 @@ def _import_lines(imports: list[str], used: set[str]) -> tuple[list[str], set[st
     return head, known
 
 
-def _call(step: Step) -> str:
+def _call(step: Step, collector: str) -> str:
     arguments = [inline(parse(src)) for src in step.args] + [
         f"{name}={inline(parse(src))}" for name, src in step.kwargs
     ]
     callee = inline(parse(step.callee))
+    if step.callee == SET_VARIABLE:  # a script has no monkeypatch
+        return f"os.environ[{arguments[0]}] = {arguments[1]}"
     if step.kind == "get":
-        return _run(step, callee)
+        return _run(step, callee, collector)
     if step.kind == "set":
         return f"{callee} = {', '.join(arguments)}"
     text = f"{callee}({', '.join(arguments)})"
-    return _run(step, text)
+    return _run(step, text, collector)
 
 
-def _run(step: Step, text: str) -> str:
+def _run(step: Step, text: str, collector: str) -> str:
     """What a script writes around a coroutine, and around an asynchronous generator."""
     if step.collects:
-        return f"asyncio.run(collect({text}))"
+        return f"asyncio.run({collector}({text}))"
     return f"asyncio.run({text})" if step.awaited else text
 
 

@@ -65,6 +65,28 @@ def test_reproduction_runs_and_shows_the_failure(outline: Outline, tmp_path: Pat
     assert "from cart import Cart" in bug.reproduction
 
 
+STREAM = """
+import os
+
+
+async def collect(count):
+    if os.environ.get("MODE") == "loud":
+        raise IndexError("out of range")
+    yield count
+"""
+
+
+def test_reproduction_sets_variables_and_hides_no_name_of_the_subject(tmp_path: Path) -> None:
+    """A script has no monkeypatch, and what collects a stream takes another name than the function that gives it."""
+    (tmp_path / "stream.py").write_text(STREAM)
+    steps = [call("monkeypatch.setenv", '"MODE"', '"loud"'), {**call("collect", "1"), "collect": True}]
+    (bug,) = select([suspect("collect", steps, line=7)], "stream", read_outline(tmp_path / "stream.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", bug.reproduction], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "IndexError: out of range"
+
+
 def test_calls_of_suspects_are_not_asserted(outline: Outline) -> None:
     """A case with the calls of a suspect leaves the tests."""
     raised = {"kind": "raises", "exception": "IndexError", "message": ""}
