@@ -31,7 +31,6 @@ VICTIM = """
 import json, os, sys
 from pathlib import Path
 from aqe.engine.memory import Store
-from aqe.engine.memory.migrations import MIGRATIONS
 path, log, start = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 with Store.open(path) as store:
