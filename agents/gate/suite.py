@@ -36,8 +36,8 @@ END_WALL_S = 5.0
 class ChangedFile:
     """A file of the project that the run made, changed or deleted. `path` is relative and posix.
 
-    A folder's ends in "/": an empty one that was made, one that was deleted with all that it held, or one that took
-    the place of a file.
+    A folder's ends in "/": an empty one that was made, one that was deleted with all that it held, one that took
+    the place of a file, or one whose mode changed.
     """
 
     path: str

@@ -31,9 +31,7 @@ def changes_in_upper(upper: str, lower: int) -> Changes:
 
 
 def _compare(upper: str, lower: int, inside: str, found: Changes) -> None:
-    with os.scandir(os.path.join(upper, inside)) as entries:
-        names = sorted(entry.name for entry in entries if not is_cache(entry.name))
-    for name in names:
+    for name in sorted(entry.name for entry in _entries(os.path.join(upper, inside))):
         path = os.path.join(inside, name)
         new, old = os.lstat(os.path.join(upper, path)), _facts(path, lower)
         if stat.S_ISCHR(new.st_mode) and new.st_rdev == 0:  # how an overlay says that something is gone
@@ -45,6 +43,8 @@ def _compare(upper: str, lower: int, inside: str, found: Changes) -> None:
             elif _differs(os.path.join(upper, path), new, path, old, lower):
                 found.append((path, "changed"))
         elif old is not None and stat.S_ISDIR(old.st_mode):
+            if new.st_mode != old.st_mode:
+                found.append((path + "/", "changed"))
             if _is_opaque(os.path.join(upper, path)):  # removed and made again: what is not in it is gone
                 found += _missing(upper, path, lower)
             _compare(upper, lower, path, found)
@@ -53,6 +53,14 @@ def _compare(upper: str, lower: int, inside: str, found: Changes) -> None:
             _compare(upper, lower, path, found)
             if old is not None or len(found) == before:
                 found.append((path + "/", "added" if old is None else "changed"))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is no cache in a folder of the copy; one that the run closed is opened, since nobody needs it any more."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not is_cache(entry.name)]
 
 
 def is_cache(name: str) -> bool:
@@ -119,16 +127,13 @@ def snapshot(folder: str) -> Snapshot:
     waiting = [""]
     while waiting:
         inside = waiting.pop()
-        with os.scandir(os.path.join(folder, inside)) as entries:
-            for entry in entries:
-                if is_cache(entry.name):
-                    continue
-                path, facts = os.path.join(inside, entry.name), entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(facts.st_mode):
-                    waiting.append(path)
-                    found[path + "/"] = (facts.st_mode, 0, 0)
-                else:
-                    found[path] = (facts.st_mode, facts.st_size, facts.st_mtime_ns)
+        for entry in _entries(os.path.join(folder, inside)):
+            path, facts = os.path.join(inside, entry.name), entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(facts.st_mode):
+                waiting.append(path)
+                found[path + "/"] = (facts.st_mode, 0, 0)
+            else:
+                found[path] = (facts.st_mode, facts.st_size, facts.st_mtime_ns)
     return found
 
 

@@ -181,3 +181,23 @@ def test_folders_and_the_repository_itself_are_watched(project: Path, way: Way) 
         "tree": "changed",
         "whole/": "deleted",
     }
+
+
+CLOSER = """
+import os
+os.mkdir("made")
+open("made/file.txt", "w").close()
+os.chmod("made", 0)
+os.chmod("closed", 0)
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_folders_that_the_run_closed_are_looked_into(project: Path, way: Way) -> None:
+    """A folder that nobody may list any more is told as changed, with what is in it, and the outcome still stands."""
+    (project / "closed").mkdir()
+    (project / "closed" / "stays.txt").write_text("s", "utf-8")
+    done = run(project, CLOSER, way)
+    assert done.exit_status == 0, done.output
+    told = {(change.path, change.kind) for change in done.changed_files}
+    assert told == {("made/file.txt", "added"), ("closed/", "changed")}
