@@ -53,6 +53,9 @@ bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/cancel.py
 	$(py) benchmarks/redaction.py
 	$(py) benchmarks/resilience.py
+	$(py) benchmarks/query.py
+	$(py) benchmarks/feedback.py --seed 2
+	$(py) benchmarks/knowledge.py
 
 transcript: $(stamp) ## write the README's transcript anew from a real run
 	$(py) tools/transcript.py
