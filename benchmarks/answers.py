@@ -31,6 +31,7 @@ from aqe.engine.memory import Store
 from aqe.engine.providers.extractive import BIAS, DEFAULT, WEIGHTS, Citation, Extract
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = {"c1": "sprout", "c2": "quill"}
 BAR = {"unanswerable answered": 0.10, "answerable right": 0.70}
 
 
@@ -54,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--words", action="store_true", help="without the embedder")
     parser.add_argument("--engine", action="store_true", help="ask through Engine.query")
-    parser.add_argument("--half", choices=("a", "b"))
+    parser.add_argument("--half", choices=("a", "b", "c1", "c2"))
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -129,8 +130,9 @@ def ask_engines(halves: Sequence[str]) -> list[Asked]:
 
 def load(half: str) -> list[dict[str, Any]]:
     """The questions of a half."""
-    path = ROOT / "benchmarks" / "data" / f"answers_{half}.toml"
-    return list(tomllib.loads(path.read_text(encoding="utf-8"))["question"])
+    path = ROOT / "benchmarks" / "data" / f"answers_{half[0]}.toml"
+    questions = list(tomllib.loads(path.read_text(encoding="utf-8"))["question"])
+    return [one for one in questions if one["project"] == PARTS[half]] if half in PARTS else questions
 
 
 def is_right(question: Mapping[str, Any], citation: Citation) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.text import query_terms, subtokens
-from aqe.engine.providers.bags import Bag, bag_of, bag_of_words, match, matches
+from aqe.engine.providers.bags import bag_of, bag_of_words, match, matches
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
 from aqe.engine.providers.synonyms import synonyms
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Hit
 
-DEFAULT = 0.55
+DEFAULT = 0.52
 MOST_CITATIONS = 3
 ENOUGH = 0.8
 BLOCK_LINES = 3
