@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from aqe.agents.gate.probing import Interpreter
@@ -77,18 +77,27 @@ def make_allow_list(interpreter: Interpreter, project: str, more: Iterable[str])
 def _may_hold_code(path: str) -> bool:
     """Whether a folder that an interpreter names may be shown to the code that runs under it.
 
-    A hostile environment names what it likes. So neither what holds the whole home, nor what describes this machine,
-    nor a hidden folder of the home (keys, settings of programs) that has nothing of a Python in it.
+    A hostile environment names what it likes. So neither what holds a whole home, nor what describes this machine,
+    nor a hidden folder of a home (keys, settings of programs) that has nothing of a Python in it.
     """
     real = os.path.realpath(path)
-    home = os.path.realpath(os.path.expanduser("~"))
-    if _within(home, [real]) or _within(real, NEVER_CODE):
+    homes = set(_homes_near(real))
+    if any(_within(home, [real]) for home in homes) or _within(real, NEVER_CODE):
         return False
-    inside = os.path.relpath(real, home).split(os.sep)
-    if not inside[0].startswith(".") or inside[0] == os.pardir:
+    inside = [os.path.relpath(real, home).split(os.sep) for home in homes if _within(real, [home])]
+    if not any(parts[0].startswith(".") for parts in inside):
         return True
-    parts = [part for part in inside if part in PYTHON_FOLDERS or part.startswith(("python3", "python.", "lib3"))]
-    return bool(parts) or os.path.isfile(os.path.join(real, "pyvenv.cfg")) or bool(glob(f"{real}/lib*/python3*"))
+    named = (part in PYTHON_FOLDERS or part.startswith(("python3", "python.", "lib3")) for part in real.split(os.sep))
+    return any(named) or os.path.isfile(os.path.join(real, "pyvenv.cfg")) or bool(glob(f"{escape(real)}/lib*/python3*"))
+
+
+def _homes_near(real: str) -> Iterator[str]:
+    """The homes that a folder may be in or hold: the one that HOME names, root's, and what lies where homes do."""
+    yield os.path.realpath(os.path.expanduser("~"))
+    yield "/root"
+    for folder in ("/home", "/Users"):
+        if _within(real, [folder]):
+            yield os.sep.join(real.split(os.sep)[:3])
 
 
 def entry_by_entry(paths: Iterable[str]) -> tuple[str, ...]:

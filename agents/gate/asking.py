@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from aqe.agents.gate.probing import Interpreter
@@ -119,7 +119,7 @@ def _base_of(prefix: Path) -> str:
 
 def _folders_of_pth(prefix: str) -> Iterator[str]:
     """Folders that `.pth` files add to the path: site leaves out those that it does not see."""
-    for file in glob(f"{prefix}/lib*/python3*/*-packages/*.pth"):
+    for file in glob(f"{escape(prefix)}/lib*/python3*/*-packages/*.pth"):
         try:
             lines = Path(file).read_text("utf-8", "replace").splitlines()
         except OSError:

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from aqe.agents.gate import Box, BoxSpec, find_interpreter, probing
+from aqe.agents.gate.allow_list import make_allow_list
 from aqe.agents.gate.diagnosis import diagnose_interpreter
-from aqe.agents.gate.interpreter import probe, side_folder
+from aqe.agents.gate.interpreter import Interpreter, probe, side_folder
 from aqe.engine.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -362,6 +363,16 @@ def test_environment_cannot_have_keys_of_the_user_shown_in_a_box(
     with Box.open(BoxSpec(python=str(python), project=str(project), path=(str(project),))) as box:
         stolen = box.run("thief:steal", {"path": str(home / ".ssh" / "id")}, wall_s=10)
     assert (stolen.state, stolen.value) == ("error", None)
+
+
+def test_homes_are_closed_whatever_home_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where HOME is elsewhere, as in many CI jobs, root's home and other users' are no more shown than one's own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    places = ["/root", "/root/.ssh", "/home/somebody", "/home/somebody/.aws", "/home/somebody/.venvs/python3.12/lib"]
+    monkeypatch.setattr(os.path, "exists", lambda path: True)
+    told = Interpreter(sys.executable, (3, 12, 0), sys.prefix, sys.base_prefix, tuple(places), True, True, "test")
+    shown = make_allow_list(told, str(tmp_path), ()).private
+    assert [place for place in places if place in shown] == ["/home/somebody/.venvs/python3.12/lib"]
 
 
 def test_python_without_ctypes_is_told_by_doctor_and_layers(tmp_path: Path) -> None:
