@@ -22,9 +22,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from aqe.engine.allowed import allowed_values
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import AqeError, UserError
+from aqe.engine.layers import PREFIX, Layer, variable
 from aqe.engine.project import pyproject_table, toml_table
+from aqe.engine.tightening import tightened, why_ignored
 
-PREFIX = "AQE_"
 APART = frozenset({"AQE_DB_KEY", "AQE_NATIVE", "AQE_PROJECT", "AQE_SIMD"})
 """Variables of the build, secrets and the choice of project: no settings, so no file can hold them."""
 
@@ -225,35 +226,13 @@ are never joined over two places: a project cannot send a key of the user's else
 
 @dataclass(frozen=True)
 class SettingValue:
-    """One setting: dotted `key`, `value`, where it came from, and what it is for."""
+    """One setting: dotted `key`, `value`, where it came from, what it is for, and what was ignored and why (or "")."""
 
     key: str
     value: Any
     origin: str
     description: str
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One place that settings come from: its name and the values by dotted key."""
-
-    origin: str
-    values: Mapping[str, Any]
-
-    def origin_of(self, key: str) -> str:
-        """The place of one value, in the words the user would use to find it."""
-        if self.origin == "environment":
-            return variable(key)
-        return f"--{key.replace('_', '-')}" if self.origin == "flag" else self.origin
-
-
-def variable(key: str) -> str:
-    """The environment variable of a key.
-
-    >>> variable("sandbox.memory_mb")
-    'AQE_SANDBOX_MEMORY_MB'
-    """
-    return PREFIX + key.replace(".", "_").upper()
+    ignored: str = ""
 
 
 def declared_keys(table: type[BaseModel] = Settings, prefix: str = "") -> dict[str, FieldInfo]:
@@ -282,7 +261,12 @@ def load_settings(
 
     Raises `UserError` (unknown-setting, bad-setting) that names the file, the key and the value.
     """
-    return _combine(_layers(project, flags, environ))
+    layers = _layers(project, flags, environ)
+    settings = _combine(layers)
+    for key in layers[2].ignored:
+        if why := why_ignored(layers, key, declared_keys()):
+            _warn_once(f"{key} = {why}.")
+    return settings
 
 
 def origins(
@@ -292,11 +276,14 @@ def origins(
     layers = _layers(project, flags, environ)
     settings = _combine(layers)
     found = []
-    for key, field in declared_keys().items():
+    for key, about in declared_keys().items():
         value: Any = settings
         for part in key.split("."):
             value = getattr(value, part)
-        found.append(SettingValue(key, value, _origin(layers, key) or "default", field.description or ""))
+        origin = _origin(layers, key) or "default"
+        found.append(
+            SettingValue(key, value, origin, about.description or "", why_ignored(layers, key, declared_keys()))
+        )
     return sorted(found, key=lambda setting: setting.key)
 
 
@@ -317,34 +304,9 @@ def _layers(project: Path, flags: Mapping[str, Any] | None, environ: Mapping[str
     return (
         Layer("flag", {key: value for key, value in (flags or {}).items() if value is not None}),
         _environment(os.environ if environ is None else environ),
-        _not_looser(_file(str(own), pyproject_table(project), "[tool.aqe] in "), of_user),
+        tightened(_file(str(own), pyproject_table(project), "[tool.aqe] in "), of_user, declared_keys()),
         of_user,
     )
-
-
-STRICTEST_FIRST: Mapping[str, tuple[str, ...]] = {
-    "privacy.mode": ("strict", "balanced", "off"),
-    "privacy.mcp_content": ("references", "redacted", "auto", "full"),
-}
-"""Keys that a project's file may only tighten where the user's own file sets them: a clone is not to open a house."""
-
-
-def _not_looser(own: Layer, user: Layer) -> Layer:
-    """The project's layer without what is looser than the user's; its `privacy.never_send` adds to the user's."""
-    values = dict(own.values)
-    for key, order in STRICTEST_FIRST.items():
-        mine, theirs = user.values.get(key), values.get(key)
-        if mine in order and theirs in order and order.index(theirs) > order.index(mine):
-            del values[key]
-    never = "privacy.never_send"
-    if never in values and never in user.values:
-        values[never] = [*_listed(user.values[never]), *_listed(values[never])]
-    return Layer(own.origin, values)
-
-
-def _listed(value: Any) -> list[Any]:
-    found = _names(value)
-    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _environment(environ: Mapping[str, str]) -> Layer:
@@ -372,13 +334,16 @@ _log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        _log.warning("%s", message)
+
+
 def _warn_unknown(name: str, known: Mapping[str, str]) -> None:
-    if name in _warned:
-        return
-    _warned.add(name)
     near = difflib.get_close_matches(name, [*known, *APART], n=1, cutoff=0.75)
     advice = f"; did you mean {near[0]}?" if near else "."
-    _log.warning("The variable %s is no setting of aqe and has no effect%s", name, advice)
+    _warn_once(f"The variable {name} is no setting of aqe and has no effect{advice}")
 
 
 def _file(name: str, table: Mapping[str, Any], before: str = "") -> Layer:

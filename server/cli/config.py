@@ -18,7 +18,7 @@ def command(
     """Show each setting, its value and where it comes from.
 
     A flag wins over an AQE_* variable, that over [tool.aqe] in pyproject.toml, that over the user's file, that over
-    the default.
+    the default. A value of pyproject.toml that would loosen what keeps you safe is ignored, and shown with the reason.
     """
     from aqe.engine.project import find_project
     from aqe.engine.settings import origins, unknown_setting, user_file
@@ -37,6 +37,8 @@ def command(
     wide = max(len(value) for value in values.values())
     for setting in settings:
         print(f"{setting.key:<{width}}  {values[setting.key]:<{wide}}  {setting.origin}")
+        if setting.ignored:
+            print(f"{'':<{width}}  {setting.ignored}")
 
 
 def _shown(value: Any) -> str:

@@ -28,12 +28,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class SettingShown:
-    """One setting of `aqe config`."""
+    """One setting of `aqe config`; `ignored` says what of the project's file has no effect and why, or is ""."""
 
     key: str
     value: Any
     origin: str
     description: str
+    ignored: str
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.settings import declared_keys, load_settings, origins, user_file, variable
+from aqe.engine.settings import SettingValue, declared_keys, load_settings, origins, user_file, variable
 
 
 def write_project(folder: Path, text: str) -> Path:
@@ -86,18 +88,113 @@ def test_wrong_value_names_file_key_value_and_what_is_allowed(
     assert allowed in caught.value.fix
 
 
-def test_project_tightens_the_users_privacy_and_never_loosens_it(tmp_path: Path) -> None:
-    """What the user's file forbids a project's file cannot allow; it may forbid more, and files that stay add up."""
-    write_user_file('[privacy]\nmode = "balanced"\nmcp_content = "redacted"\nnever_send = "*.pem"\n')
-    for name in ("loose", "tight"):
-        (tmp_path / name).mkdir()
-    loose = write_project(tmp_path / "loose", '[tool.aqe.privacy]\nmode = "off"\nmcp_content = "full"\n')
-    tight = write_project(tmp_path / "tight", '[tool.aqe.privacy]\nmode = "strict"\nnever_send = ["secret/"]\n')
-    found = load_settings(loose, environ={}).privacy
-    assert (found.mode, found.mcp_content, found.never_send) == ("balanced", "redacted", ("*.pem",))
-    found = load_settings(tight, environ={}).privacy
-    assert (found.mode, found.never_send) == ("strict", ("*.pem", "secret/"))
-    assert load_settings(loose, {"privacy.mode": "off"}, environ={}).privacy.mode == "off"
+LOOSER = {
+    "privacy.mode": [("strict", "balanced"), ("strict", "off"), ("balanced", "off"), (None, "off")],
+    "privacy.mcp_content": [
+        ("references", "redacted"),
+        ("references", "auto"),
+        ("redacted", "auto"),
+        ("redacted", "full"),
+        ("auto", "full"),
+        (None, "full"),
+    ],
+    "memory.redact": [(True, False), (True, "no")],
+    "cloud.enabled": [(False, True), (False, "yes"), (False, 1)],
+    "router.force": [("local", "none"), ("local", "cloud")],
+    "sandbox.allow_weak": [(None, True), (None, "on"), (False, True)],
+}
+BOOLEAN = {"memory.redact": False, "cloud.enabled": True, "sandbox.allow_weak": True}
+TIGHTER = {
+    "privacy.mode": [("off", "balanced"), ("off", "strict"), ("balanced", "strict"), (None, "strict"), ("off", "off")],
+    "privacy.mcp_content": [("full", "auto"), ("full", "redacted"), (None, "redacted"), (None, "references")],
+    "memory.redact": [(None, True), (False, True)],
+    "cloud.enabled": [(None, False), (True, False)],
+    "router.force": [(None, "cloud"), (None, "local"), ("cloud", "local"), ("none", "cloud")],
+    "sandbox.allow_weak": [(True, False), (True, True)],
+}
+
+
+def _cases(table: dict[str, list[tuple[Any, Any]]]) -> list[tuple[str, Any, Any]]:
+    return [(key, user, project) for key, pairs in table.items() for user, project in pairs]
+
+
+def _say(key: str, user: Any, project: Any, folder: Path) -> None:
+    """Write what the user's file (None: nothing) and the project's say of one key."""
+    if user is not None:
+        write_user_file(f"{key} = {json.dumps(user)}")
+    write_project(folder, f"[tool.aqe]\n{key} = {json.dumps(project)}")
+
+
+def _of(folder: Path, key: str, flags: Any = None, environ: Any = None) -> SettingValue:
+    return next(one for one in origins(folder, flags, environ or {}) if one.key == key)
+
+
+@pytest.mark.parametrize(("key", "user", "project"), _cases(LOOSER))
+def test_a_project_loosens_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str, user: Any, project: Any
+) -> None:
+    """What is looser in the project's file than the user's or the default has no effect, and that is told once."""
+    table, _, name = key.partition(".")
+    default = getattr(getattr(load_settings(tmp_path, environ={}), table), name)
+    _say(key, user, project, tmp_path)
+    with caplog.at_level(logging.WARNING):
+        found = [getattr(getattr(load_settings(tmp_path, environ={}), table), name) for _ in range(2)]
+    base = default if user is None else user
+    assert found == [base, base]
+    shown = _of(tmp_path, key)
+    assert shown.value == base
+    assert shown.origin == ("default" if user is None else str(user_file()))
+    against = f"the default, {default!r}" if user is None else f"{user!r} in {user_file()}"
+    assert shown.ignored == (
+        f"{project!r} in {tmp_path / 'pyproject.toml'} has no effect: a project's file may only tighten this, "
+        f"and it is looser than {against}"
+    )
+    assert [record.getMessage() for record in caplog.records] == [f"{key} = {shown.ignored}."]
+
+
+@pytest.mark.parametrize(("key", "user", "project"), _cases(TIGHTER))
+def test_a_project_may_tighten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str, user: Any, project: Any
+) -> None:
+    """What is as strict in the project's file as the user's, or stricter, holds, and nothing is said to be ignored."""
+    _say(key, user, project, tmp_path)
+    shown = _of(tmp_path, key)
+    assert (shown.value, shown.origin, shown.ignored) == (project, str(tmp_path / "pyproject.toml"), "")
+    load_settings(tmp_path, environ={})
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("key", sorted(LOOSER))
+def test_the_users_word_of_the_moment_wins(tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str) -> None:
+    """A flag or a variable sets what a project's file cannot, and then nothing is said to be ignored."""
+    user, project = LOOSER[key][-1]
+    _say(key, user, project, tmp_path)
+    for flags, environ in (({key: project}, {}), ({}, {variable(key): str(project)})):
+        shown = _of(tmp_path, key, flags, environ)
+        assert (shown.value, shown.ignored) == (BOOLEAN.get(key, project), "")
+        load_settings(tmp_path, flags, environ)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("key", ["privacy.never_send", "router.local_tasks"])
+def test_lists_that_keep_things_here_add_up(tmp_path: Path, key: str) -> None:
+    """A project adds to what the user's file keeps here and takes nothing away; the origin names both files."""
+    table, _, name = key.partition(".")
+    write_user_file(f'{key} = "a, b"')
+    for text, both in (('["c", "a"]', ("a", "b", "c")), ("[]", ("a", "b"))):
+        write_project(tmp_path, f"[tool.aqe]\n{key} = {text}")
+        assert getattr(getattr(load_settings(tmp_path, environ={}), table), name) == both
+        assert _of(tmp_path, key).origin == f"{user_file()} and {tmp_path / 'pyproject.toml'}"
+
+
+@pytest.mark.parametrize("text", ['privacy.mode = "of"', "privacy.mode = []", 'cloud.enabled = "maybe"'])
+def test_a_wrong_value_is_no_loosening(tmp_path: Path, text: str) -> None:
+    """A value that its setting cannot have is an error that names the project's file, not something ignored."""
+    write_user_file("privacy.mode = 'strict'\ncloud.enabled = false")
+    write_project(tmp_path, f"[tool.aqe]\n{text}")
+    with pytest.raises(UserError, match="bad-setting") as caught:
+        load_settings(tmp_path, environ={})
+    assert str(tmp_path / "pyproject.toml") in caught.value.message
 
 
 def test_wrong_variable_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from aqe.engine.memory.opening import open_store
 from aqe.engine.privacy import audit
+from aqe.engine.settings import user_file
 
 OnStdio = Callable[..., Any]
 AWS = "AKIAQYLPMN5HNMZ2KJQP"
@@ -39,10 +40,19 @@ def test_wrong():
 """
 
 
-def _set(project: Path, **privacy: str) -> None:
+@pytest.fixture(autouse=True)
+def _settings_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The user's settings file is the test's own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+
+
+def _set(file: Path, **privacy: str) -> None:
+    """Set these in the user's file, or in a project's."""
+    head = "tool.aqe.privacy" if file.name == "pyproject.toml" else "privacy"
     table = "".join(f'{name} = "{value}"\n' for name, value in privacy.items())
-    with (project / "pyproject.toml").open("a") as file:
-        file.write(f"\n[tool.aqe.privacy]\n{table}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as opened:
+        opened.write(f"\n[{head}]\n{table}")
 
 
 def _whole(result: Any) -> str:
@@ -64,7 +74,7 @@ SEARCH = ("memory_search", {"query": "deploy"})
 @pytest.mark.parametrize("mode", ["strict", "balanced"])
 def test_memory_comes_back_redacted(on_stdio: OnStdio, project: Path, mode: str) -> None:
     """A secret and an address in a memory reach the client as placeholders; the store keeps them whole."""
-    _set(project, mode=mode)
+    _set(user_file(), mode=mode)
     _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
     assert AWS not in _whole(found)
     assert MAIL not in _whole(found)
@@ -77,15 +87,23 @@ def test_memory_comes_back_redacted(on_stdio: OnStdio, project: Path, mode: str)
 
 def test_full_content_where_the_user_said_so(on_stdio: OnStdio, project: Path) -> None:
     """With mcp_content = full the memory comes back as it is, also in strict mode."""
-    _set(project, mode="strict", mcp_content="full")
+    _set(user_file(), mode="strict", mcp_content="full")
     _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
     assert AWS in found.structured_content["found"][0]["text"]
     assert AWS in found.content[0].text
 
 
+def test_a_project_cannot_open_what_a_client_gets(on_stdio: OnStdio, project: Path) -> None:
+    """With mode = off and mcp_content = full in the project's file alone the memory comes back redacted."""
+    _set(project / "pyproject.toml", mode="off", mcp_content="full")
+    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    assert AWS not in _whole(found)
+    assert "[redacted:aws-access-token]" in found.structured_content["found"][0]["text"]
+
+
 def test_references_hold_ids_and_places_only(on_stdio: OnStdio, project: Path) -> None:
     """With mcp_content = references a hit has its id, score and file, and no word of the memory."""
-    _set(project, mcp_content="references")
+    _set(user_file(), mcp_content="references")
     added, found = _answers(on_stdio, project, REMEMBER, SEARCH)
     row = found.structured_content["found"][0]
     assert (row["id"], row["file"]) == (added.structured_content["id"], "ops/deploy.py")
@@ -94,7 +112,7 @@ def test_references_hold_ids_and_places_only(on_stdio: OnStdio, project: Path) -
 
 def test_memory_of_a_covered_file_is_withheld(on_stdio: OnStdio, project: Path) -> None:
     """A memory about a file that never_send covers comes back without its text, even where content is full."""
-    _set(project, mode="off", never_send="ops/")
+    _set(user_file(), mode="off", never_send="ops/")
     _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
     assert "deploy with" not in _whole(found)
     assert found.structured_content["found"][0]["file"] == "ops/deploy.py"
@@ -102,7 +120,7 @@ def test_memory_of_a_covered_file_is_withheld(on_stdio: OnStdio, project: Path) 
 
 def test_long_secret_is_taken_out_before_the_answer_is_cut(on_stdio: OnStdio, project: Path) -> None:
     """A secret that stands where a long memory is cut leaves no part of itself in the answer."""
-    _set(project, mode="strict")
+    _set(user_file(), mode="strict")
     texts = [{"text": f"deploy {'x ' * (560 + shift)}{AWS} and more {'y ' * 400}"} for shift in range(0, 40, 4)]
     *_, found = _answers(on_stdio, project, *(("memory_add", text) for text in texts), SEARCH)
     for part in (AWS[:8], AWS[-8:]):
@@ -129,7 +147,7 @@ def test_search_that_finds_nothing_writes_nothing(on_stdio: OnStdio, project: Pa
 
 def test_tests_and_reports_come_back_redacted(on_stdio: OnStdio, project: Path) -> None:
     """A secret in a source file and in a draft is in no summary, verdict, report or resource of the judged tests."""
-    _set(project, mode="strict")
+    _set(user_file(), mode="strict")
     (project / "regions.py").write_text(MODULE)
 
     async def judge() -> list[str]:
@@ -161,7 +179,7 @@ def test_tests_and_reports_come_back_redacted(on_stdio: OnStdio, project: Path) 
 
 def test_error_repeats_no_secret(on_stdio: OnStdio, project: Path) -> None:
     """An error that names what the caller gave names it redacted."""
-    _set(project, mode="strict")
+    _set(user_file(), mode="strict")
     (result,) = _answers(on_stdio, project, ("verify_tests", {"paths": [f"tests/{AWS}.py"]}))
     assert result.is_error
     assert AWS not in _whole(result)

@@ -220,7 +220,7 @@ class TestModel:
     async def test_file_that_never_leaves_is_not_shown_elsewhere(self, opened: Any, project: Path) -> None:
         """Where a model elsewhere may be asked, the passages of files under privacy.never_send are left out."""
         with (project / "pyproject.toml").open("a") as file:
-            file.write('[tool.aqe.privacy]\nmode = "off"\nnever_send = ["docs/*"]\n')
+            file.write('[tool.aqe.privacy]\nnever_send = ["docs/*"]\n')
         far, near = Scripted(["x"], name="far", local=False), Scripted(["x"], name="near")
         for model, force in ((far, "cloud"), (near, "local")):
             async with opened(providers=(model,)) as engine:
