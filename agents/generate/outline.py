@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import tokenize
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aqe.engine.errors import UserError
@@ -12,7 +12,10 @@ from aqe.engine.errors import UserError
 
 @dataclass(frozen=True)
 class Definition:
-    """One function, method, property or class. `parameters` leaves out `self` and `cls`; lines are 1-based."""
+    """One function, method, property or class. `parameters` leaves out `self` and `cls`; lines are 1-based.
+
+    `also` holds the first and last lines of what else has the name: a setter, the other branch of a condition.
+    """
 
     qualname: str
     kind: str
@@ -20,6 +23,7 @@ class Definition:
     line: int
     end_line: int
     star: str = ""
+    also: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def read_outline(path: Path) -> Outline:
     reexports: dict[str, tuple[str, int, str]] = {}
     for node in _module_level(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            definitions[node.name] = _function(node, node.name, bound=False)
+            if not _decorated(node, "overload"):
+                _add(definitions, _function(node, node.name, bound=False))
             names.add(node.name)
         elif isinstance(node, ast.ClassDef):
             _class(node, node.name, definitions)
@@ -121,8 +126,10 @@ def _class(node: ast.ClassDef, qualname: str, definitions: dict[str, Definition]
     init: Definition | None = None
     for item in node.body:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            if _decorated(item, "overload"):
+                continue
             inner = _function(item, f"{qualname}.{item.name}", bound=not _decorated(item, "staticmethod"))
-            definitions.setdefault(inner.qualname, inner)
+            _add(definitions, inner, is_first_meant=True)
             if item.name in {"__init__", "__new__"} and (init is None or item.name == "__init__"):
                 init = inner
         elif isinstance(item, ast.ClassDef):
@@ -132,7 +139,18 @@ def _class(node: ast.ClassDef, qualname: str, definitions: dict[str, Definition]
     )
     parameters = init.parameters if init else fields
     star = init.star if init else ""
-    definitions[qualname] = Definition(qualname, "class", parameters, node.lineno, node.end_lineno or node.lineno, star)
+    end = node.end_lineno or node.lineno
+    _add(definitions, Definition(qualname, "class", parameters, node.lineno, end, star))
+
+
+def _add(definitions: dict[str, Definition], new: Definition, *, is_first_meant: bool = False) -> None:
+    """Note a definition; of several with one name the last is meant, or the first, and the others' lines are kept."""
+    known = definitions.get(new.qualname)
+    if known is None:
+        definitions[new.qualname] = new
+        return
+    meant, other = (known, new) if is_first_meant else (new, known)
+    definitions[new.qualname] = replace(meant, also=(*known.also, (other.line, other.end_line)))
 
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, qualname: str, *, bound: bool) -> Definition:

@@ -49,7 +49,7 @@ class Subject:
     def within(self) -> tuple[tuple[int, int], ...]:
         """First and last lines of the names asked for; empty where the whole module is meant."""
         asked = (self.outline.definitions[name] for name in self.names or ())
-        return tuple((one.line, one.end_line) for one in asked)
+        return tuple(span for one in asked for span in sorted({(one.line, one.end_line), *one.also}))
 
 
 def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Subject, ...]:

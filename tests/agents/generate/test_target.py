@@ -86,6 +86,45 @@ def test_method_and_class_are_names(tmp_path: Path) -> None:
     assert resolve("mod::Stack", tmp_path)[0].names == ("Stack",)
 
 
+TWICE = """try:
+    import fast
+
+    def load(text):
+        return fast.load(text)
+except ImportError:
+    def load(text):
+        return int(text)
+
+
+class Cart:
+    @property
+    def size(self):
+        return self._size
+
+    @size.setter
+    def size(self, value):
+        self._size = value
+
+    @overload
+    def pay(self, price: int) -> int: ...
+    @overload
+    def pay(self, price: str) -> str: ...
+    def pay(self, price):
+        return price
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "within"),
+    [("load", ((4, 5), (7, 8))), ("Cart.size", ((13, 14), (17, 18))), ("Cart.pay", ((24, 25),))],
+)
+def test_all_that_has_the_name_is_meant(tmp_path: Path, name: str, within: tuple[tuple[int, int], ...]) -> None:
+    """Both branches of a condition, a property with its setter, and of overloads the one that runs."""
+    write(tmp_path, {"mod.py": TWICE})
+    (subject,) = resolve(f"mod.py::{name}", tmp_path)
+    assert subject.within() == within
+
+
 def test_source_in_its_own_encoding_and_with_a_bom_is_read(tmp_path: Path) -> None:
     """Source is decoded as Python does: by its coding line or its byte order mark."""
     (tmp_path / "latin.py").write_bytes(b"# -*- coding: latin-1 -*-\ndef caf\xe9():\n    return 1\n")
