@@ -40,11 +40,15 @@ _log = logging.getLogger(__name__)
 def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory]) -> list[Kept]:
     """Remember all or, when one is refused, none, each with its vector: the one it brings, else the embedder's.
 
-    A memory that is there already keeps its vector. Raises what `Store.keep` raises.
+    A memory that is there already keeps its vector. Raises what `Store.keep` raises, and `UserError` (bad-vector) for a
+    vector that is said to be the embedder's and has another dimension.
     """
     given = list(memories)
     if embedder is None:
         return store.keep(given)
+    for memory in given:
+        if memory.vector is not None and memory.embedder_id == embedder.id:
+            _refuse_unless(len(array("f", pack_vector(memory.vector))), embedder.id, [embedder.dimension])
     bare = [at for at, memory in enumerate(given) if memory.vector is None and isinstance(memory.text, str)]
     made = _packed(embedder.embed([store.as_kept(given[at].text) for at in bare])) if bare else []
     for at, packed in zip(bare, made, strict=True):
@@ -102,7 +106,9 @@ def _ready(
         if vector is None and isinstance(query, str):
             vector = _query_vector(embedder, query)
     numbers = None if vector is None else array("f", pack_vector(vector))
-    if numbers is not None:
+    if numbers is not None and embedder is not None and embedder_id == embedder.id:
+        _refuse_unless(len(numbers), embedder.id, [embedder.dimension])
+    elif numbers is not None:
         _check_dimension(store, check_embedder(embedder_id), len(numbers))
     return numbers, embedder_id
 
@@ -170,7 +176,12 @@ def _packed(rows: NDArray[np.float32]) -> list[bytes | None]:
 def _check_dimension(store: Store, embedder_id: str, dimension: int) -> None:
     with store.reading() as connection:
         known = sorted(vectors.dimensions(connection, embedder_id))
-    if known and dimension not in known:
+    if known:
+        _refuse_unless(dimension, embedder_id, known)
+
+
+def _refuse_unless(dimension: int, embedder_id: str, known: Sequence[int]) -> None:
+    if dimension not in known:
         raise UserError(
             f"The vector has {dimension} numbers; those of {embedder_id!r} have {' or '.join(map(str, known))}.",
             code="bad-vector",

@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
+from aqe.engine.embedding import open_embedder
 from aqe.engine.errors import CODES
+from aqe.engine.settings import Settings
 from aqe.server.cli import main
 
 BIG = b"word " * 2_100_000
@@ -48,6 +50,7 @@ SYNTAX = (
 """What the text index would read as its own syntax."""
 
 MODEL = '[tool.aqe.providers.house]\nkind = "openai-compatible"\nbase_url = "http://127.0.0.1:9/v1"\nmodels = ["m"]\n'
+OWN = open_embedder(Settings()).id.encode()
 LEFT_OUT = ("sqlite_", "leases", "jobs", "indexed_files")
 """Tables that follow the clock and the files, not what was asked to be stored."""
 
@@ -211,6 +214,7 @@ BATCHES = [
         (b'{"text": "x", "vector": ["a"]}', "bad-vector"),
         (b'{"text": "x", "vector": [0, 0]}', "bad-vector"),
         (b'{"text": "x", "vector": [1e999]}', "bad-vector"),
+        (b'{"text": "x", "vector": [1, 2], "embedder_id": "%s"}' % OWN, "bad-vector"),
         A_TEXT,
     )),
     Lines("search", ("memory", "search", "--jsonl"), of(
@@ -226,6 +230,7 @@ BATCHES = [
         (b'{"query": "x", "namespace": 7}', "bad-namespace"),
         (b'{"vector": [1, 2, 3, 4]}', "bad-vector"),
         (b'{"query": "x", "vector": [1, 2], "embedder_id": "theirs"}', "bad-vector"),
+        (b'{"query": "x", "vector": [1, 2], "embedder_id": "%s"}' % OWN, "bad-vector"),
         (b'{"query": "NEAR(\\""}', ""),
         (b'{"query": "\\ud800"}', ""),
         A_TEXT,
