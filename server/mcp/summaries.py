@@ -84,7 +84,7 @@ def tests_of(agent: str, report: dict[str, Any], project: Path) -> str:
 
 def _extent(report: dict[str, Any]) -> str:
     """What the figures are of, where the target is one name of a module."""
-    return "of its own lines: " if any(subject["within"] for subject in report["evidence"]["subjects"]) else ""
+    return "of its own lines: " if any(subject.get("within") for subject in report["evidence"]["subjects"]) else ""
 
 
 def _mutants(figures: dict[str, float]) -> str:
