@@ -22,6 +22,14 @@ AQE = [sys.executable, "-m", "aqe.server.cli"]
 PROTOCOLS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _settings_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's settings folder, where the key of tokens and consents is made, is one of the tests'."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config-home")))
+        yield
+
+
 @pytest.fixture(params=PROTOCOLS)
 def mode(request: pytest.FixtureRequest) -> str:
     """How the client connects: by the 2025 handshake, or by the 2026 protocol."""

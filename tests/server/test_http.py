@@ -94,6 +94,36 @@ def test_servers_that_start_together_agree_on_the_token(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / ".aqe").iterdir()) == [".gitignore", "token"]
 
 
+@pytest.mark.parametrize("brought", ["x" * 43, "copied", "link"])
+def test_token_that_a_clone_brought_opens_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, brought: str
+) -> None:
+    """A token that was not made here by this user, or was made for another folder, is replaced, and that is said."""
+    clone, other = tmp_path / "clone", tmp_path / "other"
+    (clone / ".aqe").mkdir(parents=True)
+    other.mkdir()
+    known = token_of(other) if brought != "x" * 43 else brought
+    path = clone / ".aqe" / "token"
+    if brought == "link":
+        path.symlink_to(other / ".aqe" / "token")
+    else:
+        path.write_text(f"{known}\n")
+    assert caplog.records == []
+    made = token_of(clone)
+    assert made != known
+    assert "was not made by you" in caplog.text
+    assert token_of(clone) == made
+    if brought != "x" * 43:
+        assert token_of(other) == known
+
+
+def test_token_of_another_user_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that counts for one user is replaced when another starts the server in the same folder."""
+    first = token_of(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "somebody-else"))
+    assert token_of(tmp_path) != first
+
+
 def test_broken_token_file_is_said(tmp_path: Path) -> None:
     """A file that holds no token is an error with its fix, never an open door."""
     token_of(tmp_path)
