@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from aqe.engine.jobs import JobTable
 from aqe.engine.memory.opening import open_store
 from aqe.engine.privacy import audit
 from aqe.engine.settings import user_file
@@ -145,36 +146,62 @@ def test_search_that_finds_nothing_writes_nothing(on_stdio: OnStdio, project: Pa
     assert not (project / ".aqe" / "aqe.db").exists()
 
 
+async def _all_of(client: Any, result: Any) -> list[str]:
+    """A finished job in every form that a client can ask for: summary, verdicts, report, resource, prompt."""
+    seen = [_whole(result)]
+    for detail in ("tests", "report"):
+        offset = 0
+        while offset is not None:
+            arguments = {"job_id": result.structured_content["job_id"], "detail": detail, "offset": offset}
+            page = await client.call_tool("verify_tests", arguments)
+            seen.append(_whole(page))
+            offset = page.structured_content.get("next_offset")
+    seen.append(_whole(await client.read_resource("aqe://reports/last")))
+    seen.append(_whole(await client.get_prompt("aqe-generate", {"target": f"regions.py {AWS}"})))
+    return seen
+
+
+def _assert_redacted(seen: list[str]) -> None:
+    assert any("test_wrong" in text for text in seen)
+    assert any("survives" in text for text in seen)
+    assert any("redacted:aws-access-token" in text for text in seen)
+    for secret in (AWS, MAIL):
+        for text in seen:
+            assert secret not in text, text[max(0, text.find(secret) - 100) :][:200]
+
+
+def test_what_a_job_left_comes_back_redacted(on_stdio: OnStdio, project: Path) -> None:
+    """Secrets in the stored outcome of a verify job are in no summary, verdict, report, resource or prompt."""
+    _set(user_file(), mode="strict")
+    stored = (Path(__file__).parent / "judged_with_secrets.json").read_text(encoding="utf-8")
+    assert AWS in stored
+    assert MAIL in stored
+    with JobTable.open(project) as jobs:
+        job, _ = jobs.begin("verify", {"tests": ["test_draft.py"]})
+        jobs.finish(job.id, json.loads(stored))
+
+    async def look() -> list[str]:
+        async with on_stdio(project, "auto") as client:
+            return await _all_of(client, await client.call_tool("verify_tests", {"job_id": job.id}))
+
+    _assert_redacted(anyio.run(look))
+
+
+@pytest.mark.services
 def test_tests_and_reports_come_back_redacted(on_stdio: OnStdio, project: Path) -> None:
     """A secret in a source file and in a draft is in no summary, verdict, report or resource of the judged tests."""
     _set(user_file(), mode="strict")
     (project / "regions.py").write_text(MODULE)
 
     async def judge() -> list[str]:
-        seen = []
         async with on_stdio(project, "auto") as client:
             result = await client.call_tool("verify_tests", {"draft": DRAFT, "runs": 1, "budget_s": 60})
             while result.structured_content.get("state") == "running":
                 result = await client.call_tool("verify_tests", {"job_id": result.structured_content["job_id"]})
             assert result.structured_content["figures"]["tests"] == 2
-            seen.append(_whole(result))
-            for detail in ("tests", "report"):
-                offset = 0
-                while offset is not None:
-                    arguments = {"job_id": result.structured_content["job_id"], "detail": detail, "offset": offset}
-                    page = await client.call_tool("verify_tests", arguments)
-                    seen.append(_whole(page))
-                    offset = page.structured_content.get("next_offset")
-            seen.append(_whole(await client.read_resource("aqe://reports/last")))
-            prompt = await client.get_prompt("aqe-generate", {"target": f"regions.py {AWS}"})
-            seen.append(_whole(prompt))
-        return seen
+            return await _all_of(client, result)
 
-    seen = anyio.run(judge)
-    assert any("test_wrong" in text for text in seen)
-    assert any("redacted:aws-access-token" in text for text in seen)
-    for text in seen:
-        assert AWS not in text, text[max(0, text.find(AWS) - 100) :][:200]
+    _assert_redacted(anyio.run(judge))
 
 
 def test_error_repeats_no_secret(on_stdio: OnStdio, project: Path) -> None:
