@@ -13,6 +13,9 @@ from .namespace import BOUNDED_LIST, COLLECTED, compiled
 FEW = 5
 """Items of an endless sequence that a test looks at."""
 
+MOST_BITS = 10000
+"""Python writes and reads no int of more than 4,300 digits unless it is told to."""
+
 COLLECT = "asyncio.run(%s(" % COLLECTED
 FIRST_FEW = {
     "list({f}({args}))": "list(islice({f}({args}), %d))" % FEW,
@@ -255,18 +258,21 @@ def atoms_in(recipe: Recipe) -> List[Atom]:
 
 
 def recipe_of(value: Any, depth: int = 6) -> Optional[Recipe]:
-    """The recipe of a plain value; None when the value is not made of plain data."""
+    """The recipe of a plain value; None when the value is not made of plain data, or of too many digits to write."""
     kind = type(value)
+    if kind is int and value.bit_length() > MOST_BITS:
+        return None
     if value is None or kind in (bool, int, float, str, bytes):
         return Atom(value)
     if depth <= 0:
         return None
     if kind in (list, tuple, set, frozenset):
-        ordered = sorted(value, key=repr) if kind in (set, frozenset) else value
-        parts = [recipe_of(item, depth - 1) for item in ordered]
-        return (
-            None if any(part is None for part in parts) else Items(kind, [part for part in parts if part is not None])
-        )
+        made = [(recipe_of(item, depth - 1), item) for item in value]
+        if any(part is None for part, _ in made):
+            return None
+        if kind in (set, frozenset):
+            made.sort(key=lambda pair: repr(pair[1]))
+        return Items(kind, [part for part, _ in made if part is not None])
     if kind is dict:
         pairs = [(recipe_of(key, depth - 1), recipe_of(item, depth - 1)) for key, item in value.items()]
         whole = [(key, item) for key, item in pairs if key is not None and item is not None]

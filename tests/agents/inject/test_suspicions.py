@@ -286,6 +286,12 @@ def endless_digits(place: int) -> str:
 def sulkies(count: int) -> list[Sulky]:
     """The sorted objects, without duplicates."""
     return [Sulky(), Sulky()]
+
+def powers(count: int) -> list[int]:
+    return [10 ** 5000, count]
+
+def sulky_set(count: int) -> set[object]:
+    return {Sulky(), count}
 '''
 
 
