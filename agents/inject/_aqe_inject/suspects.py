@@ -472,11 +472,10 @@ def _displayed(value: Any) -> Optional[str]:
 
 
 def _is_literal(text: str) -> bool:
-    try:
+    with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError):
         ast.literal_eval(text)
         return True
-    except (ValueError, SyntaxError, TypeError, MemoryError):
-        return False
+    return False
 
 
 def _promised(target: Target) -> str:
@@ -487,11 +486,8 @@ def _promised(target: Target) -> str:
 
 def _raise_lines(source: str) -> Set[int]:
     """Lines on which a raise statement stands."""
-    lines: Set[int] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Raise):
-            lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return lines
+    raises = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
+    return {line for node in raises for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 def _nodes_at(names: Namespace, line: int) -> List[ast.AST]:
