@@ -84,7 +84,7 @@ def read_questions(names: Sequence[str]) -> list[Question]:
             store = stores[asked["project"]]
             passages = find_passages(store, embedder, asked["ask"])
             read = extractive._read_question(asked["ask"], store.rarity(asked["ask"]))
-            scored = extractive._rank(read, passages, embedder)
+            scored = extractive._rank(read, passages, embedder, most=100_000)
             quotes = [extractive._citation(one, *extractive._window(one.unit)) for one in scored]
             right = np.array([is_right(asked, quote) for quote in quotes], bool)
             figures = np.array([[one.figures.get(name, 0.0) for name in names] for one in scored])
@@ -115,7 +115,7 @@ def fit_ranking(questions: Sequence[Question]) -> np.ndarray[Any, Any]:
 
 
 def held_out(questions: Sequence[Question], names: Sequence[str]) -> tuple[list[list[float]], list[float]]:
-    """For each question the features of the confidence and whether a quote is right; the ranking is fitted on others."""
+    """For each question the features of the confidence and whether a quote is right; the ranking is of others."""
     rows: list[list[float]] = [[] for _ in questions]
     marks = [0.0] * len(questions)
     for fold in range(FOLDS):
@@ -123,7 +123,7 @@ def held_out(questions: Sequence[Question], names: Sequence[str]) -> tuple[list[
         extractive.RANKING.update(zip(names, map(float, weights), strict=True))
         for at in range(fold, len(questions), FOLDS):
             one = questions[at]
-            ranked = extractive._by_score(one.scored)
+            ranked = extractive._by_score([(unit.passage, unit.unit, unit.figures) for unit in one.scored])
             features = extractive._features(one.read, ranked)
             rows[at] = [1.0, *(features[name] for name in extractive.WEIGHTS)]
             marks[at] = float(any(is_right(one.asked, quote) for quote in extractive._choose(ranked)))

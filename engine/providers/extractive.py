@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aqe.engine.memory.ranking import INDEX
-from aqe.engine.memory.text import query_terms, subtokens
+from aqe.engine.memory.text import LONG_QUERY, query_terms, subtokens
 from aqe.engine.providers.bags import bag_of, bag_of_words, match, matches
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 DEFAULT = 0.52
 MOST_CITATIONS = 3
+RANKED = 32
+"""Units that are looked at for quotes, the best ones."""
+
+MOST_TERMS = 32
+"""Terms that are looked for: of a long question the rarest that stand anywhere, which is below 1 in rarity."""
+
 ENOUGH = 0.8
 BLOCK_LINES = 3
 UNKNOWN = "I do not know."
@@ -95,8 +101,11 @@ class _Scored:
     passage: Passage
     unit: Unit
     figures: Mapping[str, float]
-    score: float = 0.0
-    chance: float = 0.0
+    score: float
+    chance: float
+
+
+_Figured = tuple[Passage, Unit, Mapping[str, float]]
 
 
 def passage_of(hit: Hit) -> Passage:
@@ -146,11 +155,15 @@ def extract(
 
 
 def _read_question(question: str, rarity: Mapping[str, float] | None) -> _Question:
-    terms = [term for term in query_terms(question) if term not in small_words()]
-    terms = terms or query_terms(question)
+    every = query_terms(question, most=LONG_QUERY)
+    terms = [term for term in every if term not in small_words()] or every
     known = dict.fromkeys(terms, 1.0) if rarity is None else rarity
     general = general_words() | {stem for word in _ADVERB.findall(question) for stem in subtokens(word)}
     weights = {term: known.get(term, 0.0) * (GENERAL if term in general else 1.0) for term in terms}
+    if len(weights) > MOST_TERMS:
+        rare = {term: known.get(term, 0.0) for term in terms}
+        chosen = sorted(terms, key=lambda term: rare[term] if rare[term] < 1.0 else 0.0, reverse=True)[:MOST_TERMS]
+        weights = {term: weights[term] for term in chosen}
     return _Question(question, weights, _names(question) & weights.keys(), _kind(question))
 
 
@@ -187,37 +200,49 @@ def _units(text: str, form: Form) -> tuple[Unit, ...]:
     return tuple(unit for unit in units_of(text, form) if unit.kind != "heading")
 
 
-def _rank(asked: _Question, passages: Sequence[Passage], embedder: Embedder | None) -> list[_Scored]:
-    """Every quotable unit of the passages with its score and chance, best first."""
+@lru_cache(maxsize=1024)
+def _embedded_texts(text: str, form: Form) -> tuple[str, ...]:
+    """What of each unit of a passage is compared with a question by meaning."""
+    return tuple(" ".join(f"{unit.lead or unit.after} {unit.text}".split()) for unit in _units(text, form))
+
+
+def _rank(
+    asked: _Question, passages: Sequence[Passage], embedder: Embedder | None, most: int = RANKED
+) -> list[_Scored]:
+    """The best of all quotable units of the passages."""
     units = [(passage, unit) for passage in passages for unit in _units(passage.text, passage.form)]
     if not units:
         return []
-    cosines = _cosines(asked.text, units, embedder)
+    cosines = _cosines(asked.text, passages, embedder)
     best = max(passage.score for passage in passages) or 1.0
     held = _Held(frozenset(asked.weights))
     around = {id(passage): held.by(passage.text, passage.name, passage.file or "") for passage in passages}
     found = [
-        _score(asked, passage, unit, cosine, best, held, around[id(passage)])
+        _figure(asked, passage, unit, cosine, best, held, around[id(passage)])
         for (passage, unit), cosine in zip(units, cosines, strict=True)
     ]
-    return _by_score(found)
+    return _by_score(found, most)
 
 
-def _by_score(units: Sequence[_Scored]) -> list[_Scored]:
-    """The units with the score of their figures and their chances, best first."""
-    weighed = [(sum(RANKING.get(name, 0.0) * value for name, value in one.figures.items()), one) for one in units]
-    weighed.sort(key=lambda pair: -pair[0])
-    odds = [math.exp(score - weighed[0][0]) for score, _ in weighed]
+def _by_score(found: Sequence[_Figured], most: int = RANKED) -> list[_Scored]:
+    """The `most` best units by the score of their figures, best first, with their chances among all."""
+    scores = [sum([RANKING[name] * one[2][name] for name in RANKING if name in one[2]]) for one in found]
+    order = sorted(range(len(found)), key=lambda at: -scores[at])
+    odds = [math.exp(score - scores[order[0]]) for score in scores]
     total = sum(odds)
-    return [replace(one, score=score, chance=odd / total) for (score, one), odd in zip(weighed, odds, strict=True)]
+    return [_Scored(*found[at], scores[at], odds[at] / total) for at in order[:most]]
 
 
-def _cosines(question: str, units: Sequence[tuple[Passage, Unit]], embedder: Embedder | None) -> list[float]:
-    if embedder is None or not units:
-        return [0.0] * len(units)
-    texts = [" ".join(f"{unit.lead or unit.after} {unit.text}".split()) for _, unit in units]
+def _cosines(question: str, passages: Sequence[Passage], embedder: Embedder | None) -> list[float]:
+    """How near each unit of the passages is to the question."""
+    texts = [text for passage in passages for text in _embedded_texts(passage.text, passage.form)]
+    if embedder is None:
+        return [0.0] * len(texts)
     rows = embedder.embed([question, *texts])
     return [float(value) for value in rows[1:] @ rows[0]]
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 class _Held:
@@ -225,6 +250,7 @@ class _Held:
 
     def __init__(self, terms: frozenset[str]) -> None:
         self._terms = bag_of_words(terms)
+        self._alike: dict[tuple[str, ...], frozenset[str]] = {}
         self._meant: dict[str, set[str]] = {}
         for term in terms:
             for other in synonyms().get(term, ()):
@@ -246,16 +272,17 @@ class _Held:
             return found or more
         return {term: max(found.get(term, 0.0), more.get(term, 0.0)) for term in found.keys() | more.keys()}
 
-    def alike(self, *texts: str) -> set[str]:
+    def alike(self, *texts: str) -> frozenset[str]:
         """The terms of which a synonym stands in any of some texts."""
-        found: set[str] = set()
-        for text in texts:
-            for word in self._meant.keys() & bag_of(text).words if text else ():
-                found |= self._meant[word]
+        found = self._alike.get(texts)
+        if found is None:
+            words = [word for text in texts if text for word in self._meant.keys() & bag_of(text).words]
+            found = frozenset().union(*(self._meant[word] for word in words)) if words else _NONE
+            self._alike[texts] = found
         return found
 
 
-def _score(
+def _figure(
     asked: _Question,
     passage: Passage,
     unit: Unit,
@@ -263,56 +290,54 @@ def _score(
     best: float,
     held: _Held,
     around: Mapping[str, float],
-) -> _Scored:
-    near, lead, after = held.by(unit.text), held.by(unit.lead, passage.name), held.by(unit.after)
+) -> _Figured:
+    near, lead = held.by(unit.text), held.by(unit.lead, passage.name)
     total = sum(asked.weights.values()) or 1.0
-    alike, alike_above = held.alike(unit.text) - near.keys(), held.alike(unit.lead, passage.name)
-    alike_above -= near.keys() | lead.keys() | alike
-    in_unit = in_lead = in_first = in_passage = 0.0
+    alike, alike_above = held.alike(unit.text), held.alike(unit.lead, passage.name)
+    in_unit = in_lead = in_passage = 0.0
     for term, weight in asked.weights.items():
-        if term not in near and term not in lead and term not in after and term not in around:
+        if term not in near and term not in lead and term not in around:
             continue
         found, above = near.get(term, 0.0), lead.get(term, 0.0)
         in_unit += weight * found / total
         in_lead += weight * max(0.0, above - found) / total
-        in_first += weight * max(0.0, after.get(term, 0.0) - max(found, above)) / total
         in_passage += weight * max(found, above, around.get(term, 0.0)) / total
     figures = {
         "in the unit": in_unit,
         "in its lead": in_lead,
-        "in the block's first sentence": in_first,
         "in the passage": in_passage,
-        "synonyms in the unit": sum(asked.weights[term] for term in alike) / total,
-        "synonyms in its lead": sum(asked.weights[term] for term in alike_above) / total,
+        "synonyms in the unit": sum(asked.weights[term] for term in alike if term not in near) / total,
+        "synonyms in its lead": sum(
+            asked.weights[term] for term in alike_above if term not in near and term not in lead and term not in alike
+        )
+        / total,
         "cosine": cosine,
         "search": passage.score / best,
         "passage cosine": passage.vector_score or 0.0,
-        "form": float(_fits(asked.kind, unit)),
+        "form": float(_fits(asked.kind, unit.kind, unit.text)),
         unit.kind: 1.0,
         "docs": float(passage.namespace.endswith("/docs")),
         "tests": float(passage.namespace.endswith("/tests") and "test" not in asked.weights),
         "length": math.log(max(10, len(unit.text)) / 120),
     }
-    return _Scored(passage, unit, figures)
+    return passage, unit, figures
 
 
 RANKING = {
-    "in the unit": 3.13,
-    "in its lead": 1.30,
-    "in the block's first sentence": 0.10,
+    "in the unit": 3.12,
+    "in its lead": 1.31,
     "in the passage": 2.53,
     "cosine": 2.05,
     "search": 2.27,
     "passage cosine": 0.54,
     "form": 1.52,
-    "prose": 0.32,
-    "row": 0.51,
-    "signature": 0.13,
-    "example": -0.08,
+    "prose": 0.33,
+    "row": 0.52,
+    "signature": 0.14,
     "docs": 1.16,
-    "tests": -1.31,
+    "tests": -1.30,
     "length": 0.64,
-    "synonyms in the unit": 2.49,
+    "synonyms in the unit": 2.48,
     "synonyms in its lead": 0.92,
 }
 """Fitted on half a and part c1 (`python benchmarks/fit_answers.py`), as are the weights of the confidence."""
@@ -321,17 +346,18 @@ GENERAL = 0.35
 LEAD = 0.6
 
 
-def _fits(kind: str, unit: Unit) -> bool:
-    """Whether the unit has the form of an answer to that kind of question."""
+@lru_cache(maxsize=8192)
+def _fits(kind: str, form: str, text: str) -> bool:
+    """Whether a unit of that form and text has the form of an answer to that kind of question."""
     if kind == "number":
-        return bool(re.search(r"\d|\b(?:one|two|three|four|five|ten|once|twice|half|quarter|thousand)\b", unit.text))
+        return bool(re.search(r"\d|\b(?:one|two|three|four|five|ten|once|twice|half|quarter|thousand)\b", text))
     if kind == "where":
-        return unit.kind == "signature" or "/" in unit.text or "file" in unit.text
+        return form == "signature" or "/" in text or "file" in text
     if kind == "why":
-        return bool(re.search(r"\b(?:because|so that|since|so|otherwise|therefore|as)\b", unit.text))
+        return bool(re.search(r"\b(?:because|so that|since|so|otherwise|therefore|as)\b", text))
     if kind == "how":
-        return unit.kind in ("prose", "signature", "example")
-    return unit.kind in ("prose", "row", "signature")
+        return form in ("prose", "signature", "example")
+    return form in ("prose", "row", "signature")
 
 
 def _features(asked: _Question, ranked: Sequence[_Scored]) -> dict[str, float]:
@@ -355,16 +381,16 @@ def _features(asked: _Question, ranked: Sequence[_Scored]) -> dict[str, float]:
 
 WEIGHTS = {
     "covered by the quote": -0.09,
-    "covered by the passage": -0.20,
-    "rarest missing": -0.04,
-    "unknown word": -0.59,
-    "names missing": -0.33,
+    "covered by the passage": -0.23,
+    "rarest missing": -0.05,
+    "unknown word": -0.60,
+    "names missing": -0.34,
     "passage cosine": 0.01,
-    "best chance": 0.12,
+    "best chance": 0.11,
     "three chances": 0.28,
-    "score": 0.58,
+    "score": 0.59,
 }
-BIAS = -4.50
+BIAS = -4.54
 
 
 def _confidence(features: Mapping[str, float]) -> float:

@@ -129,6 +129,14 @@ def test_remembered_notes_answer_too(tmp_path: Path) -> None:
     assert (released.citations[0].file, released.citations[0].line) == ("TEAM.md", 4)
 
 
+def test_a_synonym_leads_to_the_sentence_that_answers() -> None:
+    """Of two sentences that share no word with the question the one with a synonym of its words is quoted first."""
+    texts = ("Colours follow the theme of the reader.", "Erase a record by its number.")
+    for order in (texts, texts[::-1]):
+        passages = [Passage(f"m{at}", text, "notes.md", at, 1.0, "default") for at, text in enumerate(order)]
+        assert extract("How are entries deleted?", passages, threshold=0.0).citations[0].quote == texts[1]
+
+
 def test_unknown_line_is_not_made_up() -> None:
     """A passage without a line is cited by its file alone."""
     passage = Passage("m1", "Invoices are numbered by year.", "notes.md", None, 1.0, "default")
