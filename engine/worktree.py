@@ -11,7 +11,7 @@ class Checkout:
     """The checkout that a folder lies in.
 
     `root` is the folder with `.git`; `worktree` is git's name of a linked worktree ("" for the main one);
-    `main_root` is the main worktree's folder (None when the repository is bare or gone).
+    `main_root` is the main worktree's folder (None when the repository is bare or gone, or knows no such worktree).
     """
 
     root: Path
@@ -38,8 +38,13 @@ def _linked(root: Path, entry: Path) -> Checkout | None:
     common = _pointer(git_dir / "commondir", "", git_dir)
     if common is None:  # a submodule, or a repository with its .git elsewhere
         return Checkout(root, git_dir, "", root)
-    main_root = common.parent if common.name == ".git" and common.is_dir() else None
-    return Checkout(root, git_dir, git_dir.name, main_root)
+    is_known = common.name == ".git" and git_dir.parent == common / "worktrees" and _points_back(git_dir, entry)
+    return Checkout(root, git_dir, git_dir.name, common.parent if is_known else None)
+
+
+def _points_back(git_dir: Path, entry: Path) -> bool:
+    """Whether the repository knows of the worktree: a folder that only says it belongs to another one does not."""
+    return _pointer(git_dir / "gitdir", "", git_dir) == entry.resolve()
 
 
 def _pointer(file: Path, prefix: str, base: Path) -> Path | None:

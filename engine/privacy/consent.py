@@ -117,7 +117,8 @@ def _consent(store: Store, row: Any) -> Consent:
 
 
 def _fields(store: Store, given: Consent) -> tuple[str | int, ...]:
-    place = str(store.path.resolve())
+    folder = store.path.parent  # a project's `.aqe`; a link of that name leads to no consent of another place
+    place = str(folder.parent.resolve() / folder.name / store.path.name)
     return (place, given.provider, given.purpose, given.granted_at, given.address, given.key_env)
 
 

@@ -25,7 +25,7 @@ def token_of(project: Path) -> str:
     (no-seal-key) when the user's own key cannot be kept.
     """
     path = aqe_dir(project) / "token"
-    place = str(path.parent.resolve())
+    place = str(path.parent.parent.resolve() / path.parent.name)  # a linked `.aqe` brings no token of another place
     try:
         if path.is_symlink() or (path.exists() and _is_brought(_read(path), place)):
             _log.warning("The token in %s was not made by you for this folder: a new one takes its place.", path)

@@ -116,6 +116,25 @@ def test_project_inside_a_worktree_keeps_its_place(repository: Path, tmp_path: P
     assert store_home(linked / "new") == linked / "new"
 
 
+@pytest.mark.parametrize("named", ["its own", "a real one"])
+def test_folder_that_only_says_it_is_a_worktree_keeps_its_own_store(
+    repository: Path, tmp_path: Path, named: str
+) -> None:
+    """A `.git` file that points into another repository does not open that one's memory to the folder."""
+    git(repository, "worktree", "add", "-q", str(tmp_path / "linked"))
+    claimed = repository / ".git" / "worktrees" / "linked"
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    if named == "its own":
+        claimed = brought / "fake"
+        claimed.mkdir()
+        (claimed / "commondir").write_text(f"{repository / '.git'}\n")
+        (claimed / "gitdir").write_text(f"{brought / '.git'}\n")
+    (brought / ".git").write_text(f"gitdir: {claimed}\n")
+    assert store_home(tmp_path / "linked") == repository
+    assert store_home(brought) == brought
+
+
 def test_local_store_stays_in_the_worktree(repository: Path, tmp_path: Path) -> None:
     """With `store = "local"` a worktree has a memory of its own."""
     linked = tmp_path / "linked"

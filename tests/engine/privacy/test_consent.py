@@ -11,6 +11,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
+from aqe.engine.memory.opening import open_store
 from aqe.engine.privacy import Guard, audit, consent, open_guard
 from aqe.engine.privacy.seal import key_file
 from aqe.engine.providers import Message
@@ -147,6 +148,19 @@ def test_a_store_that_is_brought_gives_no_consent(tmp_path: Path, monkeypatch: p
         assert "not given by you" in _refusal(store, OPENAI).message
         assert not key_file().exists()
         consent.grant(store, OPENAI, mode="balanced")
+        assert consent.missing(store, OPENAI, "query") == ""
+
+
+def test_a_link_to_another_store_gives_no_consent(tmp_path: Path) -> None:
+    """A project whose .aqe is a link to that of another one does not get its consents."""
+    for name in ("mine", "clone"):
+        (tmp_path / name).mkdir()
+    with open_store(tmp_path / "mine") as store:
+        consent.grant(store, OPENAI, mode="balanced")
+    (tmp_path / "clone" / ".aqe").symlink_to(tmp_path / "mine" / ".aqe", target_is_directory=True)
+    with open_store(tmp_path / "clone") as store:
+        assert "for this folder" in _refusal(store, OPENAI).message
+    with open_store(tmp_path / "mine") as store:
         assert consent.missing(store, OPENAI, "query") == ""
 
 
