@@ -239,7 +239,9 @@ def _cosines(question: str, passages: Sequence[Passage], embedder: Embedder | No
     if embedder is None:
         return [0.0] * len(texts)
     rows = embedder.embed([question, *texts])
-    return [float(value) for value in rows[1:] @ rows[0]]
+    import numpy as np
+
+    return [float(value) for value in np.einsum("ij,j->i", rows[1:], rows[0])]  # as in memory/resident.py
 
 
 _NONE: frozenset[str] = frozenset()
