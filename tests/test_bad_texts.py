@@ -130,6 +130,8 @@ ROWS = [
     Row("knowledge remove, no UTF-8", ("knowledge", "remove", ODD), "unknown-id"),
     Row("starter, unknown", ("knowledge", "add", "--starter", "nil"), "unknown-id", "nil"),
     Row("knowledge add, id without UTF-8", (*ENTRY, "x", "--id", ODD), "bad-id", "U+DCE9"),
+    Row("consent, no UTF-8", ("privacy", "consent", "grant", ODD), "no-such-provider"),
+    Row("revoke, no UTF-8", ("privacy", "consent", "revoke", ODD), "bad-argument"),
     # namespaces, limits, filters, feedback
     *[
         Row(f"namespace {name!r}", ("memory", "add", "x", "-n", name), "bad-namespace")

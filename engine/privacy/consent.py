@@ -123,6 +123,7 @@ def _fields(store: Store, given: Consent) -> tuple[str | int, ...]:
 
 
 def _checked(word: str, what: str) -> str:
-    if not word.strip() or len(word.encode("utf-8", "surrogatepass")) > 200 or any(char < " " for char in word):
+    odd = any(char < " " or "\ud800" <= char <= "\udfff" for char in word)
+    if odd or not word.strip() or len(word.encode("utf-8")) > 200:
         raise UserError(f"The {what} {word[:40]!r} is no name.", code="bad-argument", fix="Give at most 200 bytes.")
     return word.strip()
