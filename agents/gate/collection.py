@@ -29,6 +29,9 @@ IMPORT_WALL_S = 20.0
 _PLUGIN_SIGNS = ("async def test_", "mark.asyncio", "mark.anyio", "mark.trio", "pytest_asyncio", "pytest_plugins")
 
 
+ELSEWHERE = "elsewhere"
+
+
 @dataclass(frozen=True)
 class TestPlan:
     """Everything that a box needs to know to run the tests. `files` are absolute; `drafts` map a name to its text."""
@@ -47,11 +50,14 @@ class TestPlan:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
-    def open_box(self, *, hash_seed: int = 0, cancel: CancelToken | None = None) -> Box:
-        """A box in which `session` arguments of this plan make sense."""
+    def open_box(
+        self, *, hash_seed: int = 0, env: Mapping[str, str] | None = None, cancel: CancelToken | None = None
+    ) -> Box:
+        """A box in which `session` arguments of this plan make sense; `env` stands over its usual environment."""
         files = {f"{DRAFTS}/{name}": text.encode() for name, text in self.drafts.items()}
         files.update({f"{DRAFTS}/{name}": data for name, data in self.extra.items()})
         files["rehearsal/test_warm_up.py"] = REHEARSAL
+        files[f"{ELSEWHERE}/about"] = b"HOME and TMPDIR of the runs elsewhere\n"
         outside = tuple(str(Path(file).parent) for file in self.files if not Path(file).is_relative_to(self.project))
         spec = BoxSpec(
             python=self.interpreter.executable,
@@ -60,6 +66,7 @@ class TestPlan:
             readable=outside + ((self.side,) if self.side else ()),
             files=files,
             hash_seed=hash_seed,
+            env=env or {},
             limits=self.limits,
         )
         return Box.open(spec, cancel=cancel)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aqe.agents.gate.box import Box, CaseResult
-from aqe.agents.gate.collection import TestPlan
+from aqe.agents.gate.collection import ELSEWHERE, TestPlan
 from aqe.agents.gate.evidence import Verdict
 
 Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "missed"]
 EXPECTED = ("xfailed", "xpassed")  # whatever such a test does, the run stays green
 TEST_WALL_S = 10.0
 SESSION_WALL_S = 120.0
+ZONES = ("America/New_York", "Asia/Tokyo", "Australia/Lord_Howe")
 MAX_FATAL = 12  # tests that may end the process before the rest of a session is given up
 
 
@@ -44,6 +45,12 @@ def hash_seeds(seed: int, runs: int) -> tuple[int, ...]:
     """One hash seed for each run; the first is always 0, the others follow from `seed`."""
     chance = random.Random(f"hash seeds {seed}")
     return (0, *(chance.randrange(1, 2**32 - 1) for _ in range(runs - 1)))
+
+
+def surroundings(run: int) -> dict[str, str]:
+    """Variables of a run elsewhere: another zone for each, another language, home and temporary folder."""
+    folder = f"{{scratch}}/{ELSEWHERE}"
+    return {"TZ": ZONES[run % len(ZONES)], "LANG": "C", "HOME": folder, "TMPDIR": folder}
 
 
 def run_session(

@@ -22,7 +22,16 @@ from aqe.agents.gate.hints import hints_of, summarise
 from aqe.agents.gate.kill_map import KillMap, KillMapping, MutantKey, deadline_in, sample
 from aqe.agents.gate.measure import Coverage, Reach, measure
 from aqe.agents.gate.nearest import Footprint, Own, compare
-from aqe.agents.gate.stability import SessionRun, Stability, describe_end, hash_seeds, judge, run_all, run_session
+from aqe.agents.gate.stability import (
+    SessionRun,
+    Stability,
+    describe_end,
+    hash_seeds,
+    judge,
+    run_all,
+    run_session,
+    surroundings,
+)
 from aqe.agents.gate.subjects import Mutant, Subject, find_subjects
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -39,7 +48,9 @@ class VerifyRequest:
     `max_mutants` mutants, None for all, 0 for none; `leave_out` sets aside equivalent-looking mutants. `budget_s` is
     wall time: what is not done by then is said in the notes. With `beside`, the project's other test files that import
     a subject are run as well, so that `nearest` and `adds_*` compare with the tests that exist. `within` maps a
-    module to the first and last lines of what is judged of it; figures and mutants are then of these lines alone.
+    module to the first and last lines of what is judged of it; figures and mutants are then of these lines alone. With
+    `elsewhere` the runs between the first and the last have another time zone, language, home and temporary folder, so
+    that a test which records those of this machine is not stable.
     """
 
     tests: tuple[str, ...]
@@ -54,6 +65,7 @@ class VerifyRequest:
     leave_out: bool = True
     beside: bool = False
     within: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,11 +232,13 @@ class _Verification:
         modules = tuple(subject.module for subject in subjects)
         boxes = [first]
 
-        def opened(seed: int) -> Box:
-            return stack.enter_context(plan.open_box(hash_seed=seed, cancel=self.cancel))  # closed if another fails
+        def opened(run: int) -> Box:
+            env = surroundings(run) if self.request.elsewhere and run < len(seeds) - 1 else {}
+            box = plan.open_box(hash_seed=seeds[run], env=env, cancel=self.cancel)
+            return stack.enter_context(box)  # closed if another fails
 
         with ThreadPoolExecutor(len(seeds)) as pool:
-            boxes += pool.map(opened, seeds[1:])
+            boxes += pool.map(opened, range(1, len(seeds)))
             list(pool.map(lambda box: self._warm(plan, box, modules), boxes))
         return boxes
 

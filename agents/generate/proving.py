@@ -151,6 +151,7 @@ class Gate:
             budget_s=self.plan.verify_s(time.monotonic(), load),
             sources={draft.path.name: text for draft, (text, _) in texts.items()},
             within={draft.subject.module: draft.subject.within() for draft in texts},
+            elsewhere=True,
         )
         token = CancelToken()
         forget = [
