@@ -20,7 +20,7 @@ from aqe.engine.memory.text import LONG_QUERY, query_terms, subtokens
 from aqe.engine.providers.bags import bag_of, bag_of_words, match, matches
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
-from aqe.engine.providers.synonyms import synonyms
+from aqe.engine.providers.synonyms import synonyms_of
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
@@ -255,7 +255,7 @@ class _Held:
         self._alike: dict[tuple[str, ...], frozenset[str]] = {}
         self._meant: dict[str, set[str]] = {}
         for term in terms:
-            for other in synonyms().get(term, ()):
+            for other in synonyms_of(term):
                 self._meant.setdefault(other, set()).add(term)
         self._known: dict[tuple[str, ...], Mapping[str, float]] = {}
 
