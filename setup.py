@@ -46,6 +46,13 @@ setup(
             libraries=[] if sys.platform == "win32" else ["m"],
             py_limited_api=True,
             optional=native != "require",
-        )
+        ),
+        Extension(
+            "aqe.agents.gate._clock",
+            sources=["agents/gate/clock.c"],
+            extra_compile_args=flags,
+            py_limited_api=True,
+            optional=native != "require",
+        ),
     ],
 )

@@ -51,9 +51,15 @@ class TestPlan:
     limits: Limits = field(default_factory=Limits)
 
     def open_box(
-        self, *, hash_seed: int = 0, env: Mapping[str, str] | None = None, cancel: CancelToken | None = None
+        self,
+        *,
+        hash_seed: int = 0,
+        env: Mapping[str, str] | None = None,
+        readable: tuple[str, ...] = (),
+        cancel: CancelToken | None = None,
     ) -> Box:
-        """A box in which `session` arguments of this plan make sense; `env` stands over its usual environment."""
+        """A box in which `session` arguments of this plan make sense; `env` stands over its usual environment, and
+        `readable` is shown besides what the tests need."""
         files = {f"{DRAFTS}/{name}": text.encode() for name, text in self.drafts.items()}
         files.update({f"{DRAFTS}/{name}": data for name, data in self.extra.items()})
         files["rehearsal/test_warm_up.py"] = REHEARSAL
@@ -63,7 +69,7 @@ class TestPlan:
             python=self.interpreter.executable,
             project=self.project,
             path=self.path,
-            readable=outside + ((self.side,) if self.side else ()),
+            readable=(*outside, *((self.side,) if self.side else ()), *readable),
             files=files,
             hash_seed=hash_seed,
             env=env or {},

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from aqe.agents.gate.box import Box, CaseResult
@@ -17,6 +18,7 @@ Outcome = Literal["passed", "failed", "skipped", "xfailed", "xpassed", "missed"]
 EXPECTED = ("xfailed", "xpassed")  # whatever such a test does, the run stays green
 TEST_WALL_S = 10.0
 SESSION_WALL_S = 120.0
+LATER_H = (31, 965, 9611)  # a day, 40 days and 400 days on, each at another hour
 ZONES = ("America/New_York", "Asia/Tokyo", "Australia/Lord_Howe")
 MAX_FATAL = 12  # tests that may end the process before the rest of a session is given up
 
@@ -47,10 +49,20 @@ def hash_seeds(seed: int, runs: int) -> tuple[int, ...]:
     return (0, *(chance.randrange(1, 2**32 - 1) for _ in range(runs - 1)))
 
 
+def clock() -> str | None:
+    """The library that shifts the wall clock of what it is loaded into; None where it was not built."""
+    return next((str(path) for path in Path(__file__).parent.glob("_clock*.so")), None)
+
+
 def surroundings(run: int) -> dict[str, str]:
-    """Variables of a run elsewhere: another zone for each, another language, home and temporary folder."""
+    """Variables of a run elsewhere: another zone for each, another language, home and temporary folder, and where
+    `clock` was built another day and hour."""
     folder = f"{{scratch}}/{ELSEWHERE}"
-    return {"TZ": ZONES[run % len(ZONES)], "LANG": "C", "HOME": folder, "TMPDIR": folder}
+    place = {"TZ": ZONES[run % len(ZONES)], "LANG": "C", "HOME": folder, "TMPDIR": folder}
+    shifting = clock()
+    if shifting is not None:
+        place |= {"LD_PRELOAD": shifting, "AQE_CLOCK_SHIFT": str(3600 * LATER_H[run % len(LATER_H)])}
+    return place
 
 
 def run_session(

@@ -25,6 +25,7 @@ from aqe.agents.gate.nearest import Footprint, Own, compare
 from aqe.agents.gate.stability import (
     SessionRun,
     Stability,
+    clock,
     describe_end,
     hash_seeds,
     judge,
@@ -49,8 +50,8 @@ class VerifyRequest:
     wall time: what is not done by then is said in the notes. With `beside`, the project's other test files that import
     a subject are run as well, so that `nearest` and `adds_*` compare with the tests that exist. `within` maps a
     module to the first and last lines of what is judged of it; figures and mutants are then of these lines alone. With
-    `elsewhere` the runs between the first and the last have another time zone, language, home and temporary folder, so
-    that a test which records those of this machine is not stable.
+    `elsewhere` the runs between the first and the last have another day, time zone, language, home and temporary
+    folder, so that a test which records those of today on this machine is not stable.
     """
 
     tests: tuple[str, ...]
@@ -234,7 +235,8 @@ class _Verification:
 
         def opened(run: int) -> Box:
             env = surroundings(run) if self.request.elsewhere and run < len(seeds) - 1 else {}
-            box = plan.open_box(hash_seed=seeds[run], env=env, cancel=self.cancel)
+            shown = tuple(filter(None, [clock()])) if env else ()
+            box = plan.open_box(hash_seed=seeds[run], env=env, readable=shown, cancel=self.cancel)
             return stack.enter_context(box)  # closed if another fails
 
         with ThreadPoolExecutor(len(seeds)) as pool:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from aqe.agents.gate.stability import clock
 from aqe.agents.generate import GenerateRequest, generate
 
 PLACES = '''"""What depends on where it runs, and what does not."""
 
+import datetime
 import os
 import tempfile
 import time
@@ -36,6 +38,16 @@ def scratch() -> str:
     return tempfile.gettempdir()
 
 
+def today() -> str:
+    """The date of today."""
+    return datetime.date.today().isoformat()
+
+
+def greeting() -> str:
+    """What one says at this hour."""
+    return "Good morning" if datetime.datetime.now().hour < 12 else "Good day"
+
+
 def double(count: int) -> int:
     """Twice the count."""
     return count * 2
@@ -43,12 +55,15 @@ def double(count: int) -> int:
 
 
 def test_what_belongs_to_this_machine_is_not_asserted(tmp_path: Path) -> None:
-    """Tests of local time, home and temporary folder are left out, and those that are written pass elsewhere."""
+    """Tests of clock, local time, home and temporary folder are left out; those that are written pass elsewhere."""
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "places.py").write_text(PLACES)
     generate(GenerateRequest(target="places.py", project=str(tmp_path), budget_s=None, evaluations=600))
     text = (tmp_path / "tests" / "test_places.py").read_text()
     assert "double(" in text
+    if clock() is not None:
+        assert "today(" not in text
+        assert "greeting(" not in text
     environ = {**os.environ, "TZ": "Asia/Kolkata", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
