@@ -17,6 +17,7 @@ from aqe.agents.gate.known_interpreters import Stamp, recall, remember, stamp_of
 from aqe.engine.errors import UserError
 
 OLDEST = (3, 9)
+SHOWN = 160  # characters of what a program that is no Python said
 PROBE_WALL_S = 20.0
 MARK = "aqe-probe:"
 
@@ -128,6 +129,8 @@ def _ask(executable: str, origin: str, environ: Mapping[str, str], project: str 
     if status != 0 or MARK not in printed:
         lines = said.strip().splitlines()
         how = lines[-1] if lines else f"exit status {status}"
+        if len(how) > SHOWN:
+            how = f"{how[:SHOWN]}..."
         raise unusable(executable, origin, f"does not run as a Python: {how}")
     return printed.rpartition(MARK)[2]
 

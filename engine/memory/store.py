@@ -242,7 +242,7 @@ class Store:
             if erase:
                 connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
                 if not connection.changes():
-                    raise _unknown(id, namespace)
+                    raise unknown(connection, id, namespace)
                 connection.execute("INSERT INTO texts (texts) VALUES ('optimize')")  # drops its subtokens for good
         if erase:
             with self._lock, speaking(self.path):
@@ -460,16 +460,16 @@ def _current(connection: apsw.Connection, id: str, namespace: str) -> Memory | N
 def _require(connection: apsw.Connection, id: str, namespace: str) -> Memory:
     found = _current(connection, check_id(id), check_namespace(namespace))
     if found is None:
-        raise _unknown(id, namespace)
+        raise unknown(connection, id, namespace)
     return found
 
 
-def _unknown(id: str, namespace: str) -> UserError:
-    return UserError(
-        f"There is no memory {id!r} in namespace {namespace!r}.",
-        code="unknown-id",
-        fix="`aqe memory list` shows the ids.",
-    )
+def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
+    """The error for a memory that is not there; what to do names the namespaces that hold the id."""
+    sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND valid_to IS NULL ORDER BY 1 LIMIT 3"
+    held = " or ".join(f"`-n {name}`" for (name,) in connection.execute(sql, (id,)))
+    fix = f"It is there with {held}." if held else "`aqe memory list` shows the ids."
+    return UserError(f"There is no memory {id!r} in namespace {namespace!r}.", code="unknown-id", fix=fix)
 
 
 def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> _Wanted:

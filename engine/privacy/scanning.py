@@ -50,7 +50,10 @@ def scan_text(text: str, path: str) -> Iterator[Finding]:
 
 
 def scan_paths(paths: Sequence[Path]) -> ScanReport:
-    """The findings in files and, below folders, in every text file that git does not ignore (without git: in all)."""
+    """The findings in files and, below folders, in every text file that git does not ignore (without git: in all).
+
+    Virtual environments and the folders of tools are passed by in both cases.
+    """
     findings: list[Finding] = []
     skipped: list[str] = []
     files = 0
@@ -84,8 +87,11 @@ def _files_of(path: Path) -> Iterator[Path]:
         yield path
         return
     listed = _by_git(path)
+    passed_by: dict[Path, bool] = {}
     for name in sorted(_by_walk(path) if listed is None else listed):
         file = path / name
+        if listed is not None and _is_passed_by(path, file.parent, passed_by):
+            continue
         if file.is_file() and not file.is_symlink():
             yield file
 
@@ -97,6 +103,16 @@ def _by_git(folder: Path) -> list[str] | None:
     command = [git, "-c", "core.fsmonitor=false", "ls-files", "-z", "-co", "--exclude-standard"]
     done = subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name] if done.returncode == 0 else None
+
+
+def _is_passed_by(root: Path, folder: Path, known: dict[Path, bool]) -> bool:
+    """Whether a folder below `root` is a virtual environment or a tool's own, or lies in one."""
+    if folder == root:
+        return False
+    if folder not in known:
+        own = folder.name in _PASSED_BY or (folder / "pyvenv.cfg").exists()
+        known[folder] = own or _is_passed_by(root, folder.parent, known)
+    return known[folder]
 
 
 def _by_walk(folder: Path) -> Iterator[str]:

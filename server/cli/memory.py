@@ -92,16 +92,15 @@ def get(
     project: ProjectOption = None,
 ) -> None:
     """Show a memory."""
+    from aqe.engine.memory.store import unknown
+
     root, store = _look(project)
     with store:
         current = store.get(id, namespace=namespace)
         found = store.history(id, namespace=namespace) if history else [] if current is None else [current]
-    if not found:
-        raise UserError(
-            f"There is no memory {id!r} in namespace {namespace!r}.",
-            code="unknown-id",
-            fix="`aqe memory list` shows the ids.",
-        )
+        if not found:
+            with store.reading() as connection:
+                raise unknown(connection, id, namespace)
     if json:
         shown = [memory_object(memory) for memory in found]
         print_json("memory-get", {"revisions": shown} if history else shown[0], project=root)

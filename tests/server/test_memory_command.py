@@ -296,3 +296,11 @@ def test_wrong_setting_stops_a_command(aqe: Run) -> None:
         assert status == 2
         assert "'none'" in err
         assert err.endswith("[bad-setting]\n")
+
+
+def test_memory_of_another_namespace_is_pointed_to(aqe: Run) -> None:
+    """An id that lies in another namespace is told with the option that reaches it."""
+    aqe("memory", "add", "Dates are UTC", "--id", "dates", "-n", "notes")
+    for verb in ("get", "delete"):
+        status, _, err = aqe("memory", verb, "dates")
+        assert (status, "It is there with `-n notes`." in err) == (2, True)

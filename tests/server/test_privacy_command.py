@@ -54,6 +54,19 @@ def test_scan_as_json_has_offsets(leaky: Path, capsys: pytest.CaptureFixture[str
     assert text[first["start"] : first["end"]] == AWS
 
 
+def test_virtual_environment_is_passed_by(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What lies in a virtual environment is not the project's, also where git does not ignore it."""
+    assert main(["privacy", "scan"]) == 0
+    before = capsys.readouterr().out
+    subprocess.run(["git", "init", "-q"], cwd=leaky, check=True)
+    (leaky / "own" / "lib").mkdir(parents=True)
+    (leaky / "own" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    for file in [path for path in leaky.iterdir() if path.is_file()]:
+        (leaky / "own" / "lib" / file.name).write_bytes(file.read_bytes())
+    assert main(["privacy", "scan"]) == 0
+    assert capsys.readouterr().out == before != ""
+
+
 def test_missing_path_is_a_mistake(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path that does not exist is named, with exit 2."""
     _, err = _run(capsys, "scan", "gone.py", "--project", str(leaky), status=2)
