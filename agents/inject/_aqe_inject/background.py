@@ -10,12 +10,15 @@ import signal
 import time
 from typing import Any, Callable, Optional
 
+from .descriptors import identity, lift
+
 
 class Background:
     """One fork that makes a code object. `code` waits for it."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self._reader, writer = os.pipe()
+        self._reader, writer = (lift(end) for end in os.pipe())
+        self._read = identity(self._reader)
         self._child = os.fork()
         if self._child == 0:
             status = 1
@@ -30,6 +33,8 @@ class Background:
 
     def code(self, wait_s: float) -> Optional[Any]:
         """The code object; None when it could not be made within `wait_s` seconds. To be asked once."""
+        if identity(self._reader) != self._read:  # the subject closed it
+            return None
         data = b""
         end = time.monotonic() + wait_s
         is_whole = False

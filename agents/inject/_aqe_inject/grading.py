@@ -11,6 +11,7 @@ import signal
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from .campaign import Campaign, Entry, own_function
+from .descriptors import lift
 from .exam import Exam, Examiner, is_empty_claim
 from .minimise import Graded, cover, shrink
 from .observe import PATIENCE_S, now
@@ -316,7 +317,7 @@ def _holder(constant: str) -> Callable[[str], Any]:
 
 def _in_fork(work: Callable[[], Dict[int, List[int]]], patience_s: float = 5.0) -> Optional[Dict[int, List[int]]]:
     """The answer of a forked child; None when it died or took too long."""
-    reader, writer = os.pipe()
+    reader, writer = (lift(end) for end in os.pipe())
     child = os.fork()
     if child == 0:
         status = 1

@@ -18,6 +18,8 @@ import time
 import traceback
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from .descriptors import identity, lift, reopen_streams
+
 Emit = Callable[[Any], None]
 Data = Dict[str, Any]
 
@@ -87,9 +89,16 @@ class Beat:
 class Lifeline:
     """What the searching process holds on to; `checkpoint` tells how a younger process died, if one did."""
 
-    def __init__(self, beat: Beat) -> None:
+    def __init__(self, beat: Beat, writer: int) -> None:
         self.beat = beat
         self.count = 0
+        self._writer = writer
+        self._written = identity(writer)
+
+    def check(self) -> None:
+        """End this process where the subject has closed the way back, so that an older one goes on."""
+        if identity(self._writer) != self._written:
+            os._exit(SEVERED)
 
     def checkpoint(self) -> Optional[Tuple[int, str]]:
         """Go on in a fork. Returns None there; returns (target, how it ended) here should the fork die."""
@@ -99,6 +108,7 @@ class Lifeline:
         child = os.fork()
         if child == 0:
             self.beat.push(os.getpid())
+            reopen_streams()
             return None
         _, status = os.waitpid(child, 0)
         how = ending(status, self.beat)
@@ -112,7 +122,7 @@ class Lifeline:
         return place, how
 
 
-FINE, BROKEN = 0, 71
+FINE, BROKEN, SEVERED = 0, 71, 72
 
 
 def ending(status: int, beat: Beat) -> Optional[str]:
@@ -121,6 +131,8 @@ def ending(status: int, beat: Beat) -> Optional[str]:
         if beat.is_stuck:
             return "hangs outside Python code"
         return "ends the process with signal %d" % os.WTERMSIG(status)
+    if os.WEXITSTATUS(status) == SEVERED:
+        return "closes file descriptors that it did not open"
     if os.WEXITSTATUS(status) in (FINE, BROKEN) and not beat.read()[2]:
         return None
     return "ends the process"
@@ -133,7 +145,7 @@ def in_child(work: Work, emit: Emit, end: Optional[float]) -> Tuple[Optional[Dat
     """Run the work in a fork, to the time `end` at most. Returns the last result, the target that ended the child early
     (or None), and how."""
     beat = Beat()
-    reader, writer = os.pipe()
+    reader, writer = (lift(end) for end in os.pipe())
     child = os.fork()
     if child == 0:
         os.close(reader)
@@ -149,17 +161,17 @@ def in_child(work: Work, emit: Emit, end: Optional[float]) -> Tuple[Optional[Dat
 def _child(work: Work, writer: int, beat: Beat) -> None:
     status = BROKEN
     try:
-        own = os.dup(writer)
 
         def send(message: Any) -> None:
             data = json.dumps(message).encode("utf-8", "backslashreplace") + b"\n"
             while data:
-                data = data[os.write(own, data) :]
+                data = data[os.write(writer, data) :]
 
-        send({"result": work(send, Lifeline(beat))})
+        send({"result": work(send, Lifeline(beat, writer))})
         status = FINE
     except BaseException:
-        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+        with contextlib.suppress(OSError):
+            os.write(2, traceback.format_exc().encode("utf-8", "replace"))
     finally:
         beat.write(beat.read()[0], -1, False)
         os._exit(status)

@@ -15,6 +15,7 @@ import time
 import types
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from .descriptors import Borrowed
 from .literals import freeze, mask
 from .loops import Slept
 from .namespace import Namespace
@@ -102,6 +103,8 @@ class Observer:
             run = self._steps(case)
         except Slept:
             run = Run("sleeps", None, {}, len(case.steps) - 1)
+        except Borrowed:
+            run = Run("borrows", None, {}, len(case.steps) - 1)
         except (StepLimit, Expired):
             run = Run("endless", None, {}, len(case.steps) - 1)
         finally:
@@ -130,7 +133,7 @@ class Observer:
                     local["k_" + name] = (
                         recipe.build(scope) if type(recipe) is not Late else eval(recipe.code, scope, local)
                     )
-            except (StepLimit, Expired, Slept):
+            except (StepLimit, Expired, Slept, Borrowed):
                 raise
             except BaseException as error:
                 return Run("unbuilt", error, local, place)
@@ -141,7 +144,7 @@ class Observer:
                     value = None
                 else:
                     value = eval(code, scope, local)
-            except (StepLimit, Expired, Slept):
+            except (StepLimit, Expired, Slept, Borrowed):
                 raise
             except BaseException as error:
                 return Run("raises", error, local, place) if place == last else Run("unbuilt", error, local, place)

@@ -116,6 +116,7 @@ def why_not(target: Target, campaign: Campaign) -> str:
     return {
         "endless": "does not end in the time given",
         "unbuilt": "no object of its class could be made",
+        "borrows": "opens files by numbers that it did not make",
         "odd": "its results cannot be looked at",
     }.get(worst, "gives another result at every run")
 

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 from . import rounds
 from .background import Background
 from .campaign import HUNT_SHARE, Campaign, Pace, arm_bit
+from .descriptors import refuse_borrowing
 from .exam import Examiner
 from .examples import Examples
 from .grading import Grader, import_kills, relevant_places
@@ -115,6 +116,7 @@ class _BeatingObserver(Observer):
     """An observer that tells the watcher what it runs."""
 
     beat: Beat
+    check: Callable[[], None]
     place = 0
     by_name: Dict[str, int]
     journal: Set[int]
@@ -127,6 +129,7 @@ class _BeatingObserver(Observer):
             self.beat.note(self.describe(case))
         self.beat.write(self.place, self.executions, True)
         result = super().run(case, step_limit)
+        self.check()
         self.beat.write(self.place, self.executions, False)
         return result
 
@@ -142,7 +145,7 @@ class _Session:
         self.names = Namespace(module)
         self.watch = Watch()
         self.observer = _BeatingObserver(self.names, self.probes, self.watch)
-        self.observer.beat = lifeline.beat
+        self.observer.beat, self.observer.check = lifeline.beat, lifeline.check
         self.lifeline = lifeline
         self.fatal: Dict[int, Tuple[str, str]] = {}
         self.observer.by_name = {target.qualname: place for place, target in enumerate(targets)}
@@ -254,6 +257,7 @@ class _Session:
 
 def _search(args: Data, loaded: Any, targets: List[Target], send: Emit, lifeline: Lifeline) -> Data:
     session = _Session(args, loaded, targets, send, lifeline)
+    refuse_borrowing(lambda: session.watch.is_running)
     with quiet(), session.watch.ticking():
         return _phases(session, loaded[0])
 

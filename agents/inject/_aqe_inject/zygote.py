@@ -27,6 +27,7 @@ import time
 import traceback
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from .descriptors import lift
 from .scratch import Scratch
 
 _read, _write, _close, _fork, _exit = os.read, os.write, os.close, os.fork, os._exit
@@ -277,6 +278,7 @@ class Zygote:
         try:
             for own in (other, self._channel.commands, self._channel.events):
                 _close(own)
+            fd = lift(fd)
             os.setpgid(0, 0)
             if self._prctl is not None:
                 self._prctl(PR_SET_DUMPABLE, 1)
@@ -385,6 +387,7 @@ def flush_streams() -> None:
 
 def main(commands: int, events: int, owns_pid_namespace: bool, writable: Sequence[str]) -> None:
     """Serve until aqe closes the command pipe; what cases leave in the `writable` folders is removed after each."""
+    commands, events = lift(commands), lift(events)
     for fd in (commands, events):
         os.set_inheritable(fd, False)
     Zygote(Channel(commands, events), owns_pid_namespace, writable).serve()

@@ -22,7 +22,7 @@ def freeze_later(args, emit):
     threading.Thread(target=lambda: (time.sleep(0.2), os.kill(me, signal.SIGSTOP)), daemon=True).start()
 
 def end_with(args, emit):
-    for fd in range(3, 20):
+    for fd in range(3, 256):
         try:
             os.write(fd, b"E" + struct.pack(">I", len(args["text"])) + args["text"].encode())
         except OSError:
@@ -102,7 +102,7 @@ def test_caller_that_raises_on_progress_ends_the_box(trouble: Box) -> None:
 
 CHATTER = """
 import os, struct
-for fd in range(3, 64):
+for fd in range(3, 256):
     try:
         os.write(fd, {letter!r} + struct.pack(">I", 2) + b"[]")
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -210,6 +211,48 @@ def test_a_function_that_ends_or_blocks_the_process_costs_only_itself(tmp_path: 
     reasons = {entry["qualname"]: entry["why_not"] for entry in result["functions"]}
     assert why in reasons["bad"]
     assert {case["outcome"]["src"] for case in cases_of(result, "good")} == {'"up"', '"down"'}
+
+
+READ_RATES = """
+from typing import Union
+
+def read_rates(path: Union[int, str]):
+    out = {}
+    with open(path) as f:
+        for line in f:
+            cur, rate = line.split()
+            out[cur] = float(rate)
+    return out
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_number_given_for_a_path_takes_no_descriptor_along(tmp_path: Path, seed: int) -> None:
+    """A function that opens what it is given gets its cases, and none of them opens another's descriptor by number."""
+    result = search(tmp_path, READ_RATES, seed=seed)
+    found = cases_of(result, "read_rates")
+    assert found
+    assert not [case for case in found if re.search(r"read_rates\(\+?(\d+|True|False)\)", case["steps"][-1]["expr"])]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("os.closerange(0, 51)", ""),
+        ("os.closerange(3, 200)", ""),
+        ("os.close(x if 0 <= x <= 2**31 else 5)", None),
+        ("os.closerange(0, 1024)", "closes file descriptors"),
+    ],
+    ids=["0-50", "3-199", "one", "all"],
+)
+def test_a_subject_that_closes_descriptors_costs_at_most_itself(tmp_path: Path, body: str, why: str | None) -> None:
+    """Whatever descriptors a function closes, the search goes on with the next candidates and finds its neighbour's."""
+    bad = f"import os\n\ndef bad(x: int) -> int:\n    {body}\n    return x\n\n"
+    source = bad + "def good(x: int) -> str:\n    return 'up' if x > 10 else 'down'\n"
+    result = search(tmp_path, source, evaluations=900)
+    reasons = {entry["qualname"]: entry["why_not"] for entry in result["functions"]}
+    assert {case["outcome"]["src"] for case in cases_of(result, "good")} == {'"up"', '"down"'}
+    assert why is None or (why in reasons["bad"] if why else not reasons["bad"])
 
 
 def test_a_subject_that_prints_exits_and_changes_the_folder_does_no_harm(tmp_path: Path) -> None:
