@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .docstrings import promises
 from .hints import Shape, accepts, describe, keeps_to
+from .preconditions import keeps_conditions, without_conditions
 from .reading import Parameter, Target
 from .recipes import Case, Recipe
 
@@ -51,10 +52,13 @@ def bind_arguments(target: Target, case: Case, local: Dict[str, Any]) -> Optiona
     return bound
 
 
-def well_typed(parameters: Sequence[Parameter], bound: Bound, seeds: Dict[str, List[Recipe]]) -> int:
-    """0: some argument breaks its hint or is only guessed; 1: all keep to them; 2: the hints say everything."""
+def well_typed(target: Target, bound: Bound, seeds: Dict[str, List[Recipe]]) -> int:
+    """0: some argument breaks its hint or a condition of the docstring, or is only guessed; 1: all keep to them; 2: the
+    hints say everything. An argument for which the docstring announces an exception keeps to its conditions."""
+    if not keeps_conditions(target.doc.text, bound) and _missing_error(target, bound) is None:
+        return 0
     level = 2
-    for parameter in parameters:
+    for parameter in target.parameters:
         if parameter.name not in bound:
             if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
                 level = min(level, 1)
@@ -231,9 +235,11 @@ def body_text(doc: str) -> str:
 
 
 def _broken_sentence(target: Target, bound: Bound, value: Any) -> Optional[Broken]:
-    text = body_text(target.doc.text)
+    text = without_conditions(body_text(target.doc.text), list(bound))
     if not text:
         return None
+    if type(value) is str:
+        return _broken_length(text, bound, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         found = _broken_number(target, text, value)
         if found is not None:
@@ -245,6 +251,33 @@ def _broken_sentence(target: Target, bound: Bound, value: Any) -> Optional[Broke
         broken = _breaks(word, text, value)
         if broken:
             return Broken("docstring-broken", "the docstring promises %s" % broken, broken, _short(value))
+    return None
+
+
+_LENGTH = re.compile(
+    r"(?P<before>[^.;:]*?)\b(?:to|(?:result|output|returned \w+)\s+(?:is|has|of))\s+"
+    r"(?P<word>at most|at least|no more than)\s+"
+    r"`{0,2}(?P<limit>\d+|[A-Za-z_]\w*)`{0,2}\s+(?:characters|chars|letters)\b(?P<after>[^.;]*)"
+)
+_PIECES = re.compile(
+    r"\b(?:lines?|words?|rows?|columns?|chunks?|pieces|parts|each|every|per|split\w*|wrap\w*|plus|count\w*|excluding"
+    r"|except|apart|before|followed|append\w*|add\w*|not|may|might|if|when|unless|where|from|about|usually|tr(?:y|ies))\b",
+    re.I,
+)
+
+
+def _broken_length(text: str, bound: Bound, value: str) -> Optional[Broken]:
+    """A text that is longer or shorter than "to at most 10 characters" says; pieces of a text are another matter."""
+    for found in _LENGTH.finditer(text):
+        limit = bound.get(found.group("limit"))
+        limit = int(found.group("limit")) if found.group("limit").isdigit() else limit
+        if _PIECES.search(found.group("before") + found.group("after")) or type(limit) is not int or limit < 0:
+            continue
+        is_low = found.group("word") == "at least"
+        if len(value) < limit if is_low else len(value) > limit:
+            promised = "%s %d characters" % ("at least" if is_low else "at most", limit)
+            actual = "%d characters: %s" % (len(value), _short(value))
+            return Broken("docstring-broken", "the docstring promises %s" % promised, promised, actual)
     return None
 
 

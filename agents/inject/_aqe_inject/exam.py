@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 from .literals import freeze, has_float, plain, qualified, source_of
 from .namespace import Namespace
 from .observe import Observer, Run, is_iterator, message_of
-from .reading import OPERATORS, Target
+from .raising import is_own, is_own_message, raise_lines
+from .reading import OPERATORS, Target, module_source
 from .recipes import Case, Items, Late, Make, Pairs, Recipe, Step
 
 RESULT = "result"
@@ -61,6 +62,7 @@ class Examiner:
         self.observer = observer
         self.names = names
         self.readers: Dict[type, List[str]] = {}
+        self._raising_lines: Optional[Dict[int, Set[str]]] = None
         self.doubts: Callable[[Case, Target, Run], bool] = lambda case, target, run: False
         for target in targets:
             if target.owner is not None and not target.is_private and not target.why_not:
@@ -100,8 +102,10 @@ class Examiner:
         mro = {one.__name__ for one in kind.__mro__}
         if not documented_raise(run.value, target):
             return None
-        documented = bool(mro & (target.raises | set(target.doc.raises)) - {"Exception", "BaseException", "object"})
-        message = message_of(run.value)
+        file, lines = getattr(self.names.module, "__file__", "") or "", self._raise_lines()
+        named = target.raises if is_own(run.value, file, lines) else set()
+        documented = bool(mro & (named | set(target.doc.raises)) - {"Exception", "BaseException", "object"})
+        message = message_of(run.value) if is_own_message(run.value, file, lines) else ""
         shown = documented and message.strip() and message.isprintable() and len(message) <= LONGEST_MESSAGE
         if shown and (source_of(message, self.names) is None or message != message_of(self.observer.run(case).value)):
             shown = False
@@ -110,6 +114,11 @@ class Examiner:
         exam.frozen = qualified(kind)
         exam.checks = self._state_checks(case, run) if case.last.receiver and self._changed(case, run) else []
         return exam
+
+    def _raise_lines(self) -> Dict[int, Set[str]]:
+        if self._raising_lines is None:
+            self._raising_lines = raise_lines(module_source(self.names.module))
+        return self._raising_lines
 
     def _returning(self, case: Case, run: Run) -> Optional[Exam]:
         value = run.value

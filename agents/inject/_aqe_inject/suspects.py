@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .campaign import Entry, Pace
 from .contracts import (
@@ -26,6 +26,7 @@ from .minimise import shrink
 from .namespace import Namespace
 from .observe import Observer, Run, frames_of, message_of
 from .probes import StepLimit
+from .raising import raise_lines
 from .reading import Target, module_source
 from .recipes import COLLECT, Case, Make, Recipe, Step
 from .result import step_data
@@ -62,7 +63,7 @@ class Suspicions:
         self.seeds = seeds
         self.found: Dict[Key, Suspect] = {}
         self.file = getattr(names.module, "__file__", "") or ""
-        self.raising = _raise_lines(module_source(names.module))
+        self.raising = raise_lines(module_source(names.module))
         self.by_owner = {t.owner: t for t in targets if t.flavour == "init" and t.owner is not None}
         self.by_name: Dict[str, List[Target]] = {}
         for target in targets:
@@ -200,7 +201,7 @@ class Suspicions:
             return False
         bound = bind_arguments(target, case, local)
         sized = [v for v in (bound or {}).values() if isinstance(v, int) and abs(v) > 1000]
-        return bound is not None and not sized and well_typed(target.parameters, bound, self._seeds(target)) == 2
+        return bound is not None and not sized and well_typed(target, bound, self._seeds(target)) == 2
 
     # ------------------------------------------------------------ promises
 
@@ -354,7 +355,7 @@ class Suspicions:
         bound = bind_arguments(target, case, run.local)
         if bound is None:
             return 0
-        level = well_typed(target.parameters, bound, self._seeds(target))
+        level = well_typed(target, bound, self._seeds(target))
         for step in case.steps[:-1]:
             if level == 0:
                 return 0
@@ -391,7 +392,7 @@ class Suspicions:
         )
         if bound is None or any(word.startswith("_") for word, _ in kwargs):
             return 0
-        level = well_typed(target.parameters, bound, self._seeds(target))
+        level = well_typed(target, bound, self._seeds(target))
         for recipe in (*args, *(value for _, value in kwargs)):
             if level and isinstance(recipe, Make):
                 level = min(level, self._make_level(recipe))
@@ -482,12 +483,6 @@ def _promised(target: Target) -> str:
     if target.doc.raises:
         return "an answer, or %s" % " or ".join(sorted(target.doc.raises))
     return "an answer"
-
-
-def _raise_lines(source: str) -> Set[int]:
-    """Lines on which a raise statement stands."""
-    raises = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
-    return {line for node in raises for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 def _nodes_at(names: Namespace, line: int) -> List[ast.AST]:

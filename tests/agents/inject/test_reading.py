@@ -101,6 +101,16 @@ def test_constants_of_helpers_and_tables_belong_to_their_caller() -> None:
         ("The cost, at most 25 times.", {"share": 1}, 26, None),
         ("The rest; never negative.", {"share": 1}, -1, "docstring-broken"),
         ("Return a score between 0 and 10.", {"share": 1}, 11, "docstring-broken"),
+        ("`share` must be at least 1.", {"share": 2}, 0, None),
+        ("The share must be at least 1.", {"share": 2}, 0, None),
+        ("A number; share is at least 0.", {"share": 2}, -1, None),
+        ("A number with share at least 2.", {"share": 2}, 1, None),
+        ("A number, where share is at most 5.", {"share": 2}, 7, None),
+        ("A number for share >= 3.", {"share": 3}, 1, None),
+        ("The share is non-negative.", {"share": 3}, -1, None),
+        ("A number; share must be between 0 and 10.", {"share": 3}, 11, None),
+        ("The clamped share is at least 0.", {"share": 3}, -1, "docstring-broken"),
+        ("A cost, at most 25; share must be at least 1.", {"share": 3}, 26, "docstring-broken"),
         ("Anything.", {"share": 1}, "text", "hint-broken"),
         ("Anything.", {"share": 1}, 3, None),
     ],
@@ -110,3 +120,43 @@ def test_promises_are_checked_against_values(doc: str, arguments: dict[str, Any]
     target = read(f"def f(share: int) -> int:\n    '''Do.\n\n{doc}\n    '''\n    return share\n")["f"]
     broken = contracts.broken_promise(target, arguments, value, 2)
     assert (broken.kind if broken else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("doc", "share", "level"),
+    [
+        ("A number; share must be at least 1.", 0, 0),
+        ("A number; share must be at least 1.", 1, 2),
+        ("A number for share up to 5.", 6, 0),
+        ("A number; share must not be greater than 5.", 5, 2),
+        ("A number; share must not be greater than 5.", 6, 0),
+        ("A number; share must be positive.", 0, 0),
+        ("Whether share is positive.", -1, 2),
+        ("Nothing if share is at least 3.", 1, 2),
+        ("A number; share must be zero or positive.", 0, 2),
+        ("A number; share must be at least 1.\n\n    Raises:\n        ValueError: if share is below 1.", 0, 2),
+    ],
+)
+def test_arguments_keep_to_the_conditions_of_the_docstring(doc: str, share: int, level: int) -> None:
+    """A call that breaks a stated condition is owed nothing, unless an exception is announced for it."""
+    target = read(f"def f(share: int) -> int:\n    '''{doc}'''\n    return share\n")["f"]
+    assert contracts.well_typed(target, {"share": share}, {}) == level
+
+
+@pytest.mark.parametrize(
+    ("doc", "value", "is_kept"),
+    [
+        ("Shorten a text to at most 10 characters.", "x" * 11, False),
+        ("Shorten a text to at most 10 characters.", "x" * 10, True),
+        ("Shorten a text to at most width characters.", "x" * 6, False),
+        ("Shorten a text to at most `width` characters.", "x" * 5, True),
+        ("Fill a text up to at least width characters.", "x", False),
+        ("Wrap a text to at most width characters.", "x" * 6, True),
+        ("Shorten each line to at most width characters.", "x" * 6, True),
+        ("Shorten a text to at most width characters plus an ellipsis.", "x" * 6, True),
+    ],
+)
+def test_a_promised_length_is_checked(doc: str, value: str, is_kept: bool) -> None:
+    """A text longer or shorter than its docstring says is a broken promise; what is said of its pieces is not."""
+    target = read(f"def f(text: str, width: int = 5) -> str:\n    '''{doc}'''\n    return text\n")["f"]
+    assert (contracts.broken_promise(target, {"text": "a", "width": 5}, value, 2) is None) == is_kept

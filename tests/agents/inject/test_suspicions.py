@@ -301,3 +301,56 @@ def test_values_that_cannot_be_shown_or_compared_do_not_break_the_search(tmp_pat
     assert [(bug["target"], bug["actual"]) for bug in found if bug["kind"] != "undocumented-exception"] == [
         ("endless_digits", "a value that cannot be shown (int)")
     ]
+
+
+CONDITIONS = '''
+def share(total: float, people: int) -> float:
+    """Each one's share; people must be at least 1."""
+    return total / people
+
+def fib(n: int) -> int:
+    """The n-th Fibonacci number; n is at least 0."""
+    return n if n < 2 else fib(n - 1) + fib(n - 2) if n < 12 else 144
+
+def roots(numbers: list[int], n: int) -> int:
+    """A number of the list, where n is at most 2."""
+    return (numbers + [1, 2, 3])[n if n > 0 else 0] if n <= 2 else {}[n]
+'''
+
+
+def test_a_condition_on_a_parameter_is_no_promise_about_the_result(tmp_path: Path) -> None:
+    """What a docstring asks of an argument is not held against the result, and a call that breaks it shows no bug."""
+    assert driver.search(tmp_path, CONDITIONS, evaluations=3000)["suspects"] == []
+
+
+RAISING = '''
+def pairs(text: str) -> dict[str, str]:
+    """Read `a=b,c=d`."""
+    return dict([part.split("=") for part in text.split(",")])
+
+def first_of(text: str) -> str:
+    left, right = text.split(":")
+    if not left:
+        raise ValueError("nothing on the left")
+    return left
+
+def number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"bad: {error}") from None
+'''
+
+
+def test_only_what_the_subject_raises_itself_is_documented_and_matched(tmp_path: Path) -> None:
+    """An exception of the interpreter is characterisation without a message; the subject's own keeps its text."""
+    cases = driver.search(tmp_path, RAISING, evaluations=3000)["cases"]
+    raised = {
+        (case["target"], case["documented"], case["outcome"]["message"])
+        for case in cases
+        if case["outcome"]["kind"] == "raises"
+    }
+    assert ("first_of", True, "nothing on the left") in raised
+    assert {one[1:] for one in raised if one[0] == "pairs"} <= {(False, "")}
+    assert {one[1:] for one in raised if one[0] == "first_of"} <= {(False, ""), (True, "nothing on the left")}
+    assert {one[1:] for one in raised if one[0] == "number"} == {(True, "")}
