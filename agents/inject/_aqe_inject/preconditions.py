@@ -26,6 +26,7 @@ _ONE = "(?:%s|%s)" % (
     r"|(?:never|not|non-?)\s*negative|(?:not|non-?)\s*zero|(?:not|non-?)\s*empty" % (_LIMIT, _LIMIT),
 )
 _BOUNDS = r"%s(?:\s*(?:,|and|, and|but|, but)\s+%s)*" % (_ONE, _ONE)
+_JOINED = r"%s(?:,?\s+(?:and|but)\s+%s)*" % (_ONE, _ONE)
 _NOUN = r"(?:an?\s+)?(?:(?:number|value|integer|int|float)\s+)?"
 _DUTY = r"(?:must|should|has to|have to|needs? to|(?:is|are) (?:expected|assumed|required) to|shall)"
 _OF_RESULT = re.compile(r"\b(?:result\w*|return\w*|output|answer|computed|clamped|given back)\s+$", re.I)
@@ -79,7 +80,7 @@ def _clauses(text: str, names: Tuple[str, ...]) -> List[Tuple[int, int, List[Con
     )
     pattern = re.compile(
         r"%s(?::?\s+(?:(?P<duty>%s)\s+(?P<what>[^.;]*(?:\.\d[^.;]*)*)|(?:is|are)\s+(?:always\s+)?%s(?P<is>%s))"
-        r"|(?P<sign>\s*(?:[<>]=?|≥|≤)\s*%s)|\s+(?P<bare>%s))" % (subject, _DUTY, _NOUN, _BOUNDS, _LIMIT, _BOUNDS)
+        r"|(?P<sign>\s*(?:[<>]=?|≥|≤)\s*%s)|\s+(?P<bare>%s))" % (subject, _DUTY, _NOUN, _BOUNDS, _LIMIT, _JOINED)
     )
     found = []
     for one in pattern.finditer(text):

@@ -109,6 +109,7 @@ def test_constants_of_helpers_and_tables_belong_to_their_caller() -> None:
         ("A number for share >= 3.", {"share": 3}, 1, None),
         ("The share is non-negative.", {"share": 3}, -1, None),
         ("A number; share must be between 0 and 10.", {"share": 3}, 11, None),
+        ("The rest for share up to 5, never negative.", {"share": 3}, -1, "docstring-broken"),
         ("The clamped share is at least 0.", {"share": 3}, -1, "docstring-broken"),
         ("A cost, at most 25; share must be at least 1.", {"share": 3}, 26, "docstring-broken"),
         ("Anything.", {"share": 1}, "text", "hint-broken"),

@@ -328,6 +328,15 @@ def pairs(text: str) -> dict[str, str]:
     """Read `a=b,c=d`."""
     return dict([part.split("=") for part in text.split(",")])
 
+def halves(text: str) -> str:
+    """Two parts of a text.
+
+    Raises:
+        ValueError: always, for now.
+    """
+    left, right = [text] * 3
+    return left + right
+
 def first_of(text: str) -> str:
     left, right = text.split(":")
     if not left:
@@ -353,4 +362,5 @@ def test_only_what_the_subject_raises_itself_is_documented_and_matched(tmp_path:
     assert ("first_of", True, "nothing on the left") in raised
     assert {one[1:] for one in raised if one[0] == "pairs"} <= {(False, "")}
     assert {one[1:] for one in raised if one[0] == "first_of"} <= {(False, ""), (True, "nothing on the left")}
+    assert {one[1:] for one in raised if one[0] == "halves"} == {(True, "")}
     assert {one[1:] for one in raised if one[0] == "number"} == {(True, "")}
