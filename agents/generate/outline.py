@@ -28,11 +28,13 @@ class Definition:
 
 @dataclass(frozen=True)
 class Outline:
-    """A module's names: what it defines, and what it hands on from elsewhere (`name -> (module, level, name)`)."""
+    """A module's names: what it defines, what it hands on from elsewhere (`name -> (module, level, name)`), and the
+    modules of which it hands on everything (module, level)."""
 
     definitions: dict[str, Definition] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     reexports: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    stars: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +80,7 @@ def read_outline(path: Path) -> Outline:
     definitions: dict[str, Definition] = {}
     names: set[str] = set()
     reexports: dict[str, tuple[str, int, str]] = {}
+    stars: list[tuple[str, int]] = []
     for node in _module_level(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if not _decorated(node, "overload"):
@@ -88,6 +91,9 @@ def read_outline(path: Path) -> Outline:
             names.add(node.name)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
+                if alias.name == "*":
+                    stars.append((node.module or "", node.level))
+                    continue
                 reexports[alias.asname or alias.name] = (node.module or "", node.level, alias.name)
                 names.add(alias.asname or alias.name)
         elif isinstance(node, ast.Import):
@@ -96,7 +102,7 @@ def read_outline(path: Path) -> Outline:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names.update(target.id for target in targets if isinstance(target, ast.Name))
             _lambda(node, definitions)
-    return Outline(definitions, frozenset(names), reexports)
+    return Outline(definitions, frozenset(names), reexports, tuple(stars))
 
 
 def _module_level(tree: ast.Module) -> list[ast.stmt]:

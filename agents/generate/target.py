@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from configparser import ConfigParser, Error
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -275,7 +276,9 @@ def _named_in_folder(name: str, path: Path, subjects: tuple[Subject, ...]) -> tu
     raise UserError(f"No module in {path} defines {name}.", code="name-not-found", fix=near_names(name, every))
 
 
-def _narrow(subject: Subject, name: str, roots: Sequence[Path]) -> Subject:
+def _narrow(subject: Subject, name: str, roots: Sequence[Path], seen: frozenset[Path] = frozenset()) -> Subject:
+    """The subject that defines `name`, followed through what modules hand on; `seen` are those on the way."""
+    seen |= {subject.path}
     if name in subject.outline.definitions:
         return Subject(subject.module, subject.path, subject.root, (name,), subject.outline)
     first, _, rest = name.partition(".")
@@ -284,7 +287,12 @@ def _narrow(subject: Subject, name: str, roots: Sequence[Path]) -> Subject:
         home = _imported_file(subject, source, level, roots)
         if home is not None:
             inner = _file(home, subject.root, roots)
-            return _narrow(inner, f"{original}.{rest}" if rest else original, roots)
+            return _narrow(inner, f"{original}.{rest}" if rest else original, roots, seen)
+    for source, level in subject.outline.stars:
+        home = _imported_file(subject, source, level, roots)
+        if home is not None and home not in seen:
+            with suppress(UserError):
+                return _narrow(_file(home, subject.root, roots), name, roots, seen)
     known = list(subject.outline.definitions)
     raise UserError(f"{subject.module} defines no {name}.", code="name-not-found", fix=near_names(name, known))
 

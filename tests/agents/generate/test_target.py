@@ -72,6 +72,16 @@ def test_folder_gives_each_module_that_defines_something(tmp_path: Path) -> None
     assert [subject.module for subject in resolve("pkg", tmp_path)] == ["pkg.one", "pkg.two"]
 
 
+def test_name_handed_on_by_a_star_is_followed(tmp_path: Path) -> None:
+    """A name handed on by `import *` is tested where it is defined; a circle of stars ends in an error."""
+    stars = {"labels/__init__.py": "from .special import *\nfrom .slug import *\n", "labels/slug.py": FUNCTION}
+    write(tmp_path, {**stars, "labels/special.py": "from . import *\nDASH = '-'\n"})
+    (subject,) = resolve("labels/__init__.py::one", tmp_path)
+    assert (subject.module, subject.names) == ("labels.slug", ("one",))
+    with pytest.raises(UserError, match="labels defines no two"):
+        resolve("labels/__init__.py::two", tmp_path)
+
+
 def test_name_of_a_reexport_is_followed_to_its_module(tmp_path: Path) -> None:
     """A name that a package hands on is tested in the module that defines it."""
     write(tmp_path, {"pkg/__init__.py": "from .mod import one\n", "pkg/mod.py": FUNCTION})
