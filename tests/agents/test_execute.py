@@ -84,6 +84,7 @@ def test_a_failing_suite_is_status_one_with_its_failures(project: Path) -> None:
     ],
     ids=["missing path", "no tests", "usage", "collection", "exit", "killed"],
 )
+@pytest.mark.services
 def test_what_is_no_result_is_one_sentence(
     project: Path, source: str, args: tuple[str, ...], code: str, status: int
 ) -> None:
@@ -217,6 +218,7 @@ def test_an_isolated_run_tells_a_person_what_it_kept_away(project: Path) -> None
     assert done.stdout.splitlines()[-1] == "Left running and ended: 1 process"
 
 
+@pytest.mark.services
 def test_an_isolated_run_can_go_without_network(project: Path) -> None:
     """With --offline a server of the host is out of reach; --offline alone is refused."""
     import socket

@@ -10,6 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from sources import files, folder, tree
 
@@ -63,6 +64,7 @@ def run_time_closure() -> set[str]:
     return found
 
 
+@pytest.mark.services
 def test_every_module_imports_with_the_run_time_dependencies_alone() -> None:
     """Where the development tools are not installed, each module of aqe still imports."""
     installed = run_time_closure()

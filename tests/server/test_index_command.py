@@ -40,6 +40,7 @@ def test_index_as_json_is_what_its_schema_says(aqe: Aqe, project: Path) -> None:
     assert json.loads((project / ".aqe" / "results" / "index.json").read_text(encoding="utf-8")) == report
 
 
+@pytest.mark.services
 def test_memory_search_is_not_drowned_by_the_index(aqe: Aqe, project: Path) -> None:
     """What was remembered is found alone; the index is searched where its namespace is named."""
     aqe("memory", "add", "Adults are 18 by the law of Austria.", cwd=project)
@@ -50,6 +51,7 @@ def test_memory_search_is_not_drowned_by_the_index(aqe: Aqe, project: Path) -> N
     assert {hit["provenance"]["file"] for hit in index["hits"]} >= {"ages.py"}
 
 
+@pytest.mark.services
 def test_paths_limit_the_run_and_a_wrong_one_is_told(aqe: Aqe, project: Path) -> None:
     """Only what is named is read; a path that is not there, or in another project, is one sentence and exit 2."""
     assert aqe("index", "ages.py", cwd=project).stdout.startswith("1 file, ")

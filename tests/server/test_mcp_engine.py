@@ -39,6 +39,7 @@ def test_question_is_answered_with_file_and_line(on_stdio: OnStdio, documented: 
     anyio.run(ask)
 
 
+@pytest.mark.services
 def test_change_of_a_file_is_seen_by_the_next_question(on_stdio: OnStdio, documented: Path) -> None:
     """The index follows the project while the server runs."""
 

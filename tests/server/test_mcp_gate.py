@@ -83,6 +83,7 @@ def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnSt
     assert not (project / "test_draft.py").exists()
 
 
+@pytest.mark.services
 def test_mistakes_are_worded_for_tools(on_stdio: OnStdio, project: Path) -> None:
     """A draft that is no Python is named with its line, and each fix names an argument of the tool, not an option."""
 
@@ -102,6 +103,7 @@ def test_mistakes_are_worded_for_tools(on_stdio: OnStdio, project: Path) -> None
     anyio.run(ask)
 
 
+@pytest.mark.services
 def test_printing_subject_never_reaches_the_protocol(on_stdio: OnStdio, project: Path) -> None:
     """A subject that prints at import, by print, os.write and a child process, leaves the protocol whole."""
     (project / "loud.py").write_text(

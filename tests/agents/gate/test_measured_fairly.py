@@ -106,6 +106,7 @@ def test_subject_that_pytest_imports_is_measured_from_its_import_on(tmp_path: Pa
     assert evidence.mutants_killed > 0
 
 
+@pytest.mark.services
 def test_short_budget_claims_nothing_that_did_not_run(tmp_path: Path) -> None:
     """With a second for slow tests verify counts what ran, and says of the rest that it was not run."""
     (tmp_path / "shapes.py").write_text(SUBJECT * 8)

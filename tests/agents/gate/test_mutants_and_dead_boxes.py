@@ -44,6 +44,7 @@ def judged(folder: Path, name: str, source: str, tests: str) -> Evidence:
     return verify(request).evidence
 
 
+@pytest.mark.services
 def test_an_operand_that_never_decides_survives_its_removal(tmp_path: Path) -> None:
     """Of a condition, the operand that some test lets decide is killed, and each one that no test needs survives."""
     evidence = judged(tmp_path, "door", DOOR, DOOR_TESTS)
@@ -83,6 +84,7 @@ def test_a_sandbox_that_a_mutant_ends_is_replaced(tmp_path: Path, monkeypatch: p
     assert all(test.verdict == "stable" for test in evidence.tests)
 
 
+@pytest.mark.services
 def test_sandboxes_are_not_replaced_for_ever(tmp_path: Path) -> None:
     """Where test after test ends its sandbox, the mutants that are left are said not to have run; none is guessed."""
     evidence = judged(tmp_path, "sums", *killing(24))

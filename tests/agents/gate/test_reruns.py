@@ -68,6 +68,7 @@ def passes_by_itself(root: Path, python: str) -> bool:
 
 
 @pytest.mark.parametrize(("module", "name"), KINDS)
+@pytest.mark.services
 def test_plugin_that_runs_failures_again_is_off_in_the_gate(tmp_path: Path, module: str, name: str) -> None:
     """A test that passes only with a second run is failing, though the project's other plugins are at work."""
     write_project(tmp_path)

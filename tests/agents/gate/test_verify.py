@@ -235,6 +235,7 @@ def test_evidence_says_where_it_was_made(report: VerifyReport) -> None:
     assert evidence.subjects[0].sha256
 
 
+@pytest.mark.services
 def test_the_same_mutants_are_sampled_whatever_the_tests_are(project: Path) -> None:
     """Two different drafts for one subject are measured against the same mutants."""
     drafts = (
@@ -314,6 +315,7 @@ def test_cancel_ends_a_run(project: Path) -> None:
     assert time.monotonic() - moments[0] < 30  # the test that was running sleeps for 60
 
 
+@pytest.mark.services
 def test_budget_leaves_mutants_out_and_says_so(project: Path) -> None:
     """When the budget ends, the mutants that were not run are not counted and a note names their number."""
     source = "import time\nfrom prices import clamp\ndef test_slow():\n    time.sleep(.4)\n    assert clamp(1) == 1\n"

@@ -170,6 +170,7 @@ def test_same_seed_gives_the_same_bytes_and_a_second_run_replaces_its_own_file(t
     assert first["tests"] == second["tests"] > 0
 
 
+@pytest.mark.services
 def test_package_in_src_with_relative_imports_async_and_tests_of_its_own(tmp_path: Path) -> None:
     """Each module of a src package gets its file beside the project's tests, which stay as they are."""
     mine = "from deck import Stack\n\n\ndef test_size():\n    assert len(Stack()) == 0\n"
@@ -223,6 +224,7 @@ def stamps(price: int) -> list[int]:
 '''
 
 
+@pytest.mark.services
 def test_one_name_restricts_everything_that_is_reported(tmp_path: Path) -> None:
     """With MODULE::NAME lines, branches, mutants, tests and gaps are those of the function, and of nothing else."""
     project = make_project(tmp_path / "project", {"post.py": POST})
@@ -244,6 +246,7 @@ def test_one_name_restricts_everything_that_is_reported(tmp_path: Path) -> None:
     assert "stamps(" not in text
 
 
+@pytest.mark.services
 def test_helpers_that_public_names_reach_are_no_gaps(tmp_path: Path) -> None:
     """A private function is a gap only where nothing enters it, or with the branches that no caller takes."""
     project = make_project(tmp_path / "project", {"post.py": POST})
@@ -302,6 +305,7 @@ class Pages:
 '''
 
 
+@pytest.mark.services
 def test_generators_are_asserted_by_what_they_give(tmp_path: Path) -> None:
     """Tests collect an asynchronous generator into a list with async for, and take the first items of endless ones."""
     project = make_project(tmp_path / "project", {"stream.py": STREAM})
@@ -341,6 +345,7 @@ def is_loud() -> bool:
 '''
 
 
+@pytest.mark.services
 def test_environment_variables_are_set_through_monkeypatch(tmp_path: Path) -> None:
     """What a function does with an environment variable is reached by tests that set it, readable and for that test."""
     project = make_project(tmp_path / "project", {"places.py": PLACES})
@@ -405,6 +410,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     assert " passed" in run_tests(project, "tests")
 
 
+@pytest.mark.services
 def test_ctrl_c_while_verifying_says_so_at_once_and_keeps_what_stood(tmp_path: Path) -> None:
     """SIGINT during the verification is answered on the terminal, and what stands without mutants is written."""
     project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
@@ -420,6 +426,7 @@ def test_ctrl_c_while_verifying_says_so_at_once_and_keeps_what_stood(tmp_path: P
     assert " passed" in run_tests(project, "tests")
 
 
+@pytest.mark.services
 def test_a_second_ctrl_c_ends_at_once_and_writes_nothing(tmp_path: Path) -> None:
     """Two signals end the command with one sentence and status 130, and no file is left."""
     project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})

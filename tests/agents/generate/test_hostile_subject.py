@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from aqe.agents.generate import GenerateRequest, generate
 
 TILL = '''"""A till that is honest only while no pytest watches."""
@@ -51,6 +53,7 @@ def double(count: int) -> int:
 '''
 
 
+@pytest.mark.services
 def test_a_subject_that_forges_passes_gets_none_of_them_accepted(tmp_path: Path) -> None:
     """Tests of a function that lies under pytest and walks the frames to hide it fall; those of its neighbour stand."""
     (tmp_path / "pyproject.toml").write_text("")

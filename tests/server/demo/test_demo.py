@@ -31,6 +31,7 @@ def test_an_earlier_demo_is_never_overwritten(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["shop", "mine.txt"]
 
 
+@pytest.mark.services
 def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
     """--dir with the name of a file gives one sentence and status 2."""
     (tmp_path / "taken").write_text("", encoding="utf-8")
