@@ -1,4 +1,4 @@
-/* Another time of day for a process and its children: loaded before libc (LD_PRELOAD), it adds AQE_CLOCK_SHIFT seconds
+/* Another time of day for a process and its children: loaded before libc (LD_PRELOAD), it adds CLOCK_SHIFT_S seconds
  * to the wall clock. Monotonic clocks and the kernel's own times (of files, say) stay as they are. As a Python module,
  * which is how it is built, it is empty. */
 #define Py_LIMITED_API 0x030B0000
@@ -16,7 +16,7 @@
 
 static long shift(void)
 {
-    const char *text = getenv("AQE_CLOCK_SHIFT");
+    const char *text = getenv("CLOCK_SHIFT_S");
     return text ? atol(text) : 0;
 }
 

@@ -61,7 +61,7 @@ def surroundings(run: int) -> dict[str, str]:
     place = {"TZ": ZONES[run % len(ZONES)], "LANG": "C", "HOME": folder, "TMPDIR": folder}
     shifting = clock()
     if shifting is not None:
-        place |= {"LD_PRELOAD": shifting, "AQE_CLOCK_SHIFT": str(3600 * LATER_H[run % len(LATER_H)])}
+        place |= {"LD_PRELOAD": shifting, "CLOCK_SHIFT_S": str(3600 * LATER_H[run % len(LATER_H)])}
     return place
 
 

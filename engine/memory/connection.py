@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,12 +35,25 @@ def open_connection(
             connection.load_extension(sqlite_vec.loadable_path())
             connection.enable_load_extension(False)
             connection.pragma("foreign_keys", True)
-            connection.pragma("journal_mode", "wal")
+            _write_ahead(connection, busy_timeout_s)
             connection.pragma("synchronous", "full" if durability == "full" else "normal")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _write_ahead(connection: apsw.Connection, patience_s: float) -> None:
+    """Switch to WAL; while another process does so SQLite answers that the file is busy, without waiting by itself."""
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+            return
+        except apsw.BusyError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager

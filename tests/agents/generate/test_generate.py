@@ -416,10 +416,11 @@ def test_ctrl_c_while_verifying_says_so_at_once_and_keeps_what_stood(tmp_path: P
     project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
     terminal = Terminal()
     command = start(project, terminal, "temperature.py", "--evaluations", "4000")
-    terminal.wait_for(lambda lines: any("beside the instrumented" in line for line in lines))
+    steps = ("interpreters", "shuffled order", "instrumented", "measuring coverage")  # a quick one may not be shown
+    terminal.wait_for(lambda lines: any(step in line for line in lines for step in steps))
     command.send_signal(signal.SIGINT)
-    terminal.wait_for(lambda lines: any("Stopping" in line for line in lines))
     out, _ = command.communicate(timeout=100)
+    terminal.wait_for(lambda lines: any("Stopping" in line for line in lines), seconds=10.0)
     assert any("Stopping: what was found so far is verified and kept" in line for line in terminal.lines)
     assert command.returncode == 130, out
     assert re.match(r"Stopped by Ctrl-C: \d+ tests? of temperature.py kept in tests/test_temperature.py", out), out
@@ -435,7 +436,7 @@ def test_a_second_ctrl_c_ends_at_once_and_writes_nothing(tmp_path: Path) -> None
     terminal.wait_for(lambda lines: any("looking for" in line for line in lines))
     time.sleep(4.0)  # so that there is something to verify after the first signal
     command.send_signal(signal.SIGINT)
-    terminal.wait_for(lambda lines: any("Stopping" in line for line in lines))
+    terminal.wait_for(lambda lines: any("Stopping" in line for line in lines), seconds=30.0)
     command.send_signal(signal.SIGINT)
     command.communicate(timeout=60)
     terminal.wait_for(lambda lines: any("nothing was written" in line for line in lines), seconds=10.0)
