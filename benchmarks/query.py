@@ -125,7 +125,7 @@ def memory_mb(root: Path) -> dict[str, float]:
     found = {"bare SDK server": _resident(bare), "aqe, initialised": _resident(ours)}
     ours.ask("tools/call", {"name": "stats", "arguments": {}})
     found["aqe, after stats"] = _resident(ours)
-    ours.ask("tools/call", {"name": "query", "arguments": {"question": "where are refunds rounded?"}})
+    ours.ask("tools/call", {"name": "query", "arguments": {"prompt": "where are refunds rounded?"}})
     time.sleep(1.0)
     found["aqe, after a query"] = _resident(ours)
     bare.close()

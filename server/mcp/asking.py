@@ -65,7 +65,7 @@ def make_engine_tools(service: Service, worded: Callable[[Any], Any]) -> list[To
 def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
     async def query(
         ctx: Context[Any, Any],
-        question: Annotated[str, Field(description="in plain words")],
+        prompt: Annotated[str, Field(description="the question, in plain words")],
         session: Annotated[str | None, Field(description="name of a conversation to go on with")] = None,
         namespace: Annotated[str | None, Field(description="only from here; index/ is the project's files")] = None,
         task: Task = None,
@@ -76,7 +76,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
         root = await service.project(project, ctx)
         config = QueryConfig(namespace=namespace)
         said = await service.engines.call(
-            root, lambda engine: engine.query(question, session=session, task=task, config=config), fresh=True
+            root, lambda engine: engine.query(prompt, session=session, task=task, config=config), fresh=True
         )
         return await in_thread(lambda: _shown(said))
 

@@ -12,13 +12,13 @@ OnStdio = Callable[..., Any]
 MB = "word " * 210_000
 
 CALLS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("query", {"question": ""}, "bad-text"),
-    ("query", {"question": MB}, "text-too-long"),
-    ("query", {"question": MB * 2}, "argument-too-large"),
-    ("query", {"question": "a\0b"}, "bad-text"),
-    ("query", {"question": 5}, "bad-argument"),
-    ("query", {"question": "x", "namespace": "a:b"}, "bad-namespace"),
-    ("query", {"question": "x", "session": "a/b"}, "bad-session"),
+    ("query", {"prompt": ""}, "bad-text"),
+    ("query", {"prompt": MB}, "text-too-long"),
+    ("query", {"prompt": MB * 2}, "argument-too-large"),
+    ("query", {"prompt": "a\0b"}, "bad-text"),
+    ("query", {"prompt": 5}, "bad-argument"),
+    ("query", {"prompt": "x", "namespace": "a:b"}, "bad-namespace"),
+    ("query", {"prompt": "x", "session": "a/b"}, "bad-session"),
     ("feedback", {"request_id": "nil", "rating": 3}, "unknown-request"),
     ("feedback", {"request_id": "nil", "rating": 9}, "bad-argument"),
     ("feedback", {"request_id": "nil"}, "bad-feedback"),
@@ -41,7 +41,7 @@ def test_mistake_in_a_call_is_an_error_with_its_code(on_stdio: OnStdio, project:
     async def talk() -> None:
         async with on_stdio(project, mode) as client:
             await client.call_tool("memory_add", {"text": "prices are kept in cents"})
-            await client.call_tool("query", {"question": "where are prices?"})
+            await client.call_tool("query", {"prompt": "where are prices?"})
             before = (await client.call_tool("stats", {})).structured_content["memories"]
             codes = []
             for tool, arguments, _ in CALLS:
@@ -64,7 +64,7 @@ def test_syntax_of_the_text_index_is_only_text(on_stdio: OnStdio, project: Path)
             for signs in SYNTAX:
                 found = await client.call_tool("memory_search", {"query": f"{signs} cents"})
                 assert "prices are kept in cents" in found.content[0].text, signs
-                said = await client.call_tool("query", {"question": f"{signs} cents"})
+                said = await client.call_tool("query", {"prompt": f"{signs} cents"})
                 assert not said.is_error, signs
 
     anyio.run(talk)

@@ -24,7 +24,7 @@ def test_question_is_answered_with_file_and_line(on_stdio: OnStdio, documented: 
 
     async def ask() -> None:
         async with on_stdio(documented, mode) as client:
-            found = await client.call_tool("query", {"question": "From what age on is a person an adult?"})
+            found = await client.call_tool("query", {"prompt": "From what age on is a person an adult?"})
             data = found.structured_content
             assert not found.is_error
             assert data["answered"]
@@ -32,7 +32,7 @@ def test_question_is_answered_with_file_and_line(on_stdio: OnStdio, documented: 
             assert data["citations"][0]["line"] == 3
             assert "from the age of 18 on. [README.md:3]" in found.content[0].text
             assert data["request_id"] in found.content[0].text
-            unknown = await client.call_tool("query", {"question": "Which colour has the delivery van of Rotterdam?"})
+            unknown = await client.call_tool("query", {"prompt": "Which colour has the delivery van of Rotterdam?"})
             assert not unknown.structured_content["answered"]
             assert unknown.content[0].text.startswith("I do not know")
 
@@ -45,7 +45,7 @@ def test_change_of_a_file_is_seen_by_the_next_question(on_stdio: OnStdio, docume
 
     async def ask() -> None:
         async with on_stdio(documented, "auto") as client:
-            question = {"question": "Where is the warehouse?"}
+            question = {"prompt": "Where is the warehouse?"}
             assert not (await client.call_tool("query", question)).structured_content["answered"]
             (documented / "docs.md").write_text("# Places\n\nThe warehouse is in Utrecht.\n")
             with anyio.fail_after(60):
@@ -60,12 +60,12 @@ def test_correction_is_remembered(on_stdio: OnStdio, documented: Path) -> None:
 
     async def teach() -> None:
         async with on_stdio(documented, "auto") as client:
-            said = await client.call_tool("query", {"question": "Who owns the billing service?"})
+            said = await client.call_tool("query", {"prompt": "Who owns the billing service?"})
             request = said.structured_content["request_id"]
             told = {"request_id": request, "correction": "The billing service is owned by team Heron."}
             taught = await client.call_tool("feedback", told)
             assert taught.structured_content["memory_id"]
-            again = await client.call_tool("query", {"question": "Who owns the billing service?"})
+            again = await client.call_tool("query", {"prompt": "Who owns the billing service?"})
             assert "team Heron" in again.content[0].text
             refused = await client.call_tool("feedback", {"request_id": "nil", "rating": 5})
             assert refused.is_error
@@ -96,7 +96,7 @@ def test_text_of_withheld_files_does_not_come_back(on_stdio: OnStdio, documented
 
     async def ask() -> None:
         async with on_stdio(documented, "auto") as client:
-            found = await client.call_tool("query", {"question": "From what age on is a person an adult?"})
+            found = await client.call_tool("query", {"prompt": "From what age on is a person an adult?"})
             assert "README.md:3" in found.content[0].text
             assert "from the age" not in found.model_dump_json()
 
