@@ -82,6 +82,10 @@ def test_hostile_module_is_contained(module: str, user: str, homes: dict[int, Pa
 # What a rung below namespaces cannot hold, as its layers say: then only the rest is asserted.
 # Rung 1 as root stays uid 0, without capabilities; scratch is measured now and then, not limited by its file system.
 GAPS = {1: {"become_root", "change_mode", "fill_scratch_files"}, 2: {"fill_scratch_files"}}
+WATCHED_ONLY = ("fork_bomb", 1, "root")
+"""The kernel does not count the processes of uid 0: the box is ended once the watcher sees too many, which on a busy
+machine may be after the bomb has counted its own."""
+
 LOWER = [(2, "root"), (1, "root"), (1, "user")] if os.geteuid() == 0 else [(1, "user")]
 # Without any wall there are still a clock, limits and a sweep.
 CLOCK_AND_SWEEP = [
@@ -116,7 +120,7 @@ def test_hostile_module_is_contained_below_namespaces(
     """On the rungs without namespaces the same holds, but for the gaps that the layers name."""
     report = contain(module, USERS[user], homes[USERS[user]], rung, ":open" if rung == 2 else "")
     assert report["rung"].startswith(str(rung))
-    if module in GAPS[rung]:
+    if module in GAPS[rung] or (module, rung, user) == WATCHED_ONLY:
         assert report["survivors"] == []
         return
     assert_contained(report, module)
