@@ -260,5 +260,7 @@ def describe_layers(plan: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[s
     layer("seccomp", rung > 0 and seccomp.supported())
     if rung < 3:
         layer("no sockets", rung > 0)
+        if plan["root"] and not facts["own_uid"]:
+            missing.append("a kernel's limit on processes: those of uid 0 are only watched")
     layer("memory of the whole tree watched", sys.platform.startswith("linux"))
     return {"rung": RUNGS[rung], "in_force": in_force, "missing": missing}
