@@ -56,15 +56,15 @@ def test_scan_as_json_has_offsets(leaky: Path, capsys: pytest.CaptureFixture[str
 
 def test_virtual_environment_is_passed_by(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What lies in a virtual environment is not the project's, also where git does not ignore it."""
-    assert main(["privacy", "scan"]) == 0
-    before = capsys.readouterr().out
+    before, _ = _run(capsys, "scan", "--project", str(leaky))
+    assert "deploy.py" in before
     subprocess.run(["git", "init", "-q"], cwd=leaky, check=True)
     (leaky / "own" / "lib").mkdir(parents=True)
     (leaky / "own" / "pyvenv.cfg").write_text("home = /usr/bin\n")
-    for file in [path for path in leaky.iterdir() if path.is_file()]:
-        (leaky / "own" / "lib" / file.name).write_bytes(file.read_bytes())
-    assert main(["privacy", "scan"]) == 0
-    assert capsys.readouterr().out == before != ""
+    (leaky / "own" / "lib" / "deploy.py").write_bytes((leaky / "deploy.py").read_bytes())
+    after, _ = _run(capsys, "scan", str(leaky / "deploy.py"), str(leaky / "own"), "--project", str(leaky))
+    assert len(after.splitlines()) == 2 * len(before.splitlines())  # named by the user, it is looked at
+    assert _run(capsys, "scan", "--project", str(leaky))[0] == before
 
 
 def test_missing_path_is_a_mistake(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
