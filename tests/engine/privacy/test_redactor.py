@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqe.engine.privacy import Placeholders, redact, scan
+from aqe.engine.privacy import Placeholders, redact, rules, scan
 from aqe.engine.privacy.rules import PARTS, load_rules
 
 ROOT = Path(__file__).resolve().parents[3]
+DATA = Path(rules.__file__).with_name("data")
 RULES = {rule.id: rule for rule in load_rules().rules}
 AWS = "AKIAQYLPMN5HNMZ2KJQP"
 SECRETS = {
@@ -120,7 +121,7 @@ def test_every_rule_of_the_source_is_there() -> None:
     """All 222 rules have a counterpart: 218 as data, four that span lines as code."""
     derived = [rule for rule in load_rules().rules if rule.id not in _own_ids()]
     assert len(derived) == 218
-    blocks = (ROOT / "engine/privacy/blocks.py").read_text()
+    blocks = DATA.with_name("blocks.py").read_text()
     for name in ("curl-auth-header", "curl-auth-user", "kubernetes-secret-yaml", "private-key"):
         assert f'"{name}"' in blocks
 
@@ -130,7 +131,7 @@ def test_notice_of_the_rules_is_kept() -> None:
     notice = (ROOT / "LICENSES" / "gitleaks.txt").read_text()
     assert "Copyright (c) 2019 Zachary Rice" in notice
     assert "The above copyright notice and this permission notice shall be included" in notice
-    head = (ROOT / "engine/privacy/data/redaction_rules.toml").read_text().splitlines()[:3]
+    head = (DATA / "redaction_rules.toml").read_text().splitlines()[:3]
     assert any("LICENSES/gitleaks.txt" in line for line in head)
     assert any("b58d3f102cf3" in line for line in head)
 
@@ -197,7 +198,7 @@ def test_planted_value_never_survives_between_lines(planted: str, before: str, a
 
 
 def _own_ids() -> set[str]:
-    text = (ROOT / "engine/privacy/data/own_rules.toml").read_text()
+    text = (DATA / "own_rules.toml").read_text()
     return set(re.findall(r'^id = "(.+)"', text, re.MULTILINE))
 
 
