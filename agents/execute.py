@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -131,7 +131,7 @@ def execute(
         )
     project = Path(request.project)
     interpreter = find_interpreter(project, request.python, _setting(project), trusted=True)
-    paths = _paths(request, project)
+    paths = suite_paths(request.paths, project, request.cwd)
     with tempfile.TemporaryDirectory(prefix="aqe-execute-") as folder:
         answer = Path(folder) / "report.json"
         command = _command(interpreter, side_folder(interpreter, project), answer, request.pytest_args, paths)
@@ -148,7 +148,7 @@ def execute(
     if cancel is not None:
         cancel.check()
     trouble = _take_spool(project)
-    _raise_for(status, told, tail)
+    raise_for_status(status, told, tail)
     report = _report(interpreter, command, status, duration_s, told, trouble)
     if suite is None:
         return report
@@ -166,19 +166,15 @@ def _take_spool(project: Path) -> str:
     return ""
 
 
-def _setting(project: Path) -> str | None:
-    """The interpreter that the project's settings name."""
-    from aqe.engine.settings import load_settings
+def suite_paths(words: Sequence[str], project: Path, cwd: str | None) -> list[str]:
+    """Test files, folders or node ids as pytest should see them from the project's root.
 
-    return load_settings(project).python
-
-
-def _paths(request: ExecuteRequest, project: Path) -> list[str]:
-    """The paths as pytest should see them from the project's root; raises `UserError` (no-such-path)."""
+    Each is looked for in `cwd`, then in the project. Raises `UserError` (no-such-path).
+    """
     found = []
-    for word in request.paths:
+    for word in words:
         name, colons, node = word.partition("::")
-        places = [*([Path(request.cwd)] if request.cwd else []), project]
+        places = [*([Path(cwd)] if cwd else []), project]
         path = next((place / name for place in places if (place / name).exists()), None)
         if path is None:
             raise UserError(
@@ -188,6 +184,13 @@ def _paths(request: ExecuteRequest, project: Path) -> list[str]:
             )
         found.append(os.path.relpath(path, project) + colons + node)
     return found
+
+
+def _setting(project: Path) -> str | None:
+    """The interpreter that the project's settings name."""
+    from aqe.engine.settings import load_settings
+
+    return load_settings(project).python
 
 
 def _command(
@@ -350,8 +353,11 @@ def _stop(process: subprocess.Popen[Any]) -> None:
             process.wait(GRACE_S if number == signal.SIGINT else None)
 
 
-def _raise_for(status: int, told: Mapping[str, Any], tail: str) -> None:
-    """Word the ends of pytest that are no result of tests."""
+def raise_for_status(status: int, told: Mapping[str, Any], tail: str) -> None:
+    """Word the ends of pytest that are no result of tests; `told` is the plugin's report, `tail` the last output.
+
+    Raises `UserError` (no-tests, pytest-usage, suite-not-collected), `Cancelled`, `GateFailed` (suite-died).
+    """
     last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
     seen = f" It said: {last}." if last else ""
     if status == 5:
