@@ -68,7 +68,7 @@ def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFi
     """
     names = _by_git(project)
     kept, left_out = [], []
-    for name in sorted(set(_by_walk(project) if names is None else names)):
+    for name in sorted(set(walk_files(project) if names is None else names)):
         path = project / name
         if not _is_of_a_kind(name) or not _is_wanted(path, paths):
             continue
@@ -150,8 +150,11 @@ def _passes_a_link(project: Path, name: str) -> bool:
     return False
 
 
-def _by_walk(project: Path) -> Iterator[str]:
-    """The files below `project` that no `.gitignore` on the way excludes; the last rule that fits decides."""
+def walk_files(project: Path) -> Iterator[str]:
+    """The files below `project` that no `.gitignore` on the way excludes; the last rule that fits decides.
+
+    Folders of other people's code, environments and what tools made are passed over.
+    """
     waiting: list[tuple[str, list[tuple[str, pathspec.GitIgnoreSpec]]]] = [("", [])]
     while waiting:
         folder, rules = waiting.pop()
