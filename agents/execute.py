@@ -130,7 +130,7 @@ def execute(
             "Without isolation the network cannot be taken away.", code="bad-argument", fix="Add --isolated."
         )
     project = Path(request.project)
-    interpreter = find_interpreter(project, request.python, _setting(project), trusted=True)
+    interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
     paths = suite_paths(request.paths, project, request.cwd)
     with tempfile.TemporaryDirectory(prefix="aqe-execute-") as folder:
         answer = Path(folder) / "report.json"
@@ -142,12 +142,12 @@ def execute(
             suite, tail = _run_isolated(command, request, Path(folder), output, progress, cancel)
             status = suite.exit_status or 0
         else:
-            status, tail = _run(command, project, _environ(project), output, progress, cancel)
+            status, tail = _run(command, project, suite_environ(project), output, progress, cancel)
         duration_s = time.monotonic() - start
         told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
     if cancel is not None:
         cancel.check()
-    trouble = _take_spool(project)
+    trouble = take_spool(project)
     raise_for_status(status, told, tail)
     report = _report(interpreter, command, status, duration_s, told, trouble)
     if suite is None:
@@ -155,7 +155,7 @@ def execute(
     return replace(report, isolation=suite.isolation, leftovers=suite.leftovers, changed_files=suite.changed_files)
 
 
-def _take_spool(project: Path) -> str:
+def take_spool(project: Path) -> str:
     """Let the store take what the plugin recorded; says why where it could not (the spool then keeps it)."""
     from aqe.engine.memory.opening import open_store
 
@@ -186,7 +186,7 @@ def suite_paths(words: Sequence[str], project: Path, cwd: str | None) -> list[st
     return found
 
 
-def _setting(project: Path) -> str | None:
+def python_setting(project: Path) -> str | None:
     """The interpreter that the project's settings name."""
     from aqe.engine.settings import load_settings
 
@@ -201,7 +201,7 @@ def _command(
     return [interpreter.executable, *start, *plugin, *pytest_args, *paths]
 
 
-def _environ(project: Path) -> dict[str, str]:
+def suite_environ(project: Path) -> dict[str, str]:
     """The user's own environment, with the plugin's folder first on the path and the spool's place named."""
     environ = dict(os.environ)
     rest = environ.get("PYTHONPATH")
@@ -281,7 +281,7 @@ def _run_isolated(
     suite = run_suite(
         command,
         project,
-        environ=_environ(project),
+        environ=suite_environ(project),
         wall_s=ISOLATED_WALL_S,
         offline=request.offline,
         keep=(folder.resolve(),),

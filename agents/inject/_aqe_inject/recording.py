@@ -29,7 +29,7 @@ class Recorder:
         self.config = config
         self.worker = getattr(config, "workerinput", {}).get("workerid", "main")
         self.is_worker = hasattr(config, "workerinput")
-        self.tests: Dict[str, _Test] = {}
+        self.tests: Dict[str, Attempt] = {}
         self.results: List[Dict[str, Any]] = []
         self.collect_errors: Dict[str, str] = {}
         self.recorded = 0
@@ -74,7 +74,7 @@ class Recorder:
             return None
         return spool
 
-    def _write(self, nodeid: str, test: "_Test", outcome: str) -> None:
+    def _write(self, nodeid: str, test: "Attempt", outcome: str) -> None:
         if self.spool is None:
             return
         line = dict(self.facts)
@@ -107,13 +107,13 @@ class Recorder:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         if nodeid not in self.tests:
-            self.tests[nodeid] = _Test(self.order)
+            self.tests[nodeid] = Attempt(self.order)
             self.order += 1
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         test = self.tests.get(report.nodeid)
         if test is None:
-            test = self.tests[report.nodeid] = _Test(self.order)
+            test = self.tests[report.nodeid] = Attempt(self.order)
             self.order += 1
         elsewhere = hasattr(report, "node")  # sent by an xdist worker, which has written it
         if report.when not in _PHASES:
@@ -123,7 +123,7 @@ class Recorder:
         if report.when == "teardown":
             self._finish(report.nodeid, test, test.outcome, test.message, write=not elsewhere)
 
-    def _finish(self, nodeid: str, test: "_Test", outcome: str, message: str, write: bool) -> None:
+    def _finish(self, nodeid: str, test: "Attempt", outcome: str, message: str, write: bool) -> None:
         if write:
             self._write(nodeid, test, outcome)
         self.results.append(
@@ -136,7 +136,7 @@ class Recorder:
                 "line": test.line,
             }
         )
-        self.tests[nodeid] = _Test(test.order, test.attempt + 1)
+        self.tests[nodeid] = Attempt(test.order, test.attempt + 1)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed and report.nodeid not in self.collect_errors:  # each xdist worker tells the same
@@ -189,7 +189,7 @@ class Recorder:
         self.trouble = self.trouble or told.get("trouble", "")
 
 
-class _Test:
+class Attempt:
     """What is known so far about one attempt of one test."""
 
     def __init__(self, order: int, attempt: int = 1) -> None:
