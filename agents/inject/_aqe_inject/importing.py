@@ -17,11 +17,12 @@ def check(args: Dict[str, Any], emit: Callable[[Any], None]) -> Dict[str, Any]:
     try:
         module = importlib.import_module(name)
     except BaseException as error:  # a subject may raise anything, SystemExit included
-        return _failure(error, args.get("path"))
+        return failure(error, args.get("path"))
     return {"file": os.path.realpath(getattr(module, "__file__", None) or ""), "seconds": time.perf_counter() - started}
 
 
-def _failure(error: BaseException, path: Optional[str]) -> Dict[str, Any]:
+def failure(error: BaseException, path: Optional[str]) -> Dict[str, Any]:
+    """What an import raised: `error`, `message`, `path` and `line` of the subject, `missing` module, `python`."""
     line, place = _place(error, path)
     try:
         message = str(error)

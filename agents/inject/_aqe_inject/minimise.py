@@ -100,7 +100,7 @@ def shrink(case: Case, holds: Callable[[Case], bool], tries: int = 60) -> Case:
     improved = True
     while improved and left > 0:
         improved = False
-        for smaller in _smaller_cases(best):
+        for smaller in smaller_cases(best):
             if smaller.cost() >= best.cost():
                 continue
             left -= 1
@@ -112,7 +112,8 @@ def shrink(case: Case, holds: Callable[[Case], bool], tries: int = 60) -> Case:
     return best
 
 
-def _smaller_cases(case: Case) -> Iterator[Case]:
+def smaller_cases(case: Case) -> Iterator[Case]:
+    """Cases with a line, an argument or a part of one less."""
     for place in range(len(case.steps) - 1):
         if case.steps[place].bind is None:
             yield _like(case, (*case.steps[:place], *case.steps[place + 1 :]))

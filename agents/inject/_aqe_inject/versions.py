@@ -1,0 +1,208 @@
+"""Entries of executed review: find calls of changed functions in one version, and run calls that were found elsewhere.
+
+The same module serves the base's box and the head's. `preload` runs in the warm process, the others in forks of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sys
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+
+from . import rounds
+from .campaign import Campaign, Entry, Pace
+from .descriptors import refuse_borrowing
+from .examples import Examples
+from .importing import failure
+from .loading import Loaded, load_all
+from .minimise import smaller_cases
+from .namespace import Namespace
+from .observe import Observer, Run, Watch, now, quiet
+from .packing import pack, unpack
+from .reading import Target, module_source, read_module
+from .recipes import Case
+from .sequences import Builder
+from .sightings import Witness
+
+Data = Dict[str, Any]
+Emit = Callable[[Any], None]
+
+CHUNK = 25
+"""Cases or sightings that travel in one message."""
+
+MOST_CASES = 1500
+MOST_SMALLER = 60
+UNHELPFUL = ("unbuilt", "sleeps", "borrows", "odd")
+_LOADED: Dict[str, Tuple[Loaded, List[Target]]] = {}
+
+
+def preload(args: Data, emit: Emit) -> Data:
+    """Import the modules under instrumentation; answers which targets each has and which could not be loaded."""
+    failed: Data = {}
+    names = list(args["modules"])
+    while names:
+        try:
+            loaded = load_all(names, mutants=False)
+            break
+        except BaseException as error:  # a subject may raise anything, SystemExit included
+            last = names.pop()
+            failed[last] = failure(error, None)
+    else:
+        loaded = {}
+    for name, one in loaded.items():
+        module = one[0]
+        targets = [_Examined(**vars(target)) for target in read_module(module, module_source(module))]
+        _LOADED[name] = (one, list(targets))
+    known = {name: sorted({t.qualname for t in held[1] if not t.why_not}) for name, held in _LOADED.items()}
+    return {"targets": known, "failed": failed}
+
+
+class _Examined(Target):
+    """A target that is called however private its name is."""
+
+    @property
+    def is_private(self) -> bool:
+        """Never: what changed is what is asked for."""
+        return False
+
+
+class _Recorder(Observer):
+    """Keeps each case that is run."""
+
+    def __init__(self, names: Namespace, probes: Any, watch: Watch, wanted: Set[str], emit: Emit) -> None:
+        super().__init__(names, probes, watch)
+        self.wanted = wanted
+        self.emit = emit
+        self.known: Set[str] = set()
+        self.waiting: List[Data] = []
+
+    def run(self, case: Case, step_limit: Optional[int] = None) -> Run:
+        run = super().run(case, step_limit)
+        if case.target not in self.wanted or case.last.bind is not None or len(self.known) >= MOST_CASES:
+            return run
+        if run.kind not in UNHELPFUL and case.key() not in self.known:
+            self.known.add(case.key())
+            self.waiting.append(pack(case))
+            if len(self.waiting) >= CHUNK:
+                self.flush()
+        return run
+
+    def flush(self) -> None:
+        """Hand over what was kept since the last time."""
+        self.emit({"cases": self.waiting})
+        self.waiting = []
+
+
+class _Haste(Pace):
+    """Counts evaluations, and ends with the clock where that is earlier."""
+
+    def __init__(self, evaluations: int, seconds: float, observer: Observer) -> None:
+        super().__init__(None, evaluations, observer)
+        self.seconds = seconds
+
+    def done(self) -> float:
+        """0 at the start, 1 at the end."""
+        return max(super().done(), (now() - self.start) / max(0.05, self.seconds))
+
+
+def _ignore(entry: Entry, run: Run) -> None:
+    return None
+
+
+def explore(args: Data, emit: Emit) -> Data:
+    """Look for calls of `names` in this version; they are emitted as they are found."""
+    (module, meta, probes), targets = _LOADED[args["module"]]
+    wanted = set(args["names"])
+    rng = random.Random(args["seed"])
+    _seed(args["seed"])
+    names, watch = Namespace(module), Watch()
+    recorder = _Recorder(names, probes, watch, wanted, emit)
+    chosen = [target for target in targets if target.qualname in wanted and not target.why_not]
+    pace = _Haste(args["evaluations"], args["seconds"], recorder)
+    builder = Builder(targets, names, rng)
+    campaign = Campaign(chosen, builder, recorder, pace, meta, rng, _ignore)
+    refuse_borrowing(lambda: watch.is_running)
+    with quiet(), watch.ticking():
+        calls = Examples(targets, names)
+        examples = calls.from_docstrings(chosen, module.__doc__ or "")
+        campaign.seed(examples, calls, [tuple(pair) for pair in args.get("sources") or []])
+        for one in (rounds.first_round, rounds.edge_round, rounds.table_round, rounds.format_round, rounds.flag_round):
+            one(campaign)
+        campaign.hunt_arms(1.0)
+    recorder.flush()
+    return {"executions": recorder.executions}
+
+
+def _seed(salt: int) -> None:
+    random.seed(salt)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(salt % (2**32))
+
+
+def _witness(args: Data) -> Tuple[Witness, Watch]:
+    (module, _, probes), targets = _LOADED[args["module"]]
+    watch = Watch()
+    witness = Witness(Namespace(module), probes, watch, targets, args["places"])
+    refuse_borrowing(lambda: watch.is_running)
+    return witness, watch
+
+
+def replay(args: Data, emit: Emit) -> Data:
+    """Run the given cases in their order and emit what each showed. `salt` seeds the random numbers of each."""
+    witness, watch = _witness(args)
+    with quiet(), watch.ticking():
+        for data in _sights(witness, args["cases"], args["salt"], args.get("chunk") or CHUNK, emit):
+            emit({"sightings": data})
+    return {}
+
+
+def _sights(witness: Witness, cases: Sequence[Data], salt: int, chunk: int, emit: Emit) -> Any:
+    seen: List[Data] = []
+    for data in cases:
+        try:
+            case = unpack(data)
+        except (SyntaxError, ValueError, RecursionError):
+            seen.append({"kind": "unbuilt", "steps": 0})
+            continue
+        _seed(salt)
+        seen.append(witness.sight(case))
+        if len(seen) >= chunk:
+            yield seen
+            seen = []
+    yield seen
+
+
+def smaller(args: Data, emit: Emit) -> Data:
+    """Shorter cases than the given one, the shortest first."""
+    case = unpack(args["case"])
+    found: Dict[str, Case] = {}
+    for one in smaller_cases(case):
+        if one.cost() < case.cost():
+            found.setdefault(one.key(), dataclasses.replace(one, origin="search"))
+        if len(found) >= 4 * MOST_SMALLER:
+            break
+    ordered = sorted(found.values(), key=lambda one: one.cost())
+    step = max(1, len(ordered) // MOST_SMALLER)
+    return {"cases": [pack(one) for one in ordered[::step]]}
+
+
+def costs(args: Data, emit: Emit) -> Data:
+    """How much there is to read in each case, and the call that a reader would type."""
+    cases = [unpack(data) for data in args["cases"]]
+    return {"costs": [one.cost() for one in cases], "calls": [_call(one) for one in cases]}
+
+
+def _call(case: Case) -> str:
+    """The case in one line: set-up lines before the call are joined to it by semicolons."""
+    lines = [("%s = %s" % (step.bind, step.expression())) if step.bind else step.expression() for step in case.steps]
+    return "; ".join(lines)
+
+
+def words(args: Data, emit: Emit) -> Data:
+    """What one case shows here, in words."""
+    witness, watch = _witness(args)
+    with quiet(), watch.ticking():
+        _seed(args["salt"])
+        return witness.words(unpack(args["case"]))

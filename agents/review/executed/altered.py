@@ -1,0 +1,228 @@
+"""Which functions a change altered, which others show what they do, which to run first. It reads and never runs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from aqe.agents.changes import Definition, FileChange, definitions
+from aqe.agents.review.executed.comparison import Skipped
+
+MOST_CALLERS = 6
+_INIT = ("__init__", "__new__", "__post_init__")
+_INNER = ".<locals>"
+_Function = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass(frozen=True)
+class Altered:
+    """Something that changed, by qualified name: `runs` are the functions and classes that show it at once, `callers`
+    those of the same module through which it may be seen. Names are such as the test generator gives to its targets:
+    a class stands for its construction. `risk` sorts: the lower, the sooner."""
+
+    path: str
+    name: str
+    line: int
+    runs: tuple[str, ...]
+    callers: tuple[str, ...]
+    risk: tuple[int, int, str]
+    is_function: bool = True
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One text: definitions by name, their nodes, what each assignment at module or class level is."""
+
+    found: Mapping[str, tuple[Definition, ...]]
+    nodes: Mapping[str, ast.AST]
+    assigned: Mapping[str, tuple[str, int]]
+
+    def digest(self, name: str) -> tuple[str, ...]:
+        return tuple(one.digest for one in self.found.get(name, ()))
+
+
+def find_altered(change: FileChange) -> tuple[tuple[Altered, ...], tuple[Skipped, ...]]:
+    """What changed in one file and can be run on both sides; and what cannot. Raises `SyntaxError`."""
+    old, new = _read(change.old_text or ""), _read(change.new_text or "")
+    skipped = tuple(Skipped(change.path, name, "it is gone") for name in _gone(old, new))
+    found = [*_functions(change, old, new), *_classes(change, old, new), *_names(change, old, new)]
+    return tuple(sorted(found, key=lambda one: one.risk)), skipped
+
+
+def _read(text: str) -> _Side:
+    tree = ast.parse(text)
+    found: dict[str, list[Definition]] = {}
+    for one in definitions(text):
+        found.setdefault(one.qualname, []).append(one)
+    nodes: dict[str, ast.AST] = {}
+    assigned: dict[str, tuple[str, int]] = {}
+    _note(tree, "", nodes, assigned)
+    return _Side({name: tuple(many) for name, many in found.items()}, nodes, assigned)
+
+
+def _note(holder: ast.AST, prefix: str, nodes: dict[str, ast.AST], assigned: dict[str, tuple[str, int]]) -> None:
+    """Definitions and assignments that run at import; the bodies of functions are left alone."""
+    for node in ast.iter_child_nodes(holder):
+        if isinstance(node, (*_Function, ast.ClassDef)):
+            nodes[prefix + node.name] = node
+            if isinstance(node, ast.ClassDef):
+                _note(node, f"{prefix}{node.name}.", nodes, assigned)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            for one in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for part in ast.walk(one):
+                    if isinstance(part, ast.Name):
+                        before = assigned.get(prefix + part.id, ("", 0))[0]
+                        assigned[prefix + part.id] = (before + ast.dump(node), node.lineno)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                source = f"{getattr(node, 'module', '')} {getattr(node, 'level', '')} {alias.name}"
+                assigned[prefix + name] = (source, node.lineno)
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While | ast.ExceptHandler):
+            _note(node, prefix, nodes, assigned)
+
+
+def _gone(old: _Side, new: _Side) -> Iterator[str]:
+    for name, many in old.found.items():
+        if name not in new.found and many[0].kind == "function" and _INNER not in name:
+            yield name
+
+
+# ---------------------------------------------------------------- what changed
+
+
+def _functions(change: FileChange, old: _Side, new: _Side) -> Iterator[Altered]:
+    for name, many in new.found.items():
+        if many[0].kind != "function" or _INNER in name or name not in old.found:
+            continue
+        if old.digest(name) == new.digest(name) or _differ_in_hints(old, new, name):
+            continue
+        line, size = _place(change, many)
+        owner, _, last = name.rpartition(".")
+        runs = (owner,) if owner and last in _INIT else (name,)
+        callers = _callers(new, old, name, runs)
+        risk = (0 if _has_condition(new.nodes.get(name), change.added) else 1, size, name)
+        yield Altered(change.path, name, line, runs, callers, risk)
+
+
+def _classes(change: FileChange, old: _Side, new: _Side) -> Iterator[Altered]:
+    """Classes that changed outside of their methods: fields, bases, decorators."""
+    for name, many in new.found.items():
+        node, before = new.nodes.get(name), old.nodes.get(name)
+        if many[0].kind != "class" or not isinstance(node, ast.ClassDef) or not isinstance(before, ast.ClassDef):
+            continue
+        if _own_part(node) == _own_part(before):
+            continue
+        members = tuple(one for one in _members(new, name) if one in old.found)
+        line = _first_added(change, many[0].first_line, many[0].last_line) or many[0].first_line
+        risk = (1, 5 + len(members), name)
+        yield Altered(change.path, name, line, (name,), members[: 2 * MOST_CALLERS], risk, is_function=False)
+
+
+def _names(change: FileChange, old: _Side, new: _Side) -> Iterator[Altered]:
+    """Constants, tables and imports at module level."""
+    for name, (text, line) in new.assigned.items():
+        if "." in name or old.assigned.get(name, (text, 0))[0] == text:
+            continue
+        users = tuple(one for one in _users(new, name) if one in old.found and old.digest(one) == new.digest(one))
+        if users:
+            risk = (0, len(users), name)
+            yield Altered(change.path, name, line, users[:MOST_CALLERS], (), risk, is_function=False)
+
+
+def _own_part(node: ast.ClassDef) -> str:
+    rest = [one for one in node.body if not isinstance(one, (*_Function, ast.ClassDef))]
+    if rest and isinstance(rest[0], ast.Expr) and isinstance(rest[0].value, ast.Constant):
+        rest = rest[1:]
+    return " ".join(ast.dump(one) for one in (*node.bases, *node.keywords, *node.decorator_list, *rest))
+
+
+def _differ_in_hints(old: _Side, new: _Side, name: str) -> bool:
+    """Whether nothing but hints of one plain function differs."""
+    before, after = old.nodes.get(name), new.nodes.get(name)
+    if len(old.found[name]) > 1 or len(new.found[name]) > 1:
+        return False
+    if not isinstance(before, _Function) or not isinstance(after, _Function):
+        return False
+    return _without_hints(before) == _without_hints(after)
+
+
+def _without_hints(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """A function's tree without docstring and hints; where decorators may read the hints they stay."""
+    copy = ast.parse(ast.unparse(node)).body[0]
+    assert isinstance(copy, _Function)
+    if not copy.decorator_list:
+        copy.returns = None
+        every = [*copy.args.posonlyargs, *copy.args.args, *copy.args.kwonlyargs, copy.args.vararg, copy.args.kwarg]
+        for one in every:
+            if one is not None:
+                one.annotation = None
+    first = copy.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        copy.body = copy.body[1:]
+    return ast.dump(copy)
+
+
+# ---------------------------------------------------------------- who shows it
+
+
+def _callers(new: _Side, old: _Side, name: str, runs: tuple[str, ...]) -> tuple[str, ...]:
+    """Functions of the module that use a changed one, public ones first; for a constructor the class's members."""
+    owner, _, last = name.rpartition(".")
+    found = list(_users(new, last))
+    if owner and last.startswith("__") and last.endswith("__"):
+        found += [owner, *_members(new, owner)]
+    known = [one for one in dict.fromkeys(found) if one in old.found and one not in runs and one != name]
+    known = [_constructed(one) for one in known]
+    known.sort(key=lambda one: one.rpartition(".")[2].startswith("_"))
+    return tuple(dict.fromkeys(known))[: 2 * MOST_CALLERS if owner else MOST_CALLERS]
+
+
+def _constructed(name: str) -> str:
+    owner, _, last = name.rpartition(".")
+    return owner if owner and last in _INIT else name
+
+
+def _users(side: _Side, name: str) -> Iterator[str]:
+    """Functions whose body names something, by its bare name or as an attribute."""
+    for qualname, node in side.nodes.items():
+        if isinstance(node, _Function) and qualname.rpartition(".")[2] != name and _mentions(node, name):
+            yield _constructed(qualname)
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(
+        (isinstance(part, ast.Name) and part.id == name) or (isinstance(part, ast.Attribute) and part.attr == name)
+        for part in ast.walk(node)
+    )
+
+
+def _members(side: _Side, owner: str) -> Iterator[str]:
+    for qualname, node in side.nodes.items():
+        owned, _, last = qualname.rpartition(".")
+        if owned == owner and last not in _INIT and isinstance(node, _Function):
+            yield qualname
+
+
+# ---------------------------------------------------------------- where, and how risky
+
+
+def _place(change: FileChange, many: Iterable[Definition]) -> tuple[int, int]:
+    """The first changed line of a definition on the head's side, and how many lines changed there."""
+    spans = [(one.first_line, one.last_line) for one in many]
+    lines = sorted(line for line in change.added if any(first <= line <= last for first, last in spans))
+    return (lines[0], len(lines)) if lines else (spans[0][0], 1)
+
+
+def _first_added(change: FileChange, first: int, last: int) -> int | None:
+    return min((line for line in change.added if first <= line <= last), default=None)
+
+
+def _has_condition(node: ast.AST | None, lines: frozenset[int]) -> bool:
+    """Whether a changed line holds a comparison, a condition or a number."""
+    for part in ast.walk(node) if node is not None else ():
+        is_telling = isinstance(part, ast.Compare | ast.BoolOp | ast.IfExp | ast.Return | ast.Raise | ast.BinOp)
+        if is_telling and getattr(part, "lineno", 0) in lines:
+            return True
+    return False

@@ -1,0 +1,357 @@
+"""Runs both versions of what changed on the same inputs and keeps what they do differently.
+
+Differential testing (McKeeman 1998) between two versions, with the inputs of the test generator: each side looks for
+calls that its own text leads to, and both sides run all of them. What the base itself does not repeat under another
+hash seed, other random numbers and another clock is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from aqe.agents.changes import Changes, FileChange
+from aqe.agents.gate.box import Layers, Limits
+from aqe.agents.gate.interpreter import Interpreter
+from aqe.agents.generate.examples import find_examples
+from aqe.agents.generate.target import Subject, resolve
+from aqe.agents.review.executed.altered import Altered, find_altered
+from aqe.agents.review.executed.comparison import Comparison, Difference, Skipped
+from aqe.agents.review.executed.judging import (
+    breaks_hint,
+    difference,
+    fairness,
+    is_compared,
+    is_crash,
+    is_same,
+)
+from aqe.agents.review.executed.sides import Case, Side, Sighting, place, side_by_side
+from aqe.agents.review.executed.wording import put_in_words
+from aqe.engine.errors import OutOfTime, UserError
+from aqe.engine.progress import CancelToken, Progress, silent
+
+MOST_MODULES = 40
+MOST_DOUBTS = 24
+MOST_CONFIRMED = 4
+SHRINK_ROUNDS = 8
+SHRINK_S = 2.5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One effort on one altered thing: what runs, how many calls each side looks for, how long it may take."""
+
+    through: str
+    evaluations: int
+    seconds: float
+
+
+STAGES = (Stage("runs", 200, 1.0), Stage("runs", 800, 2.5), Stage("callers", 500, 2.0))
+
+
+@dataclass
+class _Work:
+    altered: Altered
+    subject: Subject
+    sources: tuple[tuple[str, str], ...]
+    tried: set[str] = field(default_factory=set)
+    inputs: int = 0
+    differing: int = 0
+    found: Difference | None = None
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """A case that showed a difference, with both sightings."""
+
+    case: Case
+    before: Sighting
+    after: Sighting
+
+    @property
+    def fair(self) -> int:
+        return fairness(self.before, self.after)
+
+
+def compare_versions(
+    project: Path,
+    changes: Changes,
+    *,
+    base_folder: Path,
+    head_folder: Path,
+    interpreter: Interpreter,
+    seed: int,
+    deadline: float,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+    limits: Limits | None = None,
+) -> Comparison:
+    """Compare what the functions that `changes` altered do in both trees.
+
+    `base_folder` and `head_folder` hold the whole of both versions; nothing is written into them. `project` is where
+    calls of the functions are looked for in tests and other modules. `deadline` is a reading of `time.monotonic`: the
+    answer is partial where it comes first. Raises `UserError` (no-sandbox, weak-sandbox, no-interpreter), `Cancelled`.
+    """
+    token = cancel or CancelToken()
+    skipped: list[Skipped] = []
+    works = list(_works(project, changes, head_folder, interpreter, skipped))
+    if not works:
+        return Comparison(not_compared=tuple(skipped))
+    works.sort(key=lambda one: one.altered.risk)
+    roots = tuple(dict.fromkeys(one.subject.root for one in works))
+    old_roots = [base_folder / one.relative_to(head_folder.resolve()) for one in roots if _is_inside(one, head_folder)]
+    with ExitStack() as stack:
+
+        def opened(folder: Path, paths: Sequence[Path], elsewhere: bool = False) -> Side:
+            where = place(folder, paths, interpreter)
+            side = Side(where, interpreter, deadline, token, seed, limits or Limits(), elsewhere)
+            return stack.enter_context(side)
+
+        run = _Run(
+            opened(base_folder, old_roots), opened(head_folder, roots), opened(base_folder, old_roots, True), progress
+        )
+        return run.compare(works, skipped)
+
+
+def _is_inside(folder: Path, tree: Path) -> bool:
+    return folder.is_relative_to(tree.resolve())
+
+
+def _works(
+    project: Path, changes: Changes, head: Path, interpreter: Interpreter, skipped: list[Skipped]
+) -> Iterator[_Work]:
+    """Everything altered that could run, file by file; what cannot is added to `skipped`."""
+    for change in changes.files:
+        if not change.path.endswith(".py") or change.old_text is None or change.new_text is None:
+            continue
+        try:
+            altered, gone = find_altered(change)
+        except (SyntaxError, ValueError, RecursionError):
+            skipped.append(Skipped(change.path, "", "one version is no valid Python"))
+            continue
+        try:
+            subject = resolve(str(head.resolve() / change.path), head, interpreter.sys_path)[0]
+        except UserError as error:
+            if altered and error.code != "test-file":
+                skipped.extend(Skipped(change.path, one.name, error.message) for one in altered)
+            continue
+        if _is_test(change):
+            continue
+        skipped.extend(gone)
+        if altered and change.old_path not in (None, change.path):
+            skipped.extend(Skipped(change.path, one.name, "its module has another name now") for one in altered)
+            continue
+        sources = find_examples(subject, project).sources if altered else ()
+        yield from (_Work(one, subject, sources) for one in altered)
+
+
+def _is_test(change: FileChange) -> bool:
+    parts = Path(change.path).parts
+    stem = Path(change.path).stem
+    return stem in {"conftest", "setup", "noxfile"} or stem.startswith("test_") or bool({"tests", "test"} & {*parts})
+
+
+class _Run:
+    """The boxes of one comparison and what is known so far."""
+
+    def __init__(self, base: Side, head: Side, elsewhere: Side, progress: Progress) -> None:
+        self.base, self.head, self.elsewhere = base, head, elsewhere
+        self.progress = progress
+        self.partial = False
+        self.late: set[int] = set()
+
+    def compare(self, works: list[_Work], skipped: list[Skipped]) -> Comparison:
+        """All stages over all works, then the answer."""
+        modules = list(dict.fromkeys(one.subject.module for one in works))[:MOST_MODULES]
+        try:
+            self.progress("importing both versions", 0.0)
+            side_by_side(partial(self.base.load, modules), partial(self.head.load, modules))
+            for number, stage in enumerate(STAGES):
+                self._stage(stage, number, [one for one in works if one.found is None])
+        except OutOfTime:
+            self.partial = True
+        return self._answer(works, skipped)
+
+    def _stage(self, stage: Stage, number: int, works: Sequence[_Work]) -> None:
+        for place_, work in enumerate(works):
+            names = self._names(work, stage)
+            if not names:
+                continue
+            left = self.base.left_s()
+            share = max(0.5, left / max(1, len(works) - place_))
+            self.progress(f"running both versions of {work.altered.name}", number + place_ / len(works), len(STAGES))
+            self._try(work, stage, names, min(stage.seconds, share / 3))
+
+    def _names(self, work: _Work, stage: Stage) -> list[str]:
+        """What of an altered thing can be called on both sides."""
+        module = work.subject.module
+        known = self.base.targets.get(module, frozenset()) & self.head.targets.get(module, frozenset())
+        wanted = work.altered.runs if stage.through == "runs" else work.altered.callers
+        return [name for name in wanted if name in known]
+
+    # -- one altered thing ----------------------------------------------------------------------------------------
+
+    def _try(self, work: _Work, stage: Stage, names: Sequence[str], seconds: float) -> None:
+        module = work.subject.module
+        seed = self.base.seed + 7919 * stage.evaluations
+
+        def explored(side: Side, own_seed: int) -> list[Case]:
+            return side.explore(
+                module, names, evaluations=stage.evaluations, seconds=seconds, seed=own_seed, sources=work.sources
+            )
+
+        found = side_by_side(partial(explored, self.base, seed), partial(explored, self.head, seed + 1))
+        cases = list(_fresh(found[0] + found[1], work.tried))
+        doubts = self._doubts(module, cases, 2 * seconds + 1.0, work)
+        if doubts:
+            self._settle(work, doubts)
+
+    def _doubts(self, module: str, cases: Sequence[Case], seconds: float, work: _Work | None = None) -> list[_Doubt]:
+        """Those of the cases that show a difference when both sides run all of them in the same order."""
+        if not cases:
+            return []
+        pair = side_by_side(
+            partial(self.base.replay, module, cases, seconds=seconds),
+            partial(self.head.replay, module, cases, seconds=seconds),
+        )
+        rows = list(zip(cases, *pair, strict=False))
+        doubts = [_Doubt(*row) for row in rows if difference(row[1], row[2]) is not None]
+        if work is not None:
+            work.inputs += sum(1 for _, before, after in rows if is_compared(before, after))
+            work.differing += len(doubts)
+        return doubts
+
+    def _settle(self, work: _Work, doubts: list[_Doubt]) -> None:
+        """Keep the smallest difference that the base repeats elsewhere, and that shows in a fresh process."""
+        module = work.subject.module
+        ordered = self._ranked(doubts)[:MOST_DOUBTS]
+        steady = self._steady(module, ordered)
+        work.differing -= len(ordered) - len(steady)
+        for doubt in steady[:MOST_CONFIRMED]:
+            alone = self._alone(module, doubt.case)
+            if alone is None:
+                continue
+            smaller = self._shrunk(module, alone)
+            final = smaller if smaller is alone else self._alone(module, smaller.case)
+            if final is None or final.fair < alone.fair:
+                final = alone
+            work.found = self._worded(work, final)
+            if work.found is not None:
+                return
+
+    def _ranked(self, doubts: Sequence[_Doubt]) -> list[_Doubt]:
+        costs = self.base.readings([one.case for one in doubts])
+        if len(costs) != len(doubts):
+            return list(doubts)
+        rows = sorted(zip(costs, doubts, strict=True), key=lambda row: (-min(1, row[1].fair), row[0][0]))
+        return [doubt for _, doubt in rows]
+
+    def _steady(self, module: str, doubts: Sequence[_Doubt]) -> list[_Doubt]:
+        """Those that the base repeats with another hash seed, other random numbers and another clock."""
+        if not self.elsewhere.modules:
+            self.elsewhere.load([module])
+        if module not in self.elsewhere.targets:
+            self.elsewhere.load([*self.elsewhere.modules, module])
+        seen = self.elsewhere.replay(module, [one.case for one in doubts], seconds=4.0)
+        return [one for one, other in zip(doubts, seen, strict=False) if is_same(one.before, other)]
+
+    def _alone(self, module: str, case: Case) -> _Doubt | None:
+        """The case with nothing run before it, on each of the three sides."""
+        found = self._doubts(module, [case], 4.0)
+        if not found or not self._steady(module, found):
+            return None
+        return found[0]
+
+    def _shrunk(self, module: str, doubt: _Doubt) -> _Doubt:
+        """A shorter case that shows the same kind of difference."""
+        end = time.monotonic() + SHRINK_S
+        wanted = difference(doubt.before, doubt.after)
+        with suppress(OutOfTime):
+            for _ in range(SHRINK_ROUNDS):
+                if time.monotonic() > end:
+                    break
+                found = self._doubts(module, self.base.smaller(doubt.case), 2.0)
+                better = [
+                    one
+                    for one in found
+                    if one.fair >= min(1, doubt.fair) and difference(one.before, one.after) == wanted
+                    and is_crash(one.before, one.after) == is_crash(doubt.before, doubt.after)
+                ]  # fmt: skip
+                if not better:
+                    break
+                doubt = better[0]
+        return doubt
+
+    def _worded(self, work: _Work, doubt: _Doubt) -> Difference | None:
+        kind = difference(doubt.before, doubt.after)
+        readings = self.base.readings([doubt.case])
+        if kind is None or not readings:
+            return None
+        module = work.subject.module
+        before, after = side_by_side(
+            partial(self.base.words, module, doubt.case), partial(self.head.words, module, doubt.case)
+        )
+        said = put_in_words(kind, before, after, doubt.after)
+        return Difference(
+            path=work.altered.path,
+            name=work.altered.name,
+            line=work.altered.line,
+            call=readings[0][1],
+            before=said[0],
+            after=said[1],
+            kind=kind,
+            crash=is_crash(doubt.before, doubt.after),
+            breaks_hint=breaks_hint(doubt.before, doubt.after),
+            inputs=work.inputs,
+            differing=max(1, work.differing),
+            is_fair=doubt.fair > 0,
+        )
+
+    # -- answer ---------------------------------------------------------------------------------------------------
+
+    def _answer(self, works: Sequence[_Work], skipped: list[Skipped]) -> Comparison:
+        ran = [one for one in works if one.inputs]
+        skipped = [
+            *skipped,
+            *(Skipped(one.altered.path, one.altered.name, self._why(one)) for one in works if not one.inputs),
+        ]
+        found = [one.found for one in works if one.found is not None]
+        layers = self.base.layers or self.head.layers or Layers("", (), (), True)
+        return Comparison(
+            differences=tuple(sorted(found, key=_gravity)),
+            changed=sum(1 for one in works if one.altered.is_function),
+            compared=sum(1 for one in ran if one.altered.is_function),
+            not_compared=tuple(skipped),
+            executions=sum(side.executions for side in (self.base, self.head, self.elsewhere)),
+            rung=layers.rung,
+            layers=layers.in_force,
+            layers_missing=layers.missing,
+            hash_seeds=(self.base.hash_seed, self.elsewhere.hash_seed),
+            partial=self.partial,
+        )
+
+    def _why(self, work: _Work) -> str:
+        module = work.subject.module
+        for side, name in ((self.base, "base"), (self.head, "head")):
+            if module in side.failed:
+                return f"in the {name} {side.failed[module]}"
+        if module not in self.base.targets or module not in self.head.targets or self.partial:
+            return "the time was over first"
+        return "no call of it could be made"
+
+
+def _fresh(cases: Sequence[Case], tried: set[str]) -> Iterator[Case]:
+    for case in cases:
+        key = json.dumps(case["steps"], sort_keys=True)
+        if key not in tried:
+            tried.add(key)
+            yield case
+
+
+def _gravity(one: Difference) -> tuple[bool, bool, bool, str, int]:
+    return not one.crash, not one.breaks_hint, not one.is_fair, one.path, one.line
