@@ -42,6 +42,13 @@ AGENTS: dict[str, Agent] = {
             "verify", "verify", "verify_tests", "aqe.agents.gate.verify:VerifyRequest", "aqe.agents.gate.verify:verify"
         ),
         Agent("execute", "execute", None, "aqe.agents.execute:ExecuteRequest", "aqe.agents.execute:execute"),
+        Agent(
+            "coverage",
+            "coverage",
+            "coverage_gaps",
+            "aqe.agents.coverage:CoverageRequest",
+            "aqe.agents.coverage:coverage",
+        ),
     )
 }
 

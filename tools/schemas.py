@@ -18,6 +18,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "benchmark": ("aqe.server.benchmark.report:BenchmarkReport",),
     "complete": ("aqe.engine.answer:Answer",),
     "config": ("aqe.server.cli.objects:ConfigShown",),
+    "coverage": ("aqe.agents.coverage.report:CoverageReport",),
     "demo": ("aqe.server.demo.story:DemoReport",),
     "doctor": ("aqe.server.cli.objects:DoctorShown",),
     "embed": ("aqe.server.cli.objects:VectorShown",),

@@ -9,6 +9,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "generate": ("aqe.server.cli.generate", "Write executed, stable tests for a module, with evidence."),
     "verify": ("aqe.server.cli.verify", "Judge anybody's tests: stability, coverage, mutants killed."),
     "execute": ("aqe.server.cli.execute", "Run the project's test suite and record each outcome."),
+    "coverage": ("aqe.server.cli.coverage", "Rank what no test runs by risk; coverage of changed lines."),
     "query": ("aqe.server.cli.query", "Answer a question about the project, with file and line."),
     "complete": ("aqe.server.cli.complete", "Have a model complete a prompt."),
     "sessions": ("aqe.server.cli.sessions", "Talk, and keep, resume and move conversations."),

@@ -1,0 +1,70 @@
+"""Which functions were changed of late: distinct commits on their lines, by git's blame."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqe.agents.changes.git import ask_git
+from aqe.engine.errors import UserError
+
+RECENT_DAYS = 182
+MOST_FILES = 200
+WALL_S = 10.0
+_HEADER = re.compile(rb"([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$")
+
+
+@dataclass(frozen=True)
+class History:
+    """For each file the commit of each line that is recent; `known` is False where git could not be asked.
+
+    `looked_at` are the files whose every recent line is known; a file that no recent commit touched is among them.
+    """
+
+    recent: Mapping[str, Mapping[int, str]]
+    known: bool
+    left_out: int = 0
+
+    def commits(self, path: str, first: int, last: int) -> int:
+        """How many recent commits left a line between `first` and `last`; lines not committed yet count as one."""
+        return len({commit for line, commit in self.recent.get(path, {}).items() if first <= line <= last})
+
+
+def read_history(project: Path, paths: Iterable[str], now: float) -> History:
+    """The recent commits on the lines of `paths`: those of the last 182 days before `now` (seconds since 1970)."""
+    since = int(now - RECENT_DAYS * 86400)
+    try:
+        said = ask_git(project, "log", f"--since={since}", "--format=", "--name-only", "-z", "--relative", "--", ".")
+        changed = ask_git(project, "diff", "--name-only", "-z", "--relative", "HEAD", "--", ".", fails=False)
+    except UserError:
+        return History({}, False)
+    counts = Counter(name.decode("utf-8", "replace").strip() for name in (said or b"").split(b"\0"))
+    counts.update(name.decode("utf-8", "replace") for name in (changed or b"").split(b"\0"))
+    wanted = sorted((path for path in set(paths) if counts[path]), key=lambda path: (-counts[path], path))
+    recent: dict[str, Mapping[int, str]] = {}
+    ends = time.monotonic() + WALL_S
+    for path in wanted[:MOST_FILES]:
+        if time.monotonic() > ends:
+            break
+        blamed = ask_git(project, "blame", "--porcelain", "-w", "--", path, fails=False)
+        recent[path] = read_blame(blamed or b"", since)
+    return History(recent, True, len(wanted) - len(recent))
+
+
+def read_blame(said: bytes, since: int) -> dict[int, str]:
+    """The commit of each line (1-based) whose committer's time is not before `since`, from `git blame --porcelain`."""
+    commits: dict[int, str] = {}
+    times: dict[str, int] = {}
+    commit = ""
+    for row in said.split(b"\n"):
+        match = _HEADER.match(row)
+        if match:
+            commit = match[1].decode()
+            commits[int(match[2])] = commit
+        elif row.startswith(b"committer-time "):
+            times[commit] = int(row.split()[1])
+    return {line: name for line, name in commits.items() if times.get(name, 0) >= since}
