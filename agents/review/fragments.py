@@ -1,0 +1,151 @@
+"""Statements as shapes: the syntax tree with names and values blind, so that copies under other names are equal."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_SKIPPED = frozenset({"ctx", "lineno", "col_offset", "end_lineno", "end_col_offset", "type_comment", "kind"})
+_BREAKS = (ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)
+_INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement with all that it holds. `first` and `last` are lines, decorators included.
+
+    `names`, `called` and `values` are what is blind in `shape`, in the order of the text: variables and parameters,
+    functions that are called by a bare name, and values. `statements` and `nodes` are its size.
+    """
+
+    shape: str
+    first: int
+    last: int
+    statements: int
+    nodes: int
+    names: tuple[str, ...]
+    called: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive statements of one block; `name` is the qualified name of the definition around it."""
+
+    path: str
+    name: str
+    statements: tuple[Statement, ...]
+
+
+def runs_of(path: str, tree: ast.Module | None) -> list[Run]:
+    """Every block of a module as runs of statements, outer ones first; imports part a run."""
+    return list(_runs(path, "", tree.body)) if tree is not None else []
+
+
+def _runs(path: str, name: str, body: list[ast.stmt]) -> Iterator[Run]:
+    parts: list[list[ast.stmt]] = [[]]
+    for node in _without_docstring(body):
+        if isinstance(node, _BREAKS):
+            parts.append([])
+        else:
+            parts[-1].append(node)
+    for part in parts:
+        if part:
+            yield Run(path, name, tuple(map(_statement, part)))
+    for node in body:
+        inner = f"{name}.{node.name}" if name and isinstance(node, _INNER) else getattr(node, "name", "")
+        for block in _blocks(node):
+            yield from _runs(path, inner if isinstance(node, _INNER) else name, block)
+
+
+def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        if isinstance(block, list) and block:
+            yield block
+    for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        yield part.body
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return body[1:] if is_text else body
+
+
+class _Reader:
+    """Collects the shape of one statement and what is blind in it."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.names: list[str] = []
+        self.called: list[str] = []
+        self.values: list[str] = []
+        self.statements = 0
+        self.nodes = 0
+
+    def read(self, node: ast.AST) -> None:
+        """Add a node and all below it."""
+        self.nodes += 1
+        if isinstance(node, ast.stmt):
+            self.statements += 1
+        self.parts.append(type(node).__name__)
+        if isinstance(node, ast.Name):
+            self.names.append(node.id)
+            return
+        if isinstance(node, ast.Constant):
+            self._value(node)
+            return
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            self.called.append(node.func.id)
+        self.parts.append("(")
+        for field, value in ast.iter_fields(node):
+            if field not in _SKIPPED:
+                self._field(node, field, value)
+        self.parts.append(")")
+
+    def _value(self, node: ast.Constant) -> None:
+        if node.value is None or isinstance(node.value, bool) or node.value is Ellipsis:
+            self.parts.append(repr(node.value))
+        else:
+            self.parts.append(type(node.value).__name__)
+            self.values.append(repr(node.value))
+
+    def _field(self, node: ast.AST, field: str, value: object) -> None:
+        if isinstance(value, ast.AST):
+            self.read(value)
+        elif isinstance(value, list):
+            items = _without_docstring(value) if field == "body" and isinstance(node, _INNER) else value
+            self.parts.append(f"[{len(items)}")
+            for item in items:
+                if isinstance(item, ast.AST):
+                    self.read(item)
+                else:
+                    self.names.append(str(item))
+        elif isinstance(value, str):
+            is_kept = isinstance(node, (ast.Attribute, ast.keyword))
+            self.parts.append(value if is_kept else "$")
+            if not is_kept:
+                self.names.append(value)
+        else:
+            self.parts.append(repr(value))
+
+
+def _statement(node: ast.stmt) -> Statement:
+    reader = _Reader()
+    reader.read(node)
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return Statement(
+        shape=hashlib.sha256(" ".join(reader.parts).encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        first=min([node.lineno, *(one.lineno for one in decorators)]),
+        last=node.end_lineno or node.lineno,
+        statements=reader.statements,
+        nodes=reader.nodes,
+        names=tuple(reader.names),
+        called=tuple(reader.called),
+        values=tuple(reader.values),
+    )
