@@ -1,0 +1,37 @@
+"""Where a pytest process writes what it records: the project's `.aqe/spool`."""
+
+import os
+from typing import Any, Optional, Tuple
+
+
+def project_of(config: Any) -> str:
+    """The folder that holds `.aqe`: AQE_PROJECT where it is a folder, else pytest's rootdir."""
+    named = os.environ.get("AQE_PROJECT")
+    if named and os.path.isdir(named):
+        return os.path.abspath(named)
+    return str(config.rootpath)
+
+
+def open_spool(project: str) -> Tuple[Optional[str], str]:
+    """Make `.aqe/spool`; the folder, or None and one line of trouble for the summary when that cannot be."""
+    if os.environ.get("AQE_DB_KEY"):
+        return None, "AQE_DB_KEY is set and the spool would lie in clear"
+    home = os.path.join(project, ".aqe")
+    spool = os.path.join(home, "spool")
+    try:
+        os.makedirs(spool, exist_ok=True)
+        ignore = os.path.join(home, ".gitignore")
+        if not os.path.exists(ignore):
+            fresh = "%s.%d" % (ignore, os.getpid())
+            try:
+                with open(fresh, "w", encoding="utf-8") as file:
+                    file.write("*\n")
+                os.replace(fresh, ignore)
+            finally:
+                if os.path.exists(fresh):
+                    os.unlink(fresh)
+        if not os.access(spool, os.W_OK):
+            raise PermissionError(13, "Permission denied", spool)
+    except OSError as error:
+        return None, "cannot write %s (%s)" % (error.filename or ".aqe", error.strerror or error)
+    return spool, ""
