@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,16 @@ class CoveredRun:
 
 
 def run_covered(
-    request: CoverageRequest, interpreter: Interpreter, progress: Progress, cancel: CancelToken
+    request: CoverageRequest,
+    interpreter: Interpreter,
+    progress: Progress,
+    cancel: CancelToken,
+    *,
+    import_from: Sequence[Path] = (),
 ) -> CoveredRun:
     """Run the suite, or the tests that were named, and read what was measured.
+
+    `import_from` are folders that come before what is installed, for a tree that the environment does not know.
 
     Raises `UserError` (no-coverage, no-such-path, no-tests, suite-not-collected, pytest-usage, no-sandbox,
     coverage-data), `GateFailed` (suite-died), `OutOfTime` and `Cancelled`.
@@ -66,7 +73,7 @@ def run_covered(
         run = run_suite(
             command,
             project,
-            environ=_environ(project, folder, request.budget_s),
+            environ=_environ(project, folder, request.budget_s, import_from),
             wall_s=LONGEST_S if request.budget_s is None else request.budget_s + END_S,
             keep=(folder,),
             on_output=_Lines(progress),
@@ -130,11 +137,11 @@ def _start(interpreter: Interpreter, project: Path) -> list[str]:
     return [interpreter.executable, "-m", "_aqe_inject.covered_run", side_folder(interpreter, project) or "-"]
 
 
-def _environ(project: Path, folder: Path, budget_s: float | None) -> dict[str, str]:
+def _environ(project: Path, folder: Path, budget_s: float | None, import_from: Sequence[Path] = ()) -> dict[str, str]:
     """The user's environment with the plugin's folder first on the path, and the order to measure."""
     environ = dict(os.environ)
     rest = environ.get("PYTHONPATH")
-    environ["PYTHONPATH"] = f"{INJECT}{os.pathsep}{rest}" if rest else str(INJECT)
+    environ["PYTHONPATH"] = os.pathsep.join([str(INJECT), *map(str, import_from), *([rest] if rest else [])])
     environ["AQE_PROJECT"] = str(project)
     until = None if budget_s is None else time.monotonic() + budget_s
     environ["_AQE_COVERING"] = json.dumps({"folder": str(folder), "until": until})
