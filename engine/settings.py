@@ -26,7 +26,7 @@ from aqe.engine.layers import PREFIX, Layer, variable
 from aqe.engine.project import pyproject_table, toml_table
 from aqe.engine.tightening import tightened, why_ignored
 
-APART = frozenset({"AQE_DB_KEY", "AQE_NATIVE", "AQE_PROJECT", "AQE_SIMD"})
+APART = frozenset({"AQE_DB_KEY", "AQE_ENGINE_TOKEN", "AQE_NATIVE", "AQE_PROJECT", "AQE_SIMD"})
 """Variables of the build, secrets and the choice of project: no settings, so no file can hold them."""
 
 
@@ -198,6 +198,9 @@ class Settings(BaseSettings):
     budget: Budget = Field(default=20.0, description="wall time of `aqe generate`")
     embedder: Annotated[str, Field(pattern=r"^(static|sentence-transformers:\S.*)$")] = Field(
         default="static", description="what embeds texts: static, or sentence-transformers:FOLDER (an extra)"
+    )
+    engine_server: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(
+        default=None, description="address of the aqe server whose memory agents use, in place of the project's own"
     )
     durability: Literal["normal", "full"] = Field(
         default="normal", description="full: memory survives a power loss too, at a slower write"

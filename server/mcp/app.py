@@ -21,7 +21,7 @@ from pydantic import AnyHttpUrl
 
 from aqe.engine.errors import AqeError, UserError
 from aqe.server.mcp.answers import failure
-from aqe.server.mcp.arguments import check_arguments, slim
+from aqe.server.mcp.arguments import check_arguments, slim, slim_output
 
 T = TypeVar("T")
 OWN_URL = AnyHttpUrl("http://127.0.0.1")  # the SDK wants an issuer; the token is a file
@@ -83,8 +83,7 @@ def make_tool(function: Any, *, title: str, read_only: bool, idempotent: bool = 
 def _slim_output(schema: dict[str, Any] | None) -> dict[str, Any] | None:
     if schema is None:
         return None
-    kept = slim(schema)
-    del kept["additionalProperties"]
+    kept = slim_output(schema)
     kept.pop("description", None)
     return kept
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from aqe.server.mcp.answers import allowed, answer, shorten
 from aqe.server.mcp.app import make_tool
 from aqe.server.mcp.service import in_thread
+from aqe.server.mcp.whole import with_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
         said = await service.engines.call(
             root, lambda engine: engine.query(prompt, session=session, task=task, config=config), fresh=True
         )
-        return await in_thread(lambda: _shown(said))
+        return await in_thread(lambda: with_whole(ctx, _shown(said), said))
 
     return make_tool(
         worded(query),
@@ -118,7 +119,7 @@ def _feedback(service: Service, worded: Callable[[Any], Any]) -> Tool:
         if kept.memory_id is not None:
             told += f" The correction is remembered as {kept.memory_id}."
         data = {"success": kept.success, "marked": kept.marked, "memory_id": kept.memory_id}
-        return answer(told, data, content=False)
+        return with_whole(ctx, answer(told, data, content=False), kept)
 
     return make_tool(
         worded(feedback),
@@ -143,7 +144,7 @@ def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
         found = await service.engines.call(
             root, lambda engine: engine.route(prompt, task=task, needs_model=needs_model)
         )
-        return answer(_explained(found), _routed(found), content=False)
+        return with_whole(ctx, answer(_explained(found), _routed(found), content=False), found)
 
     return make_tool(
         worded(route),
@@ -151,8 +152,8 @@ def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
         read_only=True,
         idempotent=True,
         description=(
-            "Say which model a request would go to now, how much a strong one is needed (0 to 1), and why each other "
-            "was left out. Nothing is sent."
+            "Say which model a request would go to now, the need for a strong one (0 to 1), and why others were "
+            "left out. Nothing is sent."
         ),
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import apsw
 
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory.entry import Kept
+    from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
     from aqe.engine.memory.store import Store
     from aqe.engine.privacy import Guard
 
@@ -77,33 +77,15 @@ class Desk:
         memory = NewMemory(text, namespace, id, metadata, provenance=where)
         return keep(self._open(), self.embedder(), [memory])[0]
 
-    def search(
-        self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]
-    ) -> tuple[str, list[dict[str, Any]]]:
-        """The mode of the search and the rows that it found, best first."""
+    def search(self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]) -> SearchAnswer:
+        """What the store finds, best first."""
         from aqe.engine.learning import success_prior
         from aqe.engine.retrieval import find
         from aqe.engine.settings import load_settings
 
         with self._reading() as store:
             prior = success_prior(store, load_settings(self.project))
-            found = find(store, self.embedder(), query, namespace=namespace, k=k, filter=metadata or None, prior=prior)
-        rows = []
-        for hit in found.hits:
-            memory = hit.memory
-            score = float(f"{hit.score:.4g}")
-            row = {"id": memory.id, "namespace": memory.namespace, "score": score, "text": memory.text}
-            for name, part in (("text_score", hit.text_score), ("vector_score", hit.vector_score)):
-                if part is not None:
-                    row[name] = float(f"{part:.3g}")
-            if hit.prior:
-                row["prior"] = float(f"{hit.prior:.3g}")
-            if memory.metadata:
-                row["metadata"] = memory.metadata
-            if memory.provenance.file:
-                row["file"] = f"{memory.provenance.file}:{memory.provenance.line}".removesuffix(":0")
-            rows.append(row)
-        return found.mode, rows
+            return find(store, self.embedder(), query, namespace=namespace, k=k, filter=metadata or None, prior=prior)
 
     def count(self) -> dict[str, Any]:
         """The figures of the store, counted anew."""
@@ -204,3 +186,19 @@ def _stamp(file: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return status.st_mtime_ns, status.st_size
+
+
+def row_of(hit: Hit) -> dict[str, Any]:
+    """A hit as a client is shown it."""
+    memory = hit.memory
+    row = {"id": memory.id, "namespace": memory.namespace, "score": float(f"{hit.score:.4g}"), "text": memory.text}
+    for name, part in (("text_score", hit.text_score), ("vector_score", hit.vector_score)):
+        if part is not None:
+            row[name] = float(f"{part:.3g}")
+    if hit.prior:
+        row["prior"] = float(f"{hit.prior:.3g}")
+    if memory.metadata:
+        row["metadata"] = memory.metadata
+    if memory.provenance.file:
+        row["file"] = f"{memory.provenance.file}:{memory.provenance.line}".removesuffix(":0")
+    return row

@@ -15,7 +15,9 @@ from pydantic import BaseModel, Field
 from aqe.engine.errors import AqeError, UserError
 from aqe.server.mcp.answers import allowed, answer, failure, outlet, shorten
 from aqe.server.mcp.app import make_tool
+from aqe.server.mcp.desk import row_of
 from aqe.server.mcp.service import in_thread
+from aqe.server.mcp.whole import asks_for_whole, with_whole
 
 if TYPE_CHECKING:
     from aqe.server.mcp.service import Service
@@ -164,7 +166,7 @@ def _memory_tools(service: Service) -> list[Tool]:
         kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}))
         how = "Kept already" if kept.existed else "Remembered"
         data = {**vars(kept), "namespace": namespace}
-        return answer(f"{how} as {kept.id} in {namespace}.", data, content=False)
+        return with_whole(ctx, answer(f"{how} as {kept.id} in {namespace}.", data, content=False), kept)
 
     async def memory_search(
         ctx: Context[Any, Any],
@@ -175,13 +177,15 @@ def _memory_tools(service: Service) -> list[Tool]:
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryFound]:
         desk = service.desk(await service.project(project, ctx))
-        mode, found = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}))
+        whole = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}))
+        mode, found = whole.mode, [row_of(hit) for hit in whole.hits]
         rows = _fitting(await in_thread(lambda: allowed(found)))
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
         if len(rows) < len(found):
             head += f" The first {len(rows)} fit; ask with a smaller k or a narrower query."
-        return answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows))
+        told = answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows))
+        return await in_thread(lambda: with_whole(ctx, told, whole))
 
     add = make_tool(
         _worded(memory_add),
@@ -215,7 +219,11 @@ def _stats(service: Service) -> Tool:
         text += ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts) + "."
         if figures["jobs"]:
             text += " Jobs: " + ", ".join(f"{count} {state}" for state, count in figures["jobs"].items()) + "."
-        return answer(text, figures, content=False)
+        told = answer(text, figures, content=False)
+        if not asks_for_whole(ctx):
+            return told
+        root = await service.project(project, ctx)
+        return with_whole(ctx, told, await service.engines.call(root, lambda engine: engine.stats()))
 
     return make_tool(
         _worded(stats),

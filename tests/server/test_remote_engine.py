@@ -1,0 +1,105 @@
+"""The engine behind a server: the same calls, the same objects, over real MCP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aqe.agents.remote import RemoteEngine, connected, open_remote
+from aqe.engine import AgentEngine, Engine
+from aqe.engine.answer import QueryConfig
+from aqe.engine.errors import UserError
+
+
+def test_each_call_gives_the_engines_own_objects(http_server: Any) -> None:
+    """What is remembered, found, asked, taught, routed and counted over MCP equals what the engine itself says."""
+
+    async def use() -> None:
+        async with connected(http_server.url, http_server.token) as remote:
+            engine: AgentEngine = remote
+            kept = await engine.remember("refunds round half up", namespace="notes", file="ages.py", line=2)
+            found = await engine.search("how are refunds rounded", namespace="notes", k=3)
+            answer = await engine.query("How are refunds rounded?", config=QueryConfig(namespace="notes"))
+            taught = await engine.feedback(answer.request_id, rating=5)
+            there = await engine.route("Why is the sky blue?")
+            figures = await engine.stats()
+        async with await Engine.open(http_server.project) as own:
+            assert found.hits[0].memory.id == kept.id
+            assert found.hits[0].memory.provenance.file == "ages.py"
+            assert (
+                found.hits[0].memory == (await own.search("how are refunds rounded", namespace="notes")).hits[0].memory
+            )
+            assert (answer.answered, answer.citations[0].id) == (True, kept.id)
+            assert taught.marked == 1
+            assert there == await own.route("Why is the sky blue?")
+            assert figures.queries == (await own.stats()).queries > 0
+
+    anyio.run(use)
+
+
+def test_code_without_async_uses_it_too(http_server: Any) -> None:
+    """The blocking twin makes the same calls."""
+    with open_remote(http_server.url, http_server.token) as engine:
+        kept = engine.remember("the till closes at ten", id="till")
+        assert (kept.id, kept.existed) == ("till", False)
+        assert "till" in {hit.memory.id for hit in engine.search("when does the till close").hits}
+
+
+def code_of(act: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    return caught.value.code
+
+
+def test_the_servers_errors_arrive_as_they_are(http_server: Any) -> None:
+    """A refusal of the server is raised here with its sentence and code."""
+    with open_remote(http_server.url, http_server.token) as engine:
+        assert code_of(lambda: engine.feedback("no-such-request", rating=1)) == "unknown-request"
+        assert code_of(lambda: engine.remember("")) == "bad-text"
+
+
+def test_what_cannot_be_sent_is_refused(http_server: Any) -> None:
+    """Settings of a query and checks are not dropped in silence."""
+    with open_remote(http_server.url, http_server.token) as engine:
+        assert code_of(lambda: engine.query("why", config=QueryConfig(k=3))) == "bad-argument"
+        assert code_of(lambda: engine.query("why", validate=bool)) == "bad-argument"
+
+
+def _open(url: str, token: str) -> None:
+    with open_remote(url, token) as engine:
+        engine.stats()
+
+
+def test_a_wrong_token_and_a_silent_server_are_told(http_server: Any) -> None:
+    """Neither hangs nor shows a traceback."""
+    assert code_of(lambda: _open(http_server.url, "wrong")) == "engine-unreachable"
+    assert code_of(lambda: _open("http://127.0.0.1:9/mcp", "any")) == "engine-unreachable"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org/mcp", "http://127.0.0.1.example.org/mcp", "ftp://127.0.0.1/mcp", "x"]
+)
+def test_only_loopback_is_asked(url: str) -> None:
+    """An address elsewhere is refused before anything is sent, with the way there."""
+    assert code_of(lambda: _open(url, "any")) == "bad-argument"
+
+
+def test_a_model_is_not_shown_the_whole(http_server: Any) -> None:
+    """Without the mark in the request's `_meta` the answer stays short."""
+
+    async def use() -> None:
+        async with http_server.client("auto") as client:
+            said = await client.call_tool("memory_search", {"query": "x"})
+            assert "aqe/whole" not in (said.meta or {})
+
+    anyio.run(use)
+
+
+def test_it_is_an_engine_to_the_type_checker(tmp_path: Path) -> None:
+    """A remote engine has every call of the protocol."""
+    calls = [name for name in vars(AgentEngine) if not name.startswith("_")]
+    assert all(callable(getattr(RemoteEngine, name)) for name in calls)
+    assert len(calls) == 6
