@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -155,6 +156,25 @@ def environment_of(python: str, project: Path) -> str:
     folder = project.parent / "environment"
     subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
     return str(folder / "bin" / "python")
+
+
+def old_coverage(project: Path, stack: contextlib.ExitStack) -> None:
+    """A report as coverage.py 5 wrote it: in branch mode, without the branches."""
+    entry = {"executed_lines": [1], "missing_lines": [2]}
+    report = {"meta": {"version": "5.5", "branch_coverage": True}, "files": {"mod.py": entry}}
+    (project / "old.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def ending_test(project: Path, stack: contextlib.ExitStack) -> None:
+    text = "import os\n\n\ndef test_end():\n    os._exit(3)\n"
+    (project / "tests" / "test_end.py").write_text(text, encoding="utf-8")
+
+
+def repository(project: Path, stack: contextlib.ExitStack) -> None:
+    """A project in git, with one commit."""
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "first")):
+        subprocess.run(["git", *who, *words], cwd=project, check=True, capture_output=True)
 
 
 def still_remembers(project: Path) -> None:
@@ -317,6 +337,26 @@ ROWS = [
     Row("full disk, execute", ("execute",), nothing, "", 0, "no space left", FULL_DISK, slow=True),
     Row("broken database, execute", ("execute",), broken_database, "", 0, "1 passed", "", database_is_untouched, True),
     Row("locked database, execute", ("execute",), locked_database, "", 0, "1 passed", "", still_remembers, True),
+    # aqe coverage
+    Row("missing source, coverage", ("coverage", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
+    Row("missing data", ("coverage", "--data", "gone"), nothing, "no-such-path", 2, "gone"),
+    Row("data that is no data", ("coverage", "--data", "notes.txt"), text_file, "coverage-data", 2, "notes.txt"),
+    Row("data of another version", ("coverage", "--data", "old.json"), old_coverage, "coverage-data", 2, "old.json"),
+    Row("no repository, coverage", ("coverage", "--since", "HEAD"), nothing, "no-git", 2, "git"),
+    Row("unknown ref, coverage", ("coverage", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
+    Row("wrong setting, coverage", ("coverage",), unknown_key, "unknown-setting", 2, "budget"),
+    Row("no tests, coverage", ("coverage", "--tests", "data"), empty_folder, "no-tests", slow=True),
+    Row(
+        "conftest that raises",
+        ("coverage",),
+        with_files(conftest="1 / 0\n"),
+        "suite-not-collected",
+        2,
+        "by zero",
+        slow=True,
+    ),
+    Row("test that ends pytest", ("coverage",), ending_test, "suite-died", 1, slow=True),
+    Row("read-only project, coverage", ("coverage",), nothing, "", 0, "What 1 test reaches", READ_ONLY, slow=True),
     # memory, stats, config, serve
     Row("broken database", ADD, broken_database, "database-broken", 2, "aqe.db", "", database_is_untouched),
     Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", "", database_is_untouched),
