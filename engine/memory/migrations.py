@@ -301,6 +301,35 @@ ALTER TABLE consents ADD COLUMN key_env TEXT NOT NULL DEFAULT '';
 ALTER TABLE consents ADD COLUMN seal TEXT NOT NULL DEFAULT '';
 """
 
+_IMPACT_MAP = """
+CREATE TABLE impact_parts (
+    number INTEGER PRIMARY KEY,
+    file TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    UNIQUE (file, name, digest)
+) STRICT;
+CREATE TABLE impact_sets (
+    kind TEXT NOT NULL CHECK (kind IN ('test', 'import')),
+    name TEXT NOT NULL,
+    file TEXT NOT NULL,
+    parts BLOB NOT NULL,
+    outcome TEXT NOT NULL,
+    duration_s REAL NOT NULL,
+    run TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    worktree TEXT NOT NULL,
+    "commit" TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT;
+CREATE TABLE impact_files (
+    file TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    anatomy TEXT NOT NULL CHECK (json_valid(anatomy))
+) STRICT, WITHOUT ROWID;
+CREATE TABLE impact_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL CHECK (json_valid(value))) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -312,6 +341,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(8, "privacy", _PRIVACY),
     Migration(9, "embedding spaces", _SPACES),
     Migration(10, "where consents reach", _CONSENT_PLACES),
+    Migration(11, "impact map", _IMPACT_MAP),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

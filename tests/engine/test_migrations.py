@@ -75,6 +75,15 @@ def test_stored_file_of_each_earlier_version_keeps_an_audit_log_after_migrating(
         assert audit.verify(store).intact
 
 
+def test_stored_file_of_each_earlier_version_holds_an_impact_map_after_migrating(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version can keep which test executed what."""
+    with Store.open(earlier[1]) as store, store.writing() as connection:
+        connection.execute("INSERT INTO impact_parts (file, name, digest) VALUES ('a.py', 'f', 'd')")
+        row = ("test", "t.py::test_f", "t.py", b"", "passed", 0.1, "run", 1, "", "")
+        connection.execute("INSERT INTO impact_sets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        assert connection.execute("SELECT file, name FROM impact_parts").fetchall() == [("a.py", "f")]
+
+
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:
     """The file as it was stands beside the migrated one and opens by itself."""
     version, path = earlier
