@@ -263,9 +263,10 @@ def _helped(text: Text, function: Function, chance: random.Random) -> Iterator[s
         if any(isinstance(one, ast.Yield | ast.YieldFrom | ast.Await) for one in ast.walk(function.node)):
             continue
         used = ", ".join(sorted(_names(node.value) & local))
-        changed = text.statement(node, f"return {name}({used})")
-        helper = f"\n\ndef {name}({used}):\n    return {ast.unparse(node.value)}\n"
-        yield changed.rstrip("\n") + "\n" + helper
+        lines = text.statement(node, f"return {name}({used})").split("\n")
+        first = min([function.node.lineno, *(one.lineno for one in function.node.decorator_list)]) - 1
+        lines[first:first] = [f"def {name}({used}):", f"    return {ast.unparse(node.value)}", "", ""]
+        yield "\n".join(lines)
 
 
 def _statements(function: Function) -> Iterator[ast.stmt]:

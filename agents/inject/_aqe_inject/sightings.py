@@ -109,18 +109,20 @@ class Witness(Observer):
     def words(self, case: Case) -> Data:
         """The same run in words: what it returned or raised, each argument afterwards, what it printed."""
         run, printed = self.witness(case)
+        detail = ""
         if run.kind == "raises":
             text = _short(self._clean(mask(message_of(run.value))))
             outcome = "raises %s%s" % (type(run.value).__name__, ": " + text if text else "")
         elif run.kind == "returns":
             outcome = "returned %s" % self._shown(run.value, self.names)
+            detail = _short(self._clean(mask(_attributes(run.value))))
         else:
             outcome = {"endless": "does not end"}.get(run.kind, "cannot be run")
         after = {
             name: [self._shown(held, self.names), _digests(self.clean(freeze(held)))]
             for name, held in sorted(run.local.items())
         }
-        return {"outcome": outcome, "after": after, "printed": printed[:LONGEST_SHOWN]}
+        return {"outcome": outcome, "detail": detail, "after": after, "printed": printed[:LONGEST_SHOWN]}
 
     def _picture(self, case: Case, run: Run) -> Any:
         after = tuple((name, self.clean(freeze(held))) for name, held in sorted(run.local.items()))
@@ -170,9 +172,22 @@ def _described(value: Any) -> str:
     """An object in the words of its own repr, or with its attributes where it has none."""
     if getattr(type(value), "__repr__", None) is not getattr(object, "__repr__", None):
         return repr(value)
-    held = getattr(value, "__dict__", {})
-    inside = ", ".join("%s=%s" % (name, repr(one)[:40]) for name, one in sorted(held.items()))
-    return "%s(%s)" % (type(value).__name__, inside)
+    return _attributes(value)
+
+
+def _attributes(value: Any) -> str:
+    """An object's type with its attributes; of plain data only the type."""
+    held = getattr(value, "__dict__", None)
+    held = held if type(held) is dict else {}
+    inside = ", ".join("%s=%s" % (name, _repr(one)) for name, one in sorted(held.items()))
+    return "%s(%s)" % (type(value).__name__, inside) if held else type(value).__name__
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)[:40]
+    except (Exception, StepLimit):
+        return "a %s" % type(value).__name__
 
 
 def _short(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aqe.agents.changes import Definition, FileChange, definitions
 from aqe.agents.review.executed.comparison import Skipped
@@ -47,6 +47,7 @@ def find_altered(change: FileChange) -> tuple[tuple[Altered, ...], tuple[Skipped
     old, new = _read(change.old_text or ""), _read(change.new_text or "")
     skipped = tuple(Skipped(change.path, name, "it is gone") for name in _gone(old, new))
     found = [*_functions(change, old, new), *_classes(change, old, new), *_names(change, old, new)]
+    found = [replace(one, callers=_clear_callers(one, found, new)) for one in found]
     return tuple(sorted(found, key=lambda one: one.risk)), skipped
 
 
@@ -177,6 +178,18 @@ def _callers(new: _Side, old: _Side, name: str, runs: tuple[str, ...]) -> tuple[
     known = [_constructed(one) for one in known]
     known.sort(key=lambda one: one.rpartition(".")[2].startswith("_"))
     return tuple(dict.fromkeys(known))[: 2 * MOST_CALLERS if owner else MOST_CALLERS]
+
+
+def _clear_callers(altered: Altered, every: Iterable[Altered], new: _Side) -> tuple[str, ...]:
+    """Callers that neither changed themselves nor lead to something else that changed: what they show is its doing."""
+    others = {one.name for one in every if one.name != altered.name}
+    last = altered.name.rpartition(".")[2]
+    names = {one.rpartition(".")[2] for one in others} - {last}
+    return tuple(
+        one
+        for one in altered.callers
+        if one not in others and not any(_mentions(new.nodes[one], name) for name in names if one in new.nodes)
+    )
 
 
 def _constructed(name: str) -> str:

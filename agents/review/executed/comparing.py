@@ -30,7 +30,7 @@ from aqe.agents.review.executed.judging import (
     is_crash,
     is_same,
 )
-from aqe.agents.review.executed.sides import Case, Side, Sighting, place, side_by_side
+from aqe.agents.review.executed.sides import RAISES, Case, Side, Sighting, place, side_by_side
 from aqe.agents.review.executed.wording import put_in_words
 from aqe.engine.errors import OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -44,14 +44,16 @@ SHRINK_S = 2.5
 
 @dataclass(frozen=True)
 class Stage:
-    """One effort on one altered thing: what runs, how many calls each side looks for, how long it may take."""
+    """One effort on one altered thing: what runs, how many calls each side looks for, how long it may take in seconds,
+    and whether calls in tests and other modules are read."""
 
     through: str
     evaluations: int
     seconds: float
+    reads_calls: bool
 
 
-STAGES = (Stage("runs", 200, 1.0), Stage("runs", 800, 2.5), Stage("callers", 500, 2.0))
+STAGES = (Stage("runs", 200, 1.0, True), Stage("runs", 800, 2.5, False), Stage("callers", 500, 2.0, True))
 
 
 @dataclass
@@ -63,6 +65,7 @@ class _Work:
     inputs: int = 0
     differing: int = 0
     found: Difference | None = None
+    refused: Case | None = None
 
 
 @dataclass(frozen=True)
@@ -171,11 +174,38 @@ class _Run:
         try:
             self.progress("importing both versions", 0.0)
             side_by_side(partial(self.base.load, modules), partial(self.head.load, modules))
+            self._note_broken_imports(works)
             for number, stage in enumerate(STAGES):
                 self._stage(stage, number, [one for one in works if one.found is None])
+            self._tell_refusals(works)
         except OutOfTime:
             self.partial = True
         return self._answer(works, skipped)
+
+    def _note_broken_imports(self, works: Sequence[_Work]) -> None:
+        """A module that the head can no longer import is a difference, shown once, at the first thing that changed."""
+        told: set[str] = set()
+        for work in works:
+            module = work.subject.module
+            why = self.head.failed.get(module, "")
+            if module in self.base.targets and module not in told and why.startswith(RAISES):
+                told.add(module)
+                altered = work.altered
+                now = f"raises {why[len(RAISES) :]}"
+                call = f"import {module}"
+                work.inputs, work.differing = 1, 1
+                work.found = Difference(
+                    altered.path,
+                    altered.name,
+                    altered.line,
+                    call,
+                    "worked",
+                    now,
+                    "exception",
+                    True,
+                    inputs=1,
+                    differing=1,
+                )
 
     def _stage(self, stage: Stage, number: int, works: Sequence[_Work]) -> None:
         for place_, work in enumerate(works):
@@ -201,8 +231,9 @@ class _Run:
         seed = self.base.seed + 7919 * stage.evaluations
 
         def explored(side: Side, own_seed: int) -> list[Case]:
+            sources = work.sources if stage.reads_calls else ()
             return side.explore(
-                module, names, evaluations=stage.evaluations, seconds=seconds, seed=own_seed, sources=work.sources
+                module, names, evaluations=stage.evaluations, seconds=seconds, seed=own_seed, sources=sources
             )
 
         found = side_by_side(partial(explored, self.base, seed), partial(explored, self.head, seed + 1))
@@ -224,6 +255,7 @@ class _Run:
         if work is not None:
             work.inputs += sum(1 for _, before, after in rows if is_compared(before, after))
             work.differing += len(doubts)
+            work.refused = work.refused or next((row[0] for row in rows if _is_refused(*row)), None)
         return doubts
 
     def _settle(self, work: _Work, doubts: list[_Doubt]) -> None:
@@ -312,6 +344,23 @@ class _Run:
             is_fair=doubt.fair > 0,
         )
 
+    def _tell_refusals(self, works: Sequence[_Work]) -> None:
+        """Functions of which the head takes none of the base's calls: its signature asks for something else."""
+        for work in works:
+            is_private = any(part.startswith("_") for part in work.altered.name.split("."))
+            if work.refused is None or work.inputs or is_private:
+                continue
+            module = work.subject.module
+            readings = self.base.readings([work.refused])
+            before, after = self.base.words(module, work.refused), self.head.words(module, work.refused)
+            if readings and str(after.get("outcome", "")).startswith("raises TypeError"):
+                said = put_in_words("exception", before, after, {"kind": "raises"})
+                altered = work.altered
+                work.inputs, work.differing = 1, 1
+                work.found = Difference(
+                    altered.path, altered.name, altered.line, readings[0][1], *said, "exception", inputs=1, differing=1
+                )
+
     # -- answer ---------------------------------------------------------------------------------------------------
 
     def _answer(self, works: Sequence[_Work], skipped: list[Skipped]) -> Comparison:
@@ -351,6 +400,11 @@ def _fresh(cases: Sequence[Case], tried: set[str]) -> Iterator[Case]:
         if key not in tried:
             tried.add(key)
             yield case
+
+
+def _is_refused(case: Case, before: Sighting, after: Sighting) -> bool:
+    """Whether a call by position alone, which the base answers, does not fit the head's signature."""
+    return before["kind"] == "returns" and after["kind"] == "illegal" and not case["steps"][-1]["kwargs"]
 
 
 def _gravity(one: Difference) -> tuple[bool, bool, bool, str, int]:

@@ -21,6 +21,7 @@ IMPORT_WALL_S = 15.0
 LEAST_S = 0.25
 MOST_DEATHS = 6
 SHIFT_S = 3600 * 31
+RAISES = "its import raises "
 Case = Mapping[str, Any]
 Sighting = Mapping[str, Any]
 
@@ -244,5 +245,5 @@ def place(folder: Path, roots: Sequence[Path], interpreter: Interpreter) -> Wher
 def _import_words(said: Any, file: str) -> str:
     if isinstance(said, Mapping) and said.get("error"):
         message = " ".join(str(said.get("message") or "").split())[:120]
-        return f"its import raises {said['error']}{': ' + message if message else ''}"
+        return f"{RAISES}{said['error']}{': ' + message if message else ''}"
     return f"its import gives {file}" if file else "its import gives no file"

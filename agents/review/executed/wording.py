@@ -23,7 +23,10 @@ def put_in_words(kind: Kind, before: Words, after: Words, seen: Mapping[str, Any
     if new.startswith("returned "):
         new = f"returns {new[len('returned ') :]}"
     if old.removeprefix("returned ") == new.removeprefix("returns "):
-        new += " of another kind or content"
+        details = str(before.get("detail", "")), str(after.get("detail", ""))
+        if details[0] != details[1]:
+            return f"returned {details[0]}", f"returns {details[1]}"
+        new += " with other content"
     return old, new
 
 
