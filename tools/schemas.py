@@ -41,6 +41,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "privacy-consent-grant": ("aqe.server.cli.objects:ConsentShown",),
     "privacy-consent-list": ("aqe.server.cli.objects:ConsentsShown",),
     "privacy-consent-revoke": ("aqe.server.cli.objects:ConsentsRevoked",),
+    "privacy-report": ("aqe.engine.privacy.controls:ControlsReport",),
     "privacy-scan": ("aqe.engine.privacy.scanning:ScanReport",),
     "privacy-verify": ("aqe.server.cli.objects:AuditVerified",),
     "query": ("aqe.engine.answer:Answer",),

@@ -129,6 +129,14 @@ class Guard:
         """Whether the text of a file may not leave at all; the path may end with :LINE."""
         return self._never_send.covers(path)
 
+    def covered_files(self) -> list[str]:
+        """The project's files that `never_send` covers now, relative to it."""
+        return self._never_send.files()
+
+    def quotes_covered(self, text: str) -> bool:
+        """Whether a text quotes a file that `never_send` covers."""
+        return self._never_send.source_of([text]) is not None
+
     def may_leave(self, provider_is_local: bool) -> bool:
         """Whether a provider may be used: one on this machine always, one elsewhere unless the mode is strict."""
         return provider_is_local or self.mode != "strict"

@@ -49,6 +49,10 @@ class NeverSend:
             self._look()
             return next((name for name, (_, marks) in self._files.items() if not marks.isdisjoint(held)), None)
 
+    def files(self) -> list[str]:
+        """The files that the globs name now, relative to the project and posix."""
+        return [] if self._regex is None else sorted(name for name, _ in self._covered_files())
+
     def _look(self) -> None:
         now = time.monotonic()
         if now - self._looked < LOOK_AGAIN_S:

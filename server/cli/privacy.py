@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_j
 
 if TYPE_CHECKING:
     from aqe.engine.privacy.consent import Consent
+    from aqe.engine.privacy.controls import ControlsReport
     from aqe.engine.providers.configured import Recipient
     from aqe.engine.settings import Settings
 
@@ -137,6 +138,36 @@ def verify(
         print(f"intact: {found.entries} entries" + (f", head {now}" if now else ""))
 
 
+@app.command("report")
+def report_of_controls(
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 when a control did not hold.")] = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show the privacy controls in force with the checks that are run now, what left so far, and what is not covered.
+
+    It is evidence for somebody's judgement, not a verdict: nothing here says that a project is compliant.
+    """
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.engine.privacy.controls import report_controls
+    from aqe.engine.project import find_project
+    from aqe.engine.settings import load_settings
+
+    root = find_project(explicit=None if project is None else str(project))
+    with open_to_read(root) as store:
+        found = report_controls(root, load_settings(root), store)
+    if json:
+        print_json("privacy-report", found, project=kept_where(root))
+    else:
+        print("\n".join(_report_lines(found)))
+    if gate and found.failed:
+        raise GateFailed(
+            f"{len(found.failed)} of the privacy checks did not hold, the first: {found.failed[0].what}.",
+            code="privacy-check-failed",
+            fix="The report shows each with what was seen.",
+        )
+
+
 @consent_app.command("grant")
 def grant_consent(
     provider: ProviderArgument,
@@ -245,6 +276,25 @@ def _recipient(settings: Settings, provider: str) -> Recipient:
             fix="Nothing needs to be done.",
         )
     return recipient_of(provider, table)
+
+
+def _report_lines(found: ControlsReport) -> Iterator[str]:
+    """The report for a reader: each control, its checks and facts, then what left and what is not covered."""
+    yield f"Privacy controls of {found.project} at {found.at}"
+    for control in found.controls:
+        yield f"\n{control.name}: {control.state}"
+        for check in control.checks:
+            yield f"  {'held' if check.held else 'DID NOT HOLD'}: {check.what}: {check.result}"
+        yield from (f"  {fact}" for fact in control.facts)
+    yield "\nwhat left so far" + ("" if found.left else ": nothing")
+    for one in found.left:
+        out = ", ".join(f"{count} {kind}" for kind, count in one.taken_out.items())
+        taken = f"; taken out: {out}" if out else ""
+        span = f"{one.first_at} to {one.last_at}"
+        yield f"  {one.event} {one.recipient} for {one.purpose}: {one.times} times, {one.bytes} bytes, {span}{taken}"
+    yield f"  head of the audit log: {found.head or '-'}"
+    yield "\nnot covered"
+    yield from (f"  {one}" for one in found.not_covered)
 
 
 def _consent_object(given: Consent, flaw: str) -> dict[str, Any]:

@@ -196,3 +196,60 @@ def test_looking_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str
     for words in (["scan"], ["audit"], ["verify"], ["consent", "list"]):
         _run(capsys, *words, "--project", str(project))
     assert not (project / ".aqe").exists()
+
+
+def test_report_shows_what_was_executed(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each control has its state and the checks that ran; the log's figures and its head stand there."""
+    with open_store(leaky) as store:
+        for number in (1, 2):
+            audit.append(
+                store,
+                "sent",
+                recipient="cloud",
+                purpose="query",
+                mode="balanced",
+                payload="x" * number,
+                spans={"email": 1},
+            )
+    out, _ = _run(capsys, "report", "--project", str(leaky), "--json", "--gate")
+    report = json.loads(out)
+    controls = {control["name"]: control for control in report["controls"]}
+    assert controls["privacy mode"]["state"].startswith("balanced")
+    redaction = controls["redaction"]["checks"]
+    assert len(redaction) == 5
+    assert all(check["held"] for check in redaction)
+    assert controls["audit log"]["checks"][0]["result"] == "intact"
+    (left,) = report["left"]
+    assert (left["times"], left["bytes"], left["taken_out"]) == (2, 3, {"email": 2})
+    assert report["head"].startswith("2:")
+    assert "compliant" not in out
+
+
+def test_report_tries_the_network_in_strict_mode(
+    leaky: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In strict mode a look-up and a datagram are tried and refused, and a file that never leaves is judged."""
+    monkeypatch.setenv("AQE_PRIVACY_MODE", "strict")
+    monkeypatch.setenv("AQE_PRIVACY_NEVER_SEND", "ages.py")
+    out, _ = _run(capsys, "report", "--project", str(leaky), "--gate")
+    assert out.count("refused: ") == 2
+    assert "held: a request that quotes ages.py was judged: refused" in out
+
+
+def test_report_of_a_broken_log_fails_the_gate(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A changed entry is told as what did not hold, with exit 1 under --gate and 0 without."""
+    with open_store(leaky) as store:
+        audit.append(store, "sent", recipient="cloud", purpose="query", mode="balanced", payload="x")
+        with store.writing() as connection:
+            connection.execute("UPDATE audit SET bytes = 99")
+    out, err = _run(capsys, "report", "--project", str(leaky), "--gate", status=1)
+    assert "DID NOT HOLD" in out
+    assert "[privacy-check-failed]" in err
+    _run(capsys, "report", "--project", str(leaky))
+
+
+def test_report_of_a_fresh_project_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Looking makes no folder."""
+    out, _ = _run(capsys, "report", "--project", str(project))
+    assert "what left so far: nothing" in out
+    assert not (project / ".aqe").exists()
