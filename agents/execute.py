@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter, side_folder
-from aqe.agents.gate.suite import MEMORY_MB, ChangedFile, SuiteRun, run_suite
+from aqe.agents.gate.suite import MEMORY_MB, ChangedFile, SuiteRun, is_strict, run_suite
 from aqe.engine.errors import AqeError, Cancelled, GateFailed, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import aqe_dir
@@ -41,7 +42,8 @@ class ExecuteRequest:
     """What to run. `paths` are files, folders or node ids (from `cwd`, then from the project); none means all.
 
     `pytest_args` go to pytest as they are; `python` is an interpreter, an environment's folder or a name on PATH.
-    `isolated` shields the project's tree and ends what the run leaves; `offline`, with it, takes the network away.
+    `isolated` shields the project's tree and ends what the run leaves; `offline`, with it, takes the network away. In
+    the privacy mode strict both hold whatever is asked.
     """
 
     project: str
@@ -125,7 +127,8 @@ def execute(
     Raises `UserError` (no-such-path, no-interpreter, no-tests, pytest-usage, suite-not-collected, no-sandbox, ...),
     `GateFailed` (suite-died) where pytest ended without its report, and `Cancelled`.
     """
-    if request.offline and not request.isolated:
+    isolated = request.isolated or is_strict(Path(request.project))
+    if request.offline and not isolated:
         raise UserError(
             "Without isolation the network cannot be taken away.", code="bad-argument", fix="Add --isolated."
         )
@@ -138,7 +141,7 @@ def execute(
         progress(f"Running the suite with {interpreter.executable}")
         start = time.monotonic()
         suite = None
-        if request.isolated:
+        if isolated:
             suite, tail = _run_isolated(command, request, Path(folder), output, progress, cancel)
             status = suite.exit_status or 0
         else:
@@ -365,6 +368,13 @@ def raise_for_status(status: int, told: Mapping[str, Any], tail: str) -> None:
             "pytest collected no tests.",
             code="no-tests",
             fix="Name a file or folder that holds tests, or loosen -k/-m.",
+        )
+    if status == 4 and (conftest := re.search(r"while loading conftest '(.+?)'", tail)):
+        lines = [line[2:].strip() for line in tail.splitlines() if line.startswith("E ")]
+        raise UserError(
+            f"pytest could not load {os.path.basename(conftest[1])}: {lines[-1] if lines else last}.",
+            code="suite-not-collected",
+            fix="Mend that file.",
         )
     if status == 4:
         raise UserError(

@@ -76,8 +76,8 @@ def run_suite(
 ) -> SuiteRun:
     """Run `argv` in `project`; nothing in the tree is changed but what lies in `keep` and in `.aqe/`.
 
-    `on_output` gets the output as it comes. `isolation` forces one way. Errors: no-sandbox (neither way works),
-    cancelled.
+    `on_output` gets the output as it comes. `isolation` forces one way. In the privacy mode strict the run is offline
+    whatever `offline` says. Errors: no-sandbox (neither way works), cancelled.
     """
     if cancel is not None:
         cancel.check()
@@ -88,9 +88,10 @@ def run_suite(
             fix="Name the folder that holds the project with --project.",
         )
     ways = (isolation,) if isolation else ("overlay", "copy")
+    has_no_network = offline or is_strict(project)
     why = ""
     for way in ways:
-        run = _Run(list(argv), project, dict(environ), offline, [str(path) for path in keep], memory_mb, way)
+        run = _Run(list(argv), project, dict(environ), has_no_network, [str(path) for path in keep], memory_mb, way)
         untie = cancel.on_cancel(run.kill) if cancel is not None else lambda: None
         try:
             done = run.wait(wall_s, on_output)
@@ -108,6 +109,13 @@ def run_suite(
         code="no-sandbox",
         fix="`aqe doctor` shows what this machine gives.",
     )
+
+
+def is_strict(project: Path) -> bool:
+    """Whether nothing may leave the machine for this project, its own tests included: the privacy mode strict."""
+    from aqe.engine.settings import load_settings
+
+    return load_settings(project).privacy.mode == "strict"
 
 
 class _Run:

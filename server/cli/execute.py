@@ -38,7 +38,8 @@ def command(
 
     pytest's output passes through (with --json to stderr). Each test is recorded in `.aqe/spool`. Exit status: 0 all
     passed, 1 a test failed, 2 nothing was run, 130 Ctrl-C. With --isolated environment, home and network stay the
-    user's, but the project is an overlay (a copy where there are no namespaces) and what outlives the run is ended.
+    user's, but the project is an overlay (a copy where there are no namespaces) and what outlives the run is ended. In
+    the privacy mode strict a run is always isolated and offline.
     """
     from aqe.agents.execute import ExecuteRequest, execute
     from aqe.engine.project import find_project

@@ -220,7 +220,8 @@ def test_an_isolated_run_tells_a_person_what_it_kept_away(project: Path) -> None
 
 @pytest.mark.services
 def test_an_isolated_run_can_go_without_network(project: Path) -> None:
-    """With --offline a server of the host is out of reach; --offline alone is refused."""
+    """With --offline, and in strict mode without any option, a server of the host is out of reach; --offline alone is
+    refused."""
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -229,6 +230,8 @@ def test_an_isolated_run_can_go_without_network(project: Path) -> None:
         (project / "test_it.py").write_text(source, encoding="utf-8")
         assert aqe(project, "--isolated").returncode == 0
         assert aqe(project, "--isolated", "--offline").returncode == 1
+        assert aqe(project).returncode == 0
+        assert aqe(project, AQE_PRIVACY_MODE="strict").returncode == 1
     refused = aqe(project, "--offline")
     assert (refused.returncode, refused.stderr.strip().endswith("[bad-argument]")) == (2, True)
 
