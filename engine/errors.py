@@ -29,6 +29,7 @@ CODES: frozenset[str] = frozenset(
         "bad-output",
         "bad-port",
         "bad-provenance",
+        "bad-quarantine",
         "bad-query",
         "bad-session",
         "bad-setting",

@@ -3,7 +3,8 @@
 A line: run, nodeid, outcome (passed, failed, error, skipped, xfailed, xpassed, crashed), duration_s (set-up, call and
 tear-down together), call_s, order (from 0, in this process), attempt (from 1; more where a plugin re-runs), seed (of
 the plugin that shuffles, or null), hash_seed (PYTHONHASHSEED as a number, or null when it is random), python, platform,
-worker ("main" without xdist), started_at (UTC, microseconds), tz, cwd (relative to the project, posix), pytest, pid.
+worker ("main" without xdist), started_at (UTC, microseconds), tz, cwd (relative to the project, posix), pytest, pid,
+code (a digest of the project's files that were loaded once the tests were collected).
 
 The file is opened, written and closed for each test, so that a reader may take it away by rename at any time and the
 next line starts a new one; a killed run keeps every line it wrote.
@@ -18,6 +19,8 @@ import uuid
 from typing import Any, Dict, List, Optional
 
 import pytest
+
+from .loaded_code import code_digest
 
 _PHASES = ("setup", "call", "teardown")
 
@@ -34,6 +37,7 @@ class Recorder:
         self.collect_errors: Dict[str, str] = {}
         self.recorded = 0
         self.order = 0
+        self.first_attempt = 1
         self.trouble = ""
         self.project = _project(config)
         self.spool: Optional[str] = None
@@ -41,7 +45,9 @@ class Recorder:
             self.run = config.workerinput.get("aqe_run") or ""
             self.spool = config.workerinput.get("aqe_spool")
         else:
-            self.run = uuid.uuid4().hex
+            retried, _, first = os.environ.pop("_AQE_RETRY", "").partition(":")  # set by --aqe-flaky
+            self.run = retried or uuid.uuid4().hex
+            self.first_attempt = int(first or 1)
             if config.getoption("aqe", False):
                 self.spool = self._open_spool()
         self.facts = _facts(config, self.project)
@@ -107,7 +113,7 @@ class Recorder:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         if nodeid not in self.tests:
-            self.tests[nodeid] = Attempt(self.order)
+            self.tests[nodeid] = Attempt(self.order, self.first_attempt)
             self.order += 1
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -138,9 +144,12 @@ class Recorder:
         )
         self.tests[nodeid] = Attempt(test.order, test.attempt + 1)
 
+    def pytest_collection_finish(self) -> None:
+        self.facts["code"] = code_digest(self.project)
+
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed and report.nodeid not in self.collect_errors:  # each xdist worker tells the same
-            self.collect_errors[report.nodeid] = _message(report)
+            self.collect_errors[report.nodeid] = first_line(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
@@ -215,12 +224,12 @@ class Attempt:
         elif report.outcome in ("failed", "rerun"):
             if self.outcome == "passed" or report.when != "teardown":
                 self.outcome = "failed" if report.when == "call" else "error"
-            self.message = self.message or _message(report)
+            self.message = self.message or first_line(report)
         elif expected and report.when == "call":
             self.outcome = "xpassed"
 
 
-def _message(report: Any) -> str:
+def first_line(report: Any) -> str:
     """The first line of what pytest says about a failure, at most 300 characters."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr or "")

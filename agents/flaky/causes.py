@@ -1,0 +1,294 @@
+"""Why a test flips: experiments that change one thing at a time, then what failure and source say.
+
+A factor is blamed only where the test did the one thing three times of three without it and the other three times of
+three with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from aqe.agents.flaky.clues import Sources, from_failure, from_source, is_rounding
+from aqe.agents.flaky.laboratory import USUAL, Conditions, Laboratory, OutOfExperiments
+from aqe.agents.flaky.plan import RunPlan
+from aqe.agents.flaky.polluters import find_culprits, suspects
+from aqe.agents.flaky.report import Category
+from aqe.agents.flaky.runs import Observation, RunSeen
+from aqe.agents.flaky.statistics import runs_to_see
+
+CHECKS = 3
+ALONE = 8
+MOST_ALONE = 60
+MOST_SEEDS = 30
+TRIED_RUNS = 4
+Factor = Literal["", "order", "hash", "zone", "files", "memory", "chance", "itself"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What was found. `factor` is what an experiment changed to make the test flip, "itself" where it
+    flipped with nothing changed, empty where no experiment made it flip.
+
+    `culprits` are the earlier tests that make it fail (or, `brittle`, those without which it fails); `conditions` those
+    under which it fails, in words of `RunPlan`.
+    """
+
+    category: Category | None
+    why: str
+    factor: Factor = ""
+    culprits: tuple[str, ...] = ()
+    brittle: bool = False
+    hash_seed: int | None = None
+    zone: str | None = None
+
+
+@dataclass
+class Trials:
+    """The experiments with one test: what was done, in words, and every outcome."""
+
+    test: str
+    lab: Laboratory
+    words: list[str] = field(default_factory=list)
+    seen: list[Observation] = field(default_factory=list)
+
+    def run(self, before: Sequence[str] = (), under: Conditions = USUAL) -> bool | None:
+        """Whether the test fails after these others; None where it did neither."""
+        found = self.lab.run([*before, self.test], under).get(self.test, [])
+        self.seen += found
+        return found[-1].red if found else None
+
+    def alone(self, count: int, under: Conditions = USUAL) -> list[bool | None]:
+        """The outcomes of so many runs alone, each in a process of its own."""
+        return [self.run((), under) for _ in range(count)]
+
+    def always(self, red: bool, before: Sequence[str] = (), under: Conditions = USUAL, times: int = CHECKS) -> bool:
+        """Whether it does so each time; stops at the first that differs."""
+        return all(self.run(before, under) is red for _ in range(times))
+
+    def note(self, text: str) -> None:
+        """Keep what an experiment showed."""
+        self.words.append(text)
+
+
+def explain(test: str, runs: Sequence[RunSeen], lab: Laboratory, sources: Sources) -> tuple[Cause, Trials]:
+    """The cause of a test's flips, and the experiments that show it.
+
+    Where experiments run out the cause is read from the failure and the source.
+    """
+    trials = Trials(test, lab)
+    try:
+        cause = _by_experiment(trials, runs, sources)
+    except OutOfExperiments:
+        trials.note("the experiments that a hunt may make were used up")
+        cause = None
+    return cause or _by_clues(
+        trials, runs, sources, "It was seen to pass and to fail, and no experiment showed why"
+    ), trials
+
+
+def _by_experiment(trials: Trials, runs: Sequence[RunSeen], sources: Sources) -> Cause | None:
+    alone = [one for one in trials.alone(ALONE) if one is not None]
+    reds = sum(alone)
+    trials.note(f"alone, nothing changed: {len(alone) - reds} of {len(alone)} passed")
+    if not alone:
+        return None
+    if 0 < reds < len(alone):
+        return _by_itself(trials, runs, sources)
+    usual = bool(reds)
+    repeated = _fails_when_repeated(trials) if not usual else None
+    if repeated is not None:
+        return repeated
+    for run in _opposite(trials.test, runs, usual):
+        cause = _by_zone(trials, run, usual) or _by_order(trials, run, runs, usual) or _by_hash(trials, run, usual)
+        if cause is not None:
+            return cause
+    more = min(MOST_ALONE, runs_to_see(_rate(trials.test, runs, usual), 0.95))
+    if any(trials.run() is not usual for _ in range(more)):
+        trials.note(f"alone again: the other outcome within {more} runs")
+        return _by_itself(trials, runs, sources)
+    trials.note(f"alone again: the same {more} times")
+    for run in _opposite(trials.test, runs, usual):
+        cause = _by_all(trials, run, usual)
+        if cause is not None:
+            return cause
+    return _by_files(trials) if usual else None
+
+
+def _opposite(test: str, runs: Sequence[RunSeen], usual: bool) -> Iterator[RunSeen]:
+    """The first runs in which it did what it does not do alone; one for each zone first."""
+    found = [
+        run for run in runs if not run.plan.twice and (one := run.first(test)) is not None and one.red is (not usual)
+    ]
+    yield from found[:TRIED_RUNS]
+
+
+def _rate(test: str, runs: Sequence[RunSeen], usual: bool) -> float:
+    """How often it did the other thing, at least once in its runs."""
+    reds = [one.red for run in runs if (one := run.first(test)) is not None]
+    return max(sum(red is (not usual) for red in reds), 0.5) / max(len(reds), 1)
+
+
+# one factor
+
+
+def _by_zone(trials: Trials, run: RunSeen, usual: bool) -> Cause | None:
+    zone = run.plan.zone
+    if zone is None:
+        return None
+    for cold in (False, True):
+        if not trials.always(not usual, under=Conditions(zone=zone, cold_zone=cold)):
+            continue
+        if trials.always(usual):
+            trials.note(f"alone with TZ={zone}: {_did(not usual)} 3 of 3, without: {_did(usual)} 3 of 3")
+            failing = None if usual else zone
+            return Cause(
+                "time", f"It {_does(not usual)} with TZ={zone} and {_does(usual)} without.", "zone", zone=failing
+            )
+        break
+    return None
+
+
+def _by_hash(trials: Trials, run: RunSeen, usual: bool) -> Cause | None:
+    seed = run.plan.hash_seed
+    under = Conditions(hash_seed=seed)
+    if seed == trials.lab.hash_seed or not (trials.always(not usual, under=under) and trials.always(usual)):
+        return None
+    base = trials.lab.hash_seed
+    trials.note(f"alone with hash seed {seed}: {_did(not usual)} 3 of 3, with {base}: {_did(usual)} 3 of 3")
+    failure = next((one for one in reversed(trials.seen) if one.red), None)
+    rounding = failure is not None and is_rounding(failure)
+    category: Category = "float" if rounding else "unordered"
+    what = "a sum of floats in the order of hashes" if rounding else "the order of a set or of hashes"
+    why = f"It hangs on the hash seed ({what}): it {_does(not usual)} with {seed} and {_does(usual)} with {base}."
+    return Cause(category, why, "hash", hash_seed=base if usual else seed)
+
+
+def _by_order(
+    trials: Trials, run: RunSeen, runs: Sequence[RunSeen], usual: bool, under: Conditions = USUAL
+) -> Cause | None:
+    prefix = run.order[: run.order.index(trials.test)]
+    if not prefix or trials.run(prefix, under) is not (not usual):
+        return None
+    showing = [one.order for one in runs if not one.plan.twice and _is(one.first(trials.test), not usual)]
+    hiding = [one.order for one in runs if not one.plan.twice and _is(one.first(trials.test), usual)]
+    likely = suspects(prefix, trials.test, showing, hiding)
+    culprits = find_culprits(prefix, likely, lambda part: trials.run(part, under) is (not usual))
+    if culprits is None or not trials.always(not usual, culprits, under) or not trials.always(usual, (), under):
+        return None
+    named = " and ".join(culprits)
+    trials.note(f"after {named}: {_did(not usual)} 3 of 3; alone: {_did(usual)} 3 of 3")
+    why = f"It fails alone and passes after {named}." if usual else f"It passes alone and fails after {named}."
+    return Cause("order", why, "order", culprits, usual, under.hash_seed, under.zone)
+
+
+def _by_all(trials: Trials, run: RunSeen, usual: bool) -> Cause | None:
+    """The whole of a witnessed run replayed: its order under its hash seed and zone, where no one factor is enough."""
+    plan: RunPlan = run.plan
+    under = Conditions(hash_seed=plan.hash_seed, zone=plan.zone, cold_zone=plan.zone is not None)
+    if not trials.always(usual, under=under):
+        return None
+    cause = _by_order(trials, run, (run,), usual, under)
+    return None if cause is None else replace(cause, hash_seed=plan.hash_seed, zone=plan.zone)
+
+
+# repeated
+
+
+def _fails_when_repeated(trials: Trials) -> Cause | None:
+    """Passes and then fails, each time, when it runs twice in one process."""
+    for _ in range(CHECKS):
+        found = trials.lab.run([trials.test], Conditions(times=2)).get(trials.test, [])
+        trials.seen += found
+        if [one.outcome for one in found] != ["passed", "failed"]:
+            return None
+    trials.note("twice in one process: passed, then failed, 3 of 3")
+    return Cause("nio", "It passes once and fails when it runs again in the same process.", "memory")
+
+
+def _by_files(trials: Trials) -> Cause | None:
+    """Passes in fresh folders and fails in the next process that finds what it left there, both times tried."""
+    patterns = [trials.alone(4, Conditions(fresh=number)) for number in (1, 2)]
+    if patterns[0] != patterns[1] or patterns[0][:2] != [False, True]:
+        return None
+    trials.note("in fresh folders: passed, then failed in the next process, 2 of 2")
+    return Cause("nio", "It passes where it never ran and fails on what its own earlier run left behind.", "files")
+
+
+# by itself
+
+
+def _by_itself(trials: Trials, runs: Sequence[RunSeen], sources: Sources) -> Cause | None:
+    """A test that passes and fails with nothing changed."""
+    failure = _failure(trials, runs)
+    named = from_failure(failure) if failure is not None else None
+    hinted, depth = from_source(sources.uses(trials.test))
+    if named is None:
+        weak = depth > 0 or hinted in (None, "random", "time", "unordered")
+        cause = (_by_chance(trials) if weak else None) or _by_turns(trials) or (_by_files(trials) if weak else None)
+        if cause is not None:
+            return cause
+    return replace(_by_clues(trials, runs, sources, "It passes and fails with nothing changed"), factor="itself")
+
+
+def _by_chance(trials: Trials) -> Cause | None:
+    """One seed for all random numbers: the same outcome for the same seed, and both outcomes among the seeds."""
+    outcomes: dict[bool, int] = {}
+    for seed in range(1, MOST_SEEDS + 1):
+        red = trials.run((), Conditions(entropy=seed))
+        if red is not None:
+            outcomes.setdefault(red, seed)
+        if len(outcomes) == 2:
+            break
+    if len(outcomes) < 2:
+        return None
+    if not all(trials.always(red, under=Conditions(entropy=seed)) for red, seed in outcomes.items()):
+        return None
+    trials.note(f"random numbers from seed {outcomes[True]}: failed 4 of 4, from {outcomes[False]}: passed 4 of 4")
+    return Cause("random", "Its outcome follows from random numbers: fixed by their seed, it flips no more.", "chance")
+
+
+def _by_turns(trials: Trials) -> Cause | None:
+    """Passes and fails by turns in the same folders: it finds, and clears, what its own earlier run left."""
+    turns = trials.alone(ALONE)
+    if None in turns or any(one == other for one, other in itertools.pairwise(turns)):
+        return None
+    trials.note("alone in the same folders: passed and failed by turns, 8 of 8")
+    return Cause("nio", "It passes and fails by turns: it finds what its own earlier run left behind.", "files")
+
+
+def _by_clues(trials: Trials, runs: Sequence[RunSeen], sources: Sources, seen: str) -> Cause:
+    failure = _failure(trials, runs)
+    named = from_failure(failure) if failure is not None else None
+    if failure is not None and named is not None:
+        return Cause(named, f"{seen}; the failure itself says: {failure.message}.")
+    hinted, depth = from_source(sources.uses(trials.test))
+    if hinted == "unordered" and failure is not None and is_rounding(failure):
+        hinted = "float"
+    if hinted is None and failure is not None and is_rounding(failure):
+        return Cause("float", f"{seen}; the numbers differ in their last digits only.")
+    if hinted is None:
+        return Cause(None, f"{seen}; neither failure nor source names a cause.")
+    where = "the test uses" if depth == 0 else "what it calls uses"
+    return Cause(hinted, f"{seen}; {where} what this category is made of.")
+
+
+def _failure(trials: Trials, runs: Sequence[RunSeen]) -> Observation | None:
+    """A failure of the test: one that interrupted it where there is one, else the first."""
+    found = [one for run in runs for one in run.attempts.get(trials.test, ()) if one.red]
+    found += [one for one in trials.seen if one.red]
+    return next((one for one in found if one.hung), found[0] if found else None)
+
+
+def _is(seen: Observation | None, red: bool) -> bool:
+    return seen is not None and seen.red is red
+
+
+def _did(red: bool) -> str:
+    return "failed" if red else "passed"
+
+
+def _does(red: bool) -> str:
+    return "fails" if red else "passes"

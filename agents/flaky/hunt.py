@@ -1,0 +1,264 @@
+"""A hunt from start to end: runs, suspects, experiments, verdicts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aqe.agents.execute import python_setting, raise_for_status, suite_paths, take_spool
+from aqe.agents.flaky.causes import ALONE, Cause, Trials, explain
+from aqe.agents.flaky.clues import Sources, from_source
+from aqe.agents.flaky.history import Past, read_flips
+from aqe.agents.flaky.judging import Judged, judge, verdict_of
+from aqe.agents.flaky.laboratory import Laboratory, OutOfExperiments
+from aqe.agents.flaky.plan import BASE, plan_runs
+from aqe.agents.flaky.report import FlakyReport, FlakyRequest, TestVerdict
+from aqe.agents.flaky.runs import Heard, RunSeen, Suite
+from aqe.agents.gate.circumstances import circumstances
+from aqe.agents.gate.interpreter import Interpreter, find_interpreter
+from aqe.agents.gate.suite import SuiteRun
+from aqe.engine.errors import UserError
+from aqe.engine.progress import CancelToken, Progress, silent
+
+SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
+LONGEST_S = 24 * 3600.0
+PROBED = 200  # stable tests whose source hints at chance, each run a few times more
+PROBED_TEST_S = 1.0
+MOST_RUNS = 1000
+
+
+@dataclass
+class Hunt:
+    """What one hunt knows so far."""
+
+    request: FlakyRequest
+    project: Path
+    interpreter: Interpreter
+    suite: Suite
+    started: float
+    runs: list[RunSeen] = field(default_factory=list)
+    tests: list[str] = field(default_factory=list)
+    plugins: list[str] = field(default_factory=list)
+    options: str = ""
+    code: str = ""
+    pytest: str = ""
+    partial: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def soft_end(self) -> float:
+        """When new work is no longer begun."""
+        return self.started + (self.request.budget_s or LONGEST_S)
+
+    @property
+    def hard_end(self) -> float:
+        """When running work is cut."""
+        budget_s = self.request.budget_s
+        return self.started + (LONGEST_S if budget_s is None else 1.3 * budget_s + 5.0)
+
+
+def hunt(
+    request: FlakyRequest,
+    *,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+    stop: CancelToken | None = None,
+) -> FlakyReport:
+    """Find the flaky tests of a suite, their causes and the commands that show them.
+
+    `stop` ends the hunt in good order with what it has. Raises `UserError` (bad-argument, no-such-path,
+    name-not-found, no-interpreter, no-tests, pytest-usage, suite-not-collected, no-sandbox, ...), `GateFailed`
+    (suite-died) where pytest ended without a result, and `Cancelled`.
+    """
+    if not 1 <= request.runs <= MOST_RUNS:
+        raise UserError(
+            f"{request.runs} is no number of runs.", code="bad-argument", fix=f"Give 1 to {MOST_RUNS}; 12 is usual."
+        )
+    project = Path(request.project).resolve()
+    interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
+    paths = suite_paths(request.paths, project, request.cwd)
+    folder = Path(tempfile.mkdtemp(prefix="aqe-f-"))
+    try:
+        suite = Suite(project, interpreter, paths, folder, cancel)
+        if request.budget_s is not None:
+            suite.test_wall_s = max(2.0, min(suite.test_wall_s, request.budget_s / 4))
+        hunting = Hunt(request, project, interpreter, suite, time.monotonic())
+        _run_all(hunting, progress, stop)
+        return _conclude(hunting, progress, cancel, stop)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> None:
+    """The whole-suite runs, as many as the budget gives."""
+    request = hunting.request
+    longest_s = 0.0
+    last_start = hunting.started + SHARE_OF_RUNS * (request.budget_s or LONGEST_S)
+    for number, plan in enumerate(plan_runs(request.runs, request.seed)):
+        begun = time.monotonic()
+        if number and (begun + longest_s > last_start or (stop is not None and stop.is_set)):
+            hunting.partial = True
+            hunting.notes.append(f"{number} of {request.runs} runs were made")
+            break
+        progress(f"Run {number + 1} of {request.runs}: {plan.words}", number, request.runs)
+        seen, heard, done = hunting.suite.run(plan, hunting.hard_end)
+        longest_s = max(longest_s, time.monotonic() - begun)
+        if number == 0:
+            _begin(hunting, seen, heard, done, longest_s)
+        elif heard.broken:
+            first = heard.broken[0]
+            hunting.notes.append(f"under {plan.words} {first['nodeid']} could not be collected: {first['message']}")
+        hunting.runs.append(seen)
+        if not seen.complete:
+            hunting.notes.append(f"run {number + 1} did not come to its end")
+    take_note = take_spool(hunting.project)
+    if take_note:
+        hunting.notes.append(take_note)
+
+
+def _begin(hunting: Hunt, seen: RunSeen, heard: Heard, done: SuiteRun, took_s: float) -> None:
+    """Look at the first run: what pytest collected, and whether it could at all."""
+    if heard.broken or not seen.attempts:
+        status = heard.status if heard.status is not None else done.exit_status
+        told = {"collect_errors": heard.broken} if heard.status is not None else {}
+        if status is not None or not heard.collected:
+            raise_for_status(1 if status is None else status, told, done.output)
+    hunting.tests = list(dict.fromkeys(heard.collected))
+    hunting.plugins, hunting.options = heard.plugins, heard.options
+    hunting.code, hunting.pytest = heard.code, heard.pytest
+    hunting.suite.learn_limits(seen, took_s)
+    test = hunting.request.test
+    if test is not None and test not in hunting.tests:
+        raise UserError(
+            f"The suite has no test {test!r}.",
+            code="name-not-found",
+            fix="Give its node id as pytest prints it: `PATH::NAME`, from the project's folder.",
+        )
+
+
+def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, stop: CancelToken | None) -> FlakyReport:
+    """Suspects, experiments, verdicts."""
+    request = hunting.request
+    judged = {name: judge(name, hunting.runs) for name in _known(hunting)}
+    past, trouble = read_flips(hunting.project, hunting.code)
+    if trouble:
+        hunting.notes.append(trouble)
+    seconds = {name: one.seconds for name, one in judged.items()}
+    lab = Laboratory(hunting.suite, len(judged), seconds, min(hunting.soft_end, hunting.hard_end), BASE.hash_seed)
+    sources = Sources(hunting.project)
+    causes: dict[str, tuple[Cause, Trials]] = {}
+    try:
+        wanted = [request.test] if request.test is not None else _suspects(judged, past)
+        if request.test is None:
+            wanted += _probe(hunting, judged, lab, sources, set(wanted), progress, stop)
+        for number, name in enumerate(wanted):
+            if cancel is not None:
+                cancel.check()
+            if stop is not None and stop.is_set:
+                hunting.partial = True
+                break
+            progress(f"Finding causes, {number + 1} of {len(wanted)}: {name}", number, len(wanted))
+            causes[name] = explain(name, hunting.runs, lab, sources)
+    finally:
+        lab.close()
+    if cancel is not None:
+        cancel.check()
+    if request.budget_s is not None and time.monotonic() >= hunting.soft_end:
+        hunting.partial = True
+    return _report(hunting, judged, past, causes, lab)
+
+
+def _known(hunting: Hunt) -> list[str]:
+    """Every test that was collected or seen, in the suite's order."""
+    seen = (name for run in hunting.runs for name in run.order)
+    return list(dict.fromkeys([*hunting.tests, *seen]))
+
+
+def _suspects(judged: dict[str, Judged], past: dict[str, Past]) -> list[str]:
+    """The tests that flipped, here or before, or failed only when they were repeated."""
+    return [name for name, one in judged.items() if one.flipped or one.fails_repeated or name in past]
+
+
+def _probe(
+    hunting: Hunt, judged: dict[str, Judged], lab: Laboratory, sources: Sources, known: set[str],
+    progress: Progress, stop: CancelToken | None,
+) -> list[str]:  # fmt: skip
+    """Stable tests that flip when they are run alone a few times more; tried where their source hints at chance."""
+    found: list[str] = []
+    hinted = []
+    for name, one in judged.items():
+        if name not in known and one.passed and not one.failed and one.seconds < PROBED_TEST_S:
+            category, depth = from_source(sources.uses(name))
+            if category not in (None, "unordered") and depth <= 1:
+                hinted.append(name)
+    try:
+        for number, name in enumerate(hinted[:PROBED]):
+            if stop is not None and stop.is_set:
+                break
+            progress(f"Trying again, {number + 1} of {len(hinted)}: {name}", number, len(hinted))
+            outcomes = Trials(name, lab).alone(ALONE)
+            if True in outcomes and False in outcomes:
+                found.append(name)
+    except OutOfExperiments:
+        hunting.notes.append("not every test whose source hints at chance was tried again")
+    return found
+
+
+def _report(
+    hunting: Hunt,
+    judged: dict[str, Judged],
+    past: dict[str, Past],
+    causes: dict[str, tuple[Cause, Trials]],
+    lab: Laboratory,
+) -> FlakyReport:
+    request = hunting.request
+    names: Sequence[str] = list(judged) if request.test is None else [request.test]
+    tests: dict[str, TestVerdict] = {
+        name: verdict_of(
+            judged[name],
+            causes.get(name),
+            past.get(name),
+            hunting.interpreter,
+            hunting.project,
+            hunting.plugins,
+            hunting.options,
+            hunting.suite.test_wall_s,
+        )
+        for name in names
+    }
+    states = [one.verdict for one in tests.values()]
+    if states and all(one == "broken" for one in states):
+        hunting.notes.append("No test passed in any run: they are broken, not flaky")
+    duration_s = time.monotonic() - hunting.started
+    sessions = sum(run.sessions for run in hunting.runs)
+    ran = sum(len(found) for run in hunting.runs for found in run.attempts.values())
+    isolation = hunting.suite.isolation
+    return FlakyReport(
+        tests=tests,
+        executions=sessions + lab.started,
+        runs=len(hunting.runs),
+        diagnosis=lab.started,
+        test_executions=ran + lab.ran,
+        flaky=sum(one.flaky for one in tests.values()),
+        broken=states.count("broken"),
+        stable=states.count("stable"),
+        duration_s=round(duration_s, 3),
+        seed=request.seed,
+        partial=hunting.partial,
+        isolation=isolation,
+        evidence=circumstances(
+            hunting.interpreter,
+            seed=request.seed,
+            runs=len(hunting.runs),
+            budget_s=request.budget_s,
+            duration_s=duration_s,
+            rung=f"suite: {isolation}",
+            hash_seeds=[run.plan.hash_seed for run in hunting.runs],
+            packages={"pytest": hunting.pytest},
+        ),
+        notes=tuple(hunting.notes),
+    )

@@ -1,0 +1,138 @@
+"""aqe-quarantine.toml: the tests whose failure does not fail a session run with `pytest --aqe-quarantine`.
+
+The file stands beside pyproject.toml and is shared by the team. Each `[[test]]` has `id` (a node id; without `[...]` it
+means each case), `reason`, `since` and, where it shall count again one day, `expires` (the last day of quarantine).
+It is edited with tomlkit, so that comments and order survive; the plugin reads it without.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aqe.engine.errors import UserError
+from aqe.engine.marker import write_atomic
+
+FILE = "aqe-quarantine.toml"
+HEAD = "Tests whose failure does not fail `pytest --aqe-quarantine`; kept by `aqe quarantine`."
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One entry. `expires` is the last day on which its failures do not count, None for no end."""
+
+    id: str
+    reason: str
+    since: datetime.date
+    expires: datetime.date | None = None
+
+    def has_expired(self, today: datetime.date) -> bool:
+        """Whether its failures count again."""
+        return self.expires is not None and self.expires < today
+
+
+def read_quarantine(project: Path) -> tuple[Quarantined, ...]:
+    """The entries of the project's file, empty where there is none. Raises `UserError` (bad-quarantine)."""
+    path = project / FILE
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise _bad(path, str(error)) from error
+    entries = table.get("test", [])
+    if not isinstance(entries, list):
+        raise _bad(path, "`test` is not a list of tables")
+    return tuple(_entry(path, number, entry) for number, entry in enumerate(entries, 1))
+
+
+def _entry(path: Path, number: int, entry: Any) -> Quarantined:
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not entry["id"]:
+        raise _bad(path, f"entry {number} has no `id`")
+    dates = {key: entry.get(key) for key in ("since", "expires")}
+    for key, value in dates.items():
+        if value is not None and type(value) is not datetime.date:
+            raise _bad(path, f"`{key}` of entry {number} is no date like 2026-01-31")
+    since = dates["since"] or datetime.date.min
+    return Quarantined(entry["id"], str(entry.get("reason", "")), since, dates["expires"])
+
+
+def _bad(path: Path, why: str) -> UserError:
+    return UserError(f"{path.name} cannot be read: {why}.", code="bad-quarantine", fix="Mend it, or delete the file.")
+
+
+def add_quarantined(
+    project: Path, ids: Sequence[str], *, reason: str, today: datetime.date, expires: datetime.date | None = None
+) -> tuple[Quarantined, ...]:
+    """Put tests into quarantine; one that is there gets the new reason and dates. Returns the entries.
+
+    Raises `UserError` (bad-quarantine, no-such-path, bad-argument, project-read-only).
+    """
+    import tomlkit
+
+    known = {entry.id for entry in read_quarantine(project)}
+    entries = tuple(Quarantined(_checked(project, name), reason, today, expires) for name in dict.fromkeys(ids))
+    if expires is not None and expires < today:
+        raise UserError(f"{expires} is past.", code="bad-argument", fix="Give a day to come, or leave --expires out.")
+    document = _document(project)
+    if "test" not in document:
+        document.add("test", tomlkit.aot())
+    rows: Any = document["test"]
+    for entry in entries:
+        row = next((row for row in rows if row["id"] == entry.id), None) if entry.id in known else None
+        if row is None:
+            row = tomlkit.table()
+            row["id"] = entry.id
+            rows.append(row)
+        row["reason"], row["since"] = reason, today
+        if expires is not None:
+            row["expires"] = expires
+        elif "expires" in row:
+            del row["expires"]
+    write_atomic(project / FILE, tomlkit.dumps(document))
+    return entries
+
+
+def release_quarantined(project: Path, ids: Sequence[str]) -> tuple[Quarantined, ...]:
+    """Take tests out of quarantine and return their entries. Raises `UserError` (unknown-id), then nothing changes."""
+    import tomlkit
+
+    there = {entry.id: entry for entry in read_quarantine(project)}
+    missing = next((name for name in ids if name not in there), None)
+    if missing is not None:
+        raise UserError(
+            f"{missing!r} is not in quarantine.", code="unknown-id", fix="`aqe quarantine list` shows what is."
+        )
+    document = _document(project)
+    rows: Any = document["test"]
+    for place in reversed(range(len(rows))):
+        if rows[place]["id"] in ids:
+            del rows[place]
+    write_atomic(project / FILE, tomlkit.dumps(document))
+    return tuple(there[name] for name in dict.fromkeys(ids))
+
+
+def _checked(project: Path, name: str) -> str:
+    path, colons, _ = name.partition("::")
+    if not colons or not (project / path).is_file():
+        raise UserError(
+            f"{name!r} names no test of the project.",
+            code="no-such-path",
+            fix="Give a node id from the project's folder: `tests/test_it.py::test_name`.",
+        )
+    return name
+
+
+def _document(project: Path) -> Any:
+    import tomlkit
+
+    path = project / FILE
+    if path.exists():
+        return tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
+    document = tomlkit.document()
+    document.add(tomlkit.comment(HEAD))
+    return document
