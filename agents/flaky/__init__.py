@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aqe.agents.flaky.hunt import hunt
+    from aqe.agents.flaky.hunting import hunt
     from aqe.agents.flaky.quarantine import Quarantined, add_quarantined, read_quarantine, release_quarantined
     from aqe.agents.flaky.report import FlakyReport, FlakyRequest, TestVerdict
 
@@ -27,7 +27,7 @@ _HOMES = {
     "Quarantined": "quarantine",
     "TestVerdict": "report",
     "add_quarantined": "quarantine",
-    "hunt": "hunt",
+    "hunt": "hunting",
     "read_quarantine": "quarantine",
     "release_quarantined": "quarantine",
 }
