@@ -50,6 +50,7 @@ AGENTS: dict[str, Agent] = {
             "aqe.agents.coverage:CoverageRequest",
             "aqe.agents.coverage:coverage",
         ),
+        Agent("review", "review", "review_changes", "aqe.agents.review:ReviewRequest", "aqe.agents.review:review"),
     )
 }
 

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from aqe.agents.review.finding import Finding, Severity
     from aqe.agents.review.report import NotCompared, ReviewFigures, ReviewReport
     from aqe.agents.review.request import ReviewRequest
+    from aqe.agents.review.run import review
 
-__all__ = ["Finding", "NotCompared", "ReviewFigures", "ReviewReport", "ReviewRequest", "Severity"]
+__all__ = ["Finding", "NotCompared", "ReviewFigures", "ReviewReport", "ReviewRequest", "Severity", "review"]
 
 _HOMES = {
     "Finding": "finding",
@@ -19,6 +20,7 @@ _HOMES = {
     "ReviewReport": "report",
     "ReviewRequest": "request",
     "Severity": "finding",
+    "review": "run",
 }
 
 

@@ -25,7 +25,8 @@ class ReviewFigures:
     """Counts of a review. `rules` counts every finding of the change by rule, shown or not, before dismissals.
 
     `functions_changed` counts functions of the head side whose code differs; `functions_compared` those of them that
-    were executed in both versions. `phases_s` are wall seconds for each phase.
+    were executed in both versions. `tests` counts the tests that an audit looked at, or that ran for a review.
+    `phases_s` are wall seconds for each phase.
     """
 
     files: int
@@ -34,6 +35,7 @@ class ReviewFigures:
     functions_changed: int = 0
     functions_compared: int = 0
     not_compared: tuple[NotCompared, ...] = ()
+    tests: int = 0
     rules: dict[str, int] = field(default_factory=dict)
     findings_per_1000_lines: float | None = None
     phases_s: dict[str, float] = field(default_factory=dict)
@@ -43,8 +45,9 @@ class ReviewFigures:
 class ReviewReport:
     """The outcome: what the change brought, most certain first.
 
-    `hidden` counts findings beyond the shown ones, `dismissed` those that were dismissed earlier; `changed_lines` are
-    lines added and removed in Python files. `base` and `head` name the two sides. `partial` is True when the budget
+    `scope` is "changes" or "tests"; an audit of the tests has all findings and no base. `hidden` counts findings beyond
+    the shown ones, `dismissed` those that were dismissed earlier; `changed_lines` are lines added and removed in Python
+    files. `base` and `head` name the two sides. `partial` is True when the budget
     ended the review before all was looked at; the notes say what was left out.
     """
 

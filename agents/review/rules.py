@@ -170,3 +170,10 @@ def _once_for_syntax(found: list[Sighting]) -> list[Sighting]:
     """Of a file that is no Python only the first error: the others follow from it."""
     broken = [one for one in found if one.rule == SYNTAX]
     return broken[:1] or found
+
+
+def version_of(ruff: str) -> str:
+    """The version of a ruff, "" where it does not say."""
+    done = subprocess.run([ruff, "--version"], capture_output=True, timeout=WALL_S, check=False)
+    words = done.stdout.decode("utf-8", "replace").split()
+    return words[-1] if words else ""

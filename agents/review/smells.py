@@ -70,7 +70,7 @@ def find_smells(source: Source) -> list[Sighting]:
     if not tests:
         return []
     checks = checks_of(source)
-    found = list(_shadowed(source))
+    found = [*_shadowed(source), *_twins(tests)]
     for test in tests:
         for name, (severity, confidence, look) in SMELLS.items():
             for line, message in look(test, source, checks):
@@ -88,3 +88,19 @@ def _shadowed(source: Source) -> Iterator[Sighting]:
                 message = f"{node.name} is defined again on line {last[node.name].lineno}: this one never runs."
                 lines = (node.lineno, node.lineno)
                 yield Sighting(f"{PREFIX}shadowed-test", "error", 0.97, lines, message)
+
+
+def _twins(tests: list[TestFunction]) -> Iterator[Sighting]:
+    """Tests of one class or module whose code is the same: the later one proves nothing."""
+    seen: dict[tuple[str, ...], TestFunction] = {}
+    for test in tests:
+        body = [ast.unparse(node) for node in test.body]
+        if len(test.node.args.args) > len(test.parameters) or not any("assert" in line for line in body):
+            continue
+        marks = sorted(ast.unparse(one) for one in test.node.decorator_list)
+        key = (test.owner.name if test.owner else "", ast.unparse(test.node.args), *marks, *body)
+        if key in seen and seen[key].node.name != test.node.name:
+            line = test.node.lineno
+            message = f"{test.node.name} does the same as {seen[key].node.name} on line {seen[key].node.lineno}."
+            yield Sighting(f"{PREFIX}duplicate-test", "warning", 0.86, (line, test.node.end_lineno or line), message)
+        seen.setdefault(key, test)

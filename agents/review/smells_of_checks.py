@@ -158,9 +158,9 @@ def unreachable_checks(test: TestFunction, source: Source, checks: Checks) -> Se
             if left and isinstance(node, ast.Assert):
                 yield node.lineno, "This assertion never runs: the statement before it always leaves the test."
             left = left or isinstance(node, (ast.Return, ast.Raise)) or _always_leaves(node)
-    for node in test.nodes:
-        if isinstance(node, (ast.With, ast.AsyncWith)):
-            yield from _after_raising(node)
+    for block in test.nodes:
+        if isinstance(block, (ast.With, ast.AsyncWith)):
+            yield from _after_raising(block)
 
 
 def _always_leaves(node: ast.stmt) -> bool:
@@ -316,16 +316,16 @@ def mocked_subject(test: TestFunction, source: Source, checks: Checks) -> Seen:
 
 def _replaced(test: TestFunction) -> Iterator[tuple[str, str]]:
     """Last name and holder of each function that is replaced by a mock with a result of its own."""
-    candidates = [*test.node.decorator_list, *test.nodes]
+    candidates: list[ast.AST] = [*test.node.decorator_list, *test.nodes]
     for node in candidates:
         if not isinstance(node, ast.Call) or not node.args:
             continue
         name, first = dotted(node), node.args[0]
         gives = len(node.args) > 1 or any(keyword.arg in ("return_value", "new") for keyword in node.keywords)
         is_patch = name.rpartition(".")[2] == "patch"
-        is_text = isinstance(first, ast.Constant) and isinstance(first.value, str)
-        if gives and is_text and (is_patch or name == "monkeypatch.setattr"):
-            holder, _, last = str(first.value).rpartition(".")
+        text = first.value if isinstance(first, ast.Constant) else None
+        if gives and isinstance(text, str) and (is_patch or name == "monkeypatch.setattr"):
+            holder, _, last = text.rpartition(".")
             yield last, holder.rpartition(".")[2]
         elif name.endswith("patch.object") or name == "monkeypatch.setattr":
             second = node.args[1] if len(node.args) > 1 else None

@@ -1,0 +1,122 @@
+"""Audits a whole test suite: every smell of every test, without a change to compare with. Nothing is run."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from aqe.agents.changes.changeset import as_text
+from aqe.agents.gate.circumstances import circumstances
+from aqe.agents.gate.interpreter import find_interpreter
+from aqe.agents.review.brought import Placed, all_of
+from aqe.agents.review.decisions import read_decisions, weighed, without_dismissed
+from aqe.agents.review.looking import look
+from aqe.agents.review.ranking import ranked
+from aqe.agents.review.report import ReviewFigures, ReviewReport
+from aqe.agents.review.request import ReviewRequest
+from aqe.agents.review.smells import PREFIX
+from aqe.agents.review.sources import Source
+from aqe.agents.review.test_functions import find_tests
+from aqe.engine.errors import UserError
+from aqe.engine.index.files import find_files
+from aqe.engine.index.indexing import is_test_file
+from aqe.engine.progress import CancelToken, Progress
+from aqe.engine.project import locate
+
+_ABOUT_TESTS = (PREFIX, "PT", "B011", "B015", "B017", "F811", "F631", "PGH", "invalid-syntax")
+"""Rules whose findings an audit shows; what ruff says about the rest of the test code is the review's business."""
+
+
+def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) -> ReviewReport:
+    """Look at every test below the project, or at `request.paths`; all findings are in the report, the surest first.
+
+    Raises `UserError` (no-tests, no-such-path, bad-decisions).
+    """
+    started = time.monotonic()
+    project = Path(request.project)
+    decisions = read_decisions(project)
+    interpreter = find_interpreter(project, request.python, _setting(project), trusted=True)
+    sources, left_out = _sources(project, request.paths)
+    notes = [f"{name} was left out: {why}." for name, why in left_out]
+    progress(f"Reading {len(sources)} test files")
+    placed: list[Placed] = []
+    deadline = started + request.budget_s
+    looked = 0
+    packages: dict[str, str] = {}
+    for first in range(0, len(sources), 50):
+        cancel.check()
+        if time.monotonic() > deadline and looked:
+            notes.append(f"The time ended: {looked} of {len(sources)} test files were looked at.")
+            break
+        part = sources[first : first + 50]
+        seen = look((part,), bandit=request.bandit)
+        notes += seen.notes
+        packages |= seen.tools
+        placed += seen.placed[0]
+        looked += len(part)
+        progress(f"Looked at {looked} of {len(sources)} test files", looked, len(sources))
+    findings = [one for one in all_of(placed) if one.rule.startswith(_ABOUT_TESTS) or one.tool == "bandit"]
+    exists = frozenset(source.path for source in sources)
+    kept, dismissed = without_dismissed(findings, decisions, exists)
+    lines = sum(len(source.lines) for source in sources[:looked])
+    return ReviewReport(
+        scope="tests",
+        base="",
+        head="the working tree",
+        findings=tuple(ranked(weighed(kept, decisions))),
+        hidden=0,
+        dismissed=dismissed,
+        changed_lines=0,
+        figures=ReviewFigures(
+            files=looked,
+            lines_added=0,
+            lines_removed=0,
+            tests=sum(len(find_tests(source)) for source in sources[:looked]),
+            rules=dict(sorted(Counter(one.rule for one in findings).items())),
+            findings_per_1000_lines=round(1000 * len(kept) / lines, 1) if lines else None,
+        ),
+        evidence=circumstances(
+            interpreter,
+            seed=request.seed,
+            runs=0,
+            budget_s=request.budget_s,
+            duration_s=time.monotonic() - started,
+            rung="none",
+            packages=packages,
+        ),
+        partial=looked < len(sources),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _sources(project: Path, paths: tuple[str, ...]) -> tuple[list[Source], list[tuple[str, str]]]:
+    """The test files to look at; those that cannot be read, with the reason."""
+    wanted = [locate(path, project).resolve() for path in paths]
+    sources, left_out = [], []
+    for file in find_files(project.resolve(), wanted)[0]:
+        if not file.name.endswith(".py") or not is_test_file(file.name):
+            continue
+        try:
+            text = as_text(file.name, file.path.read_bytes())
+        except OSError as error:
+            left_out.append((file.name, error.strerror or "it cannot be read"))
+            continue
+        if text is None:
+            left_out.append((file.name, "it is no text"))
+        else:
+            sources.append(Source(file.name, text, frozenset()))
+    if not sources:
+        where = ", ".join(paths) if paths else str(project)
+        raise UserError(
+            f"There is no test file in {where}.",
+            code="no-tests",
+            fix="Test files are named test_*.py or *_test.py, or lie in a folder named tests.",
+        )
+    return sources, left_out
+
+
+def _setting(project: Path) -> str | None:
+    from aqe.engine.settings import load_settings
+
+    return load_settings(project).python

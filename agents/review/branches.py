@@ -1,0 +1,269 @@
+"""Branches that a change brought and that no test takes.
+
+The test files that may reach the changed modules (by imports) run under coverage.py in the suite profile, on the head
+and, where something is untested there, on the base: the change did not bring what was as untested before.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aqe.agents.coverage.measured import FileCoverage
+from aqe.agents.coverage.report import CoverageRequest
+from aqe.agents.coverage.running import CoveredRun, run_covered
+from aqe.agents.gate.interpreter import Interpreter
+from aqe.agents.review.brought import Sighting
+from aqe.agents.review.reaching import tests_reaching
+from aqe.agents.review.sources import Source, normalised
+from aqe.engine.errors import AqeError, Cancelled
+from aqe.engine.progress import CancelToken, Progress
+
+RULE = "untested-branch"
+LEAST_S = 3.0
+HEAD_SHARE = 0.6
+MOST_TESTS = 400
+
+
+@dataclass(frozen=True)
+class Untested:
+    """One way through the code that no test takes. `line` is where it branches off, `lines` the lines it is about."""
+
+    line: int
+    lines: tuple[int, int]
+    what: str
+    statement: str
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class BranchReview:
+    """The untested branches with their sources, and how that was found out. `isolation` is the suite profile's way."""
+
+    found: tuple[tuple[Source, Sighting], ...] = ()
+    tests: int = 0
+    isolation: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Trees:
+    """Where both versions lie and who runs them."""
+
+    head: Path
+    base: Callable[[], Path]
+    interpreter: Interpreter
+    import_from_head: bool
+    deadline: float
+    progress: Progress
+    cancel: CancelToken
+    notes: list[str] = field(default_factory=list)
+
+
+def find_untested(
+    heads: Sequence[Source],
+    bases: Sequence[Source],
+    *,
+    head_folder: Path,
+    base_folder: Callable[[], Path],
+    interpreter: Interpreter,
+    import_from_head: bool,
+    deadline: float,
+    progress: Progress,
+    cancel: CancelToken,
+) -> BranchReview:
+    """What the tests leave out of the changed code. `deadline` is a reading of `time.monotonic`.
+
+    `base_folder` gives the folder of the base's tree when it is needed. `import_from_head` says that the head is not
+    the project that is installed. A suite that cannot run is a note, not an error; raises `Cancelled`.
+    """
+    changed = [one for one in heads if not one.is_test and one.touched and one.tree is not None]
+    if not changed:
+        return BranchReview()
+    trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel)
+    tests = tests_reaching(head_folder, [one.path for one in changed])
+    if not tests:
+        return BranchReview(notes=("No test file imports what changed, so no branch was looked at for tests.",))
+    run = _run(trees, head_folder, tests, HEAD_SHARE, "the changed version")
+    if run is None:
+        return BranchReview(notes=tuple(trees.notes))
+    untested = {one.path: list(_all_untested(one, run.measured.files.get(one.path))) for one in changed}
+    touched = {one.path: [way for way in untested[one.path] if _is_of_change(way, one)] for one in changed}
+    found: list[tuple[Source, Sighting]] = []
+    if any(touched.values()):
+        before = _before(trees, bases, tests)
+        for one in changed:
+            news = _news(one, touched[one.path], untested[one.path], before.get(one.path))
+            found += [(one, _sighting(way, one, run.tests)) for way in news]
+    return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes))
+
+
+def _run(trees: _Trees, folder: Path, tests: Sequence[str], share: float, what: str) -> CoveredRun | None:
+    """The tests under coverage, or None with a note where they could not be run to their end in time."""
+    left = (trees.deadline - time.monotonic()) * share
+    if left < LEAST_S:
+        trees.notes.append(f"No time was left to run the tests of {what}: its branches were not looked at.")
+        return None
+    root = folder / "src"
+    import_from = [root, folder] if root.is_dir() else [folder]
+    request = CoverageRequest(project=str(folder), tests=tuple(tests[:MOST_TESTS]), budget_s=left)
+    is_installed = folder == trees.head and not trees.import_from_head
+    try:
+        run = run_covered(
+            request, trees.interpreter, trees.progress, trees.cancel, import_from=() if is_installed else import_from
+        )
+    except Cancelled:
+        raise
+    except AqeError as error:
+        trees.notes.append(f"The tests of {what} could not be run for their coverage: {error.message}")
+        return None
+    if run.partial:
+        trees.notes.append(f"The tests of {what} did not end in {left:.0f} s: its branches were not looked at.")
+        return None
+    if not run.measured.has_branches:
+        trees.notes.append("The project's settings measure no branches: only whole functions were looked at.")
+    return run
+
+
+def _before(
+    trees: _Trees, bases: Sequence[Source], tests: Sequence[str]
+) -> dict[str, tuple[Source, list[Untested] | None]]:
+    """For each changed file that the base had: its source and what was untested in it (None where not known)."""
+    olds = [one for one in bases if not one.is_test]
+    if not olds:
+        return {}
+    folder = trees.base()
+    there = [test for test in tests if (folder / test).is_file()]
+    run = _run(trees, folder, there, 1.0, "the version before") if there else None
+    found: dict[str, tuple[Source, list[Untested] | None]] = {}
+    for one in olds:
+        measured = run.measured.files.get(one.path) if run is not None else None
+        found[one.path] = (one, list(_all_untested(one, measured)) if measured is not None else None)
+    return found
+
+
+def _all_untested(source: Source, measured: FileCoverage | None) -> Iterator[Untested]:
+    """Every way through a file's functions that did not run; a function that never ran is one."""
+    if measured is None or source.tree is None:
+        return
+    dead: list[tuple[int, int]] = []
+    for definition in source.definitions:
+        body = range(definition.body_line, definition.last_line + 1)
+        if definition.kind != "function" or any(first <= body.start <= last for first, last in dead):
+            continue
+        lines = [line for line in measured.lines if line in body]
+        if lines and not any(line in measured.ran for line in lines):
+            dead.append((body.start, definition.last_line))
+            name = definition.qualname.rpartition(".")[2]
+            where = (definition.first_line, definition.last_line)
+            yield Untested(definition.first_line, where, f"No test runs {name}.", f"def {definition.digest}", True)
+    for way in _ways(source, measured):
+        if not any(first <= way.line <= last for first, last in dead):
+            yield way
+
+
+def _ways(source: Source, measured: FileCoverage) -> Iterator[Untested]:
+    """Arms that were not taken from a line that ran, and `except` blocks that did not run though their `try` did."""
+    assert source.tree is not None
+    for node in ast.walk(source.tree):
+        if isinstance(node, (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Match)):
+            missing = sorted(end for start, end in measured.arms_missing if start == node.lineno)
+            if node.lineno in measured.ran:
+                yield from _arms(node, missing)
+        elif isinstance(node, ast.Try):
+            ran = any(line in measured.ran for line in range(node.lineno, node.end_lineno or node.lineno))
+            for handler in node.handlers:
+                if ran and handler.body[0].lineno in measured.missing:
+                    caught = ast.unparse(handler.type) if handler.type is not None else "any exception"
+                    lines = (handler.lineno, handler.end_lineno or handler.lineno)
+                    what = f"No test runs what is done about {caught}."
+                    yield Untested(handler.lineno, lines, what, normalised(handler))
+
+
+def _arms(node: ast.If | ast.While | ast.For | ast.AsyncFor | ast.Match, missing: Sequence[int]) -> Iterator[Untested]:
+    statement = normalised(node)
+    for end in missing:
+        if isinstance(node, ast.Match):
+            case = next((one for one in node.cases if one.body[0].lineno == end), None)
+            what = (
+                f"No test takes the case {ast.unparse(case.pattern)}." if case else "No test matches none of the cases."
+            )
+            lines = (case.pattern.lineno, case.body[-1].end_lineno or end) if case else (node.lineno, node.lineno)
+        else:
+            inside = node.body[0].lineno <= end <= (node.body[-1].end_lineno or end)
+            what, lines = _two_ways(node, inside)
+        yield Untested(node.lineno, lines, what, f"{statement} -> {what}")
+
+
+def _two_ways(node: ast.If | ast.While | ast.For | ast.AsyncFor, inside: bool) -> tuple[str, tuple[int, int]]:
+    here = (node.lineno, node.lineno)
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        loop = f"`for {ast.unparse(node.target)} in {ast.unparse(node.iter)}`"
+        return (f"No test goes into {loop}.", here) if inside else (f"No test comes to the end of {loop}.", here)
+    block = node.body if inside else node.orelse
+    lines = (block[0].lineno, block[-1].end_lineno or node.lineno) if block else here
+    return f"No test has `{_short(ast.unparse(node.test))}` {'true' if inside else 'false'} here.", lines
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_of_change(way: Untested, source: Source) -> bool:
+    """Whether the change touched the decision or what lies behind it."""
+    first, last = way.lines
+    return way.line in source.touched or any(first <= line <= last for line in source.touched)
+
+
+def _news(
+    source: Source,
+    touched: Sequence[Untested],
+    untested: Sequence[Untested],
+    before: tuple[Source, list[Untested] | None] | None,
+) -> list[Untested]:
+    """Of what is untested in changed code that which was not as untested before, function by function.
+
+    Where the base could not be measured, a decision that it had as it is now does not count.
+    """
+    if before is None:
+        return list(touched)
+    old, old_untested = before
+    names = {one.qualname for one in old.definitions}
+    if old_untested is None:
+        known = set(_decisions(old))
+        return [
+            way
+            for way in touched
+            if way.statement.partition(" -> ")[0] not in known and not (way.whole and source.name_at(way.line) in names)
+        ]
+    now = Counter(source.name_at(way.line) for way in untested)
+    then = Counter(old.name_at(way.line) for way in old_untested)
+    had = {way.statement for way in old_untested}
+    spare = sum(max(0, many - now[name]) for name, many in then.items())
+    found: list[Untested] = []
+    for name in dict.fromkeys(source.name_at(way.line) for way in touched):
+        ways = [way for way in touched if source.name_at(way.line) == name and way.statement not in had]
+        allowed = now[name] - then[name]
+        if name not in names and spare:
+            allowed, spare = allowed - spare, max(0, spare - now[name])
+        found += ways[: max(0, allowed)]
+    return found
+
+
+def _decisions(source: Source) -> Iterator[str]:
+    for node in ast.walk(source.tree) if source.tree is not None else ():
+        if isinstance(node, (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Match, ast.ExceptHandler)):
+            yield normalised(node)
+
+
+def _sighting(way: Untested, source: Source, tests: int) -> Sighting:
+    first, last = way.lines
+    touched = [line for line in range(first, last + 1) if line in source.touched]
+    line = way.line if way.line in source.touched or not touched else touched[0]
+    confidence = 0.62 if way.whole else 0.7
+    of = f"{tests} tests ran that may reach this module"
+    return Sighting(RULE, "warning", confidence, (line, max(line, last)), way.what, (of,), statement=way.statement)

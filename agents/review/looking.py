@@ -1,0 +1,102 @@
+"""What is seen in source texts without running them: ruff's rules, bandit's where asked for, and smells of tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from aqe.agents.review import rules
+from aqe.agents.review.brought import Placed, Sighting, place
+from aqe.agents.review.finding import Severity
+from aqe.agents.review.smells import find_smells
+from aqe.agents.review.sources import Source
+from aqe.engine.extras import missing_extra
+
+NO_RUFF = "ruff was not found, so its rules were left out. Install it: pip install ruff"
+BANDIT_WALL_S = 120.0
+_LEVELS: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "note"}
+_CONFIDENCE = {"HIGH": 0.8, "MEDIUM": 0.6, "LOW": 0.4}
+
+
+@dataclass
+class Looked:
+    """For each group of sources its findings; `notes` say what was left out, `tools` which versions looked."""
+
+    placed: list[list[Placed]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+
+
+def look(groups: Sequence[Sequence[Source]], *, bandit: bool = False) -> Looked:
+    """Look at all groups with one process of each tool. Raises `UserError` (missing-extra) for bandit."""
+    if bandit and _bandit_command() is None:
+        raise missing_extra("--bandit", extra="bandit")
+    found = Looked()
+    everything = [source for group in groups for source in group]
+    seen = [find_smells(source) for source in everything]
+    for more in (_ruff(everything, found), _bandit(everything, found) if bandit else []):
+        for mine, others in zip(seen, more, strict=False):
+            mine += others
+    at = 0
+    for group in groups:
+        placed = [place(source, seen[at + number]) for number, source in enumerate(group)]
+        found.placed.append([one for rows in placed for one in rows])
+        at += len(group)
+    return found
+
+
+def _ruff(sources: Sequence[Source], found: Looked) -> list[list[Sighting]]:
+    ruff = rules.find_ruff()
+    if ruff is None:
+        found.notes.append(NO_RUFF)
+        return []
+    try:
+        said = rules.check(ruff, sources)
+        found.tools["ruff"] = rules.version_of(ruff)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        found.notes.append(f"ruff's rules were left out: {str(error).splitlines()[0] if str(error) else 'it failed'}.")
+        return []
+    return said
+
+
+def _bandit_command() -> list[str] | None:
+    """How bandit is started: aqe's own, else the one on PATH."""
+    if find_spec("bandit") is not None:
+        return [sys.executable, "-m", "bandit"]
+    found = shutil.which("bandit")
+    return [found] if found is not None else None
+
+
+def _bandit(sources: Sequence[Source], found: Looked) -> list[list[Sighting]]:
+    """bandit's findings, by test id, in one process."""
+    seen: list[list[Sighting]] = [[] for _ in sources]
+    with tempfile.TemporaryDirectory(prefix="aqe-bandit-") as folder:
+        for number, source in enumerate(sources):
+            if not source.is_test:
+                Path(folder, f"{number}.py").write_bytes(source.text.encode("utf-8", "surrogatepass"))
+        command = [*(_bandit_command() or ()), "-q", "-r", folder, "-f", "json", "--exit-zero"]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=BANDIT_WALL_S, check=False, cwd=folder
+            )
+            rows = json.loads(done.stdout)["results"]
+        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            found.notes.append(f"bandit gave no answer: {type(error).__name__}.")
+            return []
+        for row in rows:
+            number = int(Path(row["filename"]).stem)
+            lines = (int(row["line_number"]), int(max(row["line_range"])))
+            severity, confidence = (
+                _LEVELS.get(row["issue_severity"], "note"),
+                _CONFIDENCE.get(row["issue_confidence"], 0.4),
+            )
+            sighting = Sighting(row["test_id"], severity, confidence, lines, str(row["issue_text"]), tool="bandit")
+            seen[number].append(sighting)
+    return seen

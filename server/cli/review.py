@@ -1,0 +1,179 @@
+"""`aqe review`: what a change brought that should be mended, with evidence."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aqe.engine.budget import parse_budget
+from aqe.engine.errors import Cancelled, UserError
+from aqe.engine.progress import CancelToken
+from aqe.engine.project import find_project, locate
+from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.output import (
+    BudgetOption,
+    JsonOption,
+    ProjectOption,
+    PythonOption,
+    SeedOption,
+    json_object,
+    keep_result,
+    terminal_progress,
+)
+
+if TYPE_CHECKING:
+    from aqe.agents.review import Finding, ReviewReport
+
+FORMATS = ("text", "json", "sarif", "github")
+
+
+def command(
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="REF", help="Review what changed since REF (else since HEAD).")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="DIR", help="The version before, a folder; no git is needed.")
+    ] = None,
+    head: Annotated[str | None, typer.Option("--head", metavar="DIR", help="The version after, with --base.")] = None,
+    message: Annotated[
+        str | None,
+        typer.Option("--message", metavar="FILE", help="What the author says about it (else the commits' messages)."),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="text, json, sarif or github (workflow annotations).")
+    ] = "text",
+    accept: Annotated[
+        list[str] | None, typer.Option("--accept", metavar="ID", help="Remember that a finding is right.")
+    ] = None,
+    dismiss: Annotated[
+        list[str] | None, typer.Option("--dismiss", metavar="ID", help="Remember that a finding is none.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, kept with --accept or --dismiss.")] = "",
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 if an error or a warning is shown.")] = False,
+    bandit: Annotated[bool, typer.Option("--bandit", help="Ask bandit too; needs the extra.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List all that was not executed.")] = False,
+    budget: BudgetOption = None,
+    seed: SeedOption = 0,
+    python: PythonOption = None,
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Show what a change brought: at most ten findings, the most certain first, or that there is nothing.
+
+    Both versions of each changed function run on the same inputs in the sandbox, tests that may reach the change run
+    for its branches, and rules, test smells and copied code are looked at. Only what is new is shown.
+    """
+    shown = chosen_format(form, json)
+    root = _root(head, project)
+    if accept or dismiss:
+        _remember(root, accept or [], dismiss or [], reason)
+        return 0
+    if reason:
+        raise UserError("--reason says why a finding is decided.", code="usage", fix="Add --dismiss ID or --accept ID.")
+    from aqe.agents.review import ReviewRequest, review
+
+    request = ReviewRequest(
+        project=str(root),
+        since=since,
+        base=base,
+        head=head,
+        message=None if message is None else _read(message, root),
+        budget_s=ReviewRequest.budget_s if budget is None else parse_budget(budget),
+        seed=seed,
+        python=python,
+        bandit=bandit,
+        cwd=str(Path.cwd()),
+    )
+    cancel = CancelToken()
+    with terminal_progress() as progress, stopped_by_signals(cancel):
+        try:
+            report = review(request, progress=progress, cancel=cancel)
+        except Cancelled:
+            raise Cancelled("The review was ended; nothing is reported.", code="cancelled") from None
+    keep_result(root, "review", json_object("review", report))
+    write(report, "review", shown, verbose=verbose)
+    if gate and any(one.severity != "note" for one in report.findings):
+        return 1
+    return 4 if report.partial else 0
+
+
+def write(report: ReviewReport, command: str, form: str, *, verbose: bool) -> None:
+    """Print a report in one of `FORMATS`."""
+    from aqe.engine.results import json_text
+
+    if form == "text":
+        from aqe.agents.review.text import text_of
+
+        sys.stdout.write(text_of(report, verbose=verbose))
+    elif form == "github":
+        from aqe.agents.review.sarif import annotations_of
+
+        sys.stdout.write(annotations_of(report))
+    elif form == "sarif":
+        from aqe.agents.review.sarif import sarif_of
+
+        sys.stdout.write(json_text(sarif_of(report), indent=2) + "\n")
+    else:
+        sys.stdout.write(json_text(json_object(command, report)) + "\n")
+
+
+def chosen_format(form: str, json: bool) -> str:
+    """The format that the options ask for. Raises `UserError` (usage)."""
+    if form not in FORMATS:
+        raise UserError(f"{form!r} is no format.", code="usage", fix=f"Give one of {', '.join(FORMATS)}.")
+    if json and form not in ("text", "json"):
+        raise UserError(f"--json and --format {form} exclude each other.", code="usage", fix="Give one of them.")
+    return "json" if json else form
+
+
+def _root(head: str | None, project: Path | None) -> Path:
+    """The project: what was named, else the head's folder, else found from here."""
+    if project is None and head is not None and Path(head).is_dir():
+        return Path(head).resolve()
+    return find_project(explicit=None if project is None else str(project))
+
+
+def _read(message: str, root: Path) -> str:
+    path = locate(message, root)
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(
+            f"The message {message!r} cannot be read: {error.strerror or type(error).__name__}.",
+            code="no-such-path",
+            fix="Name a text file.",
+        ) from error
+
+
+def _remember(root: Path, accept: list[str], dismiss: list[str], reason: str) -> None:
+    """Write the decisions and say which."""
+    from aqe.agents.review.decisions import FILE, Verdict, decide
+
+    verdicts: list[tuple[str, Verdict]] = [(one, "accepted") for one in accept]
+    verdicts += [(one, "dismissed") for one in dismiss]
+    both = sorted(set(accept) & set(dismiss))
+    if both:
+        raise UserError(f"{both[0]} is both accepted and dismissed.", code="usage", fix="Give each id once.")
+    today = datetime.datetime.now(datetime.UTC).date()
+    for one in decide(root, verdicts, shown_before(root), reason, today):
+        sys.stdout.write(f"{one.verdict} {one.id}: {one.rule} in {one.path} ({FILE})\n")
+
+
+def shown_before(root: Path) -> list[Finding]:
+    """The findings of the last review and the last audit."""
+    from aqe.agents.review import Finding
+    from aqe.engine.results import read_result
+
+    found = []
+    for command in ("audit", "review"):
+        try:
+            rows: list[dict[str, Any]] = read_result(root, command)["findings"]
+        except (UserError, KeyError, TypeError):
+            continue
+        fields = Finding.__dataclass_fields__
+        found += [Finding(**{key: row[key] for key in fields if key in row}) for row in rows]
+    return found
