@@ -32,6 +32,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "knowledge-list": ("aqe.server.cli.objects:KnowledgeListed",),
     "knowledge-remove": ("aqe.server.cli.objects:KnowledgeRemoved",),
     "index": ("aqe.engine.index.indexing:IndexReport",),
+    "mcp-install": ("aqe.server.cli.mcp_objects:InstallShown",),
     "memory-add": ("aqe.server.cli.objects:MemoryKept",),
     "memory-delete": ("aqe.server.cli.objects:MemoryDeleted",),
     "memory-get": ("aqe.server.cli.objects:MemoryShown", "aqe.server.cli.objects:MemoryHistory"),
