@@ -15,6 +15,7 @@ from aqe.agents.registry import resolve
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 MODELS: dict[str, tuple[str, ...]] = {
+    "audit": ("aqe.agents.review.report:ReviewReport",),
     "benchmark": ("aqe.server.benchmark.report:BenchmarkReport",),
     "complete": ("aqe.engine.answer:Answer",),
     "config": ("aqe.server.cli.objects:ConfigShown",),
@@ -50,6 +51,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "quarantine-list": ("aqe.server.cli.quarantine:QuarantineShown",),
     "quarantine-release": ("aqe.server.cli.quarantine:QuarantineShown",),
     "query": ("aqe.engine.answer:Answer",),
+    "review": ("aqe.agents.review.report:ReviewReport",),
     "route": ("aqe.server.cli.route_objects:RouteShown",),
     "route-log": ("aqe.server.cli.route_objects:RouteLog",),
     "route-rules": ("aqe.server.cli.route_objects:RouteRules",),
