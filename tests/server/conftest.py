@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import os
 import re
 import subprocess
@@ -64,6 +66,33 @@ def aqe() -> Callable[..., subprocess.CompletedProcess[str]]:
             timeout=60,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def in_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process in an empty project without settings; gives exit status, stdout and stderr."""
+    for name in [name for name in os.environ if name.startswith("AQE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text("")
+    monkeypatch.chdir(project)
+
+    def run(*words: str, stdin: str | bytes = "", providers: Any = None) -> tuple[int, str, str]:
+        from aqe.server.cli import main
+
+        if providers is not None:
+            monkeypatch.setenv("AQE_PROVIDERS", json.dumps(providers))
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        status = main(list(words))
+        out, err = capsys.readouterr()
+        return status, out, err
 
     return run
 

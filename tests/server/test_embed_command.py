@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import subprocess
@@ -13,32 +12,13 @@ from typing import Any
 
 import pytest
 
-from aqe.server.cli import main
-
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def aqe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in an empty project; gives exit status, stdout and stderr."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("AQE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "pyproject.toml").write_text("")
-    monkeypatch.chdir(project)
-
-    def run(*words: str, stdin: str | bytes = "") -> tuple[int, str, str]:
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-        status = main(list(words))
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
+def aqe(in_process: Run) -> Run:
+    """Runs a command in an empty project, in this process; gives exit status, stdout and stderr."""
+    return in_process
 
 
 def objects(text: str) -> list[dict[str, Any]]:

@@ -8,30 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aqe.server.cli import main
-
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def aqe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in an empty project; gives exit status, stdout and stderr."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("AQE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "pyproject.toml").write_text("")
-    monkeypatch.chdir(project)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        status = main(list(words))
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
+def aqe(in_process: Run) -> Run:
+    """Runs a command in an empty project, in this process; gives exit status, stdout and stderr."""
+    return in_process
 
 
 def test_list_shows_what_is_shipped_and_writes_nothing(aqe: Run) -> None:

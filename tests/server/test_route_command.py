@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +18,6 @@ from aqe.engine.providers import CompletionRequest, Message, ProviderFailure
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.routing import Router, RouteRequest
 from aqe.engine.settings import Settings
-from aqe.server.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
 PROVIDERS = {
@@ -37,26 +33,9 @@ PROVIDERS = {
 
 
 @pytest.fixture
-def aqe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in an empty project; gives exit status, stdout and stderr."""
-    for name in [name for name in os.environ if name.startswith("AQE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "pyproject.toml").write_text("")
-    monkeypatch.chdir(project)
-
-    def run(*words: str, stdin: str | bytes = "", providers: Any = None) -> tuple[int, str, str]:
-        if providers is not None:
-            monkeypatch.setenv("AQE_PROVIDERS", json.dumps(providers))
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-        status = main(list(words))
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
+def aqe(in_process: Run) -> Run:
+    """Runs a command in an empty project, in this process; gives exit status, stdout and stderr."""
+    return in_process
 
 
 def checked(repository: Path, command: str, printed: str) -> dict[str, Any]:
