@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aqe.engine.lazy import handed_out as _handed_out
 
 if TYPE_CHECKING:
-    from aqe.agents.generate.report import GenerateReport, GenerateRequest, SuspectedBug, Unreached
+    from aqe.agents.generate.gaps import GapsRequest, close_gaps
+    from aqe.agents.generate.report import GenerateReport, GenerateRequest, SuspectedBug, Unreached, WorkedGap
     from aqe.agents.generate.run import generate
 
-__all__ = ["GenerateReport", "GenerateRequest", "SuspectedBug", "Unreached", "generate"]
+__all__ = [
+    "GapsRequest",
+    "GenerateReport",
+    "GenerateRequest",
+    "SuspectedBug",
+    "Unreached",
+    "WorkedGap",
+    "close_gaps",
+    "generate",
+]
 
 _HOMES = {
+    "GapsRequest": "gaps",
     "GenerateReport": "report",
     "GenerateRequest": "report",
     "SuspectedBug": "report",
     "Unreached": "report",
+    "WorkedGap": "report",
+    "close_gaps": "gaps",
     "generate": "run",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = _handed_out(__name__, _HOMES)

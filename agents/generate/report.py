@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Literal
 
 from aqe.agents.gate.evidence import Evidence
 
@@ -14,7 +15,8 @@ class GenerateRequest:
 
     `target` is `PATH[::NAME]` or `MODULE[::NAME]`. `budget_s` is wall time in seconds of all work after the first
     import; `evaluations` takes its place and makes the output byte-identical for one `seed` on one Python. `out` is
-    the folder of the test files, `suffix` is put at the end of their names.
+    the folder of the test files, `suffix` is put at the end of their names. `targets` holds several of them; then
+    `target` says in words what they are.
     """
 
     target: str
@@ -25,6 +27,7 @@ class GenerateRequest:
     evaluations: int | None = None
     python: str | None = None
     suffix: str | None = None
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,30 @@ class Unreached:
 
 
 @dataclass(frozen=True)
+class WorkedGap:
+    """A gap in the coverage of the project's suite, and what the written tests left of it.
+
+    Lines and branches are 1-based; `lines` and `branches` count what was missing before. `state` is "closed" where
+    nothing is left, "open" where all is.
+    """
+
+    path: str
+    name: str
+    line: int
+    risk: float
+    lines: int
+    branches: int
+    lines_left: tuple[int, ...]
+    branches_left: tuple[tuple[int, int], ...]
+    state: Literal["closed", "partly", "open"]
+
+
+@dataclass(frozen=True)
 class GenerateReport:
     """The outcome: files written, what proves them, what is suspected and what stayed out of reach.
 
-    `partial` is True when time or Ctrl-C ended the run early; `phases_s` are wall seconds for each phase.
+    `partial` is True when time or Ctrl-C ended the run early; `phases_s` are wall seconds for each phase. `gaps` are
+    those that were asked for, the riskiest first.
     """
 
     target: str
@@ -74,6 +97,7 @@ class GenerateReport:
     partial: bool = False
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    gaps: tuple[WorkedGap, ...] = ()
 
 
 MAX_UNREACHED_LINES = 12
@@ -81,7 +105,7 @@ MAX_UNREACHED_LINES = 12
 
 def text_of(report: GenerateReport) -> str:
     """The report as plain text for a terminal, figures first."""
-    lines = [*_head(report), *_figures(report), *_suspects(report), *_unreached(report)]
+    lines = [*_head(report), *_figures(report), *_gaps(report), *_suspects(report), *_unreached(report)]
     if report.notes:
         lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -127,6 +151,18 @@ def _mutants(evidence: Evidence, is_stopped: bool) -> str:
     left_out = f", {evidence.mutants_left_out} left out" if evidence.mutants_left_out else ""
     counts = f"{evidence.mutants_killed:>5} of {evidence.mutants_total:<5}"
     return f"  mutants   {counts} {evidence.mutants_percent:5.1f} % killed{left_out}"
+
+
+def _gaps(report: GenerateReport) -> list[str]:
+    if not report.gaps:
+        return []
+    closed = sum(gap.state == "closed" for gap in report.gaps)
+    lines = ["", f"Gaps of the suite: {closed} of {len(report.gaps)} closed, as measured"]
+    for gap in report.gaps:
+        was = f"{_count(gap.lines, 'line')} and {_count(gap.branches, 'arm')}"
+        left = f", {len(gap.lines_left)} and {len(gap.branches_left)} left" if gap.state == "partly" else ""
+        lines.append(f"  {gap.state:<6}  {gap.path}:{gap.line}  {gap.name}: {was} missed{left}")
+    return lines
 
 
 def _suspects(report: GenerateReport) -> list[str]:

@@ -21,7 +21,7 @@ from aqe.agents.generate.proving import Draft, Gate, Proof
 from aqe.agents.generate.render import Style
 from aqe.agents.generate.report import GenerateReport, GenerateRequest, SuspectedBug, Unreached
 from aqe.agents.generate.searching import Found, Search, box_spec, search_all
-from aqe.agents.generate.target import Subject, resolve
+from aqe.agents.generate.target import Subject, resolve_all
 from aqe.engine.errors import Cancelled, InternalError, OutOfTime
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.settings import Settings, load_settings
@@ -73,7 +73,8 @@ class _Run:
         with self.phases.timed("reading"):
             self.progress(f"Reading {self.request.target}")
             interpreter = self._interpreter()
-            subjects = resolve(self.request.target, self.project, _import_path(interpreter))
+            targets = self.request.targets or (self.request.target,)
+            subjects = resolve_all(targets, self.project, _import_path(interpreter))
             folder = files.output_folder(self.project, self.request.out)
             files.refuse_unwritable(folder)
             side_folder(interpreter, self.project)

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from configparser import ConfigParser, Error
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aqe.agents.gate.subjects import module_not_found
@@ -82,6 +82,22 @@ def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Sub
             fix="Name a module that has code to call.",
         )
     return (subject,)
+
+
+def resolve_all(texts: Sequence[str], project: Path, sys_path: Sequence[str] = ()) -> tuple[Subject, ...]:
+    """The modules that several targets mean, each once, with all names that were asked of it.
+
+    A module that was also asked for as a whole is meant as a whole. Raises `UserError` as `resolve` does.
+    """
+    found: dict[Path, Subject] = {}
+    for subject in (one for text in texts for one in resolve(text, project, sys_path)):
+        known = found.setdefault(subject.path, subject)
+        if known.names is not None and subject.names is not None:
+            names = tuple(dict.fromkeys((*known.names, *subject.names)))
+        else:
+            names = None
+        found[subject.path] = replace(known, names=names)
+    return tuple(found.values())
 
 
 def search_path(project: Path, sys_path: Sequence[str] = ()) -> tuple[Path, ...]:

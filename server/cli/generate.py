@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,11 +27,25 @@ from aqe.server.cli.output import (
     terminal_progress,
 )
 
+if TYPE_CHECKING:
+    from aqe.agents.generate import GenerateReport
+
+GAPS = 5
 STOPPING = "Stopping: what was found so far is verified and kept. Ctrl-C again ends at once and writes nothing."
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="PATH[::NAME] or MODULE[::NAME].")],
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="PATH[::NAME] or MODULE[::NAME].")] = None,
+    count: Annotated[
+        str | None, typer.Argument(metavar="[N]", help="With --coverage-gaps: how many gaps to work on (else 5).")
+    ] = None,
+    coverage_gaps: Annotated[
+        bool,
+        typer.Option(
+            "--coverage-gaps",
+            help="Work on the N riskiest gaps of the suite's coverage, of TARGET or of all: `--coverage-gaps 3`.",
+        ),
+    ] = False,
     out: Annotated[
         str | None, typer.Option("--out", metavar="DIR", help="Folder of the test files (else the project's tests).")
     ] = None,
@@ -51,24 +67,46 @@ def command(
     Every test has passed five shuffled runs in a sandbox, and fails when the code under test is broken. Behaviour that
     nothing documents is marked; suspected bugs are reported apart. Ctrl-C keeps what is done; twice ends at once.
     """
-    from aqe.agents.generate import GenerateRequest, generate
     from aqe.agents.generate.report import text_of
 
-    root = find_project(_start(target), str(project) if project else None)
-    request = GenerateRequest(
-        target=target,
-        project=str(root),
-        out=out,
-        budget_s=_budget(budget, evaluations, root),
-        seed=seed,
-        evaluations=evaluations,
-        python=python,
-        suffix=suffix,
-    )
+    words = [word for word in (target, count) if word is not None]
+    path, number = _gap_words(words) if coverage_gaps else (_only(words), 0)
+    root = find_project(None if path is None else _start(path), str(project) if project else None)
+    work: Callable[..., GenerateReport]
+    if coverage_gaps:
+        from aqe.agents.generate import GapsRequest, close_gaps
+
+        gaps = GapsRequest(
+            project=str(root),
+            count=number,
+            paths=() if path is None else (path,),
+            out=out,
+            budget_s=None if budget is None and evaluations is None else _budget(budget, evaluations, root),
+            seed=seed,
+            evaluations=evaluations,
+            python=python,
+            suffix=suffix,
+            cwd=str(Path.cwd()),
+        )
+        work = partial(close_gaps, gaps)
+    else:
+        from aqe.agents.generate import GenerateRequest, generate
+
+        request = GenerateRequest(
+            target=path or "",
+            project=str(root),
+            out=out,
+            budget_s=_budget(budget, evaluations, root),
+            seed=seed,
+            evaluations=evaluations,
+            python=python,
+            suffix=suffix,
+        )
+        work = partial(generate, request)
     cancel, stop = CancelToken(), CancelToken()
     with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
         try:
-            report = generate(request, progress=progress, cancel=cancel, stop=stop)
+            report = work(progress=progress, cancel=cancel, stop=stop)
         except Cancelled:
             when = "at once" if cancel.is_set else "before any test was found"
             raise Cancelled(f"Stopped {when}; nothing was written.", code="cancelled") from None
@@ -81,6 +119,29 @@ def command(
     if report.interrupted:
         return 130
     return 4 if report.partial else 0
+
+
+def _only(words: list[str]) -> str:
+    """The one target."""
+    if not words:
+        raise UserError("There is no TARGET.", code="usage", fix="Name a file, folder or module, or --coverage-gaps.")
+    if len(words) > 1:
+        raise UserError(f"{words[1]!r} is one word too many.", code="usage", fix="Name one target at a time.")
+    return words[0]
+
+
+def _gap_words(words: list[str]) -> tuple[str | None, int]:
+    """The source file or folder that was named, if any, and how many gaps to work on."""
+    *before, last = words or [""]
+    if not last.isdecimal():
+        before, last = words, str(GAPS)
+    if len(before) > 1 or int(last) < 1:
+        raise UserError(
+            "--coverage-gaps takes at most a file or folder and a number from 1 on.",
+            code="usage",
+            fix="Write `aqe generate --coverage-gaps 3` or `aqe generate PATH --coverage-gaps 3`.",
+        )
+    return (before[0] if before else None), int(last)
 
 
 def _budget(budget: str | None, evaluations: int | None, root: Path) -> float | None:
