@@ -29,6 +29,9 @@ PATIENCE_S = 0.35
 """Wall time of one tick of the watch; a case that sees two ticks is given up."""
 
 
+_monotonic = time.monotonic
+
+
 class Expired(BaseException):
     """Raised inside a case that runs too long."""
 
@@ -301,8 +304,8 @@ class _Sink(io.TextIOBase):
 
 
 def now() -> float:
-    """Seconds on a clock that never runs back."""
-    return time.monotonic()
+    """Seconds on a clock that never runs back, and that no subject stops."""
+    return _monotonic()
 
 
 def frames_of(error: BaseException) -> List[Tuple[str, int, str]]:

@@ -203,8 +203,8 @@ def _class_targets(kind: type, book: _Book) -> List[Target]:
 
 
 def _class_doc(kind: type) -> str:
-    own = vars(kind).get("__doc__") or ""
-    return own + "\n\n" + (getattr(vars(kind).get("__init__"), "__doc__", None) or "")
+    texts = (vars(kind).get("__doc__"), getattr(vars(kind).get("__init__"), "__doc__", None))
+    return "\n\n".join(text if isinstance(text, str) else "" for text in texts)
 
 
 def concrete_classes(kind: type, scope: Dict[str, Any]) -> List[type]:

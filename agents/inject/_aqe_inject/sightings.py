@@ -13,6 +13,7 @@ import sys
 import types
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
+from .closures import calls_of, is_closure
 from .contracts import bind_arguments
 from .hints import ANY, accepts, keeps_to
 from .literals import freeze, mask, qualified, source_of
@@ -67,6 +68,7 @@ class Witness(Observer):
     ) -> None:
         super().__init__(names, probes, watch)
         self.output = Output()
+        self.called: List[Any] = []
         self.by_name: Dict[str, Target] = {}
         for target in targets:
             self.by_name.setdefault(target.qualname, target)
@@ -115,7 +117,7 @@ class Witness(Observer):
             outcome = "raises %s%s" % (type(run.value).__name__, ": " + text if text else "")
         elif run.kind == "returns":
             outcome = "returned %s" % self._shown(run.value, self.names)
-            detail = _short(self._clean(mask(_attributes(run.value))))
+            detail = _short(self._clean(mask(self._calls() or _attributes(run.value))))
         else:
             outcome = {"endless": "does not end"}.get(run.kind, "cannot be run")
         after = {
@@ -124,11 +126,16 @@ class Witness(Observer):
         }
         return {"outcome": outcome, "detail": detail, "after": after, "printed": printed[:LONGEST_SHOWN]}
 
+    def _steps(self, case: Case) -> Run:
+        run = super()._steps(case)
+        self.called = calls_of(run.value) if run.kind == "returns" and is_closure(run.value) else []
+        return run
+
     def _picture(self, case: Case, run: Run) -> Any:
         after = tuple((name, self.clean(freeze(held))) for name, held in sorted(run.local.items()))
         if run.kind == "raises":
             return qualified(type(run.value)), after
-        return self.clean(freeze(run.value, 6)), after
+        return self.clean((freeze(run.value, 6), tuple(self.called)) if self.called else freeze(run.value, 6)), after
 
     def clean(self, frozen: Any) -> Any:
         """A frozen value without the names of inner functions and of this machine's folders."""
@@ -145,6 +152,10 @@ class Witness(Observer):
         for place in self.places:
             text = text.replace(place, "{here}")
         return text
+
+    def _calls(self) -> str:
+        """The calls of a returned function: what it was given, and what that gave as far as it can be said."""
+        return ", ".join("f%s is %s" % (text, _said(frozen)) for text, frozen in self.called)
 
     def _is_illegal(self, error: BaseException) -> bool:
         """Whether the call does not fit the signature: no line of the subject ran."""
@@ -166,6 +177,16 @@ class Witness(Observer):
             return _short(self._clean(mask(source if source is not None else _described(value))))
         except (Exception, StepLimit):
             return "a %s" % type(value).__name__
+
+
+def _said(frozen: Any) -> str:
+    """A frozen outcome in few words: the plain parts of it, or the exception."""
+    if isinstance(frozen, tuple) and len(frozen) == 2 and frozen[0] == "raises":
+        return "an exception, %s" % frozen[1]
+    value = frozen[0] if isinstance(frozen, tuple) else frozen
+    while isinstance(value, tuple) and len(value) == 2 and value[0] in ("int", "bool", "NoneType", "str", "bytes"):
+        value = value[1]
+    return repr(value)[:60]
 
 
 def _described(value: Any) -> str:

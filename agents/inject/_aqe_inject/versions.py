@@ -24,12 +24,13 @@ from .reading import Target, module_source, read_module
 from .recipes import Case
 from .sequences import Builder
 from .sightings import Witness
+from .standstill import stop_clock
 
 Data = Dict[str, Any]
 Emit = Callable[[Any], None]
 
 CHUNK = 25
-"""Cases or sightings that travel in one message."""
+"""Sightings that travel in one message."""
 
 MOST_CASES = 1500
 MOST_SMALLER = 60
@@ -41,6 +42,7 @@ def preload(args: Data, emit: Emit) -> Data:
     """Import the modules under instrumentation; answers which targets each has and which could not be loaded."""
     failed: Data = {}
     names = list(args["modules"])
+    stop_clock()
     while names:
         try:
             loaded = load_all(names, mutants=False)
@@ -68,30 +70,28 @@ class _Examined(Target):
 
 
 class _Recorder(Observer):
-    """Keeps each case that is run."""
+    """Hands over each case before it is run, because that may be the end of the process."""
 
     def __init__(self, names: Namespace, probes: Any, watch: Watch, wanted: Set[str], emit: Emit) -> None:
         super().__init__(names, probes, watch)
         self.wanted = wanted
         self.emit = emit
         self.known: Set[str] = set()
-        self.waiting: List[Data] = []
 
     def run(self, case: Case, step_limit: Optional[int] = None) -> Run:
-        run = super().run(case, step_limit)
-        if case.target not in self.wanted or case.last.bind is not None or len(self.known) >= MOST_CASES:
-            return run
-        if run.kind not in UNHELPFUL and case.key() not in self.known:
+        is_new = (
+            case.target in self.wanted
+            and case.last.bind is None
+            and len(self.known) < MOST_CASES
+            and case.key() not in self.known
+        )
+        if is_new:
             self.known.add(case.key())
-            self.waiting.append(pack(case))
-            if len(self.waiting) >= CHUNK:
-                self.flush()
+            self.emit({"case": pack(case)})
+        run = super().run(case, step_limit)
+        if is_new and run.kind in UNHELPFUL:
+            self.emit({"drop": True})
         return run
-
-    def flush(self) -> None:
-        """Hand over what was kept since the last time."""
-        self.emit({"cases": self.waiting})
-        self.waiting = []
 
 
 class _Haste(Pace):
@@ -130,7 +130,6 @@ def explore(args: Data, emit: Emit) -> Data:
         for one in (rounds.first_round, rounds.edge_round, rounds.table_round, rounds.format_round, rounds.flag_round):
             one(campaign)
         campaign.hunt_arms(1.0)
-    recorder.flush()
     return {"executions": recorder.executions}
 
 

@@ -10,6 +10,9 @@ from aqe.agents.changes import Definition, FileChange, definitions
 from aqe.agents.review.executed.comparison import Skipped
 
 MOST_CALLERS = 6
+DEPTH = 3
+"""Calls between a changed function and one through which it may be seen."""
+
 _INIT = ("__init__", "__new__", "__post_init__")
 _INNER = ".<locals>"
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -169,14 +172,16 @@ def _without_hints(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 
 def _callers(new: _Side, old: _Side, name: str, runs: tuple[str, ...]) -> tuple[str, ...]:
-    """Functions of the module that use a changed one, public ones first; for a constructor the class's members."""
+    """Functions of the module that use a changed one, at once or through others, nearest first; for a constructor the
+    class's members."""
     owner, _, last = name.rpartition(".")
     found = list(_users(new, last))
+    for _ in range(DEPTH - 1):
+        found += [user for one in dict.fromkeys(found) for user in _users(new, one.rpartition(".")[2])]
     if owner and last.startswith("__") and last.endswith("__"):
         found += [owner, *_members(new, owner)]
     known = [one for one in dict.fromkeys(found) if one in old.found and one not in runs and one != name]
     known = [_constructed(one) for one in known]
-    known.sort(key=lambda one: one.rpartition(".")[2].startswith("_"))
     return tuple(dict.fromkeys(known))[: 2 * MOST_CALLERS if owner else MOST_CALLERS]
 
 

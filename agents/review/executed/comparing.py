@@ -28,7 +28,8 @@ from aqe.agents.review.executed.judging import (
     fairness,
     is_compared,
     is_crash,
-    is_same,
+    is_hidden,
+    steadied,
 )
 from aqe.agents.review.executed.sides import RAISES, Case, Side, Sighting, place, side_by_side
 from aqe.agents.review.executed.wording import put_in_words
@@ -36,7 +37,7 @@ from aqe.engine.errors import OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 MOST_MODULES = 40
-MOST_DOUBTS = 24
+MOST_DOUBTS = 200
 MOST_CONFIRMED = 4
 SHRINK_ROUNDS = 8
 SHRINK_S = 2.5
@@ -264,7 +265,7 @@ class _Run:
         ordered = self._ranked(doubts)[:MOST_DOUBTS]
         steady = self._steady(module, ordered)
         work.differing -= len(ordered) - len(steady)
-        for doubt in steady[:MOST_CONFIRMED]:
+        for doubt in sorted(steady, key=_weakness)[:MOST_CONFIRMED]:
             alone = self._alone(module, doubt.case)
             if alone is None:
                 continue
@@ -280,29 +281,31 @@ class _Run:
         costs = self.base.readings([one.case for one in doubts])
         if len(costs) != len(doubts):
             return list(doubts)
-        rows = sorted(zip(costs, doubts, strict=True), key=lambda row: (-min(1, row[1].fair), row[0][0]))
+        rows = sorted(zip(costs, doubts, strict=True), key=lambda row: (_weakness(row[1]), row[0][0]))
         return [doubt for _, doubt in rows]
 
     def _steady(self, module: str, doubts: Sequence[_Doubt]) -> list[_Doubt]:
-        """Those that the base repeats with another hash seed, other random numbers and another clock."""
-        if not self.elsewhere.modules:
-            self.elsewhere.load([module])
+        """What is left of them without what the base does not repeat with another hash seed, other random numbers and
+        another clock."""
         if module not in self.elsewhere.targets:
             self.elsewhere.load([*self.elsewhere.modules, module])
         seen = self.elsewhere.replay(module, [one.case for one in doubts], seconds=4.0)
-        return [one for one, other in zip(doubts, seen, strict=False) if is_same(one.before, other)]
+        kept = []
+        for one, other in zip(doubts, seen, strict=False):
+            pair = steadied(one.before, one.after, other)
+            if pair is not None and difference(*pair) is not None:
+                kept.append(_Doubt(one.case, *pair))
+        return kept
 
     def _alone(self, module: str, case: Case) -> _Doubt | None:
         """The case with nothing run before it, on each of the three sides."""
-        found = self._doubts(module, [case], 4.0)
-        if not found or not self._steady(module, found):
-            return None
-        return found[0]
+        found = self._steady(module, self._doubts(module, [case], 4.0))
+        return found[0] if found else None
 
     def _shrunk(self, module: str, doubt: _Doubt) -> _Doubt:
         """A shorter case that shows the same kind of difference."""
         end = time.monotonic() + SHRINK_S
-        wanted = difference(doubt.before, doubt.after)
+        wanted = _sort_of(doubt)
         with suppress(OutOfTime):
             for _ in range(SHRINK_ROUNDS):
                 if time.monotonic() > end:
@@ -311,8 +314,7 @@ class _Run:
                 better = [
                     one
                     for one in found
-                    if one.fair >= min(1, doubt.fair) and difference(one.before, one.after) == wanted
-                    and is_crash(one.before, one.after) == is_crash(doubt.before, doubt.after)
+                    if one.fair >= min(1, doubt.fair) and _sort_of(one) == wanted
                 ]  # fmt: skip
                 if not better:
                     break
@@ -400,6 +402,18 @@ def _fresh(cases: Sequence[Case], tried: set[str]) -> Iterator[Case]:
         if key not in tried:
             tried.add(key)
             yield case
+
+
+def _weakness(doubt: _Doubt) -> tuple[bool, bool, bool]:
+    """Sorts the telling doubts first: arguments that callers give, a difference that they notice, in the answer."""
+    kind = difference(doubt.before, doubt.after)
+    return doubt.fair == 0, is_hidden(doubt.before, doubt.after), kind in ("arguments", "output")
+
+
+def _sort_of(doubt: _Doubt) -> tuple[str, bool]:
+    """What a shorter case has to show as well: the kind of difference, another type being another value too."""
+    kind = difference(doubt.before, doubt.after)
+    return "value" if kind == "type" else str(kind), is_crash(doubt.before, doubt.after)
 
 
 def _is_refused(case: Case, before: Sighting, after: Sighting) -> bool:

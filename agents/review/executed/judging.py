@@ -24,10 +24,21 @@ def is_compared(before: Sighting, after: Sighting) -> bool:
     return before["kind"] in USABLE and after["kind"] in (*USABLE, "endless", "died")
 
 
-def is_same(one: Sighting, other: Sighting) -> bool:
-    """Whether two sightings agree in all that is compared, without any leniency."""
-    keys = ("kind", "type", "value", "after", "printed")
-    return all(one.get(key) == other.get(key) for key in keys)
+def steadied(before: Sighting, after: Sighting, elsewhere: Sighting) -> tuple[Sighting, Sighting] | None:
+    """Both sightings without the parts that the base does not repeat elsewhere; None where nothing is left of them."""
+    if before["kind"] != elsewhere["kind"] or before.get("type") != elsewhere.get("type"):
+        return None
+    one, other = dict(before), dict(after)
+    for key in ("value", "after"):
+        if before[key] == elsewhere[key]:
+            continue
+        is_public = before[key][1:] == elsewhere[key][1:]
+        for side in (one, other):
+            if key in side:
+                side[key] = [side[key][1], side[key][1], ""] if is_public else ["", "", ""]
+    if before["printed"] != elsewhere["printed"]:
+        one["printed"] = other["printed"] = ""
+    return one, other
 
 
 def difference(before: Sighting, after: Sighting) -> Kind | None:
@@ -62,6 +73,13 @@ def fairness(before: Sighting, after: Sighting) -> int:
     """How much the arguments are such as callers give: 2, 1, or 0 for none of the sort."""
     grades = [int(one["fair"]) for one in (before, after) if "fair" in one]
     return min(grades, default=0)
+
+
+def is_hidden(before: Sighting, after: Sighting) -> bool:
+    """Whether only private attributes differ: what a caller may never notice."""
+    if before["kind"] != "returns" or after["kind"] != "returns":
+        return False
+    return all(before[key][1] == after[key][1] for key in ("value", "after")) and before["printed"] == after["printed"]
 
 
 def _is_out_of_domain(before: Sighting) -> bool:

@@ -165,8 +165,10 @@ class Side:
         found: list[Case] = []
 
         def heard(message: Any) -> None:
-            if isinstance(message, Mapping) and isinstance(message.get("cases"), list):
-                found.extend(message["cases"])
+            if isinstance(message, Mapping) and isinstance(message.get("case"), Mapping):
+                found.append(message["case"])
+            elif isinstance(message, Mapping) and message.get("drop") and found:
+                found.pop()
 
         seconds = min(seconds, self.left_s())
         args = {"module": module, "names": list(names), "evaluations": evaluations, "seconds": seconds, "seed": seed,
