@@ -153,31 +153,34 @@ def _added_skeletons(source: Source, runs: Iterable[Run]) -> Iterator[str]:
 
 def _matches(run: Run, index: dict[str, list[tuple[Run, int]]]) -> Iterator[tuple[Sequence[Statement], Elsewhere]]:
     """The longest parts of a run that stand elsewhere, each with its most alike copy."""
-    place = 0
-    while place < len(run.statements):
-        best: tuple[int, float, Elsewhere] | None = None
+    done = 0
+    for place in range(len(run.statements)):
+        if place < done:
+            continue
+        best: tuple[int, float, int, Elsewhere] | None = None
         for other, at in index.get(run.statements[place].shape, [])[:MOST_CANDIDATES]:
-            length = _common(run.statements, place, other.statements, at)
-            mine, theirs = run.statements[place : place + length], other.statements[at : at + length]
+            back = _common(run.statements[done:place][::-1], other.statements[:at][::-1])
+            length = back + _common(run.statements[place:], other.statements[at:])
+            mine = run.statements[place - back : place - back + length]
+            theirs = other.statements[at - back : at - back + length]
             if not _is_enough(mine) or _overlap(run.path, mine, other.path, theirs):
                 continue
             likeness = alike(mine, theirs)
             if likeness and (best is None or (length, likeness) > best[:2]):
-                best = (length, likeness, Elsewhere(other.path, theirs[0].first, theirs[-1].last, other.name, likeness))
+                there = Elsewhere(other.path, theirs[0].first, theirs[-1].last, other.name, likeness)
+                best = (length, likeness, place - back, there)
         if best is not None:
-            yield run.statements[place : place + best[0]], best[2]
-            place += best[0]
-        else:
-            place += 1
+            length, _, first, there = best
+            yield run.statements[first : first + length], there
+            done = first + length
 
 
-def _common(mine: Sequence[Statement], place: int, theirs: Sequence[Statement], at: int) -> int:
+def _common(mine: Sequence[Statement], theirs: Sequence[Statement]) -> int:
+    """How many statements both begin with that have the same shape."""
     length = 0
-    while (
-        place + length < len(mine)
-        and at + length < len(theirs)
-        and mine[place + length].shape == theirs[at + length].shape
-    ):
+    for one, other in zip(mine, theirs, strict=False):
+        if one.shape != other.shape:
+            break
         length += 1
     return length
 

@@ -28,7 +28,7 @@ _REPLACED_NETWORK = re.compile(
     r"monkeypatch|patch\(|patch\.|network|online|integration|internet",
 )
 _NEAR = re.compile(
-    r"//(localhost|127\.|0\.0\.0\.0|\[::1\]|[\w.-]*\.(test|invalid|local|localhost|example)\b|[\w.-]*example\.(com|org|net))"
+    r"//(localhost|127\.|0\.0\.0\.0|\[::1\]|([\w-]+\.)*(test|invalid|local|localhost|example|example\.(com|org|net))(?=[/:?]|$))"
 )
 _ABSENT = re.compile(r"nonexist|non_exist|missing|not[_-]?(exist|there|found)|no[_-]?such|invalid|bogus", re.IGNORECASE)
 _OPENING = frozenset(

@@ -1,0 +1,114 @@
+"""Copied code: named where the other copy stands, silent where code was moved, is short, or only has the same form."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from aqe.agents.review.brought import Sighting
+from aqe.agents.review.clones import find_clones
+from aqe.agents.review.sources import Source
+
+ORIGINAL = """
+def read_rows(path, limit):
+    rows = []
+    with open(path) as stream:
+        for line in stream:
+            parts = line.strip().split(",")
+            if len(parts) < 2:
+                continue
+            rows.append((parts[0], int(parts[1])))
+            if len(rows) == limit:
+                break
+    return rows
+"""
+
+
+def clones(folder: Path, added: str, *, path: str = "shop/new.py", base: str = "") -> list[Sighting]:
+    """What is found when `added` stands at the end of a file that held `base`."""
+    head = Source(path, base + added, frozenset(range(base.count("\n") + 1, (base + added).count("\n") + 1)))
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_text(head.text)
+    bases = [Source(path, base, frozenset())] if base else []
+    found, whole = find_clones([head], bases, folder, deadline=time.monotonic() + 60)
+    assert whole
+    return [one for _, one in found]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project with the original in one module."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "rows.py").write_text(f'"""Rows."""\n{ORIGINAL}')
+    return tmp_path
+
+
+def test_a_copy_names_where_the_other_one_stands(folder: Path) -> None:
+    """The message has file, lines and function of the code that was there."""
+    (found,) = clones(folder, ORIGINAL.replace("read_rows", "load_rows"))
+    assert "shop/rows.py, lines 3 to 13 (read_rows)" in found.message or "shop/rows.py, lines 3 to 13" in found.message
+    assert found.lines == (2, 12)
+
+
+def test_other_names_and_formatting_do_not_hide_a_copy(folder: Path) -> None:
+    """Renamed variables, line breaks and comments leave it a copy."""
+    copied = ORIGINAL.replace("rows", "found").replace("path", "file").replace(
+        'line.strip().split(",")', 'line.strip().split(\n                ",",\n            )  # cut'
+    )
+    (found,) = clones(folder, copied.replace("read_found", "load"))
+    assert "with other names or values" in found.message
+
+
+def test_a_copied_part_inside_a_longer_function_is_found(folder: Path) -> None:
+    """What was pasted between other statements is a copy too."""
+    body = textwrap.indent(textwrap.dedent(ORIGINAL.split("\n", 2)[2]), "    ")
+    (found,) = clones(folder, f"\ndef report(path, limit):\n    print(path)\n{body}")
+    assert found.lines[0] == 4
+
+
+def test_code_that_moved_within_the_change_is_no_copy(tmp_path: Path) -> None:
+    """A function that went from one place of a file to another stands there once."""
+    base = f"{ORIGINAL}\n\ndef other():\n    return 1\n"
+    head = f"\ndef other():\n    return 1\n{ORIGINAL}"
+    source = Source("shop/rows.py", head, frozenset(range(5, 20)))
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "rows.py").write_text(head)
+    found, _ = find_clones([source], [Source("shop/rows.py", base, frozenset())], tmp_path, deadline=time.monotonic() + 60)
+    assert found == []
+
+
+def test_the_same_form_with_other_values_is_no_copy(folder: Path) -> None:
+    """Statements that only have the same form, like declarations of options, are not copies."""
+    options = [
+        f'    parser.add_argument("--{name}", default={number}, help="the {name} to take")\n'
+        for number, name in enumerate(("red", "green", "blue", "cyan", "grey", "pink", "gold", "teal"))
+    ]
+    (folder / "shop" / "options.py").write_text("def first(parser):\n" + "".join(options[:4]))
+    assert clones(folder, "def second(parser):\n" + "".join(options[4:])) == []
+
+
+def test_names_must_map_one_to_one(folder: Path) -> None:
+    """Swapped variables make other code of the same form."""
+    mixed = ORIGINAL.replace("rows.append((parts[0]", "parts.append((rows[0]").replace("read_rows", "mix")
+    assert clones(folder, mixed) == []
+
+
+@pytest.mark.parametrize("path", ["tests/test_new.py", "shop/migrations/new.py"])
+def test_tests_and_generated_folders_may_repeat(folder: Path, path: str) -> None:
+    """In tests, migrations and the like repetition is not told."""
+    assert clones(folder, ORIGINAL, path=path) == []
+
+
+def test_a_few_statements_are_no_copy(folder: Path) -> None:
+    """Short code is the same by chance."""
+    (folder / "shop" / "short.py").write_text("def first(a, b):\n    total = a + b\n    return total\n")
+    assert clones(folder, "def second(a, b):\n    total = a + b\n    return total\n") == []
+
+
+def test_out_of_time_says_that_not_all_was_searched(folder: Path) -> None:
+    """When the deadline has passed the answer says that it is not whole."""
+    head = Source("shop/new.py", ORIGINAL, frozenset(range(1, 20)))
+    assert find_clones([head], [], folder, deadline=1.0, now=lambda: 2.0) == ([], False)
