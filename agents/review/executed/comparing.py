@@ -18,9 +18,9 @@ from pathlib import Path
 from aqe.agents.changes import Changes, FileChange
 from aqe.agents.gate.box import Layers, Limits
 from aqe.agents.gate.interpreter import Interpreter
-from aqe.agents.generate.examples import find_examples
 from aqe.agents.generate.target import Subject, resolve
 from aqe.agents.review.executed.altered import Altered, find_altered
+from aqe.agents.review.executed.call_sites import Sources, find_call_sites
 from aqe.agents.review.executed.comparison import Comparison, Difference, Skipped
 from aqe.agents.review.executed.judging import (
     breaks_hint,
@@ -41,6 +41,9 @@ MOST_DOUBTS = 200
 MOST_CONFIRMED = 4
 SHRINK_ROUNDS = 8
 SHRINK_S = 2.5
+READING_SHARE = 0.1
+STEADY_ROUNDS = 3
+"""How often the base has to repeat what it showed, each time with other random numbers, before it counts."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ STAGES = (Stage("runs", 200, 1.0, True), Stage("runs", 800, 2.5, False), Stage("
 class _Work:
     altered: Altered
     subject: Subject
-    sources: tuple[tuple[str, str], ...]
+    sources: Sources = ()
     tried: set[str] = field(default_factory=set)
     inputs: int = 0
     differing: int = 0
@@ -103,9 +106,10 @@ def compare_versions(
     """
     token = cancel or CancelToken()
     skipped: list[Skipped] = []
-    works = list(_works(project, changes, head_folder, interpreter, skipped))
+    works = list(_works(changes, head_folder, interpreter, skipped))
     if not works:
         return Comparison(not_compared=tuple(skipped))
+    _read_call_sites(project, works, deadline)
     works.sort(key=lambda one: one.altered.risk)
     roots = tuple(dict.fromkeys(one.subject.root for one in works))
     old_roots = [base_folder / one.relative_to(head_folder.resolve()) for one in roots if _is_inside(one, head_folder)]
@@ -126,9 +130,19 @@ def _is_inside(folder: Path, tree: Path) -> bool:
     return folder.is_relative_to(tree.resolve())
 
 
-def _works(
-    project: Path, changes: Changes, head: Path, interpreter: Interpreter, skipped: list[Skipped]
-) -> Iterator[_Work]:
+def _read_call_sites(project: Path, works: Sequence[_Work], deadline: float) -> None:
+    """Give each altered thing the files that call it, as far as a small part of the time reaches."""
+    now = time.monotonic()
+    names: dict[str, set[str]] = {}
+    for work in works:
+        names.setdefault(work.subject.module, set()).update(work.altered.runs, work.altered.callers)
+    skip = [work.subject.path for work in works]
+    found = find_call_sites(project, names, skip=skip, end=now + max(0.0, READING_SHARE * (deadline - now)))
+    for work in works:
+        work.sources = found[work.subject.module]
+
+
+def _works(changes: Changes, head: Path, interpreter: Interpreter, skipped: list[Skipped]) -> Iterator[_Work]:
     """Everything altered that could run, file by file; what cannot is added to `skipped`."""
     for change in changes.files:
         if not change.path.endswith(".py") or change.old_text is None or change.new_text is None:
@@ -150,8 +164,7 @@ def _works(
         if altered and change.old_path not in (None, change.path):
             skipped.extend(Skipped(change.path, one.name, "its module has another name now") for one in altered)
             continue
-        sources = find_examples(subject, project).sources if altered else ()
-        yield from (_Work(one, subject, sources) for one in altered)
+        yield from (_Work(one, subject) for one in altered)
 
 
 def _is_test(change: FileChange) -> bool:
@@ -284,12 +297,12 @@ class _Run:
         rows = sorted(zip(costs, doubts, strict=True), key=lambda row: (_weakness(row[1]), row[0][0]))
         return [doubt for _, doubt in rows]
 
-    def _steady(self, module: str, doubts: Sequence[_Doubt]) -> list[_Doubt]:
+    def _steady(self, module: str, doubts: Sequence[_Doubt], salt: int = 1) -> list[_Doubt]:
         """What is left of them without what the base does not repeat with another hash seed, other random numbers and
         another clock."""
         if module not in self.elsewhere.targets:
             self.elsewhere.load([*self.elsewhere.modules, module])
-        seen = self.elsewhere.replay(module, [one.case for one in doubts], seconds=4.0)
+        seen = self.elsewhere.replay(module, [one.case for one in doubts], seconds=4.0, salt=salt)
         kept = []
         for one, other in zip(doubts, seen, strict=False):
             pair = steadied(one.before, one.after, other)
@@ -299,7 +312,9 @@ class _Run:
 
     def _alone(self, module: str, case: Case) -> _Doubt | None:
         """The case with nothing run before it, on each of the three sides."""
-        found = self._steady(module, self._doubts(module, [case], 4.0))
+        found = self._doubts(module, [case], 4.0)
+        for salt in range(1, STEADY_ROUNDS + 1):
+            found = self._steady(module, found, salt) if found else []
         return found[0] if found else None
 
     def _shrunk(self, module: str, doubt: _Doubt) -> _Doubt:

@@ -177,9 +177,12 @@ class Side:
         self.executions += len(found)
         return found
 
-    def replay(self, module: str, cases: Sequence[Case], *, seconds: float) -> list[Sighting]:
-        """What each case shows here, in order. A case that ends the process is "died", one that hangs "hangs"; those
-        for which the time did not reach are missing at the end."""
+    def replay(self, module: str, cases: Sequence[Case], *, seconds: float, salt: int = 0) -> list[Sighting]:
+        """What each case shows here, in order; `salt` is for the random numbers.
+
+        A case that ends the process is "died", one that hangs "hangs"; those for which the time did not reach are
+        missing at the end.
+        """
         seen: list[Sighting] = []
         end = time.monotonic() + seconds
         for death in range(MOST_DEATHS + 1):
@@ -187,7 +190,7 @@ class Side:
             if len(seen) >= len(cases) or left < LEAST_S:
                 break
             before = len(seen)
-            result = self._replayed(module, cases[before:], seen, left if death == 0 else min(left, 4.0), death)
+            result = self._replayed(module, cases[before:], seen, left if death == 0 else min(left, 4.0), death, salt)
             if result.state == "ok":
                 break
             if result.state == "timeout" and time.monotonic() >= end:
@@ -198,13 +201,13 @@ class Side:
         return seen
 
     def _replayed(
-        self, module: str, cases: Sequence[Case], seen: list[Sighting], wall_s: float, death: int
+        self, module: str, cases: Sequence[Case], seen: list[Sighting], wall_s: float, death: int, salt: int
     ) -> CaseResult:
         def heard(message: Any) -> None:
             if isinstance(message, Mapping) and isinstance(message.get("sightings"), list):
                 seen.extend(message["sightings"])
 
-        args = {"module": module, "cases": list(cases), "salt": self._salt(), "places": self._places(),
+        args = {"module": module, "cases": list(cases), "salt": self.seed + salt, "places": self._places(),
                 "chunk": 1 if death % 2 else None}  # fmt: skip
         return self._run("replay", args, wall_s, heard)
 
@@ -222,12 +225,9 @@ class Side:
 
     def words(self, module: str, case: Case) -> Mapping[str, Any]:
         """What a case shows here, in words; empty where it does not come back."""
-        args = {"module": module, "case": case, "salt": self._salt(), "places": self._places()}
+        args = {"module": module, "case": case, "salt": self.seed, "places": self._places()}
         result = self._run("words", args, 4.0)
         return result.value if result.state == "ok" and isinstance(result.value, Mapping) else {}
-
-    def _salt(self) -> int:
-        return self.seed + 1 if self.elsewhere else self.seed
 
 
 def side_by_side(first: Any, second: Any) -> tuple[Any, Any]:
