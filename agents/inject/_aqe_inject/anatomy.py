@@ -62,7 +62,8 @@ def functions_of(tree: ast.AST, prefix: str = "") -> Iterator[Tuple[Any, str]]:
 
 def first_line(node: Any) -> int:
     """The line of the first decorator, or of the definition."""
-    return min([node.lineno] + [decorator.lineno for decorator in node.decorator_list])
+    lines: List[int] = [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+    return min(lines)
 
 
 def has_docstring(node: Any) -> bool:

@@ -1,7 +1,7 @@
 """The record of a Python process that a recorded test started: a file of its own in the spool.
 
-`AQE_MAP_CHILD` names project, spool and run, `AQE_MAP_SCOPE` who started it. The marks lie in a file, so that those of
-a process that is killed are kept. A pytest worker of xdist starts the same way and takes the record over (`adopt`).
+`_AQE_MAP_CHILD` names project, spool and run, `_AQE_MAP_SCOPE` who started it. The marks lie in a file, so that those
+of a process that is killed are kept. A pytest worker of xdist starts the same way and takes the record over (`adopt`).
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""What a test does beside entering functions, heard through one audit hook: files it reads, folders it lists, processes.
+"""What a test does beside entering functions, heard by an audit hook: files it reads, folders it lists, processes.
 
 A hook cannot be taken away again, so it is installed once and does nothing while no set is open. A Python process that
 a test starts records itself (`children`), if it gets our variables; of what starts without them nothing can be seen,
@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, Optional
 from .entries import Record
 
 DATA, LISTING, OPAQUE = "<data>", "<listing>", "<opaque>"
-CHILD, SCOPE = "AQE_MAP_CHILD", "AQE_MAP_SCOPE"
+CHILD, SCOPE = "_AQE_MAP_CHILD", "_AQE_MAP_SCOPE"
 STARTUP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup")
 _DIGESTED_BYTES = 4_000_000
 _PASSED_BY = ("/.pytest_cache/", "/.hypothesis/", "/.mypy_cache/", "/.ruff_cache/", "/.coverage")
@@ -89,7 +89,7 @@ class Doings:
         slashed = "/%s" % relative
         if relative is None or relative.endswith(".pyc") or any(part in slashed for part in _PASSED_BY):
             return None
-        return self._record.part(relative, name, _content(path, name))
+        return self._record.part(relative, name, content_digest(path, name))
 
     # processes
 
@@ -125,11 +125,12 @@ def _asked_by_machinery() -> bool:
     return any(part in where for part in _LOOKERS)
 
 
-def _content(path: str, name: str) -> str:
+def content_digest(path: str, name: str) -> str:
     """A digest of a file's bytes, or of the names in a folder; "missing" where there is none."""
     try:
         if name == LISTING:
-            data = "\0".join(sorted(os.listdir(path))).encode("utf-8", "surrogateescape")
+            names = sorted(one for one in os.listdir(path) if one[:1] != "." and one != "__pycache__")
+            data = "\0".join(names).encode("utf-8", "surrogateescape")
         elif os.path.getsize(path) > _DIGESTED_BYTES:
             return "%d bytes" % os.path.getsize(path)
         else:

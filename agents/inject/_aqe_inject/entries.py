@@ -18,11 +18,13 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from . import anatomy
 
+FORMAT = 1
 CAPACITY = 1 << 18
 _MARKS = "\0aqe marks"
 _NUMBERS = 0x5A0E91C700000000  # the marks' own numbers in compiled code start here, and are moved when it is loaded
 _OUTSIDE = ("site-packages", "dist-packages", "__pycache__", "node_modules")
 IMPORT = "<import>"
+START = "<start>"
 
 
 class Marks(mmap.mmap):

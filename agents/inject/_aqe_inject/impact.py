@@ -6,6 +6,7 @@ what was found out later (`more`), and `end`, without which the run is not over.
 of a fixture of wider scope belongs to each test that uses the fixture; what an import executes to each that imports.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -19,11 +20,9 @@ import pytest
 from . import anatomy
 from .children import Lines, adopt
 from .doings import CHILD, SCOPE, STARTUP, Doings
-from .entries import Record, install
+from .entries import FORMAT, START, Record, install
 from .spooling import open_spool, project_of
 
-FORMAT = 1
-START = "<start>"
 _KEPT_RUNS = 40
 
 
@@ -45,7 +44,9 @@ class ImpactRecorder:
         self._scopes = 0
         self._scope: List[str] = []
         self._collect_errors = 0
-        self.record, self._start = adopt(self._tell) or (Record(self.project, self._tell), None)
+        adopted = adopt(self._tell)
+        self._start: Optional[Set[int]]
+        self.record, self._start = adopted or (Record(self.project, self._tell), None)
         if self._start is None:
             install(self.record)
             Doings(self.record).install()
@@ -82,12 +83,15 @@ class ImpactRecorder:
         os.environ["PYTHONPATH"] = os.pathsep.join([STARTUP, *paths])
 
     def _facts(self) -> Dict[str, Any]:
+        testpaths = self.config.getini("testpaths")
         return {
             "format": FORMAT,
             "anatomy": anatomy.FORMAT,
             "python": platform.python_version(),
             "pytest": pytest.__version__,
             "rootdir": _relative(str(self.config.rootpath), self.project),
+            "python_files": list(self.config.getini("python_files")),
+            "testpaths": [_relative(os.path.join(str(self.config.rootpath), one), self.project) for one in testpaths],
             "started_at": time.time_ns() // 1000,
         }
 
@@ -162,7 +166,7 @@ class ImpactRecorder:
         for live in self._used_by(item):
             hits |= live.hits
             live.users.append(nodeid)
-        line = {"k": "test", "test": nodeid, "file": self._file_of(item), "hits": sorted(hits)}
+        line: Dict[str, Any] = {"k": "test", "test": nodeid, "file": self._file_of(item), "hits": sorted(hits)}
         line.update(outcome=self._item_outcome or "passed", duration_s=round(self._item_duration_s, 6))
         self._tell(line)
         self.recorded += 1
@@ -204,9 +208,7 @@ class ImpactRecorder:
         groups = list(getattr(info, "name2fixturedefs", {}).values())
         request = getattr(item, "_request", None)
         for name in ("_fixture_defs", "_arg2fixturedefs"):
-            groups += [
-                one if isinstance(one, (list, tuple)) else [one] for one in getattr(request, name, {}).values()
-            ]
+            groups += [one if isinstance(one, (list, tuple)) else [one] for one in getattr(request, name, {}).values()]
         wanted = {id(fixturedef) for group in groups for fixturedef in group}
         closed = [live for live in self._ended if live not in self._live.values()]
         return [live for key, live in self._live.items() if key in wanted] + closed
@@ -256,7 +258,8 @@ class _Live:
 
 def _loaded(record: Record) -> Dict[str, Any]:
     """Project files that were imported without marks, top-level names from elsewhere, and where imports are sought."""
-    coarse, outside = set(), set()
+    coarse: Dict[str, str] = {}
+    outside: Set[str] = set()
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if not isinstance(path, str):
@@ -265,10 +268,19 @@ def _loaded(record: Record) -> Dict[str, Any]:
         if relative is None:
             outside.add(name.partition(".")[0])
         elif relative.endswith(".py") and relative not in record.files:
-            coarse.add(relative)
+            coarse[relative] = content_of(path)
     places = [record.inside(os.path.join(place or os.getcwd(), "x")) for place in sys.path]
     found = sorted({os.path.dirname(place) for place in places if place is not None})
-    return {"coarse": sorted(coarse), "outside": sorted(outside), "places": found}
+    return {"coarse": coarse, "outside": sorted(outside), "places": found}
+
+
+def content_of(path: str) -> str:
+    """The SHA-256 of a file, empty where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _path_of(node: Any) -> Optional[str]:

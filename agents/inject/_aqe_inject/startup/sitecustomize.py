@@ -31,7 +31,7 @@ def _pass_on() -> None:
         sys.path[:] = left
 
 
-if os.environ.get("AQE_MAP_CHILD"):
+if os.environ.get("_AQE_MAP_CHILD"):
     try:
         _begin()
     except Exception as trouble:  # the process must run as it would without us; it stays unseen, and that is noticed

@@ -1,0 +1,110 @@
+"""`aqe select`: the tests that a change needs, and why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aqe.engine.budget import parse_budget
+from aqe.engine.progress import CancelToken
+from aqe.engine.project import find_project
+from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.output import (
+    BudgetOption,
+    JsonOption,
+    ProjectOption,
+    PythonOption,
+    json_object,
+    keep_result,
+    print_json,
+    terminal_progress,
+)
+
+if TYPE_CHECKING:
+    from aqe.agents.select import SelectReport
+
+LISTED = 40
+LEFT_LISTED = 10
+
+
+def command(
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="REF", help="What changed from REF to the working tree (else HEAD)."),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="DIR", help="With --head: what differs between two folders, no git.")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="DIR", help="With --base: the project as it became.")
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print one node id a line on stdout and nothing else.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run the selected tests, riskiest first.")] = False,
+    budget: BudgetOption = None,
+    python: PythonOption = None,
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Name the tests that a change needs, each with its reason, the riskiest first; with --run run them.
+
+    It rests on a map of which test executes which function, recorded by `aqe execute --map` or `pytest --aqe-map`;
+    without one the whole suite is selected. Exit status: 0 done, 1 a test that was run failed, 4 the budget was too
+    short to run all.
+    """
+    from aqe.agents.select import SelectRequest, select
+
+    root = find_project(explicit=None if project is None else str(project))
+    request = SelectRequest(
+        project=str(root),
+        since=since,
+        base=base,
+        head=head,
+        run=run,
+        budget_s=None if budget is None else parse_budget(budget),
+        python=python,
+        cwd=str(Path.cwd()),
+    )
+    cancel = CancelToken()
+    with terminal_progress(quiet=ids) as progress, stopped_by_signals(cancel):
+        report = select(request, progress=progress, cancel=cancel)
+    if json:
+        print_json("select", report, project=root)
+    else:
+        keep_result(root, "select", json_object("select", report))
+        sys.stdout.write("".join(f"{test.nodeid}\n" for test in report.tests) if ids else text_of(report))
+        if ids:
+            sys.stderr.write(f"{report.why}\n")
+    if report.run is not None and not report.run.all_passed and (report.run.failed or report.run.errors):
+        return 1
+    return 4 if report.partial else 0
+
+
+def text_of(report: SelectReport) -> str:
+    """The report for a person."""
+    lines = [report.why]
+    if not report.whole_suite:
+        lines += [f"  {test.risk:.2f}  {test.nodeid}\n        {test.reason}" for test in report.tests[:LISTED]]
+        if len(report.tests) > LISTED:
+            lines.append(f"  and {len(report.tests) - LISTED} more (--ids or --json names all)")
+    lines += [f"Note: {note}" for note in report.notes]
+    if report.run is not None:
+        lines += _run_lines(report)
+    if report.not_run:
+        lines.append(f"Not run: {', '.join(report.not_run[:LEFT_LISTED])}{_more(len(report.not_run) - LEFT_LISTED)}")
+    return "\n".join(lines) + "\n"
+
+
+def _run_lines(report: SelectReport) -> list[str]:
+    run = report.run
+    assert run is not None
+    bad = run.failed + run.errors + run.crashed
+    lines = [f"Ran {run.tests} tests in {run.duration_s:.1f} s: {run.passed} passed, {bad} failed."]
+    lines += [f"  {failure.nodeid}: {failure.message}" for failure in run.failures[:LISTED]]
+    return lines
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
