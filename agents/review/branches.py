@@ -18,7 +18,7 @@ from aqe.agents.coverage.report import CoverageRequest
 from aqe.agents.coverage.running import CoveredRun, run_covered
 from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review.brought import Sighting
-from aqe.agents.review.reaching import tests_reaching
+from aqe.agents.review.reaching import reaching_tests
 from aqe.agents.review.sources import Source, normalised
 from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.progress import CancelToken, Progress
@@ -85,20 +85,19 @@ def find_untested(
     if not changed:
         return BranchReview()
     trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel)
-    tests = tests_reaching(head_folder, [one.path for one in changed])
+    tests = reaching_tests(head_folder, [one.path for one in changed])
     if not tests:
         return BranchReview(notes=("No test file imports what changed, so no branch was looked at for tests.",))
     run = _run(trees, head_folder, tests, HEAD_SHARE, "the changed version")
     if run is None:
         return BranchReview(notes=tuple(trees.notes))
-    untested = {one.path: list(_all_untested(one, run.measured.files.get(one.path))) for one in changed}
-    touched = {one.path: [way for way in untested[one.path] if _is_of_change(way, one)] for one in changed}
+    untested = {one.path: list(all_untested(one, run.measured.files.get(one.path))) for one in changed}
     found: list[tuple[Source, Sighting]] = []
-    if any(touched.values()):
+    if any(_is_of_change(way, one) for one in changed for way in untested[one.path]):
         before = _before(trees, bases, tests)
         for one in changed:
-            news = _news(one, touched[one.path], untested[one.path], before.get(one.path))
-            found += [(one, _sighting(way, one, run.tests)) for way in news]
+            new = news(one, untested[one.path], before.get(one.path))
+            found += [(one, _sighting(way, one, run.tests)) for way in new]
     return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes))
 
 
@@ -142,11 +141,11 @@ def _before(
     found: dict[str, tuple[Source, list[Untested] | None]] = {}
     for one in olds:
         measured = run.measured.files.get(one.path) if run is not None else None
-        found[one.path] = (one, list(_all_untested(one, measured)) if measured is not None else None)
+        found[one.path] = (one, list(all_untested(one, measured)) if measured is not None else None)
     return found
 
 
-def _all_untested(source: Source, measured: FileCoverage | None) -> Iterator[Untested]:
+def all_untested(source: Source, measured: FileCoverage | None) -> Iterator[Untested]:
     """Every way through a file's functions that did not run; a function that never ran is one."""
     if measured is None or source.tree is None:
         return
@@ -170,10 +169,18 @@ def _ways(source: Source, measured: FileCoverage) -> Iterator[Untested]:
     """Arms that were not taken from a line that ran, and `except` blocks that did not run though their `try` did."""
     assert source.tree is not None
     for node in ast.walk(source.tree):
-        if isinstance(node, (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Match)):
+        if isinstance(node, (ast.If, ast.While, ast.For, ast.AsyncFor)):
             missing = sorted(end for start, end in measured.arms_missing if start == node.lineno)
-            if node.lineno in measured.ran:
-                yield from _arms(node, missing)
+            for end in missing if node.lineno in measured.ran else ():
+                inside = node.body[0].lineno <= end <= (node.body[-1].end_lineno or end)
+                what, lines = _two_ways(node, inside)
+                yield Untested(node.lineno, lines, what, f"{normalised(node)} -> {what}")
+        elif isinstance(node, ast.Match):
+            for case in node.cases:
+                line, last = case.pattern.lineno, case.body[-1].end_lineno or case.pattern.lineno
+                if line in measured.ran and case.body[0].lineno in measured.missing:
+                    what = f"No test takes the case {ast.unparse(case.pattern)}."
+                    yield Untested(line, (line, last), what, f"{normalised(node)} -> {what}")
         elif isinstance(node, ast.Try):
             ran = any(line in measured.ran for line in range(node.lineno, node.end_lineno or node.lineno))
             for handler in node.handlers:
@@ -182,21 +189,6 @@ def _ways(source: Source, measured: FileCoverage) -> Iterator[Untested]:
                     lines = (handler.lineno, handler.end_lineno or handler.lineno)
                     what = f"No test runs what is done about {caught}."
                     yield Untested(handler.lineno, lines, what, normalised(handler))
-
-
-def _arms(node: ast.If | ast.While | ast.For | ast.AsyncFor | ast.Match, missing: Sequence[int]) -> Iterator[Untested]:
-    statement = normalised(node)
-    for end in missing:
-        if isinstance(node, ast.Match):
-            case = next((one for one in node.cases if one.body[0].lineno == end), None)
-            what = (
-                f"No test takes the case {ast.unparse(case.pattern)}." if case else "No test matches none of the cases."
-            )
-            lines = (case.pattern.lineno, case.body[-1].end_lineno or end) if case else (node.lineno, node.lineno)
-        else:
-            inside = node.body[0].lineno <= end <= (node.body[-1].end_lineno or end)
-            what, lines = _two_ways(node, inside)
-        yield Untested(node.lineno, lines, what, f"{statement} -> {what}")
 
 
 def _two_ways(node: ast.If | ast.While | ast.For | ast.AsyncFor, inside: bool) -> tuple[str, tuple[int, int]]:
@@ -219,18 +211,17 @@ def _is_of_change(way: Untested, source: Source) -> bool:
     return way.line in source.touched or any(first <= line <= last for line in source.touched)
 
 
-def _news(
-    source: Source,
-    touched: Sequence[Untested],
-    untested: Sequence[Untested],
-    before: tuple[Source, list[Untested] | None] | None,
+def news(
+    source: Source, untested: Sequence[Untested], before: tuple[Source, list[Untested] | None] | None
 ) -> list[Untested]:
-    """Of what is untested in changed code that which was not as untested before, function by function.
+    """What is untested in changed code and was not as untested before, function by function.
 
-    Where the base could not be measured, a decision that it had as it is now does not count.
+    `before` has the base's source and what was untested there; None in its place: the base did not have the file, or it
+    could not be measured, and then a decision that the base had as it is now does not count.
     """
+    touched = [way for way in untested if _is_of_change(way, source)]
     if before is None:
-        return list(touched)
+        return touched
     old, old_untested = before
     names = {one.qualname for one in old.definitions}
     if old_untested is None:

@@ -17,7 +17,7 @@ _IMPORT = re.compile(
 )
 
 
-def tests_reaching(folder: Path, changed: Iterable[str]) -> list[str]:
+def reaching_tests(folder: Path, changed: Iterable[str]) -> list[str]:
     """The test files below `folder` that import one of the changed files, directly or through others; nearest first.
 
     Paths are posix and relative to `folder`. A changed test file counts as reached.
