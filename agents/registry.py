@@ -41,7 +41,7 @@ AGENTS: dict[str, Agent] = {
         Agent(
             "verify", "verify", "verify_tests", "aqe.agents.gate.verify:VerifyRequest", "aqe.agents.gate.verify:verify"
         ),
-        Agent("flaky", "flaky", None, "aqe.agents.flaky:FlakyRequest", "aqe.agents.flaky:hunt"),
+        Agent("flaky", "flaky", "find_flaky_tests", "aqe.agents.flaky:FlakyRequest", "aqe.agents.flaky:hunt"),
         Agent("execute", "execute", None, "aqe.agents.execute:ExecuteRequest", "aqe.agents.execute:execute"),
         Agent(
             "coverage",

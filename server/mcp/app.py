@@ -26,11 +26,13 @@ from aqe.server.mcp.arguments import check_arguments, slim, slim_output
 T = TypeVar("T")
 OWN_URL = AnyHttpUrl("http://127.0.0.1")  # the SDK wants an issuer; the token is a file
 INSTRUCTIONS = (
-    "aqe executes and measures; it never guesses. Use generate_tests to get executed, stable pytest tests for a "
-    "module; verify_tests to judge tests that you or anybody wrote (give the draft as text) before they are kept; "
-    "query to ask this project's docs, code and memory instead of reading files one by one, and feedback to say how "
-    "the answer went; memory_search before work on this project and memory_add for what should be known next time; "
-    "route and stats explain and count. Long work answers within 45 s with a job_id: call the tool with it to go on."
+    "aqe executes and measures; it never guesses. generate_tests writes executed, stable pytest tests for a module; "
+    "verify_tests judges tests that anybody wrote (give the draft as text) before they are kept. After edits call "
+    "select_tests with run=true, and review_changes before you say a change is done (scope='tests' audits the suite). "
+    "coverage_gaps says what to test next; find_flaky_tests whether a failure is flaky, and why. Use query to ask this "
+    "project's docs, code and memory instead of reading files one by one, and feedback to say how the answer went; "
+    "memory_search before work on this project and memory_add for what should be known next time; route and stats "
+    "explain and count. Long work answers within 45 s with a job_id: call the tool with it to go on."
 )
 
 
@@ -71,21 +73,16 @@ def make_tool(function: Any, *, title: str, read_only: bool, idempotent: bool = 
     annotations = ToolAnnotations(
         title=title,
         read_only_hint=read_only,
-        destructive_hint=False,
-        idempotent_hint=idempotent,
+        destructive_hint=None if read_only else False,  # which only tools that write are asked
+        idempotent_hint=None if read_only else idempotent,
         open_world_hint=False,
     )
     tool = Tool.from_function(function, description=description, annotations=annotations)
-    metadata = tool.fn_metadata.model_copy(update={"output_schema": _slim_output(tool.fn_metadata.output_schema)})
+    answered = tool.fn_metadata.output_schema
+    metadata = tool.fn_metadata.model_copy(
+        update={"output_schema": None if answered is None else slim_output(answered)}
+    )
     return tool.model_copy(update={"parameters": slim(tool.parameters), "fn_metadata": metadata})
-
-
-def _slim_output(schema: dict[str, Any] | None) -> dict[str, Any] | None:
-    if schema is None:
-        return None
-    kept = slim_output(schema)
-    kept.pop("description", None)
-    return kept
 
 
 class _Checked:

@@ -43,29 +43,25 @@ def slim(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def slim_output(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a tool's structured answer, without titles; what may be null stays so, since clients check it.
+    """The schema of a tool's structured answer: the fields that are always there; docs/mcp.md says what they hold.
 
-    >>> slim_output({"type": "object", "properties": {"x": {"anyOf": [{"type": "string"}, {"type": "null"}]}}})
-    {'type': 'object', 'properties': {'x': {'type': ['string', 'null']}}}
+    >>> slim_output({"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]})
+    {'type': 'object', 'required': ['x']}
     """
-    return _without_titles(schema, keep_null=True)
+    return {"type": "object", "required": schema.get("required", [])}
 
 
-def _without_titles(schema: dict[str, Any], *, keep_null: bool = False) -> dict[str, Any]:
+def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in schema.items() if key != "title" and not (key == "default" and value is None)}
-    every = kept.pop("anyOf", [])
-    branches = [branch for branch in every if branch.get("type") != "null"]
+    branches = [branch for branch in kept.pop("anyOf", []) if branch.get("type") != "null"]
     if len(branches) == 1:
         kept = {**branches[0], **kept}
-        if keep_null and len(every) > 1 and isinstance(kept.get("type"), str):
-            kept["type"] = [kept["type"], "null"]
     elif branches:
-        kept["anyOf"] = [_without_titles(branch, keep_null=keep_null) for branch in (every if keep_null else branches)]
+        kept["anyOf"] = [_without_titles(branch) for branch in branches]
     if isinstance(kept.get("properties"), dict):
-        below = kept["properties"].items()
-        kept["properties"] = {name: _without_titles(part, keep_null=keep_null) for name, part in below}
+        kept["properties"] = {name: _without_titles(below) for name, below in kept["properties"].items()}
     if isinstance(kept.get("items"), dict):
-        kept["items"] = _without_titles(kept["items"], keep_null=keep_null)
+        kept["items"] = _without_titles(kept["items"])
     return kept
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aqe.engine.routing import Decision
     from aqe.server.mcp.service import Service
 
-Project = Annotated[str | None, Field(description="the project's folder, if not the server's")]
+Project = Annotated[str | None, Field(description="its folder, if not the server's")]
 Task = Annotated[str | None, Field(description="what it is for, such as unit_test")]
 QUOTE = 600
 CANDIDATES = 6

@@ -9,9 +9,9 @@ from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import PromptArgument
 from mcp.server.mcpserver.resources import FunctionResource, Resource
 
-from aqe.agents.registry import AGENTS
 from aqe.engine.errors import AqeError
 from aqe.server.mcp.answers import allowed
+from aqe.server.mcp.measuring import MEASURING
 from aqe.server.mcp.recipes import Recipe, recipes
 from aqe.server.mcp.service import LAST_REPORT
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def make_prompts() -> list[Prompt]:
     """The prompts of the server: those whose tools there are."""
-    return [_prompt(recipe) for recipe in recipes({agent.tool for agent in AGENTS.values() if agent.tool})]
+    return [_prompt(recipe) for recipe in recipes({"generate_tests", "verify_tests", *MEASURING})]
 
 
 def _prompt(recipe: Recipe) -> Prompt:

@@ -16,7 +16,7 @@ import anyio.to_thread
 from aqe.server.mcp.answers import allowed, go_through, outlet
 from aqe.server.mcp.engines import Engines
 from aqe.server.mcp.projects import project_of_call
-from aqe.server.mcp.summaries import sources_of
+from aqe.server.mcp.summaries import agent_of, sources_of
 
 if TYPE_CHECKING:
     from aqe.agents.jobs import JobRunner
@@ -105,6 +105,7 @@ class Service:
         return await in_thread(self._read_last_report)
 
     def _read_last_report(self) -> str:
+        from aqe.agents.registry import AGENTS
         from aqe.engine.project import find_project
         from aqe.engine.results import json_text, read_result, result_path
 
@@ -112,11 +113,12 @@ class Service:
             project, report = self._last
         else:
             project = find_project(explicit=self._served)
-            paths = {command: result_path(project, command) for command in ("generate", "verify")}
+            verbs = [agent.verb for agent in AGENTS.values() if agent.tool]
+            paths = {verb: result_path(project, verb) for verb in verbs}
             made = {command: path.stat().st_mtime_ns for command, path in paths.items() if path.is_file()}
             report = read_result(project, max(made, key=lambda command: made[command], default="generate"))
         go_through(self.desk(project).guard())
-        text = json_text(allowed(report, paths=sources_of(report)))
+        text = json_text(allowed(report, paths=sources_of(agent_of(report), report)))
         way = outlet()
         if way is not None:
             way.payload = text

@@ -16,35 +16,20 @@ from aqe.engine.errors import AqeError, UserError
 from aqe.server.mcp.answers import allowed, answer, failure, outlet, shorten
 from aqe.server.mcp.app import make_tool
 from aqe.server.mcp.desk import row_of
+from aqe.server.mcp.fields import JobAnswer, JobId, Offset, Project, Python
 from aqe.server.mcp.service import in_thread
 from aqe.server.mcp.whole import asks_for_whole, with_whole
 
 if TYPE_CHECKING:
     from aqe.server.mcp.service import Service
 
-Project = Annotated[str | None, Field(description="the project's folder, if not the server's")]
-JobId = Annotated[str | None, Field(description="go on with this job of an earlier answer")]
 Detail = Annotated[
     Literal["summary", "tests", "report"], Field(description="tests: the test source; report: the whole report")
 ]
 Verdicts = Annotated[
     Literal["summary", "tests", "report"], Field(description="tests: the verdict on each; report: the whole report")
 ]
-Offset = Annotated[int, Field(ge=0, description="where a long detail goes on")]
-Python = Annotated[str | None, Field(description="interpreter that runs the project's code")]
 Namespace = Annotated[str, Field(description="a drawer of the memory")]
-
-
-class JobAnswer(BaseModel):
-    """What the job tools answer."""
-
-    state: str
-    job_id: str
-    summary: str
-    figures: dict[str, float]
-    hints: list[str]
-    report: str
-    next_offset: int | None = None
 
 
 class MemoryAdded(BaseModel):
@@ -76,9 +61,10 @@ class Figures(BaseModel):
 def make_tools(service: Service) -> list[Tool]:
     """The tools over one service."""
     from aqe.server.mcp.asking import make_engine_tools
+    from aqe.server.mcp.measuring import make_measuring_tools
 
-    asking = make_engine_tools(service, _worded)
-    return [_generate_tests(service), _verify_tests(service), *asking, *_memory_tools(service), _stats(service)]
+    testing = [_generate_tests(service), _verify_tests(service), *make_measuring_tools(service, _worded)]
+    return [*testing, *make_engine_tools(service, _worded), *_memory_tools(service), _stats(service)]
 
 
 def _generate_tests(service: Service) -> Tool:

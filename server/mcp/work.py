@@ -16,7 +16,7 @@ from aqe.agents.registry import AGENTS
 from aqe.engine.errors import AqeError, UserError
 from aqe.server.mcp.answers import allowed, answer, failure, page
 from aqe.server.mcp.service import LAST_REPORT, in_thread
-from aqe.server.mcp.summaries import figures_of, hints_of, sources_of, summary_of, tests_of
+from aqe.server.mcp.summaries import figures_of, hints_of, list_of, sources_of, summary_of
 
 if TYPE_CHECKING:
     from aqe.engine.jobs import Job
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10.0
 STEP_S = 0.25
 DRAFT = "test_draft.py"
+LISTS = {
+    "generate": "tests",
+    "verify": "tests",
+    "flaky": "tests",
+    "coverage": "gaps",
+    "select": "tests",
+    "review": "findings",
+}
+"""The detail of each agent's tool that lies between its summary and its whole report."""
+
 _TOOLS = {agent.name: agent.tool for agent in AGENTS.values() if agent.tool}
 
 
@@ -127,7 +137,7 @@ async def _answer(service: Service, call: Call, project: Path, job: Job) -> Call
     if job.state != "done" or job.result is None:
         return failure(_error_of(job))
     service.reported(project, job.result)
-    sources = sources_of(job.result)
+    sources = sources_of(call.agent, job.result)
     report: dict[str, Any] = await in_thread(lambda: allowed(job.result, paths=sources))
     data["figures"] = figures_of(call.agent, report)
     if call.detail != "summary":
@@ -139,13 +149,13 @@ async def _answer(service: Service, call: Call, project: Path, job: Job) -> Call
     data["summary"] = summary_of(call.agent, report)
     data["hints"] = hints_of(call.agent, report)
     lines = [data["summary"], *(f"- {hint}" for hint in data["hints"])]
-    lines.append(f"Full report: {LAST_REPORT}, or job_id={job.id!r} with detail='report' (or 'tests').")
+    lines.append(f"Full report: {LAST_REPORT}, or job_id={job.id!r} with detail='report' (or '{LISTS[call.agent]}').")
     return answer("\n".join(lines), data, paths=sources)
 
 
 def _whole(call: Call, project: Path, report: dict[str, Any], sources: tuple[str, ...]) -> str:
-    if call.detail == "tests":
-        return str(allowed(tests_of(call.agent, report, project), paths=sources))
+    if call.detail == LISTS[call.agent]:
+        return str(allowed(list_of(call.agent, report, project), paths=sources))
     return json.dumps(report, ensure_ascii=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +17,15 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from aqe.server.mcp.recipes import recipes
+
 OnStdio = Callable[..., Any]
 NAMES = [
     "generate_tests",
     "verify_tests",
+    "find_flaky_tests",
+    "coverage_gaps",
+    "review_changes",
     "query",
     "feedback",
     "route",
@@ -31,7 +37,8 @@ WRITING = {"generate_tests", "memory_add", "feedback"}
 
 
 def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) -> None:
-    """A client of either protocol gets the tools, one prompt, one resource, and figures of an empty store."""
+    """A client of either protocol gets the tools, prompts that name no others, a resource, and figures of an empty
+    store."""
 
     async def meet() -> None:
         async with on_stdio(project, mode) as client:
@@ -39,10 +46,15 @@ def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) ->
             assert "verify_tests" in client.instructions
             tools = (await client.list_tools()).tools
             assert [tool.name for tool in tools] == NAMES
-            assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["aqe-generate"]
+            prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+            assert list(prompts) == [recipe.name for recipe in recipes(NAMES)]
             assert [str(found.uri) for found in (await client.list_resources()).resources] == ["aqe://reports/last"]
             prompt = await client.get_prompt("aqe-generate", {"target": "ages.py"})
             assert "ages.py" in prompt.messages[0].content.text
+            for name in set(prompts) - {"aqe-generate"}:
+                words = (await client.get_prompt(name)).messages[0].content.text
+                named = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", words)
+                assert set(named) <= {*NAMES, "job_id"}
             figures = await client.call_tool("stats")
             assert not figures.is_error
             assert figures.structured_content["memories"] == 0
@@ -51,14 +63,14 @@ def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) ->
 
 
 def test_list_of_tools_is_small_and_plain(on_stdio: OnStdio, project: Path) -> None:
-    """The list is at most 10,000 bytes; each tool has hints, a short description and closed schemas without titles."""
+    """The list is at most 14,000 bytes; each tool has hints, a short description and closed schemas without titles."""
 
     async def look() -> None:
         async with on_stdio(project, "legacy") as client:
             listed = await client.list_tools()
         whole = json.dumps(listed.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"))
         print(f"list of tools: {len(whole)} bytes")
-        assert len(whole) <= 10_000
+        assert len(whole) <= 14_000
         for tool in listed.tools:
             assert len(tool.description) <= 300
             assert tool.annotations.read_only_hint is (tool.name not in WRITING)
