@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from aqe.agents.advice import Advice
 from aqe.engine.errors import AqeError
 from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
 
@@ -24,21 +25,6 @@ MOST_NOTES = 5
 LOOKED_AT = 30
 APART = ("index/", "knowledge/", "agents/")
 """Namespaces that hold no notes of people and assistants."""
-
-TOPICS: Mapping[str, str] = {
-    "order": "test order dependence: victim and polluter share state",
-    "async_wait": "asynchronous wait with a fixed sleep",
-    "concurrency": "concurrency: races between threads",
-    "random": "unseeded random numbers",
-    "unordered": "set and dict order under hash randomisation",
-    "float": "floating point sums that differ in the last digit",
-    "time": "time and date: clock and time zone",
-    "network": "network in a test: a remote host",
-    "resource": "resource leak: files, sockets, memory",
-    "nio": "a test that is not idempotent: it fails when run twice",
-    "timeout": "a test that hangs or runs into its time limit",
-}
-"""What is sought in the starter knowledge for each category of flaky tests."""
 
 
 class Memory(Protocol):
@@ -65,25 +51,6 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True)
-class Advice:
-    """What memory says of one thing in a report: a test's node id, a file or a finding. `source` is the memory's
-    namespace and id."""
-
-    about: str
-    text: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A question to the starter knowledge."""
-
-    about: str
-    words: str
-    namespace: str
-
-
-@dataclass(frozen=True)
 class Lesson:
     """What an agent leaves for others."""
 
@@ -97,13 +64,12 @@ class Lesson:
 class Questions:
     """All that one report has to ask and to leave. `files` maps each file to the words to look for."""
 
-    topics: tuple[Topic, ...] = ()
     tests: tuple[str, ...] = ()
     files: Mapping[str, str] | None = None
     lessons: tuple[Lesson, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.topics or self.tests or self.files or self.lessons)
+        return bool(self.tests or self.files or self.lessons)
 
 
 def consulted(agent: str, report: Any, project: Path) -> Any:
@@ -120,7 +86,7 @@ def consulted(agent: str, report: Any, project: Path) -> Any:
 
 def consult(asked: Questions, memory: Memory) -> tuple[Advice, ...]:
     """Ask, then leave the lessons; each piece of advice once, in the order of the questions."""
-    found = [*_of_topics(asked.topics, memory), *_of_tests(asked.tests, memory), *_of_files(asked.files or {}, memory)]
+    found = [*_of_tests(asked.tests, memory), *_of_files(asked.files or {}, memory)]
     for lesson in asked.lessons:
         memory.remember(lesson.text, namespace=lesson.namespace, metadata=lesson.metadata, file=lesson.file)
     return tuple(dict.fromkeys(found))
@@ -150,16 +116,6 @@ def questions(agent: str, report: Any) -> Questions:
     return Questions() if make is None else make(report)
 
 
-def _of_topics(topics: Iterable[Topic], memory: Memory) -> Iterator[Advice]:
-    known: dict[tuple[str, str], SearchAnswer] = {}
-    for topic in topics:
-        key = (topic.words, topic.namespace)
-        if key not in known:
-            known[key] = memory.search(topic.words, namespace=topic.namespace, k=1)
-        for hit in known[key].hits:
-            yield _advice(topic.about, hit)
-
-
 def _of_tests(tests: Iterable[str], memory: Memory) -> Iterator[Advice]:
     """What the flaky hunter left about any of these tests."""
     wanted = list(tests)[:MOST_TESTS]
@@ -187,10 +143,7 @@ def _advice(about: str, hit: Hit) -> Advice:
 
 def _of_flaky(report: Any) -> Questions:
     flaky = [(nodeid, test) for nodeid, test in report.tests.items() if test.flaky]
-    topics = [
-        Topic(nodeid, TOPICS[test.category], "knowledge/flaky") for nodeid, test in flaky if test.category in TOPICS
-    ]
-    return Questions(topics=tuple(topics), lessons=tuple(_flaky_lesson(nodeid, test) for nodeid, test in flaky))
+    return Questions(lessons=tuple(_flaky_lesson(nodeid, test) for nodeid, test in flaky))
 
 
 def _flaky_lesson(nodeid: str, test: Any) -> Lesson:
@@ -201,14 +154,10 @@ def _flaky_lesson(nodeid: str, test: Any) -> Lesson:
 
 
 def _of_review(report: Any) -> Questions:
-    smells = [one for one in report.findings if one.rule.startswith("test-smell-")]
-    topics = [
-        Topic(one.id, one.rule.removeprefix("test-smell-").replace("-", " "), "knowledge/smells") for one in smells
-    ]
     files: dict[str, str] = {}
     for one in report.findings:
         files[one.path] = f"{files.get(one.path, one.path)} {one.name}"
-    return Questions(topics=tuple(topics), files=files)
+    return Questions(files=files)
 
 
 def _of_coverage(report: Any) -> Questions:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from aqe.agents.advice import Advice
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter, side_folder
 from aqe.agents.gate.suite import MEMORY_MB, ChangedFile, SuiteRun, is_strict, run_suite
 from aqe.engine.errors import AqeError, Cancelled, GateFailed, UserError
@@ -43,7 +44,8 @@ class ExecuteRequest:
 
     `pytest_args` go to pytest as they are; `python` is an interpreter, an environment's folder or a name on PATH.
     `isolated` shields the project's tree and ends what the run leaves; `offline`, with it, takes the network away. In
-    the privacy mode strict both hold whatever is asked.
+    the privacy mode strict both hold whatever is asked. `map` also records which test executes which function, for the
+    selector.
     """
 
     project: str
@@ -53,6 +55,7 @@ class ExecuteRequest:
     cwd: str | None = None
     isolated: bool = False
     offline: bool = False
+    map: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class ExecuteReport:
     isolation: Literal["", "overlay", "copy"] = ""
     leftovers: int = 0
     changed_files: tuple[ChangedFile, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
     @property
     def all_passed(self) -> bool:
@@ -137,7 +141,8 @@ def execute(
     paths = suite_paths(request.paths, project, request.cwd)
     with tempfile.TemporaryDirectory(prefix="aqe-execute-") as folder:
         answer = Path(folder) / "report.json"
-        command = _command(interpreter, side_folder(interpreter, project), answer, request.pytest_args, paths)
+        options = (*(("--aqe-map",) if request.map else ()), *request.pytest_args)
+        command = _command(interpreter, side_folder(interpreter, project), answer, options, paths)
         progress(f"Running the suite with {interpreter.executable}")
         start = time.monotonic()
         suite = None
@@ -150,7 +155,7 @@ def execute(
         told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
     if cancel is not None:
         cancel.check()
-    trouble = take_spool(project)
+    trouble = take_spool(project) or (_take_map(project) if request.map else "")
     raise_for_status(status, told, tail)
     report = _report(interpreter, command, status, duration_s, told, trouble)
     if suite is None:
@@ -166,6 +171,19 @@ def take_spool(project: Path) -> str:
         open_store(project).close()
     except AqeError as error:
         return f"the outcomes stay in .aqe/spool for now: {error.message}"
+    return ""
+
+
+def _take_map(project: Path) -> str:
+    """Let the store take the recorded map; says why where it could not (the spool then keeps it)."""
+    from aqe.agents.select.impact_map import update
+    from aqe.engine.memory.opening import open_store
+
+    try:
+        with open_store(project) as store:
+            update(store, project)
+    except AqeError as error:
+        return f"the map stays in .aqe/spool for now: {error.message}"
     return ""
 
 
@@ -210,6 +228,7 @@ def suite_environ(project: Path) -> dict[str, str]:
     rest = environ.get("PYTHONPATH")
     environ["PYTHONPATH"] = f"{INJECT}{os.pathsep}{rest}" if rest else str(INJECT)
     environ["AQE_PROJECT"] = str(project)
+    environ["_AQE_HOME_PYTHON"] = sys.executable
     with contextlib.suppress(UserError):  # read-only: the plugin says so in its own line
         aqe_dir(project)
     return environ

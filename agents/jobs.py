@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aqe.agents.fresh import FreshProcesses
-from aqe.agents.registry import AGENTS, Agent, build_request, resolve
+from aqe.agents.registry import AGENTS, Agent, build_request, run_agent
 from aqe.engine.errors import AqeError, Cancelled, InternalError, OutOfTime, UserError
 from aqe.engine.jobs import Job, JobTable
 from aqe.engine.owner import Owner, current_owner
@@ -164,7 +164,7 @@ def run_job(spec: JobSpec) -> None:
         watch.start()
         try:
             request = build_request(spec.agent, {**spec.arguments, "project": spec.project})
-            report = resolve(spec.agent.run)(request, progress=_Recorder(table, spec.job_id), cancel=token)
+            report = run_agent(spec.agent, request, progress=_Recorder(table, spec.job_id), cancel=token)
             whole = {"schema": f"aqe.{spec.agent.verb}/1", **dataclasses.asdict(report)}
             with contextlib.suppress(UserError):
                 write_result(project, spec.agent.verb, whole)

@@ -9,9 +9,11 @@ import dataclasses
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aqe.engine.errors import UserError
+from aqe.engine.progress import CancelToken, Progress, silent
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,16 @@ def build_request(agent: Agent, arguments: Mapping[str, Any]) -> Any:
             fix=f"It takes: {', '.join(sorted(fields))}.",
         )
     return request(**{name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()})
+
+
+def run_agent(
+    agent: Agent, request: Any, *, progress: Progress = silent, cancel: CancelToken | None = None, **more: Any
+) -> Any:
+    """The agent's report, with what the memory says about it; what others should know is left there.
+
+    Raises what the agent raises. `more` are arguments that only this agent takes.
+    """
+    from aqe.agents.counsel import consulted
+
+    report = resolve(agent.run)(request, progress=progress, cancel=cancel, **more)
+    return consulted(agent.name, report, Path(request.project))

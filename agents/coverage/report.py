@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from aqe.agents.advice import Advice
 from aqe.agents.execute import TestFailure
 from aqe.agents.gate.evidence import Evidence
 
@@ -114,6 +115,7 @@ class CoverageReport:
     partial: bool
     evidence: Evidence
     notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
 
 def share(part: int, whole: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aqe.agents.advice import Advice
 from aqe.agents.gate.evidence import Evidence
 
 Category = Literal[
@@ -95,6 +96,7 @@ class FlakyReport:
     isolation: str
     evidence: Evidence
     notes: tuple[str, ...] = field(default=())
+    advice: tuple[Advice, ...] = ()
 
     @property
     def flaky_ids(self) -> tuple[str, ...]:

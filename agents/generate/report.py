@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
+from aqe.agents.advice import Advice, advice_lines
 from aqe.agents.gate.evidence import Evidence
 
 
@@ -98,6 +99,7 @@ class GenerateReport:
     interrupted: bool = False
     notes: tuple[str, ...] = ()
     gaps: tuple[WorkedGap, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
 
 MAX_UNREACHED_LINES = 12
@@ -106,6 +108,7 @@ MAX_UNREACHED_LINES = 12
 def text_of(report: GenerateReport) -> str:
     """The report as plain text for a terminal, figures first."""
     lines = [*_head(report), *_figures(report), *_gaps(report), *_suspects(report), *_unreached(report)]
+    lines += advice_lines(report.advice)
     if report.notes:
         lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
     return "\n".join(lines) + "\n"

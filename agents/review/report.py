@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aqe.agents.advice import Advice
 from aqe.agents.gate.evidence import Evidence
 from aqe.agents.review.finding import Finding
 
@@ -62,3 +63,4 @@ class ReviewReport:
     evidence: Evidence
     partial: bool = False
     notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()

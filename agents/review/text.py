@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from aqe.agents.advice import advice_lines
 from aqe.agents.review.finding import Finding
 from aqe.agents.review.report import ReviewReport
 
@@ -25,6 +26,7 @@ def text_of(report: ReviewReport, *, verbose: bool = False) -> str:
     lines += ["", *_figures(report, verbose)]
     if report.findings:
         lines += ["", "Keep one from coming back: aqe review --dismiss ID. Mark one as right: aqe review --accept ID."]
+    lines += advice_lines(report.advice)
     if report.notes:
         lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
     return "\n".join(lines) + "\n"

@@ -42,7 +42,8 @@ def command(
     Tests that check nothing or cannot fail, swallow exceptions, sleep, hang on the clock, chance or this machine,
     change the process for others, are defined twice. What was dismissed with `aqe review --dismiss ID` stays away.
     """
-    from aqe.agents.review import ReviewRequest, review
+    from aqe.agents.registry import AGENTS, run_agent
+    from aqe.agents.review import ReviewRequest
 
     shown = chosen_format(form, json)
     root = find_project(explicit=None if project is None else str(project))
@@ -56,7 +57,7 @@ def command(
     )
     cancel = CancelToken()
     with terminal_progress() as progress, stopped_by_signals(cancel):
-        report = review(request, progress=progress, cancel=cancel)
+        report = run_agent(AGENTS["review"], request, progress=progress, cancel=cancel)
     keep_result(root, "audit", json_object("audit", report))
     write(report, "audit", shown, verbose=verbose)
     if gate and any(one.severity != "note" for one in report.findings):

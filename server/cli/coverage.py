@@ -64,7 +64,8 @@ def command(
     The suite runs on a shielded tree under coverage.py in branch mode, with the project's own coverage settings; the
     project's data file stays as it is. --since REF counts the lines changed since then as diff-cover does.
     """
-    from aqe.agents.coverage import CoverageRequest, coverage
+    from aqe.agents.coverage import CoverageRequest
+    from aqe.agents.registry import AGENTS, run_agent
     from aqe.server.cli.coverage_text import text_of
 
     root = find_project(explicit=None if project is None else str(project))
@@ -81,7 +82,7 @@ def command(
     )
     cancel = CancelToken()
     with terminal_progress() as progress, stopped_by_signals(cancel):
-        report = coverage(request, progress=progress, cancel=cancel)
+        report = run_agent(AGENTS["coverage"], request, progress=progress, cancel=cancel)
     if json:
         print_json("coverage", report, project=root)
     else:

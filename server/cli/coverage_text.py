@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from aqe.agents.advice import advice_lines
+
 if TYPE_CHECKING:
     from aqe.agents.coverage import CoverageReport, DiffCoverage, Gap
 
@@ -23,6 +25,7 @@ def text_of(report: CoverageReport, width: int | None = None) -> str:
     if report.failures:
         lines += ["", f"Failing tests ({report.tests_failed})"]
         lines += [f"  {one.nodeid}: {one.message}" for one in report.failures[:LISTED]]
+    lines += advice_lines(report.advice)
     if report.notes:
         lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
     return "\n".join(lines) + "\n"

@@ -30,6 +30,9 @@ def command(
         ),
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="With --isolated: no network but loopback.")] = False,
+    map_: Annotated[
+        bool, typer.Option("--map", help="Also record which test executes which function, for `aqe select`.")
+    ] = False,
     json_: JsonOption = False,
     project: ProjectOption = None,
     python: PythonOption = None,
@@ -41,7 +44,8 @@ def command(
     user's, but the project is an overlay (a copy where there are no namespaces) and what outlives the run is ended. In
     the privacy mode strict a run is always isolated and offline.
     """
-    from aqe.agents.execute import ExecuteRequest, execute
+    from aqe.agents.execute import ExecuteRequest
+    from aqe.agents.registry import AGENTS, run_agent
     from aqe.engine.project import find_project
 
     root = find_project(explicit=None if project is None else str(project))
@@ -54,8 +58,9 @@ def command(
         cwd=str(Path.cwd()),
         isolated=isolated,
         offline=offline,
+        map=map_,
     )
-    report = execute(request, output="stderr" if json_ else "inherit")
+    report = run_agent(AGENTS["execute"], request, output="stderr" if json_ else "inherit")
     answer = {**dataclasses.asdict(report), "all_passed": report.all_passed}
     if json_:
         print_json("execute", answer, project=root)
@@ -95,6 +100,7 @@ def _summary(report: ExecuteReport) -> str:
     if slow:
         lines.append(f"Slowest: {', '.join(slow)}")
     lines += _isolation(report)
+    lines += [f"Known: {one.text}" for one in report.advice]
     lines += [f"Note: {note}" for note in report.notes]
     return "\n".join(lines)
 

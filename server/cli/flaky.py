@@ -55,7 +55,8 @@ def command(
     A test is flaky only if it was seen to pass and to fail. For each: cause, polluting tests, and a command that shows
     it again. Runs are made on a shielded tree, as in `aqe execute --isolated`; nothing of the project changes.
     """
-    from aqe.agents.flaky import FlakyRequest, hunt
+    from aqe.agents.flaky import FlakyRequest
+    from aqe.agents.registry import AGENTS, run_agent
     from aqe.engine.results import json_text
     from aqe.server.cli.flaky_text import text_of
 
@@ -73,7 +74,7 @@ def command(
     cancel, stop = CancelToken(), CancelToken()
     with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
         try:
-            report = hunt(request, progress=progress, cancel=cancel, stop=stop)
+            report = run_agent(AGENTS["flaky"], request, progress=progress, cancel=cancel, stop=stop)
         except Cancelled:
             raise Cancelled("The hunt was ended; nothing is reported.", code="cancelled") from None
     whole = json_object("flaky", report)

@@ -67,6 +67,7 @@ def command(
     Every test has passed five shuffled runs in a sandbox, and fails when the code under test is broken. Behaviour that
     nothing documents is marked; suspected bugs are reported apart. Ctrl-C keeps what is done; twice ends at once.
     """
+    from aqe.agents.counsel import consulted
     from aqe.agents.generate.report import text_of
 
     words = [word for word in (target, count) if word is not None]
@@ -110,6 +111,7 @@ def command(
         except Cancelled:
             when = "at once" if cancel.is_set else "before any test was found"
             raise Cancelled(f"Stopped {when}; nothing was written.", code="cancelled") from None
+    report = consulted("generate", report, root)
     _keep(report, root)
     seen = replace(report, files=tuple(as_seen_from_here(root / name) for name in report.files))
     if json:

@@ -74,7 +74,8 @@ def command(
         return 0
     if reason:
         raise UserError("--reason says why a finding is decided.", code="usage", fix="Add --dismiss ID or --accept ID.")
-    from aqe.agents.review import ReviewRequest, review
+    from aqe.agents.registry import AGENTS, run_agent
+    from aqe.agents.review import ReviewRequest
 
     request = ReviewRequest(
         project=str(root),
@@ -91,7 +92,7 @@ def command(
     cancel = CancelToken()
     with terminal_progress() as progress, stopped_by_signals(cancel):
         try:
-            report = review(request, progress=progress, cancel=cancel)
+            report = run_agent(AGENTS["review"], request, progress=progress, cancel=cancel)
         except Cancelled:
             raise Cancelled("The review was ended; nothing is reported.", code="cancelled") from None
     keep_result(root, "review", json_object("review", report))

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from aqe.agents.counsel import FLAKY, TOPICS, consult, open_memory, questions
-from aqe.engine.knowledge import starter_entries
+from aqe.agents.counsel import FLAKY, consult, open_memory, questions
 from aqe.engine.sync import Engine
 
 PAID = "tests/test_pay.py::test_paid"
@@ -28,23 +27,6 @@ def verdict(category: str | None, *, flaky: bool = True, polluters: tuple[str, .
 
 def flaky_report(**tests: Any) -> Any:
     return SimpleNamespace(tests={f"tests/test_pay.py::{name}": test for name, test in tests.items()})
-
-
-def test_a_flaky_test_is_advised_from_what_aqe_knows(memory: Engine) -> None:
-    """The advice names the test, speaks of its cause and has a source in the starter knowledge."""
-    report = flaky_report(test_paid=verdict("unordered"), test_calm=verdict(None, flaky=False))
-    (advice,) = consult(questions("flaky", report), memory)
-    assert advice.about == PAID
-    assert advice.source.startswith("knowledge/flaky/")
-    assert "PYTHONHASHSEED" in advice.text or "set" in advice.text
-
-
-@pytest.mark.parametrize("category", TOPICS)
-def test_every_category_has_its_entry(memory: Engine, category: str) -> None:
-    """No category of the hunter stays without a word from the starter knowledge."""
-    (advice,) = consult(questions("flaky", flaky_report(test_paid=verdict(category))), memory)
-    namespace, _, id = advice.source.rpartition("/")
-    assert id in {entry.id for entry in starter_entries() if entry.namespace == namespace}
 
 
 def test_what_the_hunter_found_is_told_to_the_other_agents(memory: Engine) -> None:
