@@ -52,6 +52,7 @@ AGENTS: dict[str, Agent] = {
             "aqe.agents.coverage:CoverageRequest",
             "aqe.agents.coverage:coverage",
         ),
+        Agent("select", "select", "select_tests", "aqe.agents.select:SelectRequest", "aqe.agents.select:select"),
         Agent("review", "review", "review_changes", "aqe.agents.review:ReviewRequest", "aqe.agents.review:review"),
     )
 }

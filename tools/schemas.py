@@ -55,6 +55,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "route": ("aqe.server.cli.route_objects:RouteShown",),
     "route-log": ("aqe.server.cli.route_objects:RouteLog",),
     "route-rules": ("aqe.server.cli.route_objects:RouteRules",),
+    "select": ("aqe.agents.select.report:SelectReport",),
     "similarity": ("aqe.server.cli.objects:SimilarityShown",),
     "sessions-end": ("aqe.server.cli.objects:SessionChanged",),
     "sessions-import": ("aqe.server.cli.objects:SessionChanged",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aqe.agents.advice import Advice
 from aqe.agents.execute import ExecuteReport
 from aqe.agents.gate.evidence import Evidence
 
@@ -55,3 +56,4 @@ class SelectReport:
     partial: bool
     evidence: Evidence
     notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()

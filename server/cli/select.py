@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aqe.agents.advice import advice_lines
 from aqe.engine.budget import parse_budget
 from aqe.engine.progress import CancelToken
 from aqe.engine.project import find_project
@@ -54,7 +55,8 @@ def command(
     without one the whole suite is selected. Exit status: 0 done, 1 a test that was run failed, 4 the budget was too
     short to run all.
     """
-    from aqe.agents.select import SelectRequest, select
+    from aqe.agents.registry import AGENTS, run_agent
+    from aqe.agents.select import SelectRequest
 
     root = find_project(explicit=None if project is None else str(project))
     request = SelectRequest(
@@ -69,7 +71,7 @@ def command(
     )
     cancel = CancelToken()
     with terminal_progress(quiet=ids) as progress, stopped_by_signals(cancel):
-        report = select(request, progress=progress, cancel=cancel)
+        report = run_agent(AGENTS["select"], request, progress=progress, cancel=cancel)
     if json:
         print_json("select", report, project=root)
     else:
@@ -94,6 +96,7 @@ def text_of(report: SelectReport) -> str:
         lines += _run_lines(report)
     if report.not_run:
         lines.append(f"Not run: {', '.join(report.not_run[:LEFT_LISTED])}{_more(len(report.not_run) - LEFT_LISTED)}")
+    lines += advice_lines(report.advice)
     return "\n".join(lines) + "\n"
 
 

@@ -63,14 +63,13 @@ class Child:
         _unlink(self.record.place)
 
     def let_go(self, write: Callable[[Dict[str, Any]], None]) -> Tuple[Record, Set[int]]:
-        """Hand the record, and what its process did until now, to a pytest worker, which writes a file of its own."""
+        """Hand the record and its open set to a pytest worker, which writes a file of its own."""
         atexit.unregister(self.end)
-        before = self.record.close(self._opened)
         self.lines.forget()
         if self.record.place is not None:
             _unlink(self.record.place)
         self.record.redirect(write)
-        return self.record, before
+        return self.record, self._opened
 
 
 def begin() -> None:

@@ -6,12 +6,14 @@ the code that is run has the marks, no file is written but a cache of it in `.aq
 """
 
 import ast
+import contextlib
 import hashlib
 import importlib
 import importlib.machinery
 import marshal
 import mmap
 import os
+import re
 import sys
 from types import CodeType
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
@@ -21,6 +23,9 @@ from . import anatomy
 FORMAT = 1
 CAPACITY = 1 << 18
 _MARKS = "\0aqe marks"
+_KEPT = "\0aqe kept"
+_KEEPERS = re.compile(r"cache|memo|once|singleton|lazy", re.IGNORECASE)
+_PER_OBJECT = re.compile(r"property", re.IGNORECASE)
 _NUMBERS = 0x5A0E91C700000000  # the marks' own numbers in compiled code start here, and are moved when it is loaded
 _OUTSIDE = ("site-packages", "dist-packages", "__pycache__", "node_modules")
 IMPORT = "<import>"
@@ -136,7 +141,7 @@ class Record:
             line = {"k": "file", "file": relative, "content": content, "first": self.files[relative]}
             line.update(functions=functions, module=module, heads=heads)
             self.tell(line)
-        return _bound(compiled, self.marks, self.files[relative])
+        return _bound(compiled, self.marks, _Kept(self, relative), self.files[relative])
 
     def _compiled(self, path: str, data: bytes, content: str) -> Tuple[CodeType, List[Any], str, Any]:
         """Code, functions with digests, the module's digest and the heads'; from the cache where it has them."""
@@ -166,6 +171,36 @@ class Record:
         except OSError:
             pass
         return made
+
+
+class _Kept:
+    """What a function executes whose result is kept: the first caller alone would seem to depend on it.
+
+    So all that is executed meanwhile counts as executed by importing the file, like any other state of a module.
+    """
+
+    def __init__(self, record: Record, file: str) -> None:
+        self._record = record
+        self._file = file
+        self._told: Set[int] = set()
+        self._open: List[Set[int]] = []
+
+    def __reduce__(self) -> Any:
+        return _nothing_kept, ()
+
+    def __enter__(self) -> None:
+        self._open.append(self._record.open())
+
+    def __exit__(self, *error: Any) -> None:
+        hits = self._record.close(self._open.pop()) if self._open else set()
+        if not hits <= self._told:
+            self._told |= hits
+            self._record.tell({"k": "import", "file": self._file, "hits": sorted(hits)})
+
+
+def _nothing_kept() -> Any:
+    """In place of what a pickled function would have kept."""
+    return contextlib.nullcontext()
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -253,17 +288,34 @@ def _mark(node: Any, number: int) -> None:
     for one in ast.walk(statement):
         ast.copy_location(one, near)
     statement.lineno = near.lineno
-    node.body.insert(at, statement)
+    if _keeps(node):
+        rest = node.body[at:]
+        keeping = ast.With([ast.withitem(ast.Constant(_KEPT), None)], [statement, *rest])
+        ast.copy_location(keeping, near)
+        ast.copy_location(keeping.items[0].context_expr, near)
+        node.body[at:] = [keeping]
+    else:
+        node.body.insert(at, statement)
 
 
-def _bound(code: CodeType, marks: Marks, first: int) -> CodeType:
+def _keeps(node: Any) -> bool:
+    """Whether a function looks as if its result outlives the test: a decorator that caches, a global that it sets."""
+    if any(isinstance(one, ast.Global) for one in node.body):
+        return True
+    words = [ast.dump(one) for one in node.decorator_list]
+    return any(_KEEPERS.search(word) and not _PER_OBJECT.search(word) for word in words)
+
+
+def _bound(code: CodeType, marks: Marks, kept: _Kept, first: int) -> CodeType:
     """The code with this process's marks and numbers in place of what the compiled file has."""
     constants: List[Any] = []
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            constants.append(_bound(constant, marks, first))
+            constants.append(_bound(constant, marks, kept, first))
         elif type(constant) is str and constant == _MARKS:
             constants.append(marks)
+        elif type(constant) is str and constant == _KEPT:
+            constants.append(kept)
         elif type(constant) is int and _NUMBERS <= constant < _NUMBERS + CAPACITY:
             constants.append(first + constant - _NUMBERS)
         else:

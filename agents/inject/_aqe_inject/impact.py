@@ -39,6 +39,7 @@ class ImpactRecorder:
         self._buffered: List[Dict[str, Any]] = []
         self._live: Dict[int, "_Live"] = {}
         self._ended: List["_Live"] = []
+        self._teardown: Optional[Set[int]] = None
         self._item_outcome = ""
         self._item_duration_s = 0.0
         self._scopes = 0
@@ -181,26 +182,29 @@ class ImpactRecorder:
             self._item_outcome = "skipped"
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_teardown(self, item: Any) -> Iterator[None]:
-        opened = self.record.open()
-        yield
-        hits = self.record.close(opened)
-        for live in self._ended:
-            live.closing |= hits
-
-    @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
         if fixturedef.scope == "function":
             yield
             return
         opened = self._enter()
         yield
-        self._live[id(fixturedef)] = _Live(self._leave(opened))
+        self._live[id(fixturedef)] = _Live(id(fixturedef), self._leave(opened))
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_teardown(self) -> Iterator[None]:
+        self._teardown = self.record.open()
+        yield
+        self.record.close(self._teardown)
+        self._teardown = None
 
     def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
         live = self._live.pop(id(fixturedef), None)
+        since = set() if self._teardown is None else self.record.close(self._teardown)
         if live is not None:
+            live.closing |= since
             self._ended.append(live)
+        if self._teardown is not None:
+            self._teardown = self.record.open()
 
     def _used_by(self, item: Any) -> List["_Live"]:
         """The fixtures of wider scope that a test uses: by its arguments, by marks, and by name in its course."""
@@ -210,8 +214,7 @@ class ImpactRecorder:
         for name in ("_fixture_defs", "_arg2fixturedefs"):
             groups += [one if isinstance(one, (list, tuple)) else [one] for one in getattr(request, name, {}).values()]
         wanted = {id(fixturedef) for group in groups for fixturedef in group}
-        closed = [live for live in self._ended if live not in self._live.values()]
-        return [live for key, live in self._live.items() if key in wanted] + closed
+        return [live for live in [*self._live.values(), *self._ended] if live.key in wanted]
 
     # the end
 
@@ -250,7 +253,8 @@ class ImpactRecorder:
 class _Live:
     """A fixture of wider scope that is set up: what its set-up and tear-down did, and who used it."""
 
-    def __init__(self, hits: Set[int]) -> None:
+    def __init__(self, key: int, hits: Set[int]) -> None:
+        self.key = key
         self.hits = hits
         self.closing: Set[int] = set()
         self.users: List[str] = []
