@@ -34,6 +34,9 @@ CHUNK = 25
 
 MOST_CASES = 1500
 MOST_SMALLER = 60
+MOST_SIBLINGS = 16
+CALLS_OF_SIBLING = 4
+LEARNING_SHARE = 0.25
 UNHELPFUL = ("unbuilt", "sleeps", "borrows", "odd")
 _LOADED: Dict[str, Tuple[Loaded, List[Target]]] = {}
 
@@ -119,11 +122,15 @@ def explore(args: Data, emit: Emit) -> Data:
     names, watch = Namespace(module), Watch()
     recorder = _Recorder(names, probes, watch, wanted, emit)
     chosen = [target for target in targets if target.qualname in wanted and not target.why_not]
+    others = _siblings(chosen, targets)
     pace = _Haste(args["evaluations"], args["seconds"], recorder)
     builder = Builder(targets, names, rng)
-    campaign = Campaign(chosen, builder, recorder, pace, meta, rng, _ignore)
+    campaign = Campaign([*chosen, *others], builder, recorder, pace, meta, rng, _ignore)
     refuse_borrowing(lambda: watch.is_running)
     with quiet(), watch.ticking():
+        _learn_states(campaign, others)
+        campaign.targets = chosen
+        pace.evaluations = args["evaluations"] + recorder.executions
         calls = Examples(targets, names)
         examples = calls.from_docstrings(chosen, module.__doc__ or "")
         campaign.seed(examples, calls, [tuple(pair) for pair in args.get("sources") or []])
@@ -131,6 +138,21 @@ def explore(args: Data, emit: Emit) -> Data:
             one(campaign)
         campaign.hunt_arms(1.0)
     return {"executions": recorder.executions}
+
+
+def _siblings(chosen: Sequence[Target], targets: Sequence[Target]) -> List[Target]:
+    """The other methods of the classes whose methods were chosen: calls of them make states."""
+    owners = {id(target.owner) for target in chosen if target.flavour in ("method", "property", "setter")}
+    found = [one for one in targets if id(one.owner) in owners and one.flavour == "method" and not one.why_not]
+    return [one for one in found if one not in chosen][:MOST_SIBLINGS]
+
+
+def _learn_states(campaign: Campaign, others: Sequence[Target]) -> None:
+    """A few calls of each other method, from which the builder learns those that change a state."""
+    for target in others:
+        for _ in range(CALLS_OF_SIBLING):
+            if campaign.pace.done() < LEARNING_SHARE:
+                campaign.fresh(target)
 
 
 def _seed(salt: int) -> None:
