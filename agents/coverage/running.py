@@ -54,10 +54,12 @@ def run_covered(
     cancel: CancelToken,
     *,
     import_from: Sequence[Path] = (),
+    only: Sequence[str] = (),
 ) -> CoveredRun:
     """Run the suite, or the tests that were named, and read what was measured.
 
-    `import_from` are folders that come before what is installed, for a tree that the environment does not know.
+    `import_from` are folders that come before what is installed, for a tree that the environment does not know; `only`
+    are the files (from the root) to measure in place of what the project's settings say.
 
     Raises `UserError` (no-coverage, no-such-path, no-tests, suite-not-collected, pytest-usage, no-sandbox,
     coverage-data), `GateFailed` (suite-died), `OutOfTime` and `Cancelled`.
@@ -73,7 +75,7 @@ def run_covered(
         run = run_suite(
             command,
             project,
-            environ=_environ(project, folder, request.budget_s, import_from),
+            environ=_environ(project, folder, request.budget_s, import_from, only),
             wall_s=LONGEST_S if request.budget_s is None else request.budget_s + END_S,
             keep=(folder,),
             on_output=_Lines(progress),
@@ -137,14 +139,20 @@ def _start(interpreter: Interpreter, project: Path) -> list[str]:
     return [interpreter.executable, "-m", "_aqe_inject.covered_run", side_folder(interpreter, project) or "-"]
 
 
-def _environ(project: Path, folder: Path, budget_s: float | None, import_from: Sequence[Path] = ()) -> dict[str, str]:
+def _environ(
+    project: Path,
+    folder: Path,
+    budget_s: float | None,
+    import_from: Sequence[Path] = (),
+    only: Sequence[str] = (),
+) -> dict[str, str]:
     """The user's environment with the plugin's folder first on the path, and the order to measure."""
     environ = dict(os.environ)
     rest = environ.get("PYTHONPATH")
     environ["PYTHONPATH"] = os.pathsep.join([str(INJECT), *map(str, import_from), *([rest] if rest else [])])
     environ["AQE_PROJECT"] = str(project)
     until = None if budget_s is None else time.monotonic() + budget_s
-    environ["_AQE_COVERING"] = json.dumps({"folder": str(folder), "until": until})
+    environ["_AQE_COVERING"] = json.dumps({"folder": str(folder), "until": until, "only": list(only)})
     with contextlib.suppress(UserError):  # read-only: nothing is kept there
         aqe_dir(project)
     return environ

@@ -25,7 +25,7 @@ from aqe.engine.progress import CancelToken, Progress
 
 RULE = "untested-branch"
 LEAST_S = 3.0
-HEAD_SHARE = 0.6
+HEAD_SHARE = 0.7
 MOST_TESTS = 400
 
 
@@ -88,7 +88,8 @@ def find_untested(
     tests = reaching_tests(head_folder, [one.path for one in changed])
     if not tests:
         return BranchReview(notes=("No test file imports what changed, so no branch was looked at for tests.",))
-    run = _run(trees, head_folder, tests, HEAD_SHARE, "the changed version")
+    files = [one.path for one in changed]
+    run = _run(trees, head_folder, tests, files, HEAD_SHARE, "the changed version")
     if run is None:
         return BranchReview(notes=tuple(trees.notes))
     untested = {one.path: list(all_untested(one, run.measured.files.get(one.path))) for one in changed}
@@ -101,7 +102,9 @@ def find_untested(
     return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes))
 
 
-def _run(trees: _Trees, folder: Path, tests: Sequence[str], share: float, what: str) -> CoveredRun | None:
+def _run(
+    trees: _Trees, folder: Path, tests: Sequence[str], files: Sequence[str], share: float, what: str
+) -> CoveredRun | None:
     """The tests under coverage, or None with a note where they could not be run to their end in time."""
     left = (trees.deadline - time.monotonic()) * share
     if left < LEAST_S:
@@ -113,7 +116,12 @@ def _run(trees: _Trees, folder: Path, tests: Sequence[str], share: float, what: 
     is_installed = folder == trees.head and not trees.import_from_head
     try:
         run = run_covered(
-            request, trees.interpreter, trees.progress, trees.cancel, import_from=() if is_installed else import_from
+            request,
+            trees.interpreter,
+            trees.progress,
+            trees.cancel,
+            import_from=() if is_installed else import_from,
+            only=files,
         )
     except Cancelled:
         raise
@@ -137,7 +145,8 @@ def _before(
         return {}
     folder = trees.base()
     there = [test for test in tests if (folder / test).is_file()]
-    run = _run(trees, folder, there, 1.0, "the version before") if there else None
+    files = [one.path for one in olds]
+    run = _run(trees, folder, there, files, 1.0, "the version before") if there else None
     found: dict[str, tuple[Source, list[Untested] | None]] = {}
     for one in olds:
         measured = run.measured.files.get(one.path) if run is not None else None

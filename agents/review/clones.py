@@ -167,7 +167,8 @@ def _matches(run: Run, index: dict[str, list[tuple[Run, int]]]) -> Iterator[tupl
                 continue
             likeness = alike(mine, theirs)
             if likeness and (best is None or (length, likeness) > best[:2]):
-                there = Elsewhere(other.path, theirs[0].first, theirs[-1].last, other.name, likeness)
+                name = ".".join(part for part in (other.name, theirs[0].defines if length == 1 else "") if part)
+                there = Elsewhere(other.path, theirs[0].first, theirs[-1].last, name, likeness)
                 best = (length, likeness, place - back, there)
         if best is not None:
             length, _, first, there = best

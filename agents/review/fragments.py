@@ -16,7 +16,7 @@ _INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 class Statement:
     """One statement with all that it holds. `first` and `last` are lines, decorators included.
 
-    `names`, `called` and `values` are what is blind in `shape`, in the order of the text: variables and parameters,
+    `defines` is the name of the function or class that it is, else empty. `names`, `called` and `values` are what is blind in `shape`, in the order of the text: variables and parameters,
     functions that are called by a bare name, and values. `statements` and `nodes` are its size.
     """
 
@@ -28,6 +28,7 @@ class Statement:
     names: tuple[str, ...]
     called: tuple[str, ...]
     values: tuple[str, ...]
+    defines: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,4 +149,5 @@ def _statement(node: ast.stmt) -> Statement:
         names=tuple(reader.names),
         called=tuple(reader.called),
         values=tuple(reader.values),
+        defines=node.name if isinstance(node, _INNER) else "",
     )
