@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "coverage": ("aqe.server.cli.coverage", "Rank what no test runs by risk; coverage of changed lines."),
     "flaky": ("aqe.server.cli.flaky", "Find flaky tests, their causes and the commands that show them."),
     "quarantine": ("aqe.server.cli.quarantine", "Keep tests whose failure shall not fail a run."),
+    "select": ("aqe.server.cli.select", "Name the tests that a change needs, with reasons; run them."),
     "review": ("aqe.server.cli.review", "Show what a change brought that should be mended, with evidence."),
     "audit": ("aqe.server.cli.audit", "Look at every test for what makes it worth less than it seems."),
     "query": ("aqe.server.cli.query", "Answer a question about the project, with file and line."),

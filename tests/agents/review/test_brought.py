@@ -46,7 +46,9 @@ def test_another_statement_of_the_same_kind_is_a_note() -> None:
 def test_what_an_unchanged_line_brings_by_a_change_elsewhere_is_new() -> None:
     """A finding on an old line counts when the base had none: its cause was taken away elsewhere."""
     head = placed("def f():\n    return os.name\n", 2, rule="F821")
-    assert [one.rule for one in brought(head, placed("import os\ndef f():\n    return os.name\n", rule="F821"))] == ["F821"]
+    assert [one.rule for one in brought(head, placed("import os\ndef f():\n    return os.name\n", rule="F821"))] == [
+        "F821"
+    ]
 
 
 def test_the_id_holds_neither_line_nor_path() -> None:

@@ -256,5 +256,7 @@ def test_code_that_is_no_test_is_not_looked_at() -> None:
 
 def test_a_finding_names_the_line() -> None:
     """The line is that of the statement, not of the test."""
-    source = Source("test_x.py", "import time\n\ndef test_a():\n    x = 1\n    time.sleep(3)\n    assert x\n", frozenset())
+    source = Source(
+        "test_x.py", "import time\n\ndef test_a():\n    x = 1\n    time.sleep(3)\n    assert x\n", frozenset()
+    )
     assert [one.lines for one in find_smells(source)] == [(5, 5)]
