@@ -66,7 +66,8 @@ def main() -> int:
     parser.add_argument("--direct", action="store_true", help="only execute both versions, without the other rooms")
     parser.add_argument("--no-tests", action="store_true", help="take the packages' own tests out of both trees")
     parser.add_argument("--check", action="store_true", help="run the packages' own tests on each harmless rewrite")
-    parser.add_argument("--pyright", action="store_true", help="pyright beside it (slow; needs the package pyright)")
+    parser.add_argument("--pyright", metavar="COMMAND", help="pyright beside it (slow; the command or its path)")
+    parser.add_argument("--others", action="store_true", help="only the tools beside it, without aqe")
     parser.add_argument("--json", type=Path, dest="out", help="write all outcomes to this file")
     cache = Path(platformdirs.user_cache_dir("aqe")) / "benchmarks" / "review"
     parser.add_argument("--cache", type=Path, default=cache, help="where packages and the environment are kept")
@@ -102,6 +103,7 @@ class Bench:
             (self.base / path).write_bytes(text.encode("utf-8"))
         self.head = scratch / package.name / "head"
         self.ruff_before: dict[str, Counter[tuple[str, str]]] = {}
+        self.pyright_before: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
 
     def plants(self) -> list[Plant]:
         """The changes of all kinds that were asked for, the same for the same seed."""
@@ -121,7 +123,8 @@ class Bench:
                 print(f"  {plant.operator} in {plant.name}: the package's own tests fail on it", file=sys.stderr)
                 continue
             started = time.monotonic()
-            (self.direct if self.options.direct else self.review)(outcome)
+            if not self.options.others:
+                (self.direct if self.options.direct else self.review)(outcome)
             outcome.seconds = time.monotonic() - started
             outcome.others["ruff"] = self.ruff(plant)
             if self.options.pyright:
@@ -219,13 +222,17 @@ class Bench:
 
     def pyright(self, plant: Plant) -> bool:
         """Whether pyright says more of the head's files than of the base's."""
-        return any(
-            bool(self.pyright_says(self.head, path) - self.pyright_says(self.base, path)) for path in plant.files
-        )
+        for path in plant.files:
+            old = (self.base / path).read_text(encoding="utf-8") if (self.base / path).is_file() else ""
+            if (path, old) not in self.pyright_before:
+                self.pyright_before[path, old] = self.pyright_says(self.base, path) if old else Counter()
+            if self.pyright_says(self.head, path) - self.pyright_before[path, old]:
+                return True
+        return False
 
     def pyright_says(self, tree: Path, path: str) -> Counter[tuple[str, str]]:
         """Rules and messages of pyright for one file."""
-        command = ["pyright", "--outputjson", "--pythonpath", str(self.python), str(tree / path)]
+        command = [self.options.pyright, "--outputjson", "--pythonpath", str(self.python), str(tree / path)]
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
         rows = json.loads(done.stdout)["generalDiagnostics"] if done.stdout.startswith("{") else []
         return Counter((str(row.get("rule")), str(row["message"]).replace(str(tree), "")) for row in rows)
