@@ -28,7 +28,8 @@ class BuildWithShop(build_py):
             data = Path(self.build_lib, "aqe", "server", "data")
             leave_out = shutil.ignore_patterns("__pycache__", ".*")
             shutil.copytree("fixtures/shop", data / "shop", ignore=leave_out, dirs_exist_ok=True)
-            shutil.copy("fixtures/shop.truth.toml", data)
+            for told in ("shop.truth.toml", "shop.story.toml"):
+                shutil.copy(f"fixtures/{told}", data)
 
 
 setup(

@@ -15,12 +15,13 @@ from aqe.agents.registry import resolve
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 MODELS: dict[str, tuple[str, ...]] = {
+    "analyze": ("aqe.agents.fleet.report:AnalyzeReport",),
     "audit": ("aqe.agents.review.report:ReviewReport",),
     "benchmark": ("aqe.server.benchmark.report:BenchmarkReport",),
     "complete": ("aqe.engine.answer:Answer",),
     "config": ("aqe.server.cli.objects:ConfigShown",),
     "coverage": ("aqe.agents.coverage.report:CoverageReport",),
-    "demo": ("aqe.server.demo.story:DemoReport",),
+    "demo": ("aqe.server.demo.report:DemoReport",),
     "doctor": ("aqe.server.cli.objects:DoctorShown",),
     "embed": ("aqe.server.cli.objects:VectorShown",),
     "error": ("aqe.server.cli.objects:Failure",),
@@ -57,6 +58,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "route-rules": ("aqe.server.cli.route_objects:RouteRules",),
     "select": ("aqe.agents.select.report:SelectReport",),
     "similarity": ("aqe.server.cli.objects:SimilarityShown",),
+    "run": ("aqe.agents.fleet.report:RunReport",),
     "sessions-end": ("aqe.server.cli.objects:SessionChanged",),
     "sessions-import": ("aqe.server.cli.objects:SessionChanged",),
     "sessions-list": ("aqe.server.cli.objects:SessionsListed",),

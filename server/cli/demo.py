@@ -13,7 +13,8 @@ import typer
 from aqe.server.cli.output import BudgetOption, JsonOption, SeedOption, print_json, terminal_progress
 
 if TYPE_CHECKING:
-    from aqe.server.demo.story import DemoReport
+    from aqe.server.demo.report import DemoReport
+    from aqe.server.demo.session import Step
 
 DEFAULT_BUDGET = "60s"
 PAGE = "report.html"
@@ -29,10 +30,11 @@ def command(
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     json_: JsonOption = False,
 ) -> int:
-    """Run the main job on a small shop project with planted bugs and leave a report.
+    """Run every agent on a small shop project with planted flaws and leave a report.
 
-    Copies the shop, starts `aqe serve`, has tests generated and verified over MCP, and compares the suspected bugs with
-    those that were planted. Exit status 1 when less than half of them were suspected or two were false alarms.
+    Copies the shop, starts `aqe serve` and calls its tools over MCP: a question, tests generated and verified, flaky
+    tests, coverage, a bad change reviewed, feedback. What was found is compared with what was planted. Exit status 1
+    when of any kind less than half was found, or two were false alarms.
     """
     from aqe.engine.budget import parse_budget
     from aqe.engine.marker import write_atomic
@@ -67,11 +69,13 @@ def _folder(folder: Path | None) -> Path:
 
 def page_of(report: DemoReport) -> str:
     """The report as one HTML page."""
+    from aqe.server.demo.script import read_script
     from aqe.server.reports.page import render_page
 
     made_on = datetime.now(UTC).date().isoformat()
     calls = sum(module.executions for module in report.modules)
-    return render_page("demo.html", report=report, made_on=made_on, calls=calls)
+    message = read_script().message
+    return render_page("demo.html", report=report, made_on=made_on, calls=calls, message=message)
 
 
 def summary(report: DemoReport) -> str:
@@ -81,13 +85,10 @@ def summary(report: DemoReport) -> str:
     lines = [
         f"aqe worked on {report.folder}/shop over MCP for {report.duration_s:.0f} s.",
         "",
-        "Tests",
-        *(
-            f"  {module.module:<15} {module.tests:>4} tests, {module.branches_percent:5.1f} % of branches, "
-            f"{module.mutants_killed} of {module.mutants_total} mutants killed"
-            for module in report.modules
-        ),
-        f"  all verified    {proof.stable} of {proof.tests} stable in {proof.runs} shuffled runs, "
+        *(line for step in report.steps if (line := _told(step))),
+        "",
+        f"Tests written: {proof.stable} of {proof.tests} stable in {proof.runs} shuffled runs, "
+        f"{proof.branches_percent:.1f} % of branches, {proof.mutants_killed} of {proof.mutants_total} mutants killed, "
         f"sandbox: {proof.rung}{below}",
         "",
         f"Planted bugs: {report.suspected} of {report.planted} suspected",
@@ -95,10 +96,26 @@ def summary(report: DemoReport) -> str:
     for entry in report.score.found:
         state = "suspected" if entry.suspects else "for a reader" if entry.bug.found_by == "reading" else "missed"
         lines.append(f"  {state:<13} {entry.bug.file}:{entry.bug.line} {entry.bug.function}")
-    alarms = report.score.false_alarms
-    lines.append(f"False alarms: {len(alarms)}")
-    lines += [f"  {alarm.module}::{alarm.target}: {alarm.why}" for alarm in alarms]
+    lines += [f"  false alarm   {alarm.module}::{alarm.target}: {alarm.why}" for alarm in report.score.false_alarms]
+    lines += ["", *table(report)]
     if not report.met:
-        lines += ["", "The bar is missed: at least half of the planted bugs suspected, at most one false alarm."]
+        lines += ["", "The bar is missed: of each kind at least half found, at most one false alarm, no failed tool."]
     lines += ["", f"Report: {report.page}"]
     return "\n".join(lines)
+
+
+def _told(step: Step) -> str:
+    """One step as a line; the calls that only prepare another step have none."""
+    if step.tool in ("initialize", "memory_search"):
+        return ""
+    came = f"failed: {step.came}" if step.failed else step.came
+    about = f" of {step.subject}" if step.subject else ""
+    return f"  {step.duration_s:5.1f} s  {step.stage:<9} {step.tool}{about}: {came}"
+
+
+def table(report: DemoReport) -> list[str]:
+    """Planted and found, one line a kind."""
+    rows = [("Planted and found", "planted", "found", "false alarms")]
+    rows += [(row.what, str(row.planted), str(row.found), str(row.false_alarms)) for row in report.bars]
+    width = max(len(row[0]) for row in rows)
+    return [f"{what:<{width}}  {planted:>7}  {found:>5}  {alarms:>12}" for what, planted, found, alarms in rows]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ LONGEST_WAIT = 20
 
 
 @contextlib.asynccontextmanager
-async def connected(project: Path) -> AsyncIterator[Client]:
-    """A client of `aqe serve --stdio` on `project`; the server ends with the block."""
-    environ = {name: value for name, value in os.environ.items() if name != "AQE_PROJECT"}
+async def connected(project: Path, environ: Mapping[str, str]) -> AsyncIterator[Client]:
+    """A client of `aqe serve --stdio` on `project`; the server ends with the block. `environ` is added to its own."""
+    kept = {name: value for name, value in os.environ.items() if name != "AQE_PROJECT"}
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "aqe.server.cli", "serve", "--stdio", "--project", str(project)],
-        env=environ,
+        env={**kept, **environ},
         cwd=project,
     )
     async with Client(server, read_timeout_seconds=CALL_S) as client:

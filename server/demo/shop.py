@@ -36,12 +36,25 @@ class PlantedBug:
 
 
 @dataclass(frozen=True)
+class PlantedFlaky:
+    """One flaky test of the truth, by its node id. `partners` are the tests without or before which it fails: the
+    polluter of a victim, the setter of a brittle test."""
+
+    id: str
+    category: str
+    why: str
+    partners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Truth:
-    """What is planted in the shop."""
+    """What is planted in the shop. `untested` are functions that no test runs: (file, qualified name)."""
 
     package: str
     modules: tuple[str, ...]
     bugs: tuple[PlantedBug, ...]
+    flaky: tuple[PlantedFlaky, ...] = ()
+    untested: tuple[tuple[str, str], ...] = ()
 
 
 def fixtures() -> Path:
@@ -75,7 +88,17 @@ def truth_of(table: dict[str, Any]) -> Truth:
         )
         for bug in table["bugs"]
     )
-    return Truth(package=project["package"], modules=tuple(project["modules"]), bugs=bugs)
+    flaky = tuple(
+        PlantedFlaky(
+            id=test["id"],
+            category=test["category"],
+            why=test["why"],
+            partners=tuple(test[name] for name in ("polluter", "setter") if name in test),
+        )
+        for test in table.get("flaky", ())
+    )
+    untested = tuple((file, name) for file, names in table.get("untested", {}).items() for name in names)
+    return Truth(project["package"], tuple(project["modules"]), bugs, flaky, untested)
 
 
 def copy_shop(folder: Path) -> Path:
@@ -92,3 +115,9 @@ def copy_shop(folder: Path) -> Path:
     except OSError as error:
         raise unwritable(target, error) from error
     return target.resolve()
+
+
+def learn_at_once(shop: Path) -> None:
+    """Let feedback count from the first mark on in this shop, where a project of one's own waits for 15."""
+    with (shop / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[tool.aqe.learning]\nmin_marks = 1\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,8 @@ def _environment() -> Environment:
     environment.filters["seconds"] = seconds
     environment.filters["number"] = number
     environment.filters["sentence"] = sentence
+    environment.filters["arguments"] = arguments
+    environment.filters["command"] = command
     return environment
 
 
@@ -75,3 +79,28 @@ def sentence(text: str) -> str:
     word = text.split(" ", 1)[0]
     start = text[:1].upper() + text[1:] if word.isalpha() else text
     return start if start.endswith((".", "!", "?")) else f"{start}."
+
+
+def arguments(values: Mapping[str, Any]) -> str:
+    """The arguments of a call as Python would have them, long texts and lists cut.
+
+    >>> arguments({"runs": 12, "paths": ["a.py", "b.py", "c.py"], "prompt": "Why?"})
+    "runs=12, paths=['a.py', and 2 more], prompt='Why?'"
+    """
+    return ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+
+
+def command(text: str) -> str:
+    """A command line with the bare name of the interpreter, wherever it lies.
+
+    >>> command("TZ=JST-9 /home/ada/.venv/bin/python3.12 -m pytest tests/test_dates.py")
+    'TZ=JST-9 python -m pytest tests/test_dates.py'
+    """
+    return re.sub(r"(?<!\S)\S*/python[\d.]*(?= )", "python", text)
+
+
+def _shown(value: Any, room: int = 90) -> str:
+    if isinstance(value, list | tuple) and len(value) > 1:
+        return f"[{_shown(value[0])}, and {len(value) - 1} more]"
+    text = repr(value)
+    return text if len(text) <= room else f"{text[: room - 2]}…{text[-1]}"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def aqe_demo(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE", "COV"))}
     command = [sys.executable, "-m", "aqe.server.cli", "demo", *args]
-    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=900, check=False)
 
 
 def test_an_earlier_demo_is_never_overwritten(tmp_path: Path) -> None:
@@ -42,18 +42,28 @@ def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-def test_the_demo_meets_its_bar_over_a_real_server(tmp_path: Path) -> None:
-    """At least half of the planted bugs are suspected, at most one falsely; each kept test is stable."""
+def test_the_demo_meets_its_bars_over_a_real_server(tmp_path: Path) -> None:
+    """Of each kind at least half is found with at most one false alarm; each written test is stable; no tool fails."""
     done = aqe_demo("--json", "--dir", str(tmp_path / "demo"), cwd=tmp_path)
     report = json.loads(done.stdout)
     assert report["schema"] == "aqe.demo/1"
-    assert done.returncode == 0, (report["suspected"], report["score"]["false_alarms"])
+    assert done.returncode == 0, (report["bars"], [step for step in report["steps"] if step["failed"]])
+    assert report["met"]
     assert 2 * report["suspected"] >= report["planted"] == 15
-    assert len(report["score"]["false_alarms"]) <= 1
+    bars = {row["part"]: row for row in report["bars"]}
+    assert list(bars) == ["bugs", "flaky", "gaps", "change", "select", "feedback"]
+    assert all(2 * row["found"] >= row["planted"] > 0 and row["false_alarms"] <= 1 for row in bars.values())
     assert report["verification"]["tests"] == report["verification"]["stable"] > 50
     tools = [step["tool"] for step in report["steps"]]
     assert tools.count("generate_tests") == 7
-    assert tools[-2:] == ["verify_tests", "stats"]
+    order = [
+        *("query", "generate_tests", "verify_tests", "find_flaky_tests", "coverage_gaps", "select_tests"),
+        *("review_changes", "feedback", "stats"),
+    ]
+    assert sorted(order, key=tools.index) == order
+    assert not any(step["failed"] for step in report["steps"])
+    for lesson in report["lessons"]:
+        assert lesson["helped"] <= (lesson["before"]["quotes"] != lesson["after"]["quotes"])
     shop = tmp_path / "demo" / "shop"
     for module in report["modules"]:
         assert all((shop / file).is_file() for file in module["files"])
@@ -69,7 +79,7 @@ def test_a_wheel_carries_the_shop(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
     subprocess.run(command, env=os.environ | {"AQE_NATIVE": "skip"}, check=True, capture_output=True, timeout=300)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    assert "aqe/server/data/shop.truth.toml" in names
+    assert {"aqe/server/data/shop.truth.toml", "aqe/server/data/shop.story.toml"} <= set(names)
     fixtures = ROOT / "fixtures" / "shop"
     sources = {path.relative_to(fixtures).as_posix() for path in fixtures.rglob("*") if path.is_file()}
     carried = {name.removeprefix("aqe/server/data/shop/") for name in names if name.startswith("aqe/server/data/shop/")}

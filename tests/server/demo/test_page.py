@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aqe.server.cli.demo import page_of, summary
-from aqe.server.demo.story import DemoReport
+from aqe.server.demo.report import DemoReport
 from aqe.server.reports.page import render_page
 
 SCREENSHOTS = Path(__file__).resolve().parents[3] / "tools" / "screenshots.py"
@@ -48,8 +48,9 @@ def test_the_page_is_well_formed_and_asks_for_nothing(sample_report: Make) -> No
     outline.feed(page)
     assert outline.open == []
     assert not {tag for tag, _ in outline.tags} & {"script", "iframe", "img", "object", "base"}
-    addresses = [value for _, attrs in outline.tags for name, value in attrs.items() if name in ("href", "src")]
-    assert addresses == ["data:,"]
+    addresses = {value for _, attrs in outline.tags for name, value in attrs.items() if name in ("href", "src")}
+    inside = {f"#{attrs['id']}" for _, attrs in outline.tags if attrs.get("id")}
+    assert addresses - inside == {"data:,"}
     assert not re.search(r"url\(|@import|https?://", page)
 
 
@@ -60,16 +61,26 @@ def test_what_comes_from_code_is_escaped(sample_report: Make) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+def part_of(page: str, name: str) -> str:
+    """The page from the heading of one part to the next one."""
+    return page.partition(f'<h2 id="{name}">')[2].partition("<h2")[0]
+
+
 def test_the_page_tells_found_missed_and_false(sample_report: Make) -> None:
-    """Page and terminal show the same counts, each planted bug once, and the false alarm."""
+    """Page and terminal show the same counts, each planted entry once, and the false alarms."""
     report = sample_report(missed=3, alarms=1)
     page, text = page_of(report), summary(report)
-    assert page.count("✓ suspected") == report.suspected == 10
-    assert page.count("✗ missed") == 3
-    assert page.count("○ for a reader") == 2
-    assert page.count('<span class="chip bad">false alarm') == 1
+    bugs, flaky, change = (part_of(page, name) for name in ("bugs", "flaky", "change"))
+    assert bugs.count("✓ suspected") == report.suspected == 10
+    assert bugs.count("✗ missed") == flaky.count("✗ missed") == change.count("✗ missed") == 3
+    assert bugs.count("○ for a reader") == 2
+    assert bugs.count('<span class="chip bad">false alarm') == change.count('<span class="chip bad">false alarm') == 1
+    assert flaky.count("✓ found") == 5
+    assert part_of(page, "gaps").count("✗ missed") == 3
+    assert "<title>aqe demo: 31 of 45 planted flaws found</title>" in page
     assert "Planted bugs: 10 of 15 suspected" in text
-    assert "False alarms: 1" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith(("bugs ", "flaky tests ", "flaws "))]
+    assert [row[-3:] for row in rows] == [["15", "10", "1"], ["8", "5", "0"], ["10", "7", "1"]]
     assert "bar is missed" not in text
 
 
@@ -78,7 +89,33 @@ def test_a_missed_bar_is_said(sample_report: Make) -> None:
     report = sample_report(missed=8)
     assert not report.met
     assert "The bar is missed" in summary(report)
-    assert 'class="tile bad"' in page_of(report)
+
+
+def test_a_failed_tool_is_said_where_its_part_would_be(sample_report: Make) -> None:
+    """A part whose tool failed has no row of planted and found; page and terminal tell the error."""
+    report = sample_report(failed=True)
+    page, text = page_of(report), summary(report)
+    assert "✗ not shown" in part_of(page, "flaky")
+    assert "No such tool." in page
+    assert "find_flaky_tests: failed: no such tool" in text
+    assert "flaky tests" not in text
+    assert "The bar is missed" in text
+
+
+def test_answers_before_and_after_feedback_stand_side_by_side(sample_report: Make) -> None:
+    """Each lesson shows both answers with their confidence, and what feedback took from a passage's score."""
+    shown = part_of(page_of(sample_report()), "feedback")
+    assert shown.count("<h4>Before</h4>") == shown.count("<h4>After</h4>") == shown.count("✓ mended") == 2
+    assert "confidence 0.64" in shown
+    assert "confidence 0.71" in shown
+    assert "(-0.33 by feedback)" in shown
+
+
+def test_the_interpreter_of_a_command_has_its_bare_name(sample_report: Make) -> None:
+    """Commands that reproduce a flaky test name python, not where it lies on this machine."""
+    flaky = part_of(page_of(sample_report()), "flaky")
+    assert "python -m pytest tests/test_cart.py::test_receipt_shows_euros" in flaky
+    assert "/usr/bin/python" not in flaky
 
 
 def test_a_hole_in_the_data_is_an_error() -> None:
