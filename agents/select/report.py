@@ -14,7 +14,8 @@ class SelectRequest:
     """Which change: from git reference `since` to the working tree (None: HEAD), or from folder `base` to `head`.
 
     With `run` the selected tests are run, within `budget_s` seconds where that is given. `python` is an interpreter, an
-    environment's folder or a name on PATH; relative folders are sought from `cwd`.
+    environment's folder or a name on PATH; relative folders are sought from `cwd`. With `mapped_only` nothing is
+    selected where no map is recorded, in place of the whole suite, and `why` says so.
     """
 
     project: str
@@ -25,6 +26,7 @@ class SelectRequest:
     budget_s: float | None = None
     python: str | None = None
     cwd: str | None = None
+    mapped_only: bool = False
 
 
 @dataclass(frozen=True)

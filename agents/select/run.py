@@ -47,7 +47,7 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
     cancel.check()
     if found is None or not found.tests:
         why = "another version of aqe recorded the map" if other else "no map of what the tests execute is recorded"
-        choice = Choice(why_all=f"{why}; {RECORD}")
+        choice = Choice(notes=[f"{why}; {RECORD}"]) if request.mapped_only else Choice(why_all=f"{why}; {RECORD}")
         known: dict[str, str] = {}
     else:
         progress("Choosing tests")
@@ -61,7 +61,7 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
         tests=tests,
         all_tests=here.all_tests,
         whole_suite=bool(choice.why_all),
-        why=_why(choice, tests, here.all_tests, changes),
+        why=_why(choice, tests, here.all_tests, changes) if known or choice.why_all else f"Nothing is selected: {why}.",
         changed_files=len(changes.files),
         run=None,
         not_run=(),

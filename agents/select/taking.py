@@ -127,6 +127,7 @@ class _Process:
         if marks.exists():
             data = marks.read_bytes()
             hits += [number for number in self.parts if number >= len(data) or data[number]]
+            hits += [number for line in self.lines if line.get("k") == "import" for number in line["hits"]]
         coarse = {(str(line["file"]), MODULE, "") for line in self.lines if line.get("k") == "coarse"}
         return self.known(hits) | coarse
 

@@ -40,6 +40,7 @@ class ImpactRecorder:
         self._live: Dict[int, "_Live"] = {}
         self._ended: List["_Live"] = []
         self._teardown: Optional[Set[int]] = None
+        self._test: Set[int] = set()
         self._item_outcome = ""
         self._item_duration_s = 0.0
         self._scopes = 0
@@ -158,7 +159,7 @@ class ImpactRecorder:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
         self._item_outcome, self._item_duration_s, self._ended = "", 0.0, []
-        opened = self._enter()
+        opened = self._test = self._enter()
         yield
         hits = self._leave(opened)
         if os.getpid() != self.record._pid:
@@ -192,15 +193,18 @@ class ImpactRecorder:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_teardown(self) -> Iterator[None]:
+        self.record.close(self._test)  # what ends a fixture that others used is no doing of this test
         self._teardown = self.record.open()
         yield
-        self.record.close(self._teardown)
+        self._test |= self.record.close(self._teardown)
         self._teardown = None
 
     def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
         live = self._live.pop(id(fixturedef), None)
         since = set() if self._teardown is None else self.record.close(self._teardown)
-        if live is not None:
+        if live is None:
+            self._test |= since
+        else:
             live.closing |= since
             self._ended.append(live)
         if self._teardown is not None:
