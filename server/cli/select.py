@@ -44,6 +44,9 @@ def command(
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print one node id a line on stdout and nothing else.")] = False,
     run: Annotated[bool, typer.Option("--run", help="Run the selected tests, riskiest first.")] = False,
+    mapped_only: Annotated[
+        bool, typer.Option("--mapped-only", help="Without a recorded map select nothing, not the whole suite.")
+    ] = False,
     budget: BudgetOption = None,
     python: PythonOption = None,
     project: ProjectOption = None,
@@ -68,6 +71,7 @@ def command(
         budget_s=None if budget is None else parse_budget(budget),
         python=python,
         cwd=str(Path.cwd()),
+        mapped_only=mapped_only,
     )
     cancel = CancelToken()
     with terminal_progress(quiet=ids) as progress, stopped_by_signals(cancel):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from aqe.server.mcp.answers import allowed, answer, shorten
 from aqe.server.mcp.app import make_tool
+from aqe.server.mcp.fields import Project
 from aqe.server.mcp.service import in_thread
 from aqe.server.mcp.whole import with_whole
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from aqe.engine.routing import Decision
     from aqe.server.mcp.service import Service
 
-Project = Annotated[str | None, Field(description="its folder, if not the server's")]
 Task = Annotated[str | None, Field(description="what it is for, such as unit_test")]
 QUOTE = 600
 CANDIDATES = 6

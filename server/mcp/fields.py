@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-Project = Annotated[str | None, Field(description="its folder, if not the server's")]
+Project = Annotated[str | None, Field(description="its folder, if not the server's own")]
 JobId = Annotated[str | None, Field(description="go on with this job")]
 Offset = Annotated[int, Field(ge=0, description="where a long detail goes on")]
 Python = Annotated[str | None, Field(description="the project's interpreter")]

@@ -24,8 +24,8 @@ Findings = Annotated[Literal["summary", "findings", "report"], Field(description
 
 
 def make_measuring_tools(service: Service, worded: Worded) -> list[Tool]:
-    """The tools of `MEASURING` over one service; `worded` makes failures answers."""
-    return [make(service, worded) for make in MEASURING.values()]
+    """find_flaky_tests, coverage_gaps, select_tests and review_changes; `worded` makes failures answers."""
+    return [make(service, worded) for make in (_flaky, _coverage, _select, _review)]
 
 
 def _flaky(service: Service, worded: Worded) -> Tool:
@@ -148,6 +148,3 @@ def _review(service: Service, worded: Worded) -> Tool:
 def _new(job_id: str | None, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """The arguments of a new job; None where an earlier one goes on."""
     return arguments if job_id is None else None
-
-
-MEASURING = {"find_flaky_tests": _flaky, "coverage_gaps": _coverage, "review_changes": _review}

@@ -11,8 +11,7 @@ from mcp.server.mcpserver.resources import FunctionResource, Resource
 
 from aqe.engine.errors import AqeError
 from aqe.server.mcp.answers import allowed
-from aqe.server.mcp.measuring import MEASURING
-from aqe.server.mcp.recipes import Recipe, recipes
+from aqe.server.mcp.recipes import RECIPES, Recipe
 from aqe.server.mcp.service import LAST_REPORT
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def make_prompts() -> list[Prompt]:
-    """The prompts of the server: those whose tools there are."""
-    return [_prompt(recipe) for recipe in recipes({"generate_tests", "verify_tests", *MEASURING})]
+    """The prompts of the server, one for each recipe."""
+    return [_prompt(recipe) for recipe in RECIPES]
 
 
 def _prompt(recipe: Recipe) -> Prompt:

@@ -5,7 +5,6 @@ The prompts of the server and the slash commands of the Claude Code plugin are m
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 MEASURED = "Report only figures that a tool measured, never your own estimate."
@@ -194,8 +193,3 @@ RECIPES: tuple[Recipe, ...] = (
         " with since=`{given}`",
     ),
 )
-
-
-def recipes(tools: Collection[str]) -> list[Recipe]:
-    """The recipes all of whose tools there are."""
-    return [recipe for recipe in RECIPES if set(recipe.tools) <= set(tools)]

@@ -104,12 +104,15 @@ def test_failures_are_handed_to_the_model(plugin: Callable[[str], Path], edited:
 
 
 def test_selection_is_asked_for_the_edited_project(plugin: Callable[[str], Path], edited: Path) -> None:
-    """The command is `aqe select --run` with the budget, for the project of the file, in its folder."""
+    """The command is `aqe select --run` with the budget, for the file's project, and only where there is a map."""
     script = f"import os, sys\nopen({str(edited.with_name('asked'))!r}, 'w').write(repr((sys.argv[1:], os.getcwd())))\n"
     assert hook(plugin(script), edited, tool="Write").returncode == 0
     words, folder = ast.literal_eval(edited.with_name("asked").read_text())
     project = str(edited.parent.parent)
-    assert (words, folder) == (["select", "--run", "--budget", "20s", "--json", "--project", project], project)
+    assert (words, folder) == (
+        ["select", "--run", "--mapped-only", "--budget", "20s", "--json", "--project", project],
+        project,
+    )
 
 
 @pytest.mark.parametrize(

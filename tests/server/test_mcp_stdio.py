@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from aqe.server.mcp.recipes import recipes
+from aqe.server.mcp.recipes import RECIPES
 
 OnStdio = Callable[..., Any]
 NAMES = [
@@ -25,6 +25,7 @@ NAMES = [
     "verify_tests",
     "find_flaky_tests",
     "coverage_gaps",
+    "select_tests",
     "review_changes",
     "query",
     "feedback",
@@ -47,7 +48,7 @@ def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) ->
             tools = (await client.list_tools()).tools
             assert [tool.name for tool in tools] == NAMES
             prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
-            assert list(prompts) == [recipe.name for recipe in recipes(NAMES)]
+            assert list(prompts) == [recipe.name for recipe in RECIPES]
             assert [str(found.uri) for found in (await client.list_resources()).resources] == ["aqe://reports/last"]
             prompt = await client.get_prompt("aqe-generate", {"target": "ages.py"})
             assert "ages.py" in prompt.messages[0].content.text

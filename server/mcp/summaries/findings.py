@@ -69,7 +69,7 @@ def listed(report: dict[str, Any], project: Path) -> str:
 
 def _line(finding: dict[str, Any], *, evidence: int) -> str:
     place = f"{finding['path']}:{finding['line']}"
-    name = f" {finding['name']}" if finding["name"] else ""
+    name = f" {finding['name']}" if finding["name"] and finding["name"] not in finding["message"] else ""
     shown = [text for text in map(str, finding["evidence"][:evidence]) if text not in finding["message"]]
     words = "; ".join([str(finding["message"]).rstrip("."), *shown])
     return f"{finding['severity']} {finding['rule']} {place}{name}: {words}"

@@ -73,7 +73,8 @@ def after_edit(told: str) -> int:
     if aqe is None:
         say_once(str(event.get("session_id") or ""))
         return 0
-    report = selected([*aqe, "select", "--run", "--budget", f"{BUDGET_S}s", "--json", "--project", project], project)
+    asked = ["select", "--run", "--mapped-only", "--budget", f"{BUDGET_S}s", "--json", "--project", project]
+    report = selected([*aqe, *asked], project)
     text = failures(report)
     if not text:
         return 0
