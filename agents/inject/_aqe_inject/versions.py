@@ -14,7 +14,7 @@ from . import rounds
 from .campaign import Campaign, Entry, Pace
 from .descriptors import refuse_borrowing
 from .examples import Examples
-from .importing import failure
+from .importing import check, failure
 from .loading import Loaded, load_all
 from .minimise import smaller_cases
 from .namespace import Namespace
@@ -39,6 +39,13 @@ CALLS_OF_SIBLING = 4
 LEARNING_SHARE = 0.25
 UNHELPFUL = ("unbuilt", "sleeps", "borrows", "odd")
 _LOADED: Dict[str, Tuple[Loaded, List[Target]]] = {}
+
+
+def imports(args: Data, emit: Emit) -> Data:
+    """Import the modules one after the other and emit how each went, so that the one that ends the process is known."""
+    for name in args["modules"]:
+        emit({"module": name, "said": check({"module": name}, emit)})
+    return {}
 
 
 def preload(args: Data, emit: Emit) -> Data:

@@ -83,22 +83,31 @@ class Side:
     # -- life -----------------------------------------------------------------------------------------------------
 
     def load(self, modules: Sequence[str]) -> None:
-        """Import the modules, each tried in a fork of its own before; `targets` and `failed` say how it went."""
+        """Import the modules, first in a fork that may end; `targets` and `failed` say how it went."""
         self.failed = {}
-        self.modules = tuple(name for name in modules if self._can_import(name))
+        heard: dict[str, Any] = {}
+
+        def listen(message: Any) -> None:
+            if isinstance(message, Mapping) and message.get("module") in modules:
+                heard[str(message["module"])] = message.get("said")
+
+        waiting = list(modules)
+        while waiting:
+            result = self._run("imports", {"modules": waiting}, IMPORT_WALL_S, listen)
+            waiting = [name for name in waiting if name not in heard]
+            if waiting and result.state != "ok":
+                hangs = result.state == "timeout"
+                self.failed[waiting.pop(0)] = "its import does not end" if hangs else "its import ends the process"
+            elif waiting:
+                break
+        self.modules = tuple(name for name in modules if name in heard and self._can_import(name, heard[name]))
         self._warm()
 
-    def _can_import(self, name: str) -> bool:
-        result = self._opened().run(
-            "_aqe_inject.importing:check", {"module": name}, wall_s=min(IMPORT_WALL_S, self.left_s())
-        )
-        if result.state == "ok" and isinstance(result.value, Mapping):
-            file = str(result.value.get("file") or "")
-            if not result.value.get("error") and self._is_ours(file):
-                return True
-            self.failed[name] = _import_words(result.value, file)
-        else:
-            self.failed[name] = "its import ends the process" if result.state == "died" else "its import does not end"
+    def _can_import(self, name: str, said: Any) -> bool:
+        file = str(said.get("file") or "") if isinstance(said, Mapping) else ""
+        if self._is_ours(file):
+            return True
+        self.failed[name] = _import_words(said, file)
         return False
 
     def _is_ours(self, file: str) -> bool:
