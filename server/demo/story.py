@@ -86,7 +86,7 @@ async def _run(shop: Path, budget_s: float, seed: int, progress: Progress) -> De
         selection=checks.selection,
         review=checks.review,
         lessons=lessons,
-        met=all(row.met for row in bars) and checks.whole and asked.right,
+        met=all(row.met for row in bars) and asked.right and not any(step.failed for step in session.steps),
         verification=verification(judged),
         memories=figures["memories"],
         namespaces=figures["namespaces"],
@@ -106,10 +106,6 @@ class _Checks:
     gaps: GapTally | None
     selection: Selection | None
     review: ReviewTally | None
-
-    @property
-    def whole(self) -> bool:
-        return None not in (self.flaky, self.gaps, self.selection, self.review)
 
 
 async def _check(session: Session, shop: Path, truth: Truth, script: Script, seed: int) -> _Checks:

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from aqe.engine.errors import GateFailed
+from aqe.engine.errors import AqeError, GateFailed
 from aqe.server.demo.report import ModuleResult, Verification
 from aqe.server.demo.session import Session
 from aqe.server.demo.shop import Truth
@@ -23,7 +23,10 @@ Reports = dict[str, dict[str, Any]]
 
 
 async def write_tests(session: Session, truth: Truth, budget_s: float, seed: int) -> Reports:
-    """Generate tests for every module, two at a time; each gets an equal share of the search's time."""
+    """Generate tests for every module, two at a time; each gets an equal share of the search's time.
+
+    Where the tool fails for a module, its report is empty and its step tells why.
+    """
     rounds = -(-len(truth.modules) // AT_ONCE)
     share_s = max(SHORTEST_SEARCH_S, round(budget_s * SHARE_OF_SEARCH / rounds, 1))
     reports: Reports = {}
@@ -34,7 +37,10 @@ async def write_tests(session: Session, truth: Truth, budget_s: float, seed: int
         async with gate:
             arguments = {"target": f"{truth.package}/{name}.py", "out": OUT, "budget_s": share_s, "seed": seed}
             subject = f"{truth.package}.{name}"
-            reports[name] = await session.job("generate_tests", arguments, generated, subject=subject)
+            try:
+                reports[name] = await session.job("generate_tests", arguments, generated, subject=subject)
+            except AqeError as error:
+                reports[name] = {"files": [], "tests": 0, "suspects": [], "executions": 0, "notes": [str(error)]}
 
     async with anyio.create_task_group() as group:
         for name in truth.modules:
