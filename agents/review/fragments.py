@@ -16,8 +16,9 @@ _INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 class Statement:
     """One statement with all that it holds. `first` and `last` are lines, decorators included.
 
-    `defines` is the name of the function or class that it is, else empty. `names`, `called` and `values` are what is blind in `shape`, in the order of the text: variables and parameters,
-    functions that are called by a bare name, and values. `statements` and `nodes` are its size.
+    `defines` is the name of the function or class that it is, else empty. `names`, `called` and `values` are what is
+    blind in `shape`, in the order of the text: variables and parameters, functions that are called by a bare name, and
+    values. `statements` and `nodes` are its size.
     """
 
     shape: str

@@ -185,7 +185,7 @@ class _Review:
                     head_folder=self.head_folder,
                     interpreter=interpreter,
                     seed=self.request.seed,
-                    deadline=self.started + EXECUTED_SHARE * self.request.budget_s,
+                    deadline=self.started + self.request.budget_s * (EXECUTED_SHARE + patience()),
                     progress=self.progress,
                     cancel=self.cancel,
                 )
@@ -262,7 +262,7 @@ class _Review:
 
 
 def patience() -> float:
-    """The share of the budget by which tests may go beyond it, so that they end on a busy machine too: up to half."""
+    """The share of the budget by which work may go beyond it, so that it ends on a busy machine too: up to half."""
     try:
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
     except (OSError, AttributeError):

@@ -72,7 +72,7 @@ def _figures(report: ReviewReport, verbose: bool) -> Iterator[str]:
             f"{rule} {many}" for rule, many in sorted(figures.rules.items(), key=lambda row: -row[1])
         )
     if report.dismissed:
-        yield f"  {_count(report.dismissed, 'finding')} left out that were dismissed earlier (aqe-review.toml)"
+        yield f"  left out: {_count(report.dismissed, 'finding')} dismissed earlier (aqe-review.toml)"
     spent = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in figures.phases_s.items())
     yield f"  {report.evidence.duration_s:.1f} s" + (f" ({spent})" if spent else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
@@ -214,7 +215,7 @@ def _test_file(files: Mapping[str, str], chance: random.Random, template: str) -
     module, function = chance.choice(_public(files))
     body = textwrap.dedent(template).strip().format(module=module, name=function.node.name)
     head = _HEAD.format(module=module)
-    used = [line for line in head.splitlines() if not line.startswith("import ") or f"{line.split()[1]}." in body]
+    used = [line for line in head.splitlines() if not line or re.search(rf"\b{re.escape(line.split()[1])}\b", body)]
     return "tests/test_added.py", "\n".join([*used, "", "", body]).lstrip() + "\n"
 
 
