@@ -18,7 +18,7 @@ pytest := $(py) -m pytest -n $(WORKERS)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(stamp) ## run the main job on a small shop project; prints what it did and where the report is
+demo: $(stamp) ## run every agent on a small shop with planted flaws; prints what it found and where the report is
 	$(VENV)/bin/aqe demo
 
 test: $(stamp) ## the fast tier: under 5 minutes, no services, no network

@@ -1,7 +1,7 @@
 """Look at a page in headless Chromium: `python tools/screenshots.py PAGE [--out DIR]`.
 
 Opens the HTML file at 1280 and 390 px, light and dark, and prints one JSON object: for each view the width of the
-content, and every request that the page made. With --out it also writes the four views there as WebP files. Speaks the
+content, and every request that the page made. With --out it also writes the four views there as PNG files. Speaks the
 DevTools protocol over a pipe, so nothing but Chromium is needed.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDTHS = (1280, 390)
 SCHEMES = ("light", "dark")
-TALLEST_PX = 3200
+TALLEST_PX = 2600
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--hide-scrollbars"),
@@ -121,9 +121,7 @@ def look(browser: Chromium, page: Path, width: int, scheme: str) -> tuple[dict[s
     told = browser.call("Runtime.evaluate", session, expression=script)["result"]["value"]
     seen = {"width": width, "scheme": scheme, **json.loads(told)}
     clip = {"x": 0, "y": 0, "width": width, "height": min(seen["height"], TALLEST_PX), "scale": 1}
-    picture = browser.call(
-        "Page.captureScreenshot", session, format="webp", quality=60, captureBeyondViewport=True, clip=clip
-    )
+    picture = browser.call("Page.captureScreenshot", session, format="png", captureBeyondViewport=True, clip=clip)
     requests = [
         event["params"]["request"]["url"]
         for event in browser.events
@@ -141,7 +139,7 @@ def find_chromium() -> str | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("page", type=Path)
-    parser.add_argument("--out", type=Path, help="folder for the four pictures, named PAGE-WIDTH-SCHEME.webp")
+    parser.add_argument("--out", type=Path, help="folder for the four pictures, named NAME-WIDTH-SCHEME.png")
     parser.add_argument("--name", default="page", help="first part of the pictures' names")
     options = parser.parse_args()
     executable = find_chromium()
@@ -158,7 +156,7 @@ def main() -> int:
                     views.append(seen)
                     if options.out is not None:
                         options.out.mkdir(parents=True, exist_ok=True)
-                        (options.out / f"{options.name}-{width}-{scheme}.webp").write_bytes(picture)
+                        (options.out / f"{options.name}-{width}-{scheme}.png").write_bytes(picture)
         finally:
             browser.close()
     print(json.dumps(views, indent=1))

@@ -1,4 +1,4 @@
-"""`aqe demo`: the main job on a small shop with planted bugs, with an honest score and a report."""
+"""`aqe demo`: every agent on a small shop with planted flaws, with an honest score and a report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command(
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     json_: JsonOption = False,
 ) -> int:
-    """Run every agent on a small shop project with planted flaws and leave a report.
+    """Run every agent on a small shop with planted flaws and leave a report.
 
     Copies the shop, starts `aqe serve` and calls its tools over MCP: a question, tests generated and verified, flaky
     tests, coverage, a bad change reviewed, feedback. What was found is compared with what was planted. Exit status 1

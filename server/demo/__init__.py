@@ -1,1 +1,1 @@
-"""The demo: the main job on a small shop with planted bugs, over MCP, with a report at the end."""
+"""The demo: every agent on a small shop with planted flaws, over MCP, with a report at the end."""
