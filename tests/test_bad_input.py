@@ -177,6 +177,36 @@ def repository(project: Path, stack: contextlib.ExitStack) -> None:
         subprocess.run(["git", *who, *words], cwd=project, check=True, capture_output=True)
 
 
+def shallow_clone(project: Path, stack: contextlib.ExitStack) -> None:
+    """A project whose git history was cut off before its second commit."""
+    repository(project, stack)
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "second"], cwd=project, check=True)
+    whole = project.with_name("whole")
+    project.rename(whole)
+    origin = f"file://{whole}"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", origin, str(project)], check=True, capture_output=True)
+
+
+def dirty_tree(project: Path, stack: contextlib.ExitStack) -> None:
+    """A repository in which a file was renamed, one deleted, one is binary, one is no Python, one has an odd name."""
+    repository(project, stack)
+    (project / "mod.py").rename(project / "moved.py")
+    (project / "tests" / "test_mine.py").unlink()
+    (project / "data.py").write_bytes(b"x = 1\0\xff")
+    (project / "broken.py").write_text("def f(:\n", encoding="utf-8")
+    Path(os.fsdecode(os.fsencode(project) + b"/caf\xe9.py")).write_text("x = 1\n", encoding="utf-8")
+
+
+def broken_decisions(project: Path, stack: contextlib.ExitStack) -> None:
+    repository(project, stack)
+    (project / "aqe-review.toml").write_text("[[dismissed]\n", encoding="utf-8")
+
+
+def decisions_are_untouched(project: Path) -> None:
+    assert (project / "aqe-review.toml").read_text(encoding="utf-8") == "[[dismissed]\n"
+
+
 def still_remembers(project: Path) -> None:
     assert "keep this" in run_aqe(project, "memory", "get", "first").stdout
 
@@ -357,6 +387,24 @@ ROWS = [
     ),
     Row("test that ends pytest", ("coverage",), ending_test, "suite-died", 1, slow=True),
     Row("read-only project, coverage", ("coverage",), nothing, "", 0, "What 1 test reaches", READ_ONLY, slow=True),
+    # aqe review, aqe audit
+    Row("no repository, review", ("review",), nothing, "no-git", 2, "--base DIR --head DIR"),
+    Row("unknown ref, review", ("review", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
+    Row("shallow clone", ("review", "--since", "HEAD~1"), shallow_clone, "shallow-clone", 2, "--unshallow"),
+    Row("dirty tree", ("review", "--budget", "5"), dirty_tree, "", 0, "invalid-syntax", slow=True),
+    Row("missing base", ("review", "--base", "gone", "--head", "."), nothing, "no-such-path", 2, "gone"),
+    Row("base alone", ("review", "--base", "."), nothing, "bad-argument", 2, "--head DIR"),
+    Row("base and ref", ("review", "--base", ".", "--head", ".", "--since", "x"), nothing, "bad-argument", 2, "--since"),
+    Row("missing message", ("review", "--message", "gone"), repository, "no-such-path", 2, "gone"),
+    Row("message is a folder", ("review", "--message", "tests"), repository, "no-such-path", 2, "tests"),
+    Row("unknown finding", ("review", "--dismiss", "0123"), repository, "unknown-finding", 2, "0123"),
+    Row("reason for nothing", ("review", "--reason", "so"), repository, "usage", 2, "--dismiss"),
+    Row("unknown format", ("review", "--format", "xml"), repository, "usage", 2, "sarif"),
+    Row("two formats", ("review", "--json", "--format", "sarif"), repository, "usage", 2, "exclude"),
+    Row("broken decisions", ("review",), broken_decisions, "bad-decisions", 2, "toml", "", decisions_are_untouched),
+    Row("missing tests, audit", ("audit", "gone"), nothing, "no-such-path", 2, "gone"),
+    Row("no tests, audit", ("audit", "mod.py"), nothing, "no-tests", 2, "test_*.py"),
+    Row("read-only project, audit", ("audit",), nothing, "", 0, "nothing to report", READ_ONLY),
     # memory, stats, config, serve
     Row("broken database", ADD, broken_database, "database-broken", 2, "aqe.db", "", database_is_untouched),
     Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", "", database_is_untouched),
