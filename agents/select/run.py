@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ from aqe.agents.changes import Changes, FileChange, read_changes
 from aqe.agents.execute import python_setting
 from aqe.agents.gate.circumstances import circumstances
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
-from aqe.agents.select.choose import CONFIGURATION, EVERY, ITSELF, READS, Choice, Chooser, FileDelta
+from aqe.agents.select.choose import CONFIGURATION, EVERY, ITSELF, PROSE, READS, Choice, Chooser, FileDelta
 from aqe.agents.select.deltas import Present, halves, is_only_for_tools, of_change
 from aqe.agents.select.history import Past, read_past
 from aqe.agents.select.impact_map import ImpactMap, has_other_format, load, update
@@ -95,16 +95,17 @@ def choose(project: Path, found: ImpactMap, changes: Changes) -> Choice:
         return made
 
     chooser = Chooser(found, graph, lambda file: is_test_file(file, found))
+    code_changed = False
     for one in parts:
-        _apply(chooser, one, found)
+        code_changed |= _apply(chooser, one, found)
     for delta in stale:
-        _apply_delta(chooser, delta, found)
+        code_changed |= _apply_delta(chooser, delta, found)
     for number, reason in present.stale_parts():
         chooser.having([number], READS, reason)
     for file in unknown:
         chooser.choice.wanted_files.setdefault(file, "has not been recorded yet")
     chooser.unrecorded()
-    if stale or any(one.path.endswith(".py") and not is_test_file(one.path, found) for one in parts):
+    if code_changed:
         chooser.opaque()
     return chooser.choice
 
@@ -137,8 +138,8 @@ def _unknown_test_files(project: Path, found: ImpactMap) -> list[str]:
     return sorted(name for name in names if is_test_file(name, found))
 
 
-def _apply(chooser: Chooser, change: FileChange, found: ImpactMap) -> None:
-    """The rule for one changed file."""
+def _apply(chooser: Chooser, change: FileChange, found: ImpactMap) -> bool:
+    """The rule for one changed file; returns whether it is something that a process may run or read."""
     path = change.path
     words = of_change(change).words if not path.endswith(".py") else ""
     if CONFIGURATION.fullmatch(path):
@@ -146,24 +147,29 @@ def _apply(chooser: Chooser, change: FileChange, found: ImpactMap) -> None:
             chooser.choice.notes.append(f"{path} changed only in what no test feels")
         else:
             chooser.every_test(f"{path} changed, and configuration may concern every test")
-    elif path.endswith(".py"):
-        _apply_delta(chooser, of_change(change), found)
-    else:
-        went = change.kind in ("added", "deleted")
-        chooser.data(path, words, existed=change.kind != "added", came_or_went=went)
-        if path in found.places or path.endswith((".so", ".pyd")):
-            chooser.every_test(f"{path} changed, a compiled module")
+        return False
+    if path.endswith(".py"):
+        return _apply_delta(chooser, of_change(change), found)
+    if path.endswith((".so", ".pyd")):
+        chooser.every_test(f"{path} changed, a compiled module")
+    went = change.kind in ("added", "deleted")
+    chooser.data(path, words, existed=change.kind != "added", came_or_went=went)
+    return not PROSE.fullmatch(path)
 
 
-def _apply_delta(chooser: Chooser, delta: FileDelta, found: ImpactMap) -> None:
-    if delta.old == delta.new and delta.old is not None and delta.old.is_known:
-        return  # only formatting and comments
+def _apply_delta(chooser: Chooser, delta: FileDelta, found: ImpactMap) -> bool:
+    old, new = delta.old, delta.new
+    both = old is not None and new is not None and old.is_known and new.is_known
+    if both and old and new and replace(old, content="") == replace(new, content=""):
+        return False  # only formatting and comments
     if PurePosixPath(delta.path).name == CONFTEST:
         chooser.conftest(delta.path, delta.words)
     elif is_test_file(delta.path, found):
         chooser.test_file(delta)
+        return False
     else:
         chooser.source(delta)
+    return True
 
 
 @dataclass(frozen=True)

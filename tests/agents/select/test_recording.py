@@ -103,7 +103,11 @@ def test_xdist_workers_record_as_one_process_does(thing: Path, recorded: ImpactM
     done = record(thing, "-p", "xdist.plugin", "-n2")
     assert "what 17 tests executed is mapped" in done.stdout, done.stdout + done.stderr
     found = take(thing)
-    kept = {"thing/core.py:cached", "thing/core.py:built", "thing/core.py:<module>"}  # of the first caller in each worker
+    kept = {
+        "thing/core.py:cached",
+        "thing/core.py:built",
+        "thing/core.py:<module>",
+    }  # of the first caller in each worker
     for test in recorded.tests:
         functions = {name for name in parts_of(found, test) ^ parts_of(recorded, test) if "<import>" not in name}
         assert {name for name in functions if not name.startswith("thing/resource.py")} <= kept | {
