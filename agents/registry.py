@@ -54,6 +54,8 @@ AGENTS: dict[str, Agent] = {
         ),
         Agent("select", "select", "select_tests", "aqe.agents.select:SelectRequest", "aqe.agents.select:select"),
         Agent("review", "review", "review_changes", "aqe.agents.review:ReviewRequest", "aqe.agents.review:review"),
+        Agent("run", "run", None, "aqe.agents.fleet:RunRequest", "aqe.agents.fleet:run"),
+        Agent("analyze", "analyze", None, "aqe.agents.fleet:AnalyzeRequest", "aqe.agents.fleet:analyze"),
     )
 }
 

@@ -394,7 +394,9 @@ ROWS = [
     Row("dirty tree", ("review", "--budget", "5"), dirty_tree, "", 0, "invalid-syntax", slow=True),
     Row("missing base", ("review", "--base", "gone", "--head", "."), nothing, "no-such-path", 2, "gone"),
     Row("base alone", ("review", "--base", "."), nothing, "bad-argument", 2, "--head DIR"),
-    Row("base and ref", ("review", "--base", ".", "--head", ".", "--since", "x"), nothing, "bad-argument", 2, "--since"),
+    Row(
+        "base and ref", ("review", "--base", ".", "--head", ".", "--since", "x"), nothing, "bad-argument", 2, "--since"
+    ),
     Row("missing message", ("review", "--message", "gone"), repository, "no-such-path", 2, "gone"),
     Row("message is a folder", ("review", "--message", "tests"), repository, "no-such-path", 2, "tests"),
     Row("unknown finding", ("review", "--dismiss", "0123"), repository, "unknown-finding", 2, "0123"),
@@ -405,6 +407,11 @@ ROWS = [
     Row("missing tests, audit", ("audit", "gone"), nothing, "no-such-path", 2, "gone"),
     Row("no tests, audit", ("audit", "mod.py"), nothing, "no-tests", 2, "test_*.py"),
     Row("read-only project, audit", ("audit",), nothing, "", 0, "nothing to report", READ_ONLY),
+    # aqe run, aqe analyze
+    Row("no repository, run", ("run",), nothing, "no-git", 2, "git"),
+    Row("unknown ref, run", ("run", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
+    Row("unknown ref, analyze", ("analyze", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
+    Row("page in no folder", ("analyze", "--html", "no/such/page.html"), nothing, "bad-output", 2, "page.html"),
     # memory, stats, config, serve
     Row("broken database", ADD, broken_database, "database-broken", 2, "aqe.db", "", database_is_untouched),
     Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", "", database_is_untouched),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aqe.agents.advice import advice_lines
 
 if TYPE_CHECKING:
-    from aqe.agents.coverage import CoverageReport, DiffCoverage, Gap
+    from aqe.agents.coverage import CoverageReport, DiffCoverage, FileDiff, Gap
 
 WIDEST = 120
 LISTED = 10
@@ -38,8 +38,9 @@ def numbers(found: Iterable[int]) -> str:
     '3-5, 9'
     """
     ordered = sorted(found)
-    starts = [one for one in ordered if one - 1 not in ordered]
-    ends = [one for one in ordered if one + 1 not in ordered]
+    known = set(ordered)
+    starts = [one for one in ordered if one - 1 not in known]
+    ends = [one for one in ordered if one + 1 not in known]
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
@@ -65,12 +66,13 @@ def _gaps(report: CoverageReport, width: int) -> Iterator[str]:
     yield f"Gaps by risk{more}"
     yield "  risk"
     for gap in report.gaps:
-        yield from _gap(gap, width)
+        yield from gap_lines(gap, width)
     if report.gaps_total > len(report.gaps):
         yield f"  and {report.gaps_total - len(report.gaps)} more (--top 0 shows all)"
 
 
-def _gap(gap: Gap, width: int) -> Iterator[str]:
+def gap_lines(gap: Gap, width: int) -> Iterator[str]:
+    """One gap: its risk and place, then its reasons."""
     yield f"  {gap.risk:>4.0f}  {gap.level:<6}  {gap.path}:{gap.line}  {gap.name}"
     indent = " " * 16
     yield from textwrap.wrap(
@@ -80,17 +82,21 @@ def _gap(gap: Gap, width: int) -> Iterator[str]:
 
 def _diff(diff: DiffCoverage, width: int) -> Iterator[str]:
     yield f"Changed since {diff.base}: {diff.lines_covered} of {diff.lines} lines run, {diff.percent:.1f} %"
-    for one in diff.files:
-        if one.missing_lines or one.missing_branches:
-            parts = [f"{_lines(one.missing_lines)} never run"] if one.missing_lines else []
-            arms = [first for first, _ in one.missing_branches if first not in one.missing_lines]
-            if arms:
-                parts.append(f"{_lines(sorted(set(arms)))} with a branch that is never taken")
-            yield from textwrap.wrap(
-                f"{one.path}: {'; '.join(parts)}", max(40, width), initial_indent="  ", subsequent_indent="    "
-            )
+    yield from diff_lines(diff.files, width)
     if diff.not_measured:
         yield f"  not measured: {_some(diff.not_measured)}"
+
+
+def diff_lines(files: Iterable[FileDiff], width: int) -> Iterator[str]:
+    """What no test runs of each changed file; nothing for one that is covered."""
+    for one in files:
+        parts = [f"{_lines(one.missing_lines)} never run"] if one.missing_lines else []
+        arms = sorted({first for first, _ in one.missing_branches if first not in one.missing_lines})
+        if arms:
+            parts.append(f"{_lines(arms)} with a branch that is never taken")
+        if parts:
+            text = f"{one.path}: {'; '.join(parts)}"
+            yield from textwrap.wrap(text, max(40, width), initial_indent="  ", subsequent_indent="    ")
 
 
 def _some(names: Sequence[str]) -> str:

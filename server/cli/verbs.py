@@ -15,6 +15,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "select": ("aqe.server.cli.select", "Name the tests that a change needs, with reasons; run them."),
     "review": ("aqe.server.cli.review", "Show what a change brought that should be mended, with evidence."),
     "audit": ("aqe.server.cli.audit", "Look at every test for what makes it worth less than it seems."),
+    "run": ("aqe.server.cli.run", "Run what a change needs, agents side by side: tests, coverage, review."),
+    "analyze": ("aqe.server.cli.analyze", "Report a project's state: coverage, review and an audit of its tests."),
     "query": ("aqe.server.cli.query", "Answer a question about the project, with file and line."),
     "complete": ("aqe.server.cli.complete", "Have a model complete a prompt."),
     "sessions": ("aqe.server.cli.sessions", "Talk, and keep, resume and move conversations."),
@@ -33,5 +35,5 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("aqe.server.cli.doctor", "Show what this machine gives: sandbox layers, interpreters, kernels."),
     "info": ("aqe.server.cli.info", "Show versions, paths, kernels and the embedder."),
     "benchmark": ("aqe.server.cli.benchmark", "Measure aqe beside the figures that its forerunners publish."),
-    "demo": ("aqe.server.cli.demo", "Run the main job on a small shop project and leave a report."),
+    "demo": ("aqe.server.cli.demo", "Run every agent on a small shop with planted flaws and leave a report."),
 }
