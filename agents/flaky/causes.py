@@ -73,14 +73,19 @@ class Trials:
         self.words.append(text)
 
 
-def explain(test: str, runs: Sequence[RunSeen], lab: Laboratory, sources: Sources) -> tuple[Cause, Trials]:
-    """The cause of a test's flips, and the experiments that show it.
+def explain(
+    test: str, runs: Sequence[RunSeen], lab: Laboratory, sources: Sources, hash_seeds: Sequence[int] = ()
+) -> tuple[Cause, Trials]:
+    """The cause of a test's flips, and the experiments that show it; `hash_seeds` are tried beside those of the runs.
 
     Where experiments run out the cause is read from the failure and the source.
     """
     trials = Trials(test, lab)
+    failure = _failure(trials, runs)
+    if failure is not None and failure.hung:  # each more costs its whole limit
+        return Cause("timeout", f"Some of its runs do not end: {failure.message}."), trials
     try:
-        cause = _by_experiment(trials, runs, sources)
+        cause = _by_experiment(trials, runs, sources, hash_seeds)
     except OutOfExperiments:
         trials.note("the experiments that a hunt may make were used up")
         cause = None
@@ -89,7 +94,9 @@ def explain(test: str, runs: Sequence[RunSeen], lab: Laboratory, sources: Source
     ), trials
 
 
-def _by_experiment(trials: Trials, runs: Sequence[RunSeen], sources: Sources) -> Cause | None:
+def _by_experiment(
+    trials: Trials, runs: Sequence[RunSeen], sources: Sources, hash_seeds: Sequence[int]
+) -> Cause | None:
     alone = [one for one in trials.alone(ALONE) if one is not None]
     reds = sum(alone)
     trials.note(f"alone, nothing changed: {len(alone) - reds} of {len(alone)} passed")
@@ -102,7 +109,12 @@ def _by_experiment(trials: Trials, runs: Sequence[RunSeen], sources: Sources) ->
     if repeated is not None:
         return repeated
     for run in _opposite(trials.test, runs, usual):
-        cause = _by_zone(trials, run, usual) or _by_order(trials, run, runs, usual) or _by_hash(trials, run, usual)
+        cause = _by_zone(trials, run, usual) or _by_order(trials, run, runs, usual)
+        cause = cause or _by_hash(trials, run.plan.hash_seed, usual)
+        if cause is not None:
+            return cause
+    for seed in hash_seeds:
+        cause = _by_hash(trials, seed, usual)
         if cause is not None:
             return cause
     more = min(MOST_ALONE, runs_to_see(_rate(trials.test, runs, usual), 0.95))
@@ -151,8 +163,7 @@ def _by_zone(trials: Trials, run: RunSeen, usual: bool) -> Cause | None:
     return None
 
 
-def _by_hash(trials: Trials, run: RunSeen, usual: bool) -> Cause | None:
-    seed = run.plan.hash_seed
+def _by_hash(trials: Trials, seed: int, usual: bool) -> Cause | None:
     under = Conditions(hash_seed=seed)
     if seed == trials.lab.hash_seed or not (trials.always(not usual, under=under) and trials.always(usual)):
         return None

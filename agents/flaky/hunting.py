@@ -14,7 +14,7 @@ from aqe.agents.flaky.causes import ALONE, Cause, Trials, explain
 from aqe.agents.flaky.clues import Sources, from_source
 from aqe.agents.flaky.history import Past, read_flips
 from aqe.agents.flaky.judging import Judged, judge, verdict_of
-from aqe.agents.flaky.laboratory import Laboratory, OutOfExperiments
+from aqe.agents.flaky.laboratory import USUAL, Conditions, Laboratory, OutOfExperiments
 from aqe.agents.flaky.plan import BASE, plan_runs
 from aqe.agents.flaky.report import FlakyReport, FlakyRequest, TestVerdict
 from aqe.agents.flaky.runs import Heard, RunSeen, Suite
@@ -28,6 +28,8 @@ SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
 LONGEST_S = 24 * 3600.0
 PROBED = 200  # stable tests whose source hints at chance, each run a few times more
 PROBED_TEST_S = 1.0
+FEW_RUNS = 6
+HASH_SEEDS = (1, 2, 3, 4)
 MOST_RUNS = 1000
 
 
@@ -162,7 +164,7 @@ def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, sto
                 hunting.partial = True
                 break
             progress(f"Finding causes, {number + 1} of {len(wanted)}: {name}", number, len(wanted))
-            causes[name] = explain(name, hunting.runs, lab, sources)
+            causes[name] = explain(name, hunting.runs, lab, sources, HASH_SEEDS if len(hunting.runs) < FEW_RUNS else ())
     finally:
         lab.close()
     if cancel is not None:
@@ -187,21 +189,27 @@ def _probe(
     hunting: Hunt, judged: dict[str, Judged], lab: Laboratory, sources: Sources, known: set[str],
     progress: Progress, stop: CancelToken | None,
 ) -> list[str]:  # fmt: skip
-    """Stable tests that flip when they are run alone a few times more; tried where their source hints at chance."""
+    """Stable tests that flip when they are run alone a few times more; tried where their source hints at chance.
+
+    Where the runs were few, and so their hash seeds, tests that use sets are tried with more of these.
+    """
     found: list[str] = []
-    hinted = []
+    hinted: list[tuple[str, list[Conditions]]] = []
     for name, one in judged.items():
         if name not in known and one.passed and not one.failed and one.seconds < PROBED_TEST_S:
             category, depth = from_source(sources.uses(name))
-            if category not in (None, "unordered") and depth <= 1:
-                hinted.append(name)
+            if category == "unordered" and depth <= 1 and len(hunting.runs) < FEW_RUNS:
+                hinted.append((name, [Conditions(hash_seed=seed) for seed in (BASE.hash_seed, *HASH_SEEDS)]))
+            elif category not in (None, "unordered") and depth <= 1:
+                hinted.append((name, [USUAL] * ALONE))
     try:
-        for number, name in enumerate(hinted[:PROBED]):
+        for number, (name, tries) in enumerate(hinted[:PROBED]):
             if stop is not None and stop.is_set:
                 break
             progress(f"Trying again, {number + 1} of {len(hinted)}: {name}", number, len(hinted))
-            outcomes = Trials(name, lab).alone(ALONE)
-            if True in outcomes and False in outcomes:
+            trials = Trials(name, lab)
+            outcomes = {trials.run((), under) for under in tries}
+            if {True, False} <= outcomes:
                 found.append(name)
     except OutOfExperiments:
         hunting.notes.append("not every test whose source hints at chance was tried again")

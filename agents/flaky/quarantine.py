@@ -88,19 +88,13 @@ def add_quarantined(
             row = tomlkit.table()
             row["id"] = entry.id
             rows.append(row)
-        row["reason"], row["since"] = reason, today
-        if expires is not None:
-            row["expires"] = expires
-        elif "expires" in row:
-            del row["expires"]
-    write_atomic(project / FILE, tomlkit.dumps(document))
+        _set(row, reason, today, expires)
+    _write(project, document)
     return entries
 
 
 def release_quarantined(project: Path, ids: Sequence[str]) -> tuple[Quarantined, ...]:
     """Take tests out of quarantine and return their entries. Raises `UserError` (unknown-id), then nothing changes."""
-    import tomlkit
-
     there = {entry.id: entry for entry in read_quarantine(project)}
     missing = next((name for name in ids if name not in there), None)
     if missing is not None:
@@ -112,7 +106,7 @@ def release_quarantined(project: Path, ids: Sequence[str]) -> tuple[Quarantined,
     for place in reversed(range(len(rows))):
         if rows[place]["id"] in ids:
             del rows[place]
-    write_atomic(project / FILE, tomlkit.dumps(document))
+    _write(project, document)
     return tuple(there[name] for name in dict.fromkeys(ids))
 
 
@@ -135,4 +129,19 @@ def _document(project: Path) -> Any:
         return tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
     document = tomlkit.document()
     document.add(tomlkit.comment(HEAD))
+    document.add(tomlkit.nl())
     return document
+
+
+def _set(row: Any, reason: str, since: datetime.date, expires: datetime.date | None) -> None:
+    row["reason"], row["since"] = reason, since
+    if expires is not None:
+        row["expires"] = expires
+    elif "expires" in row:
+        del row["expires"]
+
+
+def _write(project: Path, document: Any) -> None:
+    import tomlkit
+
+    write_atomic(project / FILE, tomlkit.dumps(document).rstrip("\n") + "\n")

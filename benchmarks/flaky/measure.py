@@ -136,7 +136,7 @@ def total(rows: list[dict[str, Any]]) -> dict[str, float]:
 def render(table: Mapping[str, Mapping[str, float]], options: argparse.Namespace) -> str:
     """The table in Markdown."""
     lines = [
-        f"{options.suites} suites, {options.runs} runs each, random flakes with p {options.lowest} to {options.highest}",
+        f"{options.suites} suites, {options.runs} runs each, random flakes: p {options.lowest} to {options.highest}",
         "",
         "| tool | planted | found | random found | precision | F1 | cause right | culprits named | sessions | s |",
         "|---|---|---|---|---|---|---|---|---|---|",
