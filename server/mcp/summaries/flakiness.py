@@ -5,9 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from aqe.server.mcp.answers import shorten
 from aqe.server.mcp.summaries.measured import counted, early, noted
 
 ORDER = ("flaky", "broken", "not-run", "skipped", "stable")
+MOST_SHOWN = 7
+CAUSES = {
+    "order": "depends on the order",
+    "async_wait": "does not wait for what it started",
+    "concurrency": "races",
+    "random": "draws at random",
+    "unordered": "relies on an order that sets and the like do not have",
+    "float": "compares floats exactly",
+    "time": "depends on clock or date",
+    "network": "needs the network",
+    "resource": "leaks or lacks a resource",
+    "nio": "leaves behind what its next run trips over",
+    "timeout": "runs into its time limit",
+}
 
 
 def figures(report: dict[str, Any]) -> dict[str, float]:
@@ -37,15 +52,18 @@ def summary(report: dict[str, Any]) -> str:
 
 
 def hints(report: dict[str, Any]) -> list[str]:
-    """Each flaky test with cause and reproduction, then the broken ones, then notes."""
+    """Each flaky test with its cause, then the broken ones, then notes; of a single test its command and advice too."""
     found = []
     for nodeid, test in _sorted(report):
-        if test["verdict"] == "flaky":
-            found.append(_line(nodeid, test) + (f". Reproduce: {test['repro']}" if test["repro"] else ""))
-            if test.get("advice"):
-                found.append(f"{nodeid}: {test['advice']}")
+        if test["verdict"] == "flaky" and len(report["tests"]) > 1:
+            found.append(_line(nodeid, test))
+        elif test["verdict"] == "flaky":
+            found += [f"reproduce: {test['repro']}"] * bool(test["repro"]) + [test["advice"]] * bool(test.get("advice"))
         elif test["verdict"] == "broken":
-            found.append(f"{nodeid} is broken: {test.get('message') or test['why'] or 'it failed in every run'}")
+            message = shorten(" ".join(str(test.get("message") or test["why"]).split()), 150)
+            found.append(f"{nodeid} is broken: {message or 'it failed in every run'}")
+    if report["flaky"] and len(report["tests"]) > 1:
+        found.insert(min(report["flaky"], MOST_SHOWN), "the command that shows each again: detail='tests'")
     return found + noted(report)
 
 
@@ -72,7 +90,7 @@ def _sorted(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _line(nodeid: str, test: dict[str, Any]) -> str:
     words = [f"{nodeid}: {test['verdict']}"]
     if test["category"]:
-        words.append(f"by {test['category']}")
+        words.append(f"{CAUSES.get(test['category'], '')} ({test['category']})".strip())
     ran = test.get("passed", 0) + test.get("failed", 0)
     if ran and test["verdict"] == "flaky":
         words.append(f"red in {test['failed']} of {counted(ran, 'run')}")
@@ -80,6 +98,6 @@ def _line(nodeid: str, test: dict[str, Any]) -> str:
         words.append(f"fails after {', '.join(test['polluters'])}")
     if test.get("setters"):
         words.append(f"fails without {', '.join(test['setters'])}")
-    if test["why"]:
+    if test["why"] and not test["polluters"] and not test.get("setters"):
         words.append(str(test["why"]).rstrip("."))
     return "; ".join(words)

@@ -39,11 +39,6 @@ def counted(number: float, noun: str, plural: str = "") -> str:
     return f"{number:g} {noun if number == 1 else plural or noun + 's'}"
 
 
-def plural(number: float, noun: str) -> str:
-    """The noun alone, as the number wants it."""
-    return counted(number, noun).partition(" ")[2]
-
-
 def early(report: dict[str, Any]) -> str:
     """The end of a summary where time ended the work."""
     return " Time ended the work early: what is missing here is unknown, not fine." if report.get("partial") else ""

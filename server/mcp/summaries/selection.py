@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aqe.server.mcp.answers import shorten
-from aqe.server.mcp.summaries.measured import counted, early, noted, plural
+from aqe.server.mcp.summaries.measured import counted, early, noted
 
 NEXT = "none was run: call again with run=true"
 
@@ -21,21 +21,14 @@ def figures(report: dict[str, Any]) -> dict[str, float]:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """How many tests the change needs, why it may be all, and what the run showed."""
-    count, whole = len(report["tests"]), report["all_tests"]
-    if report["whole_suite"]:
-        text = f"The whole suite is needed ({counted(whole, 'test')}): {report['why']}"
-    elif not count:
-        text = f"No test of {whole} is needed: {report['why'] or 'nothing changed that a test reaches'}"
-    else:
-        text = f"{count} of {whole} {plural(whole, 'test')} {'is' if count == 1 else 'are'} needed"
+    """The report's own sentence on what is needed and why, and what the run showed."""
+    text = str(report["why"]).rstrip(".")
     ran = report.get("run")
     if ran:
-        bad = len(ran["failures"])
-        text += f"; {counted(ran['tests'], 'test')} ran, {bad or 'none'} failed"
-    elif count or report["whole_suite"]:
+        text += f"; {counted(ran['tests'], 'test')} ran, {len(ran['failures']) or 'none'} failed"
+    elif report["tests"]:
         text += f"; {NEXT}"
-    return f"{text.rstrip('.')}.{early(report)}"
+    return f"{text}.{early(report)}"
 
 
 def hints(report: dict[str, Any]) -> list[str]:
