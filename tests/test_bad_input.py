@@ -191,11 +191,43 @@ def shallow_clone(project: Path, stack: contextlib.ExitStack) -> None:
 def dirty_tree(project: Path, stack: contextlib.ExitStack) -> None:
     """A repository in which a file was renamed, one deleted, one is binary, one is no Python, one has an odd name."""
     repository(project, stack)
-    (project / "mod.py").rename(project / "moved.py")
     (project / "tests" / "test_mine.py").unlink()
+    dirty_tree_of(project)
+
+
+def dirty_tree_of(project: Path) -> None:
+    (project / "mod.py").rename(project / "moved.py")
     (project / "data.py").write_bytes(b"x = 1\0\xff")
     (project / "broken.py").write_text("def f(:\n", encoding="utf-8")
     Path(os.fsdecode(os.fsencode(project) + b"/caf\xe9.py")).write_text("x = 1\n", encoding="utf-8")
+
+
+def broken_suite(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / "tests" / "test_bad.py").write_text("def (:\n", encoding="utf-8")
+    repository(project, stack)
+
+
+def repository_without_tests(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / "tests" / "test_mine.py").unlink()
+    repository(project, stack)
+
+
+def mapped(project: Path, stack: contextlib.ExitStack) -> None:
+    """A repository in which it is recorded what the test executes."""
+    repository(project, stack)
+    assert run_aqe(project, "execute", "--map").returncode == 0
+
+
+def mapped_and_dirty(project: Path, stack: contextlib.ExitStack) -> None:
+    """The tested module was moved away; others came that are binary, no Python, and of an odd name."""
+    mapped(project, stack)
+    dirty_tree_of(project)
+
+
+def map_of_another_version(project: Path, stack: contextlib.ExitStack) -> None:
+    mapped(project, stack)
+    with contextlib.closing(sqlite3.connect(project / ".aqe" / "aqe.db")) as database, database:
+        database.execute("UPDATE impact_facts SET value = '\"0\"' WHERE name = 'format'")
 
 
 def broken_decisions(project: Path, stack: contextlib.ExitStack) -> None:
@@ -407,6 +439,18 @@ ROWS = [
     Row("missing tests, audit", ("audit", "gone"), nothing, "no-such-path", 2, "gone"),
     Row("no tests, audit", ("audit", "mod.py"), nothing, "no-tests", 2, "test_*.py"),
     Row("read-only project, audit", ("audit",), nothing, "", 0, "nothing to report", READ_ONLY),
+    # aqe select
+    Row("no repository, select", ("select",), nothing, "no-git", 2, "--base DIR --head DIR"),
+    Row("unknown ref, select", ("select", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
+    Row("shallow clone, select", ("select", "--since", "HEAD~1"), shallow_clone, "shallow-clone", 2, "--unshallow"),
+    Row("base alone, select", ("select", "--base", "."), nothing, "bad-argument", 2, "--head DIR"),
+    Row("missing base, select", ("select", "--base", "gone", "--head", "."), nothing, "no-such-path", 2, "gone"),
+    Row("budget that is no time, select", ("select", "--run", "--budget", "soon"), repository, "bad-budget", 2, "soon"),
+    Row("syntax error in tests, select", ("select",), broken_suite, "suite-not-collected", 2, "test_bad.py", slow=True),
+    Row("no tests, select", ("select",), repository_without_tests, "no-tests", slow=True),
+    Row("dirty tree, select", ("select",), mapped_and_dirty, "", 0, "test_mine.py::test_mine", slow=True),
+    Row("map of another version", ("select",), map_of_another_version, "", 0, "another version of aqe", slow=True),
+    Row("read-only project, select", ("select",), repository, "", 0, "The whole suite", READ_ONLY, slow=True),
     # aqe run, aqe analyze
     Row("no repository, run", ("run",), nothing, "no-git", 2, "git"),
     Row("unknown ref, run", ("run", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
