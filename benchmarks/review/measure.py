@@ -80,9 +80,10 @@ def main() -> int:
             if options.packages is None or package.name in options.packages:
                 bench = Bench(package, folders[package.name], python, Path(scratch), options)
                 outcomes += bench.run()
+                if options.out:
+                    rows = [as_data(one) for one in outcomes]
+                    options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(table(outcomes))
-    if options.out:
-        options.out.write_text(json.dumps([as_data(one) for one in outcomes], indent=1) + "\n", encoding="utf-8")
     return verdict(outcomes)
 
 

@@ -24,7 +24,7 @@ def test_tests_come_before_other_callers_and_the_module_itself_is_left_out(tmp_p
     """Only files that mention the module and call the name count; the module's own text is read anyway."""
     root = project(tmp_path)
     found = find_call_sites(root, {"prices": ["rebate"]}, skip=[root / "prices.py"], end=time.monotonic() + 60)
-    assert [name for name, _ in found["prices"]] == ["tests/test_prices.py", "main.py"]
+    assert found["prices"] == (("tests/test_prices.py", "rebate(12)"), ("main.py", "prices.rebate(3)"))
 
 
 def test_methods_are_looked_for_by_their_last_name(tmp_path: Path) -> None:
