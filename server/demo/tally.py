@@ -202,7 +202,8 @@ class FlawFound:
 @dataclass(frozen=True)
 class ReviewTally:
     """Planted flaws in the order of the script. `besides` are findings that were not planted and that the truth calls
-    true; the others are `false_alarms`. `hidden` counts findings that the review had and did not show."""
+    true; the others are `false_alarms`. `hidden` counts findings that the review had and did not show, and
+    `functions_compared` those of the changed functions whose two versions were executed."""
 
     found: tuple[FlawFound, ...]
     besides: tuple[ReviewFinding, ...]
@@ -210,6 +211,9 @@ class ReviewTally:
     harmless: int
     hidden: int
     changed_lines: int
+    functions_changed: int
+    functions_compared: int
+    partial: bool
 
     def bar(self) -> Bar:
         """Its row of planted and found."""
@@ -221,6 +225,7 @@ class ReviewTally:
 def compare_review(script: Script, report: Mapping[str, Any]) -> ReviewTally:
     """Match each finding of a review with the planted flaw that it speaks of."""
     findings = [_finding(entry) for entry in report["findings"]]
+    figures = report.get("figures") or {}
     found = tuple(
         FlawFound(flaw, tuple(one for one in findings if _speaks_of(one, flaw, flaw.rules))) for flaw in script.planted
     )
@@ -233,6 +238,9 @@ def compare_review(script: Script, report: Mapping[str, Any]) -> ReviewTally:
         harmless=len(script.harmless),
         hidden=int(report.get("hidden", 0)),
         changed_lines=int(report.get("changed_lines", 0)),
+        functions_changed=int(figures.get("functions_changed", 0)),
+        functions_compared=int(figures.get("functions_compared", 0)),
+        partial=bool(report.get("partial")),
     )
 
 
