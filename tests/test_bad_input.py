@@ -28,6 +28,10 @@ MODULE = "def double(number):\n    return number * 2\n"
 MINE = "from mod import double\n\n\ndef test_mine():\n    assert double(2) == 4\n"
 EXIT_STATUSES = (0, 1, 2, 3, 4, 130)
 
+MY_TEST = "tests/test_mine.py::test_mine"
+QUARANTINE = ("quarantine", "add", "--reason", "flips")
+FLAKY = ("flaky", "--runs", "1")
+
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
 FULL_DISK = (
     'cp -a "$0/." "$0.was" && mount -t tmpfs -o size=512k tmpfs "$0" && cp -a "$0.was/." "$0" && cd "$0" || exit 99;'
@@ -60,6 +64,10 @@ class Row:
 
 def nothing(project: Path, stack: contextlib.ExitStack) -> None:
     """An ordinary project."""
+
+
+def broken_quarantine(project: Path, stack: contextlib.ExitStack) -> None:
+    (project / "aqe-quarantine.toml").write_text("[[test]\n", encoding="utf-8")
 
 
 def with_files(**files: str) -> SetUp:
@@ -399,6 +407,54 @@ ROWS = [
     Row("full disk, execute", ("execute",), nothing, "", 0, "no space left", FULL_DISK, slow=True),
     Row("broken database, execute", ("execute",), broken_database, "", 0, "1 passed", "", database_is_untouched, True),
     Row("locked database, execute", ("execute",), locked_database, "", 0, "1 passed", "", still_remembers, True),
+    # aqe flaky and aqe quarantine
+    Row("missing tests, flaky", ("flaky", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
+    Row("no runs, flaky", ("flaky", "--runs", "0"), nothing, "bad-argument", 2, "0"),
+    Row("bad budget, flaky", ("flaky", "--budget", "soon"), nothing, "bad-budget", 2, "soon"),
+    Row("no tests, flaky", ("flaky", "mod.py"), nothing, "no-tests", 2, "collected no tests", slow=True),
+    Row(
+        "suite that does not collect, flaky",
+        FLAKY,
+        with_files(tests__test_bad="import nowhere_at_all\n"),
+        "suite-not-collected",
+        2,
+        "tests/test_bad.py",
+        slow=True,
+    ),
+    Row(
+        "conftest that raises, flaky",
+        FLAKY,
+        with_files(tests__conftest="raise RuntimeError('not today')\n"),
+        "suite-not-collected",
+        2,
+        "conftest.py: RuntimeError: not today",
+        slow=True,
+    ),
+    Row(
+        "test that hangs, flaky",
+        ("flaky", "--runs", "1", "--budget", "40"),
+        with_files(tests__test_bad="import time\ndef test_hangs():\n    time.sleep(600)\n"),
+        "",
+        0,
+        "test_hangs: Failed: did not end within",
+        slow=True,
+    ),
+    Row(
+        "suite that is always red, flaky",
+        ("flaky", "--runs", "2", "--gate", "tests/test_bad.py"),
+        with_files(tests__test_bad="def test_red():\n    assert 1 == 2\n"),
+        "",
+        0,
+        "they are broken, not flaky",
+        slow=True,
+    ),
+    Row("unknown test, flaky", (*FLAKY, "--test", "tests/a.py::b"), nothing, "name-not-found", 2, "a.py::b", slow=True),
+    Row("quarantine of no test", (*QUARANTINE, "gone.py::test_it"), nothing, "no-such-path", 2, "gone.py"),
+    Row("quarantine of a file", (*QUARANTINE, "tests/test_mine.py"), nothing, "no-such-path", 2, "names no test"),
+    Row("quarantine without a day", (*QUARANTINE, MY_TEST, "--expires", "soon"), nothing, "bad-argument", 2, "soon"),
+    Row("quarantine without reason", ("quarantine", "add", MY_TEST, "--reason", " "), nothing, "bad-argument", 2),
+    Row("release of no prisoner", ("quarantine", "release", MY_TEST), nothing, "unknown-id", 2, "test_mine"),
+    Row("broken quarantine", (*QUARANTINE, MY_TEST), broken_quarantine, "bad-quarantine", 2, "aqe-quarantine.toml"),
     # aqe coverage
     Row("missing source, coverage", ("coverage", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
     Row("missing data", ("coverage", "--data", "gone"), nothing, "no-such-path", 2, "gone"),

@@ -117,20 +117,23 @@ def _by_experiment(
         cause = _by_hash(trials, seed, usual)
         if cause is not None:
             return cause
+    left_behind = _by_files(trials) if usual else None
+    if left_behind is not None:
+        return left_behind
     more = min(MOST_ALONE, runs_to_see(_rate(trials.test, runs, usual), 0.95))
     if any(trials.run() is not usual for _ in range(more)):
         trials.note(f"alone again: the other outcome within {more} runs")
         return _by_itself(trials, runs, sources)
     trials.note(f"alone again: the same {more} times")
     for run in _opposite(trials.test, runs, usual):
-        cause = _by_all(trials, run, usual)
+        cause = _by_zone(trials, run, usual, cold=True) or _by_all(trials, run, usual)
         if cause is not None:
             return cause
-    return _by_files(trials) if usual else None
+    return None
 
 
 def _opposite(test: str, runs: Sequence[RunSeen], usual: bool) -> Iterator[RunSeen]:
-    """The first runs in which it did what it does not do alone; one for each zone first."""
+    """The first runs in which it did what it does not do alone."""
     found = [
         run for run in runs if not run.plan.twice and (one := run.first(test)) is not None and one.red is (not usual)
     ]
@@ -146,21 +149,17 @@ def _rate(test: str, runs: Sequence[RunSeen], usual: bool) -> float:
 # one factor
 
 
-def _by_zone(trials: Trials, run: RunSeen, usual: bool) -> Cause | None:
+def _by_zone(trials: Trials, run: RunSeen, usual: bool, *, cold: bool = False) -> Cause | None:
+    """`cold`: the zone is there before Python starts, for code that asks for it when it is imported."""
     zone = run.plan.zone
-    if zone is None:
+    if zone is None or not trials.always(not usual, under=Conditions(zone=zone, cold_zone=cold)):
         return None
-    for cold in (False, True):
-        if not trials.always(not usual, under=Conditions(zone=zone, cold_zone=cold)):
-            continue
-        if trials.always(usual):
-            trials.note(f"alone with TZ={zone}: {_did(not usual)} 3 of 3, without: {_did(usual)} 3 of 3")
-            failing = None if usual else zone
-            return Cause(
-                "time", f"It {_does(not usual)} with TZ={zone} and {_does(usual)} without.", "zone", zone=failing
-            )
-        break
-    return None
+    if not trials.always(usual):
+        return None
+    trials.note(f"alone with TZ={zone}: {_did(not usual)} 3 of 3, without: {_did(usual)} 3 of 3")
+    failing = None if usual else zone
+    why = f"It {_does(not usual)} with TZ={zone} and {_does(usual)} without."
+    return Cause("time", why, "zone", zone=failing)
 
 
 def _by_hash(trials: Trials, seed: int, usual: bool) -> Cause | None:

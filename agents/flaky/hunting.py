@@ -169,8 +169,7 @@ def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, sto
         lab.close()
     if cancel is not None:
         cancel.check()
-    if request.budget_s is not None and time.monotonic() >= hunting.soft_end:
-        hunting.partial = True
+    hunting.partial = hunting.partial or lab.out_of_time
     return _report(hunting, judged, past, causes, lab)
 
 

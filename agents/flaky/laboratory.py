@@ -50,6 +50,7 @@ class Laboratory:
         self._left = MOST_SESSIONS * tests + LEAST_TESTS
         self._sessions: dict[tuple[int, str | None, int], Session] = {}
         self.started = 0
+        self.out_of_time = False
         self.ran = 0
         self.hash_seed = hash_seed
 
@@ -58,7 +59,8 @@ class Laboratory:
 
         Raises `OutOfExperiments`.
         """
-        if time.monotonic() >= self._deadline or self._left < len(ids) * under.times:
+        self.out_of_time = self.out_of_time or time.monotonic() >= self._deadline
+        if self.out_of_time or self._left < len(ids) * under.times:
             raise OutOfExperiments
         heard = self._ask(self._session(under), ids, under)
         count = sum(map(len, heard.attempts.values()))
