@@ -24,6 +24,8 @@ class Desk:
         self.project = project
         self.used = 0.0
         self._lock = threading.Lock()
+        self._guard_lock = threading.Lock()
+        self._embedder_lock = threading.Lock()
         self._store: Store | None = None
         self._watch: apsw.Connection | None = None
         self._inode = 0
@@ -32,38 +34,46 @@ class Desk:
         self._guard: tuple[tuple[tuple[int, int], ...], Guard] | None = None
         self._embedder: tuple[tuple[tuple[int, int], ...], Embedder] | None = None
 
+    def known_guard(self) -> Guard | None:
+        """The privacy guard of before, if no file with its settings changed since (microseconds)."""
+        known = self._guard
+        return known[1] if known is not None and known[0] == self._stamps() else None
+
     def guard(self) -> Guard:
         """The project's privacy guard, opened anew when one of the files with its settings changed."""
-        from aqe.engine.settings import user_file
+        from aqe.engine.privacy import open_guard
+        from aqe.engine.settings import load_settings
 
-        stamp = tuple(_stamp(file) for file in (self.project / "pyproject.toml", user_file()))
-        with self._lock:
+        with self._guard_lock:  # not the store's: opening that may take as long as a large spool
+            stamps = self._stamps()
             known = self._guard
-            if known is not None and known[0] == stamp:
+            if known is not None and known[0] == stamps:
                 return known[1]
-            from aqe.engine.privacy import open_guard
-            from aqe.engine.settings import load_settings
-
             guard = open_guard(self.project, load_settings(self.project), self._open)
             if known is not None:
                 known[1].close()
-            self._guard = stamp, guard
+            self._guard = stamps, guard
             return guard
 
     def embedder(self) -> Embedder:
         """The embedder that the project's settings name, asked for anew when one of their files changed."""
-        from aqe.engine.settings import user_file
-
-        stamp = tuple(_stamp(file) for file in (self.project / "pyproject.toml", user_file()))
-        known = self._embedder
-        if known is not None and known[0] == stamp:
-            return known[1]
         from aqe.engine.embedding import open_embedder
         from aqe.engine.settings import load_settings
 
-        embedder = open_embedder(load_settings(self.project))
-        self._embedder = stamp, embedder
-        return embedder
+        with self._embedder_lock:
+            stamps = self._stamps()
+            known = self._embedder
+            if known is not None and known[0] == stamps:
+                return known[1]
+            embedder = open_embedder(load_settings(self.project))
+            self._embedder = stamps, embedder
+            return embedder
+
+    def _stamps(self) -> tuple[tuple[int, int], ...]:
+        """What changes with the files that hold the project's settings."""
+        from aqe.engine.settings import user_file
+
+        return tuple(_stamp(file) for file in (self.project / "pyproject.toml", user_file()))
 
     def add(
         self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
@@ -125,6 +135,7 @@ class Desk:
         """Close the file."""
         with self._lock:
             self._close()
+        with self._guard_lock:
             if self._guard is not None:
                 self._guard[1].close()
                 self._guard = None

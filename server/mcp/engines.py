@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +32,16 @@ INDEX_S = 25.0
 T = TypeVar("T")
 
 
+@dataclass
+class _Held:
+    """An open engine, how many calls use it now, when the last one ended, and whether the last closes it."""
+
+    engine: Engine
+    calls: int = 0
+    used: float = field(default_factory=time.monotonic)
+    is_let_go: bool = False
+
+
 class Engines:
     """Opened at the first call, closed with the server; safe between threads."""
 
@@ -39,17 +50,17 @@ class Engines:
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._opening: anyio.Lock | None = None
-        self._open: dict[Path, tuple[Engine, float]] = {}
+        self._open: dict[Path, _Held] = {}
         self._indexed: dict[Path, float] = {}
 
     async def call(self, project: Path, act: Callable[[Engine], Awaitable[T]], *, fresh: bool = False) -> T:
         """What `act` gives with the project's engine; with `fresh` the index is brought up to date before."""
 
         async def work() -> T:
-            engine = await self._engine(project)
-            if fresh:
-                await self._freshen(engine)
-            return await act(engine)
+            async with self._engine(project) as engine:
+                if fresh:
+                    await self._freshen(engine)
+                return await act(engine)
 
         return await asyncio.wrap_future(self._started().start_task_soon(work))
 
@@ -69,20 +80,31 @@ class Engines:
                 self._portal = self._stack.enter_context(start_blocking_portal())
             return self._portal
 
-    async def _engine(self, project: Path) -> Engine:
-        """The project's engine; those that idled are closed on the way."""
+    @asynccontextmanager
+    async def _engine(self, project: Path) -> AsyncIterator[Engine]:
+        """The project's engine for one call; those that idled, or whose file was taken away, are let go on the way."""
         from aqe.engine.engine import Engine
 
         self._opening = self._opening or anyio.Lock()
         async with self._opening:
             now = time.monotonic()
-            for path, (engine, used) in list(self._open.items()):
-                if now - used > IDLE_S or not engine.database.exists():  # or its file was taken away
+            for path, held in list(self._open.items()):
+                if (now - held.used > IDLE_S and not held.calls) or not held.engine.database.exists():
+                    held.is_let_go = True
                     del self._open[path]
-                    await engine.close()
-            found, _ = self._open.get(project) or (await Engine.open(project), now)
-            self._open[project] = found, now
-            return found
+                    if not held.calls:
+                        await held.engine.close()
+            held = self._open.get(project) or _Held(await Engine.open(project))
+            self._open[project] = held
+            held.calls += 1
+        try:
+            yield held.engine
+        finally:
+            held.calls -= 1
+            held.used = time.monotonic()
+            if held.is_let_go and not held.calls:
+                with anyio.CancelScope(shield=True):
+                    await held.engine.close()
 
     async def _freshen(self, engine: Engine) -> None:
         if time.monotonic() - self._indexed.get(engine.project, -FRESH_S) < FRESH_S:
@@ -93,5 +115,5 @@ class Engines:
 
     async def _close_all(self) -> None:
         while self._open:
-            _, (engine, _) = self._open.popitem()
-            await engine.close()
+            _, held = self._open.popitem()
+            await held.engine.close()

@@ -53,15 +53,19 @@ class Service:
             found = await project_of_call(given, self._served, context)
         if given is None and self._served is not None:
             self._known = found
-        go_through(self.desk(found).guard())
+        desk = self.desk(found)
+        guard = desk.known_guard()
+        go_through(await in_thread(desk.guard) if guard is None else guard)
         return found
 
     def desk(self, project: Path) -> Desk:
         """The open store of a project; those that idled for ten minutes are closed on the way."""
         now = time.monotonic()
         with self._lock:
-            for idle in [path for path, desk in self._desks.items() if path != project and now - desk.used > IDLE_S]:
-                self._desks.pop(idle).close()
+            idle = [path for path, desk in self._desks.items() if path != project and now - desk.used > IDLE_S]
+            if idle:  # on the side: closing waits for what still runs there
+                closing = [self._desks.pop(path) for path in idle]
+                threading.Thread(target=_close_all, args=(closing,), daemon=True).start()
             found = self._desks.get(project)
             if found is None:
                 from aqe.server.mcp.desk import Desk
@@ -135,6 +139,11 @@ class Service:
         self.engines.close()
         for desk in desks:
             desk.close()
+
+
+def _close_all(desks: list[Desk]) -> None:
+    for desk in desks:
+        desk.close()
 
 
 async def in_thread(work: Callable[[], T]) -> T:
