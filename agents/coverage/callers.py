@@ -10,6 +10,8 @@ from aqe.agents.coverage.structure import Call, Structure
 
 Key = tuple[str, str]
 MOST_NAMESAKES = 3
+OF_BUILTINS = frozenset(name for kind in (str, bytes, list, dict, set, int, float) for name in dir(kind))
+OWN = ("self", "cls")
 MOST_HOPS = 5
 
 
@@ -27,7 +29,8 @@ def count_callers(sources: Mapping[str, Source]) -> dict[Key, int]:
 
     A plain name and a module's attribute are followed through the imports. What the owner of a method is cannot be
     read: `x.close()` counts for the methods of that name where the project has at most three of them, else only for
-    those in the same file. A call of a class counts for its `__init__`.
+    those in the same file; a name that built-in types have too (`x.index()`) counts only on `self` and `cls` and in the
+    same file. A call of a class counts for its `__init__`.
     """
     homes = _Homes(sources)
     counted: Counter[Key] = Counter()
@@ -58,7 +61,11 @@ class _Homes:
             yield from self._in_module(imported, call.name)
             return
         namesakes = self.methods.get(call.name, [])
-        yield from (key for key in namesakes if len(namesakes) <= MOST_NAMESAKES or key[0] == source.path)
+        here = [key for key in namesakes if key[0] == source.path]
+        if call.name in OF_BUILTINS:
+            yield from here if call.owner in OWN else ()
+        else:
+            yield from namesakes if len(namesakes) <= MOST_NAMESAKES else here
 
     def _by_name(self, source: Source, name: str) -> Iterator[Key]:
         if name in self.names[source.path]:

@@ -86,7 +86,7 @@ def find_gaps(
     project = risk.Project(
         complexity=risk.Population(one.function.complexity for one in functions),
         callers=risk.Population(callers.get((one.path, one.function.name), 0) for one in functions),
-        commits=risk.Population(commits[id(one)] or 0 for one in functions),
+        commits=risk.Population(found for one in functions if (found := commits[id(one)]) is not None),
         size=risk.Population(len(one.missing) for one in functions),
     )
     never_imported = _never_imported(everything)
@@ -137,12 +137,9 @@ def _gap(one: Reached, facts: risk.Facts, value: float, words: tuple[str, ...], 
 
 
 def _commits(one: Reached, history: History) -> int | None:
-    if not history.known:
-        return None
-    if one.function.name == MODULE:
-        recent = history.recent.get(one.path, {})
-        return len({commit for line, commit in recent.items() if line in one.function.lines})
-    return history.commits(one.path, one.function.first_line, one.function.last_line)
+    function = one.function
+    whole = range(function.first_line, function.last_line + 1)
+    return history.commits(one.path, function.lines if function.name == MODULE else whole)
 
 
 def _never_imported(reached: Iterable[Reached]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +20,22 @@ _HEADER = re.compile(rb"([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$")
 
 @dataclass(frozen=True)
 class History:
-    """For each file the commit of each line that is recent; `known` is False where git could not be asked.
+    """For each file that was looked at the commit of each line that is recent.
 
-    `looked_at` are the files whose every recent line is known; a file that no recent commit touched is among them.
+    `changed` are all files that a recent commit touched, or that differ from the last one; `known` is False where git
+    could not be asked, and `left_out` counts wanted files for which there was no time.
     """
 
     recent: Mapping[str, Mapping[int, str]]
     known: bool
+    changed: frozenset[str] = frozenset()
     left_out: int = 0
 
-    def commits(self, path: str, first: int, last: int) -> int:
-        """How many recent commits left a line between `first` and `last`; lines not committed yet count as one."""
-        return len({commit for line, commit in self.recent.get(path, {}).items() if first <= line <= last})
+    def commits(self, path: str, lines: Container[int]) -> int | None:
+        """How many recent commits left one of `lines`; what is not committed yet counts as one. None: not known."""
+        if not self.known or (path in self.changed and path not in self.recent):
+            return None
+        return len({commit for line, commit in self.recent.get(path, {}).items() if line in lines})
 
 
 def read_history(project: Path, paths: Iterable[str], now: float) -> History:
@@ -52,7 +56,7 @@ def read_history(project: Path, paths: Iterable[str], now: float) -> History:
             break
         blamed = ask_git(project, "blame", "--porcelain", "-w", "--", path, fails=False)
         recent[path] = read_blame(blamed or b"", since)
-    return History(recent, True, len(wanted) - len(recent))
+    return History(recent, True, frozenset(counts), len(wanted) - len(recent))
 
 
 def read_blame(said: bytes, since: int) -> dict[int, str]:

@@ -125,5 +125,7 @@ def test_callers_of_methods_are_counted_where_the_name_tells() -> None:
         "box.py:Box.fill": 2,
         "box.py:Box.__init__": 1,
     }
+    found = counted(box="class Box:\n  def index(self): pass\n  def find(self): self.index()\n", user="x.index()\n")
+    assert found == {"box.py:Box.index": 1}
     many = "".join(f"class C{number}:\n  def fill(self): pass\n" for number in range(4))
     assert counted(box=box, many=many, user="x.fill()\n") == {"box.py:Box.fill": 1}
