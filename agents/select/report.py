@@ -15,7 +15,8 @@ class SelectRequest:
 
     With `run` the selected tests are run, within `budget_s` seconds where that is given. `python` is an interpreter, an
     environment's folder or a name on PATH; relative folders are sought from `cwd`. With `mapped_only` nothing is
-    selected where no map is recorded, in place of the whole suite, and `why` says so.
+    selected where no map is recorded, in place of the whole suite, and `why` says so. `isolated` runs them on a
+    shielded tree, as `aqe execute --isolated` does.
     """
 
     project: str
@@ -27,6 +28,7 @@ class SelectRequest:
     python: str | None = None
     cwd: str | None = None
     mapped_only: bool = False
+    isolated: bool = False
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def run_selected(
             paths=() if report.whole_suite else files,
             pytest_args=(f"--aqe-selection={plan}",),
             python=request.python,
+            isolated=request.isolated,
         )
         run = None
         with _ended_after(left_s, cancel) as stop:

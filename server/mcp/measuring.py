@@ -101,7 +101,7 @@ def _select(service: Service, worded: Worded) -> Tool:
     ) -> Annotated[CallToolResult, JobAnswer]:
         from aqe.server.mcp.work import Call, work
 
-        asked = {"since": since, "run": run, "budget_s": budget_s, "python": python}
+        asked = {"since": since, "run": run, "budget_s": budget_s, "python": python, "isolated": True}
         return await work(service, ctx, Call("select", project, _new(job_id, asked), job_id, detail, offset))
 
     return make_tool(
@@ -110,7 +110,8 @@ def _select(service: Service, worded: Worded) -> Tool:
         read_only=True,
         description=(
             "Which tests a change needs, each with its reason, from a recorded map of what each test executes; the "
-            "whole suite where that cannot be known. With run=true runs them and tells what failed. Use it after edits."
+            "whole suite where that cannot be known. With run=true also runs them, on a shielded copy, and tells what "
+            "failed. Use it after edits."
         ),
     )
 
