@@ -7,6 +7,7 @@ and, where something is untested there, on the base: the change did not bring wh
 from __future__ import annotations
 
 import ast
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +19,17 @@ from aqe.agents.coverage.report import CoverageRequest
 from aqe.agents.coverage.running import CoveredRun, run_covered
 from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review.brought import Sighting
-from aqe.agents.review.reaching import reaching_tests
 from aqe.agents.review.sources import Source, normalised
+from aqe.agents.select.imports import ImportGraph
 from aqe.engine.errors import AqeError, Cancelled
+from aqe.engine.index.indexing import is_test_file
 from aqe.engine.progress import CancelToken, Progress
 
 RULE = "untested-branch"
 LEAST_S = 3.0
 HEAD_SHARE = 0.7
 MOST_TESTS = 400
+_TEST = re.compile(r"(^|/)test[^/]*\.py$|_test\.py$")
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,13 @@ def find_untested(
             new = news(one, untested[one.path], before.get(one.path))
             found += [(one, _sighting(way, one, run.tests)) for way in new]
     return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes))
+
+
+def reaching_tests(folder: Path, changed: Sequence[str]) -> list[str]:
+    """The test files below `folder` that import one of the changed files, directly or through others; direct first."""
+    reached = ImportGraph(folder).reaching(changed)
+    tests = [path for path in reached if is_test_file(path) and _TEST.search(path)]
+    return sorted(tests, key=lambda path: (reached[path] not in changed, path))
 
 
 def _run(

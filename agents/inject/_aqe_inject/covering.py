@@ -9,6 +9,7 @@ The starter imports it before pytest is there, which pytest would warn of withou
 PYTEST_DONT_REWRITE
 """
 
+import importlib.util
 import json
 import os
 import sys
@@ -122,6 +123,18 @@ class _Clock(threading.Thread):
 
 
 # the plugin
+
+
+def pytest_addoption(parser: Any) -> None:
+    """Take pytest-cov's options where the project's settings have them and pytest-cov is not there; they do nothing."""
+    if importlib.util.find_spec("pytest_cov") is not None:
+        return
+    group = parser.getgroup("cov", "coverage, which aqe measures")
+    group.addoption("--cov", action="append", nargs="?", const=True, default=[])
+    for name in ("--cov-report", "--cov-config", "--cov-fail-under", "--cov-context", "--cov-precision"):
+        group.addoption(name, action="append", default=[])
+    for name in ("--no-cov", "--no-cov-on-fail", "--cov-append", "--cov-branch", "--cov-reset"):
+        group.addoption(name, action="store_true")
 
 
 def pytest_configure(config: Any) -> None:

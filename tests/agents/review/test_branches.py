@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from aqe.agents.coverage.measured import FileCoverage
-from aqe.agents.review.branches import all_untested, news
-from aqe.agents.review.reaching import reaching_tests
+from aqe.agents.review.branches import all_untested, news, reaching_tests
 from aqe.agents.review.sources import Source
 
 BASE = """\
