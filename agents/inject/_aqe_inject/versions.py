@@ -6,6 +6,7 @@ The same module serves the base's box and the head's. `preload` runs in the warm
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
@@ -49,25 +50,36 @@ def imports(args: Data, emit: Emit) -> Data:
 
 
 def preload(args: Data, emit: Emit) -> Data:
-    """Import the modules under instrumentation; answers which targets each has and which could not be loaded."""
-    failed: Data = {}
-    names = list(args["modules"])
+    """Import the modules under instrumentation; answers which targets each has, its file, and what could not be loaded.
+
+    Modules of one package are loaded together, so that they know each other; alone where one of them fails.
+    """
     stop_clock()
-    while names:
-        try:
-            loaded = load_all(names, mutants=False)
-            break
-        except BaseException as error:  # a subject may raise anything, SystemExit included
-            last = names.pop()
-            failed[last] = failure(error, None)
-    else:
-        loaded = {}
-    for name, one in loaded.items():
+    failed: Data = {}
+    for name, one in _loaded(list(args["modules"]), failed).items():
         module = one[0]
-        targets = [_Examined(**vars(target)) for target in read_module(module, module_source(module))]
+        try:
+            targets = [_Examined(**vars(target)) for target in read_module(module, module_source(module))]
+        except Exception as error:  # a subject's own classes may refuse to be looked at
+            failed[name] = failure(error, None)
+            continue
         _LOADED[name] = (one, list(targets))
     known = {name: sorted({t.qualname for t in held[1] if not t.why_not}) for name, held in _LOADED.items()}
-    return {"targets": known, "failed": failed}
+    files = {name: os.path.realpath(str(held[0][0].__file__)) for name, held in _LOADED.items()}
+    return {"targets": known, "files": files, "failed": failed}
+
+
+def _loaded(names: List[str], failed: Data) -> Dict[str, Loaded]:
+    try:
+        return load_all(names, mutants=False)
+    except BaseException as error:  # a subject may raise anything, SystemExit included
+        if len(names) == 1:
+            failed[names[0]] = failure(error, None)
+            return {}
+    loaded: Dict[str, Loaded] = {}
+    for name in names:
+        loaded.update(_loaded([name], failed))
+    return loaded
 
 
 class _Examined(Target):

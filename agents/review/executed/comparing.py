@@ -31,7 +31,7 @@ from aqe.agents.review.executed.judging import (
     is_hidden,
     steadied,
 )
-from aqe.agents.review.executed.sides import RAISES, Case, Side, Sighting, place, side_by_side
+from aqe.agents.review.executed.sides import ENDS, RAISES, Case, Side, Sighting, place, side_by_side
 from aqe.agents.review.executed.wording import put_in_words
 from aqe.engine.errors import OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -202,10 +202,10 @@ class _Run:
         for work in works:
             module = work.subject.module
             why = self.head.failed.get(module, "")
-            if module in self.base.targets and module not in told and why.startswith(RAISES):
+            if module in self.base.targets and module not in told and why.startswith((RAISES, ENDS)):
                 told.add(module)
                 altered = work.altered
-                now = f"raises {why[len(RAISES) :]}"
+                now = why.removeprefix("its import ")
                 call = f"import {module}"
                 work.inputs, work.differing = 1, 1
                 work.found = Difference(

@@ -21,7 +21,7 @@ IMPORT_WALL_S = 15.0
 LEAST_S = 0.25
 MOST_DEATHS = 6
 SHIFT_S = 3600 * 31
-RAISES = "its import raises "
+RAISES, ENDS = "its import raises ", "its import ends the process"
 Case = Mapping[str, Any]
 Sighting = Mapping[str, Any]
 
@@ -83,50 +83,58 @@ class Side:
     # -- life -----------------------------------------------------------------------------------------------------
 
     def load(self, modules: Sequence[str]) -> None:
-        """Import the modules, first in a fork that may end; `targets` and `failed` say how it went."""
+        """Import the modules; `targets` and `failed` say how it went. An import that ends or hangs the warm process is
+        looked for in forks, and left out when the others are imported again."""
         self.failed = {}
-        heard: dict[str, Any] = {}
+        self.modules = tuple(modules)
+        if not self._warm():
+            self.modules = self._importable(modules)
+            self._warm()
+
+    def _importable(self, modules: Sequence[str]) -> tuple[str, ...]:
+        """Those whose import comes back, whatever it says."""
+        heard: set[str] = set()
 
         def listen(message: Any) -> None:
             if isinstance(message, Mapping) and message.get("module") in modules:
-                heard[str(message["module"])] = message.get("said")
+                heard.add(str(message["module"]))
 
         waiting = list(modules)
         while waiting:
-            result = self._run("imports", {"modules": waiting}, IMPORT_WALL_S, listen)
+            result = self._run("imports", {"modules": waiting}, min(IMPORT_WALL_S, self.left_s() / 2), listen)
             waiting = [name for name in waiting if name not in heard]
             if waiting and result.state != "ok":
                 hangs = result.state == "timeout"
-                self.failed[waiting.pop(0)] = "its import does not end" if hangs else "its import ends the process"
+                self.failed[waiting.pop(0)] = "its import does not end" if hangs else ENDS
             elif waiting:
                 break
-        self.modules = tuple(name for name in modules if name in heard and self._can_import(name, heard[name]))
-        self._warm()
-
-    def _can_import(self, name: str, said: Any) -> bool:
-        file = str(said.get("file") or "") if isinstance(said, Mapping) else ""
-        if self._is_ours(file):
-            return True
-        self.failed[name] = _import_words(said, file)
-        return False
+        return tuple(name for name in modules if name in heard)
 
     def _is_ours(self, file: str) -> bool:
         return bool(file) and Path(file).is_relative_to(self.where.folder.resolve())
 
-    def _warm(self) -> None:
+    def _warm(self) -> bool:
+        """Import the modules in the warm process; False where that did not come back."""
         if not self.modules:
-            return
+            return True
         box = self._opened()
         result = box.preload(
-            "_aqe_inject.versions:preload", {"modules": list(self.modules)}, wall_s=min(IMPORT_WALL_S, self.left_s())
+            "_aqe_inject.versions:preload",
+            {"modules": list(self.modules)},
+            wall_s=min(IMPORT_WALL_S, self.left_s() / 2),
         )
-        value = result.value if result.state == "ok" and isinstance(result.value, Mapping) else {}
-        self.targets = {str(name): frozenset(map(str, found)) for name, found in value.get("targets", {}).items()}
+        value = result.value
+        if result.state != "ok" or not isinstance(value, Mapping):
+            return False
+        self.targets = {}
         for name in self.modules:
-            if name not in self.targets:
-                said = value.get("failed", {}).get(name)
-                self.failed[name] = _import_words(said, "") if said else "it cannot be measured"
-        self.modules = tuple(name for name in self.modules if name in self.targets)
+            file, said = str(value["files"].get(name, "")), value["failed"].get(name)
+            if name in value["targets"] and self._is_ours(file):
+                self.targets[name] = frozenset(map(str, value["targets"][name]))
+            else:
+                self.failed[name] = _import_words(said, file)
+        self.modules = tuple(self.targets)
+        return True
 
     def _opened(self) -> Box:
         if self._box is None or not self._box.alive:
@@ -146,7 +154,7 @@ class Side:
             )
             self._box = Box.open(spec, cancel=self.cancel)
             self.layers = self._box.layers
-            if not fresh:
+            if not fresh and self.targets:
                 self._warm()
         return self._box
 
