@@ -254,9 +254,9 @@ def _by_chance(trials: Trials) -> Cause | None:
             break
     if len(outcomes) < 2:
         return None
-    if not all(trials.always(red, under=Conditions(entropy=seed)) for red, seed in outcomes.items()):
+    if not all(trials.always(red, under=Conditions(entropy=seed), times=5) for red, seed in outcomes.items()):
         return None
-    trials.note(f"random numbers from seed {outcomes[True]}: failed 4 of 4, from {outcomes[False]}: passed 4 of 4")
+    trials.note(f"random numbers from seed {outcomes[True]}: failed 6 of 6, from {outcomes[False]}: passed 6 of 6")
     return Cause("random", "Its outcome follows from random numbers: fixed by their seed, it flips no more.", "chance")
 
 

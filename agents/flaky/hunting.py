@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +28,7 @@ SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
 LONGEST_S = 24 * 3600.0
 PROBED = 200  # stable tests whose source hints at chance, each run a few times more
 PROBED_TEST_S = 1.0
-FEW_RUNS = 6
-HASH_SEEDS = (1, 2, 3, 4)
+HASH_SEEDS = (1001, 1002, 1003, 1004)  # beyond those of the runs
 MOST_RUNS = 1000
 
 
@@ -154,23 +153,40 @@ def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, sto
     sources = Sources(hunting.project)
     causes: dict[str, tuple[Cause, Trials]] = {}
     try:
-        wanted = [request.test] if request.test is not None else _suspects(judged, past)
+        known = [request.test] if request.test is not None else _suspects(judged, past)
+        watch = _Watch(hunting, progress, cancel, stop)
+        for name in watch.each("Finding causes", known):
+            causes[name] = explain(name, hunting.runs, lab, sources)
         if request.test is None:
-            wanted += _probe(hunting, judged, lab, sources, set(wanted), progress, stop)
-        for number, name in enumerate(wanted):
-            if cancel is not None:
-                cancel.check()
-            if stop is not None and stop.is_set:
-                hunting.partial = True
-                break
-            progress(f"Finding causes, {number + 1} of {len(wanted)}: {name}", number, len(wanted))
-            causes[name] = explain(name, hunting.runs, lab, sources, HASH_SEEDS if len(hunting.runs) < FEW_RUNS else ())
+            for name in _probe(hunting, judged, lab, sources, known, watch):
+                causes[name] = explain(name, hunting.runs, lab, sources, HASH_SEEDS)
     finally:
         lab.close()
     if cancel is not None:
         cancel.check()
     hunting.partial = hunting.partial or lab.out_of_time
     return _report(hunting, judged, past, causes, lab)
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Speaks of each test that is looked at, and ends where the user wants it."""
+
+    hunting: Hunt
+    progress: Progress
+    cancel: CancelToken | None
+    stop: CancelToken | None
+
+    def each(self, doing: str, names: Sequence[str]) -> Iterator[str]:
+        """The names, one after the other, until the hunt is stopped."""
+        for number, name in enumerate(names):
+            if self.cancel is not None:
+                self.cancel.check()
+            if self.stop is not None and self.stop.is_set:
+                self.hunting.partial = True
+                return
+            self.progress(f"{doing}, {number + 1} of {len(names)}: {name}", number, len(names))
+            yield name
 
 
 def _known(hunting: Hunt) -> list[str]:
@@ -185,30 +201,23 @@ def _suspects(judged: dict[str, Judged], past: dict[str, Past]) -> list[str]:
 
 
 def _probe(
-    hunting: Hunt, judged: dict[str, Judged], lab: Laboratory, sources: Sources, known: set[str],
-    progress: Progress, stop: CancelToken | None,
-) -> list[str]:  # fmt: skip
-    """Stable tests that flip when they are run alone a few times more; tried where their source hints at chance.
-
-    Where the runs were few, and so their hash seeds, tests that use sets are tried with more of these.
-    """
-    found: list[str] = []
-    hinted: list[tuple[str, list[Conditions]]] = []
+    hunting: Hunt, judged: dict[str, Judged], lab: Laboratory, sources: Sources, known: Sequence[str], watch: _Watch
+) -> list[str]:
+    """Stable tests that flip when they run alone a few times more: those whose source hints at chance, as they are, and
+    those that use sets under more hash seeds."""
+    tries: dict[str, list[Conditions]] = {}
     for name, one in judged.items():
         if name not in known and one.passed and not one.failed and one.seconds < PROBED_TEST_S:
             category, depth = from_source(sources.uses(name))
-            if category == "unordered" and depth <= 1 and len(hunting.runs) < FEW_RUNS:
-                hinted.append((name, [Conditions(hash_seed=seed) for seed in (BASE.hash_seed, *HASH_SEEDS)]))
-            elif category not in (None, "unordered") and depth <= 1:
-                hinted.append((name, [USUAL] * ALONE))
+            if category == "unordered" and depth <= 1:
+                tries[name] = [Conditions(hash_seed=seed) for seed in (BASE.hash_seed, *HASH_SEEDS)]
+            elif category is not None and depth <= 1:
+                tries[name] = [USUAL] * ALONE
+    found: list[str] = []
     try:
-        for number, (name, tries) in enumerate(hinted[:PROBED]):
-            if stop is not None and stop.is_set:
-                break
-            progress(f"Trying again, {number + 1} of {len(hinted)}: {name}", number, len(hinted))
+        for name in watch.each("Trying again", list(tries)[:PROBED]):
             trials = Trials(name, lab)
-            outcomes = {trials.run((), under) for under in tries}
-            if {True, False} <= outcomes:
+            if {True, False} <= {trials.run((), under) for under in tries[name]}:
                 found.append(name)
     except OutOfExperiments:
         hunting.notes.append("not every test whose source hints at chance was tried again")

@@ -217,12 +217,16 @@ class Hunter:
             os.environ["TZ"] = question["zone"]
             time.tzset()
         self.test_wall_s = float(question.get("test_wall_s") or self.test_wall_s)
+        entropy = question.get("entropy")
+        start = int.from_bytes(os.urandom(4), "little") if entropy is None else int(entropy)
         for name in ("random", "numpy.random"):  # a fork has its parent's numbers
             module = sys.modules.get(name)
             if module is not None:
-                module.seed(int.from_bytes(os.urandom(4), "little"))
-        if question.get("entropy") is not None:
-            fix_entropy(int(question["entropy"]))
+                module.seed(start)
+        if isinstance(getattr(self.config.option, "randomly_seed", None), int):  # it seeds anew before each test
+            self.config.option.randomly_seed = start
+        if entropy is not None:
+            fix_entropy(start)
         for _ in range(int(question.get("times", 1))):
             for place, item in enumerate(items):
                 following = items[place + 1] if place + 1 < len(items) else None
