@@ -387,17 +387,28 @@ def _tested_branch(files: Mapping[str, str], chance: random.Random) -> dict[str,
 
 
 def _secure(files: Mapping[str, str], chance: random.Random) -> dict[str, str]:
+    """A careful function at the end of a module, with a test that runs it."""
     path = chance.choice(sorted(files))
-    added = chance.choice(
+    added, call = chance.choice(
         [
-            "import subprocess\n\n\ndef do_run(command):\n    return subprocess.run([command], check=True)\n",
-            "import hashlib\n\n\ndef do_digest(data):\n    return hashlib.sha256(data).hexdigest()\n",
-            "import secrets\n\n\ndef do_token():\n    return secrets.token_urlsafe(32)\n",
-            "import ast\n\n\ndef do_value(text):\n    return ast.literal_eval(text)\n",
+            (
+                "import subprocess\n\n\ndef do_run(command):\n    return subprocess.run([command], check=True)\n",
+                "do_run('true').returncode == 0",
+            ),
+            (
+                "import hashlib\n\n\ndef do_digest(data):\n    return hashlib.sha256(data).hexdigest()\n",
+                "do_digest(b'').startswith('e3b0')",
+            ),
+            (
+                "import secrets\n\n\ndef do_token():\n    return secrets.token_urlsafe(32)\n",
+                "len(do_token()) > 30",
+            ),
+            (
+                "import ast\n\n\ndef do_value(text):\n    return ast.literal_eval(text)\n",
+                "do_value('[1]') == [1]",
+            ),
         ]
     )
     name = added.split("def ")[1].split("(")[0]
-    test = (
-        f"from {_module(path)} import {name}\n\n\ndef test_{name}_is_named():\n    assert {name}.__name__ == '{name}'\n"
-    )
+    test = f"from {_module(path)} import {name}\n\n\ndef test_{name}():\n    assert {call}\n"
     return {path: f"{files[path].rstrip()}\n\n\n{added}", "tests/test_secure.py": test}

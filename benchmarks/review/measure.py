@@ -324,7 +324,7 @@ def verdict(outcomes: Sequence[Outcome]) -> int:
         share = sum(one.hit for one in some) / len(some) if some else None
         if share is None:
             continue
-        is_met = share <= 0.05 if kind == "harmless" else share >= (0.30 if kind == "behaviour" else 0.5)
+        is_met = share <= 0.05 if kind.startswith("harmless") else share >= (0.30 if kind == "behaviour" else 0.5)
         print(f"{kind}: {share:.3f} {'meets' if is_met else 'misses'} its bar")
         status = status if is_met else 1
     broken = [one for one in outcomes if one.error]
