@@ -91,7 +91,9 @@ def test_a_release_that_does_not_know_all_rules_is_asked_for_those_it_knows(tmp_
         "elif sys.argv[sys.argv.index('--select') + 1] != 'S307': sys.exit('unknown rule selector')\n"
         f"else: print({json.dumps(json.dumps(answer))})"
     )
-    assert [[one.rule for one in seen] for seen in rules.check(fake(tmp_path, script), [source("eval(1)\n")])] == [["S307"]]
+    assert [[one.rule for one in seen] for seen in rules.check(fake(tmp_path, script), [source("eval(1)\n")])] == [
+        ["S307"]
+    ]
 
 
 def test_without_ruff_the_other_kinds_go_on_and_a_note_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
