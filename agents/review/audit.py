@@ -50,7 +50,7 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
             notes.append(f"The time ended: {looked} of {len(sources)} test files were looked at.")
             break
         part = sources[first : first + 50]
-        seen = look((part,), bandit=request.bandit)
+        seen = look((part,), bandit=request.bandit, wall_s=max(5.0, request.budget_s))
         notes += seen.notes
         packages |= seen.tools
         placed += seen.placed[0]

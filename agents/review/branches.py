@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aqe.agents.changes.definition import digest_of
 from aqe.agents.coverage.measured import FileCoverage
 from aqe.agents.coverage.report import CoverageRequest
 from aqe.agents.coverage.running import CoveredRun, run_covered
@@ -84,7 +85,8 @@ def find_untested(
     `base_folder` gives the folder of the base's tree when it is needed. `import_from_head` says that the head is not
     the project that is installed. A suite that cannot run is a note, not an error; raises `Cancelled`.
     """
-    changed = [one for one in heads if not one.is_test and one.touched and one.tree is not None]
+    before = {one.path: one for one in bases}
+    changed = [one for one in heads if not one.is_test and one.touched and _does_otherwise(one, before.get(one.path))]
     if not changed:
         return BranchReview()
     trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel)
@@ -98,11 +100,18 @@ def find_untested(
     untested = {one.path: list(all_untested(one, run.measured.files.get(one.path))) for one in changed}
     found: list[tuple[Source, Sighting]] = []
     if any(_is_of_change(way, one) for one in changed for way in untested[one.path]):
-        before = _before(trees, bases, tests)
+        then = _before(trees, bases, tests)
         for one in changed:
-            new = news(one, untested[one.path], before.get(one.path))
+            new = news(one, untested[one.path], then.get(one.path))
             found += [(one, _sighting(way, one, run.tests)) for way in new]
     return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes))
+
+
+def _does_otherwise(head: Source, base: Source | None) -> bool:
+    """Whether more than formatting, comments and docstrings differs."""
+    if head.tree is None:
+        return False
+    return base is None or base.tree is None or digest_of(head.tree) != digest_of(base.tree)
 
 
 def reaching_tests(folder: Path, changed: Sequence[str]) -> list[str]:

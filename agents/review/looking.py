@@ -20,7 +20,6 @@ from aqe.agents.review.sources import Source
 from aqe.engine.extras import missing_extra
 
 NO_RUFF = "ruff was not found, so its rules were left out. Install it: pip install ruff"
-BANDIT_WALL_S = 120.0
 _LEVELS: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "note"}
 _CONFIDENCE = {"HIGH": 0.8, "MEDIUM": 0.6, "LOW": 0.4}
 
@@ -34,14 +33,17 @@ class Looked:
     tools: dict[str, str] = field(default_factory=dict)
 
 
-def look(groups: Sequence[Sequence[Source]], *, bandit: bool = False) -> Looked:
-    """Look at all groups with one process of each tool. Raises `UserError` (missing-extra) for bandit."""
+def look(groups: Sequence[Sequence[Source]], *, bandit: bool = False, wall_s: float = 60.0) -> Looked:
+    """Look at all groups with one process of each tool, which is left out where it takes longer than `wall_s` seconds.
+
+    Raises `UserError` (missing-extra) for bandit.
+    """
     if bandit and _bandit_command() is None:
         raise missing_extra("--bandit", extra="bandit")
     found = Looked()
     everything = [source for group in groups for source in group]
     seen = [find_smells(source) for source in everything]
-    for more in (_ruff(everything, found), _bandit(everything, found) if bandit else []):
+    for more in (_ruff(everything, found, wall_s), _bandit(everything, found, wall_s) if bandit else []):
         for mine, others in zip(seen, more, strict=False):
             mine += others
     at = 0
@@ -52,16 +54,17 @@ def look(groups: Sequence[Sequence[Source]], *, bandit: bool = False) -> Looked:
     return found
 
 
-def _ruff(sources: Sequence[Source], found: Looked) -> list[list[Sighting]]:
+def _ruff(sources: Sequence[Source], found: Looked, wall_s: float) -> list[list[Sighting]]:
     ruff = rules.find_ruff()
     if ruff is None:
         found.notes.append(NO_RUFF)
         return []
     try:
-        said = rules.check(ruff, sources)
+        said = rules.check(ruff, sources, wall_s=wall_s)
         found.tools["ruff"] = rules.version_of(ruff)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        found.notes.append(f"ruff's rules were left out: {str(error).splitlines()[0] if str(error) else 'it failed'}.")
+        why = "it gave no answer in time" if isinstance(error, subprocess.TimeoutExpired) else str(error)
+        found.notes.append(f"ruff's rules were left out: {why.splitlines()[0] if why else 'it failed'}.")
         return []
     return said
 
@@ -74,7 +77,7 @@ def _bandit_command() -> list[str] | None:
     return [found] if found is not None else None
 
 
-def _bandit(sources: Sequence[Source], found: Looked) -> list[list[Sighting]]:
+def _bandit(sources: Sequence[Source], found: Looked, wall_s: float) -> list[list[Sighting]]:
     """bandit's findings, by test id, in one process."""
     seen: list[list[Sighting]] = [[] for _ in sources]
     with tempfile.TemporaryDirectory(prefix="aqe-bandit-") as folder:
@@ -84,7 +87,7 @@ def _bandit(sources: Sequence[Source], found: Looked) -> list[list[Sighting]]:
         command = [*(_bandit_command() or ()), "-q", "-r", folder, "-f", "json", "--exit-zero"]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=BANDIT_WALL_S, check=False, cwd=folder
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=wall_s, check=False, cwd=folder
             )
             rows = json.loads(done.stdout)["results"]
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:

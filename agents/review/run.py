@@ -158,7 +158,8 @@ class _Review:
         """What is seen without running anything of the project's."""
         with self._phase("rules"):
             self.progress("Looking at the changed code")
-            sides = look((self.heads, self.bases), bandit=self.request.bandit)
+            budget_s = self.request.budget_s
+            sides = look((self.heads, self.bases), bandit=self.request.bandit, wall_s=max(5.0, budget_s))
             self.notes += sides.notes
             self.packages |= sides.tools
             found = brought(sides.placed[0], sides.placed[1])
@@ -226,7 +227,7 @@ class _Review:
             files=len(self.changes.files),
             lines_added=added,
             lines_removed=removed,
-            functions_changed=_changed_functions(self.heads, self.bases),
+            functions_changed=comparison.changed or _changed_functions(self.heads, self.bases),
             functions_compared=comparison.compared,
             not_compared=tuple(NotCompared(one.path, one.name, one.why) for one in comparison.not_compared),
             tests=branches.tests,

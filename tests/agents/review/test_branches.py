@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from aqe.agents.coverage.measured import FileCoverage
-from aqe.agents.review.branches import all_untested, news, reaching_tests
+from aqe.agents.gate.interpreter import Interpreter
+from aqe.agents.review.branches import BranchReview, all_untested, find_untested, news, reaching_tests
 from aqe.agents.review.sources import Source
+from aqe.engine.progress import CancelToken, silent
 
 BASE = """\
 def price(count, member):
@@ -136,3 +139,21 @@ def test_tests_reach_a_module_through_others(tmp_path: Path) -> None:
     reached = reaching_tests(tmp_path, ["src/shop/price.py"])
     assert reached[0] == "tests/test_price.py"
     assert set(reached) == {"tests/test_price.py", "tests/test_cart.py", "tests/deep/test_deep.py"}
+
+
+def test_a_change_of_comments_runs_no_test(tmp_path: Path) -> None:
+    """Where only comments, formatting or docstrings differ nothing is run; the interpreter here could not run either."""
+    gone = Interpreter(str(tmp_path / "no-python"), (3, 11, 0), "", "", (), True, True, "--python")
+    head, base = source(BASE.replace("if member:", "if member:  # one is free"), 2), source(BASE, 2)
+    found = find_untested(
+        [head],
+        [base],
+        head_folder=tmp_path,
+        base_folder=lambda: tmp_path,
+        interpreter=gone,
+        import_from_head=False,
+        deadline=time.monotonic() + 60,
+        progress=silent,
+        cancel=CancelToken(),
+    )
+    assert found == BranchReview()

@@ -111,6 +111,13 @@ def test_a_ruff_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert look([[source("x = 1\n")]]).notes == ["ruff's rules were left out: out of cheese."]
 
 
+def test_a_ruff_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A tool that gives no answer costs its own findings only."""
+    hanging = fake(tmp_path, "import time; time.sleep(60)")
+    monkeypatch.setattr(rules, "find_ruff", lambda: hanging)
+    assert look([[source("x = 1\n")]], wall_s=0.2).notes == ["ruff's rules were left out: it gave no answer in time."]
+
+
 def test_bandit_is_asked_only_on_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without bandit the request for it is an error that names the extra; without the request nothing is missed."""
     monkeypatch.setenv("PATH", str(tmp_path))
