@@ -26,6 +26,7 @@ from .recipes import Case
 
 Data = Dict[str, Any]
 LONGEST_SHOWN = 160
+LONGEST_PART = 60
 MOST_OUTPUT = 20_000
 _ILLEGAL = re.compile(
     r"missing \d+ required|takes .* positional arguments?|takes no arguments|unexpected keyword argument"
@@ -206,7 +207,8 @@ def _attributes(value: Any) -> str:
 
 def _repr(value: Any) -> str:
     try:
-        return repr(value)[:40]
+        text = repr(value)
+        return text if len(text) <= LONGEST_PART else text[: LONGEST_PART - 3] + "..."
     except (Exception, StepLimit):
         return "a %s" % type(value).__name__
 

@@ -6,10 +6,11 @@ The same module serves the base's box and the head's. `preload` runs in the warm
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
 import sys
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from . import rounds
 from .campaign import Campaign, Entry, Pace
@@ -218,7 +219,7 @@ def smaller(args: Data, emit: Emit) -> Data:
     """Shorter cases than the given one, the shortest first."""
     case = unpack(args["case"])
     found: Dict[str, Case] = {}
-    for one in smaller_cases(case):
+    for one in itertools.chain(_without_last(case), _with_shared_arguments(args["case"]), smaller_cases(case)):
         if one.cost() < case.cost():
             found.setdefault(one.key(), dataclasses.replace(one, origin="search"))
         if len(found) >= 4 * MOST_SMALLER:
@@ -226,6 +227,28 @@ def smaller(args: Data, emit: Emit) -> Data:
     ordered = sorted(found.values(), key=lambda one: one.cost())
     step = max(1, len(ordered) // MOST_SMALLER)
     return {"cases": [pack(one) for one in ordered[::step]]}
+
+
+def _with_shared_arguments(data: Data) -> Iterator[Case]:
+    """The case with an argument that stands in it several times replaced in all places at once."""
+    texts = [text for step in data["steps"] for text in (*step["args"], *(text for _, text in step["kwargs"]))]
+    for text in dict.fromkeys(text for text in texts if texts.count(text) > 1):
+        short = '"a"' if text.startswith(("'", '"')) else "1"
+        steps = [
+            {
+                **step,
+                "args": [short if one == text else one for one in step["args"]],
+                "kwargs": [[name, short if one == text else one] for name, one in step["kwargs"]],
+            }
+            for step in data["steps"]
+        ]
+        yield unpack({**data, "steps": steps})
+
+
+def _without_last(case: Case) -> Iterator[Case]:
+    """The case that ends with the call before the last, where both call the same."""
+    if len(case.steps) > 1 and case.steps[-2].callee == case.last.callee and case.steps[-2].bind is None:
+        yield dataclasses.replace(case, steps=case.steps[:-1])
 
 
 def costs(args: Data, emit: Emit) -> Data:

@@ -419,10 +419,12 @@ def _fresh(cases: Sequence[Case], tried: set[str]) -> Iterator[Case]:
             yield case
 
 
-def _weakness(doubt: _Doubt) -> tuple[bool, bool, bool]:
-    """Sorts the telling doubts first: arguments that callers give, a difference that they notice, in the answer."""
+def _weakness(doubt: _Doubt) -> tuple[bool, bool, bool, bool]:
+    """Sorts the telling doubts first: arguments that callers give, a difference that they notice, in the answer, and
+    not beside an exception on both sides."""
     kind = difference(doubt.before, doubt.after)
-    return doubt.fair == 0, is_hidden(doubt.before, doubt.after), kind in ("arguments", "output")
+    both = doubt.before["kind"] == doubt.after["kind"] == "raises"
+    return doubt.fair == 0, is_hidden(doubt.before, doubt.after), kind in ("arguments", "output"), both
 
 
 def _sort_of(doubt: _Doubt) -> tuple[str, bool]:
