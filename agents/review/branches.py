@@ -253,12 +253,7 @@ def news(
     old, old_untested = before
     names = {one.qualname for one in old.definitions}
     if old_untested is None:
-        known = set(_decisions(old))
-        return [
-            way
-            for way in touched
-            if way.statement.partition(" -> ")[0] not in known and not (way.whole and source.name_at(way.line) in names)
-        ]
+        return _by_decisions(source, old, touched, names)
     now = Counter(source.name_at(way.line) for way in untested)
     then = Counter(old.name_at(way.line) for way in old_untested)
     had = {way.statement for way in old_untested}
@@ -273,10 +268,30 @@ def news(
     return found
 
 
-def _decisions(source: Source) -> Iterator[str]:
-    for node in ast.walk(source.tree) if source.tree is not None else ():
-        if isinstance(node, (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Match, ast.ExceptHandler)):
-            yield normalised(node)
+def _by_decisions(source: Source, old: Source, touched: Sequence[Untested], names: set[str]) -> list[Untested]:
+    """What is untested on new decisions: such as the base does not have, in functions that have more than they had."""
+    now, then = _decisions(source), _decisions(old)
+    known = {statement for _, statement in then}
+    many, before = Counter(name for name, _ in now), Counter(name for name, _ in then)
+    left = {name: count - before[name] for name, count in many.items()}
+    spare = len(now) - len(then)  # what moved between functions is no more than it was
+    found: list[Untested] = []
+    for way in touched:
+        name = source.name_at(way.line)
+        if (way.whole and name in names) or way.statement.partition(" -> ")[0] in known:
+            continue
+        if way.whole or (left.get(name, 0) > 0 and spare > 0):
+            found.append(way)
+            left[name] = left.get(name, 0) - 1
+            spare -= 1
+    return found
+
+
+def _decisions(source: Source) -> list[tuple[str, str]]:
+    """Function and normalised text of every branching statement."""
+    kinds = (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Match, ast.ExceptHandler)
+    nodes = ast.walk(source.tree) if source.tree is not None else ()
+    return [(source.name_at(node.lineno), normalised(node)) for node in nodes if isinstance(node, kinds)]
 
 
 def _sighting(way: Untested, source: Source, tests: int) -> Sighting:

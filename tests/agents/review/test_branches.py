@@ -83,6 +83,12 @@ def test_without_the_bases_coverage_only_new_decisions_count() -> None:
     assert told(source(HEAD, 2, 3, 4, 5), now, source(BASE), None) == ["No test has `count > 100` true here."]
 
 
+def test_without_the_bases_coverage_renamed_variables_bring_nothing() -> None:
+    """A function that has as many decisions as before brought none, whatever they read like."""
+    renamed = BASE.replace("member", "is_member")
+    assert told(source(renamed, 1, 2), measured({1, 2, 4}, {3}, {(2, 3)}), source(BASE), None) == []
+
+
 @pytest.mark.parametrize(
     ("text", "ran", "missing", "arms", "what"),
     [
@@ -142,7 +148,7 @@ def test_tests_reach_a_module_through_others(tmp_path: Path) -> None:
 
 
 def test_a_change_of_comments_runs_no_test(tmp_path: Path) -> None:
-    """Where only comments, formatting or docstrings differ nothing is run; the interpreter here could not run either."""
+    """Where only comments, formatting or docstrings differ nothing is run; this interpreter could not run either."""
     gone = Interpreter(str(tmp_path / "no-python"), (3, 11, 0), "", "", (), True, True, "--python")
     head, base = source(BASE.replace("if member:", "if member:  # one is free"), 2), source(BASE, 2)
     found = find_untested(
