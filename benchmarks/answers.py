@@ -1,13 +1,14 @@
-"""Questions with and without an answer, asked of two small projects: what is answered, and what of it is right.
+"""Questions with and without an answer, asked of the small projects: what is answered, and what of it is right.
 
-python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2] [--misses] [--json]
+python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2] [--file FILE [--show]] [--misses] [--json]
 
 Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project answers and 40 near its topic that it
-does not; answers_c.toml has 96 and 86 of two other projects, worded farther from their texts. An answer is right if one
-of its quotes is one that the question names (file and pattern); `first` counts those whose first quote is. Method and
-threshold are tuned on half a and part c1 (benchmarks/fit_answers.py), c2 checks them, half b is only reported. --words
-leaves the embedder out; --engine asks as `aqe query` does, with the starter knowledge beside the project; --misses
-shows each question of half a (or c1) that went wrong. Intervals are 95 % (Wilson 1927).
+does not; answers_c.toml has 96 and 86 of two other projects, worded farther from their texts. All of these are fitted
+on (benchmarks/fit_answers.py), so their figures are no measure. --file asks those of another file of the same form
+(TOML, or JSON lines with the same keys), which nothing was fitted on: of them only totals are printed, unless --show is
+given. An answer is right if one of its quotes is one that the question names (file and pattern); `first` counts those
+whose first quote is. --words leaves the embedder out; --engine asks as `aqe query` does, with the starter knowledge
+beside the project; --misses shows each question that went wrong. Intervals are 95 % (Wilson 1927).
 """
 
 from __future__ import annotations
@@ -56,11 +57,13 @@ def main() -> None:
     parser.add_argument("--words", action="store_true", help="without the embedder")
     parser.add_argument("--engine", action="store_true", help="ask through Engine.query")
     parser.add_argument("--half", choices=("a", "b", "c1", "c2"))
+    parser.add_argument("--file", type=Path, help="questions that nothing was fitted on")
+    parser.add_argument("--show", action="store_true", help="the questions of the file that went wrong, too")
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     embedder = None if options.words else the_embedder()
-    halves = [options.half] if options.half else ["a"] if options.misses else ["a", "b", *PARTS]
+    halves = [str(options.file)] if options.file else [options.half] if options.half else ["a", "b", *PARTS]
     asked = ask_engines(halves) if options.engine else ask_all(halves, embedder)
     figures = {half: judge([one for one in asked if one.half == half]) for half in halves}
     if options.engine:  # what came nearest to an unanswered question is no answer there
@@ -75,8 +78,8 @@ def main() -> None:
         for name, of in (("answerable right", "answerable"), ("unanswerable answered", "unanswerable")):
             low, high = interval(figure[name], figure[of])
             print(f"    {name}: {low:.3f} to {high:.3f}")
-    if options.misses:
-        tell_misses([one for one in asked if one.half in ("a", "c1")])
+    if options.show or (options.misses and not options.file):
+        tell_misses(asked)
 
 
 def interval(share: float, count: float, z: float = 1.96) -> tuple[float, float]:
@@ -135,7 +138,11 @@ def ask_engines(halves: Sequence[str]) -> list[Asked]:
 
 
 def load(half: str) -> list[dict[str, Any]]:
-    """The questions of a half."""
+    """The questions of a half, or those of a file."""
+    if Path(half).suffix in (".jsonl", ".json"):
+        return [json.loads(line) for line in Path(half).read_text(encoding="utf-8").splitlines() if line.strip()]
+    if Path(half).suffix == ".toml":
+        return list(tomllib.loads(Path(half).read_text(encoding="utf-8"))["question"])
     path = ROOT / "benchmarks" / "data" / f"answers_{half[0]}.toml"
     questions = list(tomllib.loads(path.read_text(encoding="utf-8"))["question"])
     return [one for one in questions if one["project"] == PARTS[half]] if half in PARTS else questions
@@ -173,28 +180,6 @@ def tell_misses(asked: Sequence[Asked]) -> None:
             print(f"\n{what:<13}{one.found.confidence:.2f} {one.question['project']}: {one.question['ask']}")
             print(f"    {quote.file}:{quote.line} {' '.join(quote.quote.split())[:150]}" if quote else "    nothing")
             print("    " + ", ".join(f"{name} {value:.2f}" for name, value in one.found.features.items()))
-
-
-def newton(rows: Sequence[Sequence[float]], marks: Sequence[float], pull: float) -> list[float]:
-    """Logistic regression with a ridge, by Newton's method; the bias is not pulled."""
-    import numpy as np
-
-    x, y = np.array(rows), np.array(marks)
-    ridge = np.diag([1e-6] + [pull] * (x.shape[1] - 1))
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ weights))
-        slope = x.T @ (p - y) + ridge @ weights
-        curve = (x * (p * (1 - p))[:, None]).T @ x + ridge
-        step = np.linalg.solve(curve, slope)
-        weights = weights - step
-        if float(np.abs(step).max()) < 1e-9:
-            break
-    return [float(weight) for weight in weights]
-
-
-def sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value))
 
 
 if __name__ == "__main__":

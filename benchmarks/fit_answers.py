@@ -1,14 +1,16 @@
-"""Fits how answers are ranked and how sure they are: `python benchmarks/fit_answers.py`.
+"""Fits how answers are ranked and how sure they are: `python benchmarks/fit_answers.py [--folds]`.
 
-Questions of half a and of part c1 (benchmarks/answers.py) are fitted on; half b and part c2 are not read. The ranking
-is a conditional logit over the quotable units of a question: the share of the right ones, by Newton's method with a
-ridge. The confidence is a logistic model of "one of the quotes is right" on figures of questions that the ranking was
-not fitted on, in eight folds. Printed are the weights for engine/providers/extractive.py, then for each threshold what
-questions fare like that neither was fitted on.
+Every question of benchmarks/data/answers_[abc].toml is fitted on (benchmarks/answers.py has what they are); files that
+are given to that program alone are not read here. The ranking is a conditional logit over the quotable units of a
+question: the share of the right ones, by Newton's method with a ridge. The confidence is a logistic model of "one of
+the quotes is right" on figures of questions that the ranking was not fitted on. Printed are first the figures that
+tell of an unknown project: each of the four in turn is judged by a ranking, a confidence and a threshold that were
+fitted on the other three. Then the weights for engine/providers/scoring.py and the threshold for extractive.py.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,87 +18,178 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from answers import ROOT, is_right, load, newton, sigmoid, the_embedder
+from answers import ROOT, is_right, load, the_embedder
+from numpy.typing import NDArray
 
 from aqe.engine.index import index_project
 from aqe.engine.index.evidence import find_passages
 from aqe.engine.memory import Store
-from aqe.engine.providers import extractive
+from aqe.engine.providers import scoring
+from aqe.engine.providers.extractive import choose, quote_of
+from aqe.engine.providers.question import Question, read_question
 
-HALVES = ("a", "c1")
+HALVES = ("a", "b", "c1", "c2")
+NEAR = ("a", "b")
+FAR_SHARE = 0.5
+"""What a question of c1 and c2, which are worded far from their texts, weighs when the confidence is fitted."""
+
 FOLDS = 8
 RANKING_PULL = 1.0
-CONFIDENCE_PULL = 3.0
+CONFIDENCE_PULL = 15.0
+
+ALLOWED = 0.10
+"""The share of the unanswerable questions that may be answered where the threshold is chosen: the bar's."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question with its units: their figures (n, names) and which of them are right (n,)."""
+class Asked:
+    """A question with its units and which of them are right (n,)."""
 
     half: str
-    asked: dict[str, Any]
-    read: extractive._Question
-    scored: list[extractive._Scored]
-    figures: np.ndarray[Any, Any]
-    right: np.ndarray[Any, Any]
+    question: dict[str, Any]
+    read: Question
+    field: scoring.Field
+    right: NDArray[np.bool_]
+
+    @property
+    def project(self) -> str:
+        return str(self.question["project"])
+
+    @property
+    def is_answerable(self) -> bool:
+        return "right" in self.question
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A question with the confidence in its quotes and whether one of them is right."""
+
+    asked: Asked
+    confidence: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """The weights of the confidence and its bias."""
+
+    weights: dict[str, float]
+    bias: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """The weights of the ranking, the confidence, and the threshold."""
+
+    ranking: dict[str, float]
+    confidence: Confidence
+    threshold: float
 
 
 def main() -> None:
-    """Fit and print."""
-    names = list(extractive.RANKING)
-    questions = read_questions(names)
-    for name, weight in zip(names, fit_ranking(questions), strict=True):
-        print(f'    "{name}": {weight:.2f},')
-    rows, marks = held_out(questions, names)
-    weights = newton(rows, marks, CONFIDENCE_PULL)
-    print(f"BIAS = {weights[0]:.2f}")
-    for name, weight in zip(extractive.WEIGHTS, weights[1:], strict=True):
-        print(f'    "{name}": {weight:.2f},')
-    chances = np.zeros(len(rows))
-    for fold in range(10):
-        kept = [at for at in range(len(rows)) if at % 10 != fold]
-        other = newton([rows[at] for at in kept], [marks[at] for at in kept], CONFIDENCE_PULL)
-        for at in range(fold, len(rows), 10):
-            chances[at] = sigmoid(sum(w * x for w, x in zip(other, rows[at], strict=True)))
-    print("threshold" + "".join(f"{half + ' right':>12}{half + ' wrong':>12}" for half in HALVES))
-    for threshold in [at / 50 for at in range(15, 36)]:
-        line = f"{threshold:9.2f}"
-        for half in HALVES:
-            some = [at for at, one in enumerate(questions) if one.half == half]
-            told = [at for at in some if chances[at] >= threshold]
-            yes = sum("right" in questions[at].asked for at in some)
-            right = sum(marks[at] for at in told) / yes
-            wrong = sum("right" not in questions[at].asked for at in told) / (len(some) - yes)
-            line += f"{right:12.3f}{wrong:12.3f}"
-        print(line)
+    """Cross-validate by project, then fit on everything; print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--folds", action="store_true", help="only the figures of unknown projects")
+    options = parser.parse_args()
+    questions = read_questions()
+    tell_unknown(questions)
+    if options.folds:
+        return
+    model = fit(questions)
+    print("\nRANKING = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in model.ranking.items()) + "\n}")
+    named = model.confidence.weights.items()
+    print("WEIGHTS = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in named) + "\n}")
+    print(f"BIAS = {model.confidence.bias:.2f}\nDEFAULT = {model.threshold:.2f}")
 
 
-def read_questions(names: Sequence[str]) -> list[Question]:
-    """The questions that are fitted on, with the figures of every unit that could be quoted."""
+def tell_unknown(questions: Sequence[Asked]) -> None:
+    """Each project by what was fitted on the others."""
+    judged: list[tuple[Judged, float]] = []
+    for project in dict.fromkeys(one.project for one in questions):
+        model = fit([one for one in questions if one.project != project])
+        judged += [(judge(one, model), model.threshold) for one in questions if one.project == project]
+    print("fitted on the others  right in quotes   right   unanswerable answered   right at 10 %")
+    rows = {name: {name} for name in dict.fromkeys(one.project for one in questions)}
+    for name, projects in {**rows, "shop and relay": {"shop", "relay"}, "all": set(rows)}.items():
+        some = [(one, threshold) for one, threshold in judged if one.asked.project in projects]
+        yes = [(one, threshold) for one, threshold in some if one.asked.is_answerable]
+        no = [(one, threshold) for one, threshold in some if not one.asked.is_answerable]
+        among = np.mean([one.right for one, _ in yes])
+        told = np.mean([one.right and one.confidence >= threshold for one, threshold in yes])
+        wrong = np.mean([one.confidence >= threshold for one, threshold in no])
+        least = threshold_of([one.confidence for one, _ in no], 0.1)
+        at_bar = np.mean([one.right and one.confidence >= least for one, _ in yes])
+        print(f"{name:<22}{among:15.3f}{told:8.3f}{wrong:24.3f}{at_bar:16.3f}")
+
+
+def read_questions(halves: Sequence[str] = HALVES) -> list[Asked]:
+    """The questions that are fitted on, with every unit that could be quoted."""
     embedder = the_embedder()
     found = []
     with tempfile.TemporaryDirectory() as folder:
         stores: dict[str, Store] = {}
-        for half, asked in [(name, one) for name in HALVES for one in load(name)]:
+        for half, asked in [(name, one) for name in halves for one in load(name)]:
             if asked["project"] not in stores:
                 store = stores[asked["project"]] = Store.open(Path(folder) / f"{asked['project']}.db")
                 index_project(store, embedder, ROOT / "fixtures" / asked["project"])
             store = stores[asked["project"]]
             passages = find_passages(store, embedder, asked["ask"])
-            read = extractive._read_question(asked["ask"], store.rarity(asked["ask"]))
-            scored = extractive._rank(read, passages, embedder, most=100_000)
-            quotes = [extractive._citation(one, *extractive._window(one.unit)) for one in scored]
-            right = np.array([is_right(asked, quote) for quote in quotes], bool)
-            figures = np.array([[one.figures.get(name, 0.0) for name in names] for one in scored])
-            found.append(Question(half, asked, read, scored, figures, right))
+            read = read_question(asked["ask"], store.rarity(asked["ask"]))
+            field = scoring.field_of(read, passages, embedder)
+            if field is not None:
+                every = sorted(scoring.rank(field, most=len(field.units)), key=lambda one: place(field, one))
+                right = np.array([is_right(asked, quote_of(one)) for one in every], bool)
+                found.append(Asked(half, asked, read, field, right))
         for store in stores.values():
             store.close()
     return found
 
 
-def fit_ranking(questions: Sequence[Question]) -> np.ndarray[Any, Any]:
+def place(field: scoring.Field, one: scoring.Scored) -> int:
+    """Where a ranked unit stands among the units."""
+    return next(at for at, (passage, unit) in enumerate(field.units) if passage is one.passage and unit is one.unit)
+
+
+def fit(questions: Sequence[Asked]) -> Model:
+    """The model of some questions; its threshold lets no more than `ALLOWED` of the unanswerable ones through, neither
+    of all nor of those that are worded near their texts."""
+    found, marks, shares = held_out(questions)
+    chances = [0.0] * len(found)
+    for fold in range(FOLDS):
+        kept = [at for at in range(len(found)) if at % FOLDS != fold]
+        other = fit_confidence([found[at] for at in kept], marks[kept], shares[kept])
+        for at in range(fold, len(found), FOLDS):
+            chances[at] = scoring.confidence_of(found[at], other.weights, other.bias)
+    no = [(one.half in NEAR, chances[at]) for at, one in enumerate(questions) if not one.is_answerable]
+    thresholds = [threshold_of([chance for near, chance in no if near or far], ALLOWED) for far in (False, True)]
+    ranking = dict(zip(scoring.FIGURES, map(float, fit_ranking(questions)), strict=True))
+    return Model(ranking, fit_confidence(found, marks, shares), max(thresholds))
+
+
+def threshold_of(confidences: Sequence[float], share: float) -> float:
+    """The least threshold that no more than a share of some confidences reach."""
+    ordered = sorted(confidences, reverse=True)
+    return float(ordered[int(share * len(ordered))]) + 1e-9
+
+
+def judge(one: Asked, model: Model) -> Judged:
+    """A question by a model."""
+    found, right = features_of(one, model.ranking)
+    return Judged(one, scoring.confidence_of(found, model.confidence.weights, model.confidence.bias), right)
+
+
+def features_of(one: Asked, ranking: dict[str, float]) -> tuple[dict[str, float], bool]:
+    """The figures of the confidence, and whether one of the quotes is right."""
+    ranked = scoring.rank(one.field, ranking)
+    right = any(is_right(one.question, quote) for quote in choose(ranked))
+    return scoring.features(one.read, one.field, ranked), right
+
+
+def fit_ranking(questions: Sequence[Asked]) -> Floats:
     """The weights under which the right units have most of the chances."""
-    known = [(one.figures, one.right) for one in questions if one.right.any()]
+    known = [(one.field.figures, one.right) for one in questions if one.right.any()]
     size = known[0][0].shape[1]
     weights = np.zeros(size)
     for _ in range(100):
@@ -108,26 +201,43 @@ def fit_ranking(questions: Sequence[Question]) -> np.ndarray[Any, Any]:
             slope = slope + mean - figures.T @ among
             curve = curve + (figures.T * chance) @ figures - np.outer(mean, mean)
         step = np.linalg.solve(curve, slope)
-        weights = weights - step
+        weights = weights - step * min(1.0, 2.0 / float(np.abs(step).max()))
         if float(np.abs(step).max()) < 1e-5:
             break
     return weights
 
 
-def held_out(questions: Sequence[Question], names: Sequence[str]) -> tuple[list[list[float]], list[float]]:
-    """For each question the features of the confidence and whether a quote is right; the ranking is of others."""
-    rows: list[list[float]] = [[] for _ in questions]
-    marks = [0.0] * len(questions)
+def held_out(questions: Sequence[Asked]) -> tuple[list[dict[str, float]], Floats, Floats]:
+    """For each question the figures of the confidence, whether a quote is right, and what it weighs; the ranking is
+    fitted on others."""
+    found: list[dict[str, float]] = [{} for _ in questions]
+    marks = np.zeros(len(questions))
+    shares = np.array([1.0 if one.half in NEAR else FAR_SHARE for one in questions])
     for fold in range(FOLDS):
         weights = fit_ranking([one for at, one in enumerate(questions) if at % FOLDS != fold])
-        extractive.RANKING.update(zip(names, map(float, weights), strict=True))
+        ranking = dict(zip(scoring.FIGURES, map(float, weights), strict=True))
         for at in range(fold, len(questions), FOLDS):
-            one = questions[at]
-            ranked = extractive._by_score([(unit.passage, unit.unit, unit.figures) for unit in one.scored])
-            features = extractive._features(one.read, ranked)
-            rows[at] = [1.0, *(features[name] for name in extractive.WEIGHTS)]
-            marks[at] = float(any(is_right(one.asked, quote) for quote in extractive._choose(ranked)))
-    return rows, marks
+            found[at], marks[at] = features_of(questions[at], ranking)
+    return found, marks, shares
+
+
+def fit_confidence(found: Sequence[dict[str, float]], marks: Floats, shares: Floats) -> Confidence:
+    """Logistic regression with a ridge on figures of equal spread, by Newton's method; the bias is not pulled."""
+    rows = np.array([[one[name] for name in scoring.WEIGHTS] for one in found])
+    middle, spread = rows.mean(0), rows.std(0) + 1e-9
+    x = np.hstack([np.ones((len(rows), 1)), (rows - middle) / spread])
+    ridge = np.diag([1e-6] + [CONFIDENCE_PULL] * (x.shape[1] - 1))
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-x @ weights))
+        slope = x.T @ (shares * (chance - marks)) + ridge @ weights
+        curve = (x * (shares * chance * (1 - chance))[:, None]).T @ x + ridge
+        step = np.linalg.solve(curve, slope)
+        weights = weights - step
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    plain = weights[1:] / spread
+    return Confidence(dict(zip(scoring.WEIGHTS, plain.tolist(), strict=True)), float(weights[0] - plain @ middle))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from aqe.engine.memory.store import Store
 from aqe.engine.providers.bags import Bag, bag_of
 from aqe.engine.providers.extractive import Passage, passage_of
 from aqe.engine.providers.plain_words import general_words, small_words
+from aqe.engine.providers.question import widened
 from aqe.engine.retrieval import find_each
 
 if TYPE_CHECKING:
@@ -148,13 +149,13 @@ class Recall:
         at_hand = session is not None and namespace is None and not anew
         passages = self._from_pool(session, question, vector, k) if session and at_hand else None
         reused = passages is not None
+        rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
         if passages is None:
-            passages = self._from_store(question, vector, k, namespace, session)
+            passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
         with self._lock:
             self.asked += 1
             self.pooled += reused
         done = time.perf_counter()
-        rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
         return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded))
 
     def _from_store(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aqe.engine.index.indexing import index_scope
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.extractive import DEFAULT, Extract, Passage, extract, passage_of
+from aqe.engine.providers.question import widened
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
@@ -30,7 +31,8 @@ def find_passages(
     Raises what `Store.search` raises.
     """
     wanted = (index_scope(store), None) if namespaces is None else namespaces
-    found = [passage_of(hit) for namespace in wanted for hit in _hits(store, embedder, question, k, namespace)]
+    words = widened(question, store.rarity(question))
+    found = [passage_of(hit) for namespace in wanted for hit in _hits(store, embedder, question, words, k, namespace)]
     return sorted(found, key=lambda one: -one.score)
 
 
@@ -48,10 +50,14 @@ def answer(
     return extract(question, passages, threshold=threshold, rarity=store.rarity(question), embedder=embedder)
 
 
-def _hits(store: Store, embedder: Embedder | None, question: str, k: int, namespace: str | None) -> Sequence[Hit]:
+def _hits(
+    store: Store, embedder: Embedder | None, question: str, words: str, k: int, namespace: str | None
+) -> Sequence[Hit]:
     if embedder is None:
-        return store.search(question, k=k, namespace=namespace).hits
+        return store.search(words, k=k, namespace=namespace).hits
     from aqe.engine.retrieval import find
 
-    found: SearchAnswer = find(store, embedder, question, k=k, namespace=namespace)
+    vector = embedder.embed([question])[0]
+    near = vector.tolist() if vector.any() else None
+    found: SearchAnswer = find(store, embedder, words, k=k, namespace=namespace, vector=near)
     return found.hits

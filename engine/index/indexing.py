@@ -20,7 +20,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.index.files import LeftOut, SourceFile, find_files, kind_of, shown_name
 from aqe.engine.index.passages import Passage, lines_of, split
-from aqe.engine.index.prose import read_prose, read_settings
+from aqe.engine.index.prose import is_records, read_prose, read_settings
 from aqe.engine.index.source import decode_source, read_source
 from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
@@ -31,7 +31,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
 
-READER = 1
+READER = 2
 """The version of how files are cut into passages; another one has every file read again."""
 
 BATCH = 256
@@ -226,6 +226,9 @@ def _bytes(file: SourceFile, tally: _Tally) -> bytes | None:
         return None
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         _refuse(file, "binary", tally)
+        return None
+    if kind_of(file.name) == "settings" and is_records(data):
+        _refuse(file, "records, not settings", tally)
         return None
     return data
 

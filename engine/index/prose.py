@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from aqe.engine.index.passages import Passage, split
 
+MOST_RECORDS = 30
+_RECORD = re.compile(rb"^(?:\[\[|- )", re.MULTILINE)
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
@@ -33,8 +35,17 @@ def read_prose(name: str, lines: Sequence[str]) -> list[Passage]:
         return _sections(lines, list(_markdown_headings(lines)))
     if suffix == "rst":
         return _sections(lines, list(_rst_headings(lines)))
-    headings = list(_rst_headings(lines)) or list(_markdown_headings(lines))
+    headings = list(_rst_headings(lines)) or list(_markdown_headings(lines)) or _questions(lines)
     return _sections(lines, headings) if headings else split(lines, 1, len(lines), "", "text")
+
+
+def is_records(data: bytes) -> bool:
+    """Whether a TOML or YAML file is a list of many records: data that a program reads, which settings are not.
+
+    >>> is_records(b"[[case]]\\nn = 1\\n" * 31), is_records(b"[tool]\\nn = 1\\n")
+    (True, False)
+    """
+    return len(_RECORD.findall(data)) > MOST_RECORDS
 
 
 def read_settings(name: str, lines: Sequence[str]) -> list[Passage]:
@@ -59,6 +70,16 @@ def _sections(lines: Sequence[str], headings: Sequence[_Heading], kind: str = "s
             continue
         found += split(lines, heading.line, end, " > ".join(one.title for one in path if one.title), kind)
     return found
+
+
+def _questions(lines: Sequence[str]) -> list[_Heading]:
+    """The questions of a plain text that have a line each, with the answer indented below."""
+    found = []
+    for at, line in enumerate(lines[:-1], start=1):
+        is_first = at == 1 or not lines[at - 2].strip()
+        if is_first and line.rstrip().endswith("?") and line[:1].strip() and lines[at][:1].isspace():
+            found.append(_Heading(at, at, 1, line.strip()))
+    return found if len(found) > 1 else []
 
 
 def _markdown_headings(lines: Sequence[str]) -> Iterator[_Heading]:

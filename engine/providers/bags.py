@@ -13,6 +13,7 @@ KEPT = 8192
 
 KIN = 0.8
 SAME_START = 4
+_SPELLINGS = (("enc", "ens"), ("our", "or"), ("ogu", "og"), ("is", "iz"), ("ys", "yz"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +78,34 @@ def is_kin(a: str, b: str) -> bool:
     same = min(len(a), len(b))
     longer = max(len(a), len(b)) - same
     return a[:same] == b[:same] and (longer <= 1 if same == SAME_START else same > SAME_START and longer <= 3)
+
+
+def is_variant(a: str, b: str) -> bool:
+    """Whether two stems differ in their ending or their spelling alone."""
+    return is_kin(a, b) or spelling(a) == spelling(b)
+
+
+def spelling(stem: str) -> str:
+    """A stem with the American ending where it has a British one.
+
+    >>> [spelling(stem) for stem in ("licenc", "colour", "catalogu", "organis", "list")]
+    ['licens', 'color', 'catalog', 'organiz', 'list']
+    """
+    for british, american in _SPELLINGS:
+        if stem.endswith(british) and len(stem) > len(british) + 2:
+            return stem[: -len(british)] + american
+    return stem
+
+
+def variants_of(stem: str) -> list[str]:
+    """A stem in the other spelling, British or American, where there is one.
+
+    >>> variants_of("licenc"), variants_of("color"), variants_of("list")
+    (['licens'], ['colour'], [])
+    """
+    pairs = [*_SPELLINGS, *((american, british) for british, american in _SPELLINGS)]
+    return [
+        stem[: -len(one)] + other
+        for one, other in pairs
+        if stem.endswith(one) and len(stem) > len(one) + 2 and not stem.endswith(other)
+    ]

@@ -112,7 +112,8 @@ def test_answer_is_a_few_lines_and_explained(shop: Store) -> None:
     """An answer has at most three quotes, and the figures behind its confidence."""
     found = ask(shop, "What does shipping cost?", threshold=0.0)
     assert 1 <= len(found.citations) <= MOST_CITATIONS
-    assert found.features["covered by the quote"] > 0.5
+    assert found.features["unknown word"] == 0.0
+    assert found.features["stands out"] > 0.0
 
 
 def test_remembered_notes_answer_too(tmp_path: Path) -> None:
@@ -135,6 +136,55 @@ def test_a_synonym_leads_to_the_sentence_that_answers() -> None:
     for order in (texts, texts[::-1]):
         passages = [Passage(f"m{at}", text, "notes.md", at, 1.0, "default") for at, text in enumerate(order)]
         assert extract("How are entries deleted?", passages, threshold=0.0).citations[0].quote == texts[1]
+
+
+def test_a_word_near_in_meaning_leads_to_the_sentence_that_answers() -> None:
+    """Of sentences that share no word with the question the one that is near in meaning is quoted first."""
+    texts = ("Colours follow the theme of the reader.", "The garden is kept wet by a sprinkler.")
+    passages = [Passage(f"m{at}", text, "notes.md", at, 1.0, "default") for at, text in enumerate(texts)]
+    found = extract("How is the irrigation of crops done?", passages, threshold=0.0)
+    assert found.citations[0].quote == texts[1]
+
+
+def test_spelling_on_the_other_side_of_the_ocean_is_found(tmp_path: Path) -> None:
+    """A British question finds what is written in American English, and the other way round."""
+    with Store.open(tmp_path / "aqe.db") as store:
+        store.add("The licence of the colour table is MIT.", id="british")
+        store.add("Serialization of orders keeps behavior.", id="american")
+        for number in range(20):
+            store.add(f"Remark {number} about queues and shapes.")
+        assert ask(store, "Which license has the color table?", threshold=0.0).citations[0].id == "british"
+        assert ask(store, "Does serialisation keep behaviour?", threshold=0.0).citations[0].id == "american"
+
+
+def test_a_name_that_the_text_lacks_takes_confidence(shop: Store) -> None:
+    """A question about another name than the text's is held for less sure than one about that name."""
+    said = ask(shop, "What does the coupon SAVE25 take off?", threshold=0.0)
+    other = ask(shop, "What does the coupon SAVE75 take off?", threshold=0.0)
+    assert said.features["keys missing"] == 0.0
+    assert other.features["keys missing"] > 0.0
+    assert other.confidence < said.confidence
+
+
+def test_a_word_that_the_project_lacks_takes_confidence(shop: Store) -> None:
+    """Of two questions the one with a word that stands nowhere is held for less sure."""
+    known = ask(shop, "What does shipping cost?", threshold=0.0)
+    assert ask(shop, "What does insured shipping cost?", threshold=0.0).confidence < known.confidence
+
+
+@pytest.mark.parametrize("question", ["^a", "the of and", "what is it?"])
+def test_small_words_alone_are_no_question(shop: Store, question: str) -> None:
+    """A question without a telling word gets no answer, whatever holds its words."""
+    assert not ask(shop, question, threshold=0.0).answered
+
+
+def test_the_question_in_a_long_prompt_is_answered(shop: Store) -> None:
+    """What surrounds the question in a long prompt does not change which lines answer it."""
+    around = "We rewrote the importer last week and everybody is tired of the meetings about holidays. " * 10
+    question = "What is the bulk discount?"
+    found = ask(shop, f"{around}\n{question}\n{around}")
+    assert found.answered
+    assert {one.file for one in found.citations} <= {one.file for one in ask(shop, question).citations}
 
 
 def test_unknown_line_is_not_made_up() -> None:

@@ -1,0 +1,106 @@
+"""How far the words of passages stand for the terms of a question: as they are, by their ending, or by their meaning.
+
+Each distinct word of the passages is compared with the terms once; a text then holds a term as well as its best word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.engine.providers.bags import KIN, SAME_START, is_variant
+from aqe.engine.providers.meanings import meanings
+from aqe.engine.providers.plain_words import small_words
+from aqe.engine.providers.synonyms import synonyms_of
+
+SYNONYM = 0.7
+"""How well a synonym of the table stands for a term."""
+
+NEAR, FULL = 0.45, 0.85
+"""A word whose meaning is this near begins to stand for a term, and does so wholly."""
+
+Strengths = tuple[list[float], list[float]]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The terms with what they weigh, and for each word that stands for any of them: the place of the term, how well
+    as a word, and how well by meaning."""
+
+    terms: tuple[str, ...]
+    weights: tuple[float, ...]
+    relevant: Mapping[str, Sequence[tuple[int, float, float]]]
+    _known: dict[frozenset[str], Strengths] = field(default_factory=dict)
+
+    def of(self, words: frozenset[str]) -> Strengths:
+        """How well a text with these words holds each term: by a word of the same stem or one that differs in its
+        ending, and by a synonym or a word that is near in meaning (0 to 1 each)."""
+        key = words.intersection(self.relevant)
+        found = self._known.get(key)
+        if found is None:
+            same, alike = [0.0] * len(self.terms), [0.0] * len(self.terms)
+            for word in key:
+                for place, exact, soft in self.relevant[word]:
+                    same[place] = max(same[place], exact)
+                    alike[place] = max(alike[place], soft)
+            found = self._known[key] = (same, alike)
+        return found
+
+
+def likeness(
+    weights: Mapping[str, float], names: frozenset[str], texts: Sequence[frozenset[str]], places: NDArray[np.intp]
+) -> Likeness:
+    """How the words of some passages, each as the set of its stems, stand for the terms of a question; `places` is
+    where the distinct ones stand in the table of meanings.
+
+    A synonym weighs no more than its own rarity among the passages lets it: one that stands in all of them says little.
+    Names have no synonyms.
+    """
+    terms, weighed = tuple(weights), dict(weights)
+    counts = Counter(chain.from_iterable(texts))
+    starts = {term[:SAME_START] for term in terms if len(term) >= SAME_START}
+    akin = [word for word in counts if word[:SAME_START] in starts]
+    relevant: dict[str, list[tuple[int, float, float]]] = {}
+    for place, term in enumerate(terms):
+        kin = [word for word in akin if word[:SAME_START] == term[:SAME_START] and word != term]
+        kin = [word for word in kin if len(word) >= SAME_START and is_variant(term, word)]
+        for word in kin:
+            relevant.setdefault(word, []).append((place, KIN, 0.0))
+        if term in counts:
+            relevant.setdefault(term, []).append((place, 1.0, 0.0))
+        elif kin:  # the store has not this form of the word, but it has the word
+            weighed[term] *= max(0.1, min(_rarity(counts[word], len(texts)) for word in kin))
+    telling = [term for term in terms if term not in names and not term.isdigit() and term not in small_words()]
+    numbers = {term: place for place, term in enumerate(terms)}
+    for (term, word), soft in _meant(telling, counts, places).items():
+        rare = _rarity(counts[word], len(texts)) / max(0.05, weighed[term])
+        strength = soft * min(1.0, 1.5 * rare)
+        if strength > 0.05:
+            relevant.setdefault(word, []).append((numbers[term], 0.0, strength))
+    return Likeness(terms, tuple(weighed.values()), relevant)
+
+
+def _meant(terms: Sequence[str], words: Mapping[str, int], places: NDArray[np.intp]) -> Mapping[tuple[str, str], float]:
+    """Pairs of a term and another word that means the like, with how well it stands for it."""
+    found: dict[tuple[str, str], float] = {}
+    table = meanings()
+    near = table.vectors(places) @ table.vectors(table.places(terms)).T
+    for at, row in zip(*np.nonzero(near > NEAR), strict=True):
+        word = table.words[places[at]].decode()
+        if word != terms[row] and word not in small_words() and len(word) > 2:
+            found[terms[row], word] = min(1.0, (float(near[at, row]) - NEAR) / (FULL - NEAR))
+    for term in terms:
+        for word in synonyms_of(term) & words.keys():
+            found[term, word] = max(SYNONYM, found.get((term, word), 0.0))
+    return found
+
+
+def _rarity(count: int, total: int) -> float:
+    """How telling a word is among some texts, from about 0 (all have it) to 1 (none has it)."""
+    return math.log(1 + (total - count + 0.5) / (count + 0.5)) / math.log(1 + (total + 0.5) / 0.5)

@@ -1,0 +1,270 @@
+"""Ranks what of some passages can be quoted by how well it answers a question, and says how sure that is.
+
+Two linear models with few figures each, fitted and judged by benchmarks/fit_answers.py: a conditional logit ranks the
+units, a logistic regression says how likely a right one is among the quotes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.engine.providers.bags import bag_of
+from aqe.engine.providers.likeness import Likeness, likeness
+from aqe.engine.providers.meanings import meanings
+from aqe.engine.providers.quotable import Form, Unit, units_of
+
+if TYPE_CHECKING:
+    from aqe.engine.embedding import Embedder
+    from aqe.engine.providers.extractive import Passage
+    from aqe.engine.providers.question import Question
+
+RANKED = 32
+"""Units that are looked at for quotes, the best ones."""
+
+FIELD = 20
+"""The best unit stands out from the mean of this many."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A passage taken apart: its units, what of each is compared by meaning, the words of each, of what leads to each,
+    and of the whole passage; the places of the units' words in the table of meanings, and how many each unit has."""
+
+    units: tuple[Unit, ...]
+    texts: tuple[str, ...]
+    words: tuple[frozenset[str], ...]
+    leads: tuple[frozenset[str], ...]
+    every: frozenset[str]
+    places: NDArray[np.intp]
+    counts: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A unit with its passage, figures, the score that they make, and its share of all units' chances to be the answer,
+    if there is one."""
+
+    passage: Passage
+    unit: Unit
+    figures: Mapping[str, float]
+    score: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Field:
+    """The units of some passages before they are ranked: their figures (n, len(FIGURES)), what the question's terms
+    weigh, and how well a word of any passage stands for each by its stem or ending."""
+
+    units: tuple[tuple[Passage, Unit], ...]
+    figures: Floats
+    weights: Floats
+    anywhere: Floats
+
+
+@lru_cache(maxsize=512)
+def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
+    """A passage taken apart, kept for the next question that finds it."""
+    units = tuple(unit for unit in units_of(text, form) if unit.kind != "heading")
+    texts = tuple(" ".join(f"{unit.lead or unit.after} {unit.text}".split()) for unit in units)
+    named, whole = bag_of(name).words, bag_of(text).words
+    words = tuple(bag_of(unit.text).words for unit in units)
+    before = tuple(bag_of(unit.lead or unit.after).words for unit in units)
+    listed = list(whole)
+    known = {word: at for word, at in zip(listed, meanings().places(listed).tolist(), strict=True) if at >= 0}
+    places = [[known[word] for word in one & known.keys()] for one in (*map(frozenset.union, words, before), whole)]
+    return Prepared(
+        units,
+        texts,
+        words,
+        tuple(bag_of(unit.lead).words | named for unit in units),
+        whole | named | bag_of(file).words,
+        np.array([at for one in places for at in one], np.intp),
+        np.array([len(one) for one in places], np.intp),
+    )
+
+
+def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | None) -> Field | None:
+    """The units of the passages with their figures; None where there is none."""
+    apart = [prepared(one.text, one.name, one.file or "", one.form) for one in passages]
+    units = tuple((one, unit) for one, parts in zip(passages, apart, strict=True) for unit in parts.units)
+    if not units:
+        return None
+    places = np.unique(np.concatenate([parts.places for parts in apart]))
+    alike = likeness(asked.weights, asked.names, [parts.every for parts in apart], places)
+    weights = np.array(alike.weights)
+    total = float(weights.sum()) or 1.0
+    same, soft = _strengths(alike, [words for parts in apart for words in parts.words])
+    above, meant = _strengths(alike, [words for parts in apart for words in parts.leads])
+    wide, _ = _strengths(alike, [parts.every for parts in apart])
+    sizes = [len(parts.units) for parts in apart]
+    around = np.repeat(wide, sizes, axis=0)
+    figures = np.zeros((len(units), len(FIGURES)))
+    columns = {name: figures[:, at] for at, name in enumerate(FIGURES)}
+    columns["in the unit"][:] = same @ weights / total
+    columns["in its lead"][:] = np.maximum(0.0, above - same) @ weights / total
+    columns["in the passage"][:] = np.maximum(np.maximum(same, above), around) @ weights / total
+    columns["meant in the unit"][:] = np.maximum(0.0, soft - same) @ weights / total
+    columns["meant in its lead"][:] = (
+        np.maximum(0.0, meant - np.maximum(np.maximum(same, soft), above)) @ weights / total
+    )
+    columns["cosine"][:] = _cosines(asked.text, [text for parts in apart for text in parts.texts], embedder)
+    columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
+    best = max(passage.score for passage in passages) or 1.0
+    columns["search"][:] = np.repeat([passage.score / best for passage in passages], sizes)
+    columns["passage cosine"][:] = np.repeat([passage.vector_score or 0.0 for passage in passages], sizes)
+    columns["docs"][:] = np.repeat([passage.namespace.endswith("/docs") for passage in passages], sizes)
+    if "test" not in asked.weights:
+        columns["tests"][:] = np.repeat([passage.namespace.endswith("/tests") for passage in passages], sizes)
+    for at, (_, unit) in enumerate(units):
+        columns["form"][at] = fits(asked.kind, unit.kind, unit.text)
+        if unit.kind in columns:
+            columns[unit.kind][at] = 1.0
+    columns["length"][:] = np.log(np.maximum(10, [len(unit.text) for _, unit in units]) / 120)
+    if asked.keys:
+        columns["key"][:] = [_share(asked.keys, unit.text) for _, unit in units]
+    return Field(units, figures, weights, wide.max(axis=0))
+
+
+def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = RANKED) -> list[Scored]:
+    """The `most` best units by the score of their figures, best first, with their chances among all."""
+    chosen = RANKING if weights is None else weights
+    scores = field.figures @ np.array([chosen.get(name, 0.0) for name in FIGURES])
+    order = np.argsort(-scores, kind="stable")
+    odds = np.exp(scores - scores[order[0]])
+    chances = odds / odds.sum()
+    return [
+        Scored(
+            field.units[at][0],
+            field.units[at][1],
+            dict(zip(FIGURES, field.figures[at].tolist(), strict=True)),
+            float(scores[at]),
+            float(chances[at]),
+        )
+        for at in order[:most].tolist()
+    ]
+
+
+def _strengths(alike: Likeness, texts: Sequence[frozenset[str]]) -> tuple[Floats, Floats]:
+    found = [alike.of(words) for words in texts]
+    return np.array([same for same, _ in found]), np.array([soft for _, soft in found])
+
+
+def _cosines(question: str, texts: Sequence[str], embedder: Embedder | None) -> Floats:
+    """How near each text is to the question."""
+    if embedder is None:
+        return np.zeros(len(texts))
+    rows = embedder.embed([question, *texts])
+    return np.asarray(np.einsum("ij,j->i", rows[1:], rows[0]), np.float64)  # as in memory/resident.py
+
+
+def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]:
+    """How near the words of each unit, and those of its passage, are to those of the question in what they mean."""
+    table = meanings()
+    asked = table.places(bag_of(question).words)
+    asked = asked[asked >= 0]
+    places = np.concatenate([asked, *(parts.places for parts in apart)])
+    counts = np.concatenate([[len(asked)], *(parts.counts for parts in apart)])
+    rows = table.of_texts(places, counts)
+    near = np.asarray(np.einsum("ij,j->i", rows[1:], rows[0]), np.float64)
+    ends = np.cumsum([len(parts.counts) for parts in apart])
+    wholes = ends - 1
+    return np.delete(near, wholes), np.repeat(near[wholes], [len(parts.units) for parts in apart])
+
+
+def _share(keys: Sequence[str], text: str) -> float:
+    """The share of some numbers and identifiers that stand in a text as they are."""
+    lowered = text.lower()
+    return sum(_stands(key, lowered) for key in keys) / len(keys)
+
+
+def _stands(key: str, text: str) -> bool:
+    if not key[0].isdigit():
+        return key in text
+    return re.search(rf"(?<![\d.]){re.escape(key)}(?!\d|\.\d)", text) is not None
+
+
+@lru_cache(maxsize=8192)
+def fits(kind: str, form: str, text: str) -> bool:
+    """Whether a unit of that form and text has the form of an answer to that kind of question."""
+    if kind == "number":
+        return bool(re.search(r"\d|\b(?:one|two|three|four|five|ten|once|twice|half|quarter|thousand)\b", text))
+    if kind == "where":
+        return form == "signature" or "/" in text or "file" in text
+    if kind == "why":
+        return bool(re.search(r"\b(?:because|so that|since|so|otherwise|therefore|as)\b", text))
+    if kind == "how":
+        return form in ("prose", "signature", "example")
+    return form in ("prose", "row", "signature")
+
+
+RANKING = {
+    "in the unit": 3.13,
+    "in its lead": 1.67,
+    "in the passage": 2.08,
+    "meant in the unit": 4.26,
+    "meant in its lead": 1.73,
+    "cosine": 1.68,
+    "meaning": 3.32,
+    "passage meaning": 2.28,
+    "search": 3.06,
+    "passage cosine": 0.26,
+    "form": 1.33,
+    "key": 0.44,
+    "prose": 0.49,
+    "row": 0.92,
+    "signature": 0.77,
+    "docs": 0.94,
+    "tests": -2.07,
+    "length": 0.40,
+}
+"""Fitted by benchmarks/fit_answers.py, as are the weights of the confidence."""
+
+FIGURES = tuple(RANKING)
+
+
+def features(asked: Question, field: Field, ranked: Sequence[Scored]) -> dict[str, float]:
+    """The figures that the confidence is made of: the score of the best unit, and by how much it stands out; what
+    the weightiest word weighs that stands in no passage; what share of the numbers and identifiers its passage lacks.
+    """
+    best = ranked[0]
+    passage = best.passage
+    around = " ".join((passage.text, passage.name, passage.file or ""))
+    others = [one.score for one in ranked[:FIELD]]
+    return {
+        "score": best.score,
+        "stands out": best.score - sum(others) / len(others),
+        "unknown word": float((field.weights * (field.anywhere == 0.0)).max(initial=0.0)),
+        "keys missing": 1.0 - _share(asked.keys, around) if asked.keys else 0.0,
+    }
+
+
+WEIGHTS: dict[str, float] = {
+    "score": 0.22,
+    "stands out": 0.27,
+    "unknown word": -0.99,
+}
+BIAS = -2.98
+
+
+LACKING = 0.4
+"""What is left of the confidence where the passage has none of the numbers and identifiers that the question names; by
+hand, as few questions name any."""
+
+
+def confidence_of(
+    found: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS, bias: float | None = None
+) -> float:
+    """How likely one of the quotes answers, by the figures of `features`."""
+    sum_of = (BIAS if bias is None else bias) + sum(weight * found[name] for name, weight in weights.items())
+    return (1.0 - (1.0 - LACKING) * found["keys missing"]) / (1.0 + math.exp(-sum_of))
