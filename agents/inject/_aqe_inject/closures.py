@@ -14,6 +14,7 @@ from .probes import StepLimit
 MOST_CALLS = 6
 DEPTH = 2
 Outcome = Tuple[str, Any]
+_CACHED = type(functools.lru_cache(maxsize=None)(repr))
 
 
 def sample(*args: Any, **kwargs: Any) -> Any:
@@ -26,9 +27,9 @@ _ROWS: Tuple[Tuple[Any, ...], ...] = ((1,), ("ab",), (3, 2), ("a b", 1), ([2, 1]
 
 def is_closure(value: Any) -> bool:
     """Whether a value is a function that another one made."""
-    if isinstance(value, functools.partial) or hasattr(value, "__wrapped__"):
-        return callable(value)
-    return isinstance(value, types.FunctionType) and "<" in value.__qualname__
+    if isinstance(value, (functools.partial, _CACHED)):
+        return True
+    return isinstance(value, types.FunctionType) and ("<" in value.__qualname__ or "__wrapped__" in vars(value))
 
 
 def calls_of(made: Any, depth: int = DEPTH) -> List[Outcome]:
@@ -38,13 +39,12 @@ def calls_of(made: Any, depth: int = DEPTH) -> List[Outcome]:
         text = "(%s)" % ", ".join("function" if one is sample else repr(one) for one in row)
         try:
             value = made(*[list(one) if isinstance(one, list) else one for one in row])
+            inner = calls_of(value, depth - 1) if depth > 1 and is_closure(value) else []
+            found.append((text, (freeze(value), tuple(inner))))
         except (StepLimit, Expired):
             raise
         except BaseException as error:  # a subject may raise anything
             found.append((text, ("raises", qualified(type(error)))))
-            continue
-        inner = calls_of(value, depth - 1) if depth > 1 and is_closure(value) else ()
-        found.append((text, (freeze(value), tuple(inner))))
     return found
 
 
