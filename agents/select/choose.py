@@ -136,6 +136,8 @@ class Chooser:
         if why:
             hit += self._module(delta, f"imports {path}, {why}", why)
         fresh = [name for name in new.functions if name not in old.functions]
+        for name in fresh:  # where the map is of the new version
+            hit += self._function(path, name, f"executes {_title(path, name)}, which is new")
         if (changed or why or fresh) and not hit:
             names = ", ".join(_title(path, name) for name in (changed or fresh or [MODULE])[:3])
             word = "new" if fresh and not changed and not why else "changed"
@@ -164,10 +166,12 @@ class Chooser:
     def _added_file(self, delta: FileDelta) -> None:
         top = PurePosixPath(delta.path.removeprefix("src/")).parts[0].removesuffix(".py")
         importers = self._graph().importers(delta.path) - {delta.path}
+        for name in {name for file, name in self._by_part if file == delta.path and not name.startswith("<")}:
+            self._function(delta.path, name, f"executes {_title(delta.path, name)}, which is new")
         if top in self.map.outside and not delta.path.removeprefix("src/").startswith(f"{top}/"):
             self.every_test(f"the new file {delta.path} may take the place of the module {top}")
         elif importers:
-            self._reach([delta.path], IMPORTS, f"imports {delta.path}, which is new")
+            self._module(delta, f"imports {delta.path}, which is new", "which is new")
         else:
             self.choice.notes.append(f"{delta.path} is new and nothing imports it")
 
@@ -294,6 +298,13 @@ class Chooser:
                     self.choice.add(nodeid, directness, reason)
                     hit += 1
         return hit
+
+    def having_any(self, reasons: Mapping[int, str], directness: float) -> None:
+        """Choose the tests that depend on any of these parts, each with the reason of one of them."""
+        for nodeid, test in self.map.tests.items():
+            hit = test.parts & reasons.keys()
+            if hit:
+                self.choice.add(nodeid, directness, reasons[min(hit)])
 
     def _reach(self, files: Iterable[str], directness: float, reason: str, but: str = "") -> int:
         """Tests whose file imports one of these, by the graph and by what was seen when they ran."""

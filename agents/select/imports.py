@@ -45,9 +45,9 @@ class ImportGraph:
             for text in texts:
                 for found in self._imported(name, text):
                     self._importers.setdefault(found, set()).add(name)
-            for conftest in conftests_of(name):
-                if conftest in self.files and conftest != name:
-                    self._importers.setdefault(conftest, set()).add(name)
+            for implied in _implied(name):
+                if implied in self.files and implied != name:
+                    self._importers.setdefault(implied, set()).add(name)
 
     def add(self, importer: str, imported: str) -> None:
         """An edge that was seen when the code ran."""
@@ -112,11 +112,11 @@ class ImportGraph:
             module = module.rpartition(".")[0]
 
 
-def conftests_of(file: str) -> Iterator[str]:
-    """The conftest files that hold for a test file, from the project's root down."""
-    folder = PurePosixPath(file).parent
-    for parent in [*reversed(folder.parents), folder]:
+def _implied(file: str) -> Iterator[str]:
+    """What runs before a file without being named in it: packages around it, and conftests if it holds tests."""
+    for parent in PurePosixPath(file).parents:
         yield str(parent / CONFTEST)
+        yield str(parent / "__init__.py")
 
 
 def _module(name: str, root: str) -> str:

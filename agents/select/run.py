@@ -22,7 +22,7 @@ from aqe.agents.select.report import SelectedTest, SelectReport, SelectRequest
 from aqe.agents.select.running import collect, run_selected
 from aqe.agents.select.taking import MODULE
 from aqe.engine.index.files import walk_files
-from aqe.engine.memory.opening import open_store
+from aqe.engine.memory.opening import open_to_read
 from aqe.engine.progress import CancelToken, Progress, silent
 
 RECORD = "`aqe execute --map` (or `pytest --aqe-map`) records what each test executes."
@@ -38,7 +38,7 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
     cancel = cancel or CancelToken()
     project, changes = _read(request)
     progress("Reading the impact map")
-    with open_store(project) as store:
+    with open_to_read(project) as store:
         update(store, project)
         found = load(store)
         other = has_other_format(store)
@@ -100,8 +100,7 @@ def choose(project: Path, found: ImpactMap, changes: Changes) -> Choice:
         code_changed |= _apply(chooser, one, found)
     for delta in stale:
         code_changed |= _apply_delta(chooser, delta, found)
-    for number, reason in present.stale_parts():
-        chooser.having([number], READS, reason)
+    chooser.having_any(dict(present.stale_parts()), READS)
     for file in unknown:
         chooser.choice.wanted_files.setdefault(file, "has not been recorded yet")
     chooser.unrecorded()

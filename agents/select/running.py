@@ -72,9 +72,10 @@ def run_selected(
         until = None if left_s is None else time.time() + left_s
         plan.write_text(json.dumps({"tests": nodeids, "until": until, "told": str(told)}), encoding="utf-8")
         files = tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in nodeids))
+        named = not report.whole_suite and all((project / file).exists() for file in files)
         wanted = ExecuteRequest(
             project=str(project),
-            paths=() if report.whole_suite else files,
+            paths=files if named else (),
             pytest_args=(f"--aqe-selection={plan}",),
             python=request.python,
             isolated=request.isolated,
@@ -90,7 +91,8 @@ def run_selected(
     why = report.why
     if not_run and request.budget_s is not None:
         why += f" The budget of {request.budget_s:g} s left {len(not_run)} of them not run."
-    return replace(report, run=run, not_run=not_run, partial=bool(not_run), why=why)
+    evidence = replace(report.evidence, runs=1, duration_s=round(time.monotonic() - started, 3))
+    return replace(report, run=run, not_run=not_run, partial=bool(not_run), why=why, evidence=evidence)
 
 
 @contextlib.contextmanager

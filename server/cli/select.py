@@ -83,7 +83,7 @@ def command(
         sys.stdout.write("".join(f"{test.nodeid}\n" for test in report.tests) if ids else text_of(report))
         if ids:
             sys.stderr.write(f"{report.why}\n")
-    if report.run is not None and not report.run.all_passed and (report.run.failed or report.run.errors):
+    if report.run is not None and report.run.failed + report.run.errors + report.run.crashed:
         return 1
     return 4 if report.partial else 0
 

@@ -99,6 +99,8 @@ def _write(node: Any, out: List[str], cut: bool) -> None:
         value = getattr(node, field, None)
         if cut_here and field == "body":
             value = node.body[:1] if node.decorator_list and has_docstring(node) else None
+        if isinstance(node, ast.JoinedStr) and field == "values":  # 3.12 has empty texts there
+            value = [one for one in node.values if not (isinstance(one, ast.Constant) and one.value == "")]
         if value is None or (isinstance(value, list) and not value):
             continue
         out.append(field)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import sys
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, Optional, Set
 
 from .entries import Record
 
@@ -32,6 +32,7 @@ class Doings:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._known: Dict[str, Optional[int]] = {}
+        self._written: Set[str] = set()
         self._busy = False
         self._handlers = {
             "open": self._opened,
@@ -63,11 +64,12 @@ class Doings:
     def _opened(self, args: Any) -> None:
         path = args[0]
         mode = args[1] if len(args) > 1 else None
-        if isinstance(path, int) or (isinstance(mode, str) and mode[:1] in "wxa" and "+" not in mode):
+        if isinstance(path, int):
             return
-        if len(args) > 2 and mode is None and args[2] & os.O_WRONLY:
-            return
-        self._note(path, DATA)
+        if (isinstance(mode, str) and mode[:1] in "wxa") or (mode is None and len(args) > 2 and args[2] & os.O_WRONLY):
+            self._written.add(os.path.abspath(os.fsdecode(path)))  # what a test writes itself is no data of it
+        elif os.path.abspath(os.fsdecode(path)) not in self._written:
+            self._note(path, DATA)
 
     def _listed(self, args: Any) -> None:
         if not isinstance(args[0], int):

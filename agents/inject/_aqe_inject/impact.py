@@ -24,6 +24,7 @@ from .entries import FORMAT, START, Record, install
 from .spooling import open_spool, project_of
 
 _KEPT_RUNS = 40
+_KEPT_CACHED = 20_000
 
 
 class ImpactRecorder:
@@ -70,6 +71,7 @@ class ImpactRecorder:
         else:
             spool, self.trouble = open_spool(self.project)
             _prune(spool)
+            _prune_cache(os.path.join(self.project, ".aqe", "impact"))
         self.spool = spool
         if spool is None:
             return
@@ -319,5 +321,17 @@ def _prune(spool: Optional[str]) -> None:
         for name in names:
             if name[:26] in runs[:-_KEPT_RUNS]:
                 os.unlink(os.path.join(spool or "", name))
+    except OSError:
+        pass
+
+
+def _prune_cache(folder: str) -> None:
+    """Keep the newer half of the cached code where there is much of it."""
+    try:
+        names = os.listdir(folder)
+        if len(names) > _KEPT_CACHED:
+            paths = sorted((os.path.join(folder, name) for name in names), key=os.path.getmtime)
+            for path in paths[: len(paths) // 2]:
+                os.unlink(path)
     except OSError:
         pass

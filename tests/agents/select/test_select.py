@@ -119,7 +119,7 @@ def test_a_data_file_needs_the_tests_that_read_it(head: Path, selected: Callable
     (head / "tests" / "data" / "in.txt").write_text("hullo\n", encoding="utf-8")
     (head / "README.md").write_text("# New\n", encoding="utf-8")
     report = selected()
-    assert names(report) == {f"{CORE}test_reads"}
+    assert names(report) == {f"{CORE}test_reads", OPAQUE}
     assert "reads tests/data/in.txt" in report.tests[0].reason
     assert "no recorded test reads README.md" in report.notes
 
@@ -193,6 +193,18 @@ def test_what_changed_since_the_map_was_recorded_counts_too(bases: tuple[Path, P
         write(base, FILES)
     assert names(report) == {f"{CORE}test_box", OPAQUE}
     assert "since the map was recorded" in report.tests[0].reason
+
+
+def test_a_map_of_the_new_version_knows_new_names(tmp_path: Path, bases: tuple[Path, Path]) -> None:
+    """Where the map was recorded after the change, what executes a renamed function is found by its new name."""
+    head = write(tmp_path / "head", FILES)
+    replace(head / "thing" / "lone.py", "def alone", "def on_its_own")
+    replace(head / "tests" / "test_core.py", ".alone()", ".on_its_own()")
+    record(head, "tests/test_core.py")
+    report = select(SelectRequest(str(head), base=str(bases[0]), head=str(head)))
+    reasons = {test.nodeid: test.reason for test in report.tests}
+    assert "lone.on_its_own" in reasons[f"{CORE}test_dynamic"] or "is itself" in reasons[f"{CORE}test_dynamic"]
+    assert f"{CORE}test_double" not in reasons
 
 
 def test_code_that_is_no_python_selects_all_its_users(head: Path, selected: Callable[[], SelectReport]) -> None:
