@@ -40,7 +40,7 @@ def configured(data_file: str, suffix: bool = False) -> Any:
     """A coverage object with the project's settings; what they leave open is the whole project."""
     import coverage
 
-    cover = coverage.Coverage(data_file=data_file, data_suffix=suffix or None, branch=True, messages=False)
+    cover = coverage.Coverage(data_file=data_file, data_suffix=suffix or None, branch=True)
     only = json.loads(os.environ.get(VARIABLE, "{}")).get("only")
     chosen = ("run:source", "run:source_pkgs", "run:include", "run:source_dirs")
     if only:
