@@ -55,8 +55,8 @@ class ImpactMap:
     """The map in memory. `parts` by number; `imports` by file, `<start>` being what preceded the collection.
 
     `coarse` are files that were imported without marks (test files among them); `outside` top-level names that were
-    imported from elsewhere than the project; `places` the project's folders on the import path; `python_files` and
-    `testpaths` are pytest's settings of that name.
+    imported from elsewhere than the project; `places` the project's folders on the import path, each with the dotted
+    name that it stands for; `python_files` and `testpaths` are pytest's settings of that name.
     """
 
     parts: Mapping[int, Part]
@@ -65,7 +65,7 @@ class ImpactMap:
     files: Mapping[str, FileParts]
     coarse: frozenset[str]
     outside: frozenset[str]
-    places: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]
     python_files: tuple[str, ...]
     testpaths: tuple[str, ...]
     python: str
@@ -119,7 +119,7 @@ def load(store: Store) -> ImpactMap | None:
         files=files,
         coarse=frozenset(facts["coarse"]),
         outside=frozenset(facts["outside"]),
-        places=tuple(facts["places"]),
+        places=tuple((folder, prefix) for folder, prefix in facts["places"]),
         python_files=tuple(facts["python_files"]),
         testpaths=tuple(facts["testpaths"]),
         python=facts["python"],
@@ -267,7 +267,7 @@ class _Writer:
             "recorded_at": run.facts["started_at"],
             "coarse": sorted({*before.get("coarse", ()), *run.coarse} - run.files.keys()),
             "outside": sorted({*before.get("outside", ()), *run.outside}),
-            "places": sorted({*before.get("places", ()), *run.places}),
+            "places": sorted({*map(tuple, before.get("places", ())), *run.places}),
         }
         for name, value in facts.items():
             self._connection.execute("INSERT OR REPLACE INTO impact_facts VALUES (?, ?)", (name, json.dumps(value)))

@@ -20,21 +20,26 @@ _ROOTS = ("", "src", "lib")
 class ImportGraph:
     """The files of a project and what each imports.
 
-    `places` are further folders that imports are sought in; `others` gives more texts of a file (another version),
-    whose imports count as well. `files` are all Python files of the project.
+    `places` are further folders that imports are sought in, with the dotted name of each; `others` gives more texts of
+    a file (another version), whose imports count as well. `files` are all Python files of the project.
     """
 
-    def __init__(self, project: Path, places: Iterable[str] = (), others: Mapping[str, Iterable[str]] | None = None):
+    def __init__(
+        self, project: Path, places: Iterable[tuple[str, str]] = (), others: Mapping[str, Iterable[str]] | None = None
+    ):
         others = others or {}
         names = {name for name in walk_files(project) if name.endswith(".py")} | set(others)
         self.files = frozenset(names)
         self._by_module: dict[str, set[str]] = {}
-        roots = {*_ROOTS, *places, *_test_folders(names)}
+        self._modules: dict[str, set[str]] = {}
+        roots = {*places, *((root, "") for root in (*_ROOTS, *_test_folders(names)))}
         for name in names:
-            for root in roots:
+            for root, prefix in roots:
                 module = _module(name, root)
                 if module:
+                    module = f"{prefix}.{module}" if prefix else module
                     self._by_module.setdefault(module, set()).add(name)
+                    self._modules.setdefault(name, set()).add(module)
         self.stars: set[str] = set()
         self._importers: dict[str, set[str]] = {}
         for name in sorted(names):
@@ -94,16 +99,8 @@ class ImportGraph:
 
     def _packages(self, name: str) -> list[str]:
         """The names that the package around a file may have."""
-        folder = str(PurePosixPath(name).parent)
-        return (
-            [
-                module if name.endswith("/__init__.py") else module.rpartition(".")[0]
-                for module, files in self._by_module.items()
-                if name in files
-            ]
-            if folder != "."
-            else []
-        )
+        found = self._modules.get(name, ())
+        return [module if name.endswith("/__init__.py") else module.rpartition(".")[0] for module in found]
 
     def _files(self, module: str) -> Iterator[str]:
         """The files that importing a module executes: its own, and those of the packages around it."""

@@ -40,7 +40,8 @@ class TakenRun:
 
     `imports` holds by file what importing (or collecting) it did; `files` the lines that describe marked files;
     `collected` the tests of each file that was collected whole; `coarse` the content hash of each project file that
-    was imported without marks; `whole` whether all of the suite was collected.
+    was imported without marks; `places` pairs of a folder and the dotted name of what lies in it (mostly none);
+    `whole` says whether all of the suite was collected.
     """
 
     run: str
@@ -51,7 +52,7 @@ class TakenRun:
     collected: dict[str, list[str]] = field(default_factory=dict)
     coarse: dict[str, str] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
-    places: set[str] = field(default_factory=set)
+    places: set[tuple[str, str]] = field(default_factory=set)
     whole: bool = False
 
 
@@ -148,7 +149,8 @@ class _Process:
             elif kind == "loaded":
                 run.coarse |= line["coarse"]
                 run.outside |= set(line["outside"])
-                run.places |= set(line["places"])
+                run.places |= {(place, "") for place in line["places"]}
+                run.places |= {_place(name, file) for name, file in line["modules"].items() if file.endswith(".py")}
             elif kind == "test":
                 parts = self._whole(line["hits"], done, unseen)
                 before = run.tests.get(line["test"])
@@ -171,6 +173,19 @@ class _Process:
             if number < 0 and scope in unseen:
                 found.add(("", OPAQUE, "python"))
         return found
+
+
+def _place(module: str, file: str) -> tuple[str, str]:
+    """Where modules like this one are found: a folder, and the dotted name that stands for it.
+
+    >>> _place("aqe.agents.execute", "agents/execute.py"), _place("pkg", "src/pkg/__init__.py")
+    (('', 'aqe'), ('src', ''))
+    """
+    names, parts = module.split("."), file.removesuffix(".py").removesuffix("/__init__").split("/")
+    while names and parts and names[-1] == parts[-1]:
+        names.pop()
+        parts.pop()
+    return "/".join(parts), ".".join(names)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from . import anatomy
 
-FORMAT = 1
+FORMAT = 2
 CAPACITY = 1 << 18
 _MARKS = "\0aqe marks"
 _KEPT = "\0aqe kept"

@@ -269,6 +269,7 @@ class _Live:
 def _loaded(record: Record) -> Dict[str, Any]:
     """Project files that were imported without marks, top-level names from elsewhere, and where imports are sought."""
     coarse: Dict[str, str] = {}
+    modules: Dict[str, str] = {}
     outside: Set[str] = set()
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
@@ -277,11 +278,13 @@ def _loaded(record: Record) -> Dict[str, Any]:
         relative = record.inside(path)
         if relative is None:
             outside.add(name.partition(".")[0])
-        elif relative.endswith(".py") and relative not in record.files:
+            continue
+        modules[name] = relative
+        if relative.endswith(".py") and relative not in record.files:
             coarse[relative] = content_of(path)
     places = [record.inside(os.path.join(place or os.getcwd(), "x")) for place in sys.path]
     found = sorted({os.path.dirname(place) for place in places if place is not None})
-    return {"coarse": coarse, "outside": sorted(outside), "places": found}
+    return {"coarse": coarse, "outside": sorted(outside), "places": found, "modules": modules}
 
 
 def content_of(path: str) -> str:
