@@ -1,6 +1,6 @@
 """Write the slash commands of the Claude Code plugin anew from the recipes of the prompts; a test compares.
 
-`python tools/claude_plugin.py` writes `server/clients/data/claude/aqe/commands/*.md` and the plugin's version.
+`python tools/claude_plugin.py` writes `server/clients/data/claude-code/aqe/commands/*.md` and the plugin's version.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aqe.server.mcp.recipes import RECIPES, Recipe
 
-PLUGIN = Path(__file__).resolve().parent.parent / "server" / "clients" / "data" / "claude" / "aqe"
+PLUGIN = Path(__file__).resolve().parent.parent / "server" / "clients" / "data" / "claude-code" / "aqe"
 
 
 def command(recipe: Recipe) -> str:

@@ -13,7 +13,7 @@ from aqe.engine.marker import write_bytes_atomic
 from aqe.engine.project import unwritable
 from aqe.engine.settings import user_file
 
-SOURCE = Path(__file__).resolve().parent / "data" / "claude"
+SOURCE = Path(__file__).resolve().parent / "data" / "claude-code"
 NAME = "aqe@aqe"
 NOTED = "aqe/scripts/command.json"
 CLAUDE_S = 120
