@@ -57,8 +57,6 @@ WHAT: dict[str, dict[str, Any]] = {
     "review": {"since": "HEAD", "budget_s": 60.0},
     "run": {"since": "HEAD", "budget_s": 120.0},
     "analyze": {"local": True, "budget_s": 120.0},
-    "run": {"since": "HEAD", "budget_s": 120.0},
-    "analyze": {"since": "HEAD", "budget_s": 120.0},
 }
 """What each agent is asked; one that is registered and not named here fails the test."""
 
