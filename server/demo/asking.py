@@ -47,7 +47,7 @@ async def teach(session: Session, plan: LessonPlan) -> Lesson:
     after, _ = await _ask_and_rank(session, plan)
     return Lesson(
         prompt=plan.prompt,
-        given=f"correction: {plan.correction}" if plan.correction else f"rating {plan.rating} of 5 for the first quote",
+        given="the right answer" if plan.correction else f"{plan.rating} of 5 for the first quote",
         why=plan.why,
         before=before,
         after=after,
@@ -59,7 +59,7 @@ async def teach(session: Session, plan: LessonPlan) -> Lesson:
 
 async def _ask_and_rank(session: Session, plan: LessonPlan) -> tuple[Told, dict[str, Any]]:
     answer = await session.call("query", {"prompt": plan.prompt}, answered)
-    search = {"query": plan.prompt, "namespace": plan.drawer, "k": RANKED}
+    search = {"query": plan.prompt, "namespace": plan.drawer, "k": RANKED, "metadata": dict(plan.filter)}
     ranked = await session.call("memory_search", search, found)
     return told_of(answer, ranked), answer
 

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ class Question:
 @dataclass(frozen=True)
 class LessonPlan:
     """A question that is asked, marked (`rating` from 1 to 5, or a `correction`) and asked again. The first quote
-    should hold `words`. `drawer` is the namespace whose ranking is shown before and after."""
+    should hold `words`. The passages of the namespace `drawer` with the metadata `filter` are ranked
+    before and after."""
 
     prompt: str
     words: str
     why: str
     drawer: str
+    filter: Mapping[str, str] = field(default_factory=dict)
     rating: int | None = None
     correction: str | None = None
 
