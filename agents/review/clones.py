@@ -60,7 +60,12 @@ def find_clones(
 
     `folder` is the head's tree; `deadline` is a reading of `now`. Tests, generated files and examples are passed over.
     """
-    added = {source.path: _added_runs(source) for source in heads if _counts(source.path, source.text)}
+    added: dict[str, list[Run]] = {}
+    for source in heads:
+        if now() > deadline:
+            return [], False
+        if source.touched and _counts(source.path, source.text):
+            added[source.path] = _added_runs(source)
     added = {path: runs for path, runs in added.items() if runs}
     if not added:
         return [], True
@@ -75,7 +80,8 @@ def find_clones(
     found: list[tuple[Source, Sighting]] = []
     taken: set[tuple[str, int]] = set()
     for source in heads:
-        for run in added.get(source.path, []):
+        whole = whole and now() <= deadline
+        for run in added.get(source.path, []) if whole else ():
             for statements, other in _matches(run, index):
                 if _is_moved(statements, before, after) or _is_taken(taken, source.path, statements, other):
                     continue

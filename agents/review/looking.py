@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 from aqe.agents.review import rules
@@ -28,29 +31,42 @@ _CONFIDENCE = {"HIGH": 0.8, "MEDIUM": 0.6, "LOW": 0.4}
 class Looked:
     """For each group of sources its findings; `notes` say what was left out, `tools` which versions looked."""
 
-    placed: list[list[Placed]] = field(default_factory=list)
+    placed: list[list[Placed]]
     notes: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
+    is_whole: bool = True
 
 
-def look(groups: Sequence[Sequence[Source]], *, bandit: bool = False, wall_s: float = 60.0) -> Looked:
+def look(
+    groups: Sequence[Sequence[Source]],
+    *,
+    bandit: bool = False,
+    wall_s: float = 60.0,
+    deadline: float = float("inf"),
+    now: Callable[[], float] = time.monotonic,
+) -> Looked:
     """Look at all groups with one process of each tool, which is left out where it takes longer than `wall_s` seconds.
 
-    Raises `UserError` (missing-extra) for bandit.
+    A file is looked at in all groups or in none: when `deadline` (a reading of `now`) has passed the rest is left out,
+    and `is_whole` is False. Raises `UserError` (missing-extra) for bandit.
     """
     if bandit and _bandit_command() is None:
         raise missing_extra("--bandit", extra="bandit")
-    found = Looked()
+    found = Looked(placed=[[] for _ in groups])
     everything = [source for group in groups for source in group]
-    seen = [find_smells(source) for source in everything]
-    for more in (_ruff(everything, found, wall_s), _bandit(everything, found, wall_s) if bandit else []):
-        for mine, others in zip(seen, more, strict=False):
-            mine += others
-    at = 0
-    for group in groups:
-        placed = [place(source, seen[at + number]) for number, source in enumerate(group)]
-        found.placed.append([one for rows in placed for one in rows])
-        at += len(group)
+    tools = [_ruff(everything, found, wall_s), _bandit(everything, found, wall_s) if bandit else []]
+    by_path: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    numbers = count()
+    for group, sources in enumerate(groups):
+        for source in sources:
+            by_path[source.path].append((group, next(numbers)))
+    for places in by_path.values():
+        if now() > deadline:
+            found.is_whole = False
+            break
+        for group, number in places:
+            seen = find_smells(everything[number]) + [one for said in tools if said for one in said[number]]
+            found.placed[group] += place(everything[number], seen)
     return found
 
 

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from aqe.agents.review.finding import SEVERITIES, Finding
+
+ALIKE = 3
+"""So many findings of one rule in one file are shown before others give way to more of them."""
+
+
+def shown_of(findings: Sequence[Finding], many: int) -> list[Finding]:
+    """The first `many` in their order; beyond three of one rule in one file only where nothing else is left to show."""
+    counts: Counter[tuple[str, str]] = Counter()
+    ahead: list[int] = []
+    behind: list[int] = []
+    for place, one in enumerate(findings):
+        counts[one.rule, one.path] += 1
+        (ahead if counts[one.rule, one.path] <= ALIKE else behind).append(place)
+    chosen = [*ahead, *behind][:many]
+    return [findings[place] for place in sorted(chosen)]
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:

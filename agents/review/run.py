@@ -26,7 +26,7 @@ from aqe.agents.review.decisions import read_decisions, weighed, without_dismiss
 from aqe.agents.review.executed import Comparison, compare_versions
 from aqe.agents.review.finding import Finding
 from aqe.agents.review.looking import look
-from aqe.agents.review.ranking import ranked
+from aqe.agents.review.ranking import ranked, shown_of
 from aqe.agents.review.report import MOST_FINDINGS, NotCompared, ReviewFigures, ReviewReport
 from aqe.agents.review.request import ReviewRequest
 from aqe.agents.review.sources import Source, sources_of
@@ -34,6 +34,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 CLONES_SHARE = 0.3
+LOOKING_SHARE = 0.9
 EXECUTED_SHARE = 0.85
 WEAK = frozenset({"no-sandbox", "weak-sandbox"})
 PROSE = (".md", ".rst", ".txt", ".markdown")
@@ -113,7 +114,7 @@ class _Review:
         """Do it all."""
         self.progress("Reading the change")
         with self._phase("reading"):
-            heads = self.heads
+            heads, _ = self.heads, self.bases
             decisions = read_decisions(self.head_folder)
             interpreter = find_interpreter(
                 self.head_folder, self.request.python, _setting(self.head_folder), trusted=True
@@ -128,7 +129,7 @@ class _Review:
             scope="changes",
             base=self.changes.base,
             head=self.changes.head,
-            findings=tuple(shown[:MOST_FINDINGS]),
+            findings=tuple(shown_of(shown, MOST_FINDINGS)),
             hidden=max(0, len(shown) - MOST_FINDINGS),
             dismissed=dismissed,
             changed_lines=figures.lines_added + figures.lines_removed,
@@ -139,16 +140,17 @@ class _Review:
         )
 
     def _look(self, interpreter: Interpreter) -> tuple[list[Finding], Comparison, BranchReview]:
-        """All kinds of findings: tests run in a thread of their own while the versions are compared."""
-        with ThreadPoolExecutor(max_workers=1) as threads:
+        """All kinds of findings; the versions are compared while other threads read, and wait for the tests."""
+        with ThreadPoolExecutor(max_workers=2) as threads:
             running = threads.submit(self._branches, interpreter)
+            looking = threads.submit(self._static)
             try:
-                findings = self._static()
                 comparison = self._executed(interpreter)
+                findings = looking.result()
+                branches = running.result()
             except BaseException:
                 self.cancel.cancel()
                 raise
-            branches = running.result()
         self.cancel.check()
         findings += brought([one for source, seen in branches.found for one in place(source, [seen])], [])
         findings += judge(comparison.differences, self.heads, self.bases, self._message())
@@ -158,8 +160,15 @@ class _Review:
         """What is seen without running anything of the project's."""
         with self._phase("rules"):
             self.progress("Looking at the changed code")
-            budget_s = self.request.budget_s
-            sides = look((self.heads, self.bases), bandit=self.request.bandit, wall_s=max(5.0, budget_s))
+            sides = look(
+                (self.heads, self.bases),
+                bandit=self.request.bandit,
+                wall_s=max(5.0, self.request.budget_s),
+                deadline=self.started + LOOKING_SHARE * self.request.budget_s,
+            )
+            if not sides.is_whole:
+                self.notes.append("Not every changed file was looked at by rules: the time ended.")
+                self.partial = True
             self.notes += sides.notes
             self.packages |= sides.tools
             found = brought(sides.placed[0], sides.placed[1])

@@ -9,7 +9,7 @@ import pytest
 
 from aqe.agents.review.decisions import FILE, decide, read_decisions, weighed, without_dismissed
 from aqe.agents.review.finding import Finding
-from aqe.agents.review.ranking import ranked
+from aqe.agents.review.ranking import ranked, shown_of
 from aqe.engine.errors import UserError
 
 TODAY = datetime.date(2026, 5, 1)
@@ -94,3 +94,11 @@ def test_two_rules_that_say_the_same_about_a_line_are_one_finding() -> None:
     """The surer of two rules for one thing is shown."""
     ours, ruffs = finding("1", "test-smell-shadowed-test", confidence=0.97), finding("2", "F811", confidence=0.85)
     assert [one.rule for one in ranked([ruffs, ours])] == ["test-smell-shadowed-test"]
+
+
+def test_one_rule_in_one_file_does_not_hide_all_others() -> None:
+    """Beyond three alike others are shown first; what is shown stays in its order."""
+    alike = [finding(f"{number}", confidence=0.9) for number in range(5)]
+    other = finding("9", "S608", confidence=0.4)
+    assert [one.id for one in shown_of([*alike, other], 4)] == ["0", "1", "2", "9"]
+    assert [one.id for one in shown_of([*alike, other], 5)] == ["0", "1", "2", "3", "9"]
