@@ -28,6 +28,8 @@ SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
 LONGEST_S = 24 * 3600.0
 PROBED = 200  # stable tests whose source hints at chance, each run a few times more
 PROBED_TEST_S = 1.0
+LEAST_PROBING_S = 20.0
+FORK_S = 0.05
 HASH_SEEDS = (1001, 1002, 1003, 1004)  # beyond those of the runs
 MOST_RUNS = 1000
 
@@ -206,16 +208,20 @@ def _probe(
     """Stable tests that flip when they run alone a few times more: those whose source hints at chance, as they are, and
     those that use sets under more hash seeds."""
     tries: dict[str, list[Conditions]] = {}
-    for name, one in judged.items():
+    left_s = max(LEAST_PROBING_S, time.monotonic() - hunting.started)  # not longer than the runs themselves
+    for name, one in sorted(judged.items(), key=lambda item: item[1].seconds):
         if name not in known and one.passed and not one.failed and one.seconds < PROBED_TEST_S:
             category, depth = from_source(sources.uses(name))
             if category == "unordered" and depth <= 1:
                 tries[name] = [Conditions(hash_seed=seed) for seed in (BASE.hash_seed, *HASH_SEEDS)]
             elif category is not None and depth <= 1:
                 tries[name] = [USUAL] * ALONE
+            left_s -= len(tries.get(name, ())) * (one.seconds + FORK_S)
+            if left_s <= 0 or len(tries) == PROBED:
+                break
     found: list[str] = []
     try:
-        for name in watch.each("Trying again", list(tries)[:PROBED]):
+        for name in watch.each("Trying again", list(tries)):
             trials = Trials(name, lab)
             if {True, False} <= {trials.run((), under) for under in tries[name]}:
                 found.append(name)

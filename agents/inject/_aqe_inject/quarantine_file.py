@@ -6,6 +6,7 @@ a boolean. Anything else is refused with its line, never guessed at; both readin
 
 import ast
 import datetime
+import importlib
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -38,7 +39,7 @@ class Entry:
 def read_entries(text: str) -> List[Entry]:
     """The entries of the file's text; raises `Unreadable`."""
     try:
-        import tomllib
+        tomllib: Any = importlib.import_module("tomllib")
     except ImportError:
         return [_entry(number, table) for number, table in enumerate(parse_plain(text), 1)]
     try:
