@@ -56,6 +56,7 @@ bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/query.py
 	$(py) benchmarks/feedback.py --seed 2
 	$(py) benchmarks/knowledge.py
+	$(py) benchmarks/flaky/measure.py --suites 1
 
 transcript: $(stamp) ## write the README's transcript anew from a real run
 	$(py) tools/transcript.py
@@ -66,8 +67,9 @@ schemas: $(stamp) ## write docs/schemas/ anew from the models
 public: $(stamp) ## write the pinned list of public names anew (a change needs a CHANGELOG line)
 	$(py) tools/pin_public.py
 
-cli-docs: $(stamp) ## write docs/cli.md anew from --help
+cli-docs: $(stamp) ## write docs/cli.md anew from --help, and the slash commands of the Claude Code plugin
 	$(py) tools/cli_docs.py
+	$(py) tools/claude_plugin.py
 
 clean: ## remove what make and the tests leave behind
 	rm -rf $(VENV) .work .links build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
