@@ -21,6 +21,7 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from .loaded_code import code_digest
+from .spooling import open_spool, project_of
 
 _PHASES = ("setup", "call", "teardown")
 
@@ -39,7 +40,7 @@ class Recorder:
         self.order = 0
         self.first_attempt = 1
         self.trouble = ""
-        self.project = _project(config)
+        self.project = project_of(config)
         self.spool: Optional[str] = None
         if self.is_worker:
             self.run = config.workerinput.get("aqe_run") or ""
@@ -49,36 +50,10 @@ class Recorder:
             self.run = retried or uuid.uuid4().hex
             self.first_attempt = int(first or 1)
             if config.getoption("aqe", False):
-                self.spool = self._open_spool()
+                self.spool, self.trouble = open_spool(self.project)
         self.facts = _facts(config, self.project)
 
     # what is written
-
-    def _open_spool(self) -> Optional[str]:
-        """Make `.aqe/spool`; None, and one line of trouble for the summary, when that cannot be."""
-        if os.environ.get("AQE_DB_KEY"):
-            self.trouble = "AQE_DB_KEY is set and the spool would lie in clear"
-            return None
-        home = os.path.join(self.project, ".aqe")
-        spool = os.path.join(home, "spool")
-        try:
-            os.makedirs(spool, exist_ok=True)
-            ignore = os.path.join(home, ".gitignore")
-            if not os.path.exists(ignore):
-                fresh = "%s.%d" % (ignore, os.getpid())
-                try:
-                    with open(fresh, "w", encoding="utf-8") as file:
-                        file.write("*\n")
-                    os.replace(fresh, ignore)
-                finally:
-                    if os.path.exists(fresh):
-                        os.unlink(fresh)
-            if not os.access(spool, os.W_OK):
-                raise PermissionError(13, "Permission denied", spool)
-        except OSError as error:
-            self.trouble = _reason(error)
-            return None
-        return spool
 
     def _write(self, nodeid: str, test: "Attempt", outcome: str) -> None:
         if self.spool is None:
@@ -243,14 +218,6 @@ def first_line(report: Any) -> str:
 def _reason(error: OSError) -> str:
     """An OSError in words."""
     return "cannot write %s (%s)" % (error.filename or ".aqe", error.strerror or error)
-
-
-def _project(config: Any) -> str:
-    """The folder that holds `.aqe`: AQE_PROJECT where it is a folder, else pytest's rootdir."""
-    named = os.environ.get("AQE_PROJECT")
-    if named and os.path.isdir(named):
-        return os.path.abspath(named)
-    return str(config.rootpath)
 
 
 def _facts(config: Any, project: str) -> Dict[str, Any]:
