@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from aqe.agents.changes import Definition, FileChange, definitions
 from aqe.agents.review.executed.comparison import Skipped
@@ -210,10 +211,15 @@ def _users(side: _Side, name: str) -> Iterator[str]:
 
 
 def _mentions(node: ast.AST, name: str) -> bool:
-    return any(
-        (isinstance(part, ast.Name) and part.id == name) or (isinstance(part, ast.Attribute) and part.attr == name)
-        for part in ast.walk(node)
-    )
+    return name in _names_in(node)
+
+
+@lru_cache(maxsize=4096)
+def _names_in(node: ast.AST) -> frozenset[str]:
+    """Names and attributes in a node; nodes are told apart by identity, so each is walked once."""
+    parts = list(ast.walk(node))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    return frozenset(names | {part.attr for part in parts if isinstance(part, ast.Attribute)})
 
 
 def _members(side: _Side, owner: str) -> Iterator[str]:

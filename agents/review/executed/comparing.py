@@ -147,6 +147,8 @@ def _works(changes: Changes, head: Path, interpreter: Interpreter, skipped: list
     for change in changes.files:
         if not change.path.endswith(".py") or change.old_text is None or change.new_text is None:
             continue
+        if _is_test(change):
+            continue
         try:
             altered, gone = find_altered(change)
         except (SyntaxError, ValueError, RecursionError):
@@ -157,8 +159,6 @@ def _works(changes: Changes, head: Path, interpreter: Interpreter, skipped: list
         except UserError as error:
             if altered and error.code != "test-file":
                 skipped.extend(Skipped(change.path, one.name, error.message) for one in altered)
-            continue
-        if _is_test(change):
             continue
         skipped.extend(gone)
         if altered and change.old_path not in (None, change.path):
