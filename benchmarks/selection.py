@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=30, help="how many mutants that the suite kills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--runs", type=int, default=3, help="runs of each kind for the cost of recording; the best counts"
+        "--runs", type=int, default=3, help="runs of each kind for the cost of recording; the best counts; 0: none"
     )
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one run of the suite")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (else a temporary one)")
@@ -192,7 +192,8 @@ class Bench:
 
     def _run(self, folder: Path, options: Sequence[str], **more: str) -> tuple[int, float]:
         """Status and processor time of one run of the suite in the folder."""
-        command = [str(self.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, self.asked.tests]
+        cache = f"cache_dir={folder.parent / 'cache'}"  # testmon does not work without the cache's plugin
+        command = [str(self.python), "-m", "pytest", "-q", "-o", cache, *options, self.asked.tests]
         plain = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": str(INJECT)}
         process = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **plain, **more}, stdout=subprocess.DEVNULL,
@@ -224,23 +225,23 @@ def unpack(package: str, folder: Path, target: Path) -> None:
     top.rename(target)
 
 
-def mutants(source: Path, root: Path, chance: random.Random) -> list[Mutant]:
+def mutants(source: Path, root: Path, chance: random.Random) -> Iterator[Mutant]:
     """Every swap of an operator, a comparison, a condition or a constant inside a function, in random order."""
-    found: dict[tuple[str, str], Mutant] = {}
+    places: dict[tuple[Path, int, int, str], ast.expr] = {}
+    texts: dict[Path, str] = {}
     for path in sorted(source.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
-        name = path.relative_to(root).as_posix()
-        for function in ast.walk(tree):
+        texts[path] = path.read_text(encoding="utf-8")
+        for function in ast.walk(ast.parse(texts[path])):
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                for statement in function.body:
-                    for node in ast.walk(statement):
-                        changed = swapped(text, node) if isinstance(node, ast.expr) else None
-                        if changed is not None:
-                            found[name, changed] = Mutant(name, node.lineno, changed)
-    mixed = list(found.values())
+                for node in (below for statement in function.body for below in ast.walk(statement)):
+                    if isinstance(node, ast.expr) and other_expression(node) is not None:
+                        places[path, node.lineno, node.col_offset, type(node).__name__] = node
+    mixed = list(places.items())
     chance.shuffle(mixed)
-    return mixed
+    for (path, line, _, _), node in mixed:
+        changed = swapped(texts[path], node)
+        if changed is not None:
+            yield Mutant(path.relative_to(root).as_posix(), line, changed)
 
 
 def swapped(text: str, node: ast.expr) -> str | None:
