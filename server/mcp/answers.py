@@ -103,7 +103,8 @@ def answer(text: str, data: dict[str, Any], *, content: bool = True, paths: Sequ
 
 def failure(error: AqeError) -> CallToolResult:
     """An error that the model can read and act on: the sentence, the next step, the code."""
-    message, fix = allowed({"message": for_tools(error.message), "fix": for_tools(error.fix)}).values()
+    words = [{"fix": for_tools(text)} for text in (error.message, error.fix)]  # aqe's own sentences, like any fix
+    message, fix = (word["fix"] for word in allowed(words))
     data = {"code": error.code, "message": shorten(message, 1500), "fix": shorten(fix, 500)}
     text = shorten(" ".join(part for part in (message, fix, f"[{error.code}]") if part), 2500)
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=True)

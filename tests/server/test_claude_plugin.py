@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from aqe.engine.memory.opening import open_to_read
+from aqe.engine.privacy.audit import entries
+from aqe.server.cli.guarded import guarded
 from aqe.server.clients.plugin import SOURCE, plugin_files, write_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +113,7 @@ def test_selection_is_asked_for_the_edited_project(plugin: Callable[[str], Path]
     words, folder = ast.literal_eval(edited.with_name("asked").read_text())
     project = str(edited.parent.parent)
     assert (words, folder) == (
-        ["select", "--run", "--mapped-only", "--budget", "20s", "--json", "--project", project],
+        ["select", "--run", "--mapped-only", "--budget", "20s", "--json", "--assistant", "--project", project],
         project,
     )
 
@@ -249,3 +252,17 @@ def test_script_of_the_plugin_needs_an_old_python_alone() -> None:
     }
     found |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert found <= set(sys.stdlib_module_names)
+
+
+def test_what_an_assistant_is_handed_is_redacted_and_logged(project: Path) -> None:
+    """Secrets in a failing test's message are taken out, files that never leave are withheld, and the log knows."""
+    key = "AKIA" + "Q3EGRIJ2KLMNOP7X"
+    (project / "pyproject.toml").write_text('[tool.aqe.privacy]\nnever_send = ["secret/"]\n')
+    whole = {**REPORT, "run": {"failures": [{"nodeid": "t.py::test_a", "message": f"assert '{key}' == ''"}]}}
+    shown = guarded(project, "select", whole, ["t.py"])
+    assert key not in json.dumps(shown)
+    assert shown["run"]["failures"][0]["nodeid"] == "t.py::test_a"
+    held_back = guarded(project, "select", whole, ["secret/t.py"])["run"]["failures"][0]["message"]
+    assert "assert" not in held_back
+    with open_to_read(project) as store:
+        assert [(entry.recipient, entry.purpose) for entry in entries(store)] == [("hook", "aqe select")] * 2

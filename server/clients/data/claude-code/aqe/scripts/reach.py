@@ -38,7 +38,7 @@ def main() -> int:
     if word == "serve":
         serve()
     if word == "after-edit":
-        return after_edit(sys.stdin.read())
+        return after_edit(sys.stdin.buffer.read().decode("utf-8", "replace"))
     print("reach.py serve | after-edit", file=sys.stderr)
     return 1
 
@@ -73,8 +73,8 @@ def after_edit(told: str) -> int:
     if aqe is None:
         say_once(str(event.get("session_id") or ""))
         return 0
-    asked = ["select", "--run", "--mapped-only", "--budget", f"{BUDGET_S}s", "--json", "--project", project]
-    report = selected([*aqe, *asked], project)
+    asked = ["select", "--run", "--mapped-only", "--budget", f"{BUDGET_S}s", "--json", "--assistant"]
+    report = selected([*aqe, *asked, "--project", project], project)
     text = failures(report)
     if not text:
         return 0
