@@ -211,3 +211,14 @@ def test_summary_and_hints_of_a_large_report_fit_an_answer(agent: str) -> None:
     shown = [summary_of(agent, reports[agent]), *hints_of(agent, reports[agent])]
     assert 2 * len(json.dumps(shown)) <= LARGEST_ANSWER_BYTES - 500
     assert "more (detail='report')" in shown[-1]
+
+
+def test_what_memory_says_comes_last_with_its_source() -> None:
+    """Two lines of what others left in memory are told, apart from what was measured."""
+    advice = [{"about": "a.py", "text": f"lesson {number}", "source": f"notes/{number}"} for number in range(3)]
+    hints = hints_of("select", {**select(9), "advice": advice})
+    assert hints[6:] == [
+        "memory on a.py: lesson 0 [notes/0]",
+        "memory on a.py: lesson 1 [notes/1]",
+        "and 3 more (detail='report')",
+    ]

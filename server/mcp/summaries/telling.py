@@ -13,6 +13,7 @@ from aqe.server.mcp.answers import shorten
 from aqe.server.mcp.wording import for_tools
 
 MOST_HINTS = 8
+MOST_ADVICE = 2
 LONGEST_HINT = 300
 LONGEST_SUMMARY = 1_500
 
@@ -56,11 +57,13 @@ def summary_of(agent: str, report: dict[str, Any]) -> str:
 
 
 def hints_of(agent: str, report: dict[str, Any]) -> list[str]:
-    """What to look at next, at most eight lines."""
-    hints = _words(agent).hints(report)
-    shown = [shorten(for_tools(hint), LONGEST_HINT) for hint in hints[:MOST_HINTS]]
-    if len(hints) > MOST_HINTS:
-        shown.append(f"and {len(hints) - MOST_HINTS} more (detail='report')")
+    """What to look at next, at most eight lines, of which two may be what memory says, with its source."""
+    advice = [f"memory on {one['about']}: {one['text']} [{one['source']}]" for one in report.get("advice") or ()]
+    remembered = advice[:MOST_ADVICE]
+    hints, room = _words(agent).hints(report), MOST_HINTS - len(remembered)
+    shown = [shorten(for_tools(hint), LONGEST_HINT) for hint in [*hints[:room], *remembered]]
+    if len(hints) > room:
+        shown.append(f"and {len(hints) - room} more (detail='report')")
     return shown
 
 
