@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import jsonschema
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
@@ -32,6 +33,9 @@ def install(project: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
     def run(*words: str, status: int = 0) -> Shown:
         assert main(["mcp", "install", *words, "--json", "--project", str(project)]) == status
         told: Shown = json.loads(capsys.readouterr().out)
+        name = "error" if status else "mcp-install"
+        schema = Path(__file__).resolve().parents[2] / "docs" / "schemas" / f"{name}.json"
+        jsonschema.validate(told, json.loads(schema.read_text(encoding="utf-8")))
         return told
 
     return run
