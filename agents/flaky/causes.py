@@ -117,7 +117,7 @@ def _by_experiment(
         cause = _by_hash(trials, seed, usual)
         if cause is not None:
             return cause
-    left_behind = _by_files(trials) if usual else None
+    left_behind = (_by_files(trials) or _by_files_of_others(trials, runs)) if usual else None
     if left_behind is not None:
         return left_behind
     more = min(MOST_ALONE, runs_to_see(_rate(trials.test, runs, usual), 0.95))
@@ -227,14 +227,28 @@ def _by_files(trials: Trials) -> Cause | None:
     return Cause("nio", "It passes where it never ran and fails on what its own earlier run left behind.", "files")
 
 
+def _by_files_of_others(trials: Trials, runs: Sequence[RunSeen]) -> Cause | None:
+    """Passes in an empty temporary folder and fails after tests that leave files in theirs."""
+    apart = Conditions(apart=True)
+    if not trials.always(False, under=apart):
+        return None
+    red = [run for run in runs if not run.plan.twice and _is(run.first(trials.test), True)]
+    red.sort(key=lambda run: -run.order.index(trials.test))
+    for run in red[:TRIED_RUNS]:
+        cause = _by_order(trials, run, runs, False, apart)
+        if cause is not None:
+            return replace(cause, why=f"{cause.why[:-1]}, which leaves files in the temporary folder.")
+    return None
+
+
 # by itself
 
 
 def _by_itself(trials: Trials, runs: Sequence[RunSeen], sources: Sources) -> Cause | None:
     """A test that passes and fails with nothing changed."""
     failure = _failure(trials, runs)
-    named = from_failure(failure) if failure is not None else None
     hinted, depth = from_source(sources.uses(trials.test))
+    named = _named(failure, hinted)
     if named is None:
         weak = depth > 0 or hinted in (None, "random", "time", "unordered")
         cause = (_by_chance(trials) if weak else None) or _by_turns(trials) or (_by_files(trials) if weak else None)
@@ -257,6 +271,8 @@ def _by_chance(trials: Trials) -> Cause | None:
     if not all(trials.always(red, under=Conditions(entropy=seed), times=5) for red, seed in outcomes.items()):
         return None
     trials.note(f"random numbers from seed {outcomes[True]}: failed 6 of 6, from {outcomes[False]}: passed 6 of 6")
+    if (failure := next((one for one in trials.seen if one.red), None)) is not None and is_rounding(failure):
+        return Cause("float", "It draws numbers or their order, and their sum differs in its last digits.", "chance")
     return Cause("random", "Its outcome follows from random numbers: fixed by their seed, it flips no more.", "chance")
 
 
@@ -271,10 +287,10 @@ def _by_turns(trials: Trials) -> Cause | None:
 
 def _by_clues(trials: Trials, runs: Sequence[RunSeen], sources: Sources, seen: str) -> Cause:
     failure = _failure(trials, runs)
-    named = from_failure(failure) if failure is not None else None
+    hinted, depth = from_source(sources.uses(trials.test))
+    named = _named(failure, hinted)
     if failure is not None and named is not None:
         return Cause(named, f"{seen}; the failure itself says: {failure.message}.")
-    hinted, depth = from_source(sources.uses(trials.test))
     if hinted == "unordered" and failure is not None and is_rounding(failure):
         hinted = "float"
     if hinted is None and failure is not None and is_rounding(failure):
@@ -283,6 +299,12 @@ def _by_clues(trials: Trials, runs: Sequence[RunSeen], sources: Sources, seen: s
         return Cause(None, f"{seen}; neither failure nor source names a cause.")
     where = "the test uses" if depth == 0 else "what it calls uses"
     return Cause(hinted, f"{seen}; {where} what this category is made of.")
+
+
+def _named(failure: Observation | None, hinted: Category | None) -> Category | None:
+    """The category that the failure names; a wait that ended too early is the network's where the source says so."""
+    named = from_failure(failure) if failure is not None else None
+    return hinted if named == "async_wait" and hinted in ("network", "timeout") else named
 
 
 def _failure(trials: Trials, runs: Sequence[RunSeen]) -> Observation | None:

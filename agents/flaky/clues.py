@@ -16,6 +16,7 @@ from aqe.agents.flaky.report import Category
 from aqe.agents.flaky.runs import Observation
 
 DEEPEST = 3
+WORKER_SLEEP = "time.sleep in a worker"
 
 _NETWORK_KINDS = (
     "ConnectionError", "socket.gaierror", "socket.herror", "urllib.error.", "http.client.", "ssl.", "requests.",
@@ -99,7 +100,8 @@ def is_rounding(seen: Observation) -> bool:
 def from_source(uses: Iterable[frozenset[str]]) -> tuple[Category | None, int]:
     """The category that the functions used hint at, and how far from the test they are (0: in the test itself).
 
-    Threads or processes with a plain sleep are a wait without a signal; a clock read around a sleep is a limit of time.
+    Threads or processes with a plain sleep beside them are a wait without a signal; a clock read twice, or around a
+    sleep, is a limit of time.
     """
     for depth, names in enumerate(uses):
         category = _hint(names)
@@ -212,17 +214,33 @@ class _Module:
             yield from (argument.arg for argument in function.args.args)  # fixtures
         if any(isinstance(node, (ast.Await, ast.AsyncFunctionDef)) for node in ast.walk(function)):
             yield "asyncio.await"
+        outside = list(_outside_workers(function))
+        clocks = 0
         for node in ast.walk(function):
             if isinstance(node, (ast.Set, ast.SetComp)):
                 yield "set"
             elif isinstance(node, (ast.Name, ast.Attribute)):
-                head, _, rest = _dotted(node).partition(".")
-                if head in self._imports:
-                    yield f"{self._imports[head]}.{rest}" if rest else self._imports[head]
-                elif head == "self":
-                    yield rest.partition(".")[0]
-                else:
-                    yield f"().{rest}" if rest else head
+                name = self._named(node)
+                clocks += name in ("time.time", "time.time_ns")
+                yield WORKER_SLEEP if name == "time.sleep" and node not in outside else name
+        if clocks > 1:
+            yield "time.perf_counter"  # two readings are a duration
+
+    def _named(self, node: ast.AST) -> str:
+        head, _, rest = _dotted(node).partition(".")
+        if head in self._imports:
+            return f"{self._imports[head]}.{rest}" if rest else self._imports[head]
+        if head == "self":
+            return rest.partition(".")[0]
+        return f"().{rest}" if rest else head
+
+
+def _outside_workers(function: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function that are not in a function defined inside it, which a thread may run."""
+    for node in ast.iter_child_nodes(function):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield node
+            yield from _outside_workers(node)
 
 
 def _dotted(node: ast.AST) -> str:

@@ -22,7 +22,7 @@ SLACK_S = 5.0
 class Conditions:
     """What differs from the usual: hash seed, zone (a POSIX string; `cold_zone`: set before Python starts), how often
     the tests run in their process, one seed for all random numbers, and (`fresh`, a number above 0) the session with
-    that number, whose files and temporary folder no other has touched.
+    that number, whose files and temporary folder no other has touched. `apart`: an empty temporary folder for each run.
     """
 
     hash_seed: int | None = None
@@ -31,6 +31,7 @@ class Conditions:
     times: int = 1
     entropy: int | None = None
     fresh: int = 0
+    apart: bool = False
 
 
 USUAL = Conditions()
@@ -98,7 +99,10 @@ class Laboratory:
     def _ask(self, session: Session, ids: Sequence[str], under: Conditions) -> Heard:
         expected = under.times * sum(self._seconds.get(name, 0.1) for name in ids)
         wall_s = min(4 * expected + self._suite.test_wall_s + SLACK_S, max(1.0, self._deadline - time.monotonic()))
-        heard = session.ask(ids, wall_s=wall_s, zone=under.zone, times=under.times, entropy=under.entropy)
+        folder = tempfile.mkdtemp(prefix="a", dir=self._suite.folder) if under.apart else None
+        heard = session.ask(
+            ids, wall_s=wall_s, zone=under.zone, times=under.times, entropy=under.entropy, folder=folder
+        )
         if heard is None:
             raise OutOfExperiments
         return heard

@@ -265,14 +265,22 @@ class Session:
         return not self._done.is_set()
 
     def ask(
-        self, ids: Sequence[str], *, wall_s: float, zone: str | None = None, times: int = 1, entropy: int | None = None
+        self,
+        ids: Sequence[str],
+        *,
+        wall_s: float,
+        zone: str | None = None,
+        times: int = 1,
+        entropy: int | None = None,
+        folder: str | None = None,
     ) -> Heard | None:
-        """Run these tests in this order in a fork; None where the session is gone."""
+        """Run these tests in this order in a fork, `folder` its temporary one; None where the session is gone."""
         question: dict[str, Any] = {
             "ids": list(ids),
             "wall_s": wall_s,
             "times": times,
             "entropy": entropy,
+            "folder": folder,
             "test_wall_s": self._suite.test_wall_s,
         }
         if zone is not None:

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
@@ -216,6 +217,9 @@ class Hunter:
         if "zone" in question:
             os.environ["TZ"] = question["zone"]
             time.tzset()
+        if question.get("folder"):
+            os.environ["TMPDIR"] = question["folder"]
+            tempfile.tempdir = None
         self.test_wall_s = float(question.get("test_wall_s") or self.test_wall_s)
         entropy = question.get("entropy")
         start = int.from_bytes(os.urandom(4), "little") if entropy is None else int(entropy)

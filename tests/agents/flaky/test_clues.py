@@ -77,6 +77,13 @@ def project(tmp_path: Path) -> Path:
         ("import asyncio\nclass TestIt:\n    def test_it(self):\n        asyncio.run(None)\n", ("async_wait", 0)),
         ("import threading, time\ndef test_it():\n    threading.Thread()\n    time.sleep(1)\n", ("async_wait", 0)),
         ("from time import perf_counter as now\ndef test_it():\n    now()\n", ("timeout", 0)),
+        (
+            "import threading, time\ndef test_it():\n    def work():\n        time.sleep(0.1)\n"
+            "    threading.Thread(target=work).join()\n",
+            ("concurrency", 0),
+        ),
+        ("import time\ndef test_it():\n    start = time.time()\n    assert time.time() - start < 1\n", ("timeout", 0)),
+        ("import time\ndef test_it():\n    assert time.time() % 2 < 1\n", ("time", 0)),
         ("import datetime\ndef test_it():\n    datetime.date(2024, 1, 1)\n", (None, 0)),
         ("import datetime as d\ndef test_it():\n    d.date.today()\n", ("time", 0)),
         ("def test_it():\n    assert list({'a', 'b'})\n", ("unordered", 0)),

@@ -145,6 +145,22 @@ def test_chance_repetition_and_hangs_are_told_apart(project: Path) -> None:
 
 
 @pytest.mark.services
+def test_a_polluter_that_leaves_files_is_named(project: Path) -> None:
+    """A test that fails on another's file in the temporary folder is explained by that other test."""
+    suite(
+        project,
+        "import pathlib, tempfile\n"
+        "def place(): return pathlib.Path(tempfile.gettempdir()) / 'left.txt'\n"
+        "def test_victim(): assert not place().exists()\n"
+        "def test_bystander(): pass\n"
+        "def test_leaves(): place().write_text('x')\n",
+    )
+    told = hunt(FlakyRequest(str(project), runs=3)).tests["test_it.py::test_victim"]
+    assert (told.category, told.polluters) == ("order", ("test_it.py::test_leaves",))
+    assert run_repro(project, f"TMPDIR=$(mktemp -d) {told.repro}").returncode == 1
+
+
+@pytest.mark.services
 def test_a_test_that_ends_its_process_is_named_and_the_rest_still_runs(project: Path) -> None:
     """A killed session blames the test that ran, and goes on with the others."""
     suite(project, "import os\ndef test_a(): pass\ndef test_dies(): os.kill(os.getpid(), 9)\ndef test_z(): pass\n")
