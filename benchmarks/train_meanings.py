@@ -1,4 +1,4 @@
-"""Makes engine/providers/data/meanings.npy: `python benchmarks/train_meanings.py [--out FILE]`.
+"""Makes engine/providers/data/meanings{,_words}.npy: `python benchmarks/train_meanings.py [--out FOLDER]`.
 
 The table has what English words mean as short vectors. Words are the 32,000 most frequent of symspellpy's English list
 (MIT), those of the standard library's docstrings that it lacks, and those of aqe's own table of synonyms. Each is
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from aqe.engine.memory.text import query_terms
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "engine" / "providers" / "data" / "meanings.npy"
-SYNONYMS = OUT.with_name("synonyms.txt")
+OUT = ROOT / "engine" / "providers" / "data"
+SYNONYMS = OUT / "synonyms.txt"
 FREQUENT, STEMS, DIMENSION, SHARED = 32_000, 14_000, 96, 2
 LONGEST_STEM = 14
 SMOOTHING = 1e-3
@@ -42,9 +42,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     counts = read_words()
-    table = made_of(list(counts), np.array(list(counts.values()), float), embed(list(counts)))
-    np.save(options.out, table)
-    print(f"{len(table)} stems, {options.out.stat().st_size} bytes")
+    words, rows = made_of(list(counts), np.array(list(counts.values()), float), embed(list(counts)))
+    np.save(options.out / "meanings_words.npy", words)
+    np.save(options.out / "meanings.npy", rows)
+    print(f"{len(rows)} stems, {words.nbytes + rows.nbytes} bytes")
 
 
 def read_words() -> dict[str, float]:
@@ -87,8 +88,10 @@ def embed(words: list[str]) -> NDArray[np.float32]:
     return np.asarray(model.encode(words, batch_size=512, normalize_embeddings=True), np.float32)
 
 
-def made_of(words: list[str], counts: NDArray[np.float64], rows: NDArray[np.float32]) -> NDArray[Any]:
-    """The table of the words' stems."""
+def made_of(
+    words: list[str], counts: NDArray[np.float64], rows: NDArray[np.float32]
+) -> tuple[NDArray[Any], NDArray[np.int8]]:
+    """The stems of the words, sorted, with their places and weights; and the rows, those of frequent stems first."""
     bare = unit(rows - rows.mean(0))
     directions = np.linalg.svd(bare[::2], full_matrices=False)[2]
     short = unit(bare @ directions[SHARED : SHARED + DIMENSION].T)
@@ -99,14 +102,16 @@ def made_of(words: list[str], counts: NDArray[np.float64], rows: NDArray[np.floa
             stems.setdefault(terms[0], []).append(at)
     kept = {term for word in SYNONYMS.read_text(encoding="utf-8").split() for term in query_terms(word)}
     order = sorted(stems, key=lambda stem: (stem not in kept, -counts[stems[stem]].sum()))[:STEMS]
-    shape = [("word", f"S{LONGEST_STEM}"), ("weight", "<f2"), ("row", "i1", (DIMENSION,))]
-    table = np.zeros(len(order), dtype=shape)
-    for at, stem in enumerate(sorted(order)):
+    listed = np.zeros(len(order), dtype=[("word", f"S{LONGEST_STEM}"), ("place", "<u2"), ("weight", "<f2")])
+    made = np.zeros((len(order), DIMENSION), np.int8)
+    order.sort(key=lambda stem: -counts[stems[stem]].sum())
+    for place, stem in enumerate(order):
         mine = stems[stem]
         row = (short[mine] * np.sqrt(counts[mine])[:, None]).sum(0)
+        made[place] = np.round(row / np.abs(row).max() * 127)
         weight = SMOOTHING / (SMOOTHING + counts[mine].sum() / counts.sum())
-        table[at] = (stem.encode(), weight, np.round(row / np.abs(row).max() * 127).astype(np.int8))
-    return table
+        listed[place] = (stem.encode(), place, weight)
+    return np.sort(listed, order="word"), made
 
 
 def unit(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

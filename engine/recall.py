@@ -22,7 +22,7 @@ from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.store import Store
-from aqe.engine.providers.bags import Bag, bag_of
+from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.extractive import Passage, passage_of
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.question import widened
@@ -186,7 +186,7 @@ class Recall:
             passages += tuple(one for one in before.passages if (one.namespace, one.id) not in here)
         passages = passages[:POOL_PASSAGES]
         for passage in passages[:WEIGHED]:
-            _bags_of(passage)  # the words that a follow-up asks for first
+            _words_of(passage)  # the words that a follow-up asks for first
         pool = _Pool(passages, changes, nearest, self._read_vectors(passages))
         with self._lock:
             self._pools[session] = pool
@@ -206,10 +206,10 @@ class Recall:
         if float(near.max()) < NEARLY * pool.nearest:
             return None
         nearest = [int(place) for place in np.argsort(-near, kind="stable")[:WEIGHED]]
-        held = [_bags_of(pool.passages[place]) for place in nearest]
+        held = [_words_of(pool.passages[place]) for place in nearest]
         plain, rarity = small_words() | general_words(), self._store.rarity(question)
         telling = [term for term, weight in rarity.items() if TELLING <= weight < 1.0 and term not in plain]
-        stands = [{term for term in telling if any(term in bag.words for bag in bags)} for bags in held]
+        stands = [{term for term in telling if any(term in words for words in texts)} for texts in held]
         if set(telling) - set().union(*stands):
             return None
         by_words = np.array([sum(rarity[term] for term in terms) for terms in stands])
@@ -250,8 +250,8 @@ def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
     return tuple(passage_of(hit) for hit in sorted(hits, key=lambda hit: -hit.score))
 
 
-def _bags_of(passage: Passage) -> tuple[Bag, Bag, Bag]:
-    return bag_of(passage.text), bag_of(passage.name), bag_of(passage.file or "")
+def _words_of(passage: Passage) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    return words_of(passage.text), words_of(passage.name), words_of(passage.file or "")
 
 
 def _shares(scores: NDArray[Any]) -> NDArray[Any]:

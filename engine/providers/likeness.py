@@ -90,9 +90,9 @@ def _meant(terms: Sequence[str], words: Mapping[str, int], places: NDArray[np.in
     """Pairs of a term and another word that means the like, with how well it stands for it."""
     found: dict[tuple[str, str], float] = {}
     table = meanings()
-    near = table.vectors(places) @ table.vectors(table.places(terms)).T
+    near = np.einsum("ij,kj->ik", table.vectors(places), table.vectors(table.places(terms)))  # BLAS takes megabytes
     for at, row in zip(*np.nonzero(near > NEAR), strict=True):
-        word = table.words[places[at]].decode()
+        word = table.word(int(places[at]))
         if word != terms[row] and word not in small_words() and len(word) > 2:
             found[terms[row], word] = min(1.0, (float(near[at, row]) - NEAR) / (FULL - NEAR))
     for term in terms:

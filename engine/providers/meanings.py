@@ -1,7 +1,9 @@
 """What English words mean, as short vectors: likeness of words, and of texts as the sum of theirs.
 
-`data/meanings.npy` (made by benchmarks/train_meanings.py, which says from what) has a row for each stem, sorted by it:
-the stem, its weight in a text, 96 int8 that make its vector up to its length. Words that are not there mean nothing.
+`data/meanings_words.npy` has each stem, sorted, with the place of its row and its weight in a text;
+`data/meanings.npy` has the rows, 96 int8 that make a vector up to its length, those of frequent stems first, so that
+few pages of the file are touched. benchmarks/train_meanings.py makes them, and says from what. A word that is not
+there means nothing.
 """
 
 from __future__ import annotations
@@ -9,20 +11,34 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import as_file, files
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+TEXTS = 32
+"""Texts that are summed at a time."""
+
 
 @dataclass(frozen=True)
 class Meanings:
-    """The table: sorted `words` (n,) as bytes, `rows` int8 (n, d), and the `weights` (n,) of words in texts."""
+    """The table: sorted `words` (n,) as bytes with the `numbers` (n,) of their rows; by row the `weights` (n,) of
+    words in texts, and `named` (n,), where the row's word stands among the words. The rows, int8 `shape` (n, d), stay
+    in the file `path` from byte `offset` on and are mapped while they are read: so they take no memory in between."""
 
     words: NDArray[np.bytes_]
-    rows: NDArray[np.int8]
+    numbers: NDArray[np.int32]
+    path: Path
+    offset: int
+    shape: tuple[int, int]
     weights: NDArray[np.float32]
+    named: NDArray[np.int32]
+
+    def word(self, place: int) -> str:
+        """The stem of a row."""
+        return bytes(self.words[self.named[place]]).decode()
 
     def places(self, words: Collection[str]) -> NDArray[np.intp]:
         """Where each of some stems stands in the table; -1 for those that it does not have."""
@@ -32,11 +48,12 @@ class Meanings:
         named = [word if len(word) <= longest and word.isascii() else "" for word in words]
         asked = np.array(named, dtype=self.words.dtype)
         found = np.minimum(np.searchsorted(self.words, asked), len(self.words) - 1)
-        return np.where(self.words[found] == asked, found, -1)
+        return np.where(self.words[found] == asked, self.numbers[found], -1)
 
     def vectors(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
         """A unit row for each place, zero for -1."""
-        rows = self.rows[places].astype(np.float32)
+        table: NDArray[np.int8] = np.memmap(self.path, np.int8, mode="r", offset=self.offset, shape=self.shape)
+        rows = np.asarray(table[places], np.float32)
         rows[places < 0] = 0.0
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
         return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))
@@ -46,14 +63,19 @@ class Meanings:
 
         `places` has the words of all texts one after the other (all at least 0), `counts` how many each has.
         """
-        made = np.zeros((len(counts), self.rows.shape[1]), np.float32)
-        some = counts > 0
-        if not some.any():
+        made = np.zeros((len(counts), self.shape[1]), np.float32)
+        if not len(places):
             return made
         every, back = np.unique(places, return_inverse=True)
         weighed = self.vectors(every) * self.weights[every][:, None]
-        starts = np.concatenate([[0], np.cumsum(counts[some])[:-1]])
-        made[some] = np.add.reduceat(weighed[back], starts, axis=0)
+        ends = np.cumsum(counts)
+        for first in range(0, len(counts), TEXTS):  # a few at a time, for what it takes of memory
+            mine = counts[first : first + TEXTS]
+            start, full = int(ends[first] - counts[first]), np.flatnonzero(mine)
+            if len(full):
+                here = back[start : start + int(mine.sum())]
+                starts = (np.cumsum(mine) - mine)[full]
+                made[first + full] = np.add.reduceat(weighed[here], starts, axis=0)
         lengths = np.sqrt(np.einsum("ij,ij->i", made, made))[:, None]
         return np.asarray(np.divide(made, lengths, out=made, where=lengths > 0))
 
@@ -61,6 +83,17 @@ class Meanings:
 @cache
 def meanings() -> Meanings:
     """The table that comes with aqe, its rows read from the file as they are needed."""
-    with as_file(files("aqe.engine.providers") / "data" / "meanings.npy") as path:
-        table: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Meanings(np.ascontiguousarray(table["word"]), table["row"], table["weight"].astype(np.float32))
+    folder = Path(str(files("aqe.engine.providers"))) / "data"
+    listed: Any = np.load(folder / "meanings_words.npy", allow_pickle=False)
+    rows: Any = np.load(folder / "meanings.npy", mmap_mode="r", allow_pickle=False)
+    numbers = listed["place"].astype(np.int32)
+    named = np.argsort(numbers).astype(np.int32)
+    return Meanings(
+        np.ascontiguousarray(listed["word"]),
+        numbers,
+        folder / "meanings.npy",
+        rows.offset,
+        rows.shape,
+        listed["weight"].astype(np.float32)[named],
+        named,
+    )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.providers.bags import bag_of
+from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.likeness import Likeness, likeness
 from aqe.engine.providers.meanings import meanings
 from aqe.engine.providers.quotable import Form, Unit, units_of
@@ -77,9 +77,9 @@ def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
     """A passage taken apart, kept for the next question that finds it."""
     units = tuple(unit for unit in units_of(text, form) if unit.kind != "heading")
     texts = tuple(" ".join(f"{unit.lead or unit.after} {unit.text}".split()) for unit in units)
-    named, whole = bag_of(name).words, bag_of(text).words
-    words = tuple(bag_of(unit.text).words for unit in units)
-    before = tuple(bag_of(unit.lead or unit.after).words for unit in units)
+    named, whole = words_of(name), words_of(text)
+    words = tuple(words_of(unit.text) for unit in units)
+    before = tuple(words_of(unit.lead or unit.after) for unit in units)
     listed = list(whole)
     known = {word: at for word, at in zip(listed, meanings().places(listed).tolist(), strict=True) if at >= 0}
     places = [[known[word] for word in one & known.keys()] for one in (*map(frozenset.union, words, before), whole)]
@@ -87,8 +87,8 @@ def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
         units,
         texts,
         words,
-        tuple(bag_of(unit.lead).words | named for unit in units),
-        whole | named | bag_of(file).words,
+        tuple(words_of(unit.lead) | named for unit in units),
+        whole | named | words_of(file),
         np.array([at for one in places for at in one], np.intp),
         np.array([len(one) for one in places], np.intp),
     )
@@ -111,13 +111,16 @@ def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | 
     around = np.repeat(wide, sizes, axis=0)
     figures = np.zeros((len(units), len(FIGURES)))
     columns = {name: figures[:, at] for at, name in enumerate(FIGURES)}
-    columns["in the unit"][:] = same @ weights / total
-    columns["in its lead"][:] = np.maximum(0.0, above - same) @ weights / total
-    columns["in the passage"][:] = np.maximum(np.maximum(same, above), around) @ weights / total
-    columns["meant in the unit"][:] = np.maximum(0.0, soft - same) @ weights / total
-    columns["meant in its lead"][:] = (
-        np.maximum(0.0, meant - np.maximum(np.maximum(same, soft), above)) @ weights / total
-    )
+    share = weights / total
+    held = np.maximum(np.maximum(same, soft), above)
+    for name, strengths in (
+        ("in the unit", same),
+        ("in its lead", np.maximum(0.0, above - same)),
+        ("in the passage", np.maximum(np.maximum(same, above), around)),
+        ("meant in the unit", np.maximum(0.0, soft - same)),
+        ("meant in its lead", np.maximum(0.0, meant - held)),
+    ):
+        columns[name][:] = np.einsum("ij,j->i", strengths, share)  # not by BLAS, whose buffers are megabytes
     columns["cosine"][:] = _cosines(asked.text, [text for parts in apart for text in parts.texts], embedder)
     columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
     best = max(passage.score for passage in passages) or 1.0
@@ -139,7 +142,7 @@ def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | 
 def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = RANKED) -> list[Scored]:
     """The `most` best units by the score of their figures, best first, with their chances among all."""
     chosen = RANKING if weights is None else weights
-    scores = field.figures @ np.array([chosen.get(name, 0.0) for name in FIGURES])
+    scores = np.einsum("ij,j->i", field.figures, [chosen.get(name, 0.0) for name in FIGURES])
     order = np.argsort(-scores, kind="stable")
     odds = np.exp(scores - scores[order[0]])
     chances = odds / odds.sum()
@@ -171,7 +174,7 @@ def _cosines(question: str, texts: Sequence[str], embedder: Embedder | None) -> 
 def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]:
     """How near the words of each unit, and those of its passage, are to those of the question in what they mean."""
     table = meanings()
-    asked = table.places(bag_of(question).words)
+    asked = table.places(words_of(question))
     asked = asked[asked >= 0]
     places = np.concatenate([asked, *(parts.places for parts in apart)])
     counts = np.concatenate([[len(asked)], *(parts.counts for parts in apart)])

@@ -7,7 +7,6 @@ look at answers_b.toml. Words in a line are synonyms, near ones, or a general wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 
@@ -18,19 +17,17 @@ from aqe.engine.memory.text import query_terms
 def synonyms_of(term: str) -> frozenset[str]:
     """The stems that may stand for a stem; those of the whole table are not needed for a question."""
     found: set[str] = set()
-    for word, group in _groups_by_start().get(term[:2], ()):
-        if term in query_terms(word):
-            found.update(stem for other in group for stem in query_terms(other))
+    start = " " + term[:2]
+    for line in _lines():  # kept as they are: as sets of words they take a megabyte
+        if start in line:
+            group = line.split()
+            if any(word[:2] == term[:2] and term in query_terms(word) for word in group):
+                found.update(stem for word in group for stem in query_terms(word))
     return frozenset(found - {term})
 
 
 @cache
-def _groups_by_start() -> Mapping[str, Sequence[tuple[str, Sequence[str]]]]:
-    """Each word with its group, by its first two letters, which its stem has too."""
-    found: dict[str, list[tuple[str, Sequence[str]]]] = {}
+def _lines() -> tuple[str, ...]:
+    """The lines of the table, each with a space before it."""
     text = (files("aqe.engine.providers") / "data" / "synonyms.txt").read_text(encoding="utf-8")
-    for line in text.splitlines():
-        group = line.split()
-        for word in group:
-            found.setdefault(word[:2], []).append((word, group))
-    return found
+    return tuple(" " + line for line in text.splitlines())
