@@ -17,8 +17,10 @@ _ARGUMENTS = {
     "budget": "budget_s",
     "seed": "seed",
     "runs": "runs",
+    "top": "top",
 }
 _OPTION = re.compile(r"`?--(" + "|".join(_ARGUMENTS) + r")\b(?: (?:[A-Z]+|\d+)\b)?`?")
+_TWO_FOLDERS = re.compile(r", or compare two folders with --base DIR --head DIR")
 _DETAIL = re.compile(r"`?--json`? lists them( all)?")
 
 
@@ -27,9 +29,12 @@ def for_tools(text: str) -> str:
 
     >>> for_tools("Name the module under test: --subject MODULE.")
     'Name the module under test: `subjects`.'
+    >>> for_tools("Run it in a repository, or compare two folders with --base DIR --head DIR.")
+    'Run it in a repository.'
     >>> for_tools("3 more mutants survive; --json lists them all")
     "3 more mutants survive; detail='report' lists them all"
     """
     text = _SENTENCES.get(text, text)
+    text = _TWO_FOLDERS.sub("", text)
     text = _DETAIL.sub(r"detail='report' lists them\1", text)
     return _OPTION.sub(lambda found: f"`{_ARGUMENTS[found[1]]}`", text)
