@@ -82,6 +82,7 @@ def test_ids_prints_one_node_id_a_line(shop: Path) -> None:
     assert done.stderr.startswith("4 of ")
 
 
+@pytest.mark.services
 def test_ids_of_nothing_say_so_on_stderr(shop: Path) -> None:
     """An empty selection leaves stdout empty and says on stderr why no test is needed."""
     done = aqe(shop, "--ids")
@@ -131,7 +132,13 @@ def test_a_test_that_hangs_does_not_hold_the_budget(shop: Path) -> None:
     assert json.loads(done.stdout)["not_run"] == ["tests/test_pricing.py::test_percent_off"]
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist.plugin", "-n2")], ids=["one process", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param((), id="one process"),
+        pytest.param(("-p", "xdist.plugin", "-n2"), id="xdist", marks=pytest.mark.services),
+    ],
+)
 def test_pytest_selects_by_the_same_rule(shop: Path, workers: tuple[str, ...], request: pytest.FixtureRequest) -> None:
     """`pytest --aqe-select` runs what `aqe select` names, and says how many that is."""
     break_percent_off(shop)

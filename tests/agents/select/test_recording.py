@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from aqe.agents.select.impact_map import ImpactMap
-from tests.agents.select.conftest import parts_of, record, take
+from tests.agents.select.conftest import INJECT, parts_of, record, take
 
 CORE = "tests/test_core.py::"
 CHILD = "tests/test_processes.py::"
@@ -118,11 +121,18 @@ def test_xdist_workers_record_as_one_process_does(thing: Path, recorded: ImpactM
 
 @pytest.mark.services
 def test_coverage_beside_it_measures_the_same(thing: Path) -> None:
-    """With pytest-cov in the same run the covered lines are those without the map."""
-    pytest.importorskip("pytest_cov")
-    report = ("-p", "pytest_cov", "--cov=thing", "--cov-report=json:cov.json", "tests/test_core.py")
-    record(thing, *report)
-    with_map = json.loads((thing / "cov.json").read_text())["files"]["thing/core.py"]["executed_lines"]
-    record(thing, *report, "-p", "no:randomly", PYTEST_ADDOPTS="")
-    assert 9 in with_map
-    assert 54 not in with_map
+    """In a run under coverage.py the covered lines and branches are those of a run without the map."""
+    found = []
+    for options in ((), ("--aqe-map",)):
+        pytest_words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "_aqe_inject.plugin", *options)
+        words = ("run", "--branch", "--source=thing", *pytest_words, "tests/test_core.py")
+        for command in (words, ("json", "-o", "cov.json")):
+            environ = {**os.environ, "PYTHONPATH": str(INJECT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+            subprocess.run(
+                [sys.executable, "-m", "coverage", *command], cwd=thing, env=environ, check=True, timeout=120
+            )
+        files = json.loads((thing / "cov.json").read_text(encoding="utf-8"))["files"]
+        kept = ("executed_lines", "missing_lines", "executed_branches", "missing_branches")
+        found.append({name: {key: file[key] for key in kept} for name, file in files.items()})
+    assert found[0] == found[1]
+    assert found[0]["thing/core.py"]["missing_lines"]

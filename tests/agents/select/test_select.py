@@ -92,7 +92,7 @@ def test_formatting_and_comments_need_no_test(head: Path, selected: Callable[[],
         ("thing/core.py", "return number + 1", "return number + 2", "both test files"),
         ("thing/core.py", "    return 5", "    return 6", "both test files"),
         ("tests/conftest.py", "yield opened", "yield dict(opened)", "all"),
-        ("pyproject.toml", 'version = "0"', 'version = "1"', "all"),
+        pytest.param("pyproject.toml", 'version = "0"', 'version = "1"', "all", marks=pytest.mark.services),
     ],
     ids=["constant", "module level", "class level", "run at import", "cached", "conftest", "configuration"],
 )
@@ -155,6 +155,7 @@ def test_new_and_changed_tests_are_needed(head: Path, selected: Callable[[], Sel
     assert {reasons[name] for name in fresh} == {"is a new test"}
 
 
+@pytest.mark.services
 def test_a_changed_helper_of_a_test_file_needs_its_tests(head: Path, selected: Callable[[], SelectReport]) -> None:
     """A function of a test file that is no test concerns every test in it."""
     replace(head / "tests" / "test_processes.py", "assert queue.get() == 1", "assert queue.get() == 2")
@@ -195,6 +196,7 @@ def test_what_changed_since_the_map_was_recorded_counts_too(bases: tuple[Path, P
     assert "since the map was recorded" in report.tests[0].reason
 
 
+@pytest.mark.services
 def test_a_map_of_the_new_version_knows_new_names(tmp_path: Path, bases: tuple[Path, Path]) -> None:
     """Where the map was recorded after the change, what executes a renamed function is found by its new name."""
     head = write(tmp_path / "head", FILES)
