@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcp import Client, StdioServerParameters
+import anyio
+from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult
 
 from aqe.engine.errors import GateFailed
@@ -42,7 +43,15 @@ async def call_tool(
         if message:
             say(message)
 
-    return _data(name, await client.call_tool(name, arguments, progress_callback=heard))
+    try:
+        result = await client.call_tool(name, arguments, progress_callback=heard)
+    except (MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+        raise GateFailed(
+            f"The server did not answer {name}: {error or type(error).__name__}.",
+            code="demo-tool-failed",
+            fix="Its stderr above says why, if it could; `aqe doctor` shows what is missing here.",
+        ) from error
+    return _data(name, result)
 
 
 async def finish_job(
