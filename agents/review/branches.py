@@ -257,10 +257,14 @@ def news(
     now = Counter(source.name_at(way.line) for way in untested)
     then = Counter(old.name_at(way.line) for way in old_untested)
     had = {way.statement for way in old_untested}
+    were_dead = {old.name_at(way.line) for way in old_untested if way.whole}
     spare = sum(max(0, many - now[name]) for name, many in then.items())
     found: list[Untested] = []
     for name in dict.fromkeys(source.name_at(way.line) for way in touched):
         ways = [way for way in touched if source.name_at(way.line) == name and way.statement not in had]
+        if name in names and any(way.whole for way in ways):
+            found += _new_in_dead(source, old, ways[0]) if name in were_dead else ways
+            continue
         allowed = now[name] - then[name]
         if name not in names and spare:
             allowed, spare = allowed - spare, max(0, spare - now[name])
@@ -268,30 +272,45 @@ def news(
     return found
 
 
+def _new_in_dead(source: Source, old: Source, way: Untested) -> list[Untested]:
+    """The first branch that came into a function which no test ran before either, where it has more than it had."""
+    name = source.name_at(way.line)
+    now = [one for one in _decisions(source) if one[0] == name]
+    known = Counter(statement for owner, statement, _ in _decisions(old) if owner == name)
+    if len(now) <= known.total():
+        return []
+    fresh = [line for _, statement, line in now if statement not in known and line in source.touched]
+    short = name.rpartition(".")[2]
+    what = f"No test runs {short}, so none takes the branch that is new here."
+    return (
+        [Untested(fresh[0], (fresh[0], fresh[0]), what, f"{source.statement_at(fresh[0])} -> {what}")] if fresh else []
+    )
+
+
 def _by_decisions(source: Source, old: Source, touched: Sequence[Untested], names: set[str]) -> list[Untested]:
     """What is untested on new decisions: such as the base does not have, in functions that have more than they had."""
     now, then = _decisions(source), _decisions(old)
-    known = {statement for _, statement in then}
-    many, before = Counter(name for name, _ in now), Counter(name for name, _ in then)
+    known = {statement for _, statement, _ in then}
+    many, before = Counter(one[0] for one in now), Counter(one[0] for one in then)
     left = {name: count - before[name] for name, count in many.items()}
     spare = len(now) - len(then)  # what moved between functions is no more than it was
     found: list[Untested] = []
     for way in touched:
         name = source.name_at(way.line)
-        if (way.whole and name in names) or way.statement.partition(" -> ")[0] in known:
-            continue
-        if way.whole or (left.get(name, 0) > 0 and spare > 0):
+        if way.whole and name in names:
+            found += _new_in_dead(source, old, way) if spare > 0 else []
+        elif way.whole or (left.get(name, 0) > 0 and spare > 0 and way.statement.partition(" -> ")[0] not in known):
             found.append(way)
             left[name] = left.get(name, 0) - 1
             spare -= 1
     return found
 
 
-def _decisions(source: Source) -> list[tuple[str, str]]:
-    """Function and normalised text of every branching statement."""
+def _decisions(source: Source) -> list[tuple[str, str, int]]:
+    """Function, normalised text and line of every branching statement."""
     kinds = (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Match, ast.ExceptHandler)
     nodes = ast.walk(source.tree) if source.tree is not None else ()
-    return [(source.name_at(node.lineno), normalised(node)) for node in nodes if isinstance(node, kinds)]
+    return [(source.name_at(one.lineno), normalised(one), one.lineno) for one in nodes if isinstance(one, kinds)]
 
 
 def _sighting(way: Untested, source: Source, tests: int) -> Sighting:

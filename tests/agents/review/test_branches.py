@@ -77,6 +77,22 @@ def test_a_function_that_no_test_runs_is_told_once() -> None:
     assert told(source(HEAD, 1, 2, 3, 4, 5, 6), now, None, None) == ["No test runs price."]
 
 
+def test_a_new_branch_in_a_function_that_no_test_runs_is_told() -> None:
+    """The function was untested before; the branch is what the change brought, and rewriting one brings none."""
+    dead, dead_before = measured({1}, {2, 3, 4, 5, 6}, set()), measured({1}, {2, 3, 4}, set())
+    expected = ["No test runs price, so none takes the branch that is new here."]
+    assert told(source(HEAD, 4, 5), dead, source(BASE), dead_before) == expected
+    assert told(source(HEAD, 4, 5), dead, source(BASE), None) == expected
+    rewritten = source(BASE.replace("if member:", "if member is True:"), 2)
+    assert told(rewritten, dead_before, source(BASE), dead_before) == []
+
+
+def test_a_function_whose_tests_are_gone_is_told() -> None:
+    """Tests ran it before and none does now."""
+    now, then = measured({1}, {2, 3, 4}, set()), measured({1, 2, 4}, {3}, {(2, 3)})
+    assert told(source(BASE.replace("* 3", "* 4"), 4), now, source(BASE), then) == ["No test runs price."]
+
+
 def test_without_the_bases_coverage_only_new_decisions_count() -> None:
     """Where the base could not be measured, what it decided likewise is passed over."""
     now = measured({1, 2, 4, 6}, {3, 5}, {(2, 3), (4, 5)})
