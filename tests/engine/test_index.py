@@ -458,3 +458,15 @@ def test_files_come_in_the_order_of_their_names(project: Path) -> None:
     """Whatever the disk says, two runs do the same in the same order."""
     names = [file.name for file in find_files(project)[0]]
     assert names == ["docs/rules.md", "shop/cart.py", "tests/test_cart.py"]
+
+
+def test_records_are_left_out_and_questions_are_passages(tmp_path: Path) -> None:
+    """A TOML file of many records is named as left out; each question of a plain FAQ is a passage of its own."""
+    (tmp_path / "cases.toml").write_text("[[case]]\nask = 'who?'\n" * 40)
+    (tmp_path / "settings.toml").write_text("[tool]\nname = 'x'\n")
+    (tmp_path / "faq.txt").write_text("Is it fast?\n  Yes.\n\nIs it free?\n  As in beer.\n")
+    with Store.open(tmp_path / "aqe.db") as store:
+        report = index_project(store, None, tmp_path)
+        texts = [memory.text for memory in store.list(namespace="index/")]
+    assert [(one.file, one.reason) for one in report.left_out] == [("cases.toml", "records, not settings")]
+    assert sorted("free" in text for text in texts if "faq.txt" in text) == [False, True]
