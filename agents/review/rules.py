@@ -7,6 +7,7 @@ get the same answer. Which rules, and how far each is trusted, is judgement: rul
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -161,11 +162,23 @@ def _counts(code: str, source: Source, line: int) -> bool:
         return False
     if code == "F811" and source.is_test:  # tests that hide tests are a smell of their own
         return not source.name_at(line).rpartition(".")[2].startswith("test")
+    if code in ("B015", "B018") and source.is_test:
+        return not _is_to_raise(source, line)
     if code == "S105":
         return "==" not in source.statement_at(line)
     if code == "S311":
         return bool(_SECRET.search(f"{source.name_at(line)} {source.statement_at(line)}"))
     return True
+
+
+def _is_to_raise(source: Source, line: int) -> bool:
+    """Whether a line stands in a block that expects an exception: there a bare expression is the act itself."""
+    return any(
+        isinstance(node, (ast.With, ast.AsyncWith))
+        and node.lineno < line <= (node.end_lineno or line)
+        and any(word in ast.unparse(item.context_expr) for item in node.items for word in ("raises", "Raises", "warns"))
+        for node in (ast.walk(source.tree) if source.tree is not None else ())
+    )
 
 
 def _once_for_syntax(found: list[Sighting]) -> list[Sighting]:

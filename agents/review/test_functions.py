@@ -142,7 +142,6 @@ def checks_of(source: Source) -> Checks:
     """What counts as a check in a test file: its own functions that assert, and what it imports from test code."""
     assert source.tree is not None
     own = {node.name: node for node in ast.walk(source.tree) if isinstance(node, Function)}
-    own = {name: node for name, node in own.items() if not name.startswith("test")}
     helping, imported = set(), set()
     for node in ast.walk(source.tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -44,6 +44,16 @@ def test_security_is_not_told_in_tests() -> None:
     assert "S105" in codes(source(text))[0]
 
 
+def test_a_bare_comparison_is_the_act_where_it_is_to_raise() -> None:
+    """A comparison whose result is dropped is a mistake, but not inside `pytest.raises`."""
+    text = "import pytest\n\ndef test_a():\n    with pytest.raises(TypeError):\n        1 < 'a'\n    1 == 2\n"
+    ruff = rules.find_ruff()
+    assert ruff is not None
+    assert [one.lines for one in rules.check(ruff, [source(text, "tests/test_a.py")])[0] if one.rule == "B015"] == [
+        (6, 6)
+    ]
+
+
 def test_random_numbers_matter_only_where_something_is_secret() -> None:
     """A random token is insecure, a random colour is not."""
     secret = "import random\ndef make_token():\n    return random.random()\n"

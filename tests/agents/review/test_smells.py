@@ -130,6 +130,13 @@ SOUND = {
         def test_total():
             holds(Cart(), 0)
     """,
+    "another test does the checking": """
+        def test_total(cart=None):
+            assert (cart or Cart()).total == 0
+
+        def test_total_of_a_member():
+            test_total(cart=Cart("member"))
+    """,
     "a helper of the tests asserts": """
         from tests.helpers import compare_carts
 
