@@ -35,7 +35,7 @@ def test_client_with_the_token_uses_the_tools(http_server: Any, mode: str) -> No
 
     async def use() -> None:
         async with http_server.client(mode) as client:
-            assert len((await client.list_tools()).tools) == 8
+            assert len((await client.list_tools()).tools) == 12
             await client.call_tool("memory_add", {"text": f"HTTP speaks {mode}", "id": mode})
             found = await client.call_tool("memory_search", {"query": "HTTP speaks"})
             assert mode in {row["id"] for row in found.structured_content["found"]}
