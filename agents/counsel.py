@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aqe.agents.advice import Advice
 from aqe.engine.errors import AqeError
-from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
+from aqe.engine.memory.entry import Hit
+from aqe.engine.subset import AgentMemory, own_memory
 
 FLAKY = "agents/flaky"
 SUSPECTS = "agents/generate"
@@ -25,29 +26,6 @@ MOST_NOTES = 5
 LOOKED_AT = 30
 APART = ("index/", "knowledge/", "agents/")
 """Namespaces that hold no notes of people and assistants."""
-
-
-class Memory(Protocol):
-    """The part of an engine that counsel needs, without async: `aqe.engine.sync.Engine` or a remote one."""
-
-    def search(
-        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
-    ) -> SearchAnswer:
-        """The best memories."""
-        ...
-
-    def remember(
-        self,
-        text: str,
-        *,
-        namespace: str = "default",
-        id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        file: str = "",
-        line: int = 0,
-    ) -> Kept:
-        """Keep a text."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +62,7 @@ def consulted(agent: str, report: Any, project: Path) -> Any:
         return replace(report, notes=(*report.notes, f"the memory was not asked: {error.message}"))
 
 
-def consult(asked: Questions, memory: Memory) -> tuple[Advice, ...]:
+def consult(asked: Questions, memory: AgentMemory) -> tuple[Advice, ...]:
     """Ask, then leave the lessons; each piece of advice once, in the order of the questions."""
     found = [*_of_tests(asked.tests, memory), *_of_files(asked.files or {}, memory)]
     for lesson in asked.lessons:
@@ -93,16 +71,14 @@ def consult(asked: Questions, memory: Memory) -> tuple[Advice, ...]:
 
 
 @contextlib.contextmanager
-def open_memory(project: Path) -> Iterator[Memory]:
+def open_memory(project: Path) -> Iterator[AgentMemory]:
     """The memory of the server that the settings name, else the project's own. Raises `AqeError`."""
     from aqe.engine.settings import load_settings
 
     server = load_settings(project).engine_server
     if server is None:
-        from aqe.engine.sync import Engine
-
-        with Engine.open(project) as engine:
-            yield engine
+        with own_memory(project) as memory:
+            yield memory
         return
     from aqe.agents.remote import open_remote
 
@@ -116,7 +92,7 @@ def questions(agent: str, report: Any) -> Questions:
     return Questions() if make is None else make(report)
 
 
-def _of_tests(tests: Iterable[str], memory: Memory) -> Iterator[Advice]:
+def _of_tests(tests: Iterable[str], memory: AgentMemory) -> Iterator[Advice]:
     """What the flaky hunter left about any of these tests."""
     wanted = list(tests)[:MOST_TESTS]
     if not wanted or not memory.search(wanted[0], namespace=FLAKY, k=1).hits:
@@ -126,7 +102,7 @@ def _of_tests(tests: Iterable[str], memory: Memory) -> Iterator[Advice]:
             yield _advice(test, hit)
 
 
-def _of_files(files: Mapping[str, str], memory: Memory) -> Iterator[Advice]:
+def _of_files(files: Mapping[str, str], memory: AgentMemory) -> Iterator[Advice]:
     """What people and assistants noted about any of these files."""
     told = 0
     for file, words in files.items():

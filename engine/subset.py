@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from aqe.engine.answer import Answer, QueryConfig, Validate
@@ -73,3 +75,35 @@ class AgentEngine(Protocol):
     async def stats(self) -> EngineStats:
         """What was asked and what is held."""
         ...
+
+
+class AgentMemory(Protocol):
+    """The part of an engine that holds memories, for code without async."""
+
+    def search(
+        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> SearchAnswer:
+        """The `k` best memories by words and meaning."""
+        ...
+
+    def remember(
+        self,
+        text: str,
+        *,
+        namespace: str = "default",
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        file: str = "",
+        line: int = 0,
+    ) -> Kept:
+        """Keep a text with its vector."""
+        ...
+
+
+@contextlib.contextmanager
+def own_memory(project: Path) -> Iterator[AgentMemory]:
+    """The memory of a project, opened for a while. Raises `AqeError` as opening the engine does."""
+    from aqe.engine.sync import Engine
+
+    with Engine.open(project) as engine:
+        yield engine
