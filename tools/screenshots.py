@@ -21,7 +21,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDTHS = (1280, 390)
 SCHEMES = ("light", "dark")
-TALLEST_PX = 2600
+TALLEST_PX = 2000
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--hide-scrollbars"),

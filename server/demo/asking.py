@@ -75,5 +75,6 @@ def found(answer: Mapping[str, Any]) -> tuple[str, str]:
 
 def marked(answer: Mapping[str, Any]) -> tuple[str, str]:
     """What feedback kept."""
-    came = f"Success {answer['success']:.2f} kept for {answer['marked']} memories"
+    many = "memory" if answer["marked"] == 1 else "memories"
+    came = f"{answer['marked']} {many} marked, with success {answer['success']:.2f} of 1"
     return came, "the correction is remembered" if answer.get("memory_id") else ""

@@ -34,14 +34,14 @@ class Step:
 
 
 class Session:
-    """A client, the seconds since the demo began, and the steps so far."""
+    """A client, the seconds since the demo began (`zero`, of the monotonic clock), and the steps so far."""
 
-    def __init__(self, client: Client, progress: Progress, stages: int) -> None:
+    def __init__(self, client: Client, progress: Progress, stages: int, zero: float) -> None:
         self._client = client
         self._progress = progress
         self._stages = stages
         self._stage, self._number = "", 0
-        self._zero = time.monotonic()
+        self._zero = zero
         self.steps: list[Step] = []
 
     def now(self) -> float:

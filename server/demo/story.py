@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,9 @@ def _first_leaf(error: BaseException) -> BaseException:
 async def _run(shop: Path, budget_s: float, seed: int, progress: Progress) -> DemoReport:
     truth, script = read_truth(), read_script()
     progress("Starting the server")
+    zero = time.monotonic()
     async with connected(shop, {"SHOP_STATE": str(shop.parent / checking.STATE)}) as client:
-        session = Session(client, progress, STAGES)
+        session = Session(client, progress, STAGES, zero)
         session.begin("ask")
         session.note("initialize", {}, 0.0, ("The server runs", "aqe serve --stdio, a process of its own"))
         asked = await ask(session, script.question)
