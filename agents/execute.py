@@ -289,14 +289,14 @@ def _run_isolated(
 ) -> tuple[SuiteRun, str]:
     """Run pytest in the suite profile; its report may be written to `folder` also where that lies in the project."""
     project = Path(request.project)
-    line = _Lines(progress)
+    lines = Lines(progress)
     stream = sys.stderr if output == "stderr" else sys.stdout
 
     def show(data: bytes) -> None:
-        text = data.decode("utf-8", "replace")
         if output == "progress":
-            line(text)
+            lines(data)
         else:
+            text = data.decode("utf-8", "replace")
             stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8"))
             stream.flush()
 
@@ -320,15 +320,15 @@ def _run_isolated(
     return suite, "\n".join(suite.output.splitlines()[-TAIL_LINES:])
 
 
-class _Lines:
-    """Hands whole lines to `progress`, however they come in."""
+class Lines:
+    """Hands whole lines of output to a progress, however the bytes come in."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._rest = ""
 
-    def __call__(self, text: str) -> None:
-        *lines, self._rest = (self._rest + text).split("\n")
+    def __call__(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data.decode("utf-8", "replace")).split("\n")
         for line in lines:
             if line.strip():
                 self._progress(line.strip())

@@ -91,7 +91,7 @@ def _shape(node: object) -> str:
         parts = []
         for name, value in ast.iter_fields(node):
             if name == "body" and isinstance(node, (*_Function, ast.ClassDef, ast.Module)):
-                value = _without_docstring(value)
+                value = without_docstring(value)
             parts.append(f"{name}={_shape(value)}")
         return f"{type(node).__name__}({','.join(parts)})"
     if isinstance(node, list):
@@ -99,7 +99,8 @@ def _shape(node: object) -> str:
     return repr(node)
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements of a body without a leading text."""
     first = body[0] if body else None
     is_text = (
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)

@@ -20,7 +20,7 @@ from typing import Any
 
 from aqe.agents.coverage.measured import Measured, read_measured, unreadable
 from aqe.agents.coverage.report import CoverageRequest
-from aqe.agents.execute import INJECT, TestFailure, raise_for_status, suite_paths
+from aqe.agents.execute import INJECT, Lines, TestFailure, raise_for_status, suite_paths
 from aqe.agents.gate.interpreter import Interpreter, side_folder
 from aqe.agents.gate.suite import SuiteRun, run_suite
 from aqe.engine.errors import GateFailed, OutOfTime, UserError
@@ -78,7 +78,7 @@ def run_covered(
             environ=_environ(project, folder, request.budget_s, import_from, only),
             wall_s=LONGEST_S if request.budget_s is None else request.budget_s + END_S,
             keep=(folder,),
-            on_output=_Lines(progress),
+            on_output=Lines(progress),
             cancel=cancel,
         )
         cancel.check()
@@ -224,17 +224,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _short(text: str, folder: Path) -> str:
     return text.replace(str(folder / "data"), "the file").rstrip(".")[:300]
-
-
-class _Lines:
-    """Hands whole lines of output to a progress."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._rest = ""
-
-    def __call__(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data.decode("utf-8", "replace")).split("\n")
-        for line in lines:
-            if line.strip():
-                self._progress(line.strip())

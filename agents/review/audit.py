@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from aqe.agents.changes.changeset import as_text
+from aqe.agents.execute import python_setting
 from aqe.agents.gate.circumstances import circumstances
 from aqe.agents.gate.interpreter import find_interpreter
 from aqe.agents.review.brought import Placed, all_of
@@ -36,7 +37,7 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
     started = time.monotonic()
     project = Path(request.project)
     decisions = read_decisions(project)
-    interpreter = find_interpreter(project, request.python, _setting(project), trusted=True)
+    interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
     sources, left_out = _sources(project, request.paths)
     notes = [f"{name} was left out: {why}." for name, why in left_out]
     progress(f"Reading {len(sources)} test files")
@@ -114,9 +115,3 @@ def _sources(project: Path, paths: tuple[str, ...]) -> tuple[list[Source], list[
             fix="Test files are named test_*.py or *_test.py, or lie in a folder named tests.",
         )
     return sources, left_out
-
-
-def _setting(project: Path) -> str | None:
-    from aqe.engine.settings import load_settings
-
-    return load_settings(project).python

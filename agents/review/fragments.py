@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aqe.agents.changes.definition import without_docstring
+
 _SKIPPED = frozenset({"ctx", "lineno", "col_offset", "end_lineno", "end_col_offset", "type_comment", "kind"})
 _BREAKS = (ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)
 _INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -48,7 +50,7 @@ def runs_of(path: str, tree: ast.Module | None) -> list[Run]:
 
 def _runs(path: str, name: str, body: list[ast.stmt]) -> Iterator[Run]:
     parts: list[list[ast.stmt]] = [[]]
-    for node in _without_docstring(body):
+    for node in without_docstring(body):
         if isinstance(node, _BREAKS):
             parts.append([])
         else:
@@ -69,14 +71,6 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield block
     for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
         yield part.body
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    is_text = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    return body[1:] if is_text else body
 
 
 class _Reader:
@@ -121,7 +115,7 @@ class _Reader:
         if isinstance(value, ast.AST):
             self.read(value)
         elif isinstance(value, list):
-            items = _without_docstring(value) if field == "body" and isinstance(node, _INNER) else value
+            items = without_docstring(value) if field == "body" and isinstance(node, _INNER) else value
             self.parts.append(f"[{len(items)}")
             for item in items:
                 if isinstance(item, ast.AST):

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from aqe.agents.changes import Changes, read_changes, write_base
+from aqe.agents.execute import python_setting
 from aqe.agents.gate.circumstances import circumstances
 from aqe.agents.gate.evidence import Evidence
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
@@ -117,7 +118,7 @@ class _Review:
             heads, _ = self.heads, self.bases
             decisions = read_decisions(self.head_folder)
             interpreter = find_interpreter(
-                self.head_folder, self.request.python, _setting(self.head_folder), trusted=True
+                self.head_folder, self.request.python, python_setting(self.head_folder), trusted=True
             )
         findings, comparison, branches = self._look(interpreter)
         exists = frozenset(one.path for one in decisions if (self.head_folder / one.path).is_file())
@@ -278,12 +279,6 @@ def patience() -> float:
     except (OSError, AttributeError):
         return 0.0
     return max(0.0, min(0.5, 0.5 * (load - 1.0)))
-
-
-def _setting(project: Path) -> str | None:
-    from aqe.engine.settings import load_settings
-
-    return load_settings(project).python
 
 
 def _changed_functions(heads: tuple[Source, ...], bases: tuple[Source, ...]) -> int:

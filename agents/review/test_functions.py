@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from aqe.agents.changes.definition import without_docstring
 from aqe.agents.review.sources import Source
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -75,15 +76,6 @@ def functions(body: list[ast.stmt]) -> Iterator[Function]:
             yield node
         elif isinstance(node, (ast.If, ast.Try)):
             yield from functions([*node.body, *node.orelse])
-
-
-def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Statements without a leading text."""
-    first = body[0] if body else None
-    is_text = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    return body[1:] if is_text else body
 
 
 def dotted(node: ast.AST) -> str:

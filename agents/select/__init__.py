@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aqe.engine.lazy import handed_out as _handed_out
 
 if TYPE_CHECKING:
     from aqe.agents.select.report import SelectedTest, SelectReport, SelectRequest
@@ -13,12 +14,4 @@ __all__ = ["SelectReport", "SelectRequest", "SelectedTest", "select"]
 
 _HOMES = {"SelectReport": "report", "SelectRequest": "report", "SelectedTest": "report", "select": "run"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = _handed_out(__name__, _HOMES)

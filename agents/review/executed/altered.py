@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from aqe.agents.changes import Definition, FileChange, definitions
+from aqe.agents.changes.definition import without_docstring
 from aqe.agents.review.executed.comparison import Skipped
 
 MOST_CALLERS = 6
@@ -137,9 +138,7 @@ def _names(change: FileChange, old: _Side, new: _Side) -> Iterator[Altered]:
 
 
 def _own_part(node: ast.ClassDef) -> str:
-    rest = [one for one in node.body if not isinstance(one, (*_Function, ast.ClassDef))]
-    if rest and isinstance(rest[0], ast.Expr) and isinstance(rest[0].value, ast.Constant):
-        rest = rest[1:]
+    rest = [one for one in without_docstring(node.body) if not isinstance(one, (*_Function, ast.ClassDef))]
     return " ".join(ast.dump(one) for one in (*node.bases, *node.keywords, *node.decorator_list, *rest))
 
 
@@ -163,9 +162,7 @@ def _without_hints(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         for one in every:
             if one is not None:
                 one.annotation = None
-    first = copy.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        copy.body = copy.body[1:]
+    copy.body = without_docstring(copy.body)
     return ast.dump(copy)
 
 
