@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from aqe.agents.advice import Advice
-from aqe.engine.errors import AqeError
-from aqe.engine.memory.entry import Hit
+from aqe.engine.errors import AqeError, UserError
+from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
+from aqe.engine.privacy import redact
 from aqe.engine.subset import AgentMemory, own_memory
 
 FLAKY = "agents/flaky"
@@ -24,6 +25,9 @@ SUSPECTS = "agents/generate"
 MOST_TESTS = 40
 MOST_NOTES = 5
 LOOKED_AT = 30
+SERVER_S = 5.0
+"""How long a server may take for one call, and all of its advice for one report."""
+
 APART = ("index/", "knowledge/", "agents/")
 """Namespaces that hold no notes of people and assistants."""
 
@@ -40,14 +44,16 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Questions:
-    """All that one report has to ask and to leave. `files` maps each file to the words to look for."""
+    """All that one report has to ask and to leave. `files` maps each file to the words to look for; what was said of
+    the `healthy` tests before is over."""
 
     tests: tuple[str, ...] = ()
+    healthy: frozenset[str] = frozenset()
     files: Mapping[str, str] | None = None
     lessons: tuple[Lesson, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.tests or self.files or self.lessons)
+        return bool(self.tests or self.healthy or self.files or self.lessons)
 
 
 def consulted(agent: str, report: Any, project: Path) -> Any:
@@ -65,6 +71,7 @@ def consulted(agent: str, report: Any, project: Path) -> Any:
 def consult(asked: Questions, memory: AgentMemory) -> tuple[Advice, ...]:
     """Ask, then leave the lessons; each piece of advice once, in the order of the questions."""
     found = [*_of_tests(asked.tests, memory), *_of_files(asked.files or {}, memory)]
+    _withdraw(asked.healthy, memory)
     for lesson in asked.lessons:
         memory.remember(lesson.text, namespace=lesson.namespace, metadata=lesson.metadata, file=lesson.file)
     return tuple(dict.fromkeys(found))
@@ -72,18 +79,54 @@ def consult(asked: Questions, memory: AgentMemory) -> tuple[Advice, ...]:
 
 @contextlib.contextmanager
 def open_memory(project: Path) -> Iterator[AgentMemory]:
-    """The memory of the server that the settings name, else the project's own. Raises `AqeError`."""
+    """The memory of the server that the settings name, else the project's own.
+
+    What goes to a server is redacted, and the privacy mode strict refuses it: behind a port of this machine may be a
+    tunnel. Raises `AqeError`.
+    """
     from aqe.engine.settings import load_settings
 
-    server = load_settings(project).engine_server
+    settings = load_settings(project)
+    server = settings.engine_server
     if server is None:
         with own_memory(project) as memory:
             yield memory
         return
+    if settings.privacy.mode == "strict":
+        raise UserError(
+            f"{server} may be a tunnel to another machine, and the privacy mode is strict.",
+            code="strict-mode",
+            fix="Unset engine_server, or set privacy.mode to balanced.",
+        )
     from aqe.agents.remote import open_remote
 
-    with open_remote(server, os.environ.get("AQE_ENGINE_TOKEN", "")) as remote:
-        yield remote
+    with open_remote(server, os.environ.get("AQE_ENGINE_TOKEN", ""), timeout_s=SERVER_S) as remote:
+        yield remote if settings.privacy.mode == "off" else _Redacting(remote)
+
+
+class _Redacting:
+    """A memory elsewhere that is given no secrets and no personal data."""
+
+    def __init__(self, memory: AgentMemory) -> None:
+        self._memory = memory
+
+    def search(
+        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> SearchAnswer:
+        return self._memory.search(redact(query).text, k=k, namespace=namespace, filter=filter)
+
+    def remember(
+        self,
+        text: str,
+        *,
+        namespace: str = "default",
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        file: str = "",
+        line: int = 0,
+    ) -> Kept:
+        said = redact(text).text
+        return self._memory.remember(said, namespace=namespace, id=id, metadata=metadata, file=file, line=line)
 
 
 def questions(agent: str, report: Any) -> Questions:
@@ -98,8 +141,18 @@ def _of_tests(tests: Iterable[str], memory: AgentMemory) -> Iterator[Advice]:
     if not wanted or not memory.search(wanted[0], namespace=FLAKY, k=1).hits:
         return
     for test in wanted:
-        for hit in memory.search(test, namespace=FLAKY, filter={"test": test}, k=1).hits:
+        for hit in memory.search(test, namespace=FLAKY, filter={"test": test, "state": "flaky"}, k=1).hits:
             yield _advice(test, hit)
+
+
+def _withdraw(healthy: frozenset[str], memory: AgentMemory) -> None:
+    """What was said of tests that a later hunt found stable counts no more; the memory stays, marked."""
+    if not healthy:
+        return
+    for hit in memory.search("flaky", namespace=FLAKY, filter={"state": "flaky"}, k=MOST_TESTS).hits:
+        kept = hit.memory
+        if kept.metadata.get("test") in healthy:
+            memory.remember(kept.text, namespace=FLAKY, metadata={"state": "stable since"}, file=kept.provenance.file)
 
 
 def _of_files(files: Mapping[str, str], memory: AgentMemory) -> Iterator[Advice]:
@@ -119,14 +172,15 @@ def _advice(about: str, hit: Hit) -> Advice:
 
 def _of_flaky(report: Any) -> Questions:
     flaky = [(nodeid, test) for nodeid, test in report.tests.items() if test.flaky]
-    return Questions(lessons=tuple(_flaky_lesson(nodeid, test) for nodeid, test in flaky))
+    healthy = frozenset(nodeid for nodeid, test in report.tests.items() if test.verdict == "stable")
+    return Questions(healthy=healthy, lessons=tuple(_flaky_lesson(nodeid, test) for nodeid, test in flaky))
 
 
 def _flaky_lesson(nodeid: str, test: Any) -> Lesson:
     cause = f" ({test.category})" if test.category else ""
     after = f" It fails after {', '.join(test.polluters)}." if test.polluters else ""
-    metadata = {"test": nodeid, "category": test.category or ""}
-    return Lesson(f"{nodeid} is flaky{cause}.{after}", FLAKY, metadata, nodeid.partition("::")[0])
+    metadata = {"test": nodeid, "category": test.category or "", "state": "flaky"}
+    return Lesson(f"{nodeid} was found flaky{cause}.{after}", FLAKY, metadata, nodeid.partition("::")[0])
 
 
 def _of_review(report: Any) -> Questions:

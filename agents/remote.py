@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -41,8 +43,9 @@ class RemoteEngine:
     What a call cannot say over MCP is refused: a `config` beyond its namespace, and a check (`validate`).
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, ends: float = math.inf) -> None:
         self._client = client
+        self._ends = ends
 
     async def query(
         self,
@@ -120,6 +123,8 @@ class RemoteEngine:
         from pydantic import TypeAdapter
 
         given = {name: value for name, value in arguments.items() if value is not None}
+        if time.monotonic() > self._ends:
+            raise _unreachable("it took too long")
         try:
             result = await self._client.call_tool(tool, given, meta=cast("RequestParamsMeta", {WHOLE: True}))
         except Exception as error:
@@ -130,7 +135,10 @@ class RemoteEngine:
         whole = (result.meta or {}).get(WHOLE)
         if whole is None:
             raise _unreachable(f"its tool {tool} is of another version of aqe")
-        return TypeAdapter(kind).validate_python(whole)
+        try:
+            return TypeAdapter(kind).validate_python(whole)
+        except ValueError as error:
+            raise _unreachable(f"its tool {tool} answers otherwise than this version of aqe expects") from error
 
 
 class BlockingRemoteEngine:
@@ -146,39 +154,46 @@ class BlockingRemoteEngine:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, token: str) -> AsyncIterator[RemoteEngine]:
+async def connected(url: str, token: str, *, timeout_s: float = CALL_S) -> AsyncIterator[RemoteEngine]:
     """The engine of the aqe server at `url` (loopback, ending in /mcp), whose `.aqe/token` holds `token`.
 
-    Raises `UserError`: bad-argument (not a loopback address), engine-unreachable.
+    No call takes longer than `timeout_s`; with less than the usual time, none begins after it either. No proxy is
+    asked, whatever the environment names. Raises `UserError`: bad-argument (not a loopback address),
+    engine-unreachable.
     """
     _check_loopback(url)
     import httpx2
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
 
+    ends = math.inf if timeout_s >= CALL_S else time.monotonic() + timeout_s
+    headers = {"Authorization": f"Bearer {token}"}
     async with contextlib.AsyncExitStack() as stack:
         try:
-            http = await stack.enter_async_context(
-                httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=CALL_S)
+            made = httpx2.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False)
+            http = await stack.enter_async_context(made)
+            client = await stack.enter_async_context(
+                Client(streamable_http_client(url, http_client=http), read_timeout_seconds=timeout_s)
             )
-            client = await stack.enter_async_context(Client(streamable_http_client(url, http_client=http)))
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:
             raise _unreachable(_innermost(error)) from error
-        yield RemoteEngine(client)
+        yield RemoteEngine(client, ends)
 
 
 @contextlib.contextmanager
-def open_remote(url: str, token: str) -> Iterator[BlockingRemoteEngine]:
+def open_remote(url: str, token: str, *, timeout_s: float = CALL_S) -> Iterator[BlockingRemoteEngine]:
     """`connected` for code without async, on a thread of its own."""
     from anyio.from_thread import start_blocking_portal
 
-    with (
-        start_blocking_portal(name="aqe-remote") as portal,
-        portal.wrap_async_context_manager(connected(url, token)) as engine,
-    ):
-        yield BlockingRemoteEngine(portal, engine)
+    try:
+        with (
+            start_blocking_portal(name="aqe-remote") as portal,
+            portal.wrap_async_context_manager(connected(url, token, timeout_s=timeout_s)) as engine,
+        ):
+            yield BlockingRemoteEngine(portal, engine)
+    except BaseExceptionGroup as group:  # what the connection's own tasks raised on the way out
+        known = next((one for one in _leaves(group) if isinstance(one, AqeError)), None)
+        raise known or _unreachable(_innermost(group)) from group
 
 
 def _namespace_of(config: QueryConfig | None) -> str | None:
@@ -227,6 +242,11 @@ def _unreachable(why: str) -> UserError:
         code="engine-unreachable",
         fix="Start it there with `aqe serve --http`, and put its `.aqe/token` into AQE_ENGINE_TOKEN.",
     )
+
+
+def _leaves(group: BaseExceptionGroup) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        yield from _leaves(one) if isinstance(one, BaseExceptionGroup) else (one,)
 
 
 def _innermost(error: BaseException) -> str:

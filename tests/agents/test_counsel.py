@@ -22,7 +22,8 @@ def memory(tmp_path: Path) -> Iterator[Engine]:
 
 
 def verdict(category: str | None, *, flaky: bool = True, polluters: tuple[str, ...] = ()) -> Any:
-    return SimpleNamespace(flaky=flaky, category=category, polluters=polluters)
+    state = "flaky" if flaky else "stable"
+    return SimpleNamespace(flaky=flaky, verdict=state, category=category, polluters=polluters)
 
 
 def flaky_report(**tests: Any) -> Any:
@@ -37,7 +38,7 @@ def test_what_the_hunter_found_is_told_to_the_other_agents(memory: Engine) -> No
     selected = SimpleNamespace(tests=(SimpleNamespace(nodeid=PAID), SimpleNamespace(nodeid="tests/test_b.py::test_y")))
     (advice,) = consult(questions("select", selected), memory)
     assert (advice.about, advice.source.rpartition("/")[0]) == (PAID, FLAKY)
-    assert advice.text == f"{PAID} is flaky (order). It fails after tests/test_a.py::test_x."
+    assert advice.text == f"{PAID} was found flaky (order). It fails after tests/test_a.py::test_x."
     failing = SimpleNamespace(failures=(SimpleNamespace(nodeid=PAID),))
     assert consult(questions("execute", failing), memory) == (advice,)
 
@@ -47,6 +48,16 @@ def test_the_same_lesson_is_kept_once(memory: Engine) -> None:
     for _ in range(2):
         consult(questions("flaky", flaky_report(test_paid=verdict("order"))), memory)
     assert len(memory.search("test_paid flaky", namespace=FLAKY).hits) == 1
+
+
+def test_a_mended_test_is_called_flaky_no_more(memory: Engine) -> None:
+    """Once a hunt finds it stable nobody is told of it, until a hunt finds it flaky again."""
+    failing = SimpleNamespace(failures=(SimpleNamespace(nodeid=PAID),))
+    consult(questions("flaky", flaky_report(test_paid=verdict("order"))), memory)
+    consult(questions("flaky", flaky_report(test_paid=verdict(None, flaky=False))), memory)
+    assert consult(questions("execute", failing), memory) == ()
+    consult(questions("flaky", flaky_report(test_paid=verdict("order"))), memory)
+    assert [one.about for one in consult(questions("execute", failing), memory)] == [PAID]
 
 
 def test_a_note_about_a_reviewed_file_is_told(memory: Engine) -> None:

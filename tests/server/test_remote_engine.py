@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from aqe.agents.counsel import consulted, open_memory
+from aqe.agents.execute import ExecuteReport, TestFailure
 from aqe.agents.remote import RemoteEngine, connected, open_remote
 from aqe.engine import AgentEngine, Engine
 from aqe.engine.answer import QueryConfig
@@ -103,3 +106,40 @@ def test_it_is_an_engine_to_the_type_checker(tmp_path: Path) -> None:
     calls = [name for name in vars(AgentEngine) if not name.startswith("_")]
     assert all(callable(getattr(RemoteEngine, name)) for name in calls)
     assert len(calls) == 6
+
+
+def test_no_proxy_is_shown_the_token(http_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment names as a proxy, the server is asked without it."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    _open(http_server.url, http_server.token)
+
+
+def test_agents_give_a_server_no_secrets(http_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an agent leaves on a server is redacted; in strict mode it leaves nothing and the report says why."""
+    report = ExecuteReport(
+        run="", python="", python_version="", pytest_version="", command=(), pytest_exit_status=1, duration_s=0.0,
+        tests=1, passed=0, failed=1, errors=0, crashed=0, skipped=0, xfailed=0, xpassed=0, slowest=(), recorded=0,
+        failures=(TestFailure("test_a.py::test_b", "failed", "", 1),),
+    )  # fmt: skip
+    monkeypatch.setenv("AQE_ENGINE_SERVER", http_server.url)
+    monkeypatch.setenv("AQE_ENGINE_TOKEN", http_server.token)
+    with open_memory(tmp_path) as memory:
+        kept = memory.remember("the key is AKIA" + "QYLPMN5HNMZ2KJQP", namespace="agents/test")
+    with open_remote(http_server.url, http_server.token) as engine:
+        (hit,) = engine.search("key", namespace="agents/test").hits
+        assert (hit.memory.id, hit.memory.text) == (kept.id, "the key is [redacted:aws-access-token]")
+    monkeypatch.setenv("AQE_PRIVACY_MODE", "strict")
+    told = consulted("execute", report, tmp_path)
+    assert told.advice == ()
+    assert "privacy mode is strict" in told.notes[0]
+
+
+def test_a_server_that_does_not_answer_costs_a_report_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that takes connections and stays silent is given up in seconds; the report stands, with a note."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("aqe.agents.counsel.SERVER_S", 0.5)
+        monkeypatch.setenv("AQE_ENGINE_SERVER", f"http://127.0.0.1:{silent.getsockname()[1]}/mcp")
+        with pytest.raises(UserError) as caught, open_memory(tmp_path):
+            pass
+        assert caught.value.code == "engine-unreachable"
