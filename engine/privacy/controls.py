@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ELSEWHERE = "192.0.2.1"
 """An address kept for documentation (RFC 5737); no packet is sent to it, the check is refused before."""
 
+SQLITE = b"SQLite format 3\0"
+"""How a database begins that is not encrypted."""
+
 NOT_COVERED = (
     "a C library with sockets of its own, and child processes, are not seen by the strict mode's hook",
     "secrets of forms that no rule knows, names of people and postal addresses are not recognised",
@@ -97,7 +100,7 @@ def report_controls(project: Path, settings: Settings, store: Store) -> Controls
             _files(guard, settings),
             _providers(guard, settings, store),
             _log(verified),
-            _storage(project, settings),
+            _storage(project, settings, store),
         )
     head = f"{verified.entries}:{verified.head}" if verified.head else ""
     return ControlsReport(rfc3339(store.now()), str(project), controls, left_so_far(audit.entries(store)), head)
@@ -225,8 +228,7 @@ def _log(verified: audit.Verified) -> Control:
     return Control("audit log", f"{verified.entries} entries, each bound to the one before by SHA-256", (check,))
 
 
-def _storage(project: Path, settings: Settings) -> Control:
-    encrypted = "encrypted" if os.environ.get("AQE_DB_KEY") else "not encrypted"
+def _storage(project: Path, settings: Settings, store: Store) -> Control:
     expire = settings.sessions.expire_days
     facts = [
         f"the last {settings.requests.kept} answers are kept",
@@ -235,4 +237,14 @@ def _storage(project: Path, settings: Settings) -> Control:
     home = project / ".aqe"
     if os.name == "posix" and home.is_dir():
         facts.append(f"permissions of .aqe: {home.stat().st_mode & 0o777:o}")
-    return Control("storage on this machine", f"the database is {encrypted}", facts=tuple(facts))
+    return Control("storage on this machine", _encryption(store.path), facts=tuple(facts))
+
+
+def _encryption(path: Path) -> str:
+    """What the database's own first bytes say: a key in the environment alone encrypts nothing that is there."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        return "there is no database yet"
+    return f"the database is {'not encrypted' if start == SQLITE else 'encrypted'}"

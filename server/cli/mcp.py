@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, json_object, keep_result, kept_where, print_json
 
 if TYPE_CHECKING:
     from aqe.server.cli.mcp_objects import InstallShown, PluginShown, WrittenShown
@@ -85,9 +86,17 @@ def install(
         written.append(_settle(guide, ask=ask, yes=yes, quiet=quiet))
     report = InstallShown(chosen.name, "user" if user else "project", words, tuple(written), shown)
     if json:
-        print_json("mcp-install", report, project=kept_where(root))
+        _keep(report, root)
+        print_json("mcp-install", report)
     else:
         _tell(chosen, report, offer=yes and block is None)
+
+
+def _keep(report: InstallShown, root: Path) -> None:
+    """Keep the result without the differences: lines around them may hold keys of other servers."""
+    if kept_where(root) is not None:
+        files = tuple(replace(one, difference="") for one in report.files)
+        keep_result(root, "mcp-install", json_object("mcp-install", replace(report, files=files)))
 
 
 def _client(name: str) -> Client:

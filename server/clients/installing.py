@@ -58,16 +58,21 @@ def plan_server(client: Client, project: Path, *, user: bool, command: Sequence[
             return jsonc.set_members(text, (client.section, NAME), entry)
         return jsonc.set_members(text, (client.section,), {NAME: entry})
 
-    return changed(client.file(project, user=user), edit)
+    return changed(client.file(project, user=user), edit, within=None if user else project)
 
 
 def plan_block(client: Client, project: Path) -> Change:
     """The project's file of words for assistants with aqe's block in it."""
-    return changed(project / client.guide, with_block)
+    return changed(project / client.guide, with_block, within=project)
 
 
-def changed(path: Path, edit: Callable[[str], str]) -> Change:
-    """What `edit` makes of a file's text; its byte order mark stays. Raises `UserError` (bad-client-config)."""
+def changed(path: Path, edit: Callable[[str], str], *, within: Path | None) -> Change:
+    """What `edit` makes of a file's text; its byte order mark stays.
+
+    Raises `UserError` (bad-client-config), also where a link leads out of the folder `within`.
+    """
+    if within is not None and not path.resolve().is_relative_to(within.resolve()):
+        raise _bad(path, f"is a link that leaves the project, to {str(path.resolve())!r}")
     before = _read(path)
     try:
         text = "" if before is None else before.decode("utf-8")

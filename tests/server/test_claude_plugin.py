@@ -193,14 +193,18 @@ def test_missing_aqe_is_said_once_in_a_session(tmp_path: Path, edited: Path) -> 
     script.write_text("#!/bin/sh\necho found >&2\nexit 3\n")
     script.chmod(0o755)
     assert hook(folder / "aqe", edited, **environ).stderr == "found\n"
+    for words in (["init", "-q"], ["add", "-f", ".venv"]):
+        subprocess.run(["git", *words], cwd=edited.parent.parent, check=True, capture_output=True)
+    assert hook(folder / "aqe", edited, **environ).stderr == "", "a command that came with the project was started"
 
 
 def only_python(tmp_path: Path) -> str:
-    """A PATH with nothing on it but sh and python3."""
+    """A PATH with nothing on it but sh, git and python3."""
     folder = tmp_path / "only"
     folder.mkdir()
     (folder / "python3").symlink_to(sys.executable)
     (folder / "sh").symlink_to("/bin/sh")
+    (folder / "git").symlink_to(str(shutil.which("git")))
     return str(folder)
 
 

@@ -310,3 +310,23 @@ def test_folder_of_somebody_else_is_no_plugin(
     (place / "mine.txt").write_text("mine")
     assert install("claude", "--plugin", "--yes", status=2)["error"]["code"] == "folder-not-empty"
     assert [path.name for path in place.iterdir()] == ["mine.txt"]
+
+
+def test_file_of_the_project_that_lies_elsewhere_is_left_alone(
+    project: Path, install: Callable[..., Shown], tmp_path: Path
+) -> None:
+    """A link that a project brings leads nobody to write outside of it."""
+    outside = tmp_path / "profile"
+    outside.write_text("export A=1\n")
+    (project / "CLAUDE.md").symlink_to(outside)
+    told = install("claude", "--yes", "--block", status=2)
+    assert told["error"]["code"] == "bad-client-config"
+    assert outside.read_text() == "export A=1\n"
+
+
+def test_kept_result_holds_no_lines_of_the_file(project: Path, install: Callable[..., Shown]) -> None:
+    """What stands around the change may be somebody's key: it is shown, and not kept."""
+    (project / ".aqe").mkdir()
+    (project / ".mcp.json").write_text('{"mcpServers": {"other": {"env": {"KEY": "very-secret"}}}}')
+    assert "very-secret" in install("claude", "--yes")["files"][0]["difference"]
+    assert "very-secret" not in (project / ".aqe" / "results" / "mcp-install.json").read_text()

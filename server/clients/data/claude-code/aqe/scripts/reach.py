@@ -109,9 +109,19 @@ def find_aqe(project: str) -> list[str] | None:
     inside = ("Scripts", "aqe.exe") if os.name == "nt" else ("bin", "aqe")
     for name in (".venv", "venv"):
         script = os.path.join(project, name, *inside)
-        if os.path.isfile(script):
+        if os.path.isfile(script) and not came_with(project, script):
             return [script]
     return None
+
+
+def came_with(project: str, file: str) -> bool:
+    """Whether git holds the file: then whoever wrote the project put it there, and it is not started unasked."""
+    git = shutil.which("git")
+    if git is None:
+        return True
+    asked = [git, "-c", "core.fsmonitor=false", "ls-files", "--error-unmatch", "--", file]
+    held = subprocess.run(asked, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
+    return held.returncode == 0
 
 
 def selected(command: list[str], project: str) -> dict[str, Any]:
