@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.owner import current_owner
 from aqe.engine.project import aqe_dir, unwritable
 
+RETRY_S = 0.02
 _MARK = re.compile(r"^\S+ Written by aqe; edit freely, aqe then leaves it alone\. \[([0-9a-f]{16})\]$")
 
 
@@ -95,11 +97,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock_target(project: Path, target: str) -> Iterator[None]:
+def lock_target(project: Path, target: str, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold `target` (any text that names what is written) for this process until the block ends.
 
     The lock file in `.aqe/locks/` holds pid and start time; the system itself drops the lock of a process that
-    dies, so no stale one blocks. Raises `UserError` (target-busy) while another run holds it.
+    dies, so no stale one blocks. Raises `UserError` (target-busy) while another run holds it, after `wait_s` seconds.
     """
     folder = aqe_dir(project) / "locks"
     path = folder / f"{hashlib.sha256(target.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}.lock"
@@ -109,8 +111,11 @@ def lock_target(project: Path, target: str) -> Iterator[None]:
     except OSError as exc:
         raise unwritable(path, exc) from exc
     try:
-        if not _try_lock(descriptor):
-            raise _busy(target, path)
+        last = time.monotonic() + wait_s
+        while not _try_lock(descriptor):
+            if time.monotonic() >= last:
+                raise _busy(target, path)
+            time.sleep(RETRY_S)
         owner = current_owner()
         started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         try:

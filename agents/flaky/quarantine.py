@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aqe.agents.team_file import editing, parsed, save, tables
 from aqe.engine.errors import UserError
-from aqe.engine.marker import write_atomic
 
 FILE = "aqe-quarantine.toml"
 HEAD = "Tests whose failure does not fail `pytest --aqe-quarantine`; kept by `aqe quarantine`."
@@ -39,12 +39,16 @@ def read_quarantine(project: Path) -> tuple[Quarantined, ...]:
     """The entries of the project's file, empty where there is none. Raises `UserError` (bad-quarantine)."""
     path = project / FILE
     try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return _entries(path, path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
         raise _bad(path, str(error)) from error
-    entries = table.get("test", [])
+
+
+def _entries(path: Path, text: str) -> tuple[Quarantined, ...]:
+    """The entries of a text; `ValueError` where it is no TOML."""
+    entries = tomllib.loads(text).get("test", [])
     if not isinstance(entries, list):
         raise _bad(path, "`test` is not a list of tables")
     return tuple(_entry(path, number, entry) for number, entry in enumerate(entries, 1))
@@ -74,40 +78,49 @@ def add_quarantined(
     """
     import tomlkit
 
-    known = {entry.id for entry in read_quarantine(project)}
     entries = tuple(Quarantined(_checked(project, name), reason, today, expires) for name in dict.fromkeys(ids))
     if expires is not None and expires < today:
         raise UserError(f"{expires} is past.", code="bad-argument", fix="Give a day to come, or leave --expires out.")
-    document = _document(project)
-    if "test" not in document:
-        document.add("test", tomlkit.aot())
-    rows: Any = document["test"]
-    for entry in entries:
-        row = next((row for row in rows if row["id"] == entry.id), None) if entry.id in known else None
-        if row is None:
-            row = tomlkit.table()
-            row["id"] = entry.id
-            rows.append(row)
-        _set(row, reason, today, expires)
-    _write(project, document)
+    with editing(project, FILE, "bad-quarantine") as file:
+        there = read_quarantine(project)
+        document = parsed(file, HEAD)
+        rows = tables(document, "test")
+        for entry in entries:
+            same = [row for row in rows if row["id"] == entry.id]
+            if not same:
+                row = tomlkit.table()
+                row["id"] = entry.id
+                rows.append(row)
+                same = [rows[-1]]
+            for row in same:
+                _set(row, reason, today, expires)
+        _save(project, file, document, (*there, *entries))
     return entries
 
 
 def release_quarantined(project: Path, ids: Sequence[str]) -> tuple[Quarantined, ...]:
     """Take tests out of quarantine and return their entries. Raises `UserError` (unknown-id), then nothing changes."""
-    there = {entry.id: entry for entry in read_quarantine(project)}
-    missing = next((name for name in ids if name not in there), None)
+    _refuse_unknown(ids, read_quarantine(project))
+    with editing(project, FILE, "bad-quarantine") as file:
+        there = read_quarantine(project)
+        _refuse_unknown(ids, there)
+        document = parsed(file, HEAD)
+        rows = tables(document, "test")
+        for place in reversed(range(len(rows))):
+            if rows[place]["id"] in ids:
+                del rows[place]
+        _save(project, file, document, [entry for entry in there if entry.id not in ids])
+    by_id = {entry.id: entry for entry in there}
+    return tuple(by_id[name] for name in dict.fromkeys(ids))
+
+
+def _refuse_unknown(ids: Sequence[str], there: Sequence[Quarantined]) -> None:
+    known = {entry.id for entry in there}
+    missing = next((name for name in ids if name not in known), None)
     if missing is not None:
         raise UserError(
             f"{missing!r} is not in quarantine.", code="unknown-id", fix="`aqe quarantine list` shows what is."
         )
-    document = _document(project)
-    rows: Any = document["test"]
-    for place in reversed(range(len(rows))):
-        if rows[place]["id"] in ids:
-            del rows[place]
-    _write(project, document)
-    return tuple(there[name] for name in dict.fromkeys(ids))
 
 
 def _checked(project: Path, name: str) -> str:
@@ -121,18 +134,6 @@ def _checked(project: Path, name: str) -> str:
     return name
 
 
-def _document(project: Path) -> Any:
-    import tomlkit
-
-    path = project / FILE
-    if path.exists():
-        return tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
-    document = tomlkit.document()
-    document.add(tomlkit.comment(HEAD))
-    document.add(tomlkit.nl())
-    return document
-
-
 def _set(row: Any, reason: str, since: datetime.date, expires: datetime.date | None) -> None:
     row["reason"], row["since"] = reason, since
     if expires is not None:
@@ -141,7 +142,8 @@ def _set(row: Any, reason: str, since: datetime.date, expires: datetime.date | N
         del row["expires"]
 
 
-def _write(project: Path, document: Any) -> None:
-    import tomlkit
-
-    write_atomic(project / FILE, tomlkit.dumps(document).rstrip("\n") + "\n")
+def _save(project: Path, file: Path, document: Any, meant: Sequence[Quarantined]) -> None:
+    """Write the document, which must read back as these entries; the later of two with one id counts."""
+    wanted = {entry.id: entry for entry in meant}
+    path = project / FILE
+    save(file, document, "bad-quarantine", lambda text: {one.id: one for one in _entries(path, text)} == wanted)

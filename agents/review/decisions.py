@@ -7,6 +7,7 @@ the rule: one that is dismissed often is trusted less, one that is accepted ofte
 from __future__ import annotations
 
 import datetime
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aqe.agents.review.finding import Finding
+from aqe.agents.team_file import editing, parsed, save, tables
 from aqe.engine.errors import UserError
-from aqe.engine.marker import write_bytes_atomic
-from aqe.engine.project import toml_table, unwritable
+from aqe.engine.project import toml_table
 
 FILE = "aqe-review.toml"
 HEADER = "Decisions about findings of `aqe review`; commit it, so that all see the same."
@@ -47,6 +48,11 @@ def read_decisions(project: Path) -> tuple[Decision, ...]:
         table = toml_table(file)
     except UserError as error:
         raise _broken(file, error.message) from error
+    return _decisions(file, table)
+
+
+def _decisions(file: Path, table: Mapping[str, object]) -> tuple[Decision, ...]:
+    """The decisions of a table that was read."""
     found = []
     for verdict in ("accepted", "dismissed"):
         rows = table.get(verdict, [])
@@ -76,35 +82,32 @@ def decide(
     import tomlkit
 
     shown = {one.id: one for one in known}
-    earlier = {one.id: one for one in read_decisions(project)}
-    made = [_decision(id, verdict, shown, earlier, reason, today) for id, verdict in verdicts]
-    file = project / FILE
-    text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
-    document: Any = tomlkit.parse(text)
-    if not text:
-        document.add(tomlkit.comment(HEADER))
-    for one in made:
-        _forget(document, one.id)
-        if one.verdict not in document:
-            document[one.verdict] = tomlkit.aot()
-        row = tomlkit.table()
-        for key in ("id", "rule", "path", "name", "message", "reason", "date"):
-            if getattr(one, key):
-                row[key] = getattr(one, key)
-        document[one.verdict].append(row)
-    try:
-        write_bytes_atomic(file, tomlkit.dumps(document).encode("utf-8"))
-    except OSError as error:
-        raise unwritable(file, error) from error
+    with editing(project, FILE, "bad-decisions") as file:
+        earlier = {one.id: one for one in read_decisions(project)}
+        made = [_decision(id, verdict, shown, earlier, reason, today) for id, verdict in verdicts]
+        document = parsed(file, HEADER)
+        for one in made:
+            _forget(document, one.id)
+            row = tomlkit.table()
+            for key in ("id", "rule", "path", "name", "message", "reason", "date"):
+                if getattr(one, key):
+                    row[key] = getattr(one, key)
+            tables(document, one.verdict).append(row)
+        wanted = earlier | {one.id: one for one in made}
+        save(file, document, "bad-decisions", lambda text: _read_back(file, text) == wanted)
     return tuple(made)
+
+
+def _read_back(file: Path, text: str) -> dict[str, Decision]:
+    return {one.id: one for one in _decisions(file, tomllib.loads(text))}
 
 
 def _forget(document: Any, id: str) -> None:
     """Take earlier decisions about a finding out of the file."""
     for verdict in ("accepted", "dismissed"):
-        rows = document.get(verdict)
-        if rows is None:
+        if verdict not in document:
             continue
+        rows = tables(document, verdict)
         for place in reversed(range(len(rows))):
             if rows[place].get("id") == id:
                 del rows[place]

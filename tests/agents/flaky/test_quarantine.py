@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,14 @@ id = "test_a.py::test_one"  # see #12
 reason = "flips"
 since = 2026-01-01
 owner = "Ada"
+"""
+INLINE = """# ours
+test = [
+  # the first
+  {id = "test_a.py::test_one", reason = "flips # often", since = 2026-01-01, owner = "Ada"},  # see #12
+]
+[other]
+kept = true
 """
 
 
@@ -104,3 +114,54 @@ def test_mistakes_change_nothing(project: Path) -> None:
             act()
         assert caught.value.code == code
     assert not (project / FILE).exists()
+
+
+def test_an_inline_list_becomes_tables_and_is_read_back(project: Path) -> None:
+    """A file that lists its tests in one array can be added to and released from; comments and other keys stay."""
+    (project / FILE).write_text(INLINE, encoding="utf-8")
+    add_quarantined(project, ["test_a.py::test_two"], reason="too", today=TODAY)
+    text = (project / FILE).read_text(encoding="utf-8")
+    found = tomllib.loads(text)
+    assert [(row["id"], row["reason"], row.get("owner")) for row in found["test"]] == [
+        ("test_a.py::test_one", "flips # often", "Ada"),
+        ("test_a.py::test_two", "too", None),
+    ]
+    assert found["other"] == {"kept": True}
+    assert [words in text for words in ("# ours", "# the first", "# see #12")] == [True] * 3
+    (project / FILE).write_text(INLINE, encoding="utf-8")
+    release_quarantined(project, ["test_a.py::test_one"])
+    assert read_quarantine(project) == ()
+
+
+def test_four_at_once_lose_nothing(project: Path) -> None:
+    """Each of several who add at the same time finds its entry in the file."""
+    names = [f"test_a.py::test_{number}" for number in range(8)]
+    begin = threading.Barrier(4)
+
+    def add(mine: list[str]) -> None:
+        begin.wait(30)
+        for name in mine:
+            add_quarantined(project, [name], reason="x", today=TODAY)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, [names[place::4] for place in range(4)]))
+    assert {entry.id for entry in read_quarantine(project)} == set(names)
+
+
+def test_a_link_is_written_through_inside_the_project_and_refused_out_of_it(project: Path) -> None:
+    """A linked file stays a link: its file is changed where it belongs to the project, and else nothing is."""
+    inside = project / "quality"
+    inside.mkdir()
+    (inside / "q.toml").write_text(WRITTEN, encoding="utf-8")
+    (project / FILE).symlink_to(Path("quality", "q.toml"))
+    add_quarantined(project, ["test_a.py::test_two"], reason="too", today=TODAY)
+    assert (project / FILE).is_symlink()
+    assert "test_two" in (inside / "q.toml").read_text(encoding="utf-8")
+    (inside / "test_a.py").write_text("", encoding="utf-8")
+    (inside / FILE).symlink_to(project / "theirs.toml")
+    (project / "theirs.toml").write_text(WRITTEN, encoding="utf-8")
+    with pytest.raises(UserError, match="not in the project") as caught:
+        add_quarantined(inside, ["test_a.py::test_two"], reason="too", today=TODAY)
+    assert caught.value.code == "bad-quarantine"
+    assert (inside / FILE).is_symlink()
+    assert (project / "theirs.toml").read_text(encoding="utf-8") == WRITTEN

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,44 @@ def test_the_file_keeps_what_people_wrote_into_it(tmp_path: Path) -> None:
         ("cccccccccccc", ""),
         ("aaaaaaaaaaaa", "input is ours"),
     ]
+
+
+def test_an_inline_list_becomes_tables_and_is_read_back(tmp_path: Path) -> None:
+    """A file that lists its decisions in one array takes another, and gives up one that is decided anew."""
+    (tmp_path / FILE).write_text('dismissed = [{id = "cccccccccccc", rule = "S101"}, {id = "dddddddddddd"}]\n')
+    dismiss(tmp_path, finding())
+    decide(tmp_path, [("cccccccccccc", "accepted")], [], "", TODAY)
+    assert [(one.id, one.verdict, one.rule) for one in read_decisions(tmp_path)] == [
+        ("cccccccccccc", "accepted", "S101"),
+        ("dddddddddddd", "dismissed", ""),
+        ("aaaaaaaaaaaa", "dismissed", "S307"),
+    ]
+
+
+def test_decisions_made_at_once_are_all_kept(tmp_path: Path) -> None:
+    """Four who decide at the same time lose nothing of each other's."""
+    found = [finding(f"{number:012d}") for number in range(8)]
+    begin = threading.Barrier(4)
+
+    def act(mine: list[Finding]) -> None:
+        begin.wait(30)
+        for one in mine:
+            dismiss(tmp_path, one)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, [found[place::4] for place in range(4)]))
+    assert {one.id for one in read_decisions(tmp_path)} == {one.id for one in found}
+
+
+def test_a_link_out_of_the_project_is_refused(tmp_path: Path) -> None:
+    """A decision is never written to a file outside, and the link stays."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / FILE).symlink_to(tmp_path / "theirs.toml")
+    with pytest.raises(UserError, match="not in the project"):
+        dismiss(project, finding())
+    assert (project / FILE).is_symlink()
+    assert not (tmp_path / "theirs.toml").exists()
 
 
 def test_a_second_thought_replaces_the_first(tmp_path: Path) -> None:
