@@ -96,6 +96,7 @@ def test_what_is_no_result_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.services
 def test_a_project_without_pytest_runs_with_a_copy_of_ours(project: Path) -> None:
     """A project whose environment has no pytest runs its suite there, with the pytest that aqe brings."""
     venv.create(project / ".venv", with_pip=False, symlinks=True)
@@ -151,6 +152,7 @@ def test_ctrl_c_reaches_pytest_and_ends_the_command(project: Path) -> None:
         os.killpg(process.pid, 0)
 
 
+@pytest.mark.services
 def test_a_cancelled_run_ends_pytest_at_once(project: Path) -> None:
     """Cancelling from another thread ends pytest and what it started, and raises Cancelled."""
     import threading

@@ -91,6 +91,7 @@ def test_nothing_is_written_without_the_option(project: Path) -> None:
     assert "aqe" not in done.stdout.replace(str(project), "")
 
 
+@pytest.mark.services
 def test_workers_write_files_of_their_own(project: Path) -> None:
     """Under xdist each worker has its own file, a test is recorded once, and the summary line comes once."""
     done = run_pytest(project, *INJECTED, "-p", "xdist.plugin", "-n2", **ALONE)
@@ -103,6 +104,7 @@ def test_workers_write_files_of_their_own(project: Path) -> None:
     assert done.stdout.count("aqe: 6 test runs recorded") == 1
 
 
+@pytest.mark.services
 def test_a_test_that_kills_its_worker_is_recorded_as_crashed(project: Path) -> None:
     """When a test ends its xdist worker, the controller records it as crashed and the others keep their lines."""
     (project / "test_b.py").write_text("import os\ndef test_leaves(): os._exit(3)\n", encoding="utf-8")
@@ -127,7 +129,7 @@ def test_a_killed_run_keeps_the_lines_it_wrote(project: Path) -> None:
         (("-p", "aqe.agents.plugin"), {}),
         (("-p", "aqe"), ALONE),
         (("-p", "_aqe_inject.plugin", "-p", "aqe.agents.plugin"), ALONE),
-        (("-p", "_aqe_inject.plugin", "-n2"), {}),
+        pytest.param(("-p", "_aqe_inject.plugin", "-n2"), {}, marks=pytest.mark.services),
     ],
     ids=lambda value: " ".join(value) or "autoload",
 )
@@ -152,7 +154,7 @@ def test_a_folder_that_cannot_be_written_is_one_warning_line(project: Path) -> N
     assert "not all recorded" in warned[0]
 
 
-@pytest.mark.parametrize("switch", [(), ("-n2",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize("switch", [(), pytest.param(("-n2",), marks=pytest.mark.services)], ids=["alone", "xdist"])
 def test_a_read_only_project_is_one_warning_line(project: Path, switch: tuple[str, ...]) -> None:
     """In a folder without write permission the tests run and one line warns."""
     (project / "conftest.py").write_text(WITHOUT_ROOTS_POWERS, encoding="utf-8")

@@ -104,6 +104,7 @@ def test_broken_lines_are_counted_and_passed_over(store: Store, spool: Path, tmp
     assert nodeids(store) == ["a", "b"]
 
 
+@pytest.mark.services
 def test_processes_that_ingest_together_take_each_line_once(spool: Path, tmp_path: Path) -> None:
     """Three processes open the project while lines lie in the spool; each line is one row."""
     for worker in range(4):

@@ -49,6 +49,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)])
 
 
+@pytest.mark.services
 def test_eight_processes_with_500_writes_each_lose_nothing(tmp_path: Path) -> None:
     """8 processes that begin on a missing file and write 500 memories each leave 4,000 in rows, vectors and text."""
     path = tmp_path / "aqe.db"

@@ -36,6 +36,7 @@ def in_container(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.services
 def test_root_without_namespaces_gets_a_user_of_its_own(in_container: dict[str, Any]) -> None:
     """Without CAP_SYS_ADMIN the trial box proves rung 2, and a box for an open environment stands on it."""
     if not in_container:

@@ -148,6 +148,7 @@ def test_port_in_use_and_no_port_are_said(aqe: Callable[..., subprocess.Complete
         open_port(70_000)
 
 
+@pytest.mark.services
 def test_server_leaves_when_told(start_http: Callable[[Path], Any], project: Path) -> None:
     """SIGTERM ends the HTTP server with status 0, and its port is free again."""
     server = start_http(project)

@@ -121,6 +121,7 @@ def test_printing_subject_never_reaches_the_protocol(on_stdio: OnStdio, project:
     anyio.run(judge)
 
 
+@pytest.mark.services
 def test_cancelled_call_leaves_no_process(on_stdio: OnStdio, project: Path) -> None:
     """Cancelling the call ends job, sandbox and the endless test in it; only the server stays."""
     (project / "test_endless.py").write_text(

@@ -126,6 +126,7 @@ def test_gaps_are_measured_ranked_and_explained(project: Path) -> None:
     assert not (project / "tests" / "__pycache__").exists()
 
 
+@pytest.mark.services
 def test_a_data_file_is_read_and_nothing_is_run(project: Path) -> None:
     """--data gives what coverage.py measured, from its data file and from its JSON report alike, and changes neither;
     --fail-under is exit 1."""

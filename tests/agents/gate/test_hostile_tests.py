@@ -94,6 +94,7 @@ def judged(project: Path, **drafts: str) -> VerifyReport:
     return verify(VerifyRequest(tests=(), sources=sources, project=str(project), runs=2))
 
 
+@pytest.mark.services
 def test_a_test_that_kills_its_sandbox_kills_one_mutant_not_all(project: Path) -> None:
     """Mutants whose sandbox was gone before they ran count as not run: each sandbox is killed once at most."""
     evidence = judged(project, killer=KILLS_ITS_BOX).evidence
@@ -102,12 +103,14 @@ def test_a_test_that_kills_its_sandbox_kills_one_mutant_not_all(project: Path) -
     assert any("were not run" in note for note in evidence.notes)
 
 
+@pytest.mark.services
 def test_a_test_that_speaks_for_the_harness_breaks_nothing(project: Path) -> None:
     """Messages that no session sends are passed over; the tests beside keep their verdicts."""
     evidence = judged(project, speaker=SPEAKS_FOR_THE_HARNESS, honest=HONEST).evidence
     assert {one.name: one.verdict for one in evidence.tests}["test_honest.py::test_price"] == "stable"
 
 
+@pytest.mark.services
 def test_a_file_left_in_tmp_is_no_reason_to_kill_every_mutant(project: Path) -> None:
     """A test that would fail on its own leftovers kills what its assertion kills, and no more."""
     honest = judged(project, honest=HONEST).evidence
@@ -135,6 +138,7 @@ def test_a_session_that_dies_after_its_reports_proves_no_test(project: Path) -> 
     assert all("ended after it had reported" in test.message for test in evidence.tests)
 
 
+@pytest.mark.services
 def test_files_of_one_name_in_two_folders_run_beside_each_other(project: Path) -> None:
     """A new test file may have the name of one in another folder: both are run and no note is left."""
     for folder in ("tests", "generated"):

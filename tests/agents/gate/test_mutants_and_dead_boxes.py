@@ -72,6 +72,7 @@ def killing(functions: int) -> tuple[str, str]:
     return source, body + tests
 
 
+@pytest.mark.services
 def test_a_sandbox_that_a_mutant_ends_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutants under which a test ends the sandbox count as killed, and the others are judged in a new one."""
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # one sandbox at a time: without a new one the rest would not run

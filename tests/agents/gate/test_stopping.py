@@ -75,6 +75,7 @@ def test_runs_that_ended_are_reported(tmp_path: Path) -> None:
     assert "the broken twin" in note
 
 
+@pytest.mark.services
 def test_mutants_that_were_judged_are_reported(tmp_path: Path) -> None:
     """Stopped among the mutants, the report has lines, branches and the mutants judged so far, and counts the rest."""
     report = stopped_at(tmp_path, "mutant 2 of", pause=0.4)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from aqe.agents.gate.stability import clock
 from aqe.agents.generate import GenerateRequest, generate
 
@@ -54,6 +56,7 @@ def double(count: int) -> int:
 '''
 
 
+@pytest.mark.services
 def test_what_belongs_to_this_machine_is_not_asserted(tmp_path: Path) -> None:
     """Tests of clock, local time, home and temporary folder are left out; those that are written pass elsewhere."""
     (tmp_path / "pyproject.toml").write_text("")

@@ -160,6 +160,7 @@ def test_functions_get_a_readable_verified_file(tmp_path: Path) -> None:
     assert kept["schema"] == answer["schema"] == "aqe.generate/1"
 
 
+@pytest.mark.services
 def test_same_seed_gives_the_same_bytes_and_a_second_run_replaces_its_own_file(tmp_path: Path) -> None:
     """With --seed and --evaluations the output is byte-identical, also when the first file lies in the project."""
     project = make_project(tmp_path / "project", {"stack.py": STACK})
@@ -395,6 +396,7 @@ def start(project: Path, terminal: Terminal, *arguments: str) -> subprocess.Pope
     return command
 
 
+@pytest.mark.services
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     """SIGINT in the middle of the search ends it; what was found is verified and written, with exit status 130."""
     project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})
