@@ -156,7 +156,7 @@ def execute(
     if cancel is not None:
         cancel.check()
     trouble = take_spool(project) or (_take_map(project) if request.map else "")
-    raise_for_status(status, told, tail)
+    raise_for_status(status, told, tail, passes_on=True)
     report = _report(interpreter, command, status, duration_s, told, trouble)
     if suite is None:
         return report
@@ -375,8 +375,10 @@ def _stop(process: subprocess.Popen[Any]) -> None:
             process.wait(GRACE_S if number == signal.SIGINT else None)
 
 
-def raise_for_status(status: int, told: Mapping[str, Any], tail: str) -> None:
+def raise_for_status(status: int, told: Mapping[str, Any], tail: str, *, passes_on: bool = False) -> None:
     """Word the ends of pytest that are no result of tests; `told` is the plugin's report, `tail` the last output.
+
+    `passes_on`: words after `--` go to pytest, so that a fix may name some.
 
     Raises `UserError` (no-tests, pytest-usage, suite-not-collected), `Cancelled`, `GateFailed` (suite-died).
     """
@@ -399,7 +401,8 @@ def raise_for_status(status: int, told: Mapping[str, Any], tail: str) -> None:
         raise UserError(
             f"pytest did not accept its arguments or configuration.{seen}",
             code="pytest-usage",
-            fix="What stands after `--` and in the project's pytest settings must be what its pytest knows.",
+            fix=f"What stands {'after `--` and ' if passes_on else ''}in the project's pytest settings must be "
+            "what its pytest knows.",
         )
     errors = told.get("collect_errors", [])
     if status == 2 and errors:
@@ -408,7 +411,7 @@ def raise_for_status(status: int, told: Mapping[str, Any], tail: str) -> None:
         raise UserError(
             f"pytest could not collect {first['nodeid'] or 'the suite'}{more}: {first['message']}.",
             code="suite-not-collected",
-            fix="Mend that file, or pass `-- --continue-on-collection-errors`.",
+            fix="Mend that file, or pass `-- --continue-on-collection-errors`." if passes_on else "Mend that file.",
         )
     if status == 2 and told:
         raise Cancelled("The test run was interrupted.", code="cancelled")
@@ -417,7 +420,9 @@ def raise_for_status(status: int, told: Mapping[str, Any], tail: str) -> None:
         raise GateFailed(
             f"pytest {how} and left no result.{seen}",
             code="suite-died",
-            fix="The tests that ended before are recorded in .aqe/spool; run with `-- -v` to see which test was next.",
+            fix="The tests that ended before are recorded in .aqe/spool; run with `-- -v` to see which test was next."
+            if passes_on
+            else "Run `python -m pytest -v` to see after which test.",
         )
 
 

@@ -21,7 +21,7 @@ from aqe.agents.flaky.runs import Heard, RunSeen, Suite
 from aqe.agents.gate.circumstances import circumstances
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.gate.suite import SuiteRun
-from aqe.engine.errors import UserError
+from aqe.engine.errors import OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
@@ -75,7 +75,8 @@ def hunt(
 
     `stop` ends the hunt in good order with what it has. Raises `UserError` (bad-argument, no-such-path,
     name-not-found, no-interpreter, no-tests, pytest-usage, suite-not-collected, no-sandbox, ...), `GateFailed`
-    (suite-died) where pytest ended without a result, and `Cancelled`.
+    (suite-died) where pytest ended without a result, `OutOfTime` (out-of-time) where its time ended before the suite
+    was collected, and `Cancelled`.
     """
     if not 1 <= request.runs <= MOST_RUNS:
         raise UserError(
@@ -117,6 +118,7 @@ def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> Non
             hunting.notes.append(f"under {plan.words} {first['nodeid']} could not be collected: {first['message']}")
         hunting.runs.append(seen)
         if not seen.complete:
+            hunting.partial = hunting.partial or time.monotonic() >= hunting.hard_end
             hunting.notes.append(f"run {number + 1} did not come to its end")
     take_note = take_spool(hunting.project)
     if take_note:
@@ -126,6 +128,8 @@ def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> Non
 def _begin(hunting: Hunt, seen: RunSeen, heard: Heard, done: SuiteRun, took_s: float) -> None:
     """Look at the first run: what pytest collected, and whether it could at all."""
     if heard.broken or not seen.attempts:
+        if done.ended_by == "wall clock" and heard.status is None and not heard.collected:
+            raise _out_of_time(hunting, took_s)
         status = heard.status if heard.status is not None else done.exit_status
         told = {"collect_errors": heard.broken} if heard.status is not None else {}
         if status is not None or not heard.collected:
@@ -141,6 +145,16 @@ def _begin(hunting: Hunt, seen: RunSeen, heard: Heard, done: SuiteRun, took_s: f
             code="name-not-found",
             fix="Give its node id as pytest prints it: `PATH::NAME`, from the project's folder.",
         )
+
+
+def _out_of_time(hunting: Hunt, took_s: float) -> OutOfTime:
+    """The error for a suite whose collection did not end."""
+    fewer = "name fewer test files, or look with `python -m pytest --collect-only` at what collection waits for."
+    return OutOfTime(
+        f"pytest had not collected the suite after {took_s:.0f} s, so no test was run.",
+        code="out-of-time",
+        fix=fewer.capitalize() if hunting.request.budget_s is None else f"Give a larger --budget, {fewer}",
+    )
 
 
 def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, stop: CancelToken | None) -> FlakyReport:

@@ -15,8 +15,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from aqe.agents.execute import raise_for_status
 from aqe.agents.flaky import FlakyReport, FlakyRequest, hunt
-from aqe.engine.errors import UserError
+from aqe.engine.errors import AqeError, UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOP = ROOT / "fixtures" / "shop"
@@ -214,6 +215,30 @@ def test_the_budget_ends_a_suite_that_hangs(project: Path) -> None:
     told = json.loads(done.stdout)
     assert told["partial"]
     assert told["tests"]["test_it.py::test_hangs"]["category"] == "timeout"
+
+
+@pytest.mark.services
+def test_a_collection_that_outlasts_the_budget_is_out_of_time(project: Path) -> None:
+    """Where no test was collected in time there is nothing to report, and the fix names what `aqe flaky` has."""
+    suite(project, "import time\ntime.sleep(60)\ndef test_a(): pass\n")
+    command = [sys.executable, "-m", "aqe.server.cli", "flaky", "--budget", "1"]
+    done = subprocess.run(command, cwd=project, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "had not collected the suite after" in done.stderr
+    assert "Give a larger --budget" in done.stderr
+    assert "[out-of-time]" in done.stderr
+
+
+def test_what_pytest_refuses_names_no_word_that_only_execute_hands_on() -> None:
+    """The fixes for a dead, refused or broken suite speak of `--` only where a command passes such words on."""
+    broken = {"collect_errors": [{"nodeid": "t.py", "message": "no"}]}
+    for status, told in ((-9, {}), (4, {}), (2, broken)):
+        fixes = []
+        for passes_on in (False, True):
+            with pytest.raises(AqeError) as caught:
+                raise_for_status(status, told, "", passes_on=passes_on)
+            fixes.append(caught.value.fix)
+        assert ["-- -" in fix or "`--`" in fix for fix in fixes] == [False, True]
 
 
 @pytest.mark.services
