@@ -132,6 +132,34 @@ def test_failures_are_told_flaky_or_broken_and_stay_red(project: Path) -> None:
 
 
 @pytest.mark.services
+def test_retries_leave_the_files_and_the_words_of_the_session_alone(tmp_path: Path) -> None:
+    """Log, reports and temporary folders are the session's; `-k cart cart` keeps its word and loses its path."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nlog_file_level = INFO\n", encoding="utf-8")
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--html', dest='htmlpath')\n"
+        "def pytest_runtest_logfinish(nodeid):\n    COUNT.append(nodeid)\n"
+        "COUNT = []\n"
+        "def pytest_unconfigure(config):\n    open(config.option.htmlpath, 'w').write(' '.join(COUNT))\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "cart").mkdir()
+    (tmp_path / "cart" / "test_cart.py").write_text(
+        "import logging\nSEEN = []\n"
+        "def test_first(tmp_path):\n    SEEN.append(1)\n    logging.info('told first')\n"
+        "    (tmp_path / 'kept').touch()\n"
+        "def test_second(): assert not SEEN\n",
+        encoding="utf-8",
+    )
+    files = ("--log-file", "log.txt", "--html=page.html", "--basetemp", "base", "--junit-xml=j.xml")
+    done = run_pytest(tmp_path, "--aqe-flaky", *files, "-k", "cart", "cart")
+    assert "flaky: cart/test_cart.py::test_second failed here and passed alone (try 1" in done.stdout, done.stdout
+    assert "told first" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert "test_first" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "test_first" in (tmp_path / "j.xml").read_text(encoding="utf-8")
+    assert list((tmp_path / "base").rglob("kept"))
+
+
+@pytest.mark.services
 def test_both_options_work_with_xdist(project: Path) -> None:
     """Spread over two processes the same tests are forgiven and told apart."""
     quarantine(project, ("test_a.py::test_cases", None), ("test_a.py::test_errs", None))

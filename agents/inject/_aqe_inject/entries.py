@@ -19,6 +19,7 @@ from types import CodeType
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from . import anatomy
+from .spooling import make_inside
 
 FORMAT = 2
 CAPACITY = 1 << 18
@@ -59,7 +60,7 @@ class Record:
         self._used = 0
         self._parts: Dict[Tuple[str, str, str], int] = {}
         self._pid = os.getpid()
-        self._cache = os.path.join(self.project, ".aqe", "impact")
+        self._cache = "" if os.environ.get("AQE_DB_KEY") else os.path.join(self.project, ".aqe", "impact")
 
     # sets
 
@@ -145,16 +146,15 @@ class Record:
 
     def _compiled(self, path: str, data: bytes, content: str) -> Tuple[CodeType, List[Any], str, Any]:
         """Code, functions with digests, the module's digest and the heads'; from the cache where it has them."""
-        tag = "%s %d %s %s" % (content, anatomy.FORMAT, sys.implementation.cache_tag, path)
-        tag += " %d %d" % (sys.flags.optimize, sys.hexversion)
-        name = os.path.join(self._cache, hashlib.sha256(tag.encode("utf-8", "backslashreplace")).hexdigest()[:32])
-        try:
-            with open(name, "rb") as file:
-                found = marshal.loads(file.read())
-            if isinstance(found, tuple) and len(found) == 4 and isinstance(found[0], CodeType):
-                return found
-        except (OSError, ValueError, EOFError, TypeError):
-            pass
+        name = self._cached(path, content)
+        if name:
+            try:
+                with open(name, "rb") as file:
+                    found = marshal.loads(file.read())
+                if isinstance(found, tuple) and len(found) == 4 and isinstance(found[0], CodeType):
+                    return found
+            except (OSError, ValueError, EOFError, TypeError):
+                pass
         tree = ast.parse(data, path)
         parts = anatomy.Anatomy(tree)
         functions = []
@@ -162,15 +162,29 @@ class Record:
             functions.append((qualname, parts.functions[qualname][0]))
             _mark(node, len(functions) - 1)
         made = (compile(tree, path, "exec", dont_inherit=True), functions, parts.module, parts.heads)
+        if name:
+            self._keep(name, marshal.dumps(made))
+        return made
+
+    def _cached(self, path: str, content: str) -> str:
+        """The file of the cache for a source file of this content; none where the database is encrypted, for the code
+        would lie in clear beside it."""
+        if not self._cache:
+            return ""
+        tag = "%s %d %s %s" % (content, anatomy.FORMAT, sys.implementation.cache_tag, path)
+        tag += " %d %d" % (sys.flags.optimize, sys.hexversion)
+        return os.path.join(self._cache, hashlib.sha256(tag.encode("utf-8", "backslashreplace")).hexdigest()[:32])
+
+    def _keep(self, name: str, data: bytes) -> None:
+        """Put compiled code into the cache, where that can be written."""
         try:
-            os.makedirs(self._cache, exist_ok=True)
+            make_inside(self.project, "impact")
             spare = "%s.%d" % (name, os.getpid())
             with open(spare, "wb") as file:
-                file.write(marshal.dumps(made))
+                file.write(data)
             os.replace(spare, name)
         except OSError:
             pass
-        return made
 
 
 class _Kept:

@@ -1,9 +1,13 @@
 """The pytest plugin: `--aqe` records each test's outcome, duration, order and environment in the project's spool.
 
-Without `--aqe` this module adds two options and nothing else: the recorder lives in `recording` and is imported only
-when it is asked for. The module may be present twice (as `_aqe_inject.plugin`, injected, and as the entry point
-`aqe.agents.plugin`); whichever comes second finds the marks of the first and does nothing. A copy named by `-p`
-keeps the entry point from being loaded at all.
+Beside recording it runs failed tests again (`--aqe-flaky`), forgives those in quarantine (`--aqe-quarantine`), records
+which test runs which function (`--aqe-map`) and runs only what a change needs (`--aqe-select`, `--aqe-since`). The rest
+(`--aqe-report`, `--aqe-hunt`, `--aqe-selection`) is for aqe's own commands. Where none is given, this module adds the
+nine options and nothing else: what they do lives in other modules, each imported only when it is asked for.
+
+The module may be present twice (as `_aqe_inject.plugin`, injected, and as the entry point `aqe.agents.plugin`);
+whichever comes second finds the marks of the first and does nothing. A copy named by `-p` keeps the entry point from
+being loaded at all.
 """
 
 from typing import Any, List
@@ -19,7 +23,7 @@ _SELECTOR = "aqe-selector"
 
 
 def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
-    """Add `--aqe` and `--aqe-report`, unless the other copy of the plugin did."""
+    """Add the options, unless the other copy of the plugin did."""
     if pluginmanager.has_plugin(_OPTIONS):
         return
     pluginmanager.register(_Mark(), _OPTIONS)
@@ -95,7 +99,7 @@ def pytest_load_initial_conftests(early_config: Any, args: List[str]) -> None:
 
 
 def pytest_configure(config: Any) -> None:
-    """Register the recorder when `--aqe` or `--aqe-report` is given and no other copy did."""
+    """Register what the options that are given ask for, unless the other copy of the plugin did."""
     hunt = config.getoption("aqe_hunt", None)
     if hunt and not config.pluginmanager.has_plugin(_HUNTER):
         from .hunting import Hunter

@@ -23,7 +23,22 @@ RETRY = "_AQE_RETRY"
 START = (
     "import sys; sys.path[:0] = {first!r}; sys.path.append({side!r}); import pytest; raise SystemExit(pytest.main())"
 )
-DROPPED = ("--aqe-flaky", "--aqe-map", "--aqe-select", "--lf", "--last-failed", "--ff", "--failed-first", "--sw")
+DROPPED = (
+    "--aqe-flaky", "--aqe-map", "--aqe-select", "--lf", "--last-failed", "--ff", "--failed-first", "--sw", "--stepwise",
+    "--pdb", "--trace", "--debug", "--clean-alluredir", "--store-durations", "--benchmark-autosave",
+)  # fmt: skip
+DROPPED_WITH_VALUE = ("--benchmark-json", "--benchmark-save", "--benchmark-storage", "--pastebin", "--aqe-report")
+REPORTS = (  # where in the options each stands, its option, and its name in the retry's own folder
+    ("xmlpath", "--junitxml", "junit.xml"),
+    ("xmlpath", "--junit-xml", ""),
+    ("log_file", "--log-file", "log.txt"),
+    ("htmlpath", "--html", "report.html"),
+    ("json_report_file", "--json-report-file", "report.json"),
+    ("report_log", "--report-log", "report.jsonl"),
+    ("csv_path", "--csv", "report.csv"),
+    ("md_report_output", "--md-report-output", "report.md"),
+    ("allure_report_dir", "--alluredir", "allure"),
+)
 
 
 class Retrier:
@@ -78,15 +93,17 @@ class Retrier:
         return seen[-1] in ("passed", "xfailed", "xpassed") if seen else None
 
     def _arguments(self, folder: str) -> List[str]:
-        """The options of this session, without its paths and what chooses tests; its reports are left alone."""
+        """The options of this session, without its paths and what chooses tests; what it wrote is left alone."""
         config = self.config
-        paths = set(config.known_args_namespace.file_or_dir)
-        kept = [word for word in map(str, config.invocation_params.args) if word not in paths and word not in DROPPED]
+        kept = _without_paths(config, _without_reports(list(map(str, config.invocation_params.args))))
         kept += ["--rootdir=" + str(config.rootpath), "-o", "cache_dir=" + os.path.join(folder, "cache")]
         if config.inipath is not None:
             kept += ["-c", str(config.inipath)]
-        if config.getoption("xmlpath", None):
-            kept.append("--junitxml=" + os.path.join(folder, "junit.xml"))
+        for place, option, name in REPORTS:
+            if name and (config.getoption(place, None) or (place == "log_file" and _log_file(config))):
+                kept.append(option + "=" + os.path.join(folder, name))
+        if hasattr(config.option, "basetemp"):  # else the folders of this session would be counted out by those of 60
+            kept.append("--basetemp=" + os.path.join(folder, "tmp"))
         return kept + settled_arguments(config)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -105,6 +122,42 @@ class Retrier:
         left = len(self.failed) - len(self.results)
         if left > 0:
             terminalreporter.write_line("%d more failed tests were not run again" % left)
+
+
+def _without_reports(words: List[str]) -> List[str]:
+    """The words without the options that choose tests or write files."""
+    valued = DROPPED_WITH_VALUE + tuple(option for _, option, _ in REPORTS) + ("--basetemp",)
+    kept: List[str] = []
+    value = False
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if value or option in DROPPED:
+            value = False
+        elif option in valued:
+            value = not equals
+        else:
+            kept.append(word)
+    return kept
+
+
+def _without_paths(config: Any, words: List[str]) -> List[str]:
+    """The words without those that pytest takes for paths: by where they stand, since `-k cart cart` has one of two."""
+    marked = [_Word(word) for word in words]
+    known, unknown = config._parser.parse_known_and_unknown_args(marked)
+    paths = {id(word) for word in [*known.file_or_dir, *(one for one in unknown if not one.startswith("-"))]}
+    return [str(word) for word in marked if id(word) not in paths]
+
+
+class _Word(str):
+    """A word of the command line that is told from another of the same letters."""
+
+
+def _log_file(config: Any) -> bool:
+    """Whether the project's settings name a log file."""
+    try:
+        return bool(config.getini("log_file"))
+    except ValueError:
+        return False
 
 
 def _start() -> List[str]:

@@ -16,22 +16,28 @@ def open_spool(project: str) -> Tuple[Optional[str], str]:
     """Make `.aqe/spool`; the folder, or None and one line of trouble for the summary when that cannot be."""
     if os.environ.get("AQE_DB_KEY"):
         return None, "AQE_DB_KEY is set and the spool would lie in clear"
-    home = os.path.join(project, ".aqe")
-    spool = os.path.join(home, "spool")
+    spool = os.path.join(project, ".aqe", "spool")
     try:
-        os.makedirs(spool, exist_ok=True)
-        ignore = os.path.join(home, ".gitignore")
-        if not os.path.exists(ignore):
-            fresh = "%s.%d" % (ignore, os.getpid())
-            try:
-                with open(fresh, "w", encoding="utf-8") as file:
-                    file.write("*\n")
-                os.replace(fresh, ignore)
-            finally:
-                if os.path.exists(fresh):
-                    os.unlink(fresh)
+        make_inside(project, "spool")
         if not os.access(spool, os.W_OK):
             raise PermissionError(13, "Permission denied", spool)
     except OSError as error:
         return None, "cannot write %s (%s)" % (error.filename or ".aqe", error.strerror or error)
     return spool, ""
+
+
+def make_inside(project: str, name: str) -> None:
+    """Make the folder `.aqe/<name>`, and the `.gitignore` that keeps all of `.aqe` out of git; raises OSError."""
+    home = os.path.join(project, ".aqe")
+    os.makedirs(os.path.join(home, name), exist_ok=True)
+    ignore = os.path.join(home, ".gitignore")
+    if os.path.exists(ignore):
+        return
+    fresh = "%s.%d" % (ignore, os.getpid())
+    try:
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write("*\n")
+        os.replace(fresh, ignore)
+    finally:
+        if os.path.exists(fresh):
+            os.unlink(fresh)

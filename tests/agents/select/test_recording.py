@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aqe.agents.inject._aqe_inject.entries import Record
 from aqe.agents.select.impact_map import ImpactMap
 from tests.agents.select.conftest import INJECT, parts_of, record, take
 
@@ -136,3 +138,21 @@ def test_coverage_beside_it_measures_the_same(thing: Path) -> None:
         found.append({name: {key: file[key] for key in kept} for name, file in files.items()})
     assert found[0] == found[1]
     assert found[0]["thing/core.py"]["missing_lines"]
+
+
+def test_compiled_code_is_kept_out_of_git_and_never_beside_an_encrypted_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache of marked code lies in an ignored folder; with a key for the database there is none."""
+    source = b"def f():\n    return 'secret'\n"
+    for name, key in (("plain", ""), ("encrypted", "k")):
+        project = tmp_path / name
+        project.mkdir()
+        monkeypatch.setenv("AQE_DB_KEY", key)
+        told: list[dict[str, Any]] = []
+        code = Record(str(project), told.append).code_of("m.py", str(project / "m.py"), source)
+        assert "f" in code.co_names
+        assert [line["functions"][0][0] for line in told if line["k"] == "file"] == ["f"]
+    assert (tmp_path / "plain" / ".aqe" / ".gitignore").read_text(encoding="utf-8") == "*\n"
+    assert len(list((tmp_path / "plain" / ".aqe" / "impact").iterdir())) == 1
+    assert list((tmp_path / "encrypted").iterdir()) == []
