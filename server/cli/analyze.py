@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from aqe.engine.budget import parse_budget
-from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
-from aqe.engine.project import as_seen_from_here, find_project, unwritable
+from aqe.engine.project import as_seen_from_here, find_project
 from aqe.server.cli.interrupts import stopped_by_signals
 from aqe.server.cli.output import (
     BudgetOption,
@@ -23,7 +22,9 @@ from aqe.server.cli.output import (
     json_object,
     keep_result,
     print_json,
+    refuse_output,
     terminal_progress,
+    write_output,
 )
 from aqe.server.cli.run import is_alarming, status_of
 
@@ -62,7 +63,7 @@ def command(
 
     root = find_project(explicit=None if project is None else str(project))
     if html is not None:
-        _refuse(html)
+        refuse_output(html, "The page")
     request = AnalyzeRequest(
         project=str(root),
         since=since,
@@ -79,10 +80,7 @@ def command(
     if html is not None:
         from aqe.server.reports.analysis import analysis_page
 
-        try:
-            html.write_text(analysis_page(report, root.name, datetime.now(UTC).date().isoformat()), encoding="utf-8")
-        except OSError as error:
-            raise unwritable(html, error) from None
+        write_output(html, analysis_page(report, root.name, datetime.now(UTC).date().isoformat()))
     if json:
         print_json("analyze", report, project=root)
     else:
@@ -94,12 +92,3 @@ def command(
     if gate and (failed or is_alarming(report.review) or is_alarming(report.audit)):
         return 1
     return status_of(report.parts, report.partial)
-
-
-def _refuse(html: Path) -> None:
-    """`UserError` (bad-output) where the page can surely not be written, before any work is done."""
-    if html.is_dir() or not html.absolute().parent.is_dir():
-        what = "is a folder" if html.is_dir() else "lies in no folder that exists"
-        raise UserError(
-            f"The page {str(html)!r} {what}.", code="bad-output", fix="Name a file, like --html report.html."
-        )

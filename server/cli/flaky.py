@@ -21,7 +21,9 @@ from aqe.server.cli.output import (
     SeedOption,
     json_object,
     keep_result,
+    refuse_output,
     terminal_progress,
+    write_output,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def command(
     from aqe.server.cli.flaky_text import text_of
 
     root = find_project(explicit=None if project is None else str(project))
+    if out is not None:
+        refuse_output(out, "The report")
     request = FlakyRequest(
         project=str(root),
         paths=tuple(paths or ()),
@@ -80,19 +84,9 @@ def command(
     whole = json_object("flaky", report)
     keep_result(root, "flaky", whole)
     if out is not None:
-        _write(out, json_text(whole, indent=2))
+        write_output(out, json_text(whole, indent=2) + "\n")
     sys.stdout.write(json_text(whole) + "\n" if json else text_of(report, detail=test is not None))
     return _status(report, gate=gate, stopped=stop.is_set)
-
-
-def _write(out: Path, text: str) -> None:
-    from aqe.engine.marker import write_bytes_atomic
-    from aqe.engine.project import unwritable
-
-    try:
-        write_bytes_atomic(out, (text + "\n").encode("utf-8"))
-    except OSError as error:
-        raise unwritable(out, error) from error
 
 
 def _status(report: FlakyReport, *, gate: bool, stopped: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -13,7 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.engine.marker import write_bytes_atomic
 from aqe.engine.progress import Progress, silent
+from aqe.engine.project import unwritable
 from aqe.engine.results import json_text, write_result
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
@@ -59,6 +62,35 @@ def keep_result(project: Path, command: str, whole: Mapping[str, Any]) -> None:
     """Keep the report for `aqe://reports/last`; a project that cannot be written to is no reason to fail."""
     with contextlib.suppress(UserError):
         write_result(project, command, dict(whole))
+
+
+def refuse_output(file: Path, what: str) -> None:
+    """`UserError` (bad-output) where `file` can surely not be written; asked before any work is done."""
+    target = file.resolve()
+    if target.is_dir():
+        why = "is a folder"
+    elif not target.parent.is_dir():
+        why = "lies in no folder that exists"
+    elif not os.access(file if file.exists() else target.parent, os.W_OK):
+        why = "cannot be written by this user"
+    else:
+        return
+    raise UserError(f"{what} {str(file)!r} {why}.", code="bad-output", fix="Name a file in a folder of yours.")
+
+
+def write_output(file: Path, text: str) -> None:
+    """Write `text` as UTF-8: a file whole or not at all, a link's own file, a pipe or device as it is.
+
+    Raises `UserError` (project-read-only, disk-full).
+    """
+    data = text.encode("utf-8")
+    if file.is_file() or not file.exists():
+        write_bytes_atomic(file.resolve(), data)
+        return
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise unwritable(file, error) from error
 
 
 def kept_where(project: Path) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from aqe.agents.flaky import FlakyReport, TestVerdict
 from aqe.agents.gate.evidence import Evidence
 from aqe.server.cli.flaky_text import text_of
+from aqe.server.cli.output import refuse_output, write_output
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 Run = Callable[..., tuple[int, str, str]]
@@ -92,3 +94,35 @@ def test_a_suite_without_flakes_has_no_table() -> None:
         "",
         "Note: a note",
     ]
+
+
+@pytest.mark.parametrize(("out", "words"), [("there", "is a folder"), ("gone/report.json", "in no folder that exists")])
+def test_a_report_that_cannot_be_written_is_refused_before_the_hunt(aqe: Run, out: str, words: str) -> None:
+    """Where FILE cannot be written nothing is run: also a project whose suite is broken hears of FILE first."""
+    Path("there").mkdir()
+    Path("test_a.py").write_text("this is no Python", encoding="utf-8")
+    status, printed, err = aqe("flaky", "--runs", "1", "--out", out)
+    assert (status, printed) == (2, "")
+    assert words in err
+    assert "[bad-output]" in err
+    status, _, err = aqe("analyze", "--html", out)
+    assert (status, "[bad-output]" in err) == (2, True)
+
+
+def test_a_report_goes_through_links_and_into_pipes(tmp_path: Path) -> None:
+    """A link stays a link and its file is replaced whole; a pipe stays a pipe."""
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    real.write_text("old", encoding="utf-8")
+    link.symlink_to(real)
+    write_output(link, "new")
+    assert (link.is_symlink(), real.read_text(encoding="utf-8")) == (True, "new")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        refuse_output(pipe, "The report")
+        write_output(pipe, "told")
+        assert os.read(reader, 10) == b"told"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "pipe", "real.json"]
