@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from aqe.engine.errors import Cancelled
@@ -26,6 +27,7 @@ class CancelToken:
         self._event = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
         self._lock = threading.RLock()
+        self._reading: list[int] = []
 
     @property
     def is_set(self) -> bool:
@@ -49,6 +51,20 @@ class CancelToken:
                 return lambda: self._callbacks.remove(callback) if callback in self._callbacks else None
         callback()
         return lambda: None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Mark work of this thread that only reads and does not look at the token: a signal may break it off."""
+        self._reading.append(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._reading.remove(threading.get_ident())
+
+    @property
+    def may_break(self) -> bool:
+        """Whether this thread is within `reading`: what interrupts it may raise `Cancelled` there and then."""
+        return threading.get_ident() in self._reading
 
     def check(self) -> None:
         """Raise `Cancelled` if the token is set."""

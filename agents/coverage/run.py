@@ -38,17 +38,19 @@ def coverage(
     cancel = cancel or CancelToken()
     project = Path(request.project).resolve()
     wanted = _wanted(request, project)
-    changes = read_changes(project, since=request.since) if request.since is not None else None
+    with cancel.reading():
+        changes = read_changes(project, since=request.since) if request.since is not None else None
     interpreter = find_interpreter(project, request.python, load_settings(project).python, trusted=True)
     run = _measure(request, project, interpreter, progress, cancel)
     progress("Ranking gaps")
     subjects = {path: one for path, one in run.measured.files.items() if not is_test(path)}
     if not subjects:
         raise _no_subject(run.measured)
-    read = _read(project, subjects, interpreter)
-    reached = [one for path, source in read.sources.items() for one in reach(source, subjects[path])]
-    history = read_history(project, (one.path for one in reached if one.is_gap), time.time())
-    gaps = find_gaps(reached, read.sources, count_callers(read.sources), history, read.modules)
+    with cancel.reading():
+        read = _read(project, subjects, interpreter)
+        reached = [one for path, source in read.sources.items() for one in reach(source, subjects[path])]
+        history = read_history(project, (one.path for one in reached if one.is_gap), time.time())
+        gaps = find_gaps(reached, read.sources, count_callers(read.sources), history, read.modules)
     gaps = tuple(gap for gap in gaps if _is_wanted(gap.path, wanted))
     figures = [one for path, one in subjects.items() if _is_wanted(path, wanted)]
     notes = [*run.notes, *read.notes, *_notes(run, figures, history.known, history.left_out)]

@@ -30,7 +30,9 @@ def analyze(
     project = Path(request.project).resolve()
     interpreter = find_interpreter(project, request.python, load_settings(project).python, trusted=True)
     shared: dict[str, Any] = {"project": str(project), "python": request.python, "cwd": request.cwd}
-    left_out = _why_no_review(request, project)
+    cancel = cancel or CancelToken()
+    with cancel.reading():
+        left_out = _why_no_review(request, project)
     wanted: dict[str, tuple[str, dict[str, Any]]] = {
         "coverage": ("coverage", {"top": request.top, "budget_s": request.budget_s}),
         "review": ("review", {"since": request.since, "budget_s": request.budget_s or REVIEW_S, "seed": request.seed}),
@@ -41,9 +43,7 @@ def analyze(
         for name, (agent, arguments) in wanted.items()
         if name != "review" or not left_out
     ]
-    outcomes = side_by_side(
-        tasks, deadline_s=deadline_s(request.budget_s), progress=progress, cancel=cancel or CancelToken()
-    )
+    outcomes = side_by_side(tasks, deadline_s=deadline_s(request.budget_s), progress=progress, cancel=cancel)
     if left_out:
         outcomes["review"] = Outcome(None, Part("review", "left out", 0.0, left_out))
     reports = [outcomes[name].value for name in wanted]

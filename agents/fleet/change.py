@@ -38,7 +38,9 @@ def run(request: RunRequest, *, progress: Progress = silent, cancel: CancelToken
     started = time.monotonic()
     project = Path(request.project).resolve()
     progress("Reading the change")
-    changes = read_changes(project, since=request.since)
+    cancel = cancel or CancelToken()
+    with cancel.reading():
+        changes = read_changes(project, since=request.since)
     interpreter = find_interpreter(project, request.python, load_settings(project).python, trusted=True)
     if not changes.files:
         return _nothing(request, changes.base, interpreter, time.monotonic() - started)
@@ -51,7 +53,7 @@ def run(request: RunRequest, *, progress: Progress = silent, cancel: CancelToken
         ],
         deadline_s=deadline_s(request.budget_s),
         progress=progress,
-        cancel=cancel or CancelToken(),
+        cancel=cancel,
     )
     tested = outcomes["tests"].value or _Tested(None, None, (outcomes["tests"].part,))
     reviewed = outcomes["review"].value

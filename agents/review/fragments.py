@@ -6,6 +6,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from aqe.agents.changes.definition import without_docstring
 
@@ -41,6 +42,11 @@ class Run:
     path: str
     name: str
     statements: tuple[Statement, ...]
+
+    @cached_property
+    def shapes(self) -> tuple[str, ...]:
+        """The shape of each statement."""
+        return tuple(one.shape for one in self.statements)
 
 
 def runs_of(path: str, tree: ast.Module | None) -> list[Run]:

@@ -115,7 +115,8 @@ class _Review:
         """Do it all."""
         self.progress("Reading the change")
         with self._phase("reading"):
-            heads, _ = self.heads, self.bases
+            with self.cancel.reading():
+                heads, _ = self.heads, self.bases
             decisions = read_decisions(self.head_folder)
             interpreter = find_interpreter(
                 self.head_folder, self.request.python, python_setting(self.head_folder), trusted=True
@@ -175,7 +176,7 @@ class _Review:
             found = brought(sides.placed[0], sides.placed[1])
         with self._phase("clones"):
             until = time.monotonic() + CLONES_SHARE * self.request.budget_s
-            clones, whole = find_clones(self.heads, self.bases, self.head_folder, deadline=until)
+            clones, whole = find_clones(self.heads, self.bases, self.head_folder, deadline=until, cancel=self.cancel)
             if not whole:
                 self.notes.append("Not every file was searched for other copies of the new code: the time ended.")
                 self.partial = True

@@ -36,7 +36,8 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
     """
     started = time.monotonic()
     cancel = cancel or CancelToken()
-    project, changes = _read(request)
+    with cancel.reading():
+        project, changes = _read(request)
     progress("Reading the impact map")
     with open_to_read(project) as store:
         update(store, project)
@@ -51,7 +52,8 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
         known: dict[str, str] = {}
     else:
         progress("Choosing tests")
-        choice = choose(project, found, changes)
+        with cancel.reading():
+            choice = choose(project, found, changes)
         known = {nodeid: test.file for nodeid, test in found.tests.items()}
     here = _present(project, interpreter, choice, known, progress, cancel)
     tests = _ordered(here.chosen, past, found)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,16 +13,29 @@ from types import FrameType
 
 from aqe.engine.progress import CancelToken
 
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+END_S = 2.0
+"""How long work has to end in good order after a second signal."""
+
 
 @contextmanager
 def two_stops(stop: CancelToken, cancel: CancelToken, say: Callable[[str], None], first: str) -> Iterator[None]:
-    """Within the block the first signal says `first` and sets `stop`, the second one sets `cancel`."""
+    """Within the block the first signal says `first` and sets `stop`, the second one sets `cancel`; what has not ended
+    `END_S` seconds later is left where it is, and a third one ends the process."""
 
+    ends: list[threading.Timer] = []
     signals = itertools.count()  # `stop` tells nothing yet while the first one is still being said
 
     def interrupted(number: int, frame: FrameType | None) -> None:
+        is_second = bool(next(signals))
+        if is_second:
+            for one in STOPPING_SIGNALS:
+                signal.signal(one, signal.SIG_DFL)
+            ends.append(threading.Timer(END_S, os._exit, (128 + number,)))
+            ends[0].daemon = True
+            ends[0].start()
         # in a thread: killing a box and printing take locks that this thread may hold
-        threading.Thread(target=end_at_once if next(signals) else keep).start()
+        threading.Thread(target=end_at_once if is_second else keep).start()
 
     def keep() -> None:
         say(first)
@@ -28,26 +43,50 @@ def two_stops(stop: CancelToken, cancel: CancelToken, say: Callable[[str], None]
 
     def end_at_once() -> None:
         say("Ending at once.")
-        cancel.cancel()
+        show_cursor()
+        cancel.cancel()  # what runs elsewhere is killed by it
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _handled(interrupted):
+        try:
+            yield
+        finally:
+            for end in ends:
+                end.cancel()
 
 
 @contextmanager
 def stopped_by_signals(cancel: CancelToken) -> Iterator[None]:
-    """Within the block Ctrl-C or SIGTERM sets `cancel`; what looks at it ends in good order."""
+    """Within the block the first Ctrl-C or SIGTERM sets `cancel`, and what looks at it ends in good order; work that
+    only reads (`CancelToken.reading`) is broken off with `Cancelled`. The second one ends the process."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
+        for one in STOPPING_SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+        threading.Thread(target=keep).start()
+        if cancel.may_break:
+            cancel.cancel()
+            cancel.check()
+
+    def keep() -> None:
+        show_cursor()
         cancel.cancel()
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handled(interrupted):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in STOPPING_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def show_cursor() -> None:
+    """Give the terminal back its cursor, which a progress bar hides: the process may end without a word."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")
+        sys.stderr.flush()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from aqe.engine.progress import CancelToken
 from aqe.server.cli.interrupts import two_stops
@@ -29,3 +33,70 @@ def test_second_signal_ends_everything_while_the_first_is_still_being_said() -> 
         is_free.set()
     assert was_ended
     assert said[0] == "Ending at once."
+
+
+WORK = """
+import sys, threading, time
+from aqe.engine.errors import Cancelled
+from aqe.engine.progress import CancelToken
+from aqe.server.cli.interrupts import stopped_by_signals, two_stops
+
+how, cancel, stop = sys.argv[1], CancelToken(), CancelToken()
+block = two_stops(stop, cancel, print, "stopping") if how == "two" else stopped_by_signals(cancel)
+try:
+    with block:
+        if how == "reads":
+            with cancel.reading():
+                print("at work", flush=True)
+                threading.Event().wait(100)
+        cancel.on_cancel(lambda: print("heard", flush=True))
+        stop.on_cancel(lambda: print("heard", flush=True))
+        print("at work", flush=True)
+        while True:
+            threading.Event().wait(100)
+except Cancelled:
+    sys.exit(7)
+"""
+
+
+def started(how: str) -> subprocess.Popen[str]:
+    """A process that looks at no token; `how` is the way in which it takes signals."""
+    process = subprocess.Popen([sys.executable, "-c", WORK, how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    return process
+
+
+def heard(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal and wait until the process has taken it."""
+    assert process.stdout is not None
+    process.send_signal(number)
+    while process.stdout.readline() != "heard\n":
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_work_that_looks_at_nothing(number: int) -> None:
+    """The same signal twice ends the process, whatever it is doing."""
+    process = started("one")
+    heard(process, signal.SIGTERM)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == -number
+
+
+def test_second_signal_ends_what_was_asked_to_stop_first() -> None:
+    """Work that could stop in good order and does not is left with the status of a signal."""
+    process = started("two")
+    heard(process, signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_first_signal_breaks_off_what_only_reads() -> None:
+    """Reading that looks at no token is cancelled by the first signal."""
+    process = started("reads")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 7

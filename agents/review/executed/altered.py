@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from aqe.agents.changes import Definition, FileChange, definitions
 from aqe.agents.changes.definition import without_docstring
@@ -43,6 +43,16 @@ class _Side:
     nodes: Mapping[str, ast.AST]
     assigned: Mapping[str, tuple[str, int]]
 
+    @cached_property
+    def users(self) -> Mapping[str, tuple[str, ...]]:
+        """For each name the functions whose body has it, by its bare name or as an attribute."""
+        found: dict[str, list[str]] = {}
+        for qualname, node in self.nodes.items():
+            if isinstance(node, _Function):
+                for name in _names_in(node):
+                    found.setdefault(name, []).append(qualname)
+        return {name: tuple(many) for name, many in found.items()}
+
     def digest(self, name: str) -> tuple[str, ...]:
         return tuple(one.digest for one in self.found.get(name, ()))
 
@@ -52,7 +62,9 @@ def find_altered(change: FileChange) -> tuple[tuple[Altered, ...], tuple[Skipped
     old, new = _read(change.old_text or ""), _read(change.new_text or "")
     skipped = tuple(Skipped(change.path, name, "it is gone") for name in _gone(old, new))
     found = [*_functions(change, old, new), *_classes(change, old, new), *_names(change, old, new)]
-    found = [replace(one, callers=_clear_callers(one, found, new)) for one in found]
+    names = frozenset(one.name for one in found)
+    lasts = frozenset(name.rpartition(".")[2] for name in names)
+    found = [replace(one, callers=_clear_callers(one, names, lasts, new)) for one in found]
     return tuple(sorted(found, key=lambda one: one.risk)), skipped
 
 
@@ -183,15 +195,17 @@ def _callers(new: _Side, old: _Side, name: str, runs: tuple[str, ...]) -> tuple[
     return tuple(dict.fromkeys(known))[: 2 * MOST_CALLERS if owner else MOST_CALLERS]
 
 
-def _clear_callers(altered: Altered, every: Iterable[Altered], new: _Side) -> tuple[str, ...]:
-    """Callers that neither changed themselves nor lead to something else that changed: what they show is its doing."""
-    others = {one.name for one in every if one.name != altered.name}
+def _clear_callers(altered: Altered, names: frozenset[str], lasts: frozenset[str], new: _Side) -> tuple[str, ...]:
+    """Callers that neither changed themselves nor lead to something else that changed: what they show is its doing.
+
+    `names` is all that changed, `lasts` the last parts of them.
+    """
     last = altered.name.rpartition(".")[2]
-    names = {one.rpartition(".")[2] for one in others} - {last}
     return tuple(
         one
         for one in altered.callers
-        if one not in others and not any(_mentions(new.nodes[one], name) for name in names if one in new.nodes)
+        if (one not in names or one == altered.name)
+        and not (one in new.nodes and (_names_in(new.nodes[one]) & lasts) - {last})
     )
 
 
@@ -202,13 +216,9 @@ def _constructed(name: str) -> str:
 
 def _users(side: _Side, name: str) -> Iterator[str]:
     """Functions whose body names something, by its bare name or as an attribute."""
-    for qualname, node in side.nodes.items():
-        if isinstance(node, _Function) and qualname.rpartition(".")[2] != name and _mentions(node, name):
+    for qualname in side.users.get(name, ()):
+        if qualname.rpartition(".")[2] != name:
             yield _constructed(qualname)
-
-
-def _mentions(node: ast.AST, name: str) -> bool:
-    return name in _names_in(node)
 
 
 @lru_cache(maxsize=4096)

@@ -41,6 +41,10 @@ MOST_DOUBTS = 200
 MOST_CONFIRMED = 4
 SHRINK_ROUNDS = 8
 SHRINK_S = 2.5
+TOO_LATE = "the time was over first"
+SETUP_SHARE = 0.25
+"""The share of the time within which it is found out what changed; what was not read by then is left out."""
+
 READING_SHARE = 0.1
 STEADY_ROUNDS = 3
 """How often the base has to repeat what it showed, each time with other random numbers, before it counts."""
@@ -106,9 +110,11 @@ def compare_versions(
     """
     token = cancel or CancelToken()
     skipped: list[Skipped] = []
-    works = list(_works(changes, head_folder, interpreter, skipped))
+    now = time.monotonic()
+    setup = _Setup(now + SETUP_SHARE * max(0.0, deadline - now), token, skipped)
+    works = list(_works(changes, head_folder, interpreter, setup))
     if not works:
-        return Comparison(not_compared=tuple(skipped))
+        return Comparison(not_compared=tuple(skipped), partial=setup.is_cut)
     _read_call_sites(project, works, deadline)
     works.sort(key=lambda one: one.altered.risk)
     roots = tuple(dict.fromkeys(one.subject.root for one in works))
@@ -123,6 +129,7 @@ def compare_versions(
         run = _Run(
             opened(base_folder, old_roots), opened(head_folder, roots), opened(base_folder, old_roots, True), progress
         )
+        run.partial = setup.is_cut
         return run.compare(works, skipped)
 
 
@@ -142,12 +149,28 @@ def _read_call_sites(project: Path, works: Sequence[_Work], deadline: float) -> 
         work.sources = found[work.subject.module]
 
 
-def _works(changes: Changes, head: Path, interpreter: Interpreter, skipped: list[Skipped]) -> Iterator[_Work]:
-    """Everything altered that could run, file by file; what cannot is added to `skipped`."""
-    for change in changes.files:
+@dataclass
+class _Setup:
+    """How long it may take to find out what changed (`end` is a reading of `time.monotonic`), and what is left out."""
+
+    end: float
+    cancel: CancelToken
+    skipped: list[Skipped]
+    is_cut: bool = False
+
+
+def _works(changes: Changes, head: Path, interpreter: Interpreter, setup: _Setup) -> Iterator[_Work]:
+    """Everything altered that could run, file by file, smaller changes first; the rest is added to what is skipped."""
+    skipped = setup.skipped
+    for change in sorted(changes.files, key=lambda one: len(one.added) + len(one.removed)):
         if not change.path.endswith(".py") or change.old_text is None or change.new_text is None:
             continue
         if _is_test(change):
+            continue
+        setup.cancel.check()
+        if time.monotonic() > setup.end:
+            setup.is_cut = True
+            skipped.append(Skipped(change.path, "", TOO_LATE))
             continue
         try:
             altered, gone = find_altered(change)
@@ -407,7 +430,7 @@ class _Run:
             if module in side.failed:
                 return f"in the {name} {side.failed[module]}"
         if module not in self.base.targets or module not in self.head.targets or self.partial:
-            return "the time was over first"
+            return TOO_LATE
         return "no call of it could be made"
 
 

@@ -11,6 +11,8 @@ import pytest
 from aqe.agents.review.brought import Sighting
 from aqe.agents.review.clones import find_clones
 from aqe.agents.review.sources import Source
+from aqe.engine.errors import Cancelled
+from aqe.engine.progress import CancelToken
 
 ORIGINAL = """
 def read_rows(path, limit):
@@ -116,3 +118,41 @@ def test_out_of_time_says_that_not_all_was_searched(folder: Path) -> None:
     """When the deadline has passed the answer says that it is not whole."""
     head = Source("shop/new.py", ORIGINAL, frozenset(range(1, 20)))
     assert find_clones([head], [], folder, deadline=1.0, now=lambda: 2.0) == ([], False)
+
+
+@pytest.mark.timeout(60)
+def test_thousands_of_rows_of_one_shape_are_no_copies(tmp_path: Path) -> None:
+    """A table of 3000 rows is answered, and no row is called a copy of another."""
+    text = "T = []\n" + "".join(f"T.append(({number}, other({number})))\n" for number in range(3000))
+    (tmp_path / "table.py").write_text(text)
+    (tmp_path / "again.py").write_text(text.replace("other(", "another("))
+    head = Source("table.py", text, frozenset(range(1, 3002)))
+    assert find_clones([head], [], tmp_path, deadline=time.monotonic() + 60) == ([], True)
+
+
+def test_the_deadline_is_looked_at_within_one_long_run(tmp_path: Path) -> None:
+    """A run of thousands of statements is left where the time ends."""
+    text = "".join(f"T.append(({n}, {n + 1}))\nU.extend(another[{n}:{n + 2}])\n" for n in range(400))
+    (tmp_path / "table.py").write_text(text)
+    head = Source("table.py", text, frozenset(range(1, 801)))
+    readings = iter(range(100_000))
+    found, whole = find_clones([head], [], tmp_path, deadline=50, now=lambda: next(readings))
+    assert (found, whole) == ([], False)
+    assert next(readings) < 60
+
+
+def test_a_cancelled_search_ends(tmp_path: Path) -> None:
+    """Who gave it up waits for no more of it."""
+    head = Source("shop/new.py", ORIGINAL, frozenset(range(1, 20)))
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        find_clones([head], [], tmp_path, deadline=time.monotonic() + 60, cancel=cancel)
+
+
+def test_the_whole_of_a_long_copy_is_one_finding(folder: Path) -> None:
+    """Hundreds of statements that stand elsewhere are told once, from the first line to the last."""
+    body = "".join(f"    key_{n} = rows[{n}] + offset({n})\n    write(key_{n}, {n})\n" for n in range(300))
+    (folder / "shop" / "long.py").write_text(f"def first(rows):\n{body}")
+    (found,) = clones(folder, f"def second(rows):\n    print(rows)\n{body}    return 1\n")
+    assert found.lines == (3, 602)
