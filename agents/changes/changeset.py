@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["added", "deleted", "modified", "renamed"]
+MOST_BYTES = 5_000_000
+"""A larger file is data: it is told as binary, and not read."""
 _HEAD_BYTES = 8000
 """How far git looks for a NUL byte before it takes a file for text."""
 
@@ -18,7 +20,8 @@ class FileChange:
 
     `path` is relative to the project and posix: the head's name, or the base's for a deleted file; `old_path` is the
     base's name (None for an added one). A text is None where its side has no file or no text. `added` are 1-based
-    lines of the head, `removed` of the base; both are empty for a binary file.
+    lines of the head, `removed` of the base; both are empty for a binary file. What is larger than 5 MB counts as
+    binary, and so does a changed file that git is configured to read through a filter (Git LFS, git-crypt).
     """
 
     path: str
@@ -58,14 +61,14 @@ class Changes:
 
 
 def as_text(name: str, data: bytes | None) -> str | None:
-    """A file's text, decoded as its kind demands; None for no file, and for what is no text.
+    """A file's text, decoded as its kind demands; None for no file, for what is no text, and for what is too large.
 
     >>> as_text("a.py", b"# coding: latin-1\\nx = '\\xe9'\\n")
     "# coding: latin-1\\nx = 'é'\\n"
     >>> as_text("a.bin", b"\\x00\\x01") is None
     True
     """
-    if data is None or b"\0" in data[:_HEAD_BYTES]:
+    if data is None or len(data) > MOST_BYTES or b"\0" in data[:_HEAD_BYTES]:
         return None
     encoding = "utf-8-sig"
     if name.endswith((".py", ".pyi")):

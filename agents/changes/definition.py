@@ -55,7 +55,9 @@ def digest_of(node: ast.AST) -> str:
 
 
 def _found(body: Iterable[ast.stmt], prefix: str) -> Iterator[Definition]:
-    for node in body:
+    waiting = [(node, prefix) for node in body][::-1]
+    while waiting:
+        node, prefix = waiting.pop()
         if isinstance(node, (*_Function, ast.ClassDef)):
             name = prefix + node.name
             is_class = isinstance(node, ast.ClassDef)
@@ -67,9 +69,10 @@ def _found(body: Iterable[ast.stmt], prefix: str) -> Iterator[Definition]:
                 last_line=node.end_lineno or node.lineno,
                 digest=digest_of(node),
             )
-            yield from _found(node.body, f"{name}." if is_class else f"{name}.<locals>.")
+            inner, inner_prefix = list(node.body), f"{name}." if is_class else f"{name}.<locals>."
         else:
-            yield from _found(_statements_in(node), prefix)
+            inner, inner_prefix = list(_statements_in(node)), prefix
+        waiting += [(one, inner_prefix) for one in reversed(inner)]
 
 
 def _first_line(node: ast.stmt) -> int:
@@ -86,17 +89,33 @@ def _statements_in(node: ast.AST) -> Iterator[ast.stmt]:
             yield from _statements_in(child)
 
 
-def _shape(node: object) -> str:
-    if isinstance(node, ast.AST):
-        parts = []
-        for name, value in ast.iter_fields(node):
-            if name == "body" and isinstance(node, (*_Function, ast.ClassDef, ast.Module)):
-                value = without_docstring(value)
-            parts.append(f"{name}={_shape(value)}")
-        return f"{type(node).__name__}({','.join(parts)})"
-    if isinstance(node, list):
-        return f"[{','.join(map(_shape, node))}]"
-    return repr(node)
+def _shape(node: ast.AST) -> str:
+    """The tree as text. A sum of thousands of terms is a tree as deep, so what remains stands on a list of its own."""
+    parts: list[str] = []
+    waiting: list[object] = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, _Plain):
+            parts.append(one.text)
+        elif isinstance(one, ast.AST):
+            inner: list[object] = [_Plain(f"{type(one).__name__}(")]
+            for name, value in ast.iter_fields(one):
+                if name == "body" and isinstance(one, (*_Function, ast.ClassDef, ast.Module)):
+                    value = without_docstring(value)
+                inner += [_Plain(f"{name}="), value, _Plain(",")]
+            waiting += reversed([*inner, _Plain(")")])
+        elif isinstance(one, list):
+            waiting += reversed([_Plain("["), *(part for item in one for part in (item, _Plain(","))), _Plain("]")])
+        else:
+            parts.append(repr(one))
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Text that goes into a shape as it is."""
+
+    text: str
 
 
 def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

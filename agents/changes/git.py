@@ -1,7 +1,8 @@
 """Questions to git about a project's folder: what differs, what a file held, what the commits said.
 
-git is only ever asked to read. External diff programs, text conversions and file-system monitors, which a repository's
-configuration may name, are switched off; variables that would point git elsewhere are taken away.
+git is only ever asked to read. A repository's configuration may name programs: external diff programs, text
+conversions, filters, file-system monitors, helpers that fetch. None is started; variables that would point git
+elsewhere are taken away.
 """
 
 from __future__ import annotations
@@ -14,11 +15,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aqe.agents.changes.changeset import MOST_BYTES
 from aqe.engine.errors import UserError
 
-GIT_S = 120
+GIT_S = 120.0
+TOGETHER_BYTES = 64_000_000
+"""How much of blobs is asked for at a time."""
 LINK, SUBMODULE = "120000", "160000"
-_OFF = ("-c", "core.fsmonitor=false", "-c", "core.quotepath=off", "-c", "diff.renameLimit=2000")
+_OFF = [
+    *("-c", "core.fsmonitor=false", "-c", "core.quotepath=off", "-c", "diff.renameLimit=2000"),
+    *("-c", f"core.bigFileThreshold={MOST_BYTES}"),
+]
+_ASIDE = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "LC_ALL": "C"}
+_READS_THE_TREE = frozenset({"diff", "blame"})
+_NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--relative", "--ignore-submodules=dirty")
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
@@ -44,10 +54,10 @@ class Tracked:
     name: str
 
 
-def ask_git(project: Path, *words: str, said: bytes = b"", fails: bool = True) -> bytes | None:
-    """What git prints, run in `project`; None where it fails and `fails` is False.
+def ask_git(project: Path, *words: str, said: bytes = b"", fails: bool = True, wall_s: float = GIT_S) -> bytes | None:
+    """What git prints, run in `project` for at most `wall_s` seconds; None where it fails and `fails` is False.
 
-    Raises `UserError` (no-git: not installed, not a repository, or git refused).
+    Raises `UserError` (no-git: not installed, not a repository, git refused, or it took too long).
     """
     git = shutil.which("git")
     if git is None:
@@ -56,25 +66,69 @@ def ask_git(project: Path, *words: str, said: bytes = b"", fails: bool = True) -
             code="no-git",
             fix="Install git, or compare two folders with --base DIR --head DIR.",
         )
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | _ASIDE
+    options: list[str] = []
+    if words[0] in _READS_THE_TREE:
+        options, more = without_filters(filters(project))
+        environ |= more
     try:
         done = subprocess.run(
-            [git, *_OFF, *words],
+            [git, *_OFF, *options, *words],
             cwd=project,
             env=environ,
             input=said,
             capture_output=True,
-            timeout=GIT_S,
+            timeout=wall_s,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise _no_git(project, f"git {words[0]} did not end in {wall_s:.0f} s") from error
+    except OSError as error:
         raise _no_git(project, str(error)) from error
     if done.returncode == 0:
         return done.stdout
+    if b"lazy fetching" in done.stderr or b"promisor" in done.stderr:
+        raise _partial("what was asked for")
     if not fails:
         return None
     raise _no_git(project, done.stderr.decode("utf-8", "replace"))
+
+
+def filters(project: Path) -> tuple[str, ...]:
+    """The names of the filters that git is configured to put between the files here and their blobs."""
+    said = ask_git(project, "config", "-z", "--name-only", "--get-regexp", r"^filter\.", fails=False) or b""
+    keys = (os.fsdecode(key).removeprefix("filter.") for key in said.split(b"\0") if key)
+    return tuple(sorted({key.rpartition(".")[0] for key in keys} - {""}))
+
+
+def without_filters(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Options and environment under which git reads files as they are: an empty command filters nothing.
+
+    What is said by `-c` ends its key at the first "="; a name that has one goes by the environment.
+    """
+    options: list[str] = []
+    environ: dict[str, str] = {}
+    for name in names:
+        for key, value in _NO_FILTER.items():
+            if "=" not in name:
+                options += ["-c", f"filter.{name}.{key}={value}"]
+                continue
+            number = len(environ) // 2
+            environ |= {f"GIT_CONFIG_KEY_{number}": f"filter.{name}.{key}", f"GIT_CONFIG_VALUE_{number}": value}
+    if environ:
+        environ["GIT_CONFIG_COUNT"] = str(len(environ) // 2)
+    return options, environ
+
+
+def filtered(project: Path, names: Sequence[str]) -> frozenset[str]:
+    """Those of the files that a configured filter stands before: what they hold is not what their blobs hold."""
+    configured = filters(project) if names else ()
+    if not configured:
+        return frozenset()
+    said = b"".join(os.fsencode(name) + b"\0" for name in names)
+    words = (ask_git(project, "check-attr", "-z", "--stdin", "filter", said=said) or b"").split(b"\0")
+    rows = zip(words[0::3], words[2::3], strict=False)
+    return frozenset(os.fsdecode(name) for name, value in rows if os.fsdecode(value) in configured)
 
 
 def _no_git(project: Path, why: str) -> UserError:
@@ -140,6 +194,14 @@ def _too_shallow(what: str) -> UserError:
     )
 
 
+def _partial(what: str) -> UserError:
+    return UserError(
+        f"This clone is partial and does not hold {what}; nothing is fetched unasked.",
+        code="shallow-clone",
+        fix="Run `git fetch --refetch --no-filter` (in CI: check out without a filter).",
+    )
+
+
 def _is_shallow(project: Path) -> bool:
     return (ask_git(project, "rev-parse", "--is-shallow-repository", fails=False) or b"").strip() == b"true"
 
@@ -184,8 +246,32 @@ def tracked(project: Path, commit: str) -> list[Tracked]:
     return found
 
 
+def sizes(project: Path, names: Sequence[str]) -> list[int]:
+    """How many bytes each blob holds. Raises `UserError` (shallow-clone) where the clone lacks one."""
+    if not names:
+        return []
+    said = ask_git(project, "cat-file", "--batch-check", said="".join(f"{name}\n" for name in names).encode()) or b""
+    rows = [row.split() for row in said.splitlines()]
+    for name, row in zip(names, rows, strict=True):
+        if len(row) != 3:
+            raise _partial(f"the object {name[:10]}")
+    return [int(row[2]) for row in rows]
+
+
 def blobs(project: Path, names: Sequence[str]) -> Iterator[bytes]:
-    """What each blob holds, in the order asked."""
+    """What each blob holds, in the order asked. Raises `UserError` (shallow-clone) where the clone lacks one."""
+    waiting: list[str] = []
+    total = 0
+    for name, size in zip(names, sizes(project, names), strict=True):
+        if waiting and total + size > TOGETHER_BYTES:
+            yield from _blobs(project, waiting)
+            waiting, total = [], 0
+        waiting.append(name)
+        total += size
+    yield from _blobs(project, waiting)
+
+
+def _blobs(project: Path, names: Sequence[str]) -> Iterator[bytes]:
     if not names:
         return
     said = ask_git(project, "cat-file", "--batch", said="".join(f"{name}\n" for name in names).encode()) or b""
@@ -200,13 +286,15 @@ def blobs(project: Path, names: Sequence[str]) -> Iterator[bytes]:
         place = end + 1 + size + 1
 
 
-def line_changes(project: Path, commit: str) -> dict[str, tuple[frozenset[int], frozenset[int]]]:
+def line_changes(
+    project: Path, commit: str, *, but: Iterable[str] = ()
+) -> dict[str, tuple[frozenset[int], frozenset[int]]]:
     """For each changed file, by the head's name (the base's if it went): lines of the head added, of the base removed.
 
-    These are the lines of `git diff`, so that others who count by them agree.
+    These are the lines of `git diff`, so that others who count by them agree. The files `but` are not read.
     """
-    prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
-    return parse_patch(ask_git(project, "diff", "-U0", *_PLAIN, *prefixes, commit, "--") or b"")
+    words = ("-U0", *_PLAIN, "--src-prefix=a/", "--dst-prefix=b/", commit, "--", ".")
+    return parse_patch(ask_git(project, "diff", *words, *(f":(exclude,literal){name}" for name in but)) or b"")
 
 
 def parse_patch(patch: bytes) -> dict[str, tuple[frozenset[int], frozenset[int]]]:

@@ -81,3 +81,17 @@ def test_source_that_cannot_be_parsed_is_refused() -> None:
     """The caller decides what to say of it."""
     with pytest.raises(SyntaxError):
         definitions("def f(:\n")
+
+
+@pytest.mark.parametrize("body", [" + ".join(["x"] * 1500), "x" + ".y" * 1200, "[" + "x, " * 5000 + "]"])
+def test_deep_and_long_expressions_have_a_digest(body: str) -> None:
+    """A sum of 1500 terms is a tree as deep: it is told from another, and formatting leaves it alone."""
+    assert digest(f"def f(x):\n    return {body}\n") == digest(f"def f(x):\n    return (\n        {body})\n")
+    assert digest(f"def f(x):\n    return {body}\n") != digest(f"def f(x):\n    return {body} - 1\n")
+
+
+def test_definitions_in_long_chains_of_conditions_are_found() -> None:
+    """Each elif stands inside the one before; the definitions of all are found in their order."""
+    text = "if x == 0:\n    def f0(): pass\n"
+    text += "".join(f"elif x == {number}:\n    def f{number}(): pass\n" for number in range(1, 900))
+    assert [one.qualname for one in definitions(text)] == [f"f{number}" for number in range(900)]
