@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -635,13 +635,33 @@ def files_of(project: Path) -> dict[str, bytes]:
     return found
 
 
+def _beside(name: str) -> Any:
+    """A module of helpers that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+WARM = _beside("warm_command").WarmCommand()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    """The process whose forks run the commands ends with the module."""
+    yield
+    WARM.close()
+
+
 def run_aqe(project: Path, *command: str, inside: str = "") -> subprocess.CompletedProcess[str]:
     """The real command in the project's folder, with no setting of this machine."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AQE_", "VIRTUAL_ENV"))}
     environment["XDG_CONFIG_HOME"] = str(project.parent / "config")
-    argv = [sys.executable, "-m", "aqe.server.cli", *command]
-    if inside:
-        argv = [*namespace(), "sh", "-c", inside, str(project), *argv]
+    if not inside:
+        return WARM.run(command, cwd=project, env=environment)
+    argv = [*namespace(), "sh", "-c", inside, str(project), sys.executable, "-m", "aqe.server.cli", *command]
     return subprocess.run(
         argv,
         cwd=project,
