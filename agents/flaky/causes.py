@@ -87,10 +87,10 @@ def explain(
     try:
         cause = _by_experiment(trials, runs, sources, hash_seeds)
     except OutOfExperiments:
-        trials.note("the experiments that a hunt may make were used up")
+        trials.note("the hunt reached its limit of experiments")
         cause = None
     return cause or _by_clues(
-        trials, runs, sources, "It was seen to pass and to fail, and no experiment showed why"
+        trials, runs, sources, "It was seen both to pass and to fail, and no experiment showed why"
     ), trials
 
 
@@ -122,9 +122,9 @@ def _by_experiment(
         return left_behind
     more = min(MOST_ALONE, runs_to_see(_rate(trials.test, runs, usual), 0.95))
     if any(trials.run() is not usual for _ in range(more)):
-        trials.note(f"alone again: the other outcome within {more} runs")
+        trials.note(f"alone again: the other outcome came within {more} runs")
         return _by_itself(trials, runs, sources)
-    trials.note(f"alone again: the same {more} times")
+    trials.note(f"alone again: the same outcome {more} times")
     for run in _opposite(trials.test, runs, usual):
         cause = _by_zone(trials, run, usual, cold=True) or _by_all(trials, run, usual)
         if cause is not None:
@@ -172,7 +172,7 @@ def _by_hash(trials: Trials, seed: int, usual: bool) -> Cause | None:
     rounding = failure is not None and is_rounding(failure)
     category: Category = "float" if rounding else "unordered"
     what = "a sum of floats in the order of hashes" if rounding else "the order of a set or of hashes"
-    why = f"It hangs on the hash seed ({what}): it {_does(not usual)} with {seed} and {_does(usual)} with {base}."
+    why = f"It depends on the hash seed ({what}): it {_does(not usual)} with {seed} and {_does(usual)} with {base}."
     return Cause(category, why, "hash", hash_seed=base if usual else seed)
 
 
@@ -224,7 +224,7 @@ def _by_files(trials: Trials) -> Cause | None:
     if patterns[0] != patterns[1] or patterns[0][:2] != [False, True]:
         return None
     trials.note("in fresh folders: passed, then failed in the next process, 2 of 2")
-    return Cause("nio", "It passes where it never ran and fails on what its own earlier run left behind.", "files")
+    return Cause("nio", "It passes in fresh folders and fails on what its own earlier run left behind.", "files")
 
 
 def _by_files_of_others(trials: Trials, runs: Sequence[RunSeen]) -> Cause | None:
@@ -273,16 +273,16 @@ def _by_chance(trials: Trials) -> Cause | None:
     trials.note(f"random numbers from seed {outcomes[True]}: failed 6 of 6, from {outcomes[False]}: passed 6 of 6")
     if (failure := next((one for one in trials.seen if one.red), None)) is not None and is_rounding(failure):
         return Cause("float", "It draws numbers or their order, and their sum differs in its last digits.", "chance")
-    return Cause("random", "Its outcome follows from random numbers: fixed by their seed, it flips no more.", "chance")
+    return Cause("random", "Its outcome depends on random numbers: with their seed fixed it no longer flips.", "chance")
 
 
 def _by_turns(trials: Trials) -> Cause | None:
-    """Passes and fails by turns in the same folders: it finds, and clears, what its own earlier run left."""
+    """Passes and fails in turn in the same folders: it finds, and clears, what its own earlier run left."""
     turns = trials.alone(ALONE)
     if None in turns or any(one == other for one, other in itertools.pairwise(turns)):
         return None
-    trials.note("alone in the same folders: passed and failed by turns, 8 of 8")
-    return Cause("nio", "It passes and fails by turns: it finds what its own earlier run left behind.", "files")
+    trials.note("alone in the same folders: passed and failed in turn, 8 of 8")
+    return Cause("nio", "It passes and fails in turn: it finds what its own earlier run left behind.", "files")
 
 
 def _by_clues(trials: Trials, runs: Sequence[RunSeen], sources: Sources, seen: str) -> Cause:
@@ -296,9 +296,9 @@ def _by_clues(trials: Trials, runs: Sequence[RunSeen], sources: Sources, seen: s
     if hinted is None and failure is not None and is_rounding(failure):
         return Cause("float", f"{seen}; the numbers differ in their last digits only.")
     if hinted is None:
-        return Cause(None, f"{seen}; neither failure nor source names a cause.")
-    where = "the test uses" if depth == 0 else "what it calls uses"
-    return Cause(hinted, f"{seen}; {where} what this category is made of.")
+        return Cause(None, f"{seen}; neither the failure nor the source names a cause.")
+    where = "the test uses" if depth == 0 else "the code that it calls uses"
+    return Cause(hinted, f"{seen}; {where} functions that are typical of this category.")
 
 
 def _named(failure: Observation | None, hinted: Category | None) -> Category | None:

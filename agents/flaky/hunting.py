@@ -80,7 +80,7 @@ def hunt(
     """
     if not 1 <= request.runs <= MOST_RUNS:
         raise UserError(
-            f"{request.runs} is no number of runs.", code="bad-argument", fix=f"Give 1 to {MOST_RUNS}; 12 is usual."
+            f"{request.runs} runs cannot be made.", code="bad-argument", fix=f"Give 1 to {MOST_RUNS}; 12 is usual."
         )
     project = Path(request.project).resolve()
     interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
@@ -115,11 +115,13 @@ def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> Non
             _begin(hunting, seen, heard, done, longest_s)
         elif heard.broken:
             first = heard.broken[0]
-            hunting.notes.append(f"under {plan.words} {first['nodeid']} could not be collected: {first['message']}")
+            hunting.notes.append(
+                f"{first['nodeid']} could not be collected in one run ({plan.words}): {first['message']}"
+            )
         hunting.runs.append(seen)
         if not seen.complete:
             hunting.partial = hunting.partial or time.monotonic() >= hunting.hard_end
-            hunting.notes.append(f"run {number + 1} did not come to its end")
+            hunting.notes.append(f"run {number + 1} did not finish")
     take_note = take_spool(hunting.project)
     if take_note:
         hunting.notes.append(take_note)

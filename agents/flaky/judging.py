@@ -128,10 +128,10 @@ def _state(judged: Judged) -> State:
 def _plain_words(judged: Judged) -> str:
     runs = judged.passed + judged.failed
     if judged.failed:
-        return f"It failed in each of {runs} runs."
+        return f"It failed in each of {runs} runs." if runs > 1 else "It failed in its only run."
     if judged.passed:
-        return f"It passed in each of {runs} runs."
-    return "It was skipped." if judged.skipped else "It did not come to run."
+        return f"It passed in each of {runs} runs." if runs > 1 else "It passed in its only run."
+    return "It was skipped." if judged.skipped else "It was never run."
 
 
 def _past_words(past: Past | None, judged: Judged) -> str:

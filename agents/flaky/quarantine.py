@@ -60,7 +60,7 @@ def _entry(path: Path, number: int, entry: Any) -> Quarantined:
     dates = {key: entry.get(key) for key in ("since", "expires")}
     for key, value in dates.items():
         if value is not None and type(value) is not datetime.date:
-            raise _bad(path, f"`{key}` of entry {number} is no date like 2026-01-31")
+            raise _bad(path, f"`{key}` of entry {number} is not a date like 2026-01-31")
     since = dates["since"] or datetime.date.min
     return Quarantined(entry["id"], str(entry.get("reason", "")), since, dates["expires"])
 
@@ -80,7 +80,9 @@ def add_quarantined(
 
     entries = tuple(Quarantined(_checked(project, name), reason, today, expires) for name in dict.fromkeys(ids))
     if expires is not None and expires < today:
-        raise UserError(f"{expires} is past.", code="bad-argument", fix="Give a day to come, or leave --expires out.")
+        raise UserError(
+            f"{expires} is in the past.", code="bad-argument", fix="Give a later day, or leave --expires out."
+        )
     with editing(project, FILE, "bad-quarantine") as file:
         there = read_quarantine(project)
         document = parsed(file, HEAD)

@@ -2,7 +2,7 @@
 
 Each whole-suite run is a process of its own on a fresh overlay (or copy) of the tree. The temporary folder is the
 hunt's own, made empty at its start and kept until its end: what a test leaves there meets its next run, as on a machine
-where the suite runs every day, and the outcome does not hang on what lay in the user's own.
+where the suite runs every day, and the outcome does not depend on what lay in the user's own.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def _heard(events: Path, into: Heard) -> Heard:
 
 def _ending(done: SuiteRun) -> str:
     if done.ended_by == "memory":
-        return "used more memory than the suite may"
+        return "used more memory than the suite is allowed"
     status = done.exit_status or 0
     return f"ended the process by signal {-status}" if status < 0 else f"ended the process with status {status}"
 

@@ -37,7 +37,7 @@ def command(
         list[str] | None, typer.Argument(metavar="[PATHS]", help="Test files, folders or node ids (else the suite).")
     ] = None,
     runs: Annotated[
-        int, typer.Option("--runs", metavar="N", help="Whole-suite runs; up to 15 sessions more find causes.")
+        int, typer.Option("--runs", metavar="N", help="Whole-suite runs; up to 15 more sessions find causes.")
     ] = 12,
     test: Annotated[
         str | None, typer.Option("--test", metavar="NODEID", help="Explain this one test; the suite runs all the same.")

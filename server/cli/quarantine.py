@@ -103,7 +103,7 @@ def _day(text: str, today: datetime.date) -> datetime.date:
         return today + datetime.timedelta(int(days[1])) if days else datetime.date.fromisoformat(text.strip())
     except ValueError:
         raise UserError(
-            f"{text!r} is no day.", code="bad-argument", fix="Write it like 2026-01-31, or 14d for in 14 days."
+            f"{text!r} is not a day.", code="bad-argument", fix="Write it like 2026-01-31, or 14d for in 14 days."
         ) from None
 
 

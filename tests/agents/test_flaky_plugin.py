@@ -92,11 +92,8 @@ def test_expired_quarantine_counts_again_and_others_always_do(project: Path) -> 
     assert "quarantine expired, counts again: test_a.py::test_broken" in done.stdout
 
 
-def test_without_the_option_or_the_file_nothing_is_forgiven(project: Path) -> None:
-    """The file alone changes nothing, and the option without a file says that there is none."""
-    quarantine(project, ("test_a.py::test_broken", None))
-    assert run_pytest(project, "-k", "broken").returncode == 1
-    (project / "aqe-quarantine.toml").unlink()
+def test_without_the_file_nothing_is_forgiven(project: Path) -> None:
+    """The option without a file says that there is none."""
     done = run_pytest(project, "--aqe-quarantine", "-k", "broken")
     assert done.returncode == 1
     assert "aqe: there is no aqe-quarantine.toml" in done.stdout
@@ -112,7 +109,11 @@ def test_a_broken_file_is_a_usage_error_in_one_line(project: Path) -> None:
 
 
 def test_failures_are_told_flaky_or_broken_and_stay_red(project: Path) -> None:
-    """A failure that passes alone in a fresh process is called flaky, another broken; every attempt is recorded."""
+    """A failure that passes alone in a fresh process is called flaky, another broken; every attempt is recorded.
+
+    The file of the quarantine alone, without its option, forgives none.
+    """
+    quarantine(project, ("test_a.py::test_broken", None), ("test_a.py::test_victim", None))
     done = run_pytest(project, "--aqe-flaky", "-k", "victim or broken or pollutes")
     assert done.returncode == 1
     assert "flaky: test_a.py::test_victim failed here and passed alone (try 1 of at most 3)" in done.stdout

@@ -1,6 +1,6 @@
 """Chance taken out of a process: every source of random numbers of the standard library starts from one seed.
 
-A test whose outcome is the same for the same seed, and differs between seeds, hangs on random numbers.
+A test whose outcome is the same for the same seed, and differs between seeds, depends on random numbers.
 """
 
 import os

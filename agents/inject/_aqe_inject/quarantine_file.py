@@ -87,7 +87,7 @@ def _value(text: str, number: int) -> Tuple[Any, str]:
         try:
             return datetime.date(*(int(part) for part in date.groups())), text[len(word) :]
         except ValueError:
-            raise Unreadable("line %d has no date of the calendar: %s" % (number, word)) from None
+            raise Unreadable("line %d has a date that does not exist: %s" % (number, word)) from None
     if word in ("true", "false"):
         return word == "true", text[len(word) :]
     if _NUMBER.fullmatch(word):
@@ -100,5 +100,5 @@ def _entry(number: int, table: Dict[str, Any]) -> Entry:
     if not isinstance(name, str) or not name:
         raise Unreadable("entry %d has no `id`" % number)
     if expires is not None and type(expires) is not datetime.date:
-        raise Unreadable("`expires` of entry %d is no date like 2026-01-31" % number)
+        raise Unreadable("`expires` of entry %d is not a date like 2026-01-31" % number)
     return Entry(name, str(table.get("reason", "")), expires)

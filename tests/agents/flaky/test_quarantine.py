@@ -83,7 +83,7 @@ def test_quarantine_ends_after_its_last_day() -> None:
     [
         ("[[test]\n", "cannot be read"),
         ("[[test]]\nreason = 'x'\n", "no `id`"),
-        ("[[test]]\nid = 'a'\nexpires = 'soon'\n", "no date"),
+        ("[[test]]\nid = 'a'\nexpires = 'soon'\n", "not a date"),
         ("test = 3\n", "no list"),
     ],
 )
