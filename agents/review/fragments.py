@@ -11,6 +11,7 @@ from functools import cached_property
 from aqe.agents.changes.definition import without_docstring
 
 _SKIPPED = frozenset({"ctx", "lineno", "col_offset", "end_lineno", "end_col_offset", "type_comment", "kind"})
+_Left = ast.AST | str | tuple[ast.AST, str, object]
 _BREAKS = (ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)
 _INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -51,23 +52,28 @@ class Run:
 
 def runs_of(path: str, tree: ast.Module | None) -> list[Run]:
     """Every block of a module as runs of statements, outer ones first; imports part a run."""
-    return list(_runs(path, "", tree.body)) if tree is not None else []
+    return list(_runs(path, tree)) if tree is not None else []
 
 
-def _runs(path: str, name: str, body: list[ast.stmt]) -> Iterator[Run]:
-    parts: list[list[ast.stmt]] = [[]]
-    for node in without_docstring(body):
-        if isinstance(node, _BREAKS):
-            parts.append([])
-        else:
-            parts[-1].append(node)
-    for part in parts:
-        if part:
-            yield Run(path, name, tuple(map(_statement, part)))
-    for node in body:
-        inner = f"{name}.{node.name}" if name and isinstance(node, _INNER) else getattr(node, "name", "")
-        for block in _blocks(node):
-            yield from _runs(path, inner if isinstance(node, _INNER) else name, block)
+def _runs(path: str, tree: ast.Module) -> Iterator[Run]:
+    waiting: list[tuple[str, list[ast.stmt]]] = [("", tree.body)]
+    while waiting:
+        name, body = waiting.pop()
+        parts: list[list[ast.stmt]] = [[]]
+        for node in without_docstring(body):
+            if isinstance(node, _BREAKS):
+                parts.append([])
+            else:
+                parts[-1].append(node)
+        for part in parts:
+            if part:
+                yield Run(path, name, tuple(map(_statement, part)))
+        inner: list[tuple[str, list[ast.stmt]]] = []
+        for node in body:
+            named = node.name if isinstance(node, _INNER) else ""
+            around = f"{name}.{named}" if name and named else named or name
+            inner += [(around, block) for block in _blocks(node)]
+        waiting += reversed(inner)
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -91,24 +97,34 @@ class _Reader:
         self.nodes = 0
 
     def read(self, node: ast.AST) -> None:
-        """Add a node and all below it."""
+        """Add a node and all below it.
+
+        A sum of thousands of terms is a tree as deep: what is left to be read stands in a list.
+        """
+        waiting: list[_Left] = [node]
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, str):
+                self.parts.append(one)
+            else:
+                waiting += reversed(self._field(*one) if isinstance(one, tuple) else self._node(one))
+
+    def _node(self, node: ast.AST) -> list[_Left]:
+        """Add a node; returns what is left of it to be read."""
         self.nodes += 1
         if isinstance(node, ast.stmt):
             self.statements += 1
         self.parts.append(type(node).__name__)
         if isinstance(node, ast.Name):
             self.names.append(node.id)
-            return
+            return []
         if isinstance(node, ast.Constant):
             self._value(node)
-            return
+            return []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             self.called.append(node.func.id)
-        self.parts.append("(")
-        for field, value in ast.iter_fields(node):
-            if field not in _SKIPPED:
-                self._field(node, field, value)
-        self.parts.append(")")
+        fields = [(node, field, value) for field, value in ast.iter_fields(node) if field not in _SKIPPED]
+        return ["(", *fields, ")"]
 
     def _value(self, node: ast.Constant) -> None:
         if node.value is None or isinstance(node.value, bool) or node.value is Ellipsis:
@@ -117,24 +133,25 @@ class _Reader:
             self.parts.append(type(node.value).__name__)
             self.values.append(repr(node.value))
 
-    def _field(self, node: ast.AST, field: str, value: object) -> None:
+    def _field(self, node: ast.AST, field: str, value: object) -> list[_Left]:
+        """Add a field of a node, or without a field what stands bare in a list; returns what is left to be read."""
+        if not field:
+            self.names.append(str(value))
+            return []
         if isinstance(value, ast.AST):
-            self.read(value)
-        elif isinstance(value, list):
+            return [value]
+        if isinstance(value, list):
             items = without_docstring(value) if field == "body" and isinstance(node, _INNER) else value
             self.parts.append(f"[{len(items)}")
-            for item in items:
-                if isinstance(item, ast.AST):
-                    self.read(item)
-                else:
-                    self.names.append(str(item))
-        elif isinstance(value, str):
+            return [item if isinstance(item, ast.AST) else (node, "", item) for item in items]
+        if isinstance(value, str):
             is_kept = isinstance(node, (ast.Attribute, ast.keyword))
             self.parts.append(value if is_kept else "$")
             if not is_kept:
                 self.names.append(value)
         else:
             self.parts.append(repr(value))
+        return []
 
 
 def _statement(node: ast.stmt) -> Statement:

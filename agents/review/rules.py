@@ -20,7 +20,7 @@ from typing import Any
 
 from aqe.agents.review.brought import Sighting
 from aqe.agents.review.finding import Severity
-from aqe.agents.review.sources import Source
+from aqe.agents.review.sources import Source, printed
 
 WALL_S = 60.0
 SYNTAX = "invalid-syntax"
@@ -176,7 +176,7 @@ def _is_to_raise(source: Source, line: int) -> bool:
     return any(
         isinstance(node, (ast.With, ast.AsyncWith))
         and node.lineno < line <= (node.end_lineno or line)
-        and any(word in ast.unparse(item.context_expr) for item in node.items for word in ("raises", "Raises", "warns"))
+        and any(word in printed(item.context_expr) for item in node.items for word in ("raises", "Raises", "warns"))
         for node in (ast.walk(source.tree) if source.tree is not None else ())
     )
 

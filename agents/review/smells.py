@@ -72,7 +72,10 @@ def find_smells(source: Source) -> list[Sighting]:
     checks = checks_of(source)
     found = [*_shadowed(source), *_twins(tests)]
     for test in tests:
-        seen = {name: list(look(test, source, checks)) for name, (_, _, look) in SMELLS.items()}
+        try:
+            seen = {name: list(look(test, source, checks)) for name, (_, _, look) in SMELLS.items()}
+        except RecursionError:  # a test around an expression of a thousand terms: nothing is said of it
+            continue
         if seen["returns-comparison"] or seen["skip-without-reason"]:
             seen["no-assertion"] = []  # the other one says why
         for name, places in seen.items():
@@ -97,7 +100,10 @@ def _twins(tests: list[TestFunction]) -> Iterator[Sighting]:
     """Tests of one class or module whose code is the same: the later one proves nothing."""
     seen: dict[tuple[str, ...], TestFunction] = {}
     for test in tests:
-        body = [ast.unparse(node) for node in test.body]
+        try:
+            body = [ast.unparse(node) for node in test.body]
+        except RecursionError:
+            continue
         if len(test.node.args.args) > len(test.parameters) or not any("assert" in line for line in body):
             continue
         marks = sorted(ast.unparse(one) for one in test.node.decorator_list)

@@ -103,6 +103,14 @@ def normalised(node: ast.stmt | ast.excepthandler) -> str:
         return type(node).__name__
 
 
+def printed(node: ast.AST) -> str:
+    """A node as source; of an expression of a thousand terms, which nobody would read, only what kind it is."""
+    try:
+        return ast.unparse(node)
+    except (ValueError, RecursionError):
+        return type(node).__name__
+
+
 def sources_of(changes: Changes, *, head: bool) -> tuple[Source, ...]:
     """The changed Python files as they are on one side; files without text there are left out."""
     return tuple(_sources(changes, head))

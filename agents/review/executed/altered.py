@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from aqe.agents.changes import Definition, FileChange, definitions
-from aqe.agents.changes.definition import without_docstring
+from aqe.agents.changes.definition import digest_of, without_docstring
 from aqe.agents.review.executed.comparison import Skipped
 
 MOST_CALLERS = 6
@@ -91,7 +91,7 @@ def _note(holder: ast.AST, prefix: str, nodes: dict[str, ast.AST], assigned: dic
                 for part in ast.walk(one):
                     if isinstance(part, ast.Name):
                         before = assigned.get(prefix + part.id, ("", 0))[0]
-                        assigned[prefix + part.id] = (before + ast.dump(node), node.lineno)
+                        assigned[prefix + part.id] = (before + digest_of(node), node.lineno)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
                 name = alias.asname or alias.name.partition(".")[0]
@@ -151,7 +151,7 @@ def _names(change: FileChange, old: _Side, new: _Side) -> Iterator[Altered]:
 
 def _own_part(node: ast.ClassDef) -> str:
     rest = [one for one in without_docstring(node.body) if not isinstance(one, (*_Function, ast.ClassDef))]
-    return " ".join(ast.dump(one) for one in (*node.bases, *node.keywords, *node.decorator_list, *rest))
+    return " ".join(digest_of(one) for one in (*node.bases, *node.keywords, *node.decorator_list, *rest))
 
 
 def _differ_in_hints(old: _Side, new: _Side, name: str) -> bool:
@@ -161,7 +161,10 @@ def _differ_in_hints(old: _Side, new: _Side, name: str) -> bool:
         return False
     if not isinstance(before, _Function) or not isinstance(after, _Function):
         return False
-    return _without_hints(before) == _without_hints(after)
+    try:
+        return _without_hints(before) == _without_hints(after)
+    except RecursionError:  # printing an expression of a thousand terms goes as deep; then its digest decides
+        return False
 
 
 def _without_hints(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,7 +85,8 @@ def _calls_in(text: str, names: frozenset[str]) -> str:
     found: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _callee(node.func) in names and len(found) < MOST_CALLS:
-            found[ast.unparse(node)] = None
+            with contextlib.suppress(RecursionError):  # a call around an expression of a thousand terms
+                found[ast.unparse(node)] = None
     return "\n".join(found)
 
 

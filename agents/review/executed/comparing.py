@@ -174,8 +174,11 @@ def _works(changes: Changes, head: Path, interpreter: Interpreter, setup: _Setup
             continue
         try:
             altered, gone = find_altered(change)
-        except (SyntaxError, ValueError, RecursionError):
+        except (SyntaxError, ValueError):
             skipped.append(Skipped(change.path, "", "one version is no valid Python"))
+            continue
+        except RecursionError:
+            skipped.append(Skipped(change.path, "", "one version is nested too deeply to be read"))
             continue
         try:
             subject = resolve(str(head.resolve() / change.path), head, interpreter.sys_path)[0]
