@@ -15,6 +15,9 @@ from aqe.engine.errors import UserError
 RECENT_DAYS = 182
 MOST_FILES = 200
 WALL_S = 10.0
+LEAST_S = 0.1
+_LOG = ("--no-show-signature", "--format=", "--name-only", "-z", "--no-ext-diff", "--no-textconv")
+_DIFF = ("--name-only", "-z", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
 _HEADER = re.compile(rb"([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$")
 
 
@@ -23,7 +26,7 @@ class History:
     """For each file that was looked at the commit of each line that is recent.
 
     `changed` are all files that a recent commit touched, or that differ from the last one; `known` is False where git
-    could not be asked, and `left_out` counts wanted files for which there was no time.
+    could not be asked or did not answer in time, and `left_out` counts wanted files for which there was no time.
     """
 
     recent: Mapping[str, Mapping[int, str]]
@@ -39,24 +42,35 @@ class History:
 
 
 def read_history(project: Path, paths: Iterable[str], now: float) -> History:
-    """The recent commits on the lines of `paths`: those of the last 182 days before `now` (seconds since 1970)."""
+    """The recent commits on the lines of `paths`: those of the last 182 days before `now` (seconds since 1970).
+
+    All of it takes about ten seconds at most. No program that the repository's configuration names is started.
+    """
     since = int(now - RECENT_DAYS * 86400)
+    ends = time.monotonic() + WALL_S
     try:
-        said = ask_git(project, "log", f"--since={since}", "--format=", "--name-only", "-z", "--relative", "--", ".")
-        changed = ask_git(project, "diff", "--name-only", "-z", "--relative", "HEAD", "--", ".", fails=False)
+        said = _ask(project, ends, "log", *_LOG, f"--since={since}", "--relative", "--", ".")
+        changed = _ask(project, ends, "diff", *_DIFF, "--relative", "HEAD", "--", ".", fails=False)
     except UserError:
         return History({}, False)
     counts = Counter(name.decode("utf-8", "replace").strip() for name in (said or b"").split(b"\0"))
     counts.update(name.decode("utf-8", "replace") for name in (changed or b"").split(b"\0"))
     wanted = sorted((path for path in set(paths) if counts[path]), key=lambda path: (-counts[path], path))
     recent: dict[str, Mapping[int, str]] = {}
-    ends = time.monotonic() + WALL_S
     for path in wanted[:MOST_FILES]:
         if time.monotonic() > ends:
             break
-        blamed = ask_git(project, "blame", "--porcelain", "-w", "--", path, fails=False)
+        try:
+            blamed = _ask(project, ends, "blame", "--porcelain", "--no-textconv", "-w", "--", path, fails=False)
+        except UserError:  # it took too long: the others may not
+            continue
         recent[path] = read_blame(blamed or b"", since)
     return History(recent, True, frozenset(counts), len(wanted) - len(recent))
+
+
+def _ask(project: Path, ends: float, *words: str, fails: bool = True) -> bytes | None:
+    """What git says by `ends`, a reading of `time.monotonic`."""
+    return ask_git(project, *words, fails=fails, wall_s=max(LEAST_S, ends - time.monotonic()))
 
 
 def read_blame(said: bytes, since: int) -> dict[int, str]:

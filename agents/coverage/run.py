@@ -176,7 +176,7 @@ def _notes(run: CoveredRun, figures: Iterable[FileCoverage], has_git: bool, left
     if run.isolation and not any(one.ran for one in figures):
         notes.append("No line of these files ran: the tests may import an installed copy of them.")
     if not has_git:
-        notes.append("There is no git history, so recent changes count for nothing in the risk.")
+        notes.append("git told no history, so recent changes count for nothing in the risk.")
     if left_out:
         notes.append(f"The recent changes of {left_out} files were not looked at.")
     return notes

@@ -11,7 +11,9 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from aqe.agents.changes.changeset import MOST_BYTES
 from aqe.engine.index.files import walk_files
+from aqe.engine.progress import CancelToken
 
 CONFTEST = "conftest.py"
 _ROOTS = ("", "src", "lib")
@@ -21,11 +23,16 @@ class ImportGraph:
     """The files of a project and what each imports.
 
     `places` are further folders that imports are sought in, with the dotted name of each; `others` gives more texts of
-    a file (another version), whose imports count as well. `files` are all Python files of the project.
+    a file (another version), whose imports count as well; `cancel` ends the reading with `Cancelled`. `files` are all
+    Python files of the project.
     """
 
     def __init__(
-        self, project: Path, places: Iterable[tuple[str, str]] = (), others: Mapping[str, Iterable[str]] | None = None
+        self,
+        project: Path,
+        places: Iterable[tuple[str, str]] = (),
+        others: Mapping[str, Iterable[str]] | None = None,
+        cancel: CancelToken | None = None,
     ):
         others = others or {}
         names = {name for name in walk_files(project) if name.endswith(".py")} | set(others)
@@ -43,11 +50,11 @@ class ImportGraph:
         self.stars: set[str] = set()
         self._importers: dict[str, set[str]] = {}
         for name in sorted(names):
+            if cancel is not None:
+                cancel.check()
             texts: list[str | bytes] = list(others.get(name, ()))
-            path = project / name
-            if path.is_file():
-                texts.append(path.read_bytes())
-            for text in texts:
+            present = _read(project / name)
+            for text in [*texts, present] if present is not None else texts:
                 for found in self._imported(name, text):
                     self._importers.setdefault(found, set()).add(name)
             for implied in _implied(name):
@@ -107,6 +114,16 @@ class ImportGraph:
         while module:
             yield from self._by_module.get(module, ())
             module = module.rpartition(".")[0]
+
+
+def _read(path: Path) -> bytes | None:
+    """A file's source; None for what went, may not be read, or is no file that a person wrote."""
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _implied(file: str) -> Iterator[str]:

@@ -61,3 +61,29 @@ def test_files_that_are_no_python_have_no_edges(tmp_path: Path) -> None:
     """A file that cannot be parsed is known and imports nothing."""
     write(tmp_path, {**FILES, "src/pkg/alone.py": "def (:\n", "src/pkg/bad.py": "x = 1\0"})
     assert "src/pkg/bad.py" in ImportGraph(tmp_path).files
+
+
+def test_a_file_that_cannot_be_read_or_is_no_source_has_no_edges(tmp_path: Path) -> None:
+    """One of many gigabytes, and one that may not be read, are known; the imports of the others are found."""
+    write(tmp_path, FILES)
+    with (tmp_path / "huge.py").open("wb") as file:
+        file.truncate(1 << 40)
+    closed = tmp_path / "closed.py"
+    closed.symlink_to(closed.name)
+    graph = ImportGraph(tmp_path)
+    assert {"huge.py", "closed.py"} <= graph.files
+    assert "src/pkg/__init__.py" in graph.reaching(["src/pkg/core.py"])
+
+
+def test_a_file_that_goes_while_it_is_read_has_no_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor may take a file away between the look and the reading."""
+    write(tmp_path, FILES)
+    read = Path.read_bytes
+
+    def gone(path: Path) -> bytes:
+        if path.name == "alone.py":
+            path.unlink()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    assert "src/pkg/alone.py" in ImportGraph(tmp_path).files
