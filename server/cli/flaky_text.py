@@ -21,7 +21,7 @@ def text_of(report: FlakyReport, *, detail: bool = False) -> str:
         lines += _told(name, one, detail=detail)
     broken = [(name, one) for name, one in report.tests.items() if one.verdict == "broken"]
     if broken:
-        lines.append(f"Broken, failed in every run ({len(broken)}):")
+        lines.append(f"Broken ({len(broken)}), failed in every run:")
         lines += [f"  {name}: {one.message}" for name, one in broken[:LISTED]]
         lines += [f"  and {len(broken) - LISTED} more"] if len(broken) > LISTED else []
     if detail and not flaky:
@@ -35,10 +35,9 @@ def _headline(report: FlakyReport) -> str:
     tests = f"{len(report.tests)} test{'' if len(report.tests) == 1 else 's'}"
     counts = f"{report.flaky} flaky, {report.broken} broken, {report.stable} stable"
     more = f" and {report.diagnosis} session{'' if report.diagnosis == 1 else 's'} of experiments"
+    runs = f"{report.runs} run{'' if report.runs == 1 else 's'}"
     partial = " (partial)" if report.partial else ""
-    return (
-        f"{tests} in {report.runs} runs{more if report.diagnosis else ''}, {report.duration_s:.1f} s{partial}: {counts}"
-    )
+    return f"{tests} in {runs}{more if report.diagnosis else ''}, {report.duration_s:.1f} s{partial}: {counts}"
 
 
 def _table(flaky: Iterable[tuple[str, TestVerdict]]) -> list[str]:

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,17 @@ def test_the_words_name_each_flaky_test_with_cause_and_command() -> None:
     assert "  See it:  python -m pytest t.py::p t.py::a" in text
     assert "  t.py::b: assert 0" in text
     assert "Note: a note" in text
+    assert "Broken (1), failed in every run:" in text
+    assert text_of(replace(told, runs=1)).startswith("3 tests in 1 run and 1 session")
     assert "Reset it." not in text
     assert "Reset it. (a book)" in text_of(told, detail=True)
     assert "Tried:   alone: 8 of 8 passed" in text_of(told, detail=True)
+
+
+def test_a_name_that_a_terminal_would_obey_is_escaped() -> None:
+    """An escape in a test's name or message is shown as one."""
+    text = text_of(report(**{"a[\x1b[31m]": TestVerdict(False, "broken", message="\x1b[2Jgone")}))
+    assert "  t.py::a[\\x1b[31m]: \\x1b[2Jgone\n" in text
 
 
 def test_a_suite_without_flakes_has_no_table() -> None:
