@@ -53,6 +53,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "quarantine-release": ("aqe.server.cli.quarantine:QuarantineShown",),
     "query": ("aqe.engine.answer:Answer",),
     "review": ("aqe.agents.review.report:ReviewReport",),
+    "review-decisions": ("aqe.server.cli.objects:DecisionsShown",),
     "route": ("aqe.server.cli.route_objects:RouteShown",),
     "route-log": ("aqe.server.cli.route_objects:RouteLog",),
     "route-rules": ("aqe.server.cli.route_objects:RouteRules",),

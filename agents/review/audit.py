@@ -25,6 +25,9 @@ from aqe.engine.index.indexing import is_test_file
 from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.project import locate
 
+LEAST_S = 2.0
+"""What each part of the files gets at least, so that a small budget has an answer too."""
+
 _ABOUT_TESTS = (PREFIX, "PT", "B011", "B015", "B017", "F811", "F631", "PGH", "invalid-syntax")
 """Rules whose findings an audit shows; what ruff says about the rest of the test code is the review's business."""
 
@@ -43,20 +46,24 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
     progress(f"Reading {len(sources)} test files")
     placed: list[Placed] = []
     deadline = started + request.budget_s
-    looked = 0
+    looked, whole = 0, True
     packages: dict[str, str] = {}
     for first in range(0, len(sources), 50):
         cancel.check()
-        if time.monotonic() > deadline and looked:
-            notes.append(f"The time ended: {looked} of {len(sources)} test files were looked at.")
+        if time.monotonic() > deadline and first:
+            whole = False
             break
         part = sources[first : first + 50]
-        seen = look((part,), bandit=request.bandit, wall_s=max(5.0, request.budget_s))
+        left = max(LEAST_S, deadline - time.monotonic())
+        seen = look((part,), bandit=request.bandit, wall_s=left, deadline=time.monotonic() + left, cancel=cancel)
+        whole = whole and seen.is_whole
         notes += seen.notes
         packages |= seen.tools
         placed += seen.placed[0]
-        looked += len(part)
+        looked += seen.files
         progress(f"Looked at {looked} of {len(sources)} test files", looked, len(sources))
+    if looked < len(sources):
+        notes.append(f"The time ended: {looked} of {len(sources)} test files were looked at.")
     findings = [one for one in all_of(placed) if one.rule.startswith(_ABOUT_TESTS) or one.tool == "bandit"]
     exists = frozenset(source.path for source in sources)
     kept, dismissed = without_dismissed(findings, decisions, exists)
@@ -86,7 +93,7 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
             rung="none",
             packages=packages,
         ),
-        partial=looked < len(sources),
+        partial=not whole,
         notes=tuple(dict.fromkeys(notes)),
     )
 

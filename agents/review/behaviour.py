@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aqe.agents.review.executed import Difference
+from aqe.agents.review.executed.shortening import shortened
 from aqe.agents.review.finding import Finding, Severity, fingerprint
 from aqe.agents.review.intent import Told, stance_of_docstring, stance_of_message, stance_of_tests
 from aqe.agents.review.sources import Source
 
 RULE = "behaviour-changed"
+LONGEST_CALL = 600
 
 CONFIDENCE = {"error": 0.9, "denied": 0.88, "silent": 0.78, "announced": 0.3, "unfair": 0.35}
 
@@ -71,6 +73,8 @@ def _weight(one: Difference, told: Told) -> tuple[Severity, float]:
 
 def _evidence(one: Difference, told: Told) -> list[str]:
     lines = [f"{one.differing} of {one.inputs} calls that were tried on both versions differ"] if one.inputs else []
+    if one.is_cut:
+        lines.append(f"the whole call: {shortened(one.call, LONGEST_CALL)}")
     if one.crash:
         lines.append("neither a raise statement nor the docstring speaks of this exception")
     if one.breaks_hint:

@@ -20,9 +20,9 @@ from aqe.agents.coverage.report import CoverageRequest
 from aqe.agents.coverage.running import CoveredRun, run_covered
 from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review.brought import Sighting
-from aqe.agents.review.sources import Source, normalised
+from aqe.agents.review.sources import Source, normalised, printed
 from aqe.agents.select.imports import ImportGraph
-from aqe.engine.errors import AqeError, Cancelled
+from aqe.engine.errors import AqeError, Cancelled, OutOfTime
 from aqe.engine.index.indexing import is_test_file
 from aqe.engine.progress import CancelToken, Progress
 
@@ -46,12 +46,14 @@ class Untested:
 
 @dataclass(frozen=True)
 class BranchReview:
-    """The untested branches with their sources, and how that was found out. `isolation` is the suite profile's way."""
+    """The untested branches with their sources, and how that was found out. `isolation` is the suite profile's way;
+    `partial`: the time ended before the tests did."""
 
     found: tuple[tuple[Source, Sighting], ...] = ()
     tests: int = 0
     isolation: str = ""
     notes: tuple[str, ...] = ()
+    partial: bool = False
 
 
 @dataclass
@@ -66,6 +68,7 @@ class _Trees:
     progress: Progress
     cancel: CancelToken
     notes: list[str] = field(default_factory=list)
+    is_cut: bool = False
 
 
 def find_untested(
@@ -90,13 +93,15 @@ def find_untested(
     if not changed:
         return BranchReview()
     trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel)
-    tests = reaching_tests(head_folder, [one.path for one in changed])
+    tests = reaching_tests(head_folder, [one.path for one in changed], cancel)
+    if len(tests) > MOST_TESTS:
+        trees.notes.append(f"{MOST_TESTS} of {len(tests)} test files that reach the change were run for its branches.")
     if not tests:
         return BranchReview(notes=("No test file imports what changed, so no branch was looked at for tests.",))
     files = [one.path for one in changed]
     run = _run(trees, head_folder, tests, files, HEAD_SHARE, "the changed version")
     if run is None:
-        return BranchReview(notes=tuple(trees.notes))
+        return BranchReview(notes=tuple(trees.notes), partial=trees.is_cut)
     untested = {one.path: list(all_untested(one, run.measured.files.get(one.path))) for one in changed}
     found: list[tuple[Source, Sighting]] = []
     if any(_is_of_change(way, one) for one in changed for way in untested[one.path]):
@@ -104,7 +109,7 @@ def find_untested(
         for one in changed:
             new = news(one, untested[one.path], then.get(one.path))
             found += [(one, _sighting(way, one, run.tests)) for way in new]
-    return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes))
+    return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes), trees.is_cut)
 
 
 def _does_otherwise(head: Source, base: Source | None) -> bool:
@@ -114,9 +119,12 @@ def _does_otherwise(head: Source, base: Source | None) -> bool:
     return base is None or base.tree is None or digest_of(head.tree) != digest_of(base.tree)
 
 
-def reaching_tests(folder: Path, changed: Sequence[str]) -> list[str]:
-    """The test files below `folder` that import one of the changed files, directly or through others; direct first."""
-    reached = ImportGraph(folder).reaching(changed)
+def reaching_tests(folder: Path, changed: Sequence[str], cancel: CancelToken | None = None) -> list[str]:
+    """The test files below `folder` that import one of the changed files, directly or through others; direct first.
+
+    Raises `Cancelled`.
+    """
+    reached = ImportGraph(folder, cancel=cancel).reaching(changed)
     tests = [path for path in reached if is_test_file(path) and _TEST.search(path)]
     return sorted(tests, key=lambda path: (reached[path] not in changed, path))
 
@@ -127,6 +135,7 @@ def _run(
     """The tests under coverage, or None with a note where they could not be run to their end in time."""
     left = (trees.deadline - time.monotonic()) * share
     if left < LEAST_S:
+        trees.is_cut = True
         trees.notes.append(f"No time was left to run the tests of {what}: its branches were not looked at.")
         return None
     root = folder / "src"
@@ -145,9 +154,11 @@ def _run(
     except Cancelled:
         raise
     except AqeError as error:
+        trees.is_cut = trees.is_cut or isinstance(error, OutOfTime)
         trees.notes.append(f"The tests of {what} could not be run for their coverage: {error.message}")
         return None
     if run.partial:
+        trees.is_cut = True
         trees.notes.append(f"The tests of {what} did not end in {left:.0f} s: its branches were not looked at.")
         return None
     if not run.measured.has_branches:
@@ -207,13 +218,13 @@ def _ways(source: Source, measured: FileCoverage) -> Iterator[Untested]:
             for case in node.cases:
                 line, last = case.pattern.lineno, case.body[-1].end_lineno or case.pattern.lineno
                 if line in measured.ran and case.body[0].lineno in measured.missing:
-                    what = f"No test takes the case {ast.unparse(case.pattern)}."
+                    what = f"No test takes the case {printed(case.pattern)}."
                     yield Untested(line, (line, last), what, f"{normalised(node)} -> {what}")
         elif isinstance(node, ast.Try):
             ran = any(line in measured.ran for line in range(node.lineno, node.end_lineno or node.lineno))
             for handler in node.handlers:
                 if ran and handler.body[0].lineno in measured.missing:
-                    caught = ast.unparse(handler.type) if handler.type is not None else "any exception"
+                    caught = printed(handler.type) if handler.type is not None else "any exception"
                     lines = (handler.lineno, handler.end_lineno or handler.lineno)
                     what = f"No test runs what is done about {caught}."
                     yield Untested(handler.lineno, lines, what, normalised(handler))
@@ -222,11 +233,11 @@ def _ways(source: Source, measured: FileCoverage) -> Iterator[Untested]:
 def _two_ways(node: ast.If | ast.While | ast.For | ast.AsyncFor, inside: bool) -> tuple[str, tuple[int, int]]:
     here = (node.lineno, node.lineno)
     if isinstance(node, (ast.For, ast.AsyncFor)):
-        loop = f"`for {ast.unparse(node.target)} in {ast.unparse(node.iter)}`"
+        loop = f"`for {printed(node.target)} in {printed(node.iter)}`"
         return (f"No test goes into {loop}.", here) if inside else (f"No test comes to the end of {loop}.", here)
     block = node.body if inside else node.orelse
     lines = (block[0].lineno, block[-1].end_lineno or node.lineno) if block else here
-    return f"No test has `{_short(ast.unparse(node.test))}` {'true' if inside else 'false'} here.", lines
+    return f"No test has `{_short(printed(node.test))}` {'true' if inside else 'false'} here.", lines
 
 
 def _short(text: str) -> str:

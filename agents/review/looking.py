@@ -21,6 +21,7 @@ from aqe.agents.review.finding import Severity
 from aqe.agents.review.smells import find_smells
 from aqe.agents.review.sources import Source
 from aqe.engine.extras import missing_extra
+from aqe.engine.progress import CancelToken
 
 NO_RUFF = "ruff was not found, so its rules were left out. Install it: pip install ruff"
 _LEVELS: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "note"}
@@ -29,12 +30,14 @@ _CONFIDENCE = {"HIGH": 0.8, "MEDIUM": 0.6, "LOW": 0.4}
 
 @dataclass
 class Looked:
-    """For each group of sources its findings; `notes` say what was left out, `tools` which versions looked."""
+    """For each group of sources its findings; `notes` say what was left out, `tools` which versions looked, `files` how
+    many files were looked at. `is_whole`: nothing was left out for want of time."""
 
     placed: list[list[Placed]]
     notes: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
     is_whole: bool = True
+    files: int = 0
 
 
 def look(
@@ -44,11 +47,12 @@ def look(
     wall_s: float = 60.0,
     deadline: float = float("inf"),
     now: Callable[[], float] = time.monotonic,
+    cancel: CancelToken | None = None,
 ) -> Looked:
     """Look at all groups with one process of each tool, which is left out where it takes longer than `wall_s` seconds.
 
     A file is looked at in all groups or in none: when `deadline` (a reading of `now`) has passed the rest is left out,
-    and `is_whole` is False. Raises `UserError` (missing-extra) for bandit.
+    and `is_whole` is False. Raises `UserError` (missing-extra) for bandit, and `Cancelled`.
     """
     if bandit and _bandit_command() is None:
         raise missing_extra("--bandit", extra="bandit")
@@ -61,12 +65,15 @@ def look(
         for source in sources:
             by_path[source.path].append((group, next(numbers)))
     for places in by_path.values():
+        if cancel is not None:
+            cancel.check()
         if now() > deadline:
             found.is_whole = False
             break
         for group, number in places:
             seen = find_smells(everything[number]) + [one for said in tools if said for one in said[number]]
             found.placed[group] += place(everything[number], seen)
+        found.files += 1
     return found
 
 
@@ -79,7 +86,9 @@ def _ruff(sources: Sequence[Source], found: Looked, wall_s: float) -> list[list[
         said = rules.check(ruff, sources, wall_s=wall_s)
         found.tools["ruff"] = rules.version_of(ruff)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        why = "it gave no answer in time" if isinstance(error, subprocess.TimeoutExpired) else str(error)
+        is_late = isinstance(error, subprocess.TimeoutExpired)
+        found.is_whole = found.is_whole and not is_late
+        why = "it gave no answer in time" if is_late else str(error)
         found.notes.append(f"ruff's rules were left out: {why.splitlines()[0] if why else 'it failed'}.")
         return []
     return said
@@ -107,6 +116,7 @@ def _bandit(sources: Sequence[Source], found: Looked, wall_s: float) -> list[lis
             )
             rows = json.loads(done.stdout)["results"]
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            found.is_whole = found.is_whole and not isinstance(error, subprocess.TimeoutExpired)
             found.notes.append(f"bandit gave no answer: {type(error).__name__}.")
             return []
         for row in rows:

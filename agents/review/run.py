@@ -36,6 +36,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 
 CLONES_SHARE = 0.3
 LOOKING_SHARE = 0.9
+LEAST_LOOKING_S = 5.0
 EXECUTED_SHARE = 0.85
 WEAK = frozenset({"no-sandbox", "weak-sandbox"})
 PROSE = (".md", ".rst", ".txt", ".markdown")
@@ -137,7 +138,7 @@ class _Review:
             changed_lines=figures.lines_added + figures.lines_removed,
             figures=figures,
             evidence=self._evidence(interpreter, comparison, branches),
-            partial=self.partial or comparison.partial,
+            partial=self.partial or comparison.partial or branches.partial,
             notes=tuple(dict.fromkeys((*self.notes, *comparison.notes, *branches.notes))),
         )
 
@@ -165,17 +166,18 @@ class _Review:
             sides = look(
                 (self.heads, self.bases),
                 bandit=self.request.bandit,
-                wall_s=max(5.0, self.request.budget_s),
+                wall_s=max(LEAST_LOOKING_S, self.started + self.request.budget_s - time.monotonic()),
                 deadline=self.started + LOOKING_SHARE * self.request.budget_s,
+                cancel=self.cancel,
             )
             if not sides.is_whole:
-                self.notes.append("Not every changed file was looked at by rules: the time ended.")
+                self.notes.append("Not every changed file was looked at by every rule: the time ended.")
                 self.partial = True
             self.notes += sides.notes
             self.packages |= sides.tools
             found = brought(sides.placed[0], sides.placed[1])
         with self._phase("clones"):
-            until = time.monotonic() + CLONES_SHARE * self.request.budget_s
+            until = min(time.monotonic() + CLONES_SHARE * self.request.budget_s, self.started + self.request.budget_s)
             clones, whole = find_clones(self.heads, self.bases, self.head_folder, deadline=until, cancel=self.cancel)
             if not whole:
                 self.notes.append("Not every file was searched for other copies of the new code: the time ended.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from aqe.agents.advice import advice_lines
 from aqe.agents.review.finding import Finding
 from aqe.agents.review.report import ReviewReport
+from aqe.engine.terminal import page
 
 WIDTH = 100
 SHOWN_OF_AUDIT = 20
@@ -29,7 +30,7 @@ def text_of(report: ReviewReport, *, verbose: bool = False) -> str:
     lines += advice_lines(report.advice)
     if report.notes:
         lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _title(report: ReviewReport) -> str:
@@ -63,7 +64,8 @@ def _figures(report: ReviewReport, verbose: bool) -> Iterator[str]:
         tests = f"; {_count(figures.tests, 'test')} run for their branches" if figures.tests else ""
         yield f"  {ran} versions{tests}; sandbox: {report.evidence.rung}"
         for one in figures.not_compared if verbose else figures.not_compared[:MOST_SKIPPED]:
-            yield f"    not executed: {one.path}::{one.name}: {one.why}"
+            place = f"{one.path}::{one.name}" if one.name else one.path
+            yield f"    not executed: {place}: {one.why}"
         rest = 0 if verbose else len(figures.not_compared) - MOST_SKIPPED
         if rest > 0:
             yield f"    and {rest} more (--verbose lists them)"

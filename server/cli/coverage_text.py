@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from aqe.agents.advice import advice_lines
+from aqe.engine.terminal import page
 
 if TYPE_CHECKING:
     from aqe.agents.coverage import CoverageReport, DiffCoverage, FileDiff, Gap
@@ -28,7 +29,7 @@ def text_of(report: CoverageReport, width: int | None = None) -> str:
     lines += advice_lines(report.advice)
     if report.notes:
         lines += ["", "Notes", *(f"  {note}" for note in report.notes)]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def numbers(found: Iterable[int]) -> str:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from aqe.agents.flaky import FlakyReport, TestVerdict
+from aqe.engine.terminal import page
 
 WIDTH = 110
 LISTED = 20
@@ -28,7 +29,9 @@ def text_of(report: FlakyReport, *, detail: bool = False) -> str:
         for name, one in report.tests.items():
             lines += _told(name, one, detail=True)
     lines += [f"Note: {note}" for note in report.notes]
-    return "\n".join(lines).rstrip() + "\n"
+    while not lines[-1]:
+        lines.pop()
+    return page(lines)
 
 
 def _headline(report: FlakyReport) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from aqe.agents.advice import advice_lines
+from aqe.engine.terminal import page
 from aqe.server.cli.coverage_text import WIDEST, diff_lines, gap_lines
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run_text(report: RunReport, width: int | None = None) -> str:
         if gaps:
             lines += ["", "Changed functions by risk", *(line for gap in gaps for line in gap_lines(gap, width))]
     lines += _findings("Findings", report.review, width)
-    return "\n".join([*lines, *_notes((report.select, report.coverage, report.review))]) + "\n"
+    return page([*lines, *_notes((report.select, report.coverage, report.review))])
 
 
 def analysis_text(report: AnalyzeReport, width: int | None = None) -> str:
@@ -52,7 +53,7 @@ def analysis_text(report: AnalyzeReport, width: int | None = None) -> str:
         lines += [line for gap in gaps for line in gap_lines(gap, width)]
     lines += _findings("Findings of the review", report.review, width)
     lines += _findings("Findings in the tests", report.audit, width)
-    return "\n".join([*lines, *_notes((report.coverage, report.review, report.audit))]) + "\n"
+    return page([*lines, *_notes((report.coverage, report.review, report.audit))])
 
 
 def _partial(is_partial: bool) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
+from aqe.agents.review.decisions import Decision
 from aqe.engine.knowledge.shelf import Shelved
 
 
@@ -330,3 +331,11 @@ class SessionChanged:
     """What `aqe sessions resume`, `end` and `import` print with --json."""
 
     session: SessionShown
+
+
+@dataclass(frozen=True)
+class DecisionsShown:
+    """What `aqe review --accept ID` and `--dismiss ID` print with --json: the decisions, and the file they stand in."""
+
+    decisions: list[Decision]
+    file: str

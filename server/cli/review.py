@@ -13,6 +13,7 @@ from aqe.engine.budget import parse_budget
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken
 from aqe.engine.project import find_project, locate
+from aqe.engine.terminal import page
 from aqe.server.cli.interrupts import stopped_by_signals
 from aqe.server.cli.output import (
     BudgetOption,
@@ -22,11 +23,13 @@ from aqe.server.cli.output import (
     SeedOption,
     json_object,
     keep_result,
+    print_json,
     terminal_progress,
 )
 
 if TYPE_CHECKING:
     from aqe.agents.review import Finding, ReviewReport
+    from aqe.agents.review.decisions import Decision
 
 FORMATS = ("text", "json", "sarif", "github")
 
@@ -70,7 +73,14 @@ def command(
     shown = chosen_format(form, json)
     root = _root(head, project)
     if accept or dismiss:
-        _remember(root, accept or [], dismiss or [], reason)
+        from aqe.agents.review.decisions import FILE
+        from aqe.server.cli.objects import DecisionsShown
+
+        made = _remember(root, accept or [], dismiss or [], reason)
+        if shown == "json":
+            print_json("review-decisions", DecisionsShown(list(made), FILE))
+        else:
+            sys.stdout.write(page(f"{one.verdict} {one.id}: {one.rule} in {one.path} ({FILE})" for one in made))
         return 0
     if reason:
         raise UserError("--reason says why a finding is decided.", code="usage", fix="Add --dismiss ID or --accept ID.")
@@ -150,9 +160,9 @@ def _read(message: str, root: Path) -> str:
         ) from error
 
 
-def _remember(root: Path, accept: list[str], dismiss: list[str], reason: str) -> None:
-    """Write the decisions and say which."""
-    from aqe.agents.review.decisions import FILE, Verdict, decide
+def _remember(root: Path, accept: list[str], dismiss: list[str], reason: str) -> tuple[Decision, ...]:
+    """Write the decisions; returns them."""
+    from aqe.agents.review.decisions import Verdict, decide
 
     verdicts: list[tuple[str, Verdict]] = [(one, "accepted") for one in accept]
     verdicts += [(one, "dismissed") for one in dismiss]
@@ -160,8 +170,7 @@ def _remember(root: Path, accept: list[str], dismiss: list[str], reason: str) ->
     if both:
         raise UserError(f"{both[0]} is both accepted and dismissed.", code="usage", fix="Give each id once.")
     today = datetime.datetime.now(datetime.UTC).date()
-    for one in decide(root, verdicts, shown_before(root), reason, today):
-        sys.stdout.write(f"{one.verdict} {one.id}: {one.rule} in {one.path} ({FILE})\n")
+    return decide(root, verdicts, shown_before(root), reason, today)
 
 
 def shown_before(root: Path) -> list[Finding]:

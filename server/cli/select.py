@@ -13,6 +13,7 @@ from aqe.engine.budget import parse_budget
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken
 from aqe.engine.project import find_project
+from aqe.engine.terminal import page
 from aqe.server.cli.interrupts import stopped_by_signals
 from aqe.server.cli.output import (
     BudgetOption,
@@ -88,7 +89,7 @@ def command(
         print_json("select", report, project=root)
     else:
         keep_result(root, "select", json_object("select", report))
-        sys.stdout.write("".join(f"{test.nodeid}\n" for test in report.tests) if ids else text_of(report))
+        sys.stdout.write(_ids_of(report) if ids else text_of(report))
         if ids:
             sys.stderr.write(f"{report.why}\n")
     if report.run is not None and report.run.failed + report.run.errors + report.run.crashed:
@@ -107,11 +108,18 @@ def _hand_over(project: Path, report: SelectReport) -> None:
     sys.stdout.write(json_text(guarded(project, "select", whole, sources) if sources else whole) + "\n")
 
 
+def _ids_of(report: SelectReport) -> str:
+    """One node id a line: as it is for another program, harmless for a terminal."""
+    names = [test.nodeid for test in report.tests]
+    return page(names) if sys.stdout.isatty() else "".join(f"{name}\n" for name in names)
+
+
 def text_of(report: SelectReport) -> str:
     """The report for a person."""
     lines = [report.why]
     if not report.whole_suite:
-        lines += [f"  {test.risk:.2f}  {test.nodeid}\n        {test.reason}" for test in report.tests[:LISTED]]
+        for test in report.tests[:LISTED]:
+            lines += [f"  {test.risk:.2f}  {test.nodeid}", f"        {test.reason}"]
         if len(report.tests) > LISTED:
             lines.append(f"  and {len(report.tests) - LISTED} more (--ids or --json names all)")
     lines += [f"Note: {note}" for note in report.notes]
@@ -120,7 +128,7 @@ def text_of(report: SelectReport) -> str:
     if report.not_run:
         lines.append(f"Not run: {', '.join(report.not_run[:LEFT_LISTED])}{_more(len(report.not_run) - LEFT_LISTED)}")
     lines += advice_lines(report.advice)
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _run_lines(report: SelectReport) -> list[str]:

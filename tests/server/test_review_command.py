@@ -168,6 +168,18 @@ def test_a_dismissed_finding_stays_away_until_its_code_changes(project: Path) ->
     assert "the clock is the subject" in (project / "aqe-review.toml").read_text()
 
 
+def test_a_decision_is_one_json_object_where_it_is_asked_for(project: Path) -> None:
+    """--accept with --json prints the decisions and their file by the schema, and nothing else."""
+    (project / "tests" / "test_shop.py").write_text(TESTS + SMELLS)
+    found = answer(project, "audit")["findings"][0]
+    whole = answer(project, "review", "--accept", found["id"], "--reason", "so be it")
+    jsonschema.validate(whole, json.loads((ROOT / "docs" / "schemas" / "review-decisions.json").read_text()))
+    assert (whole["schema"], whole["file"]) == ("aqe.review-decisions/1", "aqe-review.toml")
+    assert [(one["id"], one["verdict"], one["rule"]) for one in whole["decisions"]] == [
+        (found["id"], "accepted", found["rule"])
+    ]
+
+
 def test_an_unknown_id_changes_nothing(project: Path) -> None:
     """An id that no review showed is the user's mistake."""
     done = aqe(project, "review", "--dismiss", "0123456789ab")
@@ -239,6 +251,7 @@ def test_the_review_ends_in_its_time_when_the_suite_does_not(project: Path) -> N
     whole = answer(project, "review", "--budget", "10")
     assert time.monotonic() - started < 1.5 * 10 + 15 + 10
     assert any("did not end" in note for note in whole["notes"])
+    assert whole["partial"]
 
 
 @pytest.mark.services

@@ -215,7 +215,10 @@ def _repr(value: Any) -> str:
 
 def _short(text: str) -> str:
     text = " ".join(text.split()) if "\n" in text else text
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    end = LONGEST_SHOWN // 4  # the end tells as well: a closing bracket, the last items
+    return text[: LONGEST_SHOWN - end - 5] + " ... " + text[-end:]
 
 
 # ---------------------------------------------------------------- digests

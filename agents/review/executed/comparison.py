@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from aqe.agents.review.executed.shortening import shortened_call, shortened_outcomes
+
 Kind = Literal["value", "exception", "arguments", "output", "type"]
 
 
@@ -35,8 +37,14 @@ class Difference:
 
     @property
     def sentence(self) -> str:
-        """The difference in one sentence: `parse('1.2') returned (1, 2), now raises ValueError`."""
-        return f"{self.call} {self.before}, now {self.after}"
+        """The difference in one sentence: `parse('1.2') returned (1, 2), now raises ValueError`; long values cut."""
+        before, after = shortened_outcomes(self.before, self.after)
+        return f"{shortened_call(self.call)} {before}, now {after}"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the sentence shows less than the whole call."""
+        return shortened_call(self.call) != self.call
 
 
 @dataclass(frozen=True)

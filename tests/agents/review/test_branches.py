@@ -179,3 +179,25 @@ def test_a_change_of_comments_runs_no_test(tmp_path: Path) -> None:
         cancel=CancelToken(),
     )
     assert found == BranchReview()
+
+
+def test_tests_for_which_no_time_is_left_make_the_result_partial(tmp_path: Path) -> None:
+    """What the budget cuts is said, and the review is not whole."""
+    gone = Interpreter(str(tmp_path / "no-python"), (3, 11, 0), "", "", (), True, True, "--python")
+    head, base = source(BASE.replace("count - 1", "count - 2"), 3), source(BASE, 3)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "a.py").write_text(head.text)
+    (tmp_path / "test_a.py").write_text("from shop import a\n")
+    found = find_untested(
+        [head],
+        [base],
+        head_folder=tmp_path,
+        base_folder=lambda: tmp_path,
+        interpreter=gone,
+        import_from_head=False,
+        deadline=time.monotonic() - 1,
+        progress=silent,
+        cancel=CancelToken(),
+    )
+    assert found.partial
+    assert "No time was left" in found.notes[0]

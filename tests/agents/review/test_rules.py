@@ -12,7 +12,8 @@ import pytest
 from aqe.agents.review import rules
 from aqe.agents.review.looking import NO_RUFF, look
 from aqe.agents.review.sources import Source
-from aqe.engine.errors import UserError
+from aqe.engine.errors import Cancelled, UserError
+from aqe.engine.progress import CancelToken
 
 
 def source(text: str, path: str = "shop/a.py") -> Source:
@@ -151,3 +152,24 @@ def test_bandits_findings_stand_beside_ruffs(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
     found = look([[source("import subprocess\nsubprocess.Popen('ls', shell=True)\n")]], bandit=True)
     assert ("B602", "bandit") in {(one.sighting.rule, one.sighting.tool) for one in found.placed[0]}
+
+
+def test_a_ruff_that_takes_the_whole_time_leaves_the_look_partial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When ruff gives no answer in the time that is left, that is said and the answer is not whole."""
+    slow = tmp_path / "ruff"
+    slow.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
+    slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(rules, "find_ruff", lambda: str(slow))
+    seen = look([[source("x = 1\n")]], wall_s=0.1)
+    assert (seen.is_whole, seen.files) == (False, 1)
+    assert seen.notes == ["ruff's rules were left out: it gave no answer in time."]
+
+
+def test_a_cancelled_look_ends() -> None:
+    """Who gave it up waits for no more files."""
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        look([[source("x = 1\n")]], cancel=cancel)

@@ -100,6 +100,14 @@ def test_the_text_says_what_was_found_and_what_was_not_looked_at(more: dict[str,
     assert words in text_of(report(*FINDINGS, **more))
 
 
+def test_names_with_control_characters_are_escaped_in_the_text() -> None:
+    """A path that holds an escape or a line end is one line, and turns no colour on."""
+    evil = dataclasses.replace(FINDINGS[2], path="tests/\x1b[31ma\nb.py", evidence=("\x1b]0;owned\x07",))
+    text = text_of(report(evil))
+    assert "tests/\\x1b[31ma\\nb.py:1: note: test-smell-print in test_a" in text
+    assert all(sign == "\n" or sign.isprintable() for sign in text)
+
+
 @pytest.mark.services
 def test_sarif_keeps_to_the_standards_schema(tmp_path: Path) -> None:
     """The log is valid by the JSON Schema of SARIF 2.1.0."""

@@ -217,3 +217,18 @@ def test_a_head_that_cannot_be_imported_is_a_difference(tmp_path: Path) -> None:
     found = compare(tmp_path / "other", broken, BASE)
     assert found.differences == ()
     assert all(skipped.why.startswith("in the base its import raises") for skipped in found.not_compared)
+
+
+def test_what_was_not_read_in_time_is_named(tmp_path: Path) -> None:
+    """A set-up that the time cuts says which file was left out, and the comparison is partial."""
+    found = compare(tmp_path, BASE, BASE.replace("10", "11"), seconds=-1.0)
+    assert [(one.path, one.why) for one in found.not_compared] == [("things.py", "the time was over first")]
+    assert found.partial
+
+
+def test_a_cancelled_set_up_ends(tmp_path: Path) -> None:
+    """Who gave it up waits for no file more."""
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        compare(tmp_path, BASE, BASE.replace("10", "11"), cancel=cancel)
