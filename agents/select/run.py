@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from aqe.agents.changes import Changes, FileChange, read_changes
 from aqe.agents.execute import python_setting
 from aqe.agents.gate.circumstances import circumstances
-from aqe.agents.gate.interpreter import Interpreter, find_interpreter
+from aqe.agents.gate.interpreter import find_interpreter
 from aqe.agents.select.choose import CONFIGURATION, EVERY, ITSELF, PROSE, READS, Choice, Chooser, FileDelta
 from aqe.agents.select.deltas import Present, halves, is_only_for_tools, of_change
 from aqe.agents.select.history import Past, read_past
 from aqe.agents.select.impact_map import ImpactMap, has_other_format, load, update
 from aqe.agents.select.imports import CONFTEST, ImportGraph
 from aqe.agents.select.report import SelectedTest, SelectReport, SelectRequest
-from aqe.agents.select.running import collect, run_selected
+from aqe.agents.select.running import collect, collecting_s, run_selected
 from aqe.agents.select.taking import MODULE
 from aqe.engine.index.files import walk_files
 from aqe.engine.memory.opening import open_to_read
@@ -32,7 +32,8 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
     """The tests that the change needs, in the order of risk; run, if asked.
 
     Raises `UserError` (no-git, unknown-ref, shallow-clone, bad-argument, no-such-path, suite-not-collected, no-tests,
-    ...), `GateFailed` (suite-died) and `Cancelled`. Tests that fail in the run are a report, no error.
+    ...), `GateFailed` (suite-died), `OutOfTime` (the tests could not be collected in time) and `Cancelled`. Tests that
+    fail in the run are a report, no error.
     """
     started = time.monotonic()
     cancel = cancel or CancelToken()
@@ -55,7 +56,15 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
         with cancel.reading():
             choice = choose(project, found, changes)
         known = {nodeid: test.file for nodeid, test in found.tests.items()}
-    here = _present(project, interpreter, choice, known, progress, cancel)
+    look_up = partial(
+        collect,
+        project,
+        interpreter,
+        cancel=cancel,
+        wall_s=collecting_s(request.budget_s, started),
+        isolated=request.isolated,
+    )
+    here = _present(project, look_up, choice, known, progress)
     tests = _ordered(here.chosen, past, found)
     report = SelectReport(
         base=changes.base,
@@ -183,18 +192,17 @@ class _Here:
 
 def _present(
     project: Path,
-    interpreter: Interpreter,
+    look_up: Callable[[Sequence[str] | None], dict[str, str]],
     choice: Choice,
     known: Mapping[str, str],
     progress: Progress,
-    cancel: CancelToken,
 ) -> _Here:
     """Look up the tests of new and changed test files, of all where all are chosen; leave out what is gone."""
     there = {nodeid: file for nodeid, file in known.items() if (project / file).exists()}
     files = {file for file in choice.wanted_files if (project / file).exists()}
     if choice.why_all or files:
         progress("Collecting tests")
-        found = collect(project, interpreter, None if choice.why_all else sorted(files), cancel)
+        found = look_up(None if choice.why_all else sorted(files))
         if choice.why_all:
             there = dict(found)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -15,44 +16,117 @@ from pathlib import Path
 
 from aqe.agents.execute import WITH_SIDE, ExecuteRequest, execute, raise_for_status, suite_environ
 from aqe.agents.gate.interpreter import Interpreter, side_folder
+from aqe.agents.gate.suite import is_strict, run_suite
 from aqe.agents.select.report import SelectReport, SelectRequest
-from aqe.engine.errors import Cancelled
+from aqe.engine.errors import Cancelled, GateFailed, OutOfTime
 from aqe.engine.progress import CancelToken, Progress
 
 NO_TESTS = 5
+COLLECTING_S = 600.0
+LEAST_COLLECTING_S = 20.0  # whatever the budget: nothing can be said without
+TAIL_BYTES = 1 << 16
 END_S = 5.0  # after the budget: the test that runs is given up
 
 
+def collecting_s(budget_s: float | None, started: float) -> float:
+    """How long the tests may be collected, in seconds: what the budget leaves since `started` (`time.monotonic`)."""
+    return COLLECTING_S if budget_s is None else max(LEAST_COLLECTING_S, budget_s - (time.monotonic() - started))
+
+
 def collect(
-    project: Path, interpreter: Interpreter, files: Sequence[str] | None, cancel: CancelToken
+    project: Path,
+    interpreter: Interpreter,
+    files: Sequence[str] | None,
+    cancel: CancelToken,
+    *,
+    wall_s: float = COLLECTING_S,
+    isolated: bool = False,
 ) -> dict[str, str]:
     """Each test's id and file (relative to the project) in these files, or in the whole suite.
 
-    Raises `UserError` (suite-not-collected, pytest-usage; no-tests for the whole suite) and `GateFailed` (suite-died).
+    What the project's conftests and plugins start ends with it. `isolated`, and the privacy mode strict, collect on a
+    shielded tree, as the tests are run.
+
+    Raises `UserError` (suite-not-collected, pytest-usage, no-sandbox; no-tests for the whole suite), `GateFailed`
+    (suite-died), `OutOfTime` (not collected in `wall_s` seconds) and `Cancelled`.
     """
     with tempfile.TemporaryDirectory(prefix="aqe-select-") as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         plan, listed, answer = folder / "plan.json", folder / "listed.json", folder / "report.json"
         plan.write_text(json.dumps({"tests": [], "list": str(listed)}), encoding="utf-8")
         side = side_folder(interpreter, project)
         start = ["-m", "pytest"] if side is None or interpreter.has_pytest else ["-c", WITH_SIDE.format(side=side)]
         plugin = ["-p", "_aqe_inject.plugin", f"--aqe-selection={plan}", f"--aqe-report={answer}"]
         command = [interpreter.executable, *start, *plugin, "--collect-only", "-q", *(files or ())]
+        if isolated or is_strict(project):
+            status, output = _shielded(command, project, folder, wall_s, cancel)
+        else:
+            status, output = _open(command, project, folder, wall_s, cancel)
+        told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
+        if status != NO_TESTS or files is None:
+            raise_for_status(status, told, output)
+        found = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else []
+    return {nodeid: os.path.normpath(path).replace(os.sep, "/") for nodeid, path in found}
+
+
+def _shielded(command: list[str], project: Path, folder: Path, wall_s: float, cancel: CancelToken) -> tuple[int, str]:
+    """Status and output of a command on a shielded tree."""
+    run = run_suite(
+        command, project, environ=suite_environ(project), wall_s=wall_s, keep=(folder,), cancel=cancel
+    )  # fmt: skip
+    cancel.check()
+    if run.ended_by == "wall clock":
+        raise _too_slow(wall_s)
+    if run.ended_by:
+        raise GateFailed(
+            "pytest was ended while it collected: it used too much memory.",
+            code="suite-died",
+            fix="See what the modules of the tests load when they are imported.",
+        )
+    return run.exit_status or 0, run.output
+
+
+def _open(command: list[str], project: Path, folder: Path, wall_s: float, cancel: CancelToken) -> tuple[int, str]:
+    """Status and output of a command as its user would run it, in a session of its own that ends with it.
+
+    The output goes to a file: what outlives the command may hold it open, and is not waited for.
+    """
+    said = folder / "output.txt"
+    with said.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=project, env=suite_environ(project), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+            command, cwd=project, env=suite_environ(project), stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-        forget = cancel.on_cancel(process.kill)
+        forget = cancel.on_cancel(lambda: _end(process))
         try:
-            output, _ = process.communicate()
+            status = process.wait(wall_s)
+        except subprocess.TimeoutExpired:
+            raise _too_slow(wall_s) from None
         finally:
             forget()
-        cancel.check()
-        told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {}
-        if process.returncode != NO_TESTS or files is None:
-            raise_for_status(process.returncode, told, output)
-        found = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else []
-    return {nodeid: _relative(path, project) for nodeid, path in found}
+            _end(process)
+    cancel.check()
+    with said.open("rb") as file:
+        file.seek(max(0, said.stat().st_size - TAIL_BYTES))
+        return status, file.read().decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started in its session."""
+    with contextlib.suppress(OSError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
+
+
+def _too_slow(wall_s: float) -> OutOfTime:
+    return OutOfTime(
+        f"The tests were not collected within {wall_s:.0f} s.",
+        code="out-of-time",
+        fix="Give a larger --budget, or see with `pytest --collect-only` what it waits for.",
+    )
 
 
 def run_selected(
@@ -117,7 +191,3 @@ def _done(told: Path) -> set[str]:
     if not told.exists():
         return set()
     return {json.loads(line) for line in told.read_text(encoding="utf-8").splitlines() if line.endswith('"')}
-
-
-def _relative(path: str, project: Path) -> str:
-    return os.path.relpath(os.path.realpath(path), os.path.realpath(project)).replace(os.sep, "/")

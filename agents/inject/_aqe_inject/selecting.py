@@ -2,7 +2,8 @@
 
 What is needed is asked of the `aqe` command in a process of its own, so that the rule is the same as that of
 `aqe select` and nothing of aqe is loaded here. `--aqe-selection FILE` takes a list that was made before, with the time
-by which the run has to end (`until`, by the wall clock), or with `list`, a file that gets the collected tests.
+by which the run has to end (`until`, by the wall clock), or with `list`, a file that gets the collected tests and their
+files, relative to where pytest was started.
 """
 
 import json
@@ -62,7 +63,8 @@ class Selector:
         if self.plan is None:
             return
         if self.plan.get("list"):
-            _write(self.plan["list"], [[item.nodeid, str(getattr(item, "path", item.fspath))] for item in items])
+            here = os.path.realpath(str(config.invocation_params.dir))
+            _write(self.plan["list"], [[item.nodeid, _from(here, item)] for item in items])
             return
         ranks = {nodeid: rank for rank, nodeid in enumerate(self.plan["tests"])}
         chosen = [item for item in items if _rank(item, ranks) is not None]
@@ -111,6 +113,11 @@ def _rank(item: Any, ranks: Dict[str, int]) -> Optional[int]:
         if name in ranks:
             return ranks[name]
     return None
+
+
+def _from(folder: str, item: Any) -> str:
+    """A test's file from a folder: the tree may be a copy of the one that is asked about."""
+    return os.path.relpath(os.path.realpath(str(getattr(item, "path", None) or item.fspath)), folder)
 
 
 def _aqe() -> List[str]:
