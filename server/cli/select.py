@@ -98,14 +98,14 @@ def command(
 
 
 def _hand_over(project: Path, report: SelectReport) -> None:
-    """Print the report for an assistant, through the privacy guard where a test failed: its message may hold all."""
+    """Print the report for an assistant, through the privacy guard: names and reasons may say things as well."""
     from aqe.engine.results import json_text
     from aqe.server.cli.guarded import guarded
 
     whole = json_object("select", report)
     keep_result(project, "select", whole)
     sources = [] if report.run is None else [failure.nodeid.partition("::")[0] for failure in report.run.failures]
-    sys.stdout.write(json_text(guarded(project, "select", whole, sources) if sources else whole) + "\n")
+    sys.stdout.write(json_text(guarded(project, "select", whole, sources)) + "\n")
 
 
 def _ids_of(report: SelectReport) -> str:

@@ -104,6 +104,21 @@ def test_run_runs_them_and_fails_with_them(shop: Path) -> None:
     assert (report["partial"], report["not_run"]) == (False, [])
 
 
+def test_what_an_assistant_gets_is_redacted_whether_a_test_failed_or_not(shop: Path) -> None:
+    """With --assistant a secret in the name of a changed file is taken out of the notes, though nothing was run."""
+    key = "AKIA" + "Q3EGRIJ2KLMNOP7X"
+    secret = shop / f"{key}.txt"
+    secret.write_text("x\n", encoding="utf-8")
+    try:
+        plain, handed = aqe(shop, "--json"), aqe(shop, "--json", "--assistant")
+    finally:
+        secret.unlink()
+    assert key in plain.stdout
+    assert handed.returncode == 0, handed.stderr
+    assert json.loads(handed.stdout)["why"]
+    assert key not in handed.stdout
+
+
 @pytest.mark.services
 def test_a_budget_that_is_too_short_names_what_remains(shop: Path) -> None:
     """When the budget is spent the tests that are left are named, and the status is 4."""

@@ -34,12 +34,17 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
     return find_interpreter(tmp_path_factory.mktemp("any"), sys.executable, None, trusted=True)
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not taken yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+def ends(pid: int, patience_s: float = 30.0) -> bool:
+    """Whether a process ends, which one that was killed does soon; one that nobody took yet has ended."""
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.services
@@ -52,7 +57,7 @@ def test_what_a_conftest_starts_ends_with_the_collection(tmp_path: Path, interpr
             collect(tmp_path, interpreter, None, CancelToken(), wall_s=8)
     else:
         assert collect(tmp_path, interpreter, None, CancelToken()) == FOUND
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert ends(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("way", ["overlay", pytest.param("copy", marks=pytest.mark.services)])
