@@ -43,7 +43,7 @@ class Placed:
     def is_touched(self) -> bool:
         """Whether the change touched one of its lines."""
         first, last = self.sighting.lines
-        return any(first <= line <= last for line in self.source.touched)
+        return any(line in self.source.touched for line in range(first, last + 1))
 
 
 def place(source: Source, sightings: Iterable[Sighting]) -> list[Placed]:

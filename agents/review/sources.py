@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from aqe.agents.changes import Changes, Definition, definition_at, definitions
+from aqe.agents.changes import Changes, Definition, definitions
 from aqe.engine.index.indexing import is_test_file
 
 _BLOCKS = frozenset({"body", "orelse", "finalbody", "handlers", "cases"})
@@ -47,8 +47,15 @@ class Source:
 
     def name_at(self, line: int) -> str:
         """The qualified name of the innermost definition at a line; empty at module level."""
-        found = definition_at(self.definitions, line)
-        return "" if found is None else found.qualname
+        return self._names.get(line, "")
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        """The name of the innermost definition at each line that has one: what begins later lies within."""
+        found: dict[int, str] = {}
+        for one in sorted(self.definitions, key=lambda one: (one.first_line, -one.last_line)):
+            found.update(dict.fromkeys(range(one.first_line, one.last_line + 1), one.qualname))
+        return found
 
     def statement_at(self, line: int) -> str:
         """The innermost statement that begins at or holds the line, without formatting; of a block its head only."""

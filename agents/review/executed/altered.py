@@ -245,12 +245,12 @@ def _members(side: _Side, owner: str) -> Iterator[str]:
 def _place(change: FileChange, many: Iterable[Definition]) -> tuple[int, int]:
     """The first changed line of a definition on the head's side, and how many lines changed there."""
     spans = [(one.first_line, one.last_line) for one in many]
-    lines = sorted(line for line in change.added if any(first <= line <= last for first, last in spans))
+    lines = sorted({line for first, last in spans for line in range(first, last + 1) if line in change.added})
     return (lines[0], len(lines)) if lines else (spans[0][0], 1)
 
 
 def _first_added(change: FileChange, first: int, last: int) -> int | None:
-    return min((line for line in change.added if first <= line <= last), default=None)
+    return next((line for line in range(first, last + 1) if line in change.added), None)
 
 
 def _has_condition(node: ast.AST | None, lines: frozenset[int]) -> bool:

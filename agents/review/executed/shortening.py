@@ -13,7 +13,7 @@ def shortened(text: str, most: int = LONGEST) -> str:
     """A text of at most `most` characters: the beginning, which shows the type, and the end.
 
     >>> shortened("[" + "0, " * 99 + "0]", 20)
-    '[0, 0, 0, ... , 0]'
+    '[0, 0, 0, ... 0, 0]'
     """
     if len(text) <= most:
         return text
@@ -57,7 +57,7 @@ def shortened_call(call: str, most: int = LONGEST) -> str:
     """A call, with lines before it if any, in which every long argument is shortened.
 
     >>> shortened_call("f([" + "1, " * 99 + "1], key='a')", 20)
-    "f([1, 1, 1, ... , 1], key='a')"
+    "f([1, 1, 1, ... 1, 1], key='a')"
     """
     try:
         tree = ast.parse(call)
