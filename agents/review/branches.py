@@ -247,7 +247,7 @@ def _short(text: str) -> str:
 def _is_of_change(way: Untested, source: Source) -> bool:
     """Whether the change touched the decision or what lies behind it."""
     first, last = way.lines
-    return way.line in source.touched or any(first <= line <= last for line in source.touched)
+    return way.line in source.touched or any(line in source.touched for line in range(first, last + 1))
 
 
 def news(
