@@ -3,15 +3,24 @@ said, an error where the new version crashes or contradicts its hint."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from aqe.agents.review.executed import Difference
 from aqe.agents.review.executed.shortening import shortened
 from aqe.agents.review.finding import Finding, Severity, fingerprint
-from aqe.agents.review.intent import Told, stance_of_docstring, stance_of_message, stance_of_tests
+from aqe.agents.review.intent import (
+    Told,
+    docstring_of,
+    promised_exceptions,
+    stance_of_docstring,
+    stance_of_message,
+    stance_of_tests,
+)
 from aqe.agents.review.sources import Source
 
 RULE = "behaviour-changed"
+_RAISED = re.compile(r"raise[sd] ([\w.]+)")
 LONGEST_CALL = 600
 
 CONFIDENCE = {"error": 0.9, "denied": 0.88, "silent": 0.78, "announced": 0.3, "unfair": 0.35}
@@ -27,7 +36,7 @@ def judge(
     found = []
     for one in differences:
         told = _told(one, head.get(one.path), base.get(one.path), tests, message, alone)
-        found.append(_finding(one, told, head.get(one.path)))
+        found.append(_finding(one, told, head.get(one.path), broken_promise(one, head.get(one.path))))
     return found
 
 
@@ -36,14 +45,14 @@ def _told(
 ) -> Told:
     """What the author said, the most telling first: a test, the docstring, the message."""
     by_message = stance_of_message(message, one.name, one.path, alone=alone)
-    for told in (stance_of_tests(tests, one.name), stance_of_docstring(base, head, one.name)):
+    for told in (stance_of_tests(tests, one.name, one.after), stance_of_docstring(base, head, one.name)):
         if told.stance == "announced" and by_message.stance != "denied":
             return told
     return by_message
 
 
-def _finding(one: Difference, told: Told, head: Source | None) -> Finding:
-    severity, confidence = _weight(one, told)
+def _finding(one: Difference, told: Told, head: Source | None, promised: str) -> Finding:
+    severity, confidence = _weight(one, told, promised)
     line = max(1, one.line)
     return Finding(
         id=fingerprint(RULE, one.name or f"<{one.path}>", _body(one, head)),
@@ -55,15 +64,30 @@ def _finding(one: Difference, told: Told, head: Source | None) -> Finding:
         end_line=line,
         name=one.name,
         message=f"{one.sentence}.",
-        evidence=tuple(_evidence(one, told)),
+        evidence=tuple(_evidence(one, told, promised)),
     )
 
 
-def _weight(one: Difference, told: Told) -> tuple[Severity, float]:
-    if not one.is_fair:
-        return "note", CONFIDENCE["unfair"]
+def broken_promise(one: Difference, head: Source | None) -> str:
+    """The exception that the new version no longer raises though its docstring still promises it; else empty."""
+    before = _RAISED.match(one.before)
+    if before is None or head is None:
+        return ""
+    name = before[1].rpartition(".")[2]
+    after = _RAISED.match(one.after)
+    if after is not None and after[1].rpartition(".")[2] == name:
+        return ""
+    return name if name in promised_exceptions(docstring_of(head, one.name) or "") else ""
+
+
+def _weight(one: Difference, told: Told, promised: str) -> tuple[Severity, float]:
     share = one.differing / one.inputs if one.inputs else 0.0
     more = round(0.08 * min(1.0, share), 2)
+    if promised:
+        is_meant = told.stance == "announced"
+        return ("warning" if is_meant else "error"), round(CONFIDENCE["denied" if is_meant else "error"] + more, 2)
+    if not one.is_fair:
+        return "note", CONFIDENCE["unfair"]
     if one.crash or one.breaks_hint:
         return "error", round(CONFIDENCE["error"] + more, 2)
     if told.stance == "announced":
@@ -71,15 +95,17 @@ def _weight(one: Difference, told: Told) -> tuple[Severity, float]:
     return "warning", round(CONFIDENCE[told.stance] + more, 2)
 
 
-def _evidence(one: Difference, told: Told) -> list[str]:
+def _evidence(one: Difference, told: Told, promised: str) -> list[str]:
     lines = [f"{one.differing} of {one.inputs} calls that were tried on both versions differ"] if one.inputs else []
     if one.is_cut:
         lines.append(f"the whole call: {shortened(one.call, LONGEST_CALL)}")
     if one.crash:
         lines.append("neither a raise statement nor the docstring speaks of this exception")
+    if promised:
+        lines.append(f"contradicts its docstring, which still promises {promised}")
     if one.breaks_hint:
         lines.append("the new value contradicts the return hint")
-    if not one.is_fair:
+    if not one.is_fair and not promised:
         lines.append("the arguments may be outside of what the function is for")
     if told.stance == "announced":
         lines.append(f"announced: {told.where}")

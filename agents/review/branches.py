@@ -18,6 +18,7 @@ from aqe.agents.changes.definition import digest_of
 from aqe.agents.coverage.measured import FileCoverage
 from aqe.agents.coverage.report import CoverageRequest
 from aqe.agents.coverage.running import CoveredRun, run_covered
+from aqe.agents.execute import TestFailure
 from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review.brought import Sighting
 from aqe.agents.review.sources import Source, normalised, printed
@@ -67,6 +68,7 @@ class _Trees:
     deadline: float
     progress: Progress
     cancel: CancelToken
+    on_failures: Callable[[Sequence[TestFailure]], None] | None = None
     notes: list[str] = field(default_factory=list)
     is_cut: bool = False
 
@@ -82,17 +84,19 @@ def find_untested(
     deadline: float,
     progress: Progress,
     cancel: CancelToken,
+    on_failures: Callable[[Sequence[TestFailure]], None] | None = None,
 ) -> BranchReview:
     """What the tests leave out of the changed code. `deadline` is a reading of `time.monotonic`.
 
     `base_folder` gives the folder of the base's tree when it is needed. `import_from_head` says that the head is not
-    the project that is installed. A suite that cannot run is a note, not an error; raises `Cancelled`.
+    the project that is installed. `on_failures` is given the tests of the head that fail. A suite that cannot run is a
+    note, not an error; raises `Cancelled`.
     """
     before = {one.path: one for one in bases}
     changed = [one for one in heads if not one.is_test and one.touched and _does_otherwise(one, before.get(one.path))]
     if not changed:
         return BranchReview()
-    trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel)
+    trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel, on_failures)
     tests = reaching_tests(head_folder, [one.path for one in changed], cancel)
     if len(tests) > MOST_TESTS:
         trees.notes.append(f"{MOST_TESTS} of {len(tests)} test files that reach the change were run for its branches.")
@@ -157,6 +161,8 @@ def _run(
         trees.is_cut = trees.is_cut or isinstance(error, OutOfTime)
         trees.notes.append(f"The tests of {what} could not be run for their coverage: {error.message}")
         return None
+    if folder == trees.head and trees.on_failures is not None:
+        trees.on_failures(run.failures)
     if run.partial:
         trees.is_cut = True
         trees.notes.append(f"The tests of {what} did not end in {left:.0f} s: its branches were not looked at.")

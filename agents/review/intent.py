@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from aqe.agents.review.asserted import asserted
 from aqe.agents.review.sources import Source
 
 Stance = Literal["announced", "silent", "denied"]
@@ -48,6 +49,22 @@ _FIXES_FORM = re.compile(
 )
 _SENTENCES = re.compile(r"(?<=[.;!?])\s+|\n+|;\s*")
 _WORD = re.compile(r"[A-Za-z][a-z]+|[A-Z]+(?![a-z])|[a-z]+")
+_HEADINGS = frozenset(
+    {
+        "args",
+        "arguments",
+        "parameters",
+        "returns",
+        "return",
+        "yields",
+        "notes",
+        "note",
+        "examples",
+        "example",
+        "see also",
+    }
+)
+_PROMISED = re.compile(r"\s*([A-Z][\w.]*|[a-z_]\w*(?:\.\w+)+)\s*(?::|$)")
 _COMMON = frozenset(
     {"get", "set", "is", "has", "do", "make", "to", "from", "of", "the", "a", "on", "in", "self", "init"}
 )
@@ -131,13 +148,13 @@ def stance_of_docstring(base: Source | None, head: Source | None, name: str) -> 
     """Whether the docstring of the function, or of its class, was changed with it."""
     if base is None or head is None:
         return Told("silent")
-    before, after = _docstring(base, name), _docstring(head, name)
+    before, after = docstring_of(base, name), docstring_of(head, name)
     if before is not None and after is not None and before != after:
         return Told("announced", "its docstring was changed too")
     return Told("silent")
 
 
-def _docstring(source: Source, name: str) -> str | None:
+def docstring_of(source: Source, name: str) -> str | None:
     """The docstring of a definition, "" where it has none; None where there is no such definition."""
     nodes: list[ast.AST] = [source.tree] if source.tree is not None else []
     for part in (part for part in name.split(".") if part != "<locals>"):
@@ -154,23 +171,42 @@ def _docstring(source: Source, name: str) -> str | None:
     return ast.get_docstring(node) or ""
 
 
-def stance_of_tests(tests: Iterable[Source], name: str) -> Told:
-    """Whether a changed line of a test names the function, or a test that was changed calls it."""
-    last = name.rpartition(".")[2]
-    if last.startswith("__") and last.endswith("__"):
-        last = name.split(".")[-2] if "." in name else last
-    word = re.compile(rf"(?<!\w){re.escape(last)}(?!\w)")
+def promised_exceptions(docstring: str) -> frozenset[str]:
+    """The exceptions that a docstring says are raised, in any of the usual styles, without their modules.
+
+    >>> sorted(promised_exceptions("Add.\\n\\nRaises:\\n    ValueError: if below 1.\\n    shop.Gone: if sold.\\n"))
+    ['Gone', 'ValueError']
+    """
+    found = {match[1] for match in re.finditer(r":(?:raises?|exception)\s+([\w.]+)\s*:", docstring)}
+    lines = docstring.splitlines()
+    for number, line in enumerate(lines):
+        if line.strip().rstrip(":").lower() in ("raises", "raise", "exceptions"):
+            for below in lines[number + 1 :]:
+                if below.strip().rstrip(":").lower() in _HEADINGS:
+                    break
+                match = _PROMISED.match(below)
+                found |= {match[1]} if match else set()
+        for said in re.finditer(r"\b[Rr]aises\s+(?:an?\s+)?`{0,2}([\w.]+)`{0,2}", line):
+            found.add(said[1])
+    return frozenset(one.rpartition(".")[2] for one in found)
+
+
+def stance_of_tests(tests: Iterable[Source], name: str, after: str = "") -> Told:
+    """Whether a test that was changed asserts on what the function does now.
+
+    A call alone announces nothing. `after` is what the new version does in words ("returns 1", "raises KeyError: ..."):
+    where it raises, the test has to expect an exception, else to look at a result or at what the call changed.
+    """
+    wanted = "" if not after else "raises" if after.startswith("raise") else "value"
     for source in tests:
         touched = [line for line in sorted(source.touched) if line <= len(source.lines)]
-        for line in touched:
-            text = source.lines[line - 1]
-            if word.search(text) and not text.lstrip().startswith(("import ", "from ", "#")):
-                return Told("announced", f"{source.path}, line {line}, was changed with it")
         for definition in source.definitions:
-            lines = range(definition.first_line, definition.last_line + 1)
-            if definition.kind != "function" or not any(line in lines for line in touched):
+            if definition.kind != "function" or not definition.qualname.rpartition(".")[2].startswith("test"):
                 continue
-            body = "\n".join(source.lines[line - 1] for line in lines if line <= len(source.lines))
-            if word.search(body) and definition.qualname.rpartition(".")[2].startswith("test"):
-                return Told("announced", f"{definition.qualname} in {source.path} was changed with it")
+            lines = [line for line in touched if definition.first_line <= line <= definition.last_line]
+            if lines and source.tree is not None:
+                found = asserted(source.tree, definition, name)
+                if wanted in found or (found and not wanted):
+                    where = f"{definition.qualname} in {source.path}, line {lines[0]},"
+                    return Told("announced", f"{where} was changed with it and asserts on it")
     return Told("silent")

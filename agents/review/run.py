@@ -15,12 +15,13 @@ from pathlib import Path
 from threading import Lock
 
 from aqe.agents.changes import Changes, read_changes, write_base
-from aqe.agents.execute import python_setting
+from aqe.agents.execute import TestFailure, python_setting
 from aqe.agents.gate.circumstances import circumstances
 from aqe.agents.gate.evidence import Evidence
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.review.behaviour import judge
 from aqe.agents.review.branches import BranchReview, find_untested
+from aqe.agents.review.broken import Broken, Sides, find_broken
 from aqe.agents.review.brought import brought, place
 from aqe.agents.review.clones import find_clones
 from aqe.agents.review.decisions import read_decisions, weighed, without_dismissed
@@ -145,17 +146,20 @@ class _Review:
     def _look(self, interpreter: Interpreter) -> tuple[list[Finding], Comparison, BranchReview]:
         """All kinds of findings; the versions are compared while other threads read, and wait for the tests."""
         with ThreadPoolExecutor(max_workers=2) as threads:
-            running = threads.submit(self._branches, interpreter)
+            running = threads.submit(self._tests, interpreter)
             looking = threads.submit(self._static)
             try:
                 comparison = self._executed(interpreter)
                 findings = looking.result()
-                branches = running.result()
+                branches, broken = running.result()
             except BaseException:
                 self.cancel.cancel()
                 raise
         self.cancel.check()
         findings += brought([one for source, seen in branches.found for one in place(source, [seen])], [])
+        findings += broken.found
+        self.notes += broken.notes
+        self.partial = self.partial or broken.partial
         findings += judge(comparison.differences, self.heads, self.bases, self._message())
         return findings, comparison, branches
 
@@ -208,19 +212,33 @@ class _Review:
                     raise
                 return Comparison(notes=(f"The two versions were not executed: {error.message}",))
 
-    def _branches(self, interpreter: Interpreter) -> BranchReview:
+    def _tests(self, interpreter: Interpreter) -> tuple[BranchReview, Broken]:
+        """The head's tests that reach the change: the branches that they leave out, and those that fail since."""
+        failures: list[TestFailure] = []
+        deadline = self.started + self.request.budget_s * (1.0 + patience())
         with self._phase("tests"):
-            return find_untested(
+            branches = find_untested(
                 self.heads,
                 self.bases,
                 head_folder=self.head_folder,
                 base_folder=self.base_folder,
                 interpreter=interpreter,
                 import_from_head=self.request.head is not None,
-                deadline=self.started + self.request.budget_s * (1.0 + patience()),
+                deadline=deadline,
                 progress=self.progress,
                 cancel=self.cancel,
+                on_failures=failures.extend,
             )
+            sides = Sides(
+                self.head_folder,
+                self.base_folder,
+                interpreter,
+                self.request.head is not None,
+                deadline,
+                self.progress,
+                self.cancel,
+            )
+            return branches, find_broken(failures, self.heads, sides)
 
     def _message(self) -> str:
         """What the author said: the message, and what was written into the changed prose."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +222,24 @@ def test_what_the_message_announces_is_a_note(project: Path, tmp_path: Path) -> 
     git(project, "commit", "-qam", "Fix price: a piece costs 3.10 now")
     severities["announced"] = severity("--since", "start")
     assert severities == {"silent": "warning", "denied": "warning", "announced": "note"}
+
+
+@pytest.mark.services
+def test_a_broken_promise_and_the_test_that_it_breaks_come_first(tmp_path: Path) -> None:
+    """A test that fails since is told with its failure, a lost exception is an error; a mere call excuses neither."""
+    root = tmp_path / "shop"
+    shutil.copytree(ROOT / "fixtures" / "shop", root, ignore=shutil.ignore_patterns(".aqe", "__pycache__"))
+    git(root, "init", "-q", ".")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "Begin")
+    cart, tests = root / "shop" / "cart.py", root / "tests" / "test_cart.py"
+    cart.write_text(cart.read_text().replace("if quantity < 1", "if quantity < 0", 1))
+    tests.write_text(tests.read_text() + '\n\ndef test_more(cart):\n    cart.add("PEN-001", 5, 2)\n')
+    first, second = answer(root, "review", "--budget", "90")["findings"][:2]
+    assert (first["rule"], first["severity"], first["name"]) == ("test-breaks", "error", "test_add_refuses_no_pieces")
+    assert any("DID NOT RAISE" in line for line in first["evidence"])
+    assert (second["rule"], second["severity"], second["name"]) == ("behaviour-changed", "error", "Cart.add")
+    assert any("still promises ValueError" in line for line in second["evidence"])
 
 
 @pytest.mark.services

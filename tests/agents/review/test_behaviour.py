@@ -61,6 +61,20 @@ def test_arguments_outside_of_what_a_function_is_for_make_a_note() -> None:
     assert (found.severity, found.confidence < 0.5) == ("note", True)
 
 
+def test_an_exception_that_the_docstring_still_promises_is_an_error() -> None:
+    """A promise that the code no longer keeps is an error, a warning where the change was announced."""
+    text = (
+        'def total(x: int) -> int:\n    """Add.\n\n    Raises:\n        ValueError: if x is 0.\n    """\n    return x\n'
+    )
+    head = Source("shop/a.py", text, frozenset({6}))
+    lost = replace(SEEN, before="raised ValueError: none", after="returns 0", kind="exception")
+    (silent,), (meant,) = judge([lost], [head], [head], ""), judge([lost], [head], [head], "total now accepts 0")
+    assert (silent.severity, meant.severity) == ("error", "warning")
+    assert "contradicts its docstring, which still promises ValueError" in silent.evidence
+    (other,) = judge([replace(lost, before="raised KeyError: 1")], [head], [head], "")
+    assert other.severity == "warning"
+
+
 def test_the_id_stays_while_the_function_stays() -> None:
     """Another call that shows the difference gives the same finding; another body another."""
     other = replace(SEEN, call="total(5)", before="returned 5", after="returns 6")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from aqe.agents.review.intent import names, stance_of_docstring, stance_of_message, stance_of_tests
+from aqe.agents.review.intent import (
+    names,
+    promised_exceptions,
+    stance_of_docstring,
+    stance_of_message,
+    stance_of_tests,
+)
 from aqe.agents.review.sources import Source
 
 
@@ -78,3 +84,42 @@ def test_a_changed_test_of_the_function_announces() -> None:
     assert stance_of_tests([Source("tests/test_a.py", text, frozenset({5}))], "total").stance == "announced"
     assert stance_of_tests([Source("tests/test_a.py", text, frozenset({1, 9}))], "total").stance == "silent"
     assert stance_of_tests([Source("tests/test_a.py", text, frozenset({5}))], "subtotal").stance == "silent"
+
+
+@pytest.mark.parametrize(
+    ("body", "after", "stance"),
+    [
+        ("cart.add('a', 0)", "", "silent"),
+        ("cart.add('a', 0)\n    assert len(cart) == 1", "returns None", "announced"),
+        ("cart.add('a', 0)\n    assert other", "returns None", "silent"),
+        ("with pytest.raises(ValueError):\n        cart.add('a', 0)", "raises ValueError: no", "announced"),
+        ("with pytest.raises(ValueError):\n        cart.add('a', 0)", "returns None", "silent"),
+        ("found = cart.add('a', 0)\n    assert found is None", "returns None", "announced"),
+        ("self.assertEqual(cart.add('a', 0), 1)", "returns 1", "announced"),
+        ("self.assertRaises(ValueError, cart.add, 'a', 0)", "raises ValueError: no", "announced"),
+        ("assert cart.add('a', 0) == 1", "raises ValueError: no", "silent"),
+    ],
+)
+def test_a_changed_test_announces_only_what_it_asserts(body: str, after: str, stance: str) -> None:
+    """A call without an assertion announces nothing, nor does an assertion on the other kind of outcome."""
+    source = Source("tests/test_cart.py", f"def test_add(cart):\n    {body}\n", frozenset({1, 2, 3}))
+    assert stance_of_tests([source], "Cart.add", after).stance == stance
+
+
+@pytest.mark.parametrize(
+    ("docstring", "promised"),
+    [
+        (
+            "Add.\n\nRaises:\n    ValueError: if below 1.\n    shop.Gone:\n        if sold.\nReturns:\n    None: yes.",
+            "Gone ValueError",
+        ),
+        ("Add.\n\n:raises ValueError: if below 1", "ValueError"),
+        ("Add.\n\nRaises\n------\nKeyError\n    If it is not there.\n", "KeyError"),
+        ("Add; raises `ValueError` below 1.", "ValueError"),
+        ("Add pieces.", ""),
+    ],
+)
+def test_promised_exceptions_are_read_in_every_style(docstring: str, promised: str) -> None:
+    """Sections, fields and plain sentences name what a function raises."""
+    assert promised_exceptions(docstring) >= set(promised.split())
+    assert bool(promised_exceptions(docstring)) is bool(promised)
