@@ -33,6 +33,7 @@ SLOWEST = 10
 GRACE_S = 3.0
 ISOLATED_WALL_S = 24 * 3600.0
 TAIL_LINES = 40
+_WARNING = re.compile(r":\d+: \w*Warning: ")
 
 # With a side folder pytest is found last on sys.path, so that nothing of the project's is shadowed.
 WITH_SIDE = "import sys; sys.path.append({side!r}); import pytest; raise SystemExit(pytest.main())"
@@ -382,7 +383,7 @@ def raise_for_status(status: int, told: Mapping[str, Any], tail: str, *, passes_
 
     Raises `UserError` (no-tests, pytest-usage, suite-not-collected), `Cancelled`, `GateFailed` (suite-died).
     """
-    last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
+    last = last_words(tail)
     seen = f" It said: {last}." if last else ""
     if status == 5:
         raise UserError(
@@ -424,6 +425,25 @@ def raise_for_status(status: int, told: Mapping[str, Any], tail: str, *, passes_
             if passes_on
             else "Run `python -m pytest -v` to see after which test.",
         )
+
+
+def last_words(tail: str) -> str:
+    """What pytest said at last: its last line of an error, else its last line that belongs to no warning.
+
+    >>> last_words("ERROR: no such folder: x\\n/a/b.py:9: CoverageWarning: No data\\n  self._warn('No data')\\n")
+    'ERROR: no such folder: x'
+    """
+    lines = [line.rstrip() for line in tail.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR>"))]
+    if errors:
+        return errors[-1].removeprefix("E ").strip()
+    warned = [bool(_WARNING.search(line)) for line in lines]
+    kept = [
+        line
+        for place, line in enumerate(lines)
+        if not warned[place] and not (place and warned[place - 1] and line.startswith(" "))
+    ]
+    return kept[-1].strip() if kept else ""
 
 
 def _report(

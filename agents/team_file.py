@@ -16,6 +16,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.marker import lock_target, write_bytes_atomic
 
 WAIT_S = 30.0
+_PARTED = re.compile(r"^([^\n#\[][^\n]*)\n\[\[", re.MULTILINE)
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|#([^\n]*)')
 
 
@@ -91,14 +92,19 @@ def save(file: Path, document: Any, code: str, means: Callable[[str], bool]) -> 
     import tomlkit
 
     text = tomlkit.dumps(document).rstrip("\n") + "\n"
-    try:
-        good, data = means(text), text.encode("utf-8")
-    except (UserError, ValueError):
-        good, data = False, b""
-    if not good:
+    parted = _PARTED.sub(r"\1\n\n[[", text)  # a text of several lines may hold what looks like a table
+    good = next((one for one in (parted, text) if _has_meaning(one, means)), None)
+    if good is None:
         raise UserError(
             f"{file.name} cannot be changed without harm to what stands there; nothing was written.",
             code=code,
             fix="Write its entries as [[...]] tables, one after the other, or edit it by hand.",
         )
-    write_bytes_atomic(file, data)
+    write_bytes_atomic(file, good.encode("utf-8"))
+
+
+def _has_meaning(text: str, means: Callable[[str], bool]) -> bool:
+    try:
+        return means(text) and bool(text.encode("utf-8"))
+    except (UserError, ValueError):
+        return False

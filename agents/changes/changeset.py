@@ -45,6 +45,7 @@ class Changes:
 
     `message` joins the messages of the commits between them, newest first; empty where there are none.
     `base_commit` is git's name of the base's commit, `base_folder` its folder; each is empty where it is the other.
+    `notes` say what a reader of the change should know of it.
     """
 
     base: str
@@ -53,6 +54,7 @@ class Changes:
     message: str = ""
     base_commit: str = ""
     base_folder: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def added_lines(self) -> int:

@@ -27,6 +27,8 @@ _OFF = [
     *("-c", f"core.bigFileThreshold={MOST_BYTES}"),
 ]
 _ASIDE = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "LC_ALL": "C"}
+_KEPT = frozenset({"GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM"})
+"""Variables that say how far up a repository is looked for."""
 _READS_THE_TREE = frozenset({"diff", "blame"})
 _NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--relative", "--ignore-submodules=dirty")
@@ -66,7 +68,8 @@ def ask_git(project: Path, *words: str, said: bytes = b"", fails: bool = True, w
             code="no-git",
             fix="Install git, or compare two folders with --base DIR --head DIR.",
         )
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | _ASIDE
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    environ |= _ASIDE
     options: list[str] = []
     if words[0] in _READS_THE_TREE:
         options, more = without_filters(filters(project))
@@ -226,6 +229,15 @@ def changed_entries(project: Path, commit: str) -> list[Entry]:
         found.append(Entry(old_mode, new_mode, old_blob, letter[0], old_name, name))
         place += 1 + names
     return found
+
+
+def is_unknown_folder(project: Path, commit: str) -> bool:
+    """Whether the repository is that of a folder above, and knows nothing below the project."""
+    inner = ask_git(project, "rev-parse", "--show-prefix", fails=False) or b""
+    if not inner.strip():
+        return False
+    known = ask_git(project, "ls-files", "-z", fails=False) or (commit and ask_git(project, "ls-tree", "-z", commit))
+    return not known
 
 
 def untracked(project: Path) -> list[str]:

@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aqe.agents.changes import git
@@ -21,11 +22,18 @@ from aqe.engine.index.files import walk_files
 ALIKE = 0.5
 """The share of equal lines from which a file that went and one of the same name that came are one that moved; git's."""
 
+OWN = frozenset({"aqe-review.toml", "aqe-quarantine.toml"})
+"""Files of aqe's own beside pyproject.toml."""
+
 _UNREAD = b"\0"
 """Stands for a blob that is not read: no text."""
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n.*oid sha256:([0-9a-f]{64})\nsize (\d+)\n", re.S)
 _POINTER_BYTES = 1024
 
+PARENTS = (
+    "The git repository is that of a folder above, which does not track this project: all of it counts as new. "
+    "`git add` it there, make it a repository of its own, or compare two folders with --base DIR --head DIR."
+)
 _KINDS: dict[str, Kind] = {"A": "added", "D": "deleted", "R": "renamed", "C": "added"}
 
 
@@ -41,7 +49,7 @@ def read_changes(
     Raises `UserError`: no-git, unknown-ref, shallow-clone, bad-argument, no-such-path.
     """
     if base is None and head is None:
-        return _by_git(project, since)
+        return _without_own(_by_git(project, since))
     if since is not None or base is None or head is None:
         raise UserError(
             "A change lies between a git reference and the working tree, or between two folders.",
@@ -53,7 +61,12 @@ def read_changes(
             raise UserError(
                 f"There is no folder {str(folder)!r}.", code="no-such-path", fix="Name a folder that holds a project."
             )
-    return _by_folders(base, head)
+    return _without_own(_by_folders(base, head))
+
+
+def _without_own(changes: Changes) -> Changes:
+    """Without the files in which aqe keeps a team's decisions: they change nothing of what is tested or reviewed."""
+    return replace(changes, files=tuple(one for one in changes.files if one.path not in OWN))
 
 
 def write_base(project: Path, changes: Changes, folder: Path) -> None:
@@ -132,6 +145,7 @@ def _by_git(project: Path, since: str | None) -> Changes:
         files=_sorted(files),
         message=git.messages(project, commit),
         base_commit=commit,
+        notes=(PARENTS,) if git.is_unknown_folder(project, commit) else (),
     )
 
 

@@ -92,7 +92,8 @@ class CoverageReport:
     """Figures over the project's files that are no tests, the riskiest gaps first, and the diff where one was asked.
 
     `gaps_total` counts all gaps, `gaps` holds the first of them. `tests_*` are of the run (0 with `data`). `partial`
-    is True when the time ended the run: then what ran before is measured. `files` counts measured files; `percent` is
+    is True when the time ended the run: then what ran before is measured, and `running` is
+    the test that had not ended. `files` counts measured files; `percent` is
     of lines and branches together, as coverage.py's own total counts them.
     """
 
@@ -114,6 +115,7 @@ class CoverageReport:
     failures: tuple[TestFailure, ...]
     partial: bool
     evidence: Evidence
+    running: str = ""
     notes: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
 

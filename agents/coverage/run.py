@@ -86,6 +86,7 @@ def coverage(
             packages={"coverage": run.measured.coverage_version}
             | ({"pytest": run.pytest_version} if run.pytest_version else {}),
         ),
+        running=run.running,
         notes=tuple(notes),
     )
 
@@ -170,7 +171,8 @@ def _no_subject(measured: Measured) -> UserError:
 def _notes(run: CoveredRun, figures: Iterable[FileCoverage], has_git: bool, left_out: int) -> list[str]:
     notes = []
     if run.failures:
-        notes.append(f"{len(run.failures)} tests failed; what they ran counts as covered.")
+        many = "1 test" if len(run.failures) == 1 else f"{len(run.failures)} tests"
+        notes.append(f"{many} failed; what {'it' if len(run.failures) == 1 else 'they'} ran counts as covered.")
     if not run.measured.has_branches:
         notes.append("The data was measured without branches (`branch = true` measures them).")
     if run.isolation and not any(one.ran for one in figures):
@@ -178,5 +180,5 @@ def _notes(run: CoveredRun, figures: Iterable[FileCoverage], has_git: bool, left
     if not has_git:
         notes.append("git told no history, so recent changes count for nothing in the risk.")
     if left_out:
-        notes.append(f"The recent changes of {left_out} files were not looked at.")
+        notes.append(f"The recent changes of {left_out} file{'' if left_out == 1 else 's'} were not looked at.")
     return notes

@@ -36,7 +36,10 @@ NO_COVERAGE = 126
 
 @dataclass(frozen=True)
 class CoveredRun:
-    """What came of it: the measured files, the tests of the run, and how it ran (`isolation` is "" for read data)."""
+    """What came of it: the measured files, the tests of the run, and how it ran (`isolation` is "" for read data).
+
+    `running` is the test that had not ended when the time did.
+    """
 
     measured: Measured
     tests: int
@@ -45,6 +48,7 @@ class CoveredRun:
     isolation: str
     partial: bool
     notes: tuple[str, ...] = ()
+    running: str = ""
 
 
 def run_covered(
@@ -86,6 +90,8 @@ def run_covered(
         report = folder / "coverage.json"
         text = report.read_bytes() if report.is_file() else b""
     _raise_for(run, told, tests, interpreter)
+    if told["cut"] and not tests:
+        tests = {"tests": [test for test in told.get("ended", ()) if test["outcome"]]}
     if not text:
         raise _nothing(str(told.get("error", "")))
     return CoveredRun(
@@ -96,6 +102,7 @@ def run_covered(
         isolation=run.isolation,
         partial=bool(told["cut"]),
         notes=tuple(_notes(told, tests)),
+        running=str(told.get("test") or "") if told["cut"] else "",
     )
 
 

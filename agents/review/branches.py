@@ -335,5 +335,5 @@ def _sighting(way: Untested, source: Source, tests: int) -> Sighting:
     touched = [line for line in range(first, last + 1) if line in source.touched]
     line = way.line if way.line in source.touched or not touched else touched[0]
     confidence = 0.62 if way.whole else 0.7
-    of = f"{tests} tests ran that may reach this module"
+    of = f"{tests} test{'' if tests == 1 else 's'} ran that may reach this module"
     return Sighting(RULE, "warning", confidence, (line, max(line, last)), way.what, (of,), statement=way.statement)

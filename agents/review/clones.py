@@ -324,7 +324,7 @@ def _is_taken(taken: set[tuple[str, int]], path: str, mine: Sequence[Statement],
 
 def _sighting(statements: Sequence[Statement], other: Elsewhere) -> Sighting:
     many = sum(one.statements for one in statements)
-    where = f"{other.path}, lines {other.first} to {other.last}"
+    where = f"{other.path} lines {other.first}-{other.last}"
     named = f" ({other.name})" if other.name else ""
     size = min(1.0, sum(one.nodes for one in statements) / 200)
     how = "word for word" if other.likeness == 1 else "with other names or values"
@@ -333,7 +333,7 @@ def _sighting(statements: Sequence[Statement], other: Elsewhere) -> Sighting:
         "warning",
         round(0.6 + 0.2 * other.likeness + 0.15 * size, 2),
         (statements[0].first, statements[-1].last),
-        f"{many} statements stand {how} in {where}{named} already: call that, or share it.",
+        f"{many} statements repeat {where}{named} {how}: call that, or share it.",
         (f"The other copy: {where}{named}",),
         statement=" ".join(one.shape for one in statements),
     )

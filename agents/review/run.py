@@ -119,6 +119,7 @@ class _Review:
         with self._phase("reading"):
             with self.cancel.reading():
                 heads, _ = self.heads, self.bases
+            self.notes += self.changes.notes
             decisions = read_decisions(self.head_folder)
             interpreter = find_interpreter(
                 self.head_folder, self.request.python, python_setting(self.head_folder), trusted=True

@@ -1,4 +1,4 @@
-"""Tests whose verdict hangs on something else than the code: time, chance, the machine, other tests."""
+"""Tests whose verdict depends on something else than the code: time, chance, the machine, other tests."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _title(report: ReviewReport) -> str:
     partial = "Partial result: " if report.partial else ""
     many = len(report.findings)
     if report.scope == "tests":
-        what = f"{report.figures.tests} tests in {_count(report.figures.files, 'file')}"
+        what = f"{_count(report.figures.tests, 'test')} in {_count(report.figures.files, 'file')}"
         return f"{partial}{what}: {_count(many, 'finding') if many else 'nothing to report'}"
     between = f"{report.base} to {report.head}, {_count(report.changed_lines, 'changed line')}"
     if not many:
@@ -62,7 +62,8 @@ def _figures(report: ReviewReport, verbose: bool) -> Iterator[str]:
             f"{figures.functions_compared} of {_count(figures.functions_changed, 'changed function')} executed in both"
         )
         tests = f"; {_count(figures.tests, 'test')} run for their branches" if figures.tests else ""
-        yield f"  {ran} versions{tests}; sandbox: {report.evidence.rung}"
+        sandbox = "" if report.evidence.rung == "none" else f"; sandbox: {report.evidence.rung}"
+        yield f"  {ran} versions{tests}{sandbox}"
         for one in figures.not_compared if verbose else figures.not_compared[:MOST_SKIPPED]:
             place = f"{one.path}::{one.name}" if one.name else one.path
             yield f"    not executed: {place}: {one.why}"

@@ -45,7 +45,8 @@ class SelectReport:
     """The tests in the order of risk, out of `all_tests` that are known.
 
     `why` says in one sentence what the selection rests on, also where it is empty; `whole_suite` that nothing less
-    would have been safe. `run` is the run's report, `not_run` what the budget left out (then `partial`).
+    would have been safe. `run` is the run's report, `not_run` what the budget left out (then `partial`);
+    `running` are those of them that had begun and not ended: one of them may hang.
     """
 
     base: str
@@ -59,5 +60,6 @@ class SelectReport:
     not_run: tuple[str, ...]
     partial: bool
     evidence: Evidence
+    running: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()

@@ -25,6 +25,7 @@ from aqe.engine.index.files import walk_files
 from aqe.engine.memory.opening import open_to_read
 from aqe.engine.progress import CancelToken, Progress, silent
 
+UNTIMED_S = float("inf")
 RECORD = "`aqe execute --map` (or `pytest --aqe-map`) records what each test executes."
 
 
@@ -80,7 +81,7 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
         evidence=circumstances(
             interpreter, seed=0, runs=0, budget_s=request.budget_s, duration_s=time.monotonic() - started, rung="none"
         ),
-        notes=tuple(dict.fromkeys(choice.notes)),
+        notes=tuple(dict.fromkeys((*changes.notes, *choice.notes))),
     )
     if not request.run or not tests:
         return report
@@ -217,25 +218,31 @@ def _present(
 
 
 def _ordered(chosen: Mapping[str, tuple[float, str]], past: Past, found: ImpactMap | None) -> tuple[SelectedTest, ...]:
-    """Most directly hit and most recently failing first; among equals the fastest."""
+    """Most directly hit and most recently failing first; among equals the fastest, and what was never timed last, in
+    the suite's order."""
     tests = {} if found is None else found.tests
-    rows = []
+    rows: list[tuple[float, float, int, str, str]] = []
     for nodeid, (directness, reason) in chosen.items():
         mapped = tests.get(nodeid)
         failing = past.failing(nodeid, mapped.outcome if mapped else "")
         width = len(mapped.parts) if mapped else 0
         risk = min(1.0, directness + 0.3 * failing) - min(0.05, width / 100_000)
-        duration_s = past.duration_s.get(nodeid, mapped.duration_s if mapped else 0.0)
-        rows.append((-round(risk, 4), duration_s, nodeid, reason))
-    return tuple(SelectedTest(nodeid, reason, -risk) for risk, _, nodeid, reason in sorted(rows))
+        duration_s = past.duration_s.get(nodeid, mapped.duration_s if mapped else UNTIMED_S)
+        rows.append((-round(risk, 4), duration_s, len(rows), nodeid, reason))
+    return tuple(SelectedTest(nodeid, reason, -risk) for risk, _, _, nodeid, reason in sorted(rows))
+
+
+def _count(tests: int) -> str:
+    return f"{tests} test{'' if tests == 1 else 's'}"
 
 
 def _why(choice: Choice, tests: tuple[SelectedTest, ...], all_tests: int, changes: Changes) -> str:
     """What the selection means, in one sentence."""
     if choice.why_all:
-        return f"The whole suite, {len(tests)} tests: {choice.why_all.rstrip('.')}."
+        return f"The whole suite, {_count(len(tests))}: {choice.why_all.rstrip('.')}."
     if tests:
-        return f"{len(tests)} of {all_tests} tests are needed for what changed since {changes.base}."
+        are = "is" if len(tests) == 1 else "are"
+        return f"{len(tests)} of {_count(all_tests)} {are} needed for what changed since {changes.base}."
     if not changes.files:
         return f"No test is needed: nothing changed since {changes.base}, nor since the map was recorded."
     told = "; ".join(dict.fromkeys(choice.notes)) or "only formatting and comments changed"

@@ -160,13 +160,16 @@ def run_selected(
                 run = execute(wanted, progress=progress, cancel=stop)
             except Cancelled:
                 cancel.check()
-        done = _done(told)
+        done, begun = _told(told)
+    running = tuple(nodeid for nodeid in begun if nodeid not in done)
     not_run = tuple(nodeid for nodeid in nodeids if nodeid not in done)
     why = report.why
     if not_run and request.budget_s is not None:
         why += f" The budget of {request.budget_s:g} s left {len(not_run)} of them not run."
+    if running:
+        why += f" Still running when the time ended: {', '.join(running)}."
     evidence = replace(report.evidence, runs=1, duration_s=round(time.monotonic() - started, 3))
-    return replace(report, run=run, not_run=not_run, partial=bool(not_run), why=why, evidence=evidence)
+    return replace(report, run=run, not_run=not_run, running=running, partial=bool(not_run), why=why, evidence=evidence)
 
 
 @contextlib.contextmanager
@@ -186,8 +189,15 @@ def _ended_after(left_s: float | None, cancel: CancelToken) -> Iterator[CancelTo
             timer.cancel()
 
 
-def _done(told: Path) -> set[str]:
-    """The tests that ended, as the plugin told them one by one."""
-    if not told.exists():
-        return set()
-    return {json.loads(line) for line in told.read_text(encoding="utf-8").splitlines() if line.endswith('"')}
+def _told(told: Path) -> tuple[set[str], list[str]]:
+    """The tests that ended and those that began, as the plugin told them one by one; a cut last line is left out."""
+    done: set[str] = set()
+    begun: list[str] = []
+    for line in told.read_text(encoding="utf-8").splitlines() if told.exists() else ():
+        with contextlib.suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, str):
+                done.add(said)
+            else:
+                begun.append(str(said["began"]))
+    return done, begun

@@ -28,6 +28,8 @@ from aqe.server.cli.output import (
 )
 from aqe.server.cli.run import is_alarming, status_of
 
+TOP = 20
+
 
 def command(
     since: Annotated[
@@ -43,7 +45,12 @@ def command(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write the report as one self-contained page.")
     ] = None,
-    top: Annotated[int, typer.Option("--top", metavar="N", min=0, help="How many gaps to report; 0: all.")] = 20,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", metavar="N", min=0, help="How many gaps to report; 0: all. Else 20, and the text shows 5."
+        ),
+    ] = None,
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit 1 if a test failed or a finding is more than a note.")
     ] = False,
@@ -68,7 +75,7 @@ def command(
         project=str(root),
         since=since,
         budget_s=None if budget is None else parse_budget(budget),
-        top=top,
+        top=TOP if top is None else top,
         local=local,
         seed=seed,
         python=python,
@@ -85,7 +92,7 @@ def command(
         print_json("analyze", report, project=root)
     else:
         keep_result(root, "analyze", json_object("analyze", report))
-        sys.stdout.write(analysis_text(report))
+        sys.stdout.write(analysis_text(report) if top is None else analysis_text(report, top=top))
         if html is not None:
             sys.stdout.write(f"\nThe page: {as_seen_from_here(html.absolute())}\n")
     failed = report.coverage is not None and report.coverage.tests_failed

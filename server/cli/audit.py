@@ -39,7 +39,7 @@ def command(
 ) -> int:
     """Look at every test for what makes it worth less than it seems; nothing is run.
 
-    Tests that check nothing or cannot fail, swallow exceptions, sleep, hang on the clock, chance or this machine,
+    Tests that check nothing or cannot fail, swallow exceptions, sleep, depend on the clock, chance or this machine,
     change the process for others, are defined twice. What was dismissed with `aqe review --dismiss ID` stays away.
     """
     from aqe.agents.registry import AGENTS, run_agent

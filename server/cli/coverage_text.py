@@ -46,7 +46,7 @@ def numbers(found: Iterable[int]) -> str:
 
 
 def _figures(report: CoverageReport) -> list[str]:
-    what = f"{report.tests} test{'' if report.tests == 1 else 's'}" if report.tests else "the data"
+    what = f"{report.tests} test{'' if report.tests == 1 else 's'}" if report.tests else _what(report)
     rows = [
         f"What {what} reach{'es' if report.tests < 2 else ''} in {report.files} file{'' if report.files == 1 else 's'}",
         f"  lines      {report.lines_covered:>6} of {report.lines:<6} {report.lines_percent:5.1f} %",
@@ -56,6 +56,11 @@ def _figures(report: CoverageReport) -> list[str]:
     share = 100.0 if not report.functions else 100.0 * reached / report.functions
     rows.append(f"  functions  {reached:>6} of {report.functions:<6} {share:5.1f} %")
     return [f"Partial result: {rows[0]}" if report.partial else rows[0], *rows[1:]]
+
+
+def _what(report: CoverageReport) -> str:
+    """What reached something where no test ended: data that was read, or what ran before the time was up."""
+    return "what ran before the time was up" if report.evidence.runs else "the data"
 
 
 def _gaps(report: CoverageReport, width: int) -> Iterator[str]:

@@ -40,15 +40,15 @@ def run_text(report: RunReport, width: int | None = None) -> str:
     return page([*lines, *_notes((report.select, report.coverage, report.review))])
 
 
-def analysis_text(report: AnalyzeReport, width: int | None = None) -> str:
-    """A project's state, as `aqe analyze` prints it."""
+def analysis_text(report: AnalyzeReport, width: int | None = None, *, top: int = GAPS) -> str:
+    """A project's state, as `aqe analyze` prints it, with the `top` riskiest gaps (0: all that the report has)."""
     width = min(WIDEST, width or shutil.get_terminal_size((100, 24)).columns)
     lines = [f"{_partial(report.partial)}State of the project{', nothing left this machine' if report.local else ''}"]
     words = {"coverage": _covered(report.coverage), "review": _found(report.review), "audit": _found(report.audit)}
     lines += _parts(report.parts, words)
     lines += _failures(report.coverage)
     if report.coverage is not None and report.coverage.gaps:
-        gaps = report.coverage.gaps[:GAPS]
+        gaps = report.coverage.gaps[: top or None]
         lines += ["", f"Riskiest gaps, {len(gaps)} of {report.coverage.gaps_total}"]
         lines += [line for gap in gaps for line in gap_lines(gap, width)]
     lines += _findings("Findings of the review", report.review, width)
@@ -76,7 +76,7 @@ def _selected(report: RunReport) -> str:
     if report.select is None:
         return ""
     if report.select.whole_suite:
-        return f"the whole suite: {report.select.why}"
+        return report.select.why.removesuffix(".").replace("The whole suite", "the whole suite", 1)
     return f"{len(report.select.tests)} of {_count(report.select.all_tests, 'test')} selected"
 
 
@@ -84,11 +84,15 @@ def _ran(report: RunReport) -> str:
     if report.coverage is None:
         return ""
     passed = report.tests - report.tests_failed
-    told = f"{_count(report.tests, 'test')} run, {passed} passed, {report.tests_failed} failed"
+    told = f"{_count(report.tests, 'test')} run"
+    told += f", {passed} passed, {report.tests_failed} failed" if report.tests else ""
+    if report.coverage.running:
+        told += f"; {report.coverage.running} was still running when the time ended"
     diff = report.coverage.diff
     if diff is None or not diff.lines:
         return f"{told}; no changed line can be run"
-    return f"{told}; they run {diff.lines_covered} of {_count(diff.lines, 'changed line')}, {diff.percent:.1f} %"
+    lines = _count(diff.lines, "changed line")
+    return f"{told}; what ran reaches {diff.lines_covered} of {lines}, {diff.percent:.1f} %"
 
 
 def _covered(report: CoverageReport | None) -> str:

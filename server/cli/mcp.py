@@ -26,10 +26,13 @@ app = typer.Typer(
 )
 
 AFTER = {
-    "claude": "Start Claude Code anew; `/mcp` shows it. The server of a project's own file it asks about once.",
+    "claude": "Start Claude Code anew; `/mcp` shows it.",
     "cursor": "Cursor shows it under Settings, MCP; switch it on there.",
     "vscode": "VS Code starts it when Copilot's agent mode first needs a tool; `MCP: List Servers` shows it.",
 }
+
+TWICE = "{place} has the server of aqe too, so Claude Code would start it twice: take the entry 'aqe' out of it."
+ASKS = " The server of a project's own file it asks about once."
 
 
 @app.callback()
@@ -65,6 +68,7 @@ def install(
     from aqe.engine.project import find_project
     from aqe.server.cli.mcp_objects import InstallShown
     from aqe.server.clients import own_command, plan_block, plan_server
+    from aqe.server.clients.installing import has_server
 
     chosen = _client(client)
     root = find_project(explicit=None if project is None else str(project))
@@ -89,7 +93,20 @@ def install(
         _keep(report, root)
         print_json("mcp-install", report)
     else:
-        _tell(chosen, report, offer=yes and block is None)
+        _tell(chosen, report, offer=yes and block is None and _lacks_block(chosen, root))
+        if plugin and has_server(chosen, root):
+            print(TWICE.format(place=_place(chosen.file(root, user=False))), file=sys.stderr)
+
+
+def _lacks_block(client: Client, root: Path) -> bool:
+    """Whether --block would change something; what cannot be read is left for --block to say."""
+    from aqe.engine.errors import UserError
+    from aqe.server.clients import plan_block
+
+    try:
+        return plan_block(client, root).state != "unchanged"
+    except UserError:
+        return False
 
 
 def _keep(report: InstallShown, root: Path) -> None:
@@ -162,7 +179,8 @@ def _tell(client: Client, report: InstallShown, *, offer: bool) -> None:
     if plugin is not None and plugin.written and not plugin.registered:
         print(f"The plugin is not registered yet: {plugin.problem}. Run the two commands above.", file=sys.stderr)
     if any(file.written for file in report.files) or (plugin is not None and plugin.registered):
-        print(AFTER[client.name], file=sys.stderr)
+        asks = client.name == "claude" and report.scope == "project" and plugin is None
+        print(AFTER[client.name] + (ASKS if asks else ""), file=sys.stderr)
     if offer:
         print(f"--block also says in {client.guide} when to use which tool.", file=sys.stderr)
 

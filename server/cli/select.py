@@ -117,7 +117,9 @@ def _ids_of(report: SelectReport) -> str:
 def text_of(report: SelectReport) -> str:
     """The report for a person."""
     lines = [report.why]
-    if not report.whole_suite:
+    was_run = report.run is not None or bool(report.not_run)
+    if report.tests and not report.whole_suite and not was_run:
+        lines.append("  risk  test")
         for test in report.tests[:LISTED]:
             lines += [f"  {test.risk:.2f}  {test.nodeid}", f"        {test.reason}"]
         if len(report.tests) > LISTED:
@@ -135,7 +137,8 @@ def _run_lines(report: SelectReport) -> list[str]:
     run = report.run
     assert run is not None
     bad = run.failed + run.errors + run.crashed
-    lines = [f"Ran {run.tests} tests in {run.duration_s:.1f} s: {run.passed} passed, {bad} failed."]
+    many = f"{run.tests} test{'' if run.tests == 1 else 's'}"
+    lines = [f"Ran {many} in {run.duration_s:.1f} s: {run.passed} passed, {bad} failed."]
     lines += [f"  {failure.nodeid}: {failure.message}" for failure in run.failures[:LISTED]]
     return lines
 

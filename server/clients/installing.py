@@ -61,6 +61,16 @@ def plan_server(client: Client, project: Path, *, user: bool, command: Sequence[
     return changed(client.file(project, user=user), edit, within=None if user else project)
 
 
+def has_server(client: Client, project: Path) -> bool:
+    """Whether the project's own file of the client names aqe's server; not where it cannot be read."""
+    try:
+        found = jsonc.read((_read(client.file(project, user=False)) or b"").decode("utf-8-sig"))
+    except (UserError, UnicodeError, jsonc.NotJson):
+        return False
+    there = found.get(client.section) if isinstance(found, dict) else None
+    return isinstance(there, dict) and NAME in there
+
+
 def plan_block(client: Client, project: Path) -> Change:
     """The project's file of words for assistants with aqe's block in it."""
     return changed(project / client.guide, with_block, within=project)

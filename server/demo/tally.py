@@ -50,7 +50,7 @@ def bar(
 class FlakyFound:
     """What was said of one planted flaky test. `others` are the tests that it was said to hang on: its polluters, or
     those that set up what it needs. `category_right` and `others_right` compare with the truth; the latter is None
-    where it hangs on no other test."""
+    where it depends on no other test."""
 
     test: PlantedFlaky
     found: bool

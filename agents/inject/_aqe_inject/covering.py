@@ -21,7 +21,7 @@ VARIABLE = "_AQE_COVERING"
 PATIENCE_S = 4.0  # how long the test that runs at the end of the time may still take
 GIVEN_UP = 124
 
-_state: Dict[str, Any] = {"coverage": None, "until": None, "folder": "", "cut": False, "test": ""}
+_state: Dict[str, Any] = {"coverage": None, "until": None, "folder": "", "cut": False, "test": "", "ended": {}}
 
 
 def begin() -> Any:
@@ -73,7 +73,12 @@ def write_answer(status: int) -> None:
     """Join the data of all processes and write `coverage.json` and `run.json` into the folder."""
     folder = _state["folder"]
     late = _state["until"] is not None and time.monotonic() > _state["until"] and status == 2
-    run = {"status": status, "cut": _state["cut"] or late, "test": _state["test"]}
+    run = {
+        "status": status,
+        "cut": _state["cut"] or late,
+        "test": _state["test"],
+        "ended": list(_state["ended"].values()),
+    }
     run.update(report(configured(os.path.join(folder, "whole")), folder, os.path.join(folder, "coverage.json")))
     _write(os.path.join(folder, "run.json"), run)
 
@@ -151,6 +156,20 @@ def pytest_runtest_logstart(nodeid: str, location: Any) -> None:
 def pytest_runtest_logfinish(nodeid: str, location: Any) -> None:
     """Forget it."""
     _state["test"] = ""
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Keep how each test went, for a session that never comes to its own report; the worst of its phases counts."""
+    ended = _state["ended"].setdefault(
+        report.nodeid, {"nodeid": report.nodeid, "outcome": "", "message": "", "line": 0}
+    )
+    if report.failed and ended["outcome"] not in ("failed", "error"):
+        from .recording import first_line
+
+        ended.update(outcome="failed" if report.when == "call" else "error", message=first_line(report))
+        ended["line"] = (report.location[1] or 0) + 1
+    elif not ended["outcome"] and (report.when == "call" or report.skipped):
+        ended["outcome"] = report.outcome
 
 
 def pytest_runtest_teardown(item: Any) -> None:

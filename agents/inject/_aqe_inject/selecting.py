@@ -53,7 +53,11 @@ class Selector:
         except ValueError:
             found = {}
         if "tests" not in found:
-            why = found.get("error", {}).get("message") or done.stderr.decode("utf-8", "replace").strip()
+            error = found.get("error", {})
+            said = " ".join(filter(None, (error.get("message"), error.get("fix"))))
+            why = ("%s [%s]" % (said, error.get("code", "?")) if said else "") or done.stderr.decode(
+                "utf-8", "replace"
+            ).strip()
             raise pytest.UsageError("aqe could not select: %s" % (why or "no answer"))
         self.said = found["why"]
         return {"tests": [test["nodeid"] for test in found["tests"]]}
@@ -89,17 +93,28 @@ class Selector:
         self._left_out.append(item.nodeid)
         return True
 
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        self._tell({"began": nodeid})
+
     def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "teardown" or report.when == "???":
+            self._tell(report.nodeid)
+
+    def _tell(self, what: Any) -> None:
+        """Append to the file that who gave the list reads, also when this session does not come to its end."""
         told = (self.plan or {}).get("told")
-        if told and not hasattr(self.config, "workerinput") and (report.when == "teardown" or report.when == "???"):
+        if told and not hasattr(self.config, "workerinput"):
             with open(told, "a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(json.dumps(report.nodeid) + "\n")
+                file.write(json.dumps(what) + "\n")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.said:
             terminalreporter.write_line("aqe: %s" % self.said)
-        if self._left_out:
-            terminalreporter.write_line("aqe: out of time, %d tests were not run" % len(self._left_out), yellow=True)
+        many = len(self._left_out)
+        if many:
+            terminalreporter.write_line(
+                "aqe: out of time, %d test%s not run" % (many, " was" if many == 1 else "s were"), yellow=True
+            )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

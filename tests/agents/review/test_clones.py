@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_copy_names_where_the_other_one_stands(folder: Path) -> None:
     """The message has file, lines and function of the code that was there."""
     (found,) = clones(folder, ORIGINAL.replace("read_rows", "load_rows"))
-    assert "shop/rows.py, lines 3 to 13 (read_rows)" in found.message
+    assert "11 statements repeat shop/rows.py lines 3-13 (read_rows) with other names or values" in found.message
     assert found.lines == (2, 12)
 
 
