@@ -13,7 +13,7 @@ from typing import Literal
 
 from aqe.agents.flaky.clues import Sources, from_failure, from_source, is_rounding
 from aqe.agents.flaky.laboratory import USUAL, Conditions, Laboratory, OutOfExperiments
-from aqe.agents.flaky.plan import RunPlan
+from aqe.agents.flaky.plan import BASE, ZONES, RunPlan
 from aqe.agents.flaky.polluters import find_culprits, suspects
 from aqe.agents.flaky.report import Category
 from aqe.agents.flaky.runs import Observation, RunSeen
@@ -74,9 +74,15 @@ class Trials:
 
 
 def explain(
-    test: str, runs: Sequence[RunSeen], lab: Laboratory, sources: Sources, hash_seeds: Sequence[int] = ()
+    test: str,
+    runs: Sequence[RunSeen],
+    lab: Laboratory,
+    sources: Sources,
+    hash_seeds: Sequence[int] = (),
+    others: Sequence[str] | None = None,
 ) -> tuple[Cause, Trials]:
     """The cause of a test's flips, and the experiments that show it; `hash_seeds` are tried beside those of the runs.
+    With `others`, the rest of the suite, it is also tried after these and in each of `ZONES`, whatever the runs said.
 
     Where experiments run out the cause is read from the failure and the source.
     """
@@ -85,7 +91,7 @@ def explain(
     if failure is not None and failure.hung:  # each more costs its whole limit
         return Cause("timeout", f"Some of its runs do not end: {failure.message}."), trials
     try:
-        cause = _by_experiment(trials, runs, sources, hash_seeds)
+        cause = _by_experiment(trials, runs, sources, hash_seeds, others)
     except OutOfExperiments:
         trials.note("the hunt reached its limit of experiments")
         cause = None
@@ -95,7 +101,11 @@ def explain(
 
 
 def _by_experiment(
-    trials: Trials, runs: Sequence[RunSeen], sources: Sources, hash_seeds: Sequence[int]
+    trials: Trials,
+    runs: Sequence[RunSeen],
+    sources: Sources,
+    hash_seeds: Sequence[int],
+    others: Sequence[str] | None,
 ) -> Cause | None:
     alone = [one for one in trials.alone(ALONE) if one is not None]
     reds = sum(alone)
@@ -109,7 +119,7 @@ def _by_experiment(
     if repeated is not None:
         return repeated
     for run in _opposite(trials.test, runs, usual):
-        cause = _by_zone(trials, run, usual) or _by_order(trials, run, runs, usual)
+        cause = _by_zone(trials, run.plan.zone, usual) or _by_order(trials, run, runs, usual)
         cause = cause or _by_hash(trials, run.plan.hash_seed, usual)
         if cause is not None:
             return cause
@@ -117,6 +127,11 @@ def _by_experiment(
         cause = _by_hash(trials, seed, usual)
         if cause is not None:
             return cause
+    if hash_seeds:
+        trials.note(f"alone with {len(hash_seeds)} more hash seeds: {_did(usual)} each time")
+    cause = None if others is None else _by_what_runs_left_out(trials, runs, usual, others)
+    if cause is not None:
+        return cause
     left_behind = (_by_files(trials) or _by_files_of_others(trials, runs)) if usual else None
     if left_behind is not None:
         return left_behind
@@ -126,7 +141,7 @@ def _by_experiment(
         return _by_itself(trials, runs, sources)
     trials.note(f"alone again: the same outcome {more} times")
     for run in _opposite(trials.test, runs, usual):
-        cause = _by_zone(trials, run, usual, cold=True) or _by_all(trials, run, usual)
+        cause = _by_zone(trials, run.plan.zone, usual, cold=True) or _by_all(trials, run, usual)
         if cause is not None:
             return cause
     return None
@@ -149,9 +164,8 @@ def _rate(test: str, runs: Sequence[RunSeen], usual: bool) -> float:
 # one factor
 
 
-def _by_zone(trials: Trials, run: RunSeen, usual: bool, *, cold: bool = False) -> Cause | None:
+def _by_zone(trials: Trials, zone: str | None, usual: bool, *, cold: bool = False) -> Cause | None:
     """`cold`: the zone is there before Python starts, for code that asks for it when it is imported."""
-    zone = run.plan.zone
     if zone is None or not trials.always(not usual, under=Conditions(zone=zone, cold_zone=cold)):
         return None
     if not trials.always(usual):
@@ -160,6 +174,20 @@ def _by_zone(trials: Trials, run: RunSeen, usual: bool, *, cold: bool = False) -
     failing = None if usual else zone
     why = f"It {_does(not usual)} with TZ={zone} and {_does(usual)} without."
     return Cause("time", why, "zone", zone=failing)
+
+
+def _by_what_runs_left_out(trials: Trials, runs: Sequence[RunSeen], usual: bool, others: Sequence[str]) -> Cause | None:
+    """Each zone, and all the other tests before it: few runs try few of these."""
+    for zone in ZONES:
+        cause = _by_zone(trials, zone, usual)
+        if cause is not None:
+            return cause
+    trials.note(f"alone in {len(ZONES)} time zones: {_did(usual)} each time")
+    after_all = RunSeen(BASE, (*reversed(others), trials.test), {}, True, 0)
+    cause = _by_order(trials, after_all, runs, usual)
+    if cause is None and others:
+        trials.note(f"after the {len(others)} other tests, reversed: {_did(usual)}")
+    return cause
 
 
 def _by_hash(trials: Trials, seed: int, usual: bool) -> Cause | None:
@@ -213,6 +241,8 @@ def _fails_when_repeated(trials: Trials) -> Cause | None:
         found = trials.lab.run([trials.test], Conditions(times=2)).get(trials.test, [])
         trials.seen += found
         if [one.outcome for one in found] != ["passed", "failed"]:
+            if len(found) == 2:
+                trials.note(f"twice in one process: {' and '.join(one.outcome for one in found)}")
             return None
     trials.note("twice in one process: passed, then failed, 3 of 3")
     return Cause("nio", "It passes once and fails when it runs again in the same process.", "memory")

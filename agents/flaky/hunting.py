@@ -15,13 +15,15 @@ from aqe.agents.flaky.clues import Sources, from_source
 from aqe.agents.flaky.history import Past, read_flips
 from aqe.agents.flaky.judging import Judged, judge, verdict_of
 from aqe.agents.flaky.laboratory import USUAL, Conditions, Laboratory, OutOfExperiments
+from aqe.agents.flaky.notes import not_tried, own_parameters
 from aqe.agents.flaky.plan import BASE, plan_runs
 from aqe.agents.flaky.report import FlakyReport, FlakyRequest, TestVerdict
 from aqe.agents.flaky.runs import Heard, RunSeen, Suite
+from aqe.agents.flaky.showing import Shown, show_all
 from aqe.agents.gate.circumstances import circumstances
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.gate.suite import SuiteRun
-from aqe.engine.errors import OutOfTime, UserError
+from aqe.engine.errors import Cancelled, OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
@@ -31,6 +33,7 @@ PROBED_TEST_S = 1.0
 LEAST_PROBING_S = 20.0
 FORK_S = 0.05
 HASH_SEEDS = (1001, 1002, 1003, 1004)  # beyond those of the runs
+ASKED_SEEDS = tuple(range(1001, 1009))  # for the one test that was asked for
 MOST_RUNS = 1000
 
 
@@ -73,7 +76,7 @@ def hunt(
 ) -> FlakyReport:
     """Find the flaky tests of a suite, their causes and the commands that show them.
 
-    `stop` ends the hunt in good order with what it has. Raises `UserError` (bad-argument, no-such-path,
+    `stop` ends what runs and reports what was heard until then. Raises `UserError` (bad-argument, no-such-path,
     name-not-found, no-interpreter, no-tests, pytest-usage, suite-not-collected, no-sandbox, ...), `GateFailed`
     (suite-died) where pytest ended without a result, `OutOfTime` (out-of-time) where its time ended before the suite
     was collected, and `Cancelled`.
@@ -87,7 +90,7 @@ def hunt(
     paths = suite_paths(request.paths, project, request.cwd)
     folder = Path(tempfile.mkdtemp(prefix="aqe-f-"))
     try:
-        suite = Suite(project, interpreter, paths, folder, cancel)
+        suite = Suite(project, interpreter, paths, folder, cancel, stop)
         if request.budget_s is not None:
             suite.test_wall_s = max(2.0, min(suite.test_wall_s, request.budget_s / 4))
         hunting = Hunt(request, project, interpreter, suite, time.monotonic())
@@ -120,7 +123,8 @@ def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> Non
             )
         hunting.runs.append(seen)
         if not seen.complete:
-            hunting.partial = hunting.partial or time.monotonic() >= hunting.hard_end
+            stopped = stop is not None and stop.is_set
+            hunting.partial = hunting.partial or stopped or time.monotonic() >= hunting.hard_end
             hunting.notes.append(f"run {number + 1} did not finish")
     take_note = take_spool(hunting.project)
     if take_note:
@@ -129,6 +133,8 @@ def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> Non
 
 def _begin(hunting: Hunt, seen: RunSeen, heard: Heard, done: SuiteRun, took_s: float) -> None:
     """Look at the first run: what pytest collected, and whether it could at all."""
+    if hunting.suite.stop is not None and hunting.suite.stop.is_set and not seen.attempts:
+        raise Cancelled("The hunt was stopped before a test had ended.", code="cancelled")
     if heard.broken or not seen.attempts:
         if done.ended_by == "wall clock" and heard.status is None and not heard.collected:
             raise _out_of_time(hunting, took_s)
@@ -174,7 +180,9 @@ def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, sto
         known = [request.test] if request.test is not None else _suspects(judged, past)
         watch = _Watch(hunting, progress, cancel, stop)
         for name in watch.each("Finding causes", known):
-            causes[name] = explain(name, hunting.runs, lab, sources)
+            others = None if request.test is None else [other for other in judged if other != name]
+            seeds = () if request.test is None else ASKED_SEEDS
+            causes[name] = explain(name, hunting.runs, lab, sources, seeds, others)
         if request.test is None:
             for name in _probe(hunting, judged, lab, sources, known, watch):
                 causes[name] = explain(name, hunting.runs, lab, sources, HASH_SEEDS)
@@ -183,7 +191,10 @@ def _conclude(hunting: Hunt, progress: Progress, cancel: CancelToken | None, sto
     if cancel is not None:
         cancel.check()
     hunting.partial = hunting.partial or lab.out_of_time
-    return _report(hunting, judged, past, causes, lab)
+    verdicts = _verdicts(hunting, judged, past, causes)
+    shown = show_all(verdicts, hunting.suite, hunting.hard_end, progress)
+    hunting.partial = hunting.partial or shown.ended_early
+    return _report(hunting, shown, lab)
 
 
 @dataclass(frozen=True)
@@ -246,16 +257,12 @@ def _probe(
     return found
 
 
-def _report(
-    hunting: Hunt,
-    judged: dict[str, Judged],
-    past: dict[str, Past],
-    causes: dict[str, tuple[Cause, Trials]],
-    lab: Laboratory,
-) -> FlakyReport:
-    request = hunting.request
-    names: Sequence[str] = list(judged) if request.test is None else [request.test]
-    tests: dict[str, TestVerdict] = {
+def _verdicts(
+    hunting: Hunt, judged: dict[str, Judged], past: dict[str, Past], causes: dict[str, tuple[Cause, Trials]]
+) -> dict[str, TestVerdict]:
+    """What is said of each test, its command not yet tried."""
+    names: Sequence[str] = list(judged) if hunting.request.test is None else [hunting.request.test]
+    return {
         name: verdict_of(
             judged[name],
             causes.get(name),
@@ -268,6 +275,11 @@ def _report(
         )
         for name in names
     }
+
+
+def _report(hunting: Hunt, shown: Shown, lab: Laboratory) -> FlakyReport:
+    request, tests = hunting.request, shown.tests
+    hunting.notes += [*not_tried(hunting.runs, asked=request.test is not None), *own_parameters(hunting.runs)]
     states = [one.verdict for one in tests.values()]
     if states and all(one == "broken" for one in states):
         hunting.notes.append("No test passed in any run: they are broken, not flaky")
@@ -299,4 +311,5 @@ def _report(
             packages={"pytest": hunting.pytest},
         ),
         notes=tuple(hunting.notes),
+        shown=shown.ran,
     )

@@ -40,8 +40,10 @@ def judge(test: str, runs: Sequence[RunSeen]) -> Judged:
     """What the runs show of a test.
 
     In the run that repeats each test a neighbour has run twice as well, so that run alone makes no flip; a test that
-    passed first and failed the second time there is noted.
+    passed first and failed the second time there is noted, unless it failed on its own parameters, changed by its first
+    run: no run of the suite repeats a test in one process.
     """
+    changing: frozenset[str] = frozenset().union(*(run.parameters for run in runs))
     firsts = [one for run in runs if not run.plan.twice and (one := run.first(test)) is not None]
     twice = next((run.attempts.get(test, ()) for run in runs if run.plan.twice), ())
     reds = [one for one in firsts if one.red]
@@ -51,7 +53,8 @@ def judge(test: str, runs: Sequence[RunSeen]) -> Judged:
         passed=sum(one.red is False for one in firsts),
         failed=len(reds),
         skipped=sum(one.red is None for one in firsts),
-        fails_repeated=[one.outcome for one in twice] == ["passed", "failed"] or any(one.hung for one in twice),
+        fails_repeated=test not in changing
+        and ([one.outcome for one in twice] == ["passed", "failed"] or any(one.hung for one in twice)),
         seconds=max((one.duration_s for one in attempts), default=0.0),
         message=reds[0].message if reds else "",
         line=next((one.line for one in attempts if one.line), 0),
@@ -89,7 +92,7 @@ def verdict_of(
         path=path,
         line=judged.line,
         experiments=tuple(trials.words) if trials is not None else (),
-        why=_plain_words(judged),
+        why=_plain_words(judged) if trials is None or judged.failed else _missed_words(judged, passed),
     )
     if cause is None or not witness:
         return common if not judged.hung else replace(common, category="timeout")
@@ -132,6 +135,18 @@ def _plain_words(judged: Judged) -> str:
     if judged.passed:
         return f"It passed in each of {runs} runs." if runs > 1 else "It passed in its only run."
     return "It was skipped." if judged.skipped else "It was never run."
+
+
+def _missed_words(judged: Judged, passed: int) -> str:
+    """For a test that was looked at closely and never failed: what may have been missed (95 %, the rule of three)."""
+    if not judged.passed:
+        return _plain_words(judged)
+    runs = f"{judged.passed} run{'' if judged.passed == 1 else 's'}"
+    tries = passed - judged.passed
+    return (
+        f"No flip in {runs} and {tries} experiment{'' if tries == 1 else 's'}. A failure rarer than one time in "
+        f"{max(passed // 3, 2)} may be missed, and so may one that needs a loaded machine, another day or the network."
+    )
 
 
 def _past_words(past: Past | None, judged: Judged) -> str:

@@ -79,7 +79,8 @@ class TestVerdict:
 @dataclass(frozen=True)
 class FlakyReport:
     """`executions` counts pytest sessions: `runs` over the whole suite and `diagnosis` more; `test_executions` counts
-    single tests in all of them. `partial` is True where the budget ended the hunt early.
+    single tests in all of them. `shown` counts the commands (`repro`) that were run once more, each in a process of its
+    own, before their verdict stood. `partial` is True where the budget or the user ended the hunt early.
     """
 
     tests: dict[str, TestVerdict]
@@ -96,6 +97,7 @@ class FlakyReport:
     isolation: str
     evidence: Evidence
     notes: tuple[str, ...] = field(default=())
+    shown: int = 0
     advice: tuple[Advice, ...] = ()
 
     @property

@@ -23,7 +23,7 @@ from aqe.agents.execute import WITH_SIDE, suite_environ
 from aqe.agents.flaky.plan import RunPlan
 from aqe.agents.gate.interpreter import Interpreter, side_folder
 from aqe.agents.gate.suite import SuiteRun, run_suite
-from aqe.engine.errors import AqeError
+from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.progress import CancelToken
 
 RED = ("failed", "error", "crashed")
@@ -53,7 +53,11 @@ class Observation:
 
 @dataclass
 class Heard:
-    """What the events of one session said. `running` is the test that had begun and not ended."""
+    """What the events of one session said. `running` is the test that had begun and not ended.
+
+    `parameters` are tests whose repetition failed only on parameters that their first run had changed; `once` are those
+    that were not repeated in the run that repeats each test.
+    """
 
     collected: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
@@ -66,6 +70,8 @@ class Heard:
     running: str | None = None
     status: int | None = None
     done: str = ""
+    parameters: set[str] = field(default_factory=set)
+    once: set[str] = field(default_factory=set)
 
     def hear(self, line: bytes) -> None:
         """Take one event; what is no event is passed over."""
@@ -83,6 +89,8 @@ class Heard:
             self.running = event["id"]
         elif kind == "end":
             self._end(event)
+        elif kind in ("parameters", "once"):
+            (self.parameters if kind == "parameters" else self.once).add(event["id"])
         elif kind == "finish":
             self.status = int(event["status"])
         elif kind == "done":
@@ -124,6 +132,8 @@ class RunSeen:
     attempts: Mapping[str, tuple[Observation, ...]]
     complete: bool
     sessions: int
+    parameters: frozenset[str] = frozenset()
+    once: frozenset[str] = frozenset()
 
     def first(self, nodeid: str) -> Observation | None:
         """The first attempt of a test in this run."""
@@ -140,6 +150,7 @@ class Suite:
     paths: Sequence[str]
     folder: Path
     cancel: CancelToken | None = None
+    stop: CancelToken | None = None  # ends what runs, and what was heard of it counts
     isolation: str = ""
     test_wall_s: float = FIRST_TEST_WALL_S
     wall_s: float = FIRST_WALL_S
@@ -192,8 +203,11 @@ class Suite:
         for session in range(1, CONTINUED + 2):
             file, events = self.write_plan({"order": order, "twice": plan.twice})
             wall_s = max(1.0, min(self.wall_s, deadline - time.monotonic()))
-            done = self.start(file, environ, wall_s, record=self.record and not plan.twice)
+            ended = self._until_stopped(file, environ, wall_s, record=self.record and not plan.twice)
             heard = _heard(events, into=whole)
+            done = ended or SuiteRun(None, "", 0, (), 0.0, "overlay")
+            if ended is None:
+                break
             if done.ended_by or heard.status is None:
                 late = done.ended_by == "wall clock"
                 how = f"did not end within {wall_s:.0f} s" if late else _ending(done)
@@ -207,7 +221,22 @@ class Suite:
             break
         complete = whole.status is not None
         attempts = {name: tuple(found) for name, found in whole.attempts.items()}
-        return RunSeen(plan, tuple(whole.order), attempts, complete, session), whole, done
+        kept = (frozenset(whole.parameters), frozenset(whole.once))
+        return RunSeen(plan, tuple(whole.order), attempts, complete, session, *kept), whole, done
+
+    def _until_stopped(self, file: Path, environ: Mapping[str, str], wall_s: float, *, record: bool) -> SuiteRun | None:
+        """One session, None where `stop` ended it."""
+        either = CancelToken()
+        unties = [token.on_cancel(either.cancel) for token in (self.cancel, self.stop) if token is not None]
+        try:
+            return self.start(file, environ, wall_s, record=record, cancel=either)
+        except Cancelled:
+            if self.cancel is not None and self.cancel.is_set:
+                raise
+            return None
+        finally:
+            for untie in unties:
+                untie()
 
     def learn_limits(self, seen: RunSeen, took_s: float) -> None:
         """After the first run: no run may take much longer than it, no test much longer than its slowest."""
@@ -245,7 +274,8 @@ class Session:
         self._number = 0
         self._suite = suite
         self._cancel = CancelToken()
-        self._untie = suite.cancel.on_cancel(self._cancel.cancel) if suite.cancel is not None else lambda: None
+        tokens = [token for token in (suite.cancel, suite.stop) if token is not None]
+        self._unties = [token.on_cancel(self._cancel.cancel) for token in tokens]
         file, self._events = suite.write_plan({"order": {"kind": "as it stands"}, "serve": str(self._folder)})
         self._done = threading.Event()
         environ = suite.environ(hash_seed, zone, temporary)
@@ -310,7 +340,8 @@ class Session:
         if not self._done.wait(10.0):
             self._cancel.cancel()
         self._thread.join(30.0)
-        self._untie()
+        for untie in self._unties:
+            untie()
 
 
 def _patiently(seconds: float) -> Iterator[None]:

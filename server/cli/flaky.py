@@ -29,7 +29,7 @@ from aqe.server.cli.output import (
 if TYPE_CHECKING:
     from aqe.agents.flaky import FlakyReport
 
-STOPPING = "Stopping after this run: what is known so far follows. Ctrl-C again ends at once."
+STOPPING = "Stopping: what is known so far follows. Ctrl-C again ends at once."
 
 
 def command(

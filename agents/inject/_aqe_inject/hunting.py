@@ -6,8 +6,9 @@ after that long), "serve" (a folder: collect, then answer each `<n>.ask` in it b
 
 Events: {"e": "collected", "ids", "plugins", "options" (those that the
 project adds), "code", "pytest"}, {"e": "start", "id"}, {"e": "end", "id", "attempt", "outcome", "s",
-"message", "kinds", "text", "line", "hung"}, {"e": "broken", "id", "message"} for what cannot be collected, and
-{"e": "finish", "status"}.
+"message", "kinds", "text", "line", "hung"}, {"e": "broken", "id", "message"} for what cannot be collected,
+{"e": "parameters", "id"} where a repetition failed for nothing but the parameters that the first run changed, {"e":
+"once", "id"} for what is not repeated, and {"e": "finish", "status"}.
 """
 
 import json
@@ -25,6 +26,7 @@ from .entropy import fix_entropy
 from .loaded_code import code_digest
 from .ordering import arrange, settled_arguments
 from .recording import Attempt, first_line
+from .repeating import is_repeatable, remembered
 
 POLL_S = 0.005
 TEXT = 6000
@@ -124,10 +126,22 @@ class Hunter:
             return None
         from _pytest.runner import runtestprotocol
 
+        if not is_repeatable(item):
+            self.tell(e="once", id=item.nodeid)
+            return None
+        renew, parameters = remembered(item)
+        failed = []
         for _ in range(2):
             item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-            runtestprotocol(item, nextitem=None)
+            failed.append(any(report.failed for report in runtestprotocol(item, nextitem=None)))
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            renew()
+        if failed == [False, True] and parameters.places:
+            parameters.give_copies()
+            again = parameters.are_copied and any(one.failed for one in runtestprotocol(item, log=False, nextitem=None))
+            self.details.pop(item.nodeid, None)
+            if not again:
+                self.tell(e="parameters", id=item.nodeid)
         return True
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -231,7 +245,16 @@ class Hunter:
             self.config.option.randomly_seed = start
         if entropy is not None:
             fix_entropy(start)
-        for _ in range(int(question.get("times", 1))):
+        times = int(question.get("times", 1))
+        if times > 1 and not all(map(is_repeatable, items)):
+            times = 1
+        kept = [remembered(item) for item in items] if times > 1 else []
+        if not all(parameters.are_copied for _, parameters in kept):
+            times = 1
+        for _ in range(times):
+            for renew, parameters in kept:
+                renew()
+                parameters.give_copies()
             for place, item in enumerate(items):
                 following = items[place + 1] if place + 1 < len(items) else None
                 self.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
