@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from aqe.agents.execute import last_words
 from aqe.engine.memory.opening import open_store
 
 SHOP = Path(__file__).resolve().parents[2] / "fixtures" / "shop"
@@ -264,3 +265,18 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        ("ERROR: file or directory not found: tests\n/lib/c.py:958: CoverageWarning: No data\n  self._warn('No')\n",
+         "ERROR: file or directory not found: tests"),
+        ("one\ntwo\n/lib/c.py:958: CoverageWarning: No data\n  self._warn('No')\n", "two"),
+        ("E   ValueError: bad\n=== short ===\n", "ValueError: bad"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_pytests_own_word_is_quoted_and_no_warnings_line(tail: str, expected: str) -> None:
+    """An error line counts most, a warning and the source line below it never."""
+    assert last_words(tail) == expected

@@ -21,6 +21,7 @@ from aqe.engine.errors import UserError
 from aqe.server.cli import main
 from aqe.server.clients import CLIENTS, apply, own_command, plan_block, plan_server
 from aqe.server.clients.block import BEGIN, END, with_block
+from aqe.server.clients.installing import has_server
 
 FILES = {"claude": ".mcp.json", "cursor": ".cursor/mcp.json", "vscode": ".vscode/mcp.json"}
 Shown = dict[str, Any]
@@ -330,3 +331,36 @@ def test_kept_result_holds_no_lines_of_the_file(project: Path, install: Callable
     (project / ".mcp.json").write_text('{"mcpServers": {"other": {"env": {"KEY": "very-secret"}}}}')
     assert "very-secret" in install("claude", "--yes")["files"][0]["difference"]
     assert "very-secret" not in (project / ".aqe" / "results" / "mcp-install.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"mcpServers": {"aqe": {"command": "aqe"}}}', True),
+        ('{"mcpServers": {"b": {}}}', False),
+        ("{", False),
+        (None, False),
+    ],
+)
+def test_a_server_in_the_projects_file_is_seen(tmp_path: Path, text: str | None, expected: bool) -> None:
+    """Only a file that names aqe's server has it; one that is missing or broken has not."""
+    if text is not None:
+        (tmp_path / ".mcp.json").write_text(text)
+    assert has_server(CLIENTS["claude"], tmp_path) is expected
+
+
+def test_the_plugin_beside_the_projects_server_is_warned_of(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where .mcp.json has the server already it would run twice; --block is offered only where it adds something."""
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(project / "claude"))
+    words = ["mcp", "install", "claude", "--project", str(project)]
+    assert main([*words, "--yes"]) == 0
+    first = capsys.readouterr().err
+    assert "--block also says" in first
+    assert "asks about once" in first
+    assert main([*words, "--yes", "--block"]) == 0
+    assert main([*words, "--yes"]) == 0
+    assert "--block also says" not in capsys.readouterr().err.rpartition("Wrote")[2]
+    assert main([*words, "--plugin", "--print"]) == 0
+    assert "would start it twice" in capsys.readouterr().err

@@ -186,3 +186,16 @@ def test_pytest_says_why_it_cannot_select(shop: Path) -> None:
     assert done.returncode == 4
     assert "aqe could not select" in done.stderr
     assert "nowhere" in done.stderr
+
+
+def test_an_unknown_reference_is_told_with_its_fix_in_pytest_too(shop: Path) -> None:
+    """`pytest --aqe-select --aqe-since` says what `aqe select` says: the error, what to do, and the code."""
+    inject = str(ROOT / "agents" / "inject")
+    command = [sys.executable, "-m", "pytest", "-p", "_aqe_inject.plugin", "--aqe-select", "--aqe-since", "nosuch"]
+    done = subprocess.run(
+        command, cwd=shop, env=environ(shop) | {"PYTHONPATH": inject}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "git knows no commit 'nosuch'. `git log" in done.stderr
+    assert "[unknown-ref]" in done.stderr

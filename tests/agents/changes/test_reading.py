@@ -196,3 +196,31 @@ def test_half_a_pair_of_folders_is_refused(tmp_path: Path) -> None:
     refused("bad-argument", tmp_path, base=tmp_path)
     refused("bad-argument", tmp_path, base=tmp_path, head=tmp_path, since="HEAD")
     refused("no-such-path", tmp_path, base=tmp_path, head=tmp_path / "none")
+
+
+def test_files_in_which_aqe_keeps_decisions_are_no_change(repo: Path) -> None:
+    """What a team accepted, dismissed or quarantined changes nothing of what is tested or reviewed."""
+    for name in ("aqe-review.toml", "aqe-quarantine.toml", "other.toml"):
+        (repo / name).write_text("x = 1\n")
+    assert set(by_path(read_changes(repo))) == {"other.toml"}
+
+
+def test_a_folder_that_the_repository_above_does_not_know_is_said(repo: Path) -> None:
+    """A project that is untracked in a parent's repository is told so; one that is tracked, or its own, is not."""
+    project = repo / "inner"
+    project.mkdir()
+    (project / "a.py").write_text("x = 1\n")
+    assert "folder above" in read_changes(project).notes[0]
+    assert read_changes(repo).notes == ()
+    git(repo, "add", "inner")
+    assert read_changes(project).notes == ()
+
+
+def test_a_ceiling_keeps_the_search_for_a_repository_below_it(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIT_CEILING_DIRECTORIES ends the search, so that the parent's repository is not used."""
+    project = repo / "inner"
+    project.mkdir()
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repo.resolve()))
+    with pytest.raises(UserError) as caught:
+        read_changes(project.resolve())
+    assert caught.value.code == "no-git"

@@ -142,3 +142,13 @@ def test_one_rule_in_one_file_does_not_hide_all_others() -> None:
     other = finding("9", "S608", confidence=0.4)
     assert [one.id for one in shown_of([*alike, other], 4)] == ["0", "1", "2", "9"]
     assert [one.id for one in shown_of([*alike, other], 5)] == ["0", "1", "2", "3", "9"]
+
+
+def test_an_empty_line_stands_between_two_decisions(tmp_path: Path) -> None:
+    """Tables are parted by one empty line, however many are written and whatever a reason looks like."""
+    dismiss(tmp_path, finding("aaaaaaaaaaaa"), reason="first\n[[dismissed]]")
+    dismiss(tmp_path, finding("bbbbbbbbbbbb"))
+    dismiss(tmp_path, finding("cccccccccccc"))
+    text = (tmp_path / FILE).read_text()
+    assert text.count("\n\n[[dismissed]]") == 3
+    assert "\n\n\n" not in text
