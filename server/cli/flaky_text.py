@@ -10,6 +10,8 @@ from aqe.engine.terminal import page
 
 WIDTH = 110
 LISTED = 20
+CASES = 3  # shown of one function whose cases fail for one cause
+WORDS = {"nio": "not idempotent"}
 
 
 def text_of(report: FlakyReport, *, detail: bool = False) -> str:
@@ -17,9 +19,13 @@ def text_of(report: FlakyReport, *, detail: bool = False) -> str:
     lines = [_headline(report), ""]
     flaky = [(name, one) for name, one in report.tests.items() if one.flaky]
     if flaky:
-        lines += [*_table(flaky), ""]
-    for name, one in flaky:
-        lines += _told(name, one, detail=detail)
+        shown = [row for _, cases in _by_function(flaky) for row in cases[:CASES]]
+        lines += [*_table(shown), *([] if len(shown) == len(flaky) else [f"and {len(flaky) - len(shown)} more"]), ""]
+    for function, cases in _by_function(flaky):
+        for name, one in cases[:CASES]:
+            lines += _told(name, one, detail=detail)
+        if len(cases) > CASES:
+            lines += [f"{function}: and {len(cases) - CASES} more cases; --json has all", ""]
     broken = [(name, one) for name, one in report.tests.items() if one.verdict == "broken"]
     if broken:
         lines.append(f"Broken ({len(broken)}), failed in every run:")
@@ -45,7 +51,12 @@ def _headline(report: FlakyReport) -> str:
 
 def _table(flaky: Iterable[tuple[str, TestVerdict]]) -> list[str]:
     rows = [
-        (name, one.category or "unknown", f"{one.failed} of {one.failed + one.passed}", f"{one.score:.3f}")
+        (
+            name,
+            WORDS.get(one.category or "", one.category or "unknown"),
+            f"{one.failed} of {one.failed + one.passed}",
+            f"{one.score:.3f}",
+        )
         for name, one in flaky
     ]
     head = ("flaky test", "category", "failed", "score")
@@ -53,6 +64,16 @@ def _table(flaky: Iterable[tuple[str, TestVerdict]]) -> list[str]:
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
     ]
+
+
+def _by_function(
+    flaky: Iterable[tuple[str, TestVerdict]],
+) -> list[tuple[str, list[tuple[str, TestVerdict]]]]:
+    """The cases of each function and category together, in the order in which each first stands."""
+    found: dict[tuple[str, str | None], list[tuple[str, TestVerdict]]] = {}
+    for name, one in flaky:
+        found.setdefault((name.partition("[")[0], one.category), []).append((name, one))
+    return [(function, cases) for (function, _), cases in found.items()]
 
 
 def _told(name: str, one: TestVerdict, *, detail: bool) -> list[str]:

@@ -62,12 +62,15 @@ def add(
 ) -> None:
     """Put tests into quarantine. One that is there gets the new reason and date; comments in the file stay."""
     from aqe.agents.flaky import add_quarantined
+    from aqe.agents.flaky.node_ids import doubt
 
     if not reason.strip():
         raise UserError("The reason is empty.", code="bad-argument", fix="Say in a few words why, with --reason.")
     root, today = _root(project), datetime.date.today()
     last = None if expires is None else _day(expires, today)
     added = add_quarantined(root, tests, reason=" ".join(reason.split()), today=today, expires=last)
+    for why in filter(None, (doubt(root, entry.id) for entry in added)):
+        print(f"Warning: {why}", file=sys.stderr)
     _show("quarantine-add", added, root, today, json=json, verb="Quarantined")
 
 

@@ -96,6 +96,24 @@ def test_a_name_that_a_terminal_would_obey_is_escaped() -> None:
     assert "  t.py::a[\\x1b[31m]: \\x1b[2Jgone\n" in text
 
 
+def test_cases_of_one_function_are_told_together_and_in_plain_words() -> None:
+    """Of many cases with one cause three are shown and the rest counted; `nio` is said in words."""
+    flips = TestVerdict(True, "flaky", "nio", why="It is there already.", passed=1, failed=1)
+    text = text_of(report(**{f"a[{number}]": flips for number in range(9)}))
+    assert text.count("It is there already.") == 3
+    assert "t.py::a: and 6 more cases; --json has all" in text
+    assert "not idempotent" in text
+    assert "nio" not in text
+
+
+def test_a_name_that_the_file_does_not_define_is_warned_of(aqe: Run) -> None:
+    """A slip in a node id is put into quarantine with a warning that names the nearest test."""
+    status, _, err = aqe("quarantine", "add", "test_a.py::test_oen", "--reason", "r")
+    assert (status, err) == (0, "Warning: test_a.py defines no 'test_oen'; did you mean 'test_one'?\n")
+    _, _, err = aqe("quarantine", "add", f"{NODE}[a]", "--reason", "r")
+    assert err == ""
+
+
 def test_a_suite_without_flakes_has_no_table() -> None:
     """Where nothing flips the text is the count and the notes."""
     assert text_of(report(c=TestVerdict(False, "stable"))).splitlines() == [
