@@ -6,6 +6,7 @@ Only the verb that is used is imported, and typer with it, so that `aqe --help` 
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from aqe.engine.errors import AqeError, Cancelled, InternalError, UserError
@@ -125,6 +126,16 @@ def _complete(option: str, words: list[str]) -> int:
     return 0
 
 
+_BAD_VALUE = re.compile(r"Invalid value for '(-[^']+)': Input should be (.+)")
+_VALUES = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "less than or equal to": "at most",
+    "greater than or equal to": "at least",
+}
+"""The parser's words for what a value should be, and ours."""
+
+
 def _run(verb: str, words: list[str]) -> int:
     """Run one verb; typer's own exceptions become ours."""
     import typer
@@ -161,9 +172,20 @@ def _usage_error(error: Any, verb: str) -> UserError:
         wanted = message.split("'")[1] if "'" in message else ""
         message = f"{path} has no command {wanted!r}."
         fix = _nearest(wanted, list(getattr(context.command, "commands", {})))
+    elif (bad := _BAD_VALUE.match(message)) is not None:
+        wanted = next((words for said, words in _VALUES.items() if bad[2].startswith(said)), "")
+        limit = bad[2].rpartition(" ")[2] if wanted.startswith("at ") else ""
+        message = f"{bad[1]} takes {' '.join(filter(None, (wanted, limit)))}{_given(error)}." if wanted else message
     if not message.endswith((".", "?")):
         message += "."
     return UserError(message, code="usage", fix=fix or f"See `{path} --help`.")
+
+
+def _given(error: BaseException) -> str:
+    """`, not 'abc'` where the complaint came with the value."""
+    cause = error.__cause__ or error.__context__
+    found = cause.errors() if cause is not None and hasattr(cause, "errors") else []
+    return f", not {str(found[0]['input'])!r}" if found and "input" in found[0] else ""
 
 
 def _nearest(word: str, known: list[str]) -> str:

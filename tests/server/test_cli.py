@@ -65,6 +65,11 @@ def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[
             "aqe execute has no option -x. pytest's own options stand after `--`, as in `aqe execute -- -x`. [usage]",
         ),
         (["help", "srve"], "No such command 'srve'. Did you mean `serve`? [unknown-command]"),
+        (["flaky", "--runs", "abc"], "--runs takes a whole number, not 'abc'. See `aqe flaky --help`. [usage]"),
+        (
+            ["coverage", "--fail-under", "120"],
+            "--fail-under takes at most 100, not '120'. See `aqe coverage --help`. [usage]",
+        ),
         (["--project"], "--project needs a folder. Write `--project DIR`. [usage]"),
     ],
 )
