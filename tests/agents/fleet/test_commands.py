@@ -152,3 +152,28 @@ def test_without_git_the_other_two_sides_are_seen(project: Path) -> None:
     found = answer(project, "analyze", "--budget", "60")
     assert states(found) == {"coverage": "done", "review": "left out", "audit": "done"}
     assert "not in a git repository" in " ".join(part["message"] for part in found["parts"])
+
+
+@pytest.mark.services
+def test_a_test_that_hangs_is_named_and_what_ended_is_counted(project: Path) -> None:
+    """When the time ends during a test, the ones that ended count, that one is named, and the status is 4."""
+    with (project / "tests" / "test_ages.py").open("a", encoding="utf-8") as stream:
+        stream.write("\n\ndef test_hangs():\n    import time\n\n    stage(5)\n    time.sleep(600)\n")
+    hangs = "tests/test_ages.py::test_hangs"
+    found = answer(project, "run", "--budget", "12", status=1, shows=f"{hangs} was still running when the time ended")
+    assert (found["tests"], found["tests_failed"], found["partial"]) == (3, 1, True)
+    assert found["coverage"]["running"] == hangs
+    chosen = answer(
+        project, "select", "--run", "--budget", "8", status=4, shows=f"Still running when the time ended: {hangs}"
+    )
+    assert (chosen["running"], chosen["not_run"]) == ([hangs], [hangs])
+
+
+@pytest.mark.services
+def test_as_many_gaps_are_shown_as_were_asked_for(project: Path) -> None:
+    """--top N shows N gaps in the text too, and without it five."""
+    functions = "".join(f"\n\ndef f{number}(x):\n    return x + {number}\n" for number in range(9))
+    with (project / "ages.py").open("a", encoding="utf-8") as stream:
+        stream.write(functions)
+    assert "Riskiest gaps, 7 of 10" in aqe(project, "analyze", "--budget", "40", "--top", "7")
+    assert "Riskiest gaps, 5 of 10" in aqe(project, "analyze", "--budget", "40")
