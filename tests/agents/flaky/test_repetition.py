@@ -90,7 +90,7 @@ def test_few_runs_say_what_they_left_out_and_one_test_is_tried_all_the_same(proj
 
 
 def test_a_command_that_does_not_fail_is_not_printed(project: Path) -> None:
-    """A verdict of experiments falls with its command, one that the runs witnessed stands without, a true one is kept."""
+    """A verdict of experiments falls with its command, one that the runs saw stands without, a true one is kept."""
     (project / "test_it.py").write_text("def test_a(): pass\ndef test_red(): assert 0\n", encoding="utf-8")
     run = f"{shlex.quote(sys.executable)} -m pytest test_it.py::"
     tried = TestVerdict(True, "flaky", "nio", repro=f"{run}test_a", why="It fails.", witnessed="diagnosis", passed=3)
