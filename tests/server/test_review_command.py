@@ -252,7 +252,7 @@ def test_two_folders_are_compared_without_git(tmp_path: Path) -> None:
         (tmp_path / name / "tests" / "test_shop.py").write_text(TESTS)
     before = files(tmp_path)
     whole = answer(tmp_path, "review", "--base", "base", "--head", "head", "--budget", "60")
-    assert rules(whole) == ["behaviour-changed"]
+    assert rules(whole) == ["test-breaks", "behaviour-changed"]
     assert files(tmp_path) == before
     assert (tmp_path / "head" / ".aqe" / "results" / "review.json").is_file()
 
