@@ -109,7 +109,13 @@ def _ask(ruff: str, folder: Path, wall_s: float) -> list[dict[str, Any]]:
     if status != 0:
         raise subprocess.SubprocessError(why.strip().splitlines()[-1] if why.strip() else f"exit status {status}")
     rows: list[dict[str, Any]] = json.loads(said)
-    return rows
+    return sorted(rows, key=_place)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, int, int, str]:
+    """Where a row stands: versions of ruff order those of one place differently."""
+    location = row["location"]
+    return str(row["filename"]), int(location["row"]), int(location["column"]), str(row.get("code") or "")
 
 
 def _run(ruff: str, folder: Path, select: Iterable[str], ignore: Iterable[str], wall_s: float) -> tuple[int, str, str]:

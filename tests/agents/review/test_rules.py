@@ -30,7 +30,7 @@ def test_rules_speak_of_faults_and_not_of_style() -> None:
     """Insecure and wrong code is found; long lines, quotes, names and unused imports are not looked at."""
     style = "import os\nCamelCase = 'x'\nl = [1,2 ,3]\n" + f"x = '{'y' * 200}'\n"
     wrong = "import subprocess\n\ndef f(c, found=[]):\n    return subprocess.run(c, shell=True) is 'done'\n"
-    assert codes(source(style), source(wrong)) == [[], ["B006", "S602", "F632"]]
+    assert codes(source(style), source(wrong)) == [[], ["B006", "F632", "S602"]]
 
 
 def test_comments_that_switch_a_rule_off_are_respected() -> None:
