@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from importlib.metadata import version
-from pathlib import Path
 
+from aqe.server.clients.plugin import SOURCE
 from aqe.server.mcp.recipes import RECIPES, Recipe
 
-PLUGIN = Path(__file__).resolve().parent.parent / "server" / "clients" / "data" / "claude-code" / "aqe"
+PLUGIN = SOURCE / "aqe"
 
 
 def command(recipe: Recipe) -> str:

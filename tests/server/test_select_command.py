@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from aqe.agents.execute import INJECT
 from tests.agents.select.conftest import record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,7 +191,7 @@ def test_pytest_says_why_it_cannot_select(shop: Path) -> None:
 
 def test_an_unknown_reference_is_told_with_its_fix_in_pytest_too(shop: Path) -> None:
     """`pytest --aqe-select --aqe-since` says what `aqe select` says: the error, what to do, and the code."""
-    inject = str(ROOT / "agents" / "inject")
+    inject = str(INJECT)
     command = [sys.executable, "-m", "pytest", "-p", "_aqe_inject.plugin", "--aqe-select", "--aqe-since", "nosuch"]
     done = subprocess.run(
         command, cwd=shop, env=environ(shop) | {"PYTHONPATH": inject}, capture_output=True, text=True, timeout=120,

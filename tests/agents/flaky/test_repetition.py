@@ -71,7 +71,8 @@ def test_only_what_the_module_keeps_is_held_against_a_repeated_test(project: Pat
     assert report.flaky_ids == ("test_it.py::test_keeps",)
     assert report.shown == 1
     kept = report.tests["test_it.py::test_keeps"]
-    assert (kept.category, shlex.split(kept.repro)[0]) == ("nio", sys.executable)
+    assert kept.category == "nio"
+    assert shlex.split(kept.repro)[0] in ("python", sys.executable)
     (note,) = report.notes
     assert note.startswith("test_it.py::test_turns_its_values changes its own parameters (3 cases)")
 
