@@ -26,16 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from defects import plant_defects
+from plant import Plant
+from rewrites import plant_rewrites
+from subjects import NEEDED, PACKAGES, Package, fetch, sources
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-from defects import plant_defects  # noqa: E402
-from environments import environment  # noqa: E402
-from plant import Plant  # noqa: E402
-from rewrites import plant_rewrites  # noqa: E402
-from subjects import NEEDED, PACKAGES, Package, fetch, sources  # noqa: E402
-
 RUFF = "E7,E9,F,B,ASYNC,PLE,PLW,S,PT,PERF"
 
 
@@ -73,6 +69,9 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=cache, help="where packages and the environment are kept")
     options = parser.parse_args()
     folders = fetch(options.cache / "packages")
+    sys.path.append(str(HERE.parent))
+    from environments import environment
+
     python = environment(options.cache / "venv", NEEDED)
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as scratch:
