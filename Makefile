@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
 stamp := $(VENV)/.aqe-ready
-native_sources := $(wildcard simd/*.c simd/*.h)
+native_sources := $(wildcard simd/*.c simd/*.h simd/*/*.c simd/*/*.h)
 fast := -m "not services and not nightly"
 pytest := $(py) -m pytest -n $(WORKERS)
 

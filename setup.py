@@ -14,6 +14,7 @@ flags = [] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall
 if native == "require":
     flags.append("-Werror")
 
+KERNELS = {"_native": "simd", "_funnel": "simd/funnel", "_postings": "simd/postings"}  # extension -> its sources
 DATA = ("data", "templates")  # folders of a package that hold data; named as packages, or setuptools warns of them
 packages = [name for floor in FLOORS for name in (floor, *(f"{floor}.{sub}" for sub in find_packages(floor)))]
 packages += [f"{name}.{folder}" for name in packages for folder in DATA if Path(*name.split("."), folder).is_dir()]
@@ -39,14 +40,19 @@ setup(
     ext_modules=[]
     if native == "skip"
     else [
-        Extension(
-            "aqe.simd._native",
-            sources=sorted(path.as_posix() for path in Path("simd").glob("*.c")),
-            depends=sorted(path.as_posix() for path in Path("simd").glob("*.h")),
-            extra_compile_args=flags,
-            libraries=[] if sys.platform == "win32" else ["m"],
-            py_limited_api=True,
-            optional=native != "require",
+        *(
+            Extension(
+                f"aqe.simd.{name}",
+                sources=sorted(path.as_posix() for path in Path(folder).glob("*.c")),
+                depends=sorted(path.as_posix() for place in {"simd", folder} for path in Path(place).glob("*.h")),
+                include_dirs=["simd"],
+                extra_compile_args=flags,
+                libraries=[] if sys.platform == "win32" else ["m"],
+                py_limited_api=True,
+                optional=native != "require",
+            )
+            for name, folder in KERNELS.items()
+            if any(Path(folder).glob("*.c"))
         ),
         Extension(
             "aqe.agents.gate._clock",
