@@ -79,8 +79,10 @@ class Store:
         here: Provenance,
         now: Callable[[], int],
         clean: Callable[[str], str] | None = None,
+        reopen: Callable[[Path], apsw.Connection] = open_connection,
     ) -> None:
         self.path = path
+        self._reopen = reopen
         self.now = now
         self.here = here
         self._clean = clean
@@ -114,7 +116,7 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path, here=here or Provenance(), now=now, clean=clean)
+        return cls(connection, path, here=here or Provenance(), now=now, clean=clean, reopen=open_again)
 
     def close(self) -> None:
         """Close the connection; closing twice is nothing."""
@@ -152,6 +154,20 @@ class Store:
         """One read transaction: everything in the block sees the same state."""
         with self._lock, transaction(self._connection, self.path, write=False):
             yield self._connection
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[apsw.Connection]:
+        """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
+        if str(self.path) == ":memory:":
+            with self.reading() as connection:
+                yield connection
+            return
+        connection = self._reopen(self.path)
+        try:
+            with transaction(connection, self.path, write=False):
+                yield connection
+        finally:
+            connection.close()
 
     def add(
         self,
