@@ -2,6 +2,11 @@
 
 The number of the last step stands in SQLite's `user_version`; the table `migrations` says when each was applied. A
 released step is never edited: a change is a new step, with a file of the version before it in the tests.
+
+From step 12 on `change_log` names the row of each change of `memories` in order: whoever is as of change N (what stands
+in memory or beside the file) reads the rows of the numbers above N and looks them up anew. The last 262,144 are kept.
+`stamp` is random, so that a copy of the file which went another way since is told from this one by its last number's
+stamp. A row number can come back after an erasure; the log names it twice then.
 """
 
 from __future__ import annotations
@@ -330,6 +335,24 @@ CREATE TABLE impact_files (
 CREATE TABLE impact_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL CHECK (json_valid(value))) STRICT, WITHOUT ROWID;
 """
 
+_CHANGE_LOG = """
+DROP TRIGGER memories_added;
+DROP TRIGGER memories_changed;
+DROP TRIGGER memories_erased;
+CREATE TABLE change_log (number INTEGER PRIMARY KEY, row INTEGER NOT NULL, stamp INTEGER NOT NULL) STRICT;
+INSERT INTO change_log SELECT number, 0, random() & 0x7fffffff FROM changes WHERE of = 'memories';
+DROP TABLE changes;
+CREATE VIEW changes AS SELECT 'memories' AS of, (SELECT max(number) FROM change_log) AS number;
+CREATE TRIGGER memories_added AFTER INSERT ON memories
+BEGIN INSERT INTO change_log (row, stamp) VALUES (NEW.row, random() & 0x7fffffff); END;
+CREATE TRIGGER memories_changed AFTER UPDATE ON memories
+BEGIN INSERT INTO change_log (row, stamp) VALUES (NEW.row, random() & 0x7fffffff); END;
+CREATE TRIGGER memories_erased AFTER DELETE ON memories
+BEGIN INSERT INTO change_log (row, stamp) VALUES (OLD.row, random() & 0x7fffffff); END;
+CREATE TRIGGER change_log_pruned AFTER INSERT ON change_log WHEN NEW.number % 4096 = 0
+BEGIN DELETE FROM change_log WHERE number <= NEW.number - 262144; END;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -342,6 +365,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(9, "embedding spaces", _SPACES),
     Migration(10, "where consents reach", _CONSENT_PLACES),
     Migration(11, "impact map", _IMPACT_MAP),
+    Migration(12, "change log", _CHANGE_LOG),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

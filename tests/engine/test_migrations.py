@@ -84,6 +84,20 @@ def test_stored_file_of_each_earlier_version_holds_an_impact_map_after_migrating
         assert connection.execute("SELECT file, name FROM impact_parts").fetchall() == [("a.py", "f")]
 
 
+def test_stored_file_of_each_earlier_version_logs_changes_after_migrating(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version tells which row each later change was of, each with a stamp of its own."""
+    with Store.open(earlier[1]) as store:
+        before = store.changes()
+        store.add("a fourth memory")
+        store.delete("id-0")
+        with store.reading() as connection:
+            sql = "SELECT number, row FROM change_log WHERE number > ? ORDER BY number"
+            logged = connection.execute(sql, (before,)).fetchall()
+            stamps = connection.execute("SELECT count(DISTINCT stamp), count(*) FROM change_log").fetchall()
+        assert logged == [(before + 1, 4), (before + 2, 1)]
+        assert stamps[0][0] == stamps[0][1]
+
+
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:
     """The file as it was stands beside the migrated one and opens by itself."""
     version, path = earlier
