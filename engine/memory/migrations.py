@@ -353,6 +353,53 @@ CREATE TRIGGER change_log_pruned AFTER INSERT ON change_log WHEN NEW.number % 40
 BEGIN DELETE FROM change_log WHERE number <= NEW.number - 262144; END;
 """
 
+_GRAPH = """
+CREATE TABLE nodes (
+    number INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    UNIQUE (namespace, id)
+) STRICT;
+CREATE TABLE edges (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    members BLOB NOT NULL,
+    weight REAL NOT NULL CHECK (weight > 0),
+    changed_at INTEGER NOT NULL,
+    UNIQUE (kind, origin, members)
+) STRICT;
+CREATE INDEX edges_origin ON edges (origin, scope);
+CREATE TABLE edge_members (
+    node INTEGER NOT NULL REFERENCES nodes (number) ON DELETE CASCADE,
+    edge INTEGER NOT NULL REFERENCES edges (number) ON DELETE CASCADE,
+    place INTEGER NOT NULL CHECK (place >= 0),
+    PRIMARY KEY (node, edge)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edge_members_edge ON edge_members (edge, place);
+CREATE TABLE source_mentions (
+    scope TEXT NOT NULL,
+    file TEXT NOT NULL,
+    content_hash BLOB NOT NULL,
+    reader INTEGER NOT NULL,
+    mentions TEXT NOT NULL CHECK (json_valid(mentions)),
+    PRIMARY KEY (scope, file)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER memories_unlinked AFTER DELETE ON memories
+BEGIN
+    DELETE FROM nodes WHERE namespace = old.namespace AND id = old.id AND NOT EXISTS (
+        SELECT 1 FROM memories WHERE namespace = old.namespace AND id = old.id AND valid_to IS NULL
+    );
+END;
+CREATE TRIGGER edges_left AFTER DELETE ON edge_members
+BEGIN
+    DELETE FROM edges WHERE number = old.edge AND (
+        old.place = 0 OR (SELECT count(*) FROM edge_members WHERE edge = old.edge) < 2
+    );
+END;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -366,6 +413,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(10, "where consents reach", _CONSENT_PLACES),
     Migration(11, "impact map", _IMPACT_MAP),
     Migration(12, "change log", _CHANGE_LOG),
+    Migration(13, "graph", _GRAPH),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

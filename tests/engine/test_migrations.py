@@ -98,6 +98,19 @@ def test_stored_file_of_each_earlier_version_logs_changes_after_migrating(earlie
         assert stamps[0][0] == stamps[0][1]
 
 
+def test_stored_file_of_each_earlier_version_holds_edges_after_migrating(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version can keep edges between its memories, and drops those of an erased one."""
+    with Store.open(earlier[1]) as store:
+        with store.writing() as connection:
+            connection.execute("INSERT INTO nodes VALUES (1, 'default', 'id-0'), (2, 'default', 'id-1')")
+            connection.execute("INSERT INTO edges VALUES (1, 'similar', 'given', '', x'00', 1.0, 0)")
+            connection.execute("INSERT INTO edge_members VALUES (1, 1, 1), (2, 1, 2)")
+        store.delete("id-0", erase=True)
+        with store.reading() as connection:
+            assert connection.execute("SELECT id FROM nodes").fetchall() == [("id-1",)]
+            assert connection.execute("SELECT count(*) FROM edges").get == 0
+
+
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:
     """The file as it was stands beside the migrated one and opens by itself."""
     version, path = earlier
