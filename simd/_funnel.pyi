@@ -1,0 +1,55 @@
+"""The C side of `Vectors`: one `Kernels` a path, in PATHS, best first. Rows are numbered from 0 over all segments."""
+
+from collections.abc import Sequence
+from typing import final
+
+from typing_extensions import Buffer
+
+@final
+class Snapshot:
+    """What one search sees: arrays that no writer changes where it looks. Made by `Kernels.snapshot`."""
+
+    def search(self, query: Buffer, k: int, candidates: int, allow: Buffer | None, ids: Buffer, scores: Buffer, /) -> int:
+        """Write the best k ids and scores, best first, and say how many; `allow` is a mask of rows (uint64 words).
+        `candidates` of 0 scores every row by what is kept of it; otherwise so many come out of the codes."""
+
+    def probe(
+        self,
+        query: Buffer,
+        k: int,
+        candidates: int,
+        blocks: Buffer,  # uint8: blocks of all lists, one behind the other
+        row_of: Buffer,  # int32: row of each slot, negative where there is none
+        ranges: Buffer,  # int64 (n, 2): first block and number of blocks of each list, in order of probing
+        bases: Buffer,  # float32 (n,)
+        tail: int,  # rows from this one on (a multiple of 64) are scanned linearly behind the lists
+        ids: Buffer,
+        scores: Buffer,
+        /,
+    ) -> int:
+        """The same over lists of an inverted file whose rows were encoded against the centre of their list; a row that
+        stands in two lists is found once. Deleted rows are left out by the snapshot's own mask."""
+
+@final
+class Kernels:
+    name: str
+
+    def snapshot(
+        self, metric: int, dim: int, mean: Buffer | None, units: tuple[float, float], segments: Sequence[tuple[object, ...]], /
+    ) -> Snapshot: ...
+    def encode(
+        self,
+        metric: int,
+        units: tuple[float, float],
+        rows: Buffer,  # float32 (n, dim)
+        centre: Buffer,  # float32 (dim,): the mean, or the centroid of a list
+        mean: Buffer,  # float32 (dim,)
+        slots: Buffer | int,  # int64 (n,): slot of each row, or the first of consecutive ones
+        blocks: Buffer,  # uint8, writable
+        /,
+    ) -> None:
+        """Write the codes of rows into their slots (slot s is in block s // 64)."""
+    def int8(self, rows: Buffer, values: Buffer, scales: Buffer, /) -> None:
+        """Write int8 values (n, dim) and the scale of each row: value * scale is the item to 1/254 of the largest."""
+
+PATHS: dict[str, Kernels]
