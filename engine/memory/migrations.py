@@ -400,6 +400,16 @@ BEGIN
 END;
 """
 
+_SNAPSHOTS = """
+CREATE TABLE snapshots (
+    name TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    automatic INTEGER NOT NULL CHECK (automatic IN (0, 1)),
+    memories INTEGER NOT NULL,
+    rows BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -414,6 +424,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(11, "impact map", _IMPACT_MAP),
     Migration(12, "change log", _CHANGE_LOG),
     Migration(13, "graph", _GRAPH),
+    Migration(14, "snapshots", _SNAPSHOTS),
 )
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

@@ -111,6 +111,13 @@ def test_stored_file_of_each_earlier_version_holds_edges_after_migrating(earlier
             assert connection.execute("SELECT count(*) FROM edges").get == 0
 
 
+def test_stored_file_of_each_earlier_version_takes_a_snapshot_after_migrating(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version can remember which rows were current at a moment, under a name."""
+    with Store.open(earlier[1]) as store, store.writing() as connection:
+        connection.execute("INSERT INTO snapshots VALUES ('first', 1, 0, 3, x'00')")
+        assert connection.execute("SELECT name, memories FROM snapshots").fetchall() == [("first", 3)]
+
+
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:
     """The file as it was stands beside the migrated one and opens by itself."""
     version, path = earlier
