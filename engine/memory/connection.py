@@ -28,6 +28,7 @@ def open_connection(
     with speaking(path, key=key):
         connection = apsw.Connection(str(path))
         try:
+            connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else partial indexes make it plan at every call
             connection.set_busy_timeout(int(busy_timeout_s * 1000))
             if key:
                 connection.pragma("key", key)
