@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aqe.engine.memory.growth import tables as growth_tables
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -413,4 +415,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(12, "change log", _CHANGE_LOG),
     Migration(13, "graph", _GRAPH),
     Migration(14, "snapshots", _SNAPSHOTS),
+    Migration(15, "growth and tiers", growth_tables.TABLES),
 )

@@ -118,6 +118,16 @@ def test_stored_file_of_each_earlier_version_takes_a_snapshot_after_migrating(ea
         assert connection.execute("SELECT name, memories FROM snapshots").fetchall() == [("first", 3)]
 
 
+def test_stored_file_of_each_earlier_version_grows_under_control_after_migrating(earlier: tuple[int, Path]) -> None:
+    """A store of each earlier version holds ends, pins, accesses and tiers, and its memories have none of them yet."""
+    with Store.open(earlier[1]) as store, store.writing() as connection:
+        rows = connection.execute("SELECT expires_at, pinned, end_note, file_digest FROM memories").fetchall()
+        assert rows == [(None, 0, "", "")] * 3
+        connection.execute("INSERT INTO accesses VALUES (1, 2, 3, 0.5)")
+        connection.execute("INSERT INTO demoted VALUES (1, 2, x'00')")
+        assert connection.execute("SELECT count, tier FROM accesses JOIN demoted USING (row)").fetchall() == [(2, 2)]
+
+
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:
     """The file as it was stands beside the migrated one and opens by itself."""
     version, path = earlier

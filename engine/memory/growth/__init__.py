@@ -1,0 +1,1 @@
+"""What keeps a memory from growing without bound: ends, merging, pruning, staleness, and what is not stored at all."""
