@@ -166,6 +166,12 @@ def check_namespace(namespace: str) -> str:
     return namespace
 
 
+def check_limit(limit: int, most: int) -> None:
+    """Refuse what is no number of results from 1 to `most`. Raises `UserError` (bad-limit)."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        raise UserError(f"{limit!r} is no number of results.", code="bad-limit", fix=f"Give 1 to {most}.")
+
+
 def metadata_json(metadata: Mapping[str, Any] | None) -> str:
     """Metadata as JSON; raises `UserError` (bad-metadata) for what JSON cannot hold."""
     if metadata is not None and not isinstance(metadata, Mapping):

@@ -22,7 +22,6 @@ from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
-    Hit,
     Kept,
     Memory,
     NewMemory,
@@ -30,6 +29,7 @@ from aqe.engine.memory.entry import (
     SearchAnswer,
     check_embedder,
     check_id,
+    check_limit,
     check_namespace,
     check_provenance,
     check_text,
@@ -38,6 +38,7 @@ from aqe.engine.memory.entry import (
     uuid7,
 )
 from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.hits import read_hits
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.resident import Resident
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
@@ -275,7 +276,7 @@ class Store:
         """The current memories of a namespace, newest first; `namespace` as in `search`. Raises `UserError`
         (bad-filter...)."""
         wanted = _wanted(namespace, filter)
-        _check_limit(limit, 1_000_000)
+        check_limit(limit, 1_000_000)
         with self.reading() as connection:
             where, bound = ranking.scope_of(connection, *wanted).where()
             sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
@@ -329,7 +330,7 @@ class Store:
         if query is not None and not isinstance(query, str):
             raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
         for _, k in wanted:
-            _check_limit(k, MOST_HITS)
+            check_limit(k, MOST_HITS)
         terms = query_terms(query, most=LONG_QUERY) if query is not None else []
         packed = pack_vector(vector) if vector is not None else b""
         with self.reading() as connection:
@@ -339,21 +340,21 @@ class Store:
             held = None if table is None else self._resident.cosines(connection, table, packed)
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
-                return tuple(SearchAnswer("text", _hits(connection, one)) for one in found)
+                return tuple(SearchAnswer("text", read_hits(connection, one)) for one in found)
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, held) for k, scope in scopes]
-                return tuple(SearchAnswer("vector", _hits(connection, one)) for one in found)
+                return tuple(SearchAnswer("vector", read_hits(connection, one)) for one in found)
             sides = ranking.sides_of(connection, words, table, packed, scopes, held)
             if prior is None:
                 fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
-                return tuple(SearchAnswer("hybrid", _hits(connection, one)) for one in fused)
+                return tuple(SearchAnswer("hybrid", read_hits(connection, one)) for one in fused)
             keys = [ranking.keys_of(connection, one) for one in sides]
         added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
         with self.reading() as connection:
             answers = []
             for one, known, (_, k) in zip(sides, keys, wanted, strict=True):
                 found_here = ranking.fuse(one, {row: added.get(key, 0.0) for row, key in known.items()})
-                answers.append(SearchAnswer("hybrid", _hits(connection, found_here[:k])))
+                answers.append(SearchAnswer("hybrid", read_hits(connection, found_here[:k])))
             return tuple(answers)
 
     def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
@@ -491,18 +492,3 @@ def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
 def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> _Wanted:
     condition, parameters = filter_sql(filter, "memories.metadata")
     return None if namespace is None else check_namespace(namespace), condition, parameters
-
-
-def _check_limit(limit: int, most: int) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
-        raise UserError(f"{limit!r} is no number of results.", code="bad-limit", fix=f"Give 1 to {most}.")
-
-
-def _hits(connection: apsw.Connection, scored: Sequence[ranking.Scored]) -> tuple[Hit, ...]:
-    rows = [one.row for one in scored]
-    marks = ",".join("?" * len(rows))
-    found = {
-        int(row[0]): read_memory(row[1:])
-        for row in connection.execute(f"SELECT memories.row, {COLUMNS} WHERE memories.row IN ({marks})", rows)
-    }
-    return tuple(Hit(found[one.row], one.score, one.text, one.vector, one.prior) for one in scored if one.row in found)

@@ -57,6 +57,14 @@ def read_each(connection: apsw.Connection, table: int, rows: Sequence[int]) -> d
     return {int(row): bytes(vector) for row, vector in found}
 
 
+def read_ever(connection: apsw.Connection, table: int, rows: Sequence[int]) -> dict[int, bytes]:
+    """The vector of each of `rows`, current or ended, that has one in this table, as float32 bytes."""
+    found = read_each(connection, table, rows)
+    marks = ",".join("?" * len(rows))
+    sql = f"SELECT row, vector FROM retired_vectors WHERE row IN ({marks})"
+    return found | {int(row): bytes(vector) for row, vector in connection.execute(sql, tuple(rows))}
+
+
 def drop(connection: apsw.Connection, table: int, row: int) -> None:
     """Forget the vector of a row."""
     connection.execute(f"DELETE FROM vectors_{table} WHERE row = ?", (row,))

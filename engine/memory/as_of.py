@@ -1,0 +1,155 @@
+"""The memory as it was at a moment: every revision knows from when until when it held, so nothing has to be restored.
+
+Both indexes hold current rows alone, so a search of the past makes its own: a text index in memory and the vectors of
+the revisions that held then, compared exactly. It costs what reading them costs, some 20 us a memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory.entry import (
+    Memory,
+    SearchAnswer,
+    check_embedder,
+    check_id,
+    check_limit,
+    check_namespace,
+    pack_vector,
+)
+from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.hits import read_hits
+from aqe.engine.memory.ranking import SHELVES, Scored, Sides
+from aqe.engine.memory.rows import COLUMNS, read_memory
+from aqe.engine.memory.store import MOST_HITS, Store
+from aqe.engine.memory.text import QUERY_TERMS, match_expression, query_terms, subtokens
+from aqe.engine.memory.words import end_of
+
+PAGE = 500
+_HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?)"
+
+
+def get_as_of(store: Store, id: str, at: int, *, namespace: str = "default") -> Memory | None:
+    """The revision that held at `at` (UTC microseconds), None where none did."""
+    sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND {_HELD} ORDER BY revision DESC LIMIT 1"
+    with store.reading() as connection:
+        row = connection.execute(sql, (check_namespace(namespace), check_id(id), at, at)).fetchone()
+    return None if row is None else read_memory(row)
+
+
+def list_as_of(
+    store: Store,
+    at: int,
+    *,
+    namespace: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+    limit: int = 100,
+) -> list[Memory]:
+    """The memories that held at `at`, newest first; `namespace` and `filter` as in `Store.list`."""
+    check_limit(limit, 1_000_000)
+    where, bound = _where(at, namespace, filter)
+    with store.reading() as connection:
+        sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ?"
+        return [read_memory(row) for row in connection.execute(sql, (*bound, limit))]
+
+
+def search_as_of(
+    store: Store,
+    at: int,
+    query: str | None,
+    *,
+    vector: Sequence[float] | None = None,
+    k: int = 10,
+    namespace: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+    embedder_id: str | None = None,
+) -> SearchAnswer:
+    """The `k` best of the memories that held at `at`, by words, by a vector of `embedder_id`, or by both.
+
+    Scores are those of `Store.search` at that time, but for what feedback added. Raises what `Store.search` raises.
+    """
+    check_limit(k, MOST_HITS)
+    where, bound = _where(at, namespace, filter)
+    terms = [] if query is None else query_terms(query)[:QUERY_TERMS]
+    packed = None if vector is None else pack_vector(vector)
+    with store.looking() as connection:
+        rows = connection.execute(f"SELECT row, text, embedder FROM memories WHERE {where}", bound).fetchall()
+        text = _text_scores(connection, terms, rows)
+        near = {} if packed is None else _similarities(connection, packed, check_embedder(embedder_id), rows)
+        if packed is None:
+            best = max(text.values(), default=0.0) or 1.0
+            found = [Scored(row, score / best, score, None) for row, score in text.items()]
+        elif query is None:
+            found = [Scored(row, score, None, score) for row, score in near.items()]
+        else:
+            wide = max(50, 4 * k)
+            chosen = {*_best(text, wide), *_best(near, wide)}
+            sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
+            found = ranking.fuse(sides)
+        found.sort(key=lambda one: (-one.score, one.row))
+        mode = "text" if packed is None else "vector" if query is None else "hybrid"
+        return SearchAnswer(mode, read_hits(connection, found[:k]))
+
+
+def _where(at: int, namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str, list[object]]:
+    parts, bound = [_HELD], list[object]((at, at))
+    if namespace is None:
+        for shelf in SHELVES:
+            parts.append("NOT (namespace >= ? AND namespace < ?)")
+            bound += [shelf, end_of(shelf)]
+    elif check_namespace(namespace).endswith("/"):
+        parts.append("namespace >= ? AND namespace < ?")
+        bound += [namespace, end_of(namespace)]
+    else:
+        parts.append("namespace = ?")
+        bound.append(namespace)
+    condition, parameters = filter_sql(filter, "memories.metadata")
+    if condition:
+        parts.append(condition)
+        bound += parameters
+    return " AND ".join(parts), bound
+
+
+def _best(scores: Mapping[int, float], count: int) -> list[int]:
+    return sorted(scores, key=lambda row: (-scores[row], row))[:count]
+
+
+def _text_scores(
+    connection: apsw.Connection, terms: Sequence[str], rows: Sequence[tuple[int, str, int | None]]
+) -> dict[int, float]:
+    """BM25 of the rows that have any of the terms, over these rows alone."""
+    if not terms:
+        return {}
+    connection.execute("CREATE VIRTUAL TABLE temp.then_texts USING fts5(subtokens, content='', tokenize='ascii')")
+    try:
+        connection.executemany(
+            "INSERT INTO temp.then_texts (rowid, subtokens) VALUES (?, ?)",
+            ((row, " ".join(subtokens(text))) for row, text, _ in rows),
+        )
+        sql = "SELECT rowid, -rank FROM temp.then_texts WHERE then_texts MATCH ?"
+        return {int(row): float(score) for row, score in connection.execute(sql, (match_expression(terms),))}
+    finally:
+        connection.execute("DROP TABLE temp.then_texts")
+
+
+def _similarities(
+    connection: apsw.Connection, packed: bytes, embedder_id: str, rows: Sequence[tuple[int, str, int | None]]
+) -> dict[int, float]:
+    import numpy as np
+
+    table = vectors.find_table(connection, embedder_id, len(packed) // 4)
+    held: dict[int, bytes] = {}
+    mine = [row for row, _, own in rows if own is not None and own == table]
+    for start in range(0, len(mine), PAGE):
+        held |= vectors.read_ever(connection, int(table or 0), mine[start : start + PAGE])
+    if not held:
+        return {}
+    query = np.frombuffer(packed, np.float32).astype(np.float64)
+    matrix = np.frombuffer(b"".join(held.values()), np.float32).reshape(len(held), -1).astype(np.float64)
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
+    cosines = np.divide(np.einsum("ij,j->i", matrix, query), lengths, out=np.zeros(len(held)), where=lengths > 0)
+    return {row: float(cosine) for row, cosine in zip(held, cosines, strict=True)}
