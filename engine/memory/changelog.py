@@ -1,0 +1,49 @@
+"""Which memories changed since a moment: what is held of them, in memory or beside the file, is brought up to date so.
+
+    mark = read_mark(connection)
+    ...
+    rows = rows_since(connection, mark)  # to be looked up anew; None: read everything anew
+
+A mark is of one history: the random stamp of its last change tells it from that of a file put in this one's place. What
+stands in memory compares `number` alone first, which costs one statement.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import apsw
+
+MOST_BOUND = 500
+"""Rows to one statement, when rows are looked up by their numbers."""
+
+
+class Mark(NamedTuple):
+    """A moment in the history of one file: the number of its last change, and that change's stamp."""
+
+    number: int
+    stamp: int
+
+
+def read_mark(connection: apsw.Connection) -> Mark:
+    """The moment that the caller's transaction sees."""
+    number, stamp = connection.execute("SELECT number, stamp FROM change_log ORDER BY number DESC LIMIT 1").fetchone()
+    return Mark(number, stamp)
+
+
+def read_number(connection: apsw.Connection) -> int:
+    """The number of the last change that the caller's transaction sees."""
+    return int(connection.execute("SELECT max(number) FROM change_log").get)
+
+
+def rows_since(connection: apsw.Connection, mark: Mark) -> list[int] | None:
+    """The rows of `memories` that were added, changed, ended or erased after `mark`, each once, in order of row.
+
+    None where the log does not reach back to it, or it is of another file's history. A row can be erased and its number
+    given to another memory since.
+    """
+    known = connection.execute("SELECT stamp FROM change_log WHERE number = ?", (mark.number,)).get
+    if known != mark.stamp:
+        return None
+    changed = connection.execute("SELECT DISTINCT row FROM change_log WHERE number > ? ORDER BY row", (mark.number,))
+    return [row for (row,) in changed]
