@@ -37,11 +37,12 @@ def migrate(
     now: Callable[[], int],
     open_again: Callable[[Path], apsw.Connection],
     steps: Sequence[Migration] = MIGRATIONS,
+    keep_copy: bool = True,
 ) -> int:
     """Bring the file to the last step; returns how many steps this call applied.
 
     Before the first step on a file with data, a copy is put beside it as `<name>.v<number>.bak` (made through
-    `open_again`, so an encrypted file's copy is encrypted). Raises `UserError` (database-newer, database-broken).
+    `open_again`, so an encrypted file's copy is encrypted), unless `keep_copy` is false. Raises `UserError` (database-newer, database-broken).
     """
     applied = 0
     while True:
@@ -54,7 +55,7 @@ def migrate(
             step = next((step for step in steps if step.number > version), None)
             if step is None:
                 continue
-            if version and not applied:
+            if version and keep_copy and not applied:
                 _back_up(path, version, open_again)
             connection.execute(step.sql)
             connection.execute(_HISTORY)
