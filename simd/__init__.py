@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from aqe.simd._bm25 import Postings
+    from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Bag, Embed, Make, Vocabulary
 
     Metric = Literal["dot", "cosine", "squared_distance"]
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kernels",
     "PathUnavailable",
+    "Vectors",
     "Vocabulary",
     "active",
     "cosine",
@@ -161,6 +164,10 @@ def __getattr__(name: str) -> Any:
         from aqe.simd._vocabulary import Vocabulary
 
         return Vocabulary
+    if name == "Vectors":
+        from aqe.simd._vectors import Vectors
+
+        return Vectors
     if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     function = globals()[name] = getattr(_active(), name)

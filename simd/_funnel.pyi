@@ -1,7 +1,6 @@
 """The C side of `Vectors`: one `Kernels` a path, in PATHS, best first. Rows are numbered from 0 over all segments."""
 
-from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from typing_extensions import Buffer
 
@@ -9,7 +8,9 @@ from typing_extensions import Buffer
 class Snapshot:
     """What one search sees: arrays that no writer changes where it looks. Made by `Kernels.snapshot`."""
 
-    def search(self, query: Buffer, k: int, candidates: int, allow: Buffer | None, ids: Buffer, scores: Buffer, /) -> int:
+    def search(
+        self, query: Buffer, k: int, candidates: int, allow: Buffer | None, ids: Buffer, scores: Buffer, /
+    ) -> int:
         """Write the best k ids and scores, best first, and say how many; `allow` is a mask of rows (uint64 words).
         `candidates` of 0 scores every row by what is kept of it; otherwise so many come out of the codes."""
 
@@ -35,7 +36,14 @@ class Kernels:
     name: str
 
     def snapshot(
-        self, metric: int, dim: int, mean: Buffer | None, units: tuple[float, float], segments: Sequence[tuple[object, ...]], /
+        self,
+        metric: int,
+        dim: int,
+        mean: Buffer | None,
+        units: tuple[float, float],  # of f and k
+        live: Buffer,  # uint64: the rows that may be found
+        segments: tuple[tuple[Any, ...], ...],  # as `_table` makes them
+        /,
     ) -> Snapshot: ...
     def encode(
         self,
@@ -51,5 +59,7 @@ class Kernels:
         """Write the codes of rows into their slots (slot s is in block s // 64)."""
     def int8(self, rows: Buffer, values: Buffer, scales: Buffer, /) -> None:
         """Write int8 values (n, dim) and the scale of each row: value * scale is the item to 1/254 of the largest."""
+    def unit(self, rows: Buffer, out: Buffer, /) -> None:
+        """Write the rows, brought to length one; zero rows stay zero."""
 
 PATHS: dict[str, Kernels]

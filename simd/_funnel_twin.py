@@ -1,0 +1,178 @@
+"""The funnel in NumPy: every row is scored by the best that is kept of it, so nothing is missed and nothing is fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.simd._rows import BLOCK, pack, read_codes
+
+Floats = NDArray[np.float32]
+Masks = NDArray[np.uint64]
+
+DOT, COSINE, L2 = range(3)
+_ROWS_AT_ONCE = 4096
+
+
+class Snapshot:
+    """What one search sees; the interface of `_funnel.Snapshot`."""
+
+    def __init__(
+        self,
+        metric: int,
+        dim: int,
+        mean: Floats | None,
+        units: tuple[float, float],
+        live: Masks,
+        segments: Sequence[tuple[Any, ...]],
+    ) -> None:
+        self._metric, self._dim, self._mean, self._units = metric, dim, mean, units
+        self._live, self._segments = live, segments
+
+    def search(
+        self, query: Floats, k: int, candidates: int, allow: Masks | None, ids: NDArray[np.int64], scores: Floats
+    ) -> int:
+        """Write the best k ids and scores, best first, and say how many; `candidates` changes nothing here."""
+        query = prepared(query, self._metric)
+        best_ids: list[NDArray[np.int64]] = []
+        best: list[Floats] = []
+        for segment in self._segments:
+            first, rows, held = segment[:3]
+            words = slice(first // BLOCK, -(-(first + rows) // BLOCK))
+            mask = self._live[words] if allow is None else self._live[words] & allow[words]
+            wanted = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")[:rows])
+            for start in range(0, len(wanted), _ROWS_AT_ONCE):
+                part = wanted[start : start + _ROWS_AT_ONCE]
+                best.append(self._scores(segment, part, query))
+                best_ids.append(held[part])
+        if not best:
+            return 0
+        found, all_ids = np.concatenate(best), np.concatenate(best_ids)
+        order = np.argsort(found if self._metric == L2 else -found, kind="stable")[:k]
+        ids[: len(order)], scores[: len(order)] = all_ids[order], found[order]
+        return len(order)
+
+    def _scores(self, segment: tuple[Any, ...], rows: NDArray[np.int64], query: Floats) -> Floats:
+        found = np.empty(len(rows), np.float32)
+        missing = np.ones(len(rows), bool)
+        for values, scales, slots in (segment[4:7], segment[7:10], segment[10:13]):
+            if values is None or not missing.any():
+                continue
+            items = rows if slots is None else slots[rows]
+            now = missing & (items >= 0)
+            taken = values[items[now]].astype(np.float32)
+            if scales is not None:
+                taken *= scales[items[now], None]
+            found[now] = measured_scores(taken, query, self._metric)
+            missing &= ~now
+        if missing.any():
+            found[missing] = self._estimates(segment[3], rows[missing], query)
+        return found
+
+    def _estimates(self, blocks: NDArray[np.uint8], rows: NDArray[np.int64], query: Floats) -> Floats:
+        assert self._mean is not None
+        f, k, signs = read_codes(blocks, rows, self._dim)
+        gap = query - self._mean
+        found: Floats = f * np.float32(self._units[0]) * (signs @ gap) + k * np.float32(self._units[1])
+        if self._metric == L2:
+            return np.maximum(gap @ gap - 2 * found, 0, dtype=np.float32)
+        found = found + query @ self._mean
+        return _within_one(found) if self._metric == COSINE else found
+
+
+def prepared(query: Floats, metric: int) -> Floats:
+    """The query, brought to length one for cosine; raises ValueError where it is not finite."""
+    if not np.isfinite(query).all():
+        raise ValueError("the query holds NaN or infinity")
+    if metric != COSINE:
+        return query
+    found: Floats = unit(query[None])[0]
+    return found
+
+
+def unit(rows: Floats) -> Floats:
+    """Rows brought to length one, whatever their scale; zero rows stay zero."""
+    wide = rows.astype(np.float64)
+    largest = np.abs(wide).max(axis=1, initial=0)[:, None]
+    wide = np.divide(wide, largest, out=wide, where=largest > 0)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
+    found: Floats = np.divide(wide, lengths, out=wide, where=lengths > 0).astype(np.float32)
+    return found
+
+
+def measured_scores(rows: Floats, query: Floats, metric: int) -> Floats:
+    """The score of each row with a prepared query."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if metric == L2:
+            gaps = rows - query
+            distances: Floats = np.einsum("ij,ij->i", gaps, gaps)
+            return distances
+        products: Floats = rows @ query
+        return _within_one(products) if metric == COSINE else products
+
+
+def _within_one(cosines: Floats) -> Floats:
+    found: Floats = np.clip(cosines, -1, 1)
+    return found
+
+
+class Kernels:
+    """The functions of the path `numpy`; the interface of `_funnel.Kernels`."""
+
+    name = "numpy"
+
+    def snapshot(self, *parts: Any) -> Snapshot:
+        """What a search sees."""
+        return Snapshot(*parts)
+
+    def unit(self, rows: Floats, out: Floats) -> None:
+        """Write the rows, brought to length one."""
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            out[start : start + _ROWS_AT_ONCE] = unit(rows[start : start + _ROWS_AT_ONCE])
+
+    def int8(self, rows: Floats, values: NDArray[np.int8], scales: Floats) -> None:
+        """Write int8 values (n, dim) and the scale of each row."""
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            largest = np.abs(part).max(axis=1, initial=0)
+            factors = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 1e-30)
+            values[start : start + len(part)] = np.rint(part * factors[:, None])
+            scales[start : start + len(part)] = largest / 127
+
+    def encode(
+        self,
+        metric: int,
+        units: tuple[float, float],
+        rows: Floats,
+        centre: Floats,
+        mean: Floats,
+        slots: NDArray[np.int64] | int,
+        blocks: NDArray[np.uint8],
+    ) -> None:
+        """Write the codes of rows into their slots."""
+        places = np.arange(slots, slots + len(rows)) if isinstance(slots, int) else slots
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            halves, codes = _codes(metric, units, part, centre, mean)
+            pack(halves, codes, places[start : start + len(part)], blocks)
+
+
+def _codes(
+    metric: int, units: tuple[float, float], rows: Floats, centre: Floats, mean: Floats
+) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    """The halves and the bytes of rows against a centre."""
+    rest = (rows - centre).astype(np.float64)
+    signs = rest > 0
+    squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
+    f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
+    away = (centre - mean).astype(np.float64)
+    k = -f * ((signs * 2.0 - 1) @ away)
+    k += -squares / 2 if metric == L2 else rest @ centre.astype(np.float64)
+    halves = np.stack([f / units[0], k / units[1]], axis=1)
+    return np.clip(halves, -65504, 65504).astype(np.float16), np.packbits(signs, axis=1, bitorder="little")
+
+
+PATHS = {"numpy": Kernels()}

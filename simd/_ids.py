@@ -1,0 +1,125 @@
+"""Ids to rows: a sorted array, and a dictionary of what changed since it was sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+_FEWEST_SORTED = 4096
+
+
+class Index:
+    """The row of each id. Changes go through `put`, which tells the index to use from then on."""
+
+    def __init__(self, ids: Ids, rows: Ids) -> None:
+        self._given: tuple[Ids, Ids] | None = ids, rows  # sorted when it is first asked: a search needs no index
+        self._ids, self._rows = ids[:0], rows[:0]
+        self._recent: dict[int, int] = {}
+
+    def _sort(self) -> None:
+        given = self._given
+        if given is None:
+            return
+        ids, rows = given
+        if (ids[1:] <= ids[:-1]).any():
+            order = np.argsort(ids, kind="stable")
+            ids, rows = ids[order], rows[order]
+        self._ids, self._rows = ids, rows
+        self._given = None
+
+    def find(self, ids: Ids) -> Ids:
+        """The row of each id, -1 where there is none."""
+        self._sort()
+        found = np.full(len(ids), -1, np.int64)
+        if len(self._ids):
+            places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+            np.copyto(found, self._rows[places], where=self._ids[places] == ids)
+        if self._recent:
+            get = self._recent.get
+            changed = np.fromiter((get(one, -2) for one in ids.tolist()), np.int64, len(ids))
+            np.copyto(found, changed, where=changed != -2)
+        return found
+
+    def put(self, ids: Ids, rows: Ids) -> Index:
+        """Give each id a row, or -1 for none; this index changed, or a new one where many ids did."""
+        self._sort()
+        if len(ids) + len(self._recent) <= max(_FEWEST_SORTED, len(self._ids) // 8):
+            self._recent.update(zip(ids.tolist(), rows.tolist(), strict=True))
+            return self
+        parts_ids, parts_rows = [self._ids], [self._rows]
+        if self._recent:
+            parts_ids.append(np.fromiter(self._recent, np.int64, len(self._recent)))
+            parts_rows.append(np.fromiter(self._recent.values(), np.int64, len(self._recent)))
+        all_ids, all_rows = np.concatenate([*parts_ids, ids]), np.concatenate([*parts_rows, rows])
+        order = np.argsort(all_ids, kind="stable")
+        all_ids, all_rows = all_ids[order], all_rows[order]
+        last = np.append(all_ids[1:] != all_ids[:-1], True)[: len(all_ids)]
+        last &= all_rows >= 0
+        return Index(all_ids[last], all_rows[last])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, and about those of the dictionary."""
+        held = self._given or (self._ids, self._rows)
+        return held[0].nbytes + held[1].nbytes + 100 * len(self._recent)
+
+
+def as_ids(given: Any, name: str = "ids") -> Ids:
+    """A one-dimensional int64 array of what was given: an array of whole numbers, or an iterable of them.
+
+    Raises TypeError for anything else and ValueError for more dimensions or a number beyond int64.
+    """
+    if not isinstance(given, np.ndarray):
+        return _from_iterable(given, name)
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold whole numbers (int64), got {given.dtype}")
+    if given.ndim != 1:
+        raise ValueError(f"{name} must have 1 dimension, got {given.ndim}")
+    if given.dtype == np.uint64 and len(given) and given.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must fit int64, got {given.max()}")
+    return np.ascontiguousarray(given, np.int64)
+
+
+def _from_iterable(given: Iterable[Any], name: str) -> Ids:
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise TypeError(f"{name} must be whole numbers (int64), got {type(given).__name__}")
+    items = list(given)
+    try:
+        return np.fromiter(map(index, items), np.int64, len(items))
+    except TypeError:
+        wrong = next(item for item in items if not hasattr(item, "__index__"))
+        raise TypeError(f"{name} must be whole numbers (int64), got {type(wrong).__name__}") from None
+    except OverflowError:
+        wrong = next(item for item in items if not -(2**63) <= index(item) < 2**63)
+        raise ValueError(f"{name} must fit int64, got {index(wrong)}") from None
+
+
+def last_of_each(ids: Ids) -> NDArray[np.intp] | None:
+    """The places to keep where an id stands more than once (its last), in order; None where none does."""
+    if len(ids) < 2 or (ids[1:] > ids[:-1]).all():
+        return None
+    order = np.argsort(ids, kind="stable")
+    arranged = ids[order]
+    last = np.append(arranged[1:] != arranged[:-1], True)
+    return None if last.all() else np.sort(order[last])
+
+
+def set_bits(mask: NDArray[np.uint64], rows: Ids) -> None:
+    """Set the bit of each row."""
+    np.bitwise_or.at(mask, rows >> 6, np.left_shift(np.uint64(1), (rows & 63).astype(np.uint64)))
+
+
+def clear_bits(mask: NDArray[np.uint64], rows: Ids) -> None:
+    """Clear the bit of each row."""
+    np.bitwise_and.at(mask, rows >> 6, ~np.left_shift(np.uint64(1), (rows & 63).astype(np.uint64)))
+
+
+def rows_of_mask(mask: NDArray[np.uint64]) -> Ids:
+    """The rows whose bit is set."""
+    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))

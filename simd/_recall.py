@@ -1,0 +1,46 @@
+"""How many candidates leave the codes, and the measured share of the right answers that comes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aqe.simd._funnel_twin import measured_scores, prepared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aqe.simd._vectors import Vectors
+
+    Floats = NDArray[np.float32]
+
+FEWEST, FOR_EACH, LARGE = 200, 8, 200_000
+"""Candidates at least, and for each row asked for; twice as many above LARGE rows."""
+
+_TIE = 1e-5
+
+
+def candidates(rows: int, k: int) -> int:
+    """How many candidates a search for k among so many rows takes from the codes; 0: all rows may as well be scored."""
+    wanted = max(FEWEST, FOR_EACH * k) * (2 if rows > LARGE else 1)
+    return wanted if wanted < rows else 0
+
+
+def scores(rows: Floats, query: Floats, metric: int) -> Floats:
+    """The exact score of each row, as a search gives it."""
+    return measured_scores(rows, prepared(query, metric), metric)
+
+
+def measured(vectors: Vectors, queries: Floats, k: int) -> float:
+    """The share of the exact k nearest that a search finds; a score within 1e-5 of the k-th counts as found."""
+    found = wanted = 0
+    for query in queries:
+        truth = vectors.exact(query, k)[1]
+        if not len(truth):
+            continue
+        slack = _TIE * max(1.0, abs(float(truth[-1])))
+        got = vectors.search(query, k)[1]
+        hits = got <= truth[-1] + slack if vectors.metric == "l2" else got >= truth[-1] - slack
+        found, wanted = found + int(hits.sum()), wanted + len(truth)
+    return found / wanted if wanted else 1.0

@@ -1,0 +1,138 @@
+"""A table of vectors as a file, and a file as a table: only the rows alive are written, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.simd import _rows, _vectors_file
+from aqe.simd._ids import rows_of_mask
+from aqe.simd._rows import BLOCK, LEVELS, POOLS, Coding, Pool, Segment
+from aqe.simd._table import Table
+
+_AT_ONCE = 1 << 14
+
+Array = NDArray[Any]
+Parts = list[tuple[Segment, NDArray[np.int64]]]
+
+
+def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str) -> None:
+    """Write the rows alive; raises OSError."""
+    parts = _alive(table, live)
+    count = sum(len(own) for _, own in parts)
+    facts: dict[str, Any] = {"dim": table.dim, "metric": metric, "rows": count}
+    arrays: dict[str, Any] = {"ids": ("int64", (count,), (segment.ids[own] for segment, own in parts))}
+    if any(segment.levels is not None for segment, _ in parts):
+        arrays["levels"] = ("uint8", (count,), (segment.level_of(own) for segment, own in parts))
+    if table.coding is not None:
+        facts |= {"unit_f": table.coding.unit_f, "unit_k": table.coding.unit_k, "coded_rows": table.coding.rows}
+        arrays["mean"] = ("float32", (table.dim,), [table.coding.mean])
+        shape = (-(-count // BLOCK), _rows.block_bytes(table.dim))
+        arrays["codes"] = ("uint8", shape, _blocks(parts, shape))
+    for name in POOLS:
+        arrays |= _pools(name, parts, table.dim)
+    _vectors_file.write(path, facts, arrays)
+
+
+def _alive(table: Table, live: NDArray[np.uint64]) -> Parts:
+    parts = []
+    for segment in table.segments:
+        own = rows_of_mask(live[segment.first // BLOCK : -(-(segment.first + segment.rows) // BLOCK)])
+        parts.append((segment, own[own < segment.rows]))
+    return parts
+
+
+def _blocks(parts: Parts, shape: tuple[int, int]) -> Iterator[Array]:
+    """The codes of all rows in blocks, without gaps between segments."""
+    whole = np.zeros(shape, np.uint8)
+    start = 0
+    for segment, own in parts:
+        assert segment.blocks is not None
+        for at in range(0, len(own), _AT_ONCE):
+            some = own[at : at + _AT_ONCE]
+            halves, codes = _rows.unpack(segment.blocks, some)
+            _rows.pack(halves, codes, np.arange(start, start + len(some)), whole)
+            start += len(some)
+    yield whole
+
+
+def _pools(name: str, parts: Parts, dim: int) -> dict[str, Any]:
+    """The arrays of one form: its values and, unless exact, their scales."""
+    held = [(segment.pools[name], own) for segment, own in parts if name in segment.pools]
+    items = [(pool, found[found >= 0]) for pool, own in held for found in [pool.items(own)]]
+    count = sum(len(found) for _, found in items)
+    if not count:
+        return {}
+    kind = str(items[0][0].values.dtype)
+    arrays: dict[str, Any] = {name: (kind, (count, dim), _pieces(items))}
+    if name != "f32":
+        scales = (pool.scales[found] for pool, found in items if pool.scales is not None)
+        arrays[f"{name} scales"] = ("float32", (count,), scales)
+    return arrays
+
+
+def _pieces(items: list[tuple[Pool, NDArray[np.int64]]]) -> Iterator[Array]:
+    for pool, found in items:
+        for start in range(0, len(found), _AT_ONCE):
+            yield pool.values[found[start : start + _AT_ONCE]]
+
+
+def kind(file: _vectors_file.File) -> tuple[int, Any]:
+    """The dimension and the metric of a file; raises ValueError."""
+    dim, metric = file.facts.get("dim"), file.facts.get("metric")
+    if not isinstance(dim, int) or not isinstance(metric, str):
+        raise ValueError(f"{file.path} is not a file of vectors: its header names no dimension or metric")
+    return dim, metric
+
+
+def fill(table: Table, file: _vectors_file.File) -> int:
+    """Make one segment of a file's arrays; returns the number of rows. Raises ValueError where they do not fit."""
+    arrays, dim = file.arrays, table.dim
+    ids = _wanted(file, "ids", "int64", (file.facts["rows"],))
+    levels = arrays.get("levels")
+    if levels is not None:
+        _wanted(file, "levels", "uint8", ids.shape)
+        if len(levels) and levels.max() >= len(LEVELS):
+            raise ValueError(f"{file.path} is damaged: it names a level that there is not")
+    pools = {}
+    for name, members in POOLS.items():
+        has = None if levels is None else np.isin(levels, [LEVELS.index(member) for member in members])
+        count = (len(ids) if name != "f16" else 0) if has is None else int(has.sum())
+        if count or name != "f16":
+            pools[name] = _pool(file, name, count, dim, has)
+    blocks = None
+    if "codes" in arrays:
+        blocks = _wanted(file, "codes", "uint8", (-(-len(ids) // BLOCK), _rows.block_bytes(dim)))
+        mean = np.array(_wanted(file, "mean", "float32", (dim,)))
+        facts = file.facts
+        table.coding = Coding(mean, float(facts["unit_f"]), float(facts["unit_k"]), int(facts["coded_rows"]))
+    elif levels is not None and (levels == LEVELS.index("bits")).any():
+        raise ValueError(f"{file.path} is damaged: rows have nothing but codes, and there are none")
+    table.bits = levels is not None
+    table.segments = [Segment(dim, 0, ids, pools, levels, blocks, len(ids), fixed=True)]
+    return len(ids)
+
+
+def _pool(file: _vectors_file.File, name: str, count: int, dim: int, has: NDArray[np.bool_] | None) -> Pool:
+    types = {"f32": "float32", "f16": "float16", "int8": "int8"}
+    empty = np.empty((0, dim), types[name])
+    values = _wanted(file, name, types[name], (count, dim)) if count else empty
+    scales = None
+    if name != "f32":
+        scales = _wanted(file, f"{name} scales", "float32", (count,)) if count else np.empty(0, np.float32)
+    slots = None
+    if has is not None:
+        slots = np.where(has, np.cumsum(has) - 1, -1).astype(np.int32)
+    return Pool(values, scales, slots, count)
+
+
+def _wanted(file: _vectors_file.File, name: str, kind: str, shape: tuple[int, ...]) -> Array:
+    """An array of the file that must be there as told."""
+    found = file.arrays.get(name)
+    if found is None or found.dtype != np.dtype(kind) or found.shape != shape:
+        raise ValueError(f"{file.path} is damaged: its {name} are missing or of another shape")
+    return found

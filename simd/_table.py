@@ -1,0 +1,217 @@
+"""The segments of a `Vectors` together: rows by number, the coding that all share, and what a search sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.simd import _rows
+from aqe.simd._ids import Ids, rows_of_mask
+from aqe.simd._rows import BLOCK, Coding, Floats, Segment
+
+Masks = NDArray[np.uint64]
+
+CODES_FROM_DIM, CODES_FROM_ROWS = 128, 1024
+"""Below these every row is scored: signs of few items say little, and few rows are quickly read."""
+
+_SAMPLE = 4096
+_AT_ONCE = 1 << 14
+_DRIFT = 0.02
+"""Codes are made anew when the mean has moved by this share of the rows' mean square."""
+
+L2 = 2
+
+
+class Table:
+    """Rows in segments; the writer's own (a search has the snapshot)."""
+
+    def __init__(self, dim: int, metric: int, kernels: Any) -> None:
+        self.dim, self.metric, self.kernels = dim, metric, kernels
+        self.segments: list[Segment] = []
+        self.coding: Coding | None = None
+        self.bits = False  # may there be rows of which only the code is kept?
+
+    @property
+    def rows(self) -> int:
+        """Row numbers in use, with those of deleted rows."""
+        return sum(segment.rows for segment in self.segments)
+
+    @property
+    def words(self) -> int:
+        """Words of a mask over all rows."""
+        return -(-self._next() // BLOCK)
+
+    def _next(self) -> int:
+        return self.segments[-1].first + self.segments[-1].rows if self.segments else 0
+
+    def snapshot(self, live: Masks) -> Any:
+        """What a search sees of the rows as they are now."""
+        parts = tuple(_parts(segment) for segment in self.segments)
+        mean = self.coding.mean if self.coding else None
+        units = (self.coding.unit_f, self.coding.unit_k) if self.coding else (1.0, 1.0)
+        return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts)
+
+    def append(self, ids: Ids, rows: Floats) -> Ids:
+        """Add rows at the end and return their numbers."""
+        numbers = [np.empty(0, np.int64)]
+        start = 0
+        while start < len(ids):
+            if not self.segments or not self.segments[-1].room:
+                first = self.segments[-1].end if self.segments else 0
+                self.segments.append(_rows.new_segment(self.dim, first, self.coding is not None))
+            segment = self.segments[-1]
+            end = min(len(ids), start + segment.room)
+            self._append(segment, ids[start:end], rows[start:end])
+            numbers.append(np.arange(segment.first + segment.rows, segment.first + segment.rows + end - start))
+            segment.rows += end - start
+            start = end
+        return np.concatenate(numbers)
+
+    def _append(self, segment: Segment, ids: Ids, rows: Floats) -> None:
+        values, scales = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+        self.kernels.int8(rows, values, scales)
+        _rows.write(segment, ids, {"f32": (rows, None, None), "int8": (values, scales, None)})
+        if segment.blocks is not None and self.coding is not None:
+            self._encode(segment.blocks, segment.rows, rows, self.coding)
+
+    def _encode(self, blocks: NDArray[np.uint8], first: int, rows: Floats, coding: Coding) -> None:
+        units = (coding.unit_f, coding.unit_k)
+        self.kernels.encode(self.metric, units, rows, coding.mean, coding.mean, first, blocks)
+
+    def split(self, rows: Ids) -> Iterator[tuple[Segment, NDArray[np.intp], Ids]]:
+        """For each segment that some of `rows` are in: the segment, their places in `rows`, and their own numbers."""
+        for segment in self.segments:
+            places = np.flatnonzero((rows >= segment.first) & (rows < segment.first + segment.rows))
+            if len(places):
+                yield segment, places, rows[places] - segment.first
+
+    def ids_of(self, rows: Ids) -> Ids:
+        """The id of each row."""
+        found = np.empty(len(rows), np.int64)
+        for segment, places, own in self.split(rows):
+            found[places] = segment.ids[own]
+        return found
+
+    def values_of(self, rows: Ids) -> Floats:
+        """The vector of each row by the best that is kept of it."""
+        found = np.empty((len(rows), self.dim), np.float32)
+        for segment, places, own in self.split(rows):
+            found[places] = _rows.rows_of(segment, own, self.coding)
+        return found
+
+    def levels_of(self, rows: Ids) -> NDArray[np.uint8]:
+        """The number of each row's level in LEVELS."""
+        found = np.zeros(len(rows), np.uint8)
+        for segment, places, own in self.split(rows):
+            found[places] = segment.level_of(own)
+        return found
+
+    def coded(self, count: int) -> bool:
+        """Do searches of a store of `count` rows begin with the codes?"""
+        return self.coding is not None and self.dim >= CODES_FROM_DIM and count >= CODES_FROM_ROWS
+
+    def numbers(self) -> Ids:
+        """The numbers of all rows in use, in order."""
+        parts = [np.arange(segment.first, segment.first + segment.rows) for segment in self.segments]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def unit(self, rows: Floats) -> Floats:
+        """A copy of rows, brought to length one; zero rows stay zero."""
+        out = np.empty_like(rows)
+        self.kernels.unit(rows, out)
+        return out
+
+    def code_where_due(self, live: Masks, count: int) -> None:
+        """Make the codes when there are rows enough, and anew when those that came since moved the mean."""
+        if self.dim < CODES_FROM_DIM or count < CODES_FROM_ROWS:
+            return
+        if self.coding is None:
+            self.code(live)
+        elif count >= 2 * self.coding.rows:
+            drift = self._drift(live, self.coding)
+            if drift > _DRIFT and not self.bits:
+                self.code(live)
+            else:
+                coding = self.coding
+                self.coding = Coding(coding.mean, coding.unit_f, coding.unit_k, count)
+
+    def _drift(self, live: Masks, coding: Coding) -> float:
+        sample = self._sample(live)
+        mean = sample.mean(axis=0, dtype=np.float64)
+        gap, rest = mean - coding.mean, sample - mean
+        square = float(np.einsum("ij,ij->", rest, rest)) / len(sample)
+        return float(gap @ gap) / square if square > 0 else 0.0
+
+    def _sample(self, live: Masks) -> Floats:
+        rows = rows_of_mask(live)
+        return self.values_of(rows[:: -(-len(rows) // _SAMPLE)])
+
+    def code(self, live: Masks) -> None:
+        """Make the codes of all rows against the mean of those alive."""
+        coding = self._coding_of(live)
+        made = []
+        for segment in self.segments:
+            blocks = np.zeros((-(-len(segment.ids) // BLOCK), _rows.block_bytes(self.dim)), np.uint8)
+            for start in range(0, segment.rows, _AT_ONCE):
+                own = np.arange(start, min(start + _AT_ONCE, segment.rows))
+                self._encode(blocks, start, _rows.rows_of(segment, own, self.coding), coding)
+            made.append(blocks)
+        for segment, blocks in zip(self.segments, made, strict=True):
+            segment.blocks = blocks
+        self.coding = coding
+
+    def _coding_of(self, live: Masks) -> Coding:
+        rows = rows_of_mask(live)
+        total = np.zeros(self.dim)
+        for start in range(0, len(rows), _AT_ONCE):
+            total += self.values_of(rows[start : start + _AT_ONCE]).sum(axis=0, dtype=np.float64)
+        mean = (total / max(1, len(rows))).astype(np.float32)
+        rest = (self._sample(live) - mean if len(rows) else np.zeros((1, self.dim))).astype(np.float64)
+        squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
+        f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
+        k = squares / 2 if self.metric == L2 else rest @ mean.astype(np.float64)
+        return Coding(mean, _unit(f), _unit(k), len(rows))
+
+    def fixed(self) -> None:
+        """Add no more to the segments that there are."""
+        for segment in self.segments:
+            segment.fixed = True
+
+
+def _unit(values: NDArray[np.float64]) -> float:
+    size = float(np.sqrt(np.mean(values**2)))
+    return float(np.float32(size)) if size > 1e-30 else 1.0
+
+
+def compacted(table: Table, live: Masks) -> Table:
+    """A table of the rows alive alone, in their order, each with what is kept of it; the coding stays."""
+    made = Table(table.dim, table.metric, table.kernels)
+    made.coding, made.bits = table.coding, table.bits
+    for segment in table.segments:
+        words = live[segment.first // BLOCK : -(-(segment.first + segment.rows) // BLOCK)]
+        own = rows_of_mask(words)
+        own = own[own < segment.rows]
+        for start in range(0, len(own), _AT_ONCE):
+            _move(made, segment, own[start : start + _AT_ONCE])
+    return made
+
+
+def _move(made: Table, segment: Segment, own: Ids) -> None:
+    """Append these rows of a segment of another table."""
+    if not made.segments or made.segments[-1].room < len(own):
+        made.fixed()
+        first = made.segments[-1].end if made.segments else 0
+        made.segments.append(_rows.new_segment(made.dim, first, made.coding is not None))
+    _rows.extend(made.segments[-1], segment, own)
+
+
+def _parts(segment: Segment) -> tuple[Any, ...]:
+    """A segment as `Kernels.snapshot` takes it."""
+    f32, f16, int8 = (segment.pools.get(name) for name in ("f32", "f16", "int8"))
+    parts: list[Any] = [segment.first, segment.rows, segment.ids, segment.blocks]
+    for pool in (f32, f16, int8):
+        parts += [None] * 3 if pool is None else [pool.values, pool.scales, pool.slots]
+    return tuple(parts)

@@ -1,0 +1,409 @@
+"""`Vectors`: nearest neighbours among vectors that are added, replaced and deleted while others search.
+
+A search looks at 1-bit codes of all rows, at int8 forms of the some hundred best, and at the exact float32 rows of
+the last few dozen (the funnel of `simd/funnel/`); small stores and short vectors are scanned exactly. Scores are exact
+wherever the exact row is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import index
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
+from aqe.simd._funnel_twin import COSINE, L2
+from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
+from aqe.simd._rows import BLOCK, LEVELS
+from aqe.simd._table import Table, compacted
+
+Floats = NDArray[np.float32]
+Masks = NDArray[np.uint64]
+Metric = Literal["dot", "cosine", "l2"]
+Level = Literal["f32", "f16", "int8", "bits"]
+Rescore = Callable[[Ids], Floats]
+
+METRICS = ("dot", "cosine", "l2")
+MOST_DIM = 16_384
+LARGEST = 1e15
+"""Items beyond this are refused for dot and l2: sums of their squares would leave float32."""
+
+_GAPS = 1024
+"""Deleted rows that are always tolerated before their room is taken back."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a search sees, made anew by each change; `version` counts them."""
+
+    snapshot: Any
+    index: Index
+    live: Masks
+    count: int
+    coded: bool
+    version: int
+    bits: bool
+
+
+class Allowed:
+    """The ids that a search may find, prepared for many searches; made by `Vectors.allowed`."""
+
+    __slots__ = ("_cached", "ids")
+
+    def __init__(self, ids: Ids) -> None:
+        self.ids = ids
+        self._cached: tuple[Any, int, Masks] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Vectors:
+    """Vectors of `dim` float32 items under int64 ids, searched by "cosine", "dot" or "l2" (squared distance).
+
+    For cosine the rows are kept at length one; a zero vector has cosine 0 with everything. Any number of threads may
+    search while one adds, deletes or demotes (further writers wait): a search sees all of a call or nothing of it.
+
+    >>> import numpy as np
+    >>> from aqe.simd import Vectors
+    >>> vectors = Vectors(2)
+    >>> vectors.add([7, 8], np.array([[1, 0], [0, 2]], np.float32))
+    >>> ids, scores = vectors.search(np.array([0, 1], np.float32), 1)
+    >>> ids.tolist(), scores.tolist()
+    ([8], [1.0])
+    """
+
+    def __init__(self, dim: int, metric: Metric = "cosine") -> None:
+        if index(dim) < 1 or index(dim) > MOST_DIM:
+            raise ValueError(f"dim must be from 1 to {MOST_DIM}, got {dim}")
+        if metric not in METRICS:
+            raise ValueError(f"metric must be 'dot', 'cosine' or 'l2', got {metric!r}")
+        self.dim = index(dim)
+        self.metric: Metric = metric
+        self._metric = METRICS.index(metric)
+        self._lock = threading.RLock()
+        self._publishing = threading.Lock()
+        self._table = Table(self.dim, self._metric, _funnel_path.chosen())
+        self._file: _vectors_file.File | None = None
+        self._live: Masks = np.zeros(0, np.uint64)
+        none = np.empty(0, np.int64)
+        self._state = _State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
+
+    def __len__(self) -> int:
+        return self._state.count
+
+    def __repr__(self) -> str:
+        return f"<Vectors: {len(self)} of {self.dim} items, {self.metric}>"
+
+    def add(self, ids: Ids | Iterable[int], array: Any) -> None:
+        """Add rows (n, dim) under n ids; an id that is there is replaced, of one given twice the last counts.
+
+        Raises TypeError for ids that are not whole numbers or an array that is neither float32 nor float16 (nor nested
+        lists of numbers), ValueError for another shape, NaN, infinity, or, but for cosine, an item beyond 1e15.
+        """
+        taken = as_ids(ids)
+        rows = self._rows_of(array, len(taken))
+        if (kept := last_of_each(taken)) is not None:
+            taken, rows = taken[kept], rows[kept]
+        if not len(taken):
+            return
+        with self._lock:
+            old = self._state.index.find(taken)
+            old = old[old >= 0]
+            numbers = self._table.append(taken, rows)
+            live = self._live_with_room(copy=len(old) > 0)
+            clear_bits(live, old)
+            set_bits(live, numbers)
+            count = self._state.count + len(taken) - len(old)
+            self._table.code_where_due(live, count)
+            self._publish(live, count, taken, numbers)
+
+    def delete(self, ids: Ids | Iterable[int]) -> int:
+        """Delete these ids and say how many were there; raises TypeError for what is no whole number."""
+        taken = np.unique(as_ids(ids))
+        with self._lock:
+            rows = self._state.index.find(taken)
+            gone = taken[rows >= 0]
+            if not len(gone):
+                return 0
+            live = self._live_with_room(copy=True)
+            clear_bits(live, rows[rows >= 0])
+            self._publish(live, self._state.count - len(gone), gone, np.full(len(gone), -1))
+        return len(gone)
+
+    def search(
+        self,
+        query: Any,
+        k: int,
+        *,
+        allow: Allowed | Ids | Iterable[int] | None = None,
+        rescore: Rescore | None = None,
+    ) -> tuple[Ids, Floats]:
+        """The ids of the k nearest rows and their scores, best first: highest for dot and cosine, lowest for l2.
+
+        `allow` names the ids that may be found (prepare it with `allowed` for more than one search); `rescore` gives
+        the float32 rows (n, dim) of the ids of demoted rows that came near, so that their scores are exact too. Raises
+        ValueError for a k below 1 and a query that has another length, NaN or infinity, TypeError for another dtype.
+        """
+        if k.__class__ is not int or k < 1:
+            k = _k_of(k)
+        if rescore is not None:
+            return self._search_again(query, k, allow, rescore)
+        state, mask = (self._state, None) if allow is None else self._mask(allow)
+        return self._find(state, query, k, mask, _recall.candidates(state.count, k) if state.coded else 0)
+
+    def exact(self, query: Any, k: int, *, allow: Allowed | Ids | Iterable[int] | None = None) -> tuple[Ids, Floats]:
+        """What `search` answers when each row is scored by the best that is kept of it: slow, and nothing is missed."""
+        k = _k_of(k)
+        state, mask = (self._state, None) if allow is None else self._mask(allow)
+        return self._find(state, query, k, mask, 0)
+
+    def _find(self, state: _State, query: Any, k: int, mask: Masks | None, candidates: int) -> tuple[Ids, Floats]:
+        most = min(k, state.count)
+        ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
+        try:
+            count = state.snapshot.search(query, most, candidates, mask, ids, scores)
+        except (TypeError, ValueError, BufferError):
+            count = state.snapshot.search(self._query_of(query), most, candidates, mask, ids, scores)
+        return (ids, scores) if count == most else (ids[:count], scores[:count])
+
+    def _search_again(self, query: Any, k: int, allow: Any, rescore: Rescore) -> tuple[Ids, Floats]:
+        """Search for some more, replace the rows of which only bits or int8 are kept, and rank by exact scores."""
+        ids, scores = self.search(query, 2 * k + 12, allow=allow)
+        if not self._state.bits:
+            return ids[:k], scores[:k]
+        rows = self._state.index.find(ids)
+        demoted = np.flatnonzero(self._table.levels_of(rows) >= LEVELS.index("int8"))
+        if len(demoted):
+            anew = self._rows_of(rescore(ids[demoted]), len(demoted))
+            scores = scores.copy()
+            scores[demoted] = _recall.scores(anew, self._query_of(query), self._metric)
+        order = np.argsort(scores if self._metric == L2 else -scores, kind="stable")[:k]
+        return ids[order], scores[order]
+
+    def allowed(self, ids: Ids | Iterable[int]) -> Allowed:
+        """Ids for `allow`, prepared: many searches with them cost the looking up once, until the store changes."""
+        return Allowed(np.unique(as_ids(ids, "allow")))
+
+    def _mask(self, allow: Allowed | Ids | Iterable[int]) -> tuple[_State, Masks]:
+        """The rows that `allow` names in the state that it is used with."""
+        wanted = allow if isinstance(allow, Allowed) else Allowed(as_ids(allow, "allow"))
+        state, cached = self._state, wanted._cached
+        if cached is not None and cached[0] is self and cached[1] == state.version:
+            return state, cached[2]
+        with self._publishing:
+            state = self._state
+            rows = state.index.find(wanted.ids)
+        mask = np.zeros(len(state.live), np.uint64)
+        set_bits(mask, rows[rows >= 0])
+        wanted._cached = (self, state.version, mask)
+        return state, mask
+
+    @property
+    def ids(self) -> Ids:
+        """The ids that are held, oldest row first."""
+        with self._lock:
+            return self._table.ids_of(rows_of_mask(self._live))
+
+    def get(self, ids: Ids | Iterable[int]) -> Floats:
+        """The rows (n, dim) of these ids by the best that is kept of them (of length one for cosine).
+
+        Raises ValueError for an id that is not held.
+        """
+        taken = as_ids(ids)
+        with self._lock:
+            rows = self._state.index.find(taken)
+            if (rows < 0).any():
+                raise ValueError(f"id {taken[rows < 0][0]} is not held")
+            return self._table.values_of(rows)
+
+    def demote(self, ids: Ids | Iterable[int], level: Level) -> int:
+        """Keep of these rows no more than `level` beside the code: "f32", "f16", "int8" or "bits" (nothing).
+
+        Returns how many rows kept more until now; ids that are not held and rows that keep less already stay as they
+        are. Adding an id again brings its row back to "f32". Raises ValueError for another level.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(map(repr, LEVELS))}, got {level!r}")
+        taken = np.unique(as_ids(ids))
+        with self._lock:
+            rows = self._state.index.find(taken)
+            rows = np.sort(rows[rows >= 0])
+            if level == "bits" and len(rows) and self._table.coding is None:
+                self._table.code(self._live)
+            moved = 0
+            for segment, _, own in self._table.split(rows):
+                moved += _rows.put_down(segment, own, LEVELS.index(level))
+            self._table.bits |= moved > 0 and level == "bits"
+            if moved:
+                self._state = self._state_of(self._live, self._state.index, self._state.count)
+        return moved
+
+    def level(self, ids: Ids | Iterable[int]) -> list[Level]:
+        """What is kept of the row of each id. Raises ValueError for an id that is not held."""
+        taken = as_ids(ids)
+        with self._lock:
+            rows = self._state.index.find(taken)
+            if (rows < 0).any():
+                raise ValueError(f"id {taken[rows < 0][0]} is not held")
+            names: tuple[Level, ...] = ("f32", "f16", "int8", "bits")
+            return [names[number] for number in self._table.levels_of(rows)]
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes by what they hold: "codes", "f32", "f16", "int8", "ids" (with the index of them) and "masks"."""
+        with self._lock:
+            found = dict.fromkeys(("codes", "f32", "f16", "int8", "ids", "masks"), 0)
+            for segment in self._table.segments:
+                for name, pool in segment.pools.items():
+                    found[name] += pool.nbytes
+                if segment.blocks is not None:
+                    found["codes"] += -(-segment.rows // BLOCK) * segment.blocks.shape[1]
+                found["ids"] += segment.rows * 8
+                found["masks"] += segment.rows if segment.levels is not None else 0
+            found["ids"] += self._state.index.nbytes
+            found["masks"] += self._live.nbytes
+            return found
+
+    @property
+    def structure(self) -> str:
+        """How rows are found: "exact" (every row is scored) or "linear" (every code is looked at)."""
+        return "linear" if self._state.coded else "exact"
+
+    @property
+    def last_scanned(self) -> float:
+        """The share of the codes that the last search looked at."""
+        return 1.0
+
+    def recall(self, sample: int = 100, k: int = 10, seed: int = 0, queries: Floats | None = None) -> float:
+        """The share of the exact k nearest that `search` finds, over `queries` (n, dim) or, without, over `sample`
+        points half-way between two rows that are held; 1.0 where nothing is. Scores equal to 1e-5 count as found."""
+        with self._lock:
+            rows = rows_of_mask(self._live)
+            if not len(rows):
+                return 1.0
+            if queries is None:
+                pairs = np.random.default_rng(seed).choice(rows, (sample, 2))
+                queries = (self._table.values_of(pairs[:, 0]) + self._table.values_of(pairs[:, 1])) / np.float32(2)
+        return _recall.measured(self, queries, k)
+
+    def compact(self) -> None:
+        """Take back the room of deleted and replaced rows at once (it happens by itself when they are many)."""
+        with self._lock:
+            if self._state.count < self._table.rows:
+                self._compact()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything into one file, which is there whole or not at all; raises OSError."""
+        with self._lock:
+            _saved.save(Path(path), self._table, self._live, self.metric)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, mapped: bool = True) -> Vectors:
+        """The vectors of a file: mapped, so that pages are read when they are needed, or read and checked.
+
+        Raises OSError for a file that cannot be read, ValueError for one that is damaged, truncated or of another kind;
+        what a mapped file holds beyond its header is checked by `verify`.
+        """
+        file = _vectors_file.File(Path(path), mapped)
+        opened = cls(*_saved.kind(file))
+        table, count = opened._table, _saved.fill(opened._table, file)
+        numbers = np.arange(count)
+        live = np.full(-(-count // BLOCK), ~np.uint64(0))
+        if count % BLOCK:
+            live[-1] = (1 << count % BLOCK) - 1
+        opened._file, opened._live = file, live
+        opened._state = opened._state_of(live, Index(table.ids_of(numbers), numbers), count)
+        return opened
+
+    def verify(self) -> None:
+        """Read the whole file that this was opened from; raises ValueError, naming what is damaged."""
+        if self._file is not None:
+            self._file.check()
+
+    def _live_with_room(self, copy: bool) -> Masks:
+        """The mask of rows alive with a word for every row: a copy where a bit that a reader sees may be cleared."""
+        live = self._live
+        if len(live) < self._table.words:
+            wider = np.zeros(max(self._table.words, len(live) * 3 // 2), np.uint64)
+            wider[: len(live)] = live
+            return wider
+        return live.copy() if copy else live
+
+    def _publish(self, live: Masks, count: int, ids: Ids, rows: Ids) -> None:
+        """Let searches see the rows as they are now, with these ids at these rows."""
+        with self._publishing:
+            index_now = self._state.index.put(ids, rows)
+            self._live, self._state = live, self._state_of(live, index_now, count)
+        if self._table.rows - count > max(_GAPS, count // 2):
+            self._compact()
+
+    def _compact(self) -> None:
+        table = compacted(self._table, self._live)
+        numbers, live = table.numbers(), np.zeros(table.words, np.uint64)
+        set_bits(live, numbers)
+        index_now = Index(table.ids_of(numbers), numbers)
+        with self._publishing:
+            self._table, self._live = table, live
+            self._state = self._state_of(live, index_now, self._state.count)
+
+    def _state_of(self, live: Masks, index_now: Index, count: int) -> _State:
+        table = self._table
+        version = self._state.version + 1
+        return _State(table.snapshot(live), index_now, live, count, table.coded(count), version, table.bits)
+
+    def _rows_of(self, array: Any, count: int) -> Floats:
+        """A copy of `count` rows as the store keeps them: checked, and of length one for cosine."""
+        rows = as_floats(array, "array")
+        if rows.ndim == 1 and not rows.size and not count:
+            rows = rows.reshape(0, self.dim)
+        if rows.ndim != 2 or rows.shape != (count, self.dim):
+            got = " x ".join(map(str, rows.shape))
+            raise ValueError(
+                f"array must be {count} x {self.dim} (as many rows as ids, {self.dim} items each), got {got}"
+            )
+        if not np.isfinite(rows).all():
+            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]
+            raise ValueError(f"array holds NaN or infinity, first in row {bad}")
+        if self._metric == COSINE:
+            return self._table.unit(rows)
+        if rows.size and max(rows.max(), -rows.min()) > LARGEST:
+            raise ValueError(f"array holds an item beyond {LARGEST:g}, which {self.metric} does not take")
+        return rows
+
+    def _query_of(self, query: Any) -> Floats:
+        """The query as the snapshot takes it."""
+        taken = as_floats(query, "query")
+        if taken.shape != (self.dim,):
+            got = " x ".join(map(str, taken.shape)) or "a single number"
+            raise ValueError(f"query must have {self.dim} items, got {got}")
+        return taken
+
+
+def as_floats(given: Any, name: str) -> Floats:
+    """Contiguous float32 of an array of float32 or float16, another buffer of them, or lists of numbers."""
+    if isinstance(given, (list, tuple)) and not any(isinstance(item, np.ndarray) for item in given):
+        try:
+            return np.array(given, np.float32)
+        except (TypeError, ValueError) as refusal:
+            raise TypeError(f"{name} must be numbers in rows of one length: {refusal}") from None
+    taken = np.asarray(given)
+    if taken.dtype not in (np.float32, np.float16):
+        raise TypeError(f"{name} must be float32 or float16, got {taken.dtype}: cast it with .astype(numpy.float32)")
+    return np.ascontiguousarray(taken, np.float32)
+
+
+def _k_of(k: Any) -> int:
+    """A whole k of at least 1."""
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        raise TypeError(f"k must be a whole number, got {type(k).__name__}")
+    if index(k) < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    return index(k)

@@ -1,0 +1,130 @@
+"""The file of a `Vectors`: a line that names it, a header in JSON, then arrays, each at a multiple of 4096 bytes.
+
+    bytes 0-7    b"aqevec1\\n"
+    8-11         length of the header, little-endian; 12-15 its CRC-32
+    16-          the header: {"facts": {}, "arrays": {name: [dtype, shape, offset, bytes, CRC-32]}, "size": of the file}
+
+A file is written under another name in its folder, flushed to the disk and renamed, so a reader sees the old one or the
+new one. Opening reads the header and checks its sum and the file's length; `check` reads everything.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import struct
+import sys
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"aqevec1\n"
+_HEAD = struct.Struct("<8sII")
+_ALIGNED = 4096
+_LONGEST_HEADER = 1 << 20
+_AT_ONCE = 1 << 24
+_KINDS = {"int64", "int32", "uint8", "uint16", "uint64", "int8", "float16", "float32"}
+
+Array = NDArray[Any]
+Told = tuple[str, tuple[int, ...], Iterable[Array]]
+
+
+def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> None:
+    """Write arrays, each told as (dtype, shape, pieces in order), and `facts` beside them; raises OSError."""
+    if sys.byteorder != "little":
+        raise OSError("vectors are saved on little-endian machines only")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        with part.open("xb") as file:
+            _write(file, facts, arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def _write(file: BinaryIO, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    places: dict[str, list[Any]] = {}
+    offset = _ALIGNED * -(-_room(facts, arrays) // _ALIGNED)
+    for name, (kind, shape, pieces) in arrays.items():
+        file.seek(offset)
+        length = checksum = 0
+        for piece in pieces:
+            data = np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
+            file.write(data)
+            checksum, length = zlib.crc32(data, checksum), length + len(data)
+        places[name] = [kind, list(shape), offset, length, checksum]
+        offset = _ALIGNED * -(-(offset + length) // _ALIGNED)
+    file.truncate(offset)
+    header = json.dumps({"facts": facts, "arrays": places, "size": offset}).encode()
+    file.seek(0)
+    file.write(_HEAD.pack(MAGIC, len(header), zlib.crc32(header)) + header)
+
+
+def _room(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
+    return _HEAD.size + len(json.dumps(facts)) + sum(len(name) + 160 for name in arrays) + 200
+
+
+class File:
+    """An open file: `facts`, and `arrays` by name, read-only; mapped, or read and checked."""
+
+    def __init__(self, path: Path, mapped: bool) -> None:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            header = _header(file, size, path)
+            self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else _whole(file)
+        self.path, self.facts = path, header["facts"]
+        self._places = header["arrays"]
+        self.arrays = {name: self._array(name) for name in self._places}
+        if not mapped:
+            self.check()
+
+    def _array(self, name: str) -> Array:
+        kind, shape, offset, length, _ = self._places[name]
+        if not length:
+            return np.empty(shape, kind)
+        count = length // np.dtype(kind).itemsize
+        return np.frombuffer(self._data, kind, count, offset).reshape(shape)
+
+    def check(self) -> None:
+        """Read everything; raises ValueError that names the first array whose sum is not the one written."""
+        view = memoryview(self._data)
+        for name, (_, _, offset, length, wanted) in self._places.items():
+            checksum = 0
+            for start in range(offset, offset + length, _AT_ONCE):
+                checksum = zlib.crc32(view[start : min(start + _AT_ONCE, offset + length)], checksum)
+            if checksum != wanted:
+                raise ValueError(f"{self.path} is damaged: its {name} are not those that were saved")
+
+
+def _whole(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _header(file: BinaryIO, size: int, path: Path) -> dict[str, Any]:
+    """The header, checked against itself and the file's length; raises ValueError."""
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size or head[:8] != MAGIC:
+        raise ValueError(f"{path} is not a file of vectors")
+    _, length, checksum = _HEAD.unpack(head)
+    data = file.read(length) if length <= _LONGEST_HEADER else b""
+    if len(data) != length or zlib.crc32(data) != checksum:
+        raise ValueError(f"{path} is damaged: its header is not the one that was saved")
+    header: dict[str, Any] = json.loads(data)
+    if size != header["size"]:
+        raise ValueError(f"{path} is truncated: it has {size} of {header['size']} bytes")
+    for name, (kind, shape, offset, count, _) in header["arrays"].items():
+        if kind not in _KINDS or np.dtype(kind).itemsize * math.prod(shape) != count or offset + count > size:
+            raise ValueError(f"{path} is damaged: the header's {name} do not fit")
+    return header
