@@ -77,7 +77,9 @@ def search_as_of(
     terms = [] if query is None else query_terms(query)[:QUERY_TERMS]
     packed = None if vector is None else pack_vector(vector)
     with store.looking() as connection:
-        rows = connection.execute(f"SELECT row, text, embedder FROM memories WHERE {where}", bound).fetchall()
+        rows: list[Any] = connection.execute(
+            f"SELECT row, text, embedder FROM memories WHERE {where}", bound
+        ).fetchall()
         text = _text_scores(connection, terms, rows)
         near = {} if packed is None else _similarities(connection, packed, check_embedder(embedder_id), rows)
         if packed is None:
@@ -91,8 +93,10 @@ def search_as_of(
             sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
             found = ranking.fuse(sides)
         found.sort(key=lambda one: (-one.score, one.row))
-        mode = "text" if packed is None else "vector" if query is None else "hybrid"
-        return SearchAnswer(mode, read_hits(connection, found[:k]))
+        hits = read_hits(connection, found[:k])
+        if packed is None:
+            return SearchAnswer("text", hits)
+        return SearchAnswer("vector" if query is None else "hybrid", hits)
 
 
 def _where(at: int, namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str, list[object]]:

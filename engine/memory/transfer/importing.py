@@ -1,0 +1,228 @@
+"""Takes memories of a file into a store: checked whole before anything is written, each memory whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import vectors
+from aqe.engine.memory.entry import check_namespace, metadata_json
+from aqe.engine.memory.rows import end_row
+from aqe.engine.memory.store import Store
+from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.transfer.detecting import Contents
+from aqe.engine.memory.transfer.reading import more_columns
+from aqe.engine.memory.transfer.record import Record
+from aqe.engine.progress import CancelToken, Progress, silent
+
+Conflict = Literal["keep", "take", "fail"]
+BATCH = 500
+NAMED = 20
+
+_INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
+    metadata, embedder, worktree, "commit", file, line, run{names})
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?{marks})"""
+_HISTORY = (
+    "SELECT revision, text_hash, metadata, valid_from, valid_to FROM memories"
+    " WHERE namespace = ? AND id = ? ORDER BY revision"
+)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of the memories of a file. `added` were new, `continued` got the revisions that they lacked, `same`
+    were there already (under their id, or the same text without one), `conflicts` differ from the store's own: `kept`
+    as the store had them or `taken` from the file. `left_out` could not be memories; `named` has up to 20 conflicts."""
+
+    form: str
+    memories: int
+    added: int
+    continued: int
+    same: int
+    kept: int
+    taken: int
+    revisions: int
+    left_out: tuple[tuple[str, str], ...]
+    named: tuple[str, ...]
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is to be done with one memory of the file."""
+
+    key: tuple[str, str]
+    what: Literal["added", "continued", "same", "kept", "taken"]
+    insert: tuple[Record, ...] = ()
+    end: int | None = None
+    """When the store's current revision ends, for the inserted ones to follow."""
+
+
+def import_memories(
+    store: Store,
+    contents: Contents,
+    *,
+    namespace: str | None = None,
+    conflict: Conflict = "keep",
+    dry_run: bool = False,
+    batch: int = BATCH,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+) -> Imported:
+    """Take in what `open_file` found, `batch` memories to a transaction; done again it goes on where it was cut off.
+
+    A memory whose history the file continues gets its new revisions. One that differs stays as it is (`conflict`
+    "keep"), becomes a new revision with the file's text ("take"), or ends the import before it begins ("fail"). With
+    `namespace` all go there. Vectors of aqe's own embedders that are missing are made by `reembed` afterwards. Raises
+    `UserError` (import-conflict, bad-limit, bad-namespace and those of the store) and `Cancelled`.
+    """
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 100_000:
+        raise UserError(f"{batch!r:.40} is no size of a batch.", code="bad-limit", fix="Give 1 to 100000.")
+    groups = _grouped(store, contents.records, None if namespace is None else check_namespace(namespace))
+    keys = list(groups)
+    if conflict == "fail" or dry_run:
+        planned = _plan_all(store, groups, conflict)
+        differing = [step.key for step in planned if step.what in ("kept", "taken")]
+        if conflict == "fail" and differing:
+            raise UserError(
+                f"{len(differing)} memories differ from those of the store, the first is"
+                f" {differing[0][1]!r} in {differing[0][0]!r}.",
+                code="import-conflict",
+                fix="Choose --conflict keep or --conflict take; nothing was taken in.",
+            )
+        if dry_run:
+            return _told(contents, planned, dry_run=True)
+    done: list[_Step] = []
+    for start in range(0, len(keys), batch):
+        if cancel is not None:
+            cancel.check()
+        progress("Taking memories in", start, len(keys))
+        with store.writing() as connection:
+            now, more = store.now(), more_columns(connection)
+            for key in keys[start : start + batch]:
+                step = _plan(connection, groups[key], conflict, now)
+                _apply(connection, step, more)
+                done.append(step)
+    return _told(contents, done, dry_run=False)
+
+
+def _grouped(
+    store: Store, records: Sequence[Record], namespace: str | None
+) -> dict[tuple[str, str], tuple[Record, ...]]:
+    """The revisions of each memory in order, as the store keeps texts."""
+    groups: dict[tuple[str, str], dict[int, Record]] = {}
+    for record in records:
+        kept = replace(record, text=store.as_kept(record.text), namespace=namespace or record.namespace)
+        revisions = groups.setdefault(kept.key, {})
+        if kept.revision in revisions and revisions[kept.revision].text != kept.text:
+            raise UserError(
+                f"Revision {kept.revision} of {kept.id!r} in {kept.namespace!r} stands twice in the file.",
+                code="bad-record",
+                fix="Import it under its own namespaces, without --namespace.",
+            )
+        revisions[kept.revision] = kept
+    return {key: _closed([found[at] for at in sorted(found)]) for key, found in groups.items()}
+
+
+def _closed(revisions: list[Record]) -> tuple[Record, ...]:
+    """Revisions of one memory, each but the last ended where the next begins."""
+    ended = (
+        replace(one, valid_to=max(one.valid_from, later.valid_from)) if one.valid_to is None else one
+        for one, later in pairwise(revisions)
+    )
+    return (*ended, revisions[-1])
+
+
+def _plan_all(store: Store, groups: Mapping[tuple[str, str], tuple[Record, ...]], conflict: Conflict) -> list[_Step]:
+    with store.reading() as connection:
+        return [_plan(connection, revisions, conflict, store.now()) for revisions in groups.values()]
+
+
+def _plan(connection: apsw.Connection, revisions: tuple[Record, ...], conflict: Conflict, now: int) -> _Step:
+    last = revisions[-1]
+    held: list[Any] = connection.execute(_HISTORY, last.key).fetchall()
+    if not held:
+        if last.is_current and not last.id_given and _has_text(connection, last):
+            return _Step(last.key, "same")
+        return _Step(last.key, "added", revisions)
+    mine = {row[0]: (bytes(row[1]), json.loads(row[2])) for row in held}
+    theirs = {one.revision: (_hash(one.text), dict(one.metadata)) for one in revisions}
+    if all(mine[at] == theirs[at] for at in mine.keys() & theirs.keys()):
+        new = tuple(one for one in revisions if one.revision > held[-1][0])
+        ended_by_them = next((one.valid_to for one in revisions if one.revision == held[-1][0]), None)
+        is_open = held[-1][4] is None
+        if new and (not is_open or new[0].revision == held[-1][0] + 1):
+            return _Step(last.key, "continued", new, end=new[0].valid_from if is_open else None)
+        if not new and is_open and ended_by_them is not None:
+            return _Step(last.key, "continued", (), end=ended_by_them)
+        if not new and mine.keys() & theirs.keys():
+            return _Step(last.key, "same")
+    if (_hash(last.text), dict(last.metadata)) == mine[held[-1][0]] and held[-1][4] is None and last.is_current:
+        return _Step(last.key, "same")
+    if conflict != "take":
+        return _Step(last.key, "kept")
+    at = max(now, held[-1][3])
+    taken = replace(last, revision=held[-1][0] + 1, valid_from=at, valid_to=None if last.is_current else at)
+    return _Step(last.key, "taken", (taken,), end=at if held[-1][4] is None else None)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8")).digest()
+
+
+def _has_text(connection: apsw.Connection, record: Record) -> bool:
+    sql = "SELECT 1 FROM memories WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0"
+    return connection.execute(sql, (_hash(record.text), record.namespace)).fetchone() is not None
+
+
+def _apply(connection: apsw.Connection, step: _Step, more: Collection[str]) -> None:
+    if step.end is not None:
+        namespace, id = step.key
+        end_row(connection, namespace, id, step.end)
+    for record in step.insert:
+        _insert(connection, record, more)
+
+
+def _insert(connection: apsw.Connection, record: Record, more: Collection[str]) -> None:
+    """Write a revision as it was, with its text index entry where it is the current one, and its vector."""
+    table = None
+    if record.vector is not None and record.embedder_id is not None:
+        table = vectors.ensure_table(connection, record.embedder_id, len(record.vector) // 4)
+    known = [name for name in more if name in record.more]
+    origin = record.provenance
+    sql = _INSERT.format(names="".join(f', "{name}"' for name in known), marks=", ?" * len(known))
+    what = (record.text, _hash(record.text), record.id_given, metadata_json(record.metadata), table)
+    when = (record.id, record.namespace, record.revision, record.valid_from, record.valid_to, record.created_at)
+    whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
+    connection.execute(sql, (*when, *what, *whence, *(record.more[name] for name in known)))
+    number = connection.last_insert_rowid()
+    if record.is_current:
+        connection.execute(
+            "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(record.text)))
+        )
+    if table is not None and record.vector is not None:
+        if record.is_current:
+            vectors.put(connection, table, number, record.namespace, record.vector)
+        else:
+            connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, record.vector))
+
+
+def _told(contents: Contents, steps: Sequence[_Step], *, dry_run: bool) -> Imported:
+    count = {what: sum(step.what == what for step in steps) for what in ("added", "continued", "same", "kept", "taken")}
+    differing = [step.key for step in steps if step.what in ("kept", "taken")]
+    return Imported(
+        form=contents.form,
+        memories=len(steps),
+        **count,
+        revisions=sum(len(step.insert) for step in steps),
+        left_out=tuple(contents.left_out),
+        named=tuple(f"{namespace}: {id}" for namespace, id in differing[:NAMED]),
+        dry_run=dry_run,
+    )

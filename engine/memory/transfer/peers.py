@@ -1,0 +1,339 @@
+"""Memories of other systems, read from their own files: agentic-qe, the reference MCP memory server, and mem0.
+
+Their vectors are of other embedders and stay behind: the texts are embedded anew. Formats as their packages write them:
+agentic-qe 3.14 (`kv_store`, `qe_patterns`, `captured_experiences`) and its versions 1 and 2 (`memory_entries`);
+@modelcontextprotocol/server-memory 2026.8 (entities and relations as JSON lines); mem0 2.2 (what `get_all` answers, the
+SQLite vectors of its JavaScript twin 3.3, and the history database of either).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, uuid7
+from aqe.engine.memory.transfer.record import Record
+from aqe.engine.moments import read_moment
+
+Row = Mapping[str, Any]
+
+
+class Reader:
+    """What is read from one file: records, and what was left out with why."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.left_out: list[tuple[str, str]] = []
+
+    def record(
+        self,
+        text: str,
+        *,
+        namespace: str,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        created: Any = None,
+        ended: Any = None,
+        revision: int = 1,
+        began: Any = None,
+    ) -> Record | None:
+        """A record of this text, or None where a memory cannot hold it."""
+        text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8").strip()
+        if not text:
+            self.left_out.append((id or namespace, "it has no text"))
+            return None
+        if len(text.encode("utf-8")) > TEXT_BYTES:
+            self.left_out.append((id or text[:60], f"its text is larger than {TEXT_BYTES} bytes"))
+            return None
+        if id is not None and not 0 < len(id.encode("utf-8", "replace")) <= ID_BYTES:
+            metadata, id = {**(metadata or {}), "id": id[:2000]}, None
+        created_at = self.moment(created)
+        began_at = self.moment(began) if began is not None else created_at
+        return Record(
+            id=id or uuid7(self.now),
+            namespace=name_of(namespace),
+            revision=revision,
+            text=text,
+            metadata=plain(metadata or {}),
+            created_at=created_at,
+            valid_from=began_at,
+            valid_to=None if ended is None else max(began_at, self.moment(ended)),
+            id_given=id is not None,
+            provenance=Provenance(),
+        )
+
+    def moment(self, found: Any) -> int:
+        """A time of theirs in microseconds: seconds or milliseconds since 1970, or a text; now where it is none."""
+        if isinstance(found, bool) or found is None:
+            return self.now
+        if isinstance(found, (int, float)):
+            seconds = found / 1000 if abs(found) > 1e11 else found
+            return int(seconds * 1_000_000) if abs(seconds) < 1e11 else self.now
+        try:
+            return read_moment(str(found))
+        except UserError:
+            return self.now
+
+
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata without what says nothing, as JSON types."""
+    kept = {str(key): value for key, value in metadata.items() if value not in (None, "", [], {})}
+    found: dict[str, Any] = json.loads(json.dumps(kept, default=str).replace("NaN", "null").replace("Infinity", "null"))
+    return found
+
+
+def name_of(text: str) -> str:
+    """A namespace made of any text.
+
+    >>> name_of("agentic-qe/qe patterns!")
+    'agentic-qe/qe_patterns_'
+    """
+    found = re.sub(r"[^\w./-]|\.\.+", "_", text)[:100]
+    return found if re.match(r"\w", found) else f"_{found}"[:100] or "default"
+
+
+def read_graph(lines: Sequence[str], reader: Reader, namespace: str, name: str) -> Iterator[Record]:
+    """Entities and relations of the reference MCP memory server: a memory for each observation and each relation."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            kind = item["type"]
+            found = list(_graph_texts(item)) if kind in ("entity", "relation") else None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(
+                f"Line {number} of {name} is no entity and no relation: {error}.",
+                code="bad-record",
+                fix="Give the memory.jsonl of @modelcontextprotocol/server-memory.",
+            ) from None
+        if found is None:
+            reader.left_out.append((f"line {number}", f"its type is {kind!r:.40}"))
+            continue
+        for text, metadata in found:
+            record = reader.record(text, namespace=namespace, metadata=metadata)
+            if record is not None:
+                yield record
+
+
+def _graph_texts(item: Row) -> Iterator[tuple[str, dict[str, Any]]]:
+    if item["type"] == "relation":
+        about = {"from": item["from"], "relation": item["relationType"], "to": item["to"]}
+        yield f"{item['from']} {item['relationType']} {item['to']}", about
+        return
+    about = {"entity": item["name"], "entity_type": item["entityType"]}
+    observations = item["observations"]
+    if not observations:
+        yield f"{item['name']} ({item['entityType']})", about
+    for observation in observations:
+        yield f"{item['name']}: {observation}", about
+
+
+_MEM0_OWN = ("id", "memory", "data", "text", "text_lemmatized", "hash", "score", "created_at", "updated_at", "metadata")
+
+
+def read_mem0(found: Any, reader: Reader, namespace: str) -> Iterator[Record]:
+    """What mem0's `get_all`, `search` or export answers: a list of memories, or an object with `results`."""
+    for item in memories_of_mem0(found):
+        text = item.get("memory") or item.get("data") or item.get("text")
+        if not isinstance(text, str):
+            reader.left_out.append((str(item.get("id", "an item")), "it has no text"))
+            continue
+        own = item.get("metadata")
+        more = dict(own) if isinstance(own, Mapping) else {}
+        about = {**more, **{key: value for key, value in item.items() if key not in _MEM0_OWN}}
+        record = reader.record(
+            text,
+            namespace=namespace,
+            id=None if item.get("id") is None else str(item["id"]),
+            metadata=about,
+            created=item.get("created_at"),
+            began=item.get("updated_at") or item.get("created_at"),
+        )
+        if record is not None:
+            yield record
+
+
+def memories_of_mem0(found: Any) -> list[Row]:
+    """The objects of an answer of mem0; none where it is none."""
+    if isinstance(found, Mapping):
+        found = found.get("results", found.get("memories"))
+    listed = found if isinstance(found, list) else []
+    texts = ("memory", "data", "text")
+    return [item for item in listed if isinstance(item, Mapping) and any(key in item for key in texts)]
+
+
+def read_database(path: Path, reader: Reader, namespace: str) -> tuple[str, list[Record]]:
+    """The memories of a SQLite file of agentic-qe or of mem0, and which of them it is.
+
+    The file is read from a copy, so nothing of it changes. Raises `UserError` (bad-record, unknown-format).
+    """
+    with tempfile.TemporaryDirectory(prefix="aqe-import-") as folder:
+        copy = Path(folder) / "copy.db"
+        shutil.copyfile(path, copy)
+        log = path.with_name(path.name + "-wal")
+        if log.exists():
+            shutil.copyfile(log, copy.with_name("copy.db-wal"))
+        try:
+            connection = apsw.Connection(str(copy))
+            try:
+                return _from_tables(connection, reader, namespace, path.name)
+            finally:
+                connection.close()
+        except apsw.Error as error:
+            raise UserError(
+                f"{str(path)!r} cannot be read as a database: {error}.", code="bad-record", fix="Give a whole file."
+            ) from None
+
+
+def _from_tables(connection: apsw.Connection, reader: Reader, namespace: str, name: str) -> tuple[str, list[Record]]:
+    tables = {
+        str(table): {str(column[1]) for column in connection.execute(f'PRAGMA table_info("{table}")')}
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        if '"' not in str(table)
+    }
+    for kind, readers in _READERS.items():
+        here = [(table, make) for table, needed, make in readers if needed <= tables.get(table, set())]
+        if here:
+            made = [
+                record
+                for table, make in here
+                for record in make(_rows(connection, table), reader, namespace)
+                if record is not None
+            ]
+            return kind, made
+    raise UserError(
+        f"{name!r} has no table of agentic-qe or of mem0.",
+        code="unknown-format",
+        fix="Give agentic-qe's memory.db, or mem0's vector_store.db or history.db.",
+    )
+
+
+def _rows(connection: apsw.Connection, table: str) -> Iterator[Row]:
+    columns = [str(column[1]) for column in connection.execute(f'PRAGMA table_info("{table}")')]
+    for row in connection.execute(f'SELECT * FROM "{table}"'):
+        yield dict(zip(columns, row, strict=True))
+
+
+def _entries(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
+    for row in rows:
+        place, key = str(row.get("namespace") or row.get("partition") or ""), str(row["key"])
+        expires = row.get("expires_at")
+        if isinstance(expires, (int, float)) and expires and reader.moment(expires) <= reader.now:
+            reader.left_out.append((f"{place}:{key}", "it has expired"))
+            continue
+        about = {"key": key, **_json_of(row.get("metadata")), "owner": row.get("owner")}
+        text = f"{key}: {_said(row['value'])}"
+        yield reader.record(
+            text, namespace=_below(namespace, place), id=key, metadata=about, created=row.get("created_at")
+        )
+
+
+def _patterns(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
+    told = ("pattern_type", "qe_domain", "domain", "tier")
+    figures = ("confidence", "usage_count", "success_rate", "quality_score")
+    for row in rows:
+        parts = [str(row["name"]), str(row.get("description") or ""), _said(row.get("template_json"))]
+        yield reader.record(
+            "\n".join(part for part in parts if part),
+            namespace=_below(namespace, "patterns"),
+            id=str(row["id"]),
+            metadata={name: row.get(name) for name in (*told, *figures)}
+            | {"context": _json_of(row.get("context_json"))},
+            created=row.get("created_at"),
+            began=row.get("updated_at") or row.get("created_at"),
+        )
+
+
+def _experiences(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
+    for row in rows:
+        parts = [str(row["task"]), _said(row.get("result_json")), str(row.get("error") or "")]
+        names = ("agent", "domain", "quality", "duration_ms", "source")
+        yield reader.record(
+            "\n".join(part for part in parts if part),
+            namespace=_below(namespace, "experiences"),
+            id=str(row["id"]),
+            metadata={name: row.get(name) for name in names} | {"success": bool(row.get("success"))},
+            created=row.get("completed_at"),
+        )
+
+
+def _mem0_vectors(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
+    found = [{**_json_of(row["payload"]), "id": row["id"]} for row in rows]
+    yield from read_mem0([_snake(item) for item in found], reader, namespace)
+
+
+def _snake(item: Row) -> Row:
+    return {{"createdAt": "created_at", "updatedAt": "updated_at"}.get(key, key): value for key, value in item.items()}
+
+
+def _mem0_history(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
+    by_memory: dict[str, list[Row]] = {}
+    for row in rows:
+        by_memory.setdefault(str(row["memory_id"]), []).append(row)
+    for id, events in by_memory.items():
+        events.sort(key=lambda event: reader.moment(event.get("updated_at") or event.get("created_at")))
+        texts = [(event.get("new_memory", event.get("new_value")), event) for event in events]
+        for at, (text, event) in enumerate(texts):
+            action = str(event.get("event", event.get("action"))).upper()
+            if action == "DELETE" or not isinstance(text, str) or not text.strip():
+                continue
+            later = texts[at + 1][1] if at + 1 < len(texts) else None
+            ended = None if later is None else later.get("updated_at") or later.get("created_at")
+            yield reader.record(
+                text,
+                namespace=namespace,
+                id=id,
+                metadata={"actor": event.get("actor_id"), "role": event.get("role")},
+                created=events[0].get("created_at"),
+                began=event.get("updated_at") or event.get("created_at"),
+                ended=reader.now if later is not None and ended is None else ended,
+                revision=at + 1,
+            )
+
+
+_READERS = {
+    "agentic-qe": (
+        ("kv_store", {"namespace", "key", "value"}, _entries),
+        ("memory_entries", {"key", "value"}, _entries),
+        ("qe_patterns", {"id", "name", "pattern_type"}, _patterns),
+        ("captured_experiences", {"id", "task"}, _experiences),
+    ),
+    "mem0": (
+        ("vectors", {"id", "payload"}, _mem0_vectors),
+        ("history", {"memory_id", "new_memory"}, _mem0_history),
+        ("memory_history", {"memory_id", "new_value"}, _mem0_history),
+    ),
+}
+
+
+def _below(namespace: str, place: str) -> str:
+    return f"{namespace}/{place}" if place else namespace
+
+
+def _said(value: Any) -> str:
+    """A value that is JSON in words: a text as it is, anything else as compact JSON."""
+    if value is None:
+        return ""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
+def _json_of(value: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, (str, bytes)) else value
+    except (ValueError, RecursionError):
+        return {}
+    return dict(found) if isinstance(found, Mapping) else {}

@@ -1,0 +1,75 @@
+"""The memory as it was at a moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import Store
+from aqe.engine.memory.as_of import get_as_of, list_as_of, search_as_of
+from aqe.engine.moments import read_moment
+
+
+@pytest.fixture
+def moment(store: Store) -> int:
+    """A moment after which a memory was revised, one ended and one added."""
+    store.add("prices round half up", id="rule", vector=[1, 0], metadata={"kind": "rule"})
+    store.add("refunds take thirty days", id="refund", vector=[0, 1])
+    at = store.now()
+    store.update("rule", text="prices round half even", vector=[0.6, 0.8])
+    store.delete("refund")
+    store.add("prices are decimals", id="later", vector=[1, 0])
+    return at
+
+
+def test_get_and_list_show_what_held_then(store: Store, moment: int) -> None:
+    """Revised and ended memories are there as they were, later ones are not."""
+    found = get_as_of(store, "rule", moment)
+    assert found is not None
+    assert found.text == "prices round half up"
+    assert get_as_of(store, "later", moment) is None
+    assert [memory.id for memory in list_as_of(store, moment)] == ["refund", "rule"]
+    assert [memory.id for memory in list_as_of(store, moment, filter={"kind": "rule"})] == ["rule"]
+
+
+def test_search_of_the_past_finds_by_words_and_by_vector(store: Store, moment: int) -> None:
+    """Texts and vectors that have ended since are found; those of today are not."""
+    by_words = search_as_of(store, moment, "half up refunds")
+    assert {hit.memory.id for hit in by_words.hits} == {"rule", "refund"}
+    by_vector = search_as_of(store, moment, None, vector=[1, 0])
+    assert [(hit.memory.id, hit.vector_score) for hit in by_vector.hits] == [("rule", 1.0), ("refund", 0.0)]
+    both = search_as_of(store, moment, "decimals", vector=[0, 1], k=1)
+    assert (both.mode, [hit.memory.id for hit in both.hits]) == ("hybrid", ["refund"])
+
+
+def test_search_as_of_now_is_the_search(store: Store, moment: int) -> None:
+    """At the present moment both searches agree on memories and scores."""
+    for query, vector in (("prices", None), (None, [0.5, 0.5]), ("prices even", [0.5, 0.5])):
+        now = store.search(query, vector=vector)
+        then = search_as_of(store, store.now(), query, vector=vector)
+        assert then.mode == now.mode
+        assert [hit.memory for hit in then.hits] == [hit.memory for hit in now.hits]
+        assert [hit.score for hit in then.hits] == pytest.approx([hit.score for hit in now.hits], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("2026-03-01", 1_772_323_200_000_000),
+        ("2026-03-01T01:00:00+01:00", 1_772_323_200_000_000),
+        ("2026-03-01 00:00:00.000001", 1_772_323_200_000_001),
+        ("2d", 1_772_323_200_000_000),
+        ("48h ago", 1_772_323_200_000_000),
+    ],
+)
+def test_moments(text: str, microseconds: int) -> None:
+    """Dates, times with and without an offset, and how long ago."""
+    assert read_moment(text, now=1_772_323_200_000_000 + 2 * 86_400_000_000) == microseconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "3 fortnights", "9999-99-99T00:00:00Z"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    """The error shows how to write one."""
+    with pytest.raises(UserError, match="no moment") as refused:
+        read_moment(text, now=1)
+    assert refused.value.code == "bad-moment"

@@ -1,0 +1,148 @@
+"""A file that cannot be taken in is refused in one sentence, and nothing of it is taken in."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import Store
+from aqe.engine.memory.transfer import Wanted, export_memories, export_state, import_memories, import_state, read_file
+from tests.engine.transfer.conftest import everything, other
+
+GOOD = {
+    "id": "a",
+    "namespace": "default",
+    "revision": 1,
+    "text": "words",
+    "created_at": "2026-01-01T00:00:00Z",
+    "valid_from": "2026-01-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"text": ""}, "empty"),
+        ({"text": 7}, "not a text"),
+        ({"id": ""}, "id has 0 bytes"),
+        ({"namespace": "../up"}, "not a namespace"),
+        ({"revision": 0}, "revision is 0"),
+        ({"revision": True}, "revision is True"),
+        ({"valid_from": "yesterday"}, "no moment"),
+        ({"valid_to": "2025-01-01T00:00:00Z"}, "ended before it began"),
+        ({"metadata": [1]}, "metadata"),
+        ({"vector": [0, 0]}, "no direction"),
+        ({"vector": ["x"]}, "something else than numbers"),
+        ({"provenance": {"planet": "Mars"}}, "planet"),
+        ({"more": {"x": [1]}}, "column"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    """The error names the line and what is wrong with it."""
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps(GOOD) + "\n" + json.dumps({**GOOD, "id": "b", **change}) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=says) as refused:
+        read_file(file, now=1)
+    assert refused.value.code == "bad-record"
+    assert "Line 2 of 'in.jsonl'" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("in.jsonl", b'{"format": "aqe.memory/9"}\n', "state-newer"),
+        ("in.jsonl", b'{"format": "aqe.memory/x"}\n', "bad-record"),
+        ("in.jsonl", b"\xff\xfe\x00", "unknown-format"),
+        ("in.json", b'{"a": 1}', "unknown-format"),
+        ("in.bin", b"SQLite format 3\0 and nothing else", "bad-record"),
+        ("in.bin", b"hello", "unknown-format"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes, code: str) -> None:
+    """What is no file of memories, or of a newer aqe, has its own code."""
+    file = tmp_path / name
+    file.write_bytes(data)
+    with pytest.raises(UserError) as refused:
+        read_file(file, now=1)
+    assert refused.value.code == code
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    """There is one code for what is not there or is no file."""
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(UserError) as refused:
+            read_file(path, now=1)
+        assert refused.value.code == "no-such-path"
+
+
+def test_a_changed_or_cut_archive_takes_nothing(store: Store, tmp_path: Path) -> None:
+    """An archive whose part was changed, is missing or is cut off is refused before the first write."""
+    store.add("words", id="a")
+    whole = tmp_path / "whole.aqe"
+    export_state(store, whole)
+    changed, missing, cut = (tmp_path / f"{name}.aqe" for name in ("changed", "missing", "cut"))
+    with zipfile.ZipFile(whole) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    for path, left_out, other_text in ((changed, "", b"words"), (missing, "turns.jsonl", b"")):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in parts.items():
+                if name != left_out:
+                    archive.writestr(name, data.replace(b"words", b"swords") if other_text and name != "x" else data)
+    cut.write_bytes(whole.read_bytes()[:-200])
+    with other(tmp_path) as target:
+        for path in (changed, missing, cut):
+            with pytest.raises(UserError) as refused:
+                import_state(target, path)
+            assert refused.value.code == "state-broken"
+        assert everything(target) == []
+
+
+def test_a_newer_archive_is_refused(store: Store, tmp_path: Path) -> None:
+    """A state of a database that this aqe does not know yet is refused in one sentence."""
+    out = tmp_path / "new.aqe"
+    export_state(store, out)
+    with zipfile.ZipFile(out) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    manifest = json.loads(parts["manifest.json"])
+    manifest["database"] += 1
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, json.dumps(manifest) if name == "manifest.json" else data)
+    with pytest.raises(UserError) as refused:
+        import_state(store, out)
+    assert refused.value.code == "state-newer"
+
+
+def test_an_export_that_cannot_be_written_leaves_no_part(store: Store, tmp_path: Path) -> None:
+    """Where the folder is missing nothing is left behind."""
+    store.add("words")
+    with pytest.raises(UserError) as refused:
+        export_memories(store, tmp_path / "no" / "out.jsonl", form="jsonl", wanted=Wanted())
+    assert refused.value.code in ("project-read-only", "no-such-path")
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+def test_an_import_cut_off_goes_on_where_it_stopped(store: Store, tmp_path: Path) -> None:
+    """Batches that were written stay, and the same import again adds the rest."""
+    for number in range(5):
+        store.add(f"memory {number}", id=str(number))
+    out = tmp_path / "out.jsonl"
+    export_memories(store, out, form="jsonl", wanted=Wanted())
+
+    class Stop(Exception):
+        pass
+
+    def stop(text: str, done: float = 0.0, total: float | None = None) -> None:
+        if done >= 4:
+            raise Stop
+
+    with other(tmp_path) as target:
+        with pytest.raises(Stop):
+            import_memories(target, read_file(out, now=1), batch=2, progress=stop)
+        assert len(target.list()) == 4
+        told = import_memories(target, read_file(out, now=1), batch=2)
+        assert (told.added, told.same) == (1, 4)

@@ -1,0 +1,161 @@
+"""Memories of other systems come in from the files that those systems write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import apsw
+import pytest
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import Store, rfc3339
+from aqe.engine.memory.transfer import Contents, import_memories, read_file
+
+NOW = 1_780_000_000_000_000
+GRAPH = [
+    {"type": "entity", "name": "Cart", "entityType": "class", "observations": ["rounds half up", "holds lines"]},
+    {"type": "entity", "name": "Refund", "entityType": "concept", "observations": []},
+    {"type": "relation", "from": "Refund", "to": "Cart", "relationType": "is computed by"},
+]
+
+
+def taken(store: Store, contents: Contents) -> list[tuple[str, str]]:
+    """What is in the store after the import, by namespace and text."""
+    import_memories(store, contents)
+    return sorted((memory.namespace, memory.text) for memory in store.list())
+
+
+def test_the_mcp_memory_server(store: Store, tmp_path: Path) -> None:
+    """Each observation and relation of its knowledge graph is a memory; done again nothing is added."""
+    file = tmp_path / "memory.jsonl"
+    file.write_text("\n".join(json.dumps(item) for item in GRAPH), encoding="utf-8")
+    contents = read_file(file, now=NOW)
+    assert contents.form == "server-memory"
+    texts = ["Cart: holds lines", "Cart: rounds half up", "Refund (concept)", "Refund is computed by Cart"]
+    assert taken(store, contents) == [("imported", text) for text in texts]
+    found = store.search("rounds", namespace="imported").hits[0].memory
+    assert found.metadata == {"entity": "Cart", "entity_type": "class"}
+    assert import_memories(store, read_file(file, now=NOW + 1)).added == 0
+
+
+MEM0 = {
+    "results": [
+        {
+            "id": "m1",
+            "memory": "Prefers pytest over unittest",
+            "hash": "h",
+            "metadata": {"topic": "tools"},
+            "created_at": "2026-03-01T10:00:00.000001-07:00",
+            "updated_at": None,
+            "user_id": "dev",
+        },
+        {"id": "m2", "memory": ""},
+    ]
+}
+
+
+@pytest.mark.parametrize("shape", ["answer", "list", "lines"])
+def test_an_answer_of_mem0(store: Store, tmp_path: Path, shape: str) -> None:
+    """What get_all answers, its bare list, or one memory a line: ids, times and metadata are kept."""
+    file = tmp_path / "mem0.json"
+    listed = MEM0["results"]
+    lines = "\n".join(json.dumps(item) for item in listed)
+    text = {"answer": json.dumps(MEM0, indent=2), "list": json.dumps(listed), "lines": lines}[shape]
+    file.write_text(text, encoding="utf-8")
+    contents = read_file(file, namespace="notes", now=NOW)
+    assert taken(store, contents) == [("notes", "Prefers pytest over unittest")]
+    found = store.get("m1", namespace="notes")
+    assert found is not None
+    assert (found.metadata, rfc3339(found.created_at)) == (
+        {"topic": "tools", "user_id": "dev"},
+        "2026-03-01T17:00:00.000001Z",
+    )
+    assert [what for what, _ in contents.left_out] == ["m2"]
+
+
+def database(path: Path, *statements: str) -> Path:
+    """A SQLite file that another program made."""
+    connection = apsw.Connection(str(path))
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    return path
+
+
+def test_the_history_of_mem0_becomes_revisions(store: Store, tmp_path: Path) -> None:
+    """Its log of changes gives each memory its revisions and ends those that were deleted."""
+    file = database(
+        tmp_path / "history.db",
+        "CREATE TABLE history (id TEXT PRIMARY KEY, memory_id TEXT, old_memory TEXT, new_memory TEXT, event TEXT,"
+        " created_at DATETIME, updated_at DATETIME, is_deleted INTEGER, actor_id TEXT, role TEXT)",
+        "INSERT INTO history VALUES"
+        " ('1', 'a', NULL, 'likes tabs', 'ADD', '2026-01-01T00:00:00Z', NULL, 0, 'dev', 'user'),"
+        " ('2', 'a', 'likes tabs', 'likes spaces', 'UPDATE', '2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z', 0, 'dev',"
+        " 'user'),"
+        " ('3', 'b', NULL, 'old office', 'ADD', '2026-01-01T00:00:00Z', NULL, 0, 'dev', 'user'),"
+        " ('4', 'b', 'old office', NULL, 'DELETE', '2026-01-01T00:00:00Z', '2026-03-01T00:00:00Z', 1, 'dev', 'user')",
+    )
+    contents = read_file(file, now=NOW)
+    assert contents.form == "mem0"
+    assert taken(store, contents) == [("imported", "likes spaces")]
+    assert [one.text for one in store.history("a", namespace="imported")] == ["likes tabs", "likes spaces"]
+    ended = store.history("b", namespace="imported")[0].valid_to
+    assert ended is not None
+    assert rfc3339(ended) == "2026-03-01T00:00:00.000000Z"
+
+
+def test_agentic_qe(store: Store, tmp_path: Path) -> None:
+    """Its key-value store, patterns and experiences come in; what has expired does not; the file stays as it was."""
+    file = database(
+        tmp_path / "memory.db",
+        "CREATE TABLE kv_store (key TEXT NOT NULL, namespace TEXT NOT NULL, value TEXT NOT NULL, expires_at INTEGER,"
+        " created_at INTEGER, PRIMARY KEY (namespace, key))",
+        "INSERT INTO kv_store VALUES ('rounding', 'facts', '\"half up\"', NULL, 1767225600000),"
+        " ('config', 'facts', '{\"retries\": 2}', NULL, 1767225600000), ('old', 'facts', '1', 1767225600000, 1)",
+        "CREATE TABLE qe_patterns (id TEXT PRIMARY KEY, pattern_type TEXT, qe_domain TEXT, domain TEXT, name TEXT,"
+        " description TEXT, confidence REAL, template_json TEXT, context_json TEXT, created_at TEXT, updated_at TEXT)",
+        "INSERT INTO qe_patterns VALUES ('p1', 'test-template', 'test-generation', 'python', 'Boundary values',"
+        " 'Try both sides of each limit', 0.8, NULL, '{\"tags\": [\"limits\"]}', '2026-01-01 10:00:00', NULL)",
+        "CREATE TABLE captured_experiences (id TEXT PRIMARY KEY, task TEXT NOT NULL, agent TEXT, success INTEGER,"
+        " quality REAL, result_json TEXT, error TEXT, completed_at TEXT)",
+        "INSERT INTO captured_experiences VALUES ('e1', 'Cover cart.py', 'coverage', 1, 0.9, NULL, NULL,"
+        " '2026-01-02 10:00:00')",
+    )
+    before = file.read_bytes()
+    contents = read_file(file, namespace="aqe-before", now=NOW)
+    assert contents.form == "agentic-qe"
+    assert taken(store, contents) == [
+        ("aqe-before/experiences", "Cover cart.py"),
+        ("aqe-before/facts", 'config: {"retries": 2}'),
+        ("aqe-before/facts", "rounding: half up"),
+        ("aqe-before/patterns", "Boundary values\nTry both sides of each limit"),
+    ]
+    assert contents.left_out == (("facts:old", "it has expired"),)
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("memory")) == ["memory.db"]
+
+
+def test_any_markdown(store: Store, tmp_path: Path) -> None:
+    """Notes of anybody become a memory for each section, which says where it stood."""
+    file = tmp_path / "NOTES.md"
+    file.write_text("# Rules\n\nRound half up.\n\n## Refunds\n\nAt most 30 days.\n", encoding="utf-8")
+    assert len(taken(store, read_file(file, now=NOW))) == 2
+    found = store.search("refunds days", namespace="imported").hits[0].memory
+    assert "At most 30 days." in found.text
+    assert found.metadata["file"] == "NOTES.md"
+
+
+def test_plain_lines(store: Store, tmp_path: Path) -> None:
+    """Lines with a text are taken as `aqe memory add --jsonl` takes them."""
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "one", "id": "1", "metadata": {"a": 1}}\n{"text": "two", "namespace": "x"}\n', "utf-8")
+    assert taken(store, read_file(file, now=NOW)) == [("imported", "one"), ("x", "two")]
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    """A SQLite file without a table that aqe knows is named as such."""
+    file = database(tmp_path / "other.db", "CREATE TABLE things (a)")
+    with pytest.raises(UserError) as refused:
+        read_file(file, now=NOW)
+    assert refused.value.code == "unknown-format"
