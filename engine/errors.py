@@ -104,6 +104,7 @@ CODES: frozenset[str] = frozenset(
         "session-exists",
         "session-full",
         "shallow-clone",
+        "snapshot-exists",
         "state-broken",
         "state-newer",
         "strict-mode",
@@ -122,6 +123,7 @@ CODES: frozenset[str] = frozenset(
         "unknown-request",
         "unknown-session",
         "unknown-setting",
+        "unknown-snapshot",
         "usage",
         "weak-sandbox",
     }

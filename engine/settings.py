@@ -23,6 +23,7 @@ from aqe.engine.allowed import allowed_values
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.layers import PREFIX, Layer, variable
+from aqe.engine.memory.care.settings import CareSettings
 from aqe.engine.project import pyproject_table, toml_table
 from aqe.engine.tightening import tightened, why_ignored
 
@@ -216,6 +217,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = Field(default_factory=lambda: LearningSettings())
     knowledge: KnowledgeSettings = Field(default_factory=lambda: KnowledgeSettings())
     memory: MemorySettings = Field(default_factory=lambda: MemorySettings())
+    care: CareSettings = Field(default_factory=lambda: CareSettings())
     privacy: PrivacySettings = Field(default_factory=lambda: PrivacySettings())
     providers: Mapping[str, ProviderSettings] = Field(
         default={}, description="servers of models, one table each; the variable holds a JSON object"

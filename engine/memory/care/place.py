@@ -1,0 +1,138 @@
+"""Where a store's file lies and how it is opened, and how any other file of the kind is looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import apsw
+import sqlite_vec
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory.connection import broken, open_connection, speaking
+from aqe.engine.memory.migrations import pending
+from aqe.engine.memory.opening import KEY
+from aqe.engine.project import DATABASE, store_home
+from aqe.engine.settings import Settings, load_settings
+
+CLEAR = b"SQLite format 3\0"
+"""How a database begins that is not encrypted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store's file, its key (None: not encrypted) and its durability."""
+
+    path: Path
+    key: str | None = field(default=None, repr=False)
+    durability: str = "normal"
+
+    @property
+    def folder(self) -> Path:
+        """The `.aqe` that the file lies in."""
+        return self.path.parent
+
+    def connect(self) -> apsw.Connection:
+        """A connection to the file as it is, whatever its version.
+
+        Raises `UserError` (no-such-path where there is none, and what `open_connection` raises; database-newer,
+        database-broken for a file that is not of this program).
+        """
+        if not self.path.exists():
+            raise UserError(
+                f"Nothing is kept for this project yet: there is no {str(self.path)!r}.",
+                code="no-such-path",
+                fix="`aqe memory add` keeps the first memory.",
+            )
+        connection = open_connection(self.path, key=self.key, durability=self.durability)
+        try:
+            pending(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def place_of(project: Path, *, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Place:
+    """The place of a project's store; nothing is made. Raises `UserError` as `load_settings` does."""
+    environ = os.environ if environ is None else environ
+    settings = load_settings(project, environ=environ) if settings is None else settings
+    path = store_home(project, settings.store) / ".aqe" / DATABASE
+    return Place(path, environ.get(KEY) or None, settings.durability)
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether a file has content that does not begin as a clear database does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(CLEAR))
+    except OSError:
+        return False
+    return bool(head) and head != CLEAR
+
+
+def open_file(path: Path, *, key: str | None = None, write: bool = False) -> apsw.Connection:
+    """A connection to a database file that is no project's own: a backup, or one that is being made.
+
+    To read only, nothing is written beside it unless a log lies there. Raises `UserError` (no-such-path,
+    database-broken, database-key, project-read-only...).
+    """
+    if not write and not path.is_file():
+        raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
+    with speaking(path, key=key):
+        connection = _opened(path, write)
+        try:
+            if key:
+                connection.pragma("key", key)
+            connection.enable_load_extension(True)
+            connection.load_extension(sqlite_vec.loadable_path())
+            connection.enable_load_extension(False)
+            connection.pragma("foreign_keys", True)
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _opened(path: Path, write: bool) -> apsw.Connection:
+    if write:
+        return apsw.Connection(str(path))
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    address = f"file:{quote(str(path.absolute()))}?{'' if has_log else 'immutable=1'}"
+    return apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def open_backup(path: Path, keys: tuple[str | None, ...]) -> tuple[apsw.Connection, str | None]:
+    """A connection to read a backup, with the one of `keys` that opens it; a clear file needs none.
+
+    Raises `UserError` (database-key where none fits, database-newer, database-broken, no-such-path).
+    """
+    if path.is_file() and path.stat().st_size == 0:
+        raise broken(path, "it is empty")
+    tried = dict.fromkeys(key for key in keys if key) if is_encrypted(path) else {None: None}
+    for key in tried:
+        try:
+            connection = open_file(path, key=key)
+        except UserError as error:
+            if error.code != "database-key":
+                raise
+            continue
+        try:
+            pending(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection, key
+    raise _no_key(path)
+
+
+def _no_key(path: Path) -> UserError:
+    return UserError(
+        f"{str(path)!r} is encrypted with another key, or is no database at all.",
+        code="database-key",
+        fix="Name the variable that holds its key with --key-env NAME.",
+    )
