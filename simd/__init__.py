@@ -1,49 +1,69 @@
-"""Vector kernels over float32 buffers and the tokeniser of texts, on the fastest path that this machine has.
+"""Vector kernels and the tokeniser of texts, on the fastest path that this machine has.
 
-Three paths give the same answers to rounding: `avx2` and `portable` are C, `numpy` is their twin for installs without
-a compiler. The environment variable AQE_SIMD forces one; this file is the only place that chooses. Whatever offers a
-contiguous float32 buffer will do (a NumPy array, an `array.array`, a memoryview), aligned or not. Sums are kept in
-float32, so the error of a dot product is at most about (n / 8 + 8) * 6e-8 * sum(|a[i] * b[i]|), and what exceeds
-float32 becomes inf. NaN in gives NaN out, and comes last in a ranking. Stems are the same bytes on every path; the
-rules are in `_tokeniser`.
+The paths `avx512`, `avx2`, `sse4`, `neon` and `portable` are C, `numpy` is their twin for installs without a compiler;
+all give the same answers to rounding. The environment variable AQE_SIMD forces one; this file is the only place that
+chooses. What offers a contiguous buffer will do (a NumPy array, an `array.array`, a memoryview), at any address.
+
+`dot`, `cosine`, `l2` (the squared distance) take float32, float16 or int8, both of one kind, and bfloat16 as uint16
+with `dtype="bfloat16"`; `hamming` takes packed bits as uint8. Two vectors give a number, a vector and a matrix an array
+with an item for each row, two matrices a matrix. Sums of int8 and of bits are exact; of floats, every item is read as
+float32 and the sum kept in float32, so that for vectors of n items
+
+- a dot product is off by at most (n / 8 + 8) * 6e-8 * sum(|a[i] * b[i]|),
+- a squared distance by (n / 4 + 16) * 6e-8 times itself,
+- a cosine by (n / 2 + 16) * 6e-8, and an item of a normalised vector by (n / 8 + 8) * 6e-8 times itself,
+- a probability of softmax by (n / 8 + 2 * (max(x) - x[i]) + 24) * 6e-8 times itself; one below e ** -87 may be 0.
+
+What exceeds float32 becomes inf (a cosine never does, and a normalised vector neither), NaN in gives NaN out and comes
+last in a ranking, the cosine of a zero vector is 0, and so is a sum of no items. Softmax of a row with NaN or plus
+infinity, or of nothing but minus infinity, is NaN; minus infinity beside other items gives 0. Stems are the same bytes
+on every path; the rules are in `_tokeniser`.
 
 >>> from array import array
 >>> from aqe import simd
 >>> simd.dot(array("f", [1, 2, 3]), array("f", [4, 5, 6]))
 32.0
+>>> simd.hamming(bytes([0b1010]), bytes([0b0110]))
+2
 >>> simd.tokens(b"parseHTTPHeader parses headers")
 [b'pars', b'http', b'header', b'pars', b'header']
 >>> rows = memoryview(array("f", [1, 0, 0, 1, 1, 1])).cast("B").cast("f", (3, 2))
->>> simd.top_k(rows, array("f", [2, 1]), 2)
+>>> places, scores = simd.topk(rows, array("f", [2, 1]), 2)
+>>> places.tolist(), scores.tolist()
 ([2, 0], [3.0, 2.0])
 """
 
 from __future__ import annotations
 
 import os
-from operator import index
 
 TYPE_CHECKING = False  # spelled out, so that importing this package loads nothing else
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any, Literal
+    from collections.abc import Iterable
+    from typing import Any
 
+    from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-    from aqe.simd._bm25 import Postings
-    from aqe.simd._vectors import Vectors
-    from aqe.simd._vocabulary import Bag, Embed, Make, Vocabulary
+    from aqe.simd._forms import Answer, Metric, Path
+    from aqe.simd._vocabulary import Vocabulary
 
-    Metric = Literal["dot", "cosine", "squared_distance"]
-    Pair = Callable[[Buffer, Buffer], float]
-    Scan = Callable[[Buffer, Buffer, int, int], tuple[list[int], list[float]]]
-    Tokens = Callable[[bytes], list[bytes]]
-    Path = tuple[Pair, Pair, Pair, Scan, Tokens, Make, Bag, Embed]
-
-    def dot(a: Buffer, b: Buffer, /) -> float: ...
-    def cosine(a: Buffer, b: Buffer, /) -> float: ...
-    def squared_distance(a: Buffer, b: Buffer, /) -> float: ...
-    def top_k(matrix: Buffer, query: Buffer, k: int, *, metric: Metric = "dot") -> tuple[list[int], list[float]]: ...
+    def dot(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
+    def cosine(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
+    def l2(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
+    def hamming(a: Buffer, b: Buffer, /) -> Answer: ...
+    def normalize(rows: Buffer, /, *, out: Buffer | None = None) -> NDArray[Any]: ...
+    def softmax(rows: Buffer, /, *, out: Buffer | None = None) -> NDArray[Any]: ...
+    def matvec(matrix: Buffer, vector: Buffer, /, *, dtype: str | None = None) -> NDArray[Any]: ...
+    def topk(
+        matrix: Buffer,
+        query: Buffer,
+        k: int,
+        *,
+        metric: Metric = "dot",
+        mask: Buffer | None = None,
+        dtype: str | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def tokens(data: bytes, /) -> list[bytes]: ...
     def vocabulary(words: Iterable[bytes], *, buckets: int) -> Vocabulary: ...
 
@@ -51,24 +71,26 @@ if TYPE_CHECKING:
 __all__ = [
     "Kernels",
     "PathUnavailable",
-    "Vectors",
     "Vocabulary",
     "active",
     "cosine",
     "dot",
     "features",
+    "hamming",
     "kernels",
+    "l2",
+    "matvec",
+    "normalize",
     "paths",
-    "squared_distance",
+    "softmax",
     "tokens",
-    "top_k",
+    "topk",
     "vocabulary",
 ]
 
-PATHS = ("avx2", "portable", "numpy")
-_METRICS = ("dot", "cosine", "squared_distance")
-_MOST = 2**31 - 1
-_FUNCTIONS = ("dot", "cosine", "squared_distance", "tokens", "top_k", "vocabulary")
+PATHS = ("avx512", "avx2", "sse4", "neon", "portable", "numpy")
+_PLAIN = ("cosine", "dot", "hamming", "l2", "matvec", "normalize", "softmax", "tokens")
+_FUNCTIONS = (*_PLAIN, "topk", "vocabulary")
 
 
 class PathUnavailable(ValueError):
@@ -76,27 +98,35 @@ class PathUnavailable(ValueError):
 
 
 class Kernels:
-    """The kernels of one path: `name`, and the functions `dot`, `cosine`, `squared_distance`, `top_k`, `tokens` (the
-    stems of a text, in order) and `vocabulary`."""
+    """The kernels of one path: `name`, and the functions `dot`, `cosine`, `l2`, `hamming`, `normalize`, `softmax`,
+    `matvec`, `topk`, `tokens` (the stems of a text, in order) and `vocabulary`."""
 
-    __slots__ = ("_scan", "_words", "cosine", "dot", "name", "squared_distance", "tokens")
+    __slots__ = ("_path", "name", *_PLAIN)
 
-    def __init__(self, name: str, functions: Path) -> None:
-        self.name = name
-        self.dot, self.cosine, self.squared_distance, self._scan, self.tokens = functions[:5]
-        self._words = functions[5:]
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self._path = name, path
+        for function in _PLAIN:
+            setattr(self, function, getattr(path, function))
 
-    def top_k(self, matrix: Buffer, query: Buffer, k: int, *, metric: Metric = "dot") -> tuple[list[int], list[float]]:
-        """Return the rows of `matrix` nearest to `query` and their scores, best first, at most `k` of them.
+    def topk(
+        self,
+        matrix: Buffer,
+        query: Buffer,
+        k: int,
+        *,
+        metric: Metric = "dot",
+        mask: Buffer | None = None,
+        dtype: str | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the rows of `matrix` (int64) nearest to `query` and their scores (float32), best first, at most `k`.
 
-        `metric` is "dot" or "cosine" (highest first) or "squared_distance" (lowest first). Ties go to the lower row
-        and NaN comes last. The GIL is released on the C paths. Raises TypeError or ValueError for what does not fit.
+        `metric` is "dot" or "cosine" (highest first) or "l2" (lowest first). `mask` holds a bool or uint8 for each
+        row: rows where it is 0 are passed over. Ties go to the lower row and NaN comes last. The GIL is released on the
+        C paths. Raises TypeError or ValueError for what does not fit.
         """
-        if metric not in _METRICS:
-            raise ValueError(f"metric must be 'dot', 'cosine' or 'squared_distance', got {metric!r}")
-        if index(k) < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        return self._scan(matrix, query, min(index(k), _MOST), _METRICS.index(metric))
+        from aqe.simd import _forms
+
+        return _forms.topk(self._path, matrix, query, k, metric, mask, dtype)
 
     def vocabulary(self, words: Iterable[bytes], *, buckets: int) -> Vocabulary:
         """Return the vocabulary of these stems, in row order, with `buckets` rows for the 4-grams of all others.
@@ -105,7 +135,8 @@ class Kernels:
         """
         from aqe.simd._vocabulary import Vocabulary
 
-        return Vocabulary(words, buckets, self._words)
+        path = self._path
+        return Vocabulary(words, buckets, (path.vocabulary, path.bag, path.embed))
 
 
 def _native_paths() -> dict[str, Path]:
@@ -160,6 +191,10 @@ def features() -> dict[str, bool]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Postings":
+        from aqe.simd._bm25 import Postings
+
+        return Postings
     if name == "Vocabulary":
         from aqe.simd._vocabulary import Vocabulary
 

@@ -1,0 +1,160 @@
+"""The postings in NumPy, with the interface and the numbers of simd/postings/: what runs where nothing was compiled."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.simd._ids import Ids
+
+_MOST_DOCUMENTS = 1 << 24
+
+
+class Index:
+    """What `aqe.simd._postings.Index` is; it reads every list of a query to its end."""
+
+    def __init__(self, k1: float, b: float) -> None:
+        self._k1, self._b = k1, b
+        self._lists: dict[bytes, tuple[array[int], array[int]]] = {}
+        self._ids, self._groups, self._lengths = array("q"), array("i"), array("q")
+        self._alive = bytearray()
+        self._documents: dict[int, int] = {}
+        self._tokens = 0
+
+    def add(self, ids: Ids, groups: NDArray[np.int32], documents: tuple[bytes, ...]) -> None:
+        self._squeeze()
+        if len(self._ids) + len(documents) > _MOST_DOCUMENTS:
+            raise ValueError(f"postings hold at most {_MOST_DOCUMENTS} documents")
+        for id, group, text in zip(ids.tolist(), groups.tolist(), documents, strict=True):
+            self._drop(id)
+            terms = [term for term in text.split(b" ") if term]
+            number = self._documents[id] = len(self._ids)
+            self._ids.append(id)
+            self._groups.append(group)
+            self._lengths.append(len(terms))
+            self._alive.append(1)
+            self._tokens += len(terms)
+            for term, often in Counter(terms).items():
+                self._append(term, number, often)
+
+    def extend(self, term: bytes, ids: Ids, frequencies: NDArray[np.int32]) -> None:
+        if len(ids) != len(frequencies):
+            raise ValueError(f"{len(ids)} ids and {len(frequencies)} frequencies: they must be equal")
+        numbers = [self._documents.get(id, -1) for id in ids.tolist()]
+        held = self._lists.get(term)
+        before = held[0][-1] if held else -1
+        if any(number <= last for number, last in zip(numbers, [before, *numbers], strict=False)):
+            raise ValueError("the documents of a term must be there and come in their order")
+        for number, often in zip(numbers, frequencies.tolist(), strict=True):
+            self._lengths[number] += often
+            self._tokens += often
+            self._append(term, number, often)
+
+    def delete(self, ids: Ids) -> int:
+        return sum(self._drop(id) for id in ids.tolist())
+
+    def search(
+        self, terms: tuple[bytes, ...], k: int, groups: NDArray[np.bool_] | None, allow: Ids | None
+    ) -> tuple[bytearray, bytearray]:
+        sums, found = self._summed(terms)
+        if groups is not None:
+            places = np.frombuffer(self._groups, np.int32)[found]
+            inside = np.flatnonzero(places < len(groups))
+            found = found[inside[groups[places[inside]]]]
+        if allow is not None:
+            found = found[np.isin(np.frombuffer(self._ids, np.int64)[found], allow)]
+        ids, scores = np.frombuffer(self._ids, np.int64)[found], sums[found]
+        best = np.lexsort((ids, -scores))[:k]
+        return bytearray(ids[best].tobytes()), bytearray(scores[best].tobytes())
+
+    def scores(self, terms: tuple[bytes, ...], ids: Ids) -> bytearray:
+        sums, _ = self._summed(terms)
+        numbers = (self._documents.get(id, -1) for id in ids.tolist())
+        return bytearray(np.array([sums[at] if at >= 0 else 0.0 for at in numbers], np.float64).tobytes())
+
+    def counts(self, terms: tuple[bytes, ...]) -> list[int]:
+        return [len(self._list(term)[0]) for term in terms]
+
+    def has(self, id: int) -> bool:
+        return id in self._documents
+
+    def figures(self) -> dict[str, int]:
+        listed = sum(len(numbers) for numbers, _ in self._lists.values())
+        names = sum(len(term) + 200 for term in self._lists)  # a bytes, two arrays, a tuple and a slot
+        return {
+            "documents": len(self._documents),
+            "tokens": self._tokens,
+            "terms": len(self._lists),
+            "postings": listed,
+            "bytes": 8 * listed + names + 130 * len(self._ids),
+        }
+
+    def _summed(self, terms: tuple[bytes, ...]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """The score of every document by its number, and the live ones that any term stands in."""
+        sums = np.zeros(len(self._ids), np.float64)
+        live = len(self._documents)
+        mean = self._tokens / live if self._tokens else 1.0
+        lengths = np.frombuffer(self._lengths, np.int64) if live else np.zeros(0, np.int64)
+        for term in terms:
+            numbers, often = self._list(term)
+            if not len(numbers):
+                continue
+            weight = math.log((live - len(numbers) + 0.5) / (len(numbers) + 0.5))
+            weight = weight if weight > 0 else 1e-6
+            share = self._b * lengths[numbers].astype(np.float64) / mean
+            norm = self._k1 * (1 - self._b + share)
+            sums[numbers] += weight * (often * (self._k1 + 1.0) / (often + norm))
+        return sums, np.flatnonzero(sums)
+
+    def _list(self, term: bytes) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The live documents of a term, and how often it stands in each."""
+        held = self._lists.get(term)
+        if held is None:
+            return np.zeros(0, np.intp), np.zeros(0, np.float64)
+        numbers = np.frombuffer(held[0], np.int32).astype(np.intp)
+        alive = np.frombuffer(self._alive, np.bool_)[numbers]
+        return numbers[alive], np.frombuffer(held[1], np.int32)[alive].astype(np.float64)
+
+    def _append(self, term: bytes, number: int, often: int) -> None:
+        numbers, frequencies = self._lists.setdefault(term, (array("i"), array("i")))
+        numbers.append(number)
+        frequencies.append(often)
+
+    def _drop(self, id: int) -> bool:
+        number = self._documents.pop(id, -1)
+        if number < 0:
+            return False
+        self._alive[number] = 0
+        self._tokens -= self._lengths[number]
+        return True
+
+    def _squeeze(self) -> None:
+        """Drop what is deleted once it is more than half."""
+        if len(self._ids) - len(self._documents) <= len(self._documents) + 1024:
+            return
+        alive = np.frombuffer(bytes(self._alive), np.bool_)
+        numbers = np.cumsum(alive) - 1
+        for term, (held, often) in list(self._lists.items()):
+            old = np.frombuffer(held, np.int32).copy()
+            kept = alive[old]
+            if not kept.any():
+                del self._lists[term]
+                continue
+            new = numbers[old[kept]].astype(np.int32)
+            self._lists[term] = (
+                array("i", new.tobytes()),
+                array("i", np.frombuffer(often, np.int32)[kept].astype(np.int32).tobytes()),
+            )
+        for name in ("_ids", "_groups", "_lengths"):
+            items: array[int] = getattr(self, name)
+            setattr(
+                self,
+                name,
+                array(items.typecode, [item for item, is_alive in zip(items, alive, strict=True) if is_alive]),
+            )
+        self._alive = bytearray(b"\1" * len(self._ids))
+        self._documents = {id: number for number, id in enumerate(self._ids)}

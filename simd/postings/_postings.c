@@ -1,0 +1,381 @@
+/* The Python binding of the postings and of the sum of both sides of a search: checks what comes in, words the errors,
+   releases the GIL for long work. It computes nothing. */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "postings.h"
+
+#define LONG_WORK 100000 /* postings; a search of more lets other threads run */
+
+typedef struct {
+    PyObject_HEAD
+    aqe_postings index;
+    PyThread_type_lock lock; /* one works on the index at a time */
+    int is_broken;           /* memory was out in the middle of a change */
+} postings;
+
+static int enter(postings *self)
+{
+    if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(self->lock, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+    }
+    if (!self->is_broken)
+        return 0;
+    PyThread_release_lock(self->lock);
+    PyErr_SetString(PyExc_RuntimeError, "memory was out in the middle of a change: make these postings anew");
+    return -1;
+}
+
+static void leave(postings *self)
+{
+    PyThread_release_lock(self->lock);
+}
+
+static PyObject *out_of_memory(postings *self)
+{
+    self->is_broken = 1;
+    leave(self);
+    return PyErr_NoMemory();
+}
+
+/* Take a contiguous buffer of `size`-byte integers. */
+static int take(PyObject *object, Py_buffer *view, Py_ssize_t size, const char *name)
+{
+    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0)
+        return -1;
+    const char *format = view->format ? view->format : "B";
+    format += *format == '@' || *format == '=' || *format == '<';
+    int fits = view->itemsize == size && format[0] && !format[1] && strchr(size == 8 ? "qlnd" : size == 4 ? "iIl" : "B?b", *format);
+    if (fits && view->ndim == 1 && PyBuffer_IsContiguous(view, 'C'))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s must be a contiguous row of %zd-byte numbers", name, size);
+    PyBuffer_Release(view);
+    return -1;
+}
+
+static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    double k1, b;
+    unsigned long long seed;
+    if (kwargs || !PyArg_ParseTuple(args, "ddK", &k1, &b, &seed))
+        return kwargs ? PyErr_Format(PyExc_TypeError, "no argument has a name") : NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    postings *self = (postings *)allocate(type, 0);
+    if (!self)
+        return NULL;
+    self->lock = PyThread_allocate_lock();
+    if (!self->lock || aqe_prepare(&self->index, k1, b, seed) < 0) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void drop(postings *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    if (self->lock)
+        PyThread_free_lock(self->lock);
+    aqe_discard(&self->index);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *add(postings *self, PyObject *args)
+{
+    PyObject *ids, *groups, *texts, *answer = NULL;
+    Py_buffer id, group;
+    if (!PyArg_ParseTuple(args, "OOO!", &ids, &groups, &PyTuple_Type, &texts) || take(ids, &id, 8, "ids") < 0)
+        return NULL;
+    if (take(groups, &group, 4, "groups") < 0) {
+        PyBuffer_Release(&id);
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_Size(texts);
+    if (id.shape[0] != count || group.shape[0] != count) {
+        PyErr_Format(PyExc_ValueError, "%zd ids and %zd groups for %zd documents: they must be equal", id.shape[0],
+                     group.shape[0], count);
+    } else if (enter(self) == 0) {
+        if (aqe_squeeze(&self->index, (uint64_t)self->index.count + (uint64_t)count > AQE_DOCUMENTS) < 0) {
+            answer = out_of_memory(self);
+        } else if ((uint64_t)self->index.count + (uint64_t)count > AQE_DOCUMENTS) {
+            leave(self);
+            PyErr_Format(PyExc_ValueError, "postings hold at most %u documents", AQE_DOCUMENTS);
+        } else {
+            int failed = 0;
+            for (Py_ssize_t i = 0; i < count && !failed; i++) {
+                char *text;
+                Py_ssize_t size;
+                PyBytes_AsStringAndSize(PyTuple_GetItem(texts, i), &text, &size);
+                failed = aqe_add_document(&self->index, ((const int64_t *)id.buf)[i], ((const uint32_t *)group.buf)[i],
+                                          text, (size_t)size);
+            }
+            if (failed) {
+                answer = out_of_memory(self);
+            } else {
+                leave(self);
+                Py_INCREF(Py_None);
+                answer = Py_None;
+            }
+        }
+    }
+    PyBuffer_Release(&id);
+    PyBuffer_Release(&group);
+    return answer;
+}
+
+static PyObject *extend(postings *self, PyObject *args)
+{
+    const char *term;
+    Py_ssize_t size;
+    PyObject *ids, *frequencies, *answer = NULL;
+    Py_buffer id, frequency;
+    if (!PyArg_ParseTuple(args, "y#OO", &term, &size, &ids, &frequencies) || take(ids, &id, 8, "ids") < 0)
+        return NULL;
+    if (take(frequencies, &frequency, 4, "frequencies") < 0) {
+        PyBuffer_Release(&id);
+        return NULL;
+    }
+    if (id.shape[0] != frequency.shape[0])
+        PyErr_Format(PyExc_ValueError, "%zd ids and %zd frequencies: they must be equal", id.shape[0],
+                     frequency.shape[0]);
+    else if (enter(self) == 0) {
+        int failed = aqe_extend(&self->index, term, (size_t)size, id.buf, frequency.buf, (size_t)id.shape[0]);
+        if (failed < 0) {
+            answer = out_of_memory(self);
+        } else {
+            leave(self);
+            if (failed)
+                PyErr_SetString(PyExc_ValueError, "the documents of a term must be there and come in their order");
+            else {
+                Py_INCREF(Py_None);
+                answer = Py_None;
+            }
+        }
+    }
+    PyBuffer_Release(&id);
+    PyBuffer_Release(&frequency);
+    return answer;
+}
+
+static PyObject *delete_ids(postings *self, PyObject *ids)
+{
+    Py_buffer id;
+    if (take(ids, &id, 8, "ids") < 0)
+        return NULL;
+    PyObject *answer = NULL;
+    if (enter(self) == 0) {
+        Py_ssize_t gone = 0;
+        for (Py_ssize_t i = 0; i < id.shape[0]; i++)
+            gone += aqe_delete_document(&self->index, ((const int64_t *)id.buf)[i]);
+        leave(self);
+        answer = PyLong_FromSsize_t(gone);
+    }
+    PyBuffer_Release(&id);
+    return answer;
+}
+
+/* The numbers of some terms, those unknown AQE_NONE; the lock is held. NULL with an error set where one is no bytes. */
+static uint32_t *numbers_of(postings *self, PyObject *terms, Py_ssize_t count)
+{
+    uint32_t *numbers = malloc((size_t)(count ? count : 1) * sizeof *numbers);
+    if (!numbers) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        char *name;
+        Py_ssize_t size;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(terms, i), &name, &size) < 0) {
+            free(numbers);
+            return NULL;
+        }
+        numbers[i] = aqe_find_term(&self->index, name, (size_t)size);
+    }
+    return numbers;
+}
+
+/* A byte for each document: may it be found? NULL where memory is out. */
+static uint8_t *allowed_documents(const aqe_postings *index, const int64_t *ids, size_t count)
+{
+    uint8_t *allowed = calloc(index->count ? index->count : 1, 1);
+    for (size_t i = 0; allowed && i < count; i++) {
+        uint32_t document = aqe_find_document(index, ids[i]);
+        if (document != AQE_NONE)
+            allowed[document] = 1;
+    }
+    return allowed;
+}
+
+static PyObject *pair_of(const aqe_found *found, Py_ssize_t count)
+{
+    PyObject *ids = PyByteArray_FromStringAndSize(NULL, count * 8);
+    PyObject *scores = PyByteArray_FromStringAndSize(NULL, count * 8);
+    PyObject *answer = ids && scores ? PyTuple_Pack(2, ids, scores) : NULL;
+    for (Py_ssize_t i = 0; answer && i < count; i++) {
+        memcpy(PyByteArray_AsString(ids) + 8 * i, &found[i].id, 8);
+        memcpy(PyByteArray_AsString(scores) + 8 * i, &found[i].score, 8);
+    }
+    Py_XDECREF(ids);
+    Py_XDECREF(scores);
+    return answer;
+}
+
+/* Rank with the lock held; a long search without the GIL. */
+static ptrdiff_t rank(postings *self, const uint32_t *numbers, size_t terms, size_t k, const aqe_allow *allow,
+                      aqe_found *found)
+{
+    uint64_t work = 0;
+    for (size_t i = 0; i < terms; i++)
+        work += numbers[i] == AQE_NONE ? 0 : self->index.terms[numbers[i]].count;
+    if (work < LONG_WORK)
+        return aqe_rank(&self->index, numbers, terms, k, allow, found);
+    ptrdiff_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = aqe_rank(&self->index, numbers, terms, k, allow, found);
+    Py_END_ALLOW_THREADS
+    return count;
+}
+
+static PyObject *search(postings *self, PyObject *args)
+{
+    PyObject *terms, *groups, *ids, *answer = NULL;
+    Py_ssize_t k;
+    Py_buffer group = {0}, id = {0};
+    if (!PyArg_ParseTuple(args, "O!nOO", &PyTuple_Type, &terms, &k, &groups, &ids))
+        return NULL;
+    if (groups != Py_None && take(groups, &group, 1, "groups") < 0)
+        return NULL;
+    if (ids != Py_None && take(ids, &id, 8, "allow") < 0) {
+        PyBuffer_Release(&group);
+        return NULL;
+    }
+    if (enter(self) == 0) {
+        Py_ssize_t count = PyTuple_Size(terms);
+        uint32_t *numbers = numbers_of(self, terms, count);
+        aqe_allow allow = {group.buf, NULL, group.buf ? (size_t)group.len : 0};
+        size_t most = self->index.live < (size_t)k ? self->index.live : (size_t)k;
+        uint8_t *allowed = numbers && ids != Py_None ? allowed_documents(&self->index, id.buf, (size_t)id.shape[0]) : NULL;
+        aqe_found *found = numbers ? malloc((most ? most : 1) * sizeof *found) : NULL;
+        if (numbers && (!found || (ids != Py_None && !allowed))) {
+            PyErr_NoMemory();
+        } else if (numbers) {
+            allow.allowed = allowed;
+            ptrdiff_t made = most ? rank(self, numbers, (size_t)count, most, &allow, found) : 0;
+            answer = made < 0 ? PyErr_NoMemory() : pair_of(found, made);
+        }
+        leave(self);
+        free(found);
+        free(allowed);
+        free(numbers);
+    }
+    PyBuffer_Release(&group);
+    PyBuffer_Release(&id);
+    return answer;
+}
+
+static PyObject *scores(postings *self, PyObject *args)
+{
+    PyObject *terms, *ids, *answer = NULL;
+    Py_buffer id;
+    if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &terms, &ids) || take(ids, &id, 8, "ids") < 0)
+        return NULL;
+    if (enter(self) == 0) {
+        Py_ssize_t count = PyTuple_Size(terms);
+        uint32_t *numbers = numbers_of(self, terms, count);
+        answer = numbers ? PyByteArray_FromStringAndSize(NULL, id.len) : NULL;
+        if (answer)
+            aqe_score(&self->index, numbers, (size_t)count, id.buf, (size_t)id.shape[0],
+                      (double *)(void *)PyByteArray_AsString(answer));
+        leave(self);
+        free(numbers);
+    }
+    PyBuffer_Release(&id);
+    return answer;
+}
+
+static PyObject *counts(postings *self, PyObject *terms)
+{
+    if (!PyTuple_Check(terms))
+        return PyErr_Format(PyExc_TypeError, "terms must be a tuple");
+    if (enter(self) < 0)
+        return NULL;
+    Py_ssize_t count = PyTuple_Size(terms);
+    uint32_t *numbers = numbers_of(self, terms, count);
+    PyObject *answer = numbers ? PyList_New(count) : NULL;
+    for (Py_ssize_t i = 0; answer && i < count; i++) {
+        uint32_t documents = numbers[i] == AQE_NONE ? 0 : aqe_refresh(&self->index, numbers[i]);
+        PyObject *number = PyLong_FromUnsignedLong(documents);
+        if (!number || PyList_SetItem(answer, i, number) < 0) {
+            Py_DECREF(answer);
+            answer = NULL;
+        }
+    }
+    leave(self);
+    free(numbers);
+    return answer;
+}
+
+static PyObject *has(postings *self, PyObject *id)
+{
+    long long wanted = PyLong_AsLongLong(id);
+    if ((wanted == -1 && PyErr_Occurred()) || enter(self) < 0)
+        return NULL;
+    int found = aqe_find_document(&self->index, wanted) != AQE_NONE;
+    leave(self);
+    return PyBool_FromLong(found);
+}
+
+static PyObject *figures(postings *self, PyObject *unused)
+{
+    (void)unused;
+    if (enter(self) < 0)
+        return NULL;
+    const aqe_postings *index = &self->index;
+    unsigned long long listed = 0;
+    for (uint32_t i = 0; i < index->term_count; i++)
+        listed += index->terms[i].count;
+    PyObject *answer = Py_BuildValue("{sIsKsIsKsn}", "documents", index->live, "tokens", (unsigned long long)index->tokens,
+                                     "terms", index->term_count, "postings", listed, "bytes", (Py_ssize_t)aqe_bytes(index));
+    leave(self);
+    return answer;
+}
+
+static PyMethodDef METHODS[] = {
+    {"add", (PyCFunction)add, METH_VARARGS, NULL},
+    {"extend", (PyCFunction)extend, METH_VARARGS, NULL},
+    {"delete", (PyCFunction)delete_ids, METH_O, NULL},
+    {"search", (PyCFunction)search, METH_VARARGS, NULL},
+    {"scores", (PyCFunction)scores, METH_VARARGS, NULL},
+    {"counts", (PyCFunction)counts, METH_O, NULL},
+    {"has", (PyCFunction)has, METH_O, NULL},
+    {"figures", (PyCFunction)figures, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot SLOTS[] = {{Py_tp_new, make}, {Py_tp_dealloc, drop}, {Py_tp_methods, METHODS}, {0, NULL}};
+static PyType_Spec SPEC = {"aqe.simd._postings.Index", sizeof(postings), 0, Py_TPFLAGS_DEFAULT, SLOTS};
+
+static int fill(PyObject *module)
+{
+    PyObject *type = PyType_FromSpec(&SPEC);
+    if (!type || PyModule_AddObject(module, "Index", type) < 0) {
+        Py_XDECREF(type);
+        return -1;
+    }
+    return 0;
+}
+
+static PyModuleDef_Slot MODULE_SLOTS[] = {{Py_mod_exec, fill}, {0, NULL}};
+static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_postings", NULL, 0, NULL, MODULE_SLOTS, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__postings(void)
+{
+    return PyModuleDef_Init(&MODULE);
+}
