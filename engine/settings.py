@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -24,7 +24,9 @@ from aqe.engine.budget import parse_budget
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.layers import PREFIX, Layer, variable
 from aqe.engine.memory.care.settings import CareSettings
+from aqe.engine.memory.settings import MemorySettings
 from aqe.engine.project import pyproject_table, toml_table
+from aqe.engine.table import Table
 from aqe.engine.tightening import tightened, why_ignored
 
 APART = frozenset({"AQE_DB_KEY", "AQE_ENGINE_TOKEN", "AQE_NATIVE", "AQE_PROJECT", "AQE_SIMD"})
@@ -48,11 +50,7 @@ def _names(value: Any) -> Any:
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SandboxSettings(_Table):
+class SandboxSettings(Table):
     """`[tool.aqe.sandbox]`: what the box around unknown code allows."""
 
     allow_weak: bool = Field(default=False, description="run unknown code even where this system gives no isolation")
@@ -61,19 +59,19 @@ class SandboxSettings(_Table):
     scratch_mb: int = Field(default=64, ge=1, le=1_048_576, description="size of a box's scratch folder, in MB")
 
 
-class LocalSettings(_Table):
+class LocalSettings(Table):
     """`[tool.aqe.local]`: models on this machine."""
 
     enabled: bool = Field(default=True, description="false: no model on this machine is asked, from the next call on")
 
 
-class CloudSettings(_Table):
+class CloudSettings(Table):
     """`[tool.aqe.cloud]`: models elsewhere."""
 
     enabled: bool = Field(default=True, description="false: no model elsewhere is asked, from the next call on")
 
 
-class RouterSettings(_Table):
+class RouterSettings(Table):
     """`[tool.aqe.router]`: which model a request goes to."""
 
     strategy: Literal["balanced", "cost", "latency", "quality", "privacy"] = Field(
@@ -87,7 +85,7 @@ class RouterSettings(_Table):
     rounds: int = Field(default=3, ge=1, le=10, description="how often all models are tried before a request fails")
 
 
-class BreakerSettings(_Table):
+class BreakerSettings(Table):
     """`[tool.aqe.breaker]`: when a failing model is left alone."""
 
     failure_percent: int = Field(default=50, ge=1, le=100, description="share of failed calls that opens the breaker")
@@ -98,7 +96,7 @@ class BreakerSettings(_Table):
     open_s: Budget = Field(default=15.0, description="how long it stays open at first; doubles up to 16 times that")
 
 
-class ProviderSettings(_Table):
+class ProviderSettings(Table):
     """`[tool.aqe.providers.NAME]`: one server of models."""
 
     kind: Literal["openai-compatible"] = Field(description="what the server speaks")
@@ -115,13 +113,13 @@ class ProviderSettings(_Table):
     timeout_s: Budget = Field(default=30.0, description="the longest that one call may take")
 
 
-class RequestSettings(_Table):
+class RequestSettings(Table):
     """`[tool.aqe.requests]`: what is kept of answered requests."""
 
     kept: int = Field(default=10_000, ge=100, le=10_000_000, description="answers kept; the oldest go beyond it")
 
 
-class SessionSettings(_Table):
+class SessionSettings(Table):
     """`[tool.aqe.sessions]`: conversations."""
 
     expire_days: int = Field(
@@ -141,7 +139,7 @@ class SessionSettings(_Table):
     )
 
 
-class LearningSettings(_Table):
+class LearningSettings(Table):
     """`[tool.aqe.learning]`: what feedback does."""
 
     enabled: bool = Field(default=True, description="false: feedback is kept, and moves no ranking, from the next call")
@@ -150,15 +148,7 @@ class LearningSettings(_Table):
     )
 
 
-class MemorySettings(_Table):
-    """`[tool.aqe.memory]`: what is kept."""
-
-    redact: bool = Field(
-        default=False, description="true: secrets and personal data are taken out of a memory before it is written"
-    )
-
-
-class PrivacySettings(_Table):
+class PrivacySettings(Table):
     """`[tool.aqe.privacy]`: what may leave this machine, and how."""
 
     mode: Literal["strict", "balanced", "off"] = Field(
@@ -175,13 +165,13 @@ class PrivacySettings(_Table):
     )
 
 
-class KnowledgeSettings(_Table):
+class KnowledgeSettings(Table):
     """`[tool.aqe.knowledge]`: what aqe knows about testing."""
 
     enabled: bool = Field(default=True, description="false: answers rest on the project alone, from the next call on")
 
 
-class HttpSettings(_Table):
+class HttpSettings(Table):
     """`[tool.aqe.http]`: the server's HTTP face."""
 
     port: int = Field(default=8765, ge=0, le=65_535, description="port of `aqe serve --http`; 0 takes a free one")

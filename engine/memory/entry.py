@@ -39,7 +39,8 @@ class Provenance:
 @dataclass(frozen=True)
 class NewMemory:
     """A memory to add. Without an `id` it gets a UUIDv7 and merges with its exact duplicate. `derived` says that aqe
-    computed the vector from the text: a memory that is there already keeps the vector it has."""
+    computed the vector from the text: a memory that is there already keeps the vector it has. `ttl_s` is how long it is
+    kept, in seconds; `as_new` keeps a text even where it only repeats what was just recalled."""
 
     text: str
     namespace: str = "default"
@@ -49,19 +50,28 @@ class NewMemory:
     embedder_id: str | None = None
     provenance: Provenance | None = None
     derived: bool = False
+    ttl_s: float | None = None
+    as_new: bool = False
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A memory that was added: its id, and whether it had been kept before (then nothing but metadata was joined)."""
+    """A memory that was added: its id, and whether it had been kept before (then nothing but metadata was joined).
+    `recalled` says that the text repeats a memory that was recalled a moment ago; then `namespace` is where that is."""
 
     id: str
     existed: bool
+    recalled: bool = False
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """One revision of a memory. Times are UTC microseconds; `valid_to` is None while it is the current one."""
+    """One revision of a memory. Times are UTC microseconds; `valid_to` is None while it is the current one.
+
+    `expires_at` is when it is over by itself (None: never), `pinned` keeps it from being pruned or merged away,
+    `end_note` says why it ended where growth ended it, `file_digest` is that of its file when it was written, and
+    `stale` says that the file changed since."""
 
     id: str
     namespace: str
@@ -75,6 +85,11 @@ class Memory:
     dimension: int | None
     provenance: Provenance
     id_given: bool
+    expires_at: int | None = None
+    pinned: bool = False
+    end_note: str = ""
+    file_digest: str = ""
+    stale: bool = False
 
 
 @dataclass(frozen=True)

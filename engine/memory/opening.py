@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aqe.engine.memory.entry import Provenance
+from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
@@ -38,6 +39,12 @@ def open_store(
         here=whereabouts(project),
         now=now,
         clean=_redacted if settings.memory.redact else None,
+        growth=GrowthRules(
+            root=project,
+            recalled_s=60.0 * settings.memory.recalled_minutes,
+            half_life_days=settings.memory.half_life_days,
+            stale=settings.memory.stale,
+        ),
     )
     if take_spool:
         try:

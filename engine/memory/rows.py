@@ -15,11 +15,13 @@ from aqe.engine.memory.text import subtokens
 
 COLUMNS = (
     "id, namespace, revision, text, metadata, created_at, valid_from, valid_to, embedder_id, dimension,"
-    ' file, line, "commit", run, worktree, id_given FROM memories LEFT JOIN embedders ON embedder = number'
+    ' file, line, "commit", run, worktree, id_given, expires_at, pinned, end_note, file_digest'
+    " FROM memories LEFT JOIN embedders ON embedder = number"
 )
 _INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
-    metadata, embedder, worktree, "commit", file, line, run)
-    SELECT ?1, ?2, 1 + coalesce(max(revision), 0), ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+    metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest)
+    SELECT ?1, ?2, 1 + coalesce(max(revision), 0), ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+    ?17
     FROM memories WHERE namespace = ?2 AND id = ?1"""
 
 
@@ -36,6 +38,10 @@ class Row:
     embedder_id: str
     provenance: Provenance
     derived: bool = False
+    expires_at: int | None = None
+    pinned: bool = False
+    file_digest: str = ""
+    as_new: bool = False
 
 
 def read_memory(row: Sequence[Any]) -> Memory:
@@ -54,6 +60,10 @@ def read_memory(row: Sequence[Any]) -> Memory:
         dimension=row[9],
         provenance=Provenance(file, line, commit, run, worktree),
         id_given=bool(row[15]),
+        expires_at=row[16],
+        pinned=bool(row[17]),
+        end_note=row[18],
+        file_digest=row[19],
     )
 
 
@@ -66,7 +76,8 @@ def insert_row(
     created_at = now if created_at is None else created_at
     what = (row.text, row.text_hash, id_given, row.metadata, table)
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
-    connection.execute(_INSERT, (id, row.namespace, now, created_at, *what, *whence))
+    traits = (row.expires_at, row.pinned, row.file_digest)
+    connection.execute(_INSERT, (id, row.namespace, now, created_at, *what, *whence, *traits))
     number = connection.last_insert_rowid()
     connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(row.text))))
     if table is not None and vector is not None:
@@ -102,16 +113,18 @@ def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes
 
 
 def end_row(
-    connection: apsw.Connection, namespace: str, id: str, now: int, *, keep_vector: bool = False
+    connection: apsw.Connection, namespace: str, id: str, now: int, *, keep_vector: bool = False, note: str = ""
 ) -> bytes | None:
-    """End the current revision: out of both indexes, its vector put aside (or, with `keep_vector`, handed back)."""
+    """End the current revision: out of both indexes, its vector put aside (or, with `keep_vector`, handed back). The
+    row keeps a `note` on why."""
     found = connection.execute(
         "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL", (namespace, id)
     ).fetchone()
     if found is None:
         return None
     number, table = found
-    connection.execute("UPDATE memories SET valid_to = max(?, valid_from) WHERE row = ?", (now, number))
+    sql = "UPDATE memories SET valid_to = max(?, valid_from), end_note = ? WHERE row = ?"
+    connection.execute(sql, (now, note, number))
     connection.execute("DELETE FROM texts WHERE rowid = ?", (number,))
     if table is None:
         return None

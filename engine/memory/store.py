@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import threading
 import time
@@ -19,6 +18,8 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory.adding import add_row, current_memory, require_memory, revise
+from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
@@ -35,13 +36,18 @@ from aqe.engine.memory.entry import (
     check_text,
     metadata_json,
     pack_vector,
-    uuid7,
 )
 from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.growth.access import AccessCounts
+from aqe.engine.memory.growth.expiry import alive, parse_ttl
+from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
+from aqe.engine.memory.growth.rules import GrowthRules
+from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
 from aqe.engine.memory.hits import read_hits
 from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.resident import Resident
-from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
+from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.words import WordCounts
 
@@ -81,6 +87,7 @@ class Store:
         now: Callable[[], int],
         clean: Callable[[str], str] | None = None,
         reopen: Callable[[Path], apsw.Connection] = open_connection,
+        growth: GrowthRules | None = None,
     ) -> None:
         self.path = path
         self._reopen = reopen
@@ -91,6 +98,9 @@ class Store:
         self._lock = threading.RLock()
         self._words = WordCounts()
         self._resident = Resident()
+        self.growth = growth or GrowthRules()
+        self.files = FileDigests(self.growth.root)
+        self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
 
     @classmethod
     def open(
@@ -103,6 +113,7 @@ class Store:
         here: Provenance | None = None,
         now: Callable[[], int] = utc_now,
         clean: Callable[[str], str] | None = None,
+        growth: GrowthRules | None = None,
     ) -> Self:
         """Open the database at `path`, made or brought to the newest version when needed.
 
@@ -117,11 +128,12 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path, here=here or Provenance(), now=now, clean=clean, reopen=open_again)
+        return cls(connection, path, here=here or Provenance(), now=now, clean=clean, reopen=open_again, growth=growth)
 
     def close(self) -> None:
         """Close the connection; closing twice is nothing."""
         with self._lock:
+            self._accesses.close(self._connection)
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -198,8 +210,17 @@ class Store:
         """As `add_many`, and tells of each memory whether it had been kept before."""
         rows = [self._checked(memory) for memory in memories]
         now = self.now()
+        said = self.growth.recalled_s > 0 and len(rows) <= MOST_TEXTS and any(row.id is None for row in rows)
         with self.writing() as connection:
-            return [_add(connection, row, now) for row in rows]
+            recalled = lately(connection, self.path, now, self.growth.recalled_s) if said else ()
+            return [add_row(connection, row, now, recalled) for row in rows]
+
+    def note_recalled(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Note that memories (namespace, id) were shown to somebody: it counts as an access, and what only repeats
+        them is not stored again for a while. Nothing is written here."""
+        shown = list(keys)
+        self._accesses.count(shown)
+        note_recalled(self.path, shown)
 
     def as_kept(self, text: str) -> str:
         """`text` as it would be written: without secrets where this store takes them out."""
@@ -208,7 +229,10 @@ class Store:
     def get(self, id: str, *, namespace: str = "default") -> Memory | None:
         """The current revision, None when there is none."""
         with self.reading() as connection:
-            return _current(connection, check_id(id), check_namespace(namespace))
+            found = current_memory(connection, check_id(id), check_namespace(namespace))
+        if found is None or (found.expires_at is not None and found.expires_at <= self.now()):
+            return None
+        return self.files.marked(found)
 
     def history(self, id: str, *, namespace: str = "default") -> list[Memory]:
         """All revisions, oldest first, those of a deleted memory too."""
@@ -233,7 +257,7 @@ class Store:
         and those of `add`).
         """
         with self.writing() as connection:
-            old = _require(connection, id, namespace)
+            old = require_memory(connection, id, namespace)
             row = self._checked(
                 NewMemory(
                     old.text if text is None else text,
@@ -245,7 +269,7 @@ class Store:
                     provenance or replace(old.provenance, worktree=self.here.worktree, commit=self.here.commit),
                 )
             )
-            return _revise(connection, old, row, self.now())
+            return revise(connection, old, row, self.now())
 
     def delete(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
         """End the memory: no search finds it any more. With `erase` no word of it stays in the file either.
@@ -254,7 +278,7 @@ class Store:
         """
         with self.writing() as connection:
             if not erase:
-                _require(connection, id, namespace)
+                require_memory(connection, id, namespace)
             end_row(connection, check_namespace(namespace), check_id(id), self.now())
             if erase:
                 connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
@@ -278,9 +302,10 @@ class Store:
         wanted = _wanted(namespace, filter)
         check_limit(limit, 1_000_000)
         with self.reading() as connection:
-            where, bound = ranking.scope_of(connection, *wanted).where()
+            where, bound = ranking.scope_of(connection, *alive(connection, wanted, self.now)).where()
             sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
-            return [read_memory(row) for row in connection.execute(sql, (*bound, limit, max(0, offset)))]
+            found = [read_memory(row) for row in connection.execute(sql, (*bound, limit, max(0, offset)))]
+        return [self.files.marked(memory) for memory in found]
 
     def search(
         self,
@@ -301,7 +326,12 @@ class Store:
         standard deviations. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
         place = (_wanted(namespace, filter), k)
-        return self._search(query, vector, [place], embedder_id, prior)[0]
+        found = self._search(query, vector, [place], embedder_id, prior)[0]
+        if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
+            more = self._search(query, vector, [(place[0], min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
+            found = replace(more, hits=by_freshness(more.hits, self.growth.stale, k))
+        self.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
+        return found
 
     def search_each(
         self,
@@ -315,7 +345,8 @@ class Store:
         """As one `search` in each of some `places`, each a namespace and the `k` to find there, for less than their
         sum: all see the same state."""
         wanted = [(_wanted(namespace, None), k) for namespace, k in places]
-        return self._search(query, vector, wanted, embedder_id, prior)
+        found = self._search(query, vector, wanted, embedder_id, prior)
+        return tuple(replace(one, hits=by_freshness(one.hits, self.growth.stale, MOST_HITS)) for one in found)
 
     def _search(
         self,
@@ -334,27 +365,27 @@ class Store:
         terms = query_terms(query, most=LONG_QUERY) if query is not None else []
         packed = pack_vector(vector) if vector is not None else b""
         with self.reading() as connection:
-            scopes = [(k, ranking.scope_of(connection, *one)) for one, k in wanted]
+            scopes = [(k, ranking.scope_of(connection, *alive(connection, one, self.now))) for one, k in wanted]
             table = vectors.find_table(connection, check_embedder(embedder_id), len(packed) // 4) if packed else None
             words = self._words.words(connection, terms)
             held = None if table is None else self._resident.cosines(connection, table, packed)
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
-                return tuple(SearchAnswer("text", read_hits(connection, one)) for one in found)
+                return tuple(SearchAnswer("text", read_hits(connection, one, self.files)) for one in found)
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, held) for k, scope in scopes]
-                return tuple(SearchAnswer("vector", read_hits(connection, one)) for one in found)
+                return tuple(SearchAnswer("vector", read_hits(connection, one, self.files)) for one in found)
             sides = ranking.sides_of(connection, words, table, packed, scopes, held)
             if prior is None:
                 fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
-                return tuple(SearchAnswer("hybrid", read_hits(connection, one)) for one in fused)
+                return tuple(SearchAnswer("hybrid", read_hits(connection, one, self.files)) for one in fused)
             keys = [ranking.keys_of(connection, one) for one in sides]
         added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
         with self.reading() as connection:
             answers = []
             for one, known, (_, k) in zip(sides, keys, wanted, strict=True):
                 found_here = ranking.fuse(one, {row: added.get(key, 0.0) for row, key in known.items()})
-                answers.append(SearchAnswer("hybrid", read_hits(connection, found_here[:k])))
+                answers.append(SearchAnswer("hybrid", read_hits(connection, found_here[:k], self.files)))
             return tuple(answers)
 
     def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
@@ -399,9 +430,11 @@ class Store:
         text, metadata = check_text(memory.text), memory.metadata
         if self._clean is not None:
             text, metadata = self._clean(text), _cleaned(metadata, self._clean)
+        id = None if memory.id is None else check_id(memory.id)
+        namespace = check_namespace(memory.namespace)
         return Row(
-            id=None if memory.id is None else check_id(memory.id),
-            namespace=check_namespace(memory.namespace),
+            id=id,
+            namespace=namespace,
             text=text,
             text_hash=hashlib.sha256(text.encode("utf-8")).digest(),
             metadata=metadata_json(metadata),
@@ -409,6 +442,9 @@ class Store:
             embedder_id=check_embedder(memory.embedder_id),
             provenance=check_provenance(provenance),
             derived=memory.derived,
+            expires_at=None if memory.ttl_s is None else self.now() + int(parse_ttl(memory.ttl_s) * 1e6),
+            file_digest="" if namespace.startswith(INDEX) else self.files.at_birth(provenance.file),
+            as_new=memory.as_new,
         )
 
 
@@ -419,74 +455,6 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
         return {key: _cleaned(below, clean) for key, below in value.items()}
     return [_cleaned(below, clean) for below in value] if isinstance(value, (list, tuple)) else value
-
-
-def _add(connection: apsw.Connection, row: Row, now: int) -> Kept:
-    same = _same(connection, row)
-    if same is not None:
-        joined = {**same.metadata, **json.loads(row.metadata)}
-        if row.derived and same.embedder_id is not None:
-            row = replace(row, vector=None)
-        if joined != same.metadata or (row.vector is not None and not row.derived):
-            _revise(connection, same, replace(row, metadata=metadata_json(joined), provenance=same.provenance), now)
-        elif row.vector is not None:
-            table = vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4)
-            put_vector(connection, _number(connection, same), table, row.vector)
-        return Kept(same.id, existed=True)
-    id = row.id or uuid7(now)
-    insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now)
-    return Kept(id, existed=False)
-
-
-def _same(connection: apsw.Connection, row: Row) -> Memory | None:
-    """The current memory that `row` is: the one with its id, or without one its exact duplicate."""
-    if row.id is not None:
-        found = _current(connection, row.id, row.namespace)
-        if found is not None and found.text != row.text:
-            raise UserError(
-                f"The id {row.id!r} in namespace {row.namespace!r} holds another text.",
-                code="id-taken",
-                fix="Change it with update, or give another id.",
-            )
-        return found
-    sql = f"SELECT {COLUMNS} WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 LIMIT 1"
-    duplicate = connection.execute(sql, (row.text_hash, row.namespace)).fetchone()
-    return None if duplicate is None else read_memory(duplicate)
-
-
-def _number(connection: apsw.Connection, memory: Memory) -> int:
-    sql = "SELECT row FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
-    return int(connection.execute(sql, (memory.namespace, memory.id)).get)
-
-
-def _revise(connection: apsw.Connection, old: Memory, row: Row, now: int) -> int:
-    keep = row.vector is None and row.text == old.text
-    kept = end_row(connection, old.namespace, old.id, now, keep_vector=keep)
-    if keep and kept is not None:
-        row = replace(row, vector=kept, embedder_id=old.embedder_id or row.embedder_id)
-    insert_row(connection, row, old.id, id_given=old.id_given, created_at=old.created_at, now=now)
-    return old.revision + 1
-
-
-def _current(connection: apsw.Connection, id: str, namespace: str) -> Memory | None:
-    sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
-    row = connection.execute(sql, (namespace, id)).fetchone()
-    return None if row is None else read_memory(row)
-
-
-def _require(connection: apsw.Connection, id: str, namespace: str) -> Memory:
-    found = _current(connection, check_id(id), check_namespace(namespace))
-    if found is None:
-        raise unknown(connection, id, namespace)
-    return found
-
-
-def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
-    """The error for a memory that is not there; what to do names the namespaces that hold the id."""
-    sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND valid_to IS NULL ORDER BY 1 LIMIT 3"
-    held = " or ".join(f"`-n {name}`" for (name,) in connection.execute(sql, (id,)))
-    fix = f"It is there with {held}." if held else "`aqe memory list` shows the ids."
-    return UserError(f"There is no memory {id!r} in namespace {namespace!r}.", code="unknown-id", fix=fix)
 
 
 def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> _Wanted:

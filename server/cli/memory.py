@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.server.cli import memory_graph
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory import Hit, Memory, NewMemory, SearchAnswer, Store
+    from aqe.engine.memory import Hit, Kept, Memory, NewMemory, SearchAnswer, Store
     from aqe.engine.memory.store import Prior
 
 app = typer.Typer(
@@ -53,14 +54,15 @@ def add(
     file: FileOption = "",
     line: LineOption = 0,
     run: Annotated[str, typer.Option("--run", metavar="ID", help="The test run that it comes from.")] = "",
+    ttl: Annotated[str | None, typer.Option("--ttl", metavar="TIME", help="Keep it this long, like 30d.")] = None,
     jsonl: LinesOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
     """Remember a text. The same text twice is one memory, unless you gave ids.
 
-    With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit
-    and run.
+    With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit,
+    run and ttl.
     """
     from aqe.engine.retrieval import keep
 
@@ -68,18 +70,20 @@ def add(
     with store:
         embedder = _embedder(root)
         if jsonl:
-            answer_lines(root, "memory-add", lambda line: vars(keep(store, embedder, [_new_memory(line)])[0]))
+            answer_lines(root, "memory-add", lambda line: _kept_object(keep(store, embedder, [_new_memory(line)])[0]))
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
         given = {"text": sys.stdin.read() if text == "-" else text, "namespace": namespace, "id": id}
-        given |= {"metadata": _pairs(metadata), "file": file, "line": line, "run": run}
+        given |= {"metadata": _pairs(metadata), "file": file, "line": line, "run": run, "ttl": ttl}
         kept = keep(store, embedder, [_new_memory(given)])[0]
     if json:
-        print_json("memory-add", {**vars(kept), "namespace": namespace}, project=root)
+        print_json("memory-add", {"namespace": namespace, **_kept_object(kept)}, project=root)
         return
     print(kept.id)
-    if kept.existed:
+    if kept.recalled:
+        print(f"It says nothing beyond what was just recalled from {kept.namespace}.", file=sys.stderr)
+    elif kept.existed:
         print("It was kept already.", file=sys.stderr)
 
 
@@ -143,7 +147,7 @@ def search(
         return
     best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
     for hit in answer.hits:
-        print(f"{_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_one_line(hit.memory.text)}")
+        print(f"{_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_told(hit.memory)}")
     print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
     if apart:
         names = " and ".join(apart)
@@ -211,7 +215,7 @@ def list_memories(
         print_json("memory-list", {"memories": [memory_object(memory) for memory in found]}, project=root)
         return
     for memory in found:
-        print(f"{memory.id}  {memory.namespace}  {_one_line(memory.text)}")
+        print(f"{memory.id}  {memory.namespace}  {_told(memory)}")
 
 
 def memory_object(memory: Memory) -> dict[str, Any]:
@@ -230,6 +234,10 @@ def memory_object(memory: Memory) -> dict[str, Any]:
         "embedder_id": memory.embedder_id,
         "dimension": memory.dimension,
         "provenance": vars(memory.provenance),
+        "expires_at": None if memory.expires_at is None else rfc3339(memory.expires_at),
+        "pinned": memory.pinned,
+        "stale": memory.stale,
+        "end_note": memory.end_note,
     }
 
 
@@ -287,6 +295,7 @@ def _look(project: Path | None) -> tuple[Path | None, Store]:
 
 def _new_memory(line: Mapping[str, Any]) -> NewMemory:
     from aqe.engine.memory import NewMemory, Provenance
+    from aqe.engine.memory.growth.expiry import parse_ttl
 
     named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
     return NewMemory(
@@ -297,7 +306,14 @@ def _new_memory(line: Mapping[str, Any]) -> NewMemory:
         vector=line.get("vector"),
         embedder_id=line.get("embedder_id"),
         provenance=Provenance(**named) if named else None,
+        ttl_s=None if line.get("ttl") is None else parse_ttl(line["ttl"]),
     )
+
+
+def _kept_object(kept: Kept) -> dict[str, Any]:
+    """What an addition answers; of one that was just recalled also where that is."""
+    more = {"recalled": True, "namespace": kept.namespace} if kept.recalled else {}
+    return {"id": kept.id, "existed": kept.existed, **more}
 
 
 def _prior(store: Store, root: Path) -> Prior | None:
@@ -353,16 +369,32 @@ def _print_memory(memory: Memory) -> None:
     shown = memory_object(memory)
     print(f"id          {shown['id']}")
     print(f"namespace   {shown['namespace']}")
-    ended = f", ended {shown['valid_to']}" if shown["valid_to"] else ""
+    why = f" ({shown['end_note']})" if shown["end_note"] else ""
+    ended = f", ended {shown['valid_to']}{why}" if shown["valid_to"] else ""
     print(f"revision    {shown['revision']} from {shown['valid_from']}{ended}")
     origin = ", ".join(f"{name} {value}" for name, value in shown["provenance"].items() if value)
     print(f"from        {origin or '-'}")
     print(f"metadata    {jsonlib.dumps(shown['metadata'], ensure_ascii=False)}")
     if shown["embedder_id"]:
         print(f"vector      {shown['dimension']} numbers by {shown['embedder_id']}")
+    if shown["expires_at"]:
+        print(f"expires     {shown['expires_at']}")
+    if memory.pinned:
+        print("pinned      never pruned, never merged away")
+    if memory.stale:
+        print("stale       its file changed since")
     print(shown["text"])
+
+
+def _told(memory: Memory) -> str:
+    """The text of a memory in one line, and what there is to know of it."""
+    marks = [name for name, is_so in (("stale", memory.stale), ("pinned", memory.pinned)) if is_so]
+    return f"{_one_line(memory.text)}{f' ({chr(44).join(marks)})' if marks else ''}"
 
 
 def _one_line(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 90 else line[:87] + "..."
+
+
+memory_graph.add_to(app)

@@ -1,0 +1,138 @@
+"""A memory is added, or put in another's place: the rules of one row in one transaction of the caller."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import vectors
+from aqe.engine.memory.entry import Kept, Memory, check_id, check_namespace, metadata_json, uuid7
+from aqe.engine.memory.growth.access import carry_over
+from aqe.engine.memory.growth.recalled import said_already
+from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
+
+
+def add_row(connection: apsw.Connection, row: Row, now: int, recalled: Sequence[Memory] = ()) -> Kept:
+    """Add a memory, or join it to the one that it is: the one with its id, its exact duplicate, or one of the
+    `recalled` beyond which it says nothing."""
+    same = _same(connection, row, now)
+    if same is None and row.id is None and not row.as_new:
+        said = said_already(row.text, row.namespace, recalled)
+        if said is not None and _joins(said, row):
+            if said.namespace == row.namespace:
+                digest = hashlib.sha256(said.text.encode("utf-8")).digest()
+                _join(connection, said, replace(row, text=said.text, text_hash=digest, vector=None), now)
+            return Kept(said.id, existed=True, recalled=True, namespace=said.namespace)
+    if same is not None:
+        _join(connection, same, row, now)
+        return Kept(same.id, existed=True)
+    id = row.id or uuid7(now)
+    insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now)
+    return Kept(id, existed=False)
+
+
+def _joins(said: Memory, row: Row) -> bool:
+    """Whether nothing of the row is lost when it is answered with a memory that was recalled."""
+    more = {**said.metadata, **json.loads(row.metadata)} != said.metadata
+    return not more or (said.namespace == row.namespace and not said.id_given)
+
+
+def _join(connection: apsw.Connection, same: Memory, row: Row, now: int) -> None:
+    """Join what is new about a memory that is there: metadata, a vector, a longer life, its file as it is now."""
+    joined = {**same.metadata, **json.loads(row.metadata)}
+    if row.derived and same.embedder_id is not None:
+        row = replace(row, vector=None)
+    lasts = None if None in (row.expires_at, same.expires_at) else max(row.expires_at or 0, same.expires_at or 0)
+    is_same_file = row.file_digest and row.provenance.file == same.provenance.file
+    digest = row.file_digest if is_same_file else same.file_digest
+    if joined != same.metadata or (row.vector is not None and not row.derived):
+        about = same.provenance
+        same = replace(same, expires_at=lasts, file_digest=digest)
+        row = replace(row, metadata=metadata_json(joined), provenance=about, expires_at=None)
+        revise(connection, same, row, now)
+        return
+    if row.vector is not None:
+        table = vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4)
+        put_vector(connection, _number(connection, same), table, row.vector)
+    if (lasts, digest) != (same.expires_at, same.file_digest):
+        sql = "UPDATE memories SET expires_at = ?, file_digest = ? WHERE row = ?"
+        connection.execute(sql, (lasts, digest, _number(connection, same)))
+
+
+def _same(connection: apsw.Connection, row: Row, now: int) -> Memory | None:
+    """The current memory that `row` is: the one with its id, or without one its exact duplicate. One that is over ends
+    here."""
+    if row.id is not None:
+        found = current_memory(connection, row.id, row.namespace)
+        if _is_over(connection, found, now):
+            return None
+        if found is not None and found.text != row.text:
+            raise UserError(
+                f"The id {row.id!r} in namespace {row.namespace!r} holds another text.",
+                code="id-taken",
+                fix="Change it with update, or give another id.",
+            )
+        return found
+    sql = f"SELECT {COLUMNS} WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 LIMIT 1"
+    duplicate = connection.execute(sql, (row.text_hash, row.namespace)).fetchone()
+    known = None if duplicate is None else read_memory(duplicate)
+    return None if _is_over(connection, known, now) else known
+
+
+def _is_over(connection: apsw.Connection, memory: Memory | None, now: int) -> bool:
+    if memory is None or memory.expires_at is None or memory.expires_at > now:
+        return False
+    end_row(connection, memory.namespace, memory.id, memory.expires_at, note="expired")
+    return True
+
+
+def _number(connection: apsw.Connection, memory: Memory) -> int:
+    sql = "SELECT row FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    return int(connection.execute(sql, (memory.namespace, memory.id)).get)
+
+
+def revise(connection: apsw.Connection, old: Memory, row: Row, now: int) -> int:
+    """Put `row` in the place of the current revision `old`, which ends; returns the new one's number.
+
+    What a memory has beside its words stays: its pin, its end (unless the row brings one), how often it was recalled,
+    and with the same words its vector and its file's digest."""
+    keep = row.vector is None and row.text == old.text
+    before = _number(connection, old)
+    if row.text == old.text:
+        row = replace(row, file_digest=old.file_digest)
+    ends = old.expires_at if row.expires_at is None else row.expires_at
+    row = replace(row, pinned=old.pinned, expires_at=ends)
+    kept = end_row(connection, old.namespace, old.id, now, keep_vector=keep)
+    if keep and kept is not None:
+        row = replace(row, vector=kept, embedder_id=old.embedder_id or row.embedder_id)
+    insert_row(connection, row, old.id, id_given=old.id_given, created_at=old.created_at, now=now)
+    carry_over(connection, before, _number(connection, old))
+    return old.revision + 1
+
+
+def current_memory(connection: apsw.Connection, id: str, namespace: str) -> Memory | None:
+    """The current revision, None where there is none."""
+    sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    row = connection.execute(sql, (namespace, id)).fetchone()
+    return None if row is None else read_memory(row)
+
+
+def require_memory(connection: apsw.Connection, id: str, namespace: str) -> Memory:
+    """The current revision. Raises `UserError` (unknown-id)."""
+    found = current_memory(connection, check_id(id), check_namespace(namespace))
+    if found is None:
+        raise unknown(connection, id, namespace)
+    return found
+
+
+def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
+    """The error for a memory that is not there; what to do names the namespaces that hold the id."""
+    sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND valid_to IS NULL ORDER BY 1 LIMIT 3"
+    held = " or ".join(f"`-n {name}`" for (name,) in connection.execute(sql, (id,)))
+    fix = f"It is there with {held}." if held else "`aqe memory list` shows the ids."
+    return UserError(f"There is no memory {id!r} in namespace {namespace!r}.", code="unknown-id", fix=fix)

@@ -1,0 +1,41 @@
+"""The log of what growth did to memories by itself: what, when, to which memory, and the facts that it rested on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import apsw
+
+What = Literal["expired", "merged", "pruned", "revived"]
+KEPT = 100_000
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One entry: `at` in UTC microseconds; `facts` says why, such as the memory that another was merged into."""
+
+    number: int
+    at: int
+    what: What
+    namespace: str
+    id: str
+    facts: dict[str, Any]
+
+
+def note(connection: apsw.Connection, at: int, what: What, namespace: str, id: str, facts: Mapping[str, Any]) -> None:
+    """Write an entry in the caller's transaction; the oldest beyond a limit go."""
+    sql = "INSERT INTO growth_log (at, what, namespace, id, facts) VALUES (?, ?, ?, ?, ?)"
+    connection.execute(sql, (at, what, namespace, id, json.dumps(dict(facts), ensure_ascii=False)))
+    number = connection.last_insert_rowid()
+    if number % 1000 == 0:
+        connection.execute("DELETE FROM growth_log WHERE number <= ?", (number - KEPT,))
+
+
+def read_log(connection: apsw.Connection, *, limit: int = 50) -> list[Growth]:
+    """The last entries, newest first."""
+    sql = "SELECT number, at, what, namespace, id, facts FROM growth_log ORDER BY number DESC LIMIT ?"
+    found: list[Any] = connection.execute(sql, (limit,)).fetchall()
+    return [Growth(*row[:5], json.loads(row[5])) for row in found]
