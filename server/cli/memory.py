@@ -12,6 +12,7 @@ import typer
 from aqe.engine.errors import UserError
 from aqe.server.cli import memory_graph
 from aqe.server.cli.lines import LinesOption, answer_lines
+from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
 
 if TYPE_CHECKING:
@@ -216,6 +217,9 @@ def list_memories(
         return
     for memory in found:
         print(f"{memory.id}  {memory.namespace}  {_told(memory)}")
+
+
+add_care(app)
 
 
 def memory_object(memory: Memory) -> dict[str, Any]:

@@ -1,0 +1,285 @@
+"""`aqe memory backup|verify|restore|snapshot|snapshots|rollback|diff`: the care of what is remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aqe.engine.errors import UserError
+from aqe.server.cli.output import JsonOption, ProjectOption, Shown, print_json, terminal_progress
+
+if TYPE_CHECKING:
+    from aqe.engine.memory import Store
+    from aqe.engine.memory.care import Place
+    from aqe.engine.memory.care.comparing import Change
+    from aqe.engine.progress import CancelToken
+    from aqe.engine.settings import Settings
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key-env", metavar="NAME", help="The variable with the backup's key, where it is another one."),
+]
+
+
+def add_care(app: typer.Typer) -> None:
+    """Put the commands of this module under `aqe memory`."""
+    for function in (backup, verify, restore, snapshot, snapshots, rollback, diff):
+        app.command()(function)
+
+
+def backup(
+    file: FileArgument,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Write all that is kept to one file, while servers run, and read it again.
+
+    The file has the store's own key, if it has one. It gets its name when it is whole.
+    """
+    from aqe.engine.memory.care import back_up
+
+    root, place, _ = _place(project)
+    with _working(json) as (progress, cancel):
+        report = back_up(place, file, force=force, dry_run=dry_run, progress=progress, cancel=cancel)
+    if json:
+        print_json("memory-backup", report, project=root)
+        return
+    done = "would hold" if dry_run else "holds"
+    print(f"{report.file} {done} {_memories(report.memories)} in {report.bytes:,} bytes{_sealed(report.encrypted)}")
+
+
+def verify(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A backup, in place of the store.")] = None,
+    key_env: KeyOption = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> int:
+    """Look whether all that is kept is sound: pages, texts, revisions, both indexes. Exit 1 if anything is wrong."""
+    from aqe.engine.memory.care import verify as verify_store
+
+    root, place, _ = _place(project)
+    with _working(json) as (progress, cancel):
+        report = verify_store(place, file, keys=_keys(key_env), progress=progress, cancel=cancel)
+    if json:
+        print_json("memory-verify", report, project=root if (root / ".aqe").is_dir() else None)
+    else:
+        for run in report.checks:
+            print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,}")
+        for finding in report.findings:
+            print(f"{finding.check}: {finding.what}: {finding.meaning}. {finding.fix}")
+        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {_memories(report.memories)}")
+    return 0 if report.sound else 1
+
+
+def restore(
+    file: FileArgument,
+    key_env: KeyOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Put a backup in the place of what is kept; what was there is kept in .aqe/backups.
+
+    Servers may run: they see it in one moment. The audit log, consents and running jobs stay as they are.
+    """
+    from aqe.engine.memory.care import restore as restore_store
+    from aqe.engine.project import aqe_dir
+
+    root, place, settings = _place(project)
+    if not dry_run or not place.folder.exists():
+        aqe_dir(place.folder.parent)
+    with _working(json) as (progress, cancel):
+        report = restore_store(
+            place,
+            file,
+            keys=_keys(key_env),
+            copies=settings.care.copies,
+            copies_mb=settings.care.copies_mb,
+            dry_run=dry_run,
+            progress=progress,
+            cancel=cancel,
+        )
+    if json:
+        print_json("memory-restore", report, project=root)
+        return
+    would = "would be" if dry_run else "are"
+    steps = f", brought up to date by {report.migrated} steps" if report.migrated else ""
+    print(f"{_memories(report.memories)} of {report.file} {would} in place of {report.memories_before:,}{steps}")
+    if report.kept:
+        print(f"What was there is kept in {report.kept}", file=sys.stderr)
+
+
+def snapshot(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Keep this moment under a name, to compare with it or go back to it."""
+    from aqe.engine.memory.care import take_snapshot
+
+    root, store, settings = _open(project)
+    with store:
+        taken, dropped = take_snapshot(store, name, kept=settings.care.snapshots)
+    if json:
+        print_json("memory-snapshot", {"snapshot": taken, "dropped": dropped}, project=root)
+        return
+    print(f"{taken.name} holds {_memories(taken.memories)} of {taken.at}")
+    if dropped:
+        print(f"Of more than {settings.care.snapshots} snapshots went {', '.join(dropped)}", file=sys.stderr)
+
+
+def snapshots(
+    remove: Annotated[str | None, typer.Option("--remove", metavar="NAME", help="Forget this one.")] = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """List the snapshots, newest first."""
+    from aqe.engine.memory.care import list_snapshots
+    from aqe.engine.memory.care.snapshots import remove_snapshot
+
+    root, store, _ = _open(project)
+    with store:
+        if remove is not None:
+            remove_snapshot(store, remove)
+        found = list_snapshots(store)
+    if json:
+        print_json("memory-snapshots", {"snapshots": found}, project=root)
+        return
+    for one in found:
+        print(f"{one.at}  {one.memories:>8,}  {one.name}")
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A snapshot.")],
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Bring what is remembered back to a snapshot; a snapshot of now is taken first.
+
+    What was erased stays erased. Servers may run: they see it in one moment.
+    """
+    from aqe.engine.embedding import open_embedder
+    from aqe.engine.memory.care import roll_back
+    from aqe.engine.retrieval import reembed
+
+    root, store, settings = _open(project)
+    with store, _working(json) as (progress, cancel):
+        report = roll_back(store, name, kept=settings.care.snapshots, dry_run=dry_run, progress=progress, cancel=cancel)
+        if not dry_run:
+            reembed(store, open_embedder(settings), progress=progress, cancel=cancel)
+    if json:
+        print_json("memory-rollback", report, project=root)
+        return
+    would = "would be " if dry_run else ""
+    print(f"{would}ended {report.ended:,}, {would}brought back {report.brought_back:,}, {would}reset {report.reset:,}")
+    if report.lost:
+        print(f"{_memories(report.lost)} of {name} were erased since and stay so", file=sys.stderr)
+    if report.undo:
+        print(f"`aqe memory rollback {report.undo}` takes it back", file=sys.stderr)
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A snapshot, a backup, or `now`.")],
+    b: Annotated[str, typer.Argument(metavar="[B]", help="The same.")] = "now",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Show at most this many.")] = 50,
+    key_env: KeyOption = None,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show which memories differ between two snapshots, backups or now."""
+    from aqe.engine.memory.care import compare
+
+    root, place, _ = _place(project)
+    with _working(json) as (progress, cancel):
+        report = compare(place, a, b, limit=limit, keys=_keys(key_env), progress=progress, cancel=cancel)
+    if json:
+        print_json("memory-diff", report, project=root)
+        return
+    for change in report.changes:
+        for line in _change_lines(change):
+            print(line)
+    more = report.added + report.changed + report.removed - len(report.changes)
+    if more:
+        print(f"and {more:,} more (--limit N)")
+    print(
+        f"{report.added:,} added, {report.changed:,} changed, {report.removed:,} removed, {report.same:,} the same",
+        file=sys.stderr,
+    )
+
+
+def _change_lines(change: Change) -> Iterator[str]:
+    from aqe.engine.terminal import one_line
+
+    name = f"{change.namespace}  {change.id}"
+    yield f"{ {'added': '+', 'removed': '-', 'changed': '~'}[change.kind] } {name}"
+    if change.before is not None and change.before != change.after:
+        yield f"    - {one_line(_short(change.before))}"
+    if change.after is not None and change.before != change.after:
+        yield f"    + {one_line(_short(change.after))}"
+    if change.kind == "changed" and change.metadata_before != change.metadata_after:
+        before, after = (one_line(_short(str(one))) for one in (change.metadata_before, change.metadata_after))
+        yield f"    metadata {before} -> {after}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 90 else line[:87] + "..."
+
+
+def _place(project: Path | None) -> tuple[Path, Place, Settings]:
+    from aqe.engine.memory.care import place_of
+    from aqe.engine.project import find_project
+    from aqe.engine.settings import load_settings
+
+    root = find_project(explicit=None if project is None else str(project))
+    settings = load_settings(root)
+    return root, place_of(root, settings=settings), settings
+
+
+def _open(project: Path | None) -> tuple[Path, Store, Settings]:
+    from aqe.engine.memory import open_store
+
+    root, _, settings = _place(project)
+    return root, open_store(root, settings=settings), settings
+
+
+@contextlib.contextmanager
+def _working(json: bool) -> Iterator[tuple[Shown, CancelToken]]:
+    """A bar on a terminal, and a token that Ctrl-C sets."""
+    from aqe.engine.progress import CancelToken
+    from aqe.server.cli.interrupts import stopped_by_signals
+
+    cancel = CancelToken()
+    with terminal_progress(quiet=json) as progress, stopped_by_signals(cancel):
+        yield progress, cancel
+
+
+def _keys(name: str | None) -> tuple[str | None, ...]:
+    """The key in the variable `name`, where one was named."""
+    if name is None:
+        return ()
+    key = os.environ.get(name)
+    if not key:
+        raise UserError(
+            f"The variable {name!r} holds no key.", code="database-key", fix="Set it, or leave --key-env out."
+        )
+    return (key,)
+
+
+def _memories(count: int) -> str:
+    return f"{count:,} {'memory' if count == 1 else 'memories'}"
+
+
+def _sealed(encrypted: bool) -> str:
+    return ", encrypted" if encrypted else ""
