@@ -39,7 +39,7 @@ from aqe.engine.providers import CompletionRequest, Provider, open_providers
 from aqe.engine.providers.protocol import estimated_tokens
 from aqe.engine.recall import CachedEmbedder, Recall
 from aqe.engine.requests import RequestTable
-from aqe.engine.retrieval import find, keep
+from aqe.engine.retrieval import find, keep, reembed
 from aqe.engine.routing import Decision, Router, live_settings
 from aqe.engine.scopes import run_cancellable
 from aqe.engine.sessions.conversations import Conversations
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.transfer import StateExported, StateImported
+    from aqe.engine.memory.transfer.importing import Conflict
     from aqe.engine.settings import Settings
 
 
@@ -327,6 +329,46 @@ class Engine:
             return index_project(
                 self._store, self._embedder, self.project, paths=wanted, progress=progress, cancel=token
             )
+
+        return await run_cancellable(work, cancel)
+
+    async def export_state(
+        self, target: str | Path, *, progress: Progress = silent, cancel: CancelToken | None = None
+    ) -> StateExported:
+        """Write memories with their history and vectors, sessions, answers and feedback into one archive.
+
+        It is the state at one moment, while others go on writing. Raises `UserError` (project-read-only, disk-full).
+        """
+        from aqe.engine.memory.transfer import export_state
+
+        def work(token: CancelToken) -> StateExported:
+            return export_state(self._store, Path(target), progress=progress, cancel=token)
+
+        return await run_cancellable(work, cancel)
+
+    async def import_state(
+        self,
+        source: str | Path,
+        *,
+        conflict: Conflict = "keep",
+        dry_run: bool = False,
+        progress: Progress = silent,
+        cancel: CancelToken | None = None,
+    ) -> StateImported:
+        """Take in what `export_state` wrote; what is there already stays, and a memory that differs is kept as it is
+        here ("keep"), revised with the archive's text ("take") or refused ("fail").
+
+        Raises `UserError` (no-such-path, state-broken, state-newer, import-conflict); then nothing was taken in.
+        """
+        from aqe.engine.memory.transfer import import_state
+
+        def work(token: CancelToken) -> StateImported:
+            told = import_state(
+                self._store, Path(source), conflict=conflict, dry_run=dry_run, progress=progress, cancel=token
+            )
+            if not dry_run:
+                reembed(self._store, self._embedder, progress=progress, cancel=token)
+            return told
 
         return await run_cancellable(work, cancel)
 

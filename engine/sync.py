@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.transfer import StateExported, StateImported
+    from aqe.engine.memory.transfer.importing import Conflict
     from aqe.engine.settings import Settings
 
 T = TypeVar("T")
@@ -267,6 +269,28 @@ class Engine:
     ) -> IndexReport:
         """Bring the passages of the project's docs, code and tests up to date."""
         return self._call(partial(self._engine.index, paths, progress=progress, cancel=cancel))
+
+    def export_state(
+        self, target: str | Path, *, progress: Progress = silent, cancel: CancelToken | None = None
+    ) -> StateExported:
+        """Write memories with their history and vectors, sessions, answers and feedback into one archive."""
+        return self._call(partial(self._engine.export_state, target, progress=progress, cancel=cancel))
+
+    def import_state(
+        self,
+        source: str | Path,
+        *,
+        conflict: Conflict = "keep",
+        dry_run: bool = False,
+        progress: Progress = silent,
+        cancel: CancelToken | None = None,
+    ) -> StateImported:
+        """Take in what `export_state` wrote; what is there already stays."""
+        return self._call(
+            partial(
+                self._engine.import_state, source, conflict=conflict, dry_run=dry_run, progress=progress, cancel=cancel
+            )
+        )
 
     def stats(self) -> EngineStats:
         """What was asked, what feedback said, what caches saved, and what the store holds."""

@@ -1,0 +1,33 @@
+"""The state of one engine is taken in by another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aqe.engine.sync import Engine
+
+
+def test_a_state_moves_to_another_project(tmp_path: Path) -> None:
+    """What was remembered, asked and said in one project is there in the other, once."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    archive = tmp_path / "state.aqe"
+    with Engine.open(here) as engine:
+        kept = engine.remember("prices round half up", metadata={"kind": "rule"})
+        asked = engine.query("How are prices rounded?", session="talk")
+        engine.feedback(asked.request_id, rating=5)
+        written = engine.export_state(archive)
+    assert written.bytes == archive.stat().st_size
+    with Engine.open(there) as engine:
+        told = engine.import_state(archive)
+        assert told.memories.added == 1
+        assert {name: told.added[name] for name in ("sessions", "interactions", "feedback")} == {
+            "sessions": 1,
+            "interactions": 1,
+            "feedback": 1,
+        }
+        assert engine.search("rounding of prices").hits[0].memory.id == kept.id
+        assert [one.name for one in engine.sessions.list()] == ["talk"]
+        again = engine.import_state(archive)
+        assert (again.memories.added, again.added["turns"]) == (0, 0)
