@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from aqe.simd._bm25 import Postings
     from aqe.simd._forms import Answer, Metric, Path
+    from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Vocabulary
 
     def dot(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
@@ -71,6 +73,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Kernels",
     "PathUnavailable",
+    "Postings",
+    "Vectors",
     "Vocabulary",
     "active",
     "cosine",

@@ -1,4 +1,4 @@
-"""The kernels in NumPy, with the checks and the interface of the C paths: what runs where nothing was compiled."""
+"""The kernels in NumPy, with the interface of the C paths: what runs where nothing was compiled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 
-from aqe.simd import _tokeniser
+from aqe.simd import _forms, _tokeniser
+from aqe.simd._forms import BITS, I8, widened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Handle = _tokeniser.Vocabulary
 
-_SMALLEST_SAFE, _LARGEST_SAFE = 1e-25, 1e37  # the same borders as in scan.c
+_SMALLEST_SAFE, _LARGEST_SAFE = 1e-25, 1e37  # the same borders as in pairs.c
+_LOWEST = np.float32(-87.0)  # as in softmax.h
 _ORDERS = ("", "@", "=", "<" if sys.byteorder == "little" else ">")
 _KINDS = {"f": "float32", "b": "int8"}
 _BLOCK_ROWS = 4096
+_ONES = np.array([byte.bit_count() for byte in range(256)], np.uint8)
 
 
 def _take(item: Buffer, dimensions: int, name: str, kind: str = "f") -> NDArray[Any]:
@@ -39,67 +42,52 @@ def _take(item: Buffer, dimensions: int, name: str, kind: str = "f") -> NDArray[
     return np.asarray(view)
 
 
-def _take_pair(args: tuple[Buffer, ...]) -> tuple[Floats, Floats]:
-    if len(args) != 2:
-        raise TypeError(f"expected 2 arguments a and b, got {len(args)}")
-    a, b = _take(args[0], 1, "a"), _take(args[1], 1, "b")
-    if a.size != b.size:
-        raise ValueError(f"a has {a.size} items and b has {b.size}: they must be equal")
-    return a, b
-
-
-def dot(*args: Buffer) -> float:
-    """Sum of a[i] * b[i] over two float32 buffers of equal length."""
-    a, b = _take_pair(args)
-    with np.errstate(all="ignore"):
-        return float(a @ b)
-
-
-def squared_distance(*args: Buffer) -> float:
-    """Sum of (a[i] - b[i]) ** 2 over two float32 buffers of equal length."""
-    a, b = _take_pair(args)
-    with np.errstate(all="ignore"):
-        gap = a - b
-        return float(gap @ gap)
-
-
-def cosine(*args: Buffer) -> float:
-    """Cosine of the angle between two float32 buffers, -1 to 1; 0 where one is zero."""
-    a, b = _take_pair(args)
-    return float(_cosines_in_double(b[np.newaxis], a)[0])
-
-
-def _cosines_in_double(matrix: Floats, query: Floats) -> NDArray[np.float64]:
+def _cosines_in_double(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[np.float64]:
     wide, target = matrix.astype(np.float64), query.astype(np.float64)
-    with np.errstate(all="ignore"):
-        products = wide @ target
-        norms = np.sqrt(np.einsum("ij,ij->i", wide, wide)) * np.sqrt(target @ target)
-        found: NDArray[np.float64] = np.clip(products / norms, -1.0, 1.0)
+    products = wide @ target
+    norms = np.sqrt(np.einsum("ij,ij->i", wide, wide)) * np.sqrt(target @ target)
+    found: NDArray[np.float64] = np.clip(products / norms, -1.0, 1.0)
     found[(norms == 0) & ~np.isnan(products)] = 0.0
     return found
 
 
-def _cosines(matrix: Floats, query: Floats) -> Floats:
+def _cosines(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[np.float64]:
+    if matrix.dtype != np.float32:
+        return _cosines_in_double(matrix, query)
     square = float(query @ query)
     squares = np.einsum("ij,ij->i", matrix, matrix)
-    ratios = (matrix @ query) / (np.sqrt(squares.astype(np.float64)) * np.sqrt(square))
-    found: Floats = np.clip(ratios, -1.0, 1.0).astype(np.float32)
+    ratios = (matrix @ query) / np.sqrt(squares.astype(np.float64) * square)
+    found: NDArray[np.float64] = np.clip(ratios, -1.0, 1.0)
     safe = (squares >= _SMALLEST_SAFE) & (squares <= _LARGEST_SAFE) & (_SMALLEST_SAFE <= square <= _LARGEST_SAFE)
     if not safe.all():
         found[~safe] = _cosines_in_double(matrix[~safe], query)
     return found
 
 
-def _distances(matrix: Floats, query: Floats) -> Floats:
-    found = np.empty(len(matrix), np.float32)
-    for start in range(0, len(matrix), _BLOCK_ROWS):
-        gaps = matrix[start : start + _BLOCK_ROWS] - query
-        found[start : start + _BLOCK_ROWS] = np.einsum("ij,ij->i", gaps, gaps)
+def _distances(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:
+    gaps = matrix - query
+    found: NDArray[Any] = np.einsum("ij,ij->i", gaps, gaps)
     return found
 
 
+def _differing(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:
+    found: NDArray[Any] = _ONES[matrix ^ query].sum(axis=1, dtype=np.int64)
+    return found
+
+
+_WORK = (np.matmul, _cosines, _distances, _differing)
+
+
+def _made(items: Buffer, kind: int) -> NDArray[Any]:
+    """Items as what NumPy can add up: floats as float32, int8 as int64."""
+    array = np.asarray(items)
+    if kind == I8:
+        return array.astype(np.int64)
+    return array if kind == BITS else widened(array, kind)
+
+
 def _best(costs: NDArray[Any], k: int) -> NDArray[np.intp]:
-    """Rows of the k lowest costs, lowest first; ties by row, NaN last."""
+    """Places of the k lowest costs, lowest first; ties by place, NaN last."""
     if k * 4 < len(costs):
         border = np.partition(costs, k - 1)[k - 1]
         rows = np.flatnonzero(~(costs > border))
@@ -108,50 +96,126 @@ def _best(costs: NDArray[Any], k: int) -> NDArray[np.intp]:
     return rows[np.argsort(costs[rows], kind="stable")][:k]
 
 
-def top_k(matrix: Buffer, query: Buffer, k: int, metric: int) -> tuple[list[int], list[float]]:
-    """Rows and scores of the best k rows, best first; metric 0 is dot, 1 cosine, 2 squared distance."""
-    table, target = _take(matrix, 2, "matrix"), _take(query, 1, "query")
-    if table.shape[1] != target.size:
-        raise ValueError(
-            f"query has {target.size} items and the rows of matrix have {table.shape[1]}: they must be equal"
-        )
-    with np.errstate(all="ignore"):
-        scores = (np.matmul, _cosines, _distances)[metric](table, target)
-        rows = _best(scores if metric == 2 else -scores, min(k, len(scores)))
-    return rows.tolist(), scores[rows].tolist()
+class Path:
+    """The path `numpy`: the methods are those of a C path."""
 
+    def dot(self, *args: Buffer, dtype: str | None = None) -> _forms.Answer:
+        """Sum of a[i] * b[i]."""
+        return _forms.dot(self, *args, dtype=dtype)
 
-def tokens(data: bytes) -> list[bytes]:
-    """The stems of a text, in order, with repetitions."""
-    return _tokeniser.tokens(_bytes(data, "data"))
+    def cosine(self, *args: Buffer, dtype: str | None = None) -> _forms.Answer:
+        """Cosine of the angle between a and b, -1 to 1; 0 where one is zero."""
+        return _forms.cosine(self, *args, dtype=dtype)
 
+    def l2(self, *args: Buffer, dtype: str | None = None) -> _forms.Answer:
+        """Sum of (a[i] - b[i]) ** 2: the squared distance."""
+        return _forms.l2(self, *args, dtype=dtype)
 
-def vocabulary(words: tuple[bytes, ...], buckets: int, seed: int) -> Handle:
-    """The handle that `bag` and `embed` take; Python's own dictionaries keep the order of their slots secret."""
-    return _tokeniser.Vocabulary(words, buckets=buckets)
+    def hamming(self, *args: Buffer) -> _forms.Answer:
+        """Bits in which the packed bits (uint8) of a and b differ."""
+        return _forms.hamming(self, *args)
 
+    def normalize(self, *args: Buffer, out: Buffer | None = None) -> NDArray[Any]:
+        """Each row divided by its length; a zero row stays zero."""
+        return _forms.normalize(self, *args, out=out)
 
-def bag(handle: Handle, data: bytes, k: float) -> tuple[list[int], list[float]]:
-    """The rows that a text stands for, and the weight of each."""
-    return handle.bag(_bytes(data, "data"), k=k)
+    def softmax(self, *args: Buffer, out: Buffer | None = None) -> NDArray[Any]:
+        """exp(row - max(row)), divided by its sum, of each row."""
+        return _forms.softmax(self, *args, out=out)
 
+    def matvec(self, *args: Buffer, dtype: str | None = None) -> NDArray[Any]:
+        """The dot product of each row of matrix with vector."""
+        return _forms.matvec(self, *args, dtype=dtype)
 
-def embed(handle: Handle, texts: tuple[bytes, ...], rows: Buffer, scales: Buffer, k: float, out: Buffer) -> None:
-    """Write the unit vector of each text into `out`."""
-    table, factors, target = _take(rows, 2, "rows", "b"), _take(scales, 1, "scales"), _take(out, 2, "out")
-    if memoryview(out).readonly:
-        raise ValueError("out must be writable")
-    _check_table(handle.words + handle.buckets, table, factors, target, len(texts))
-    taken = [_bytes(text, "a text") for text in texts]
-    for at, text in enumerate(taken):
-        found, weights = handle.bag(text, k=k)
-        if not found:
-            target[at] = 0
-            continue
-        mix = np.array(weights, np.float32) * factors[found]
-        total = mix @ table[found].astype(np.float32)
-        length = float(np.sqrt(np.square(total, dtype=np.float64).sum()))
-        target[at] = total / length if length > 0 else 0
+    def _pair(self, kind: int, metric: int, a: Buffer, b: Buffer) -> float | int:
+        out = np.empty(1, _forms.result_of(kind, metric))
+        table = np.asarray(b)
+        self._rows(kind, metric, a, table[np.newaxis], out, 1, table.size)
+        number: float | int = out[0].item()
+        return number
+
+    def _rows(
+        self, kind: int, metric: int, query: Buffer, matrix: Buffer, out: NDArray[Any], rows: int, n: int
+    ) -> None:
+        """Fill `out` with the query and each row."""
+        target, table = _made(query, kind), np.asarray(matrix)
+        with np.errstate(all="ignore"):
+            for start in range(0, rows, _BLOCK_ROWS):
+                block = _made(table[start : start + _BLOCK_ROWS], kind)
+                out[start : start + _BLOCK_ROWS] = _WORK[metric](block, target)
+
+    def _scan(
+        self,
+        kind: int,
+        metric: int,
+        query: NDArray[Any],
+        matrix: NDArray[Any],
+        mask: Buffer,
+        rows: int,
+        n: int,
+        k: int,
+    ) -> tuple[bytes, bytes]:
+        """Rows (int64) and scores (float32) of the best k that the mask allows; one of no bytes allows all."""
+        scores = np.empty(rows, np.float32)
+        self._rows(kind, metric, query, matrix, scores, rows, n)
+        allowed = np.flatnonzero(np.asarray(mask)) if len(memoryview(mask)) else np.arange(rows)
+        with np.errstate(all="ignore"):
+            costs = scores[allowed] if metric == 2 else -scores[allowed]
+        found = allowed[_best(costs, min(k, len(costs)))]
+        return found.astype(np.int64).tobytes(), scores[found].tobytes()
+
+    def _normalize(self, matrix: Floats, out: Floats, rows: int, n: int) -> None:
+        """Fill `out` with each row divided by its length."""
+        source, target = matrix.reshape(rows, n), out.reshape(rows, n)
+        with np.errstate(all="ignore"):
+            squares = np.einsum("ij,ij->i", source, source)
+            safe = (squares >= _SMALLEST_SAFE) & (squares <= _LARGEST_SAFE)
+            wide = source[~safe].astype(np.float64)
+            lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+            lengths[lengths == 0] = np.inf
+            factors = (1 / np.sqrt(squares[:, np.newaxis], dtype=np.float64)).astype(np.float32)
+            np.multiply(source, factors, out=target)
+            target[~safe] = wide / lengths[:, np.newaxis]
+
+    def _softmax(self, matrix: Floats, out: Floats, rows: int, n: int) -> None:
+        """Fill `out` with each row as probabilities."""
+        if not n:
+            return
+        source, target = matrix.reshape(rows, n), out.reshape(rows, n)
+        with np.errstate(all="ignore"):
+            gaps = source - source.max(axis=1, keepdims=True)
+            np.exp(gaps, out=target)
+            target[gaps < _LOWEST] = 0
+            target /= target.sum(axis=1, keepdims=True)
+
+    def tokens(self, data: bytes) -> list[bytes]:
+        """The stems of a text, in order, with repetitions."""
+        return _tokeniser.tokens(_bytes(data, "data"))
+
+    def vocabulary(self, words: tuple[bytes, ...], buckets: int, seed: int) -> Handle:
+        """The handle that `bag` and `embed` take; Python's own dictionaries keep the order of their slots secret."""
+        return _tokeniser.Vocabulary(words, buckets=buckets)
+
+    def bag(self, handle: Handle, data: bytes, k: float) -> tuple[list[int], list[float]]:
+        """The rows that a text stands for, and the weight of each."""
+        return handle.bag(_bytes(data, "data"), k=k)
+
+    def embed(self, handle: Handle, texts: tuple[bytes, ...], rows: Buffer, scales: Buffer, k: float, out: Buffer) -> None:
+        """Write the unit vector of each text into `out`."""
+        table, factors, target = _take(rows, 2, "rows", "b"), _take(scales, 1, "scales"), _take(out, 2, "out")
+        if memoryview(out).readonly:
+            raise ValueError("out must be writable")
+        _check_table(handle.words + handle.buckets, table, factors, target, len(texts))
+        taken = [_bytes(text, "a text") for text in texts]
+        for at, text in enumerate(taken):
+            found, weights = handle.bag(text, k=k)
+            if not found:
+                target[at] = 0
+                continue
+            mix = np.array(weights, np.float32) * factors[found]
+            total = mix @ table[found].astype(np.float32)
+            length = float(np.sqrt(np.square(total, dtype=np.float64).sum()))
+            target[at] = total / length if length > 0 else 0
 
 
 def _check_table(needed: int, table: NDArray[Any], factors: Floats, target: Floats, texts: int) -> None:
@@ -170,4 +234,4 @@ def _bytes(data: bytes, name: str) -> bytes:
     return data
 
 
-PATHS = {"numpy": (dot, cosine, squared_distance, top_k, tokens, vocabulary, bag, embed)}
+PATHS = {"numpy": Path()}

@@ -1,19 +1,21 @@
-/* Which path runs on this machine: asked once per module, by CPUID through the compiler's builtin. */
+/* Which paths this build holds, best first, and which of them run on this machine. */
 #include "dispatch.h"
 
-#ifdef AQE_HAS_AVX2
-static int runs_avx2(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+extern const aqe_path aqe_avx512, aqe_avx2, aqe_sse4, aqe_neon, aqe_portable;
+
+static const aqe_path *const BUILT[] = {
+#ifdef AQE_X86
+    &aqe_avx512, &aqe_avx2, &aqe_sse4,
+#elif defined(AQE_ARM)
+    &aqe_neon,
 #endif
+    &aqe_portable,
+};
 
 const aqe_path *aqe_path_at(size_t position)
 {
-#ifdef AQE_HAS_AVX2
-    if (runs_avx2() && position-- == 0)
-        return &aqe_avx2;
-#endif
-    return position == 0 ? &aqe_portable : NULL;
+    for (size_t i = 0; i < sizeof BUILT / sizeof *BUILT; i++)
+        if (aqe_runs(BUILT[i]->isa) && position-- == 0)
+            return BUILT[i];
+    return NULL;
 }

@@ -1,45 +1,8 @@
-/* Cosine and the top-k scan, the same for every path: a path only sums. */
+/* The scan for the best k rows of a matrix, four rows at a time, with a heap of what was best so far. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "dispatch.h"
-
-/* Between these the float32 sums of squares neither lost items to underflow nor overflowed. */
-static const float SMALLEST_SAFE = 1e-25f, LARGEST_SAFE = 1e37f;
-
-static double within_one(double cosine)
-{
-    return cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
-}
-
-static double cosine_in_double(const void *a, const void *b, size_t n)
-{
-    double product = 0, square_a = 0, square_b = 0;
-    for (size_t i = 0; i < n; i++) {
-        float x, y;
-        memcpy(&x, (const char *)a + i * sizeof x, sizeof x);
-        memcpy(&y, (const char *)b + i * sizeof y, sizeof y);
-        product += (double)x * y;
-        square_a += (double)x * x;
-        square_b += (double)y * y;
-    }
-    if (isnan(product))
-        return product;
-    if (square_a == 0 || square_b == 0)
-        return 0;
-    return within_one(product / (sqrt(square_a) * sqrt(square_b)));
-}
-
-double aqe_cosine(const aqe_path *path, const void *a, const void *b, size_t n, float square_of_a)
-{
-    float product, square_of_b;
-    path->dot_and_square(a, b, n, &product, &square_of_b);
-    if (square_of_a >= SMALLEST_SAFE && square_of_a <= LARGEST_SAFE && square_of_b >= SMALLEST_SAFE
-        && square_of_b <= LARGEST_SAFE)
-        return within_one(product / (sqrt(square_of_a) * sqrt(square_of_b)));
-    return cosine_in_double(a, b, n);
-}
 
 /* Higher scores come first, then lower rows; NaN comes after everything. */
 static int comes_before(aqe_hit x, aqe_hit y)
@@ -71,36 +34,52 @@ static void sift_down(aqe_hit *heap, size_t count, size_t place, aqe_hit hit)
     heap[place] = hit;
 }
 
-static float score_of(const aqe_path *path, const void *query, const void *row, size_t dim, int metric, float square)
+typedef struct {
+    aqe_hit *heap;
+    size_t held, k;
+} best;
+
+static void offer(best *found, aqe_hit hit)
 {
-    switch (metric) {
-    case AQE_COSINE:
-        return (float)aqe_cosine(path, query, row, dim, square);
-    case AQE_SQUARED_DISTANCE:
-        return -path->squared_distance(query, row, dim);
-    default:
-        return path->dot(query, row, dim);
+    if (found->held < found->k) {
+        found->heap[found->held++] = hit;
+        if (found->held == found->k)
+            for (size_t place = found->k / 2; place-- > 0;)
+                sift_down(found->heap, found->k, place, found->heap[place]);
+    } else if (comes_before(hit, found->heap[0])) {
+        sift_down(found->heap, found->k, 0, hit);
     }
 }
 
-void aqe_top_k(const aqe_path *path, const void *matrix, size_t rows, size_t dim, const void *query, int metric,
-               size_t k, aqe_hit *hits)
+/* Collect the next four rows that the mask allows, from *next on; at the end the last one fills what is missing. */
+static size_t next_four(const unsigned char *mask, size_t rows, size_t *next, size_t taken[4])
 {
-    float square = metric == AQE_COSINE ? path->dot(query, query, dim) : 0;
-    for (size_t row = 0; row < rows; row++) {
-        const char *start = (const char *)matrix + row * dim * sizeof(float);
-        aqe_hit hit = {score_of(path, query, start, dim, metric, square), (ptrdiff_t)row};
-        if (row < k) {
-            hits[row] = hit;
-            if (row + 1 == k)
-                for (size_t place = k / 2; place-- > 0;)
-                    sift_down(hits, k, place, hits[place]);
-        } else if (comes_before(hit, hits[0])) {
-            sift_down(hits, k, 0, hit);
-        }
+    size_t count = 0;
+    for (; count < 4 && *next < rows; ++*next)
+        if (!mask || mask[*next])
+            taken[count++] = *next;
+    for (size_t i = count; count && i < 4; i++)
+        taken[i] = taken[count - 1];
+    return count;
+}
+
+size_t aqe_topk(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
+                size_t rows, size_t n, const unsigned char *mask, size_t k, aqe_hit *hits)
+{
+    size_t stride = n * aqe_item_size(kind), next = 0, count, taken[4];
+    float sign = metric == AQE_L2 ? -1.0f : 1.0f, scores[4];
+    float square = metric == AQE_COSINE ? path->sums[kind].dot(query, query, n) : 0;
+    best found = {hits, 0, k};
+    while (k && (count = next_four(mask, rows, &next, taken))) {
+        const void *place[4];
+        for (size_t i = 0; i < 4; i++)
+            place[i] = (const char *)matrix + taken[i] * stride;
+        aqe_four(path, kind, metric, query, square, place, n, scores);
+        for (size_t i = 0; i < count; i++)
+            offer(&found, (aqe_hit){sign * scores[i], (int64_t)taken[i]});
     }
-    qsort(hits, k, sizeof *hits, by_rank);
-    if (metric == AQE_SQUARED_DISTANCE)
-        for (size_t i = 0; i < k; i++)
-            hits[i].score = -hits[i].score;
+    qsort(hits, found.held, sizeof *hits, by_rank);
+    for (size_t i = 0; i < found.held; i++)
+        hits[i].score = sign * hits[i].score;
+    return found.held;
 }

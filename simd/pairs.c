@@ -1,0 +1,185 @@
+/* Pairs of vectors, a query with the rows of a matrix, and normalised rows: the same for every path, which only sums. */
+#include <math.h>
+#include <string.h>
+
+#include "dispatch.h"
+
+/* Between these the float32 sums of squares neither lost items to underflow nor overflowed. */
+static const float SMALLEST_SAFE = 1e-25f, LARGEST_SAFE = 1e37f;
+
+size_t aqe_item_size(aqe_kind kind)
+{
+    static const size_t SIZES[] = {4, 2, 2, 1, 1};
+    return SIZES[kind];
+}
+
+static double within_one(double cosine)
+{
+    return cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+}
+
+/* Item i in double, by the path's own reading: an item times one. */
+static double item(const aqe_sums *sums, aqe_kind kind, const void *vector, size_t i)
+{
+    static const float ONE = 1;
+    static const uint16_t HALF_ONE = 0x3c00, BRAIN_ONE = 0x3f80;
+    const void *const ones[AQE_FLOAT_KINDS] = {&ONE, &HALF_ONE, &BRAIN_ONE};
+    return sums->dot((const char *)vector + i * aqe_item_size(kind), ones[kind], 1);
+}
+
+static double cosine_in_double(const aqe_sums *sums, aqe_kind kind, const void *a, const void *b, size_t n)
+{
+    double product = 0, square_a = 0, square_b = 0;
+    for (size_t i = 0; i < n; i++) {
+        double x = item(sums, kind, a, i), y = item(sums, kind, b, i);
+        product += x * y;
+        square_a += x * x;
+        square_b += y * y;
+    }
+    if (isnan(product))
+        return product;
+    if (square_a == 0 || square_b == 0)
+        return 0;
+    return within_one(product / (sqrt(square_a) * sqrt(square_b)));
+}
+
+static int is_safe(float square)
+{
+    return square >= SMALLEST_SAFE && square <= LARGEST_SAFE;
+}
+
+static double cosine(const aqe_sums *sums, aqe_kind kind, const void *a, const void *b, size_t n, const float made[3])
+{
+    if (is_safe(made[1]) && is_safe(made[2]))
+        return within_one(made[0] / sqrt((double)made[1] * made[2]));
+    return cosine_in_double(sums, kind, a, b, n);
+}
+
+double aqe_pair(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *a, const void *b, size_t n)
+{
+    const aqe_sums *sums = &path->sums[kind];
+    float made[3];
+    switch (metric) {
+    case AQE_COSINE:
+        sums->products(a, b, n, made);
+        return cosine(sums, kind, a, b, n, made);
+    case AQE_L2:
+        return sums->l2(a, b, n);
+    default:
+        return sums->dot(a, b, n);
+    }
+}
+
+int64_t aqe_whole_pair(const aqe_path *path, aqe_metric metric, const void *a, const void *b, size_t n)
+{
+    switch (metric) {
+    case AQE_HAMMING:
+        return path->hamming(a, b, n);
+    case AQE_L2:
+        return path->byte_dot(a, a, n) - 2 * path->byte_dot(a, b, n) + path->byte_dot(b, b, n);
+    default:
+        return path->byte_dot(a, b, n);
+    }
+}
+
+static double cosine_of_sums(int64_t product, int64_t square_a, int64_t square_b)
+{
+    if (square_a == 0 || square_b == 0)
+        return 0;
+    return within_one((double)product / (sqrt((double)square_a) * sqrt((double)square_b)));
+}
+
+double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_t n)
+{
+    return cosine_of_sums(path->byte_dot(a, b, n), path->byte_dot(a, a, n), path->byte_dot(b, b, n));
+}
+
+void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, float square,
+              const void *const rows[4], size_t n, float out[4])
+{
+    const aqe_sums *sums = &path->sums[kind];
+    float squares[4];
+    if (metric == AQE_DOT)
+        sums->dots(query, rows, n, out);
+    else if (metric == AQE_L2)
+        sums->distances(query, rows, n, out);
+    else {
+        sums->dots_and_squares(query, rows, n, out, squares);
+        for (int i = 0; i < 4; i++)
+            out[i] = (float)cosine(sums, kind, query, rows[i], n, (float[3]){out[i], square, squares[i]});
+    }
+}
+
+static void float_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const char *matrix,
+                       size_t rows, size_t n, char *out)
+{
+    size_t stride = n * aqe_item_size(kind);
+    float square = metric == AQE_COSINE ? path->sums[kind].dot(query, query, n) : 0, four[4];
+    for (size_t row = 0; row < rows; row += 4) {
+        const void *place[4];
+        for (size_t i = 0; i < 4; i++) /* past the end the last row counts again */
+            place[i] = matrix + (row + i < rows ? row + i : rows - 1) * stride;
+        aqe_four(path, kind, metric, query, square, place, n, four);
+        memcpy(out + row * sizeof *four, four, (rows - row < 4 ? rows - row : 4) * sizeof *four);
+    }
+}
+
+static void byte_rows(const aqe_path *path, aqe_metric metric, const void *query, const char *matrix, size_t rows,
+                      size_t n, char *out)
+{
+    int64_t square = path->byte_dot(query, query, n);
+    for (size_t row = 0; row < rows; row++) {
+        const char *place = matrix + row * n;
+        int64_t product = path->byte_dot(query, place, n), other = path->byte_dot(place, place, n);
+        if (metric == AQE_COSINE) {
+            float score = (float)cosine_of_sums(product, square, other);
+            memcpy(out + row * sizeof score, &score, sizeof score);
+        } else {
+            int64_t distance = square - 2 * product + other;
+            memcpy(out + row * sizeof distance, &distance, sizeof distance);
+        }
+    }
+}
+
+void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
+              size_t n, void *out)
+{
+    if (kind == AQE_BITS)
+        path->hammings(query, matrix, rows, n, out);
+    else if (kind == AQE_I8 && metric == AQE_DOT)
+        path->byte_dots(query, matrix, rows, n, out);
+    else if (kind == AQE_I8)
+        byte_rows(path, metric, query, matrix, rows, n, out);
+    else
+        float_rows(path, kind, metric, query, matrix, rows, n, out);
+}
+
+static void normalize_in_double(const char *row, char *out, size_t n)
+{
+    double square = 0;
+    for (size_t i = 0; i < n; i++) {
+        float x;
+        memcpy(&x, row + i * sizeof x, sizeof x);
+        square += (double)x * x;
+    }
+    for (size_t i = 0; i < n; i++) {
+        float x;
+        memcpy(&x, row + i * sizeof x, sizeof x);
+        x = square == 0 ? 0 : (float)(x / sqrt(square));
+        memcpy(out + i * sizeof x, &x, sizeof x);
+    }
+}
+
+void aqe_normalize(const aqe_path *path, const void *matrix, size_t rows, size_t n, void *out)
+{
+    size_t stride = n * sizeof(float);
+    for (size_t row = 0; row < rows; row++) {
+        const char *from = (const char *)matrix + row * stride;
+        char *to = (char *)out + row * stride;
+        float square = path->sums[AQE_F32].dot(from, from, n);
+        if (is_safe(square))
+            path->scale(from, (float)(1 / sqrt(square)), to, n);
+        else
+            normalize_in_double(from, to, n);
+    }
+}
