@@ -22,6 +22,8 @@ import apsw
 
 from aqe.agents.inject._aqe_inject import anatomy, entries
 from aqe.agents.select.taking import MODULE, Part, TakenRun, read_runs, remove
+from aqe.engine.index import index_scope
+from aqe.engine.memory.graph.recorded import link_coverage
 from aqe.engine.memory.store import Store
 
 FORMAT = f"{entries.FORMAT}.{anatomy.FORMAT}"
@@ -88,6 +90,8 @@ def update(store: Store, project: Path) -> int:
                 _Writer(connection, store, project).take(run)
             count += 1
         remove(paths)
+    if count and store.graph is not None:
+        link_coverage(store, index_scope(store).rstrip("/"))
     return count
 
 

@@ -24,6 +24,7 @@ from aqe.engine.index.prose import is_records, read_prose, read_settings
 from aqe.engine.index.source import decode_source, read_source
 from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
+from aqe.engine.memory.graph.building import refresh_graph
 from aqe.engine.memory.rows import end_row
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -111,7 +112,7 @@ def index_project(
     Another process that indexes the same project is waited for. Raises `Cancelled`, after which what was done stays,
     and `UserError` (outside-project and those of the store).
     """
-    started = time.monotonic()
+    started, begun = time.monotonic(), store.now()
     project = project.resolve()
     wanted = [_inside(project, path) for path in paths]
     cancel = cancel or CancelToken()
@@ -124,6 +125,9 @@ def index_project(
         names = {file.name for file in files} - tally.refused
         gone = [name for name in known if name not in names and _is_below(project, name, wanted)]
         _forget(store, gone)
+        if store.graph is not None and (tally.new or tally.changed or gone):
+            progress("Reading which code uses which")
+            refresh_graph(store, _root(store), project, since=begun, cancel=cancel)
     return IndexReport(
         files=tally.files,
         passages=tally.passages,

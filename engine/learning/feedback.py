@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import NewMemory, check_text, metadata_json, uuid7
+from aqe.engine.memory.graph.recorded import link_correction
 from aqe.engine.memory.store import Store
 from aqe.engine.requests import Interaction, require_request
 from aqe.engine.retrieval import keep
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Signal = Literal["positive", "negative", "correction", "implicit"]
 CORRECTIONS = "corrections"
 IMPLICIT = 0.3
+CORRECTED = 3
+"""Memories under an answer, the first ones, that its correction is joined with."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def file_feedback(store: Store, embedder: Embedder | None, feedback: Feedback) -
             "INSERT INTO marks (namespace, id, success, weight, at, feedback) VALUES (?, ?, ?, ?, ?, ?)",
             [(*mark, now, row) for mark in marks],
         )
+        if store.graph is not None and memory_id is not None:
+            link_correction(connection, request.context[:CORRECTED], (CORRECTIONS, memory_id), now=now)
     return FeedbackKept(id, request.id, success, len(marks), memory_id)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aqe.engine.memory.entry import Provenance
+from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.project import DATABASE, database_path, store_home
@@ -46,6 +47,8 @@ def open_store(
             stale=settings.memory.stale,
         ),
     )
+    if settings.memory.graph:
+        store.graph = Graph(store)
     if take_spool:
         try:
             ingest(store, project)

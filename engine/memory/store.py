@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
@@ -20,6 +20,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import add_row, current_memory, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
+from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
@@ -38,25 +39,20 @@ from aqe.engine.memory.entry import (
     pack_vector,
 )
 from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
 from aqe.engine.memory.growth.expiry import alive, parse_ttl
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
-from aqe.engine.memory.hits import read_hits
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.ranking import INDEX
-from aqe.engine.memory.resident import Resident
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
+from aqe.engine.memory.searching import MOST_HITS, Prior, Searcher, Wanted
 from aqe.engine.memory.text import LONG_QUERY, query_terms
-from aqe.engine.memory.words import WordCounts
 
-MOST_HITS = 1000
-Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
-"""Of memories, by namespace and id, what each is known to be worth; those left out are worth 0."""
-
-
-_Wanted = tuple[str | None, str, Sequence[object]]
+if TYPE_CHECKING:
+    from aqe.engine.memory.graph.searching import Graph
 
 
 def utc_now() -> int:
@@ -88,19 +84,20 @@ class Store:
         clean: Callable[[str], str] | None = None,
         reopen: Callable[[Path], apsw.Connection] = open_connection,
         growth: GrowthRules | None = None,
+        sealed: bool = False,
     ) -> None:
         self.path = path
+        self.graph: Graph | None = None
         self._reopen = reopen
         self.now = now
         self.here = here
         self._clean = clean
         self._connection = connection
         self._lock = threading.RLock()
-        self._words = WordCounts()
-        self._resident = Resident()
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
+        self._searcher = Searcher(self.reading, Codes(path, reopen=reopen, sealed=sealed), self.files, now)
 
     @classmethod
     def open(
@@ -128,12 +125,24 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path, here=here or Provenance(), now=now, clean=clean, reopen=open_again, growth=growth)
+        return cls(
+            connection,
+            path,
+            here=here or Provenance(),
+            now=now,
+            clean=clean,
+            reopen=open_again,
+            growth=growth,
+            sealed=bool(key),
+        )
 
     def close(self) -> None:
         """Close the connection; closing twice is nothing."""
+        if self.graph is not None:
+            self.graph.close()
         with self._lock:
             self._accesses.close(self._connection)
+            self._searcher.codes.close(self._connection)
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -280,6 +289,7 @@ class Store:
             if not erase:
                 require_memory(connection, id, namespace)
             end_row(connection, check_namespace(namespace), check_id(id), self.now())
+            unlink(connection, namespace, id)
             if erase:
                 connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
                 if not connection.changes():
@@ -326,9 +336,9 @@ class Store:
         standard deviations. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
         place = (_wanted(namespace, filter), k)
-        found = self._search(query, vector, [place], embedder_id, prior)[0]
+        found = self._searcher.search(query, vector, [place], embedder_id, prior)[0]
         if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
-            more = self._search(query, vector, [(place[0], min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
+            more = self._searcher.search(query, vector, [(place[0], min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
             found = replace(more, hits=by_freshness(more.hits, self.growth.stale, k))
         self.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
         return found
@@ -345,48 +355,8 @@ class Store:
         """As one `search` in each of some `places`, each a namespace and the `k` to find there, for less than their
         sum: all see the same state."""
         wanted = [(_wanted(namespace, None), k) for namespace, k in places]
-        found = self._search(query, vector, wanted, embedder_id, prior)
+        found = self._searcher.search(query, vector, wanted, embedder_id, prior)
         return tuple(replace(one, hits=by_freshness(one.hits, self.growth.stale, MOST_HITS)) for one in found)
-
-    def _search(
-        self,
-        query: str | None,
-        vector: Sequence[float] | None,
-        wanted: Sequence[tuple[_Wanted, int]],
-        embedder_id: str | None,
-        prior: Prior | None,
-    ) -> tuple[SearchAnswer, ...]:
-        if query is None and vector is None:
-            raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
-        if query is not None and not isinstance(query, str):
-            raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
-        for _, k in wanted:
-            check_limit(k, MOST_HITS)
-        terms = query_terms(query, most=LONG_QUERY) if query is not None else []
-        packed = pack_vector(vector) if vector is not None else b""
-        with self.reading() as connection:
-            scopes = [(k, ranking.scope_of(connection, *alive(connection, one, self.now))) for one, k in wanted]
-            table = vectors.find_table(connection, check_embedder(embedder_id), len(packed) // 4) if packed else None
-            words = self._words.words(connection, terms)
-            held = None if table is None else self._resident.cosines(connection, table, packed)
-            if vector is None:
-                found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
-                return tuple(SearchAnswer("text", read_hits(connection, one, self.files)) for one in found)
-            if query is None:
-                found = [ranking.by_vector(connection, table, packed, k, scope, held) for k, scope in scopes]
-                return tuple(SearchAnswer("vector", read_hits(connection, one, self.files)) for one in found)
-            sides = ranking.sides_of(connection, words, table, packed, scopes, held)
-            if prior is None:
-                fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
-                return tuple(SearchAnswer("hybrid", read_hits(connection, one, self.files)) for one in fused)
-            keys = [ranking.keys_of(connection, one) for one in sides]
-        added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
-        with self.reading() as connection:
-            answers = []
-            for one, known, (_, k) in zip(sides, keys, wanted, strict=True):
-                found_here = ranking.fuse(one, {row: added.get(key, 0.0) for row, key in known.items()})
-                answers.append(SearchAnswer("hybrid", read_hits(connection, found_here[:k], self.files)))
-            return tuple(answers)
 
     def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
         """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows but those
@@ -397,7 +367,7 @@ class Store:
         """
         terms = query_terms(query, most=LONG_QUERY)
         with self.reading() as connection:
-            return self._words.rarity(connection, terms, without)
+            return self._searcher.words.rarity(connection, terms, without)
 
     def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
         """The stored vector of the current revision, None where it has none."""
@@ -457,6 +427,6 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     return [_cleaned(below, clean) for below in value] if isinstance(value, (list, tuple)) else value
 
 
-def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> _Wanted:
+def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> Wanted:
     condition, parameters = filter_sql(filter, "memories.metadata")
     return None if namespace is None else check_namespace(namespace), condition, parameters

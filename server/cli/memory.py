@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli import memory_graph
+from aqe.server.cli import memory_graph, memory_transfer
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
@@ -41,6 +41,9 @@ MetadataOption = Annotated[
 FilterOption = Annotated[
     list[str] | None,
     typer.Option("--metadata", "-m", metavar="KEY=VALUE", help='Only with this metadata; VALUE may be {"ge": 3}.'),
+]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", metavar="WHEN", help="As it was then: 2026-03-01, 3h ago, RFC 3339.")
 ]
 FileOption = Annotated[str, typer.Option("--file", metavar="PATH", help="The file that it is about.")]
 LineOption = Annotated[int, typer.Option("--line", metavar="N", help="The line in that file.")]
@@ -93,15 +96,20 @@ def get(
     id: Annotated[str, typer.Argument(metavar="ID")],
     namespace: NamespaceOption = "default",
     history: Annotated[bool, typer.Option("--history", help="Show all revisions, ended ones too.")] = False,
+    as_of: AsOfOption = None,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
     """Show a memory."""
-    from aqe.engine.memory.store import unknown
+    from aqe.engine.memory.adding import unknown
+    from aqe.engine.memory.as_of import get_as_of
 
+    if history and as_of:
+        raise UserError("--history has every revision.", code="bad-argument", fix="Leave out --as-of.")
     root, store = _look(project)
     with store:
-        current = store.get(id, namespace=namespace)
+        at = _moment(store, as_of)
+        current = store.get(id, namespace=namespace) if at is None else get_as_of(store, id, at, namespace=namespace)
         found = store.history(id, namespace=namespace) if history else [] if current is None else [current]
         if not found:
             with store.reading() as connection:
@@ -120,6 +128,7 @@ def search(
     k: Annotated[int, typer.Option("-k", metavar="N", help="At most this many.")] = 10,
     namespace: AnyNamespaceOption = None,
     metadata: FilterOption = None,
+    as_of: AsOfOption = None,
     jsonl: LinesOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
@@ -129,8 +138,10 @@ def search(
     With --jsonl each line holds `query` or `vector` (or both) and may hold id, k, namespace, filter and embedder_id,
     which names what made the vector.
     """
-    from aqe.engine.retrieval import find, other_spaces
+    from aqe.engine.retrieval import find, find_as_of, other_spaces
 
+    if as_of and jsonl:
+        raise UserError("--as-of does not go with --jsonl.", code="bad-argument", fix="Ask one query at a time.")
     root, store = _look(project)
     with store:
         embedder = _embedder(_root(project))
@@ -141,7 +152,11 @@ def search(
             return
         if query is None:
             raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
-        answer = find(store, embedder, query, k=k, namespace=namespace, filter=_pairs(metadata), prior=prior)
+        at, only = _moment(store, as_of), _pairs(metadata)
+        if at is None:
+            answer = find(store, embedder, query, k=k, namespace=namespace, filter=only, prior=prior)
+        else:
+            answer = find_as_of(store, embedder, query, at, k=k, namespace=namespace, filter=only)
         apart = other_spaces(store, embedder)
     if json:
         print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)
@@ -205,13 +220,20 @@ def list_memories(
     namespace: AnyNamespaceOption = None,
     metadata: FilterOption = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="At most this many.")] = 50,
+    as_of: AsOfOption = None,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
     """List memories, newest first."""
+    from aqe.engine.memory.as_of import list_as_of
+
     root, store = _look(project)
     with store:
-        found = store.list(namespace=namespace, filter=_pairs(metadata), limit=limit)
+        at, only = _moment(store, as_of), _pairs(metadata)
+        if at is None:
+            found = store.list(namespace=namespace, filter=only, limit=limit)
+        else:
+            found = list_as_of(store, at, namespace=namespace, filter=only, limit=limit)
     if json:
         print_json("memory-list", {"memories": [memory_object(memory) for memory in found]}, project=root)
         return
@@ -271,6 +293,12 @@ def _open(project: Path | None) -> tuple[Path, Store]:
 
     root = _root(project)
     return root, open_store(root)
+
+
+def _moment(store: Store, text: str | None) -> int | None:
+    from aqe.engine.moments import read_moment
+
+    return None if text is None else read_moment(text, now=store.now())
 
 
 def _embedder(root: Path) -> Embedder:
@@ -402,3 +430,4 @@ def _one_line(text: str) -> str:
 
 
 memory_graph.add_to(app)
+memory_transfer.add_to(app)

@@ -1,0 +1,205 @@
+"""Multi-head attention over the neighbourhood of a search's candidates, aware of the kinds of edges.
+
+Each node attends to the nodes that edges join it with, and to itself. The form is that of graph attention networks
+(Velickovic et al., 2018, arXiv 1710.10903): a softmax over a node's own neighbours, several heads side by side. The
+match of query and key is scaled dot product with a term of the edge's kind on both keys and values (Shaw et al., 2018,
+arXiv 1803.02155), and a term for the logarithm of its weight. What a node gets is turned into one number, which is
+added to the score that the search gave it.
+
+All weights stand in one flat float32 vector, so that what learns them need not know their shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+HEADS, WIDTH = 4, 6
+FEATURES = ("score", "text", "vector", "is found", "is a test", "is code", "walk", "one")
+RELATIONS = (
+    "self",
+    *(f"{kind} {way}" for kind in ("covers", "imports", "calls", "fixed-by") for way in ("out", "in")),
+    "co-retrieved",
+    "similar",
+)
+"""What an edge is to the node that attends: `covers out`, it tests the other; `covers in`, the other tests it."""
+
+SHAPES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("query", (len(FEATURES), HEADS, WIDTH)),
+    ("key", (len(FEATURES), HEADS, WIDTH)),
+    ("value", (len(FEATURES), HEADS, WIDTH)),
+    ("relation_key", (len(RELATIONS), HEADS, WIDTH)),
+    ("relation_value", (len(RELATIONS), HEADS, WIDTH)),
+    ("relation_bias", (len(RELATIONS), HEADS)),
+    ("strength", (HEADS,)),
+    ("out", (HEADS, WIDTH)),
+    ("own", (len(FEATURES),)),
+)
+SIZE = sum(int(np.prod(shape)) for _, shape in SHAPES)
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Nodes with their features (n, FEATURES), base scores (n,) and whether they may be an answer; and edges as the
+    node that attends, the node that it attends to, their relation, and the logarithm of the edge's weight. Every node
+    has its `self` edge."""
+
+    features: Floats
+    scores: Floats
+    may_answer: NDArray[np.bool_]
+    target: NDArray[np.int64]
+    source: NDArray[np.int64]
+    relation: NDArray[np.int64]
+    strength: Floats
+
+    @classmethod
+    def of(
+        cls,
+        features: Floats,
+        scores: Floats,
+        may_answer: NDArray[np.bool_],
+        edges: Sequence[tuple[int, int, str, float]],
+    ) -> Neighbourhood:
+        """From edges as node that attends, node attended to, relation and weight; the `self` edges are put in."""
+        count = len(scores)
+        kinds = {name: at for at, name in enumerate(RELATIONS)}
+        own = np.arange(count)
+        return cls(
+            features,
+            scores,
+            may_answer,
+            np.concatenate([own, np.array([edge[0] for edge in edges], np.int64)]),
+            np.concatenate([own, np.array([edge[1] for edge in edges], np.int64)]),
+            np.concatenate([np.zeros(count, np.int64), np.array([kinds[edge[2]] for edge in edges], np.int64)]),
+            np.concatenate([np.zeros(count), np.log(np.array([edge[3] for edge in edges], np.float64))]),
+        )
+
+
+def parts_of(weights: Floats) -> dict[str, Floats]:
+    """Views of the flat weights by name."""
+    found, at = {}, 0
+    for name, shape in SHAPES:
+        size = int(np.prod(shape))
+        found[name] = weights[at : at + size].reshape(shape)
+        at += size
+    return found
+
+
+def initial(seed: int) -> Floats:
+    """Small random weights whose contribution begins near zero."""
+    draw = np.random.default_rng(seed)
+    weights = draw.normal(0.0, 0.2, SIZE)
+    parts = parts_of(weights)
+    parts["out"][:] *= 0.5
+    parts["own"][:] = 0.0
+    parts["strength"][:] = 0.5
+    return weights
+
+
+def attend(weights: Floats, hood: Neighbourhood) -> Floats:
+    """The new score of each node (n,)."""
+    return _forward(parts_of(weights), hood).scores
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What the way back needs of the way there."""
+
+    query: Floats
+    key: Floats
+    value: Floats
+    share: Floats
+    got: Floats
+    scores: Floats
+
+
+def _forward(parts: dict[str, Floats], hood: Neighbourhood) -> _Pass:
+    count, to = len(hood.scores), hood.target
+    query = np.einsum("nf,fhw->nhw", hood.features, parts["query"])
+    key = np.einsum("nf,fhw->nhw", hood.features, parts["key"])[hood.source] + parts["relation_key"][hood.relation]
+    value = np.einsum("nf,fhw->nhw", hood.features, parts["value"])[hood.source]
+    value = value + parts["relation_value"][hood.relation]
+    match = np.einsum("ehw,ehw->eh", query[to], key) / np.sqrt(WIDTH)
+    match += parts["relation_bias"][hood.relation] + hood.strength[:, None] * parts["strength"]
+    highest = np.full((count, HEADS), -np.inf)
+    np.maximum.at(highest, to, match)
+    share = np.exp(match - highest[to])
+    total = np.zeros((count, HEADS))
+    np.add.at(total, to, share)
+    share /= total[to]
+    got = np.zeros((count, HEADS, WIDTH))
+    np.add.at(got, to, share[:, :, None] * value)
+    scores = hood.scores + hood.features @ parts["own"] + np.einsum("nhw,hw->n", np.tanh(got), parts["out"])
+    return _Pass(query, key, value, share, got, scores)
+
+
+def loss_and_gradient(weights: Floats, hood: Neighbourhood, right: NDArray[np.bool_]) -> tuple[float, Floats]:
+    """How improbable the right nodes are under a softmax over the scores of those that may be an answer, and its
+    gradient by the weights."""
+    parts = parts_of(weights)
+    there = _forward(parts, hood)
+    weight = np.exp(there.scores - there.scores[hood.may_answer].max()) * hood.may_answer
+    probability, given = weight / weight.sum(), weight * right / (weight * right).sum()
+    loss = float(np.log(weight.sum()) - np.log((weight * right).sum()))
+    return loss, _backward(parts, hood, there, probability - given)
+
+
+def _backward(parts: dict[str, Floats], hood: Neighbourhood, there: _Pass, by_score: Floats) -> Floats:
+    gradient = np.zeros(SIZE)
+    found, to, x = parts_of(gradient), hood.target, hood.features
+    squashed = np.tanh(there.got)
+    found["own"][:] = x.T @ by_score
+    found["out"][:] = np.einsum("n,nhw->hw", by_score, squashed)
+    by_got = by_score[:, None, None] * parts["out"] * (1.0 - squashed**2)
+    by_value = there.share[:, :, None] * by_got[to]
+    by_share = np.einsum("ehw,ehw->eh", there.value, by_got[to])
+    weighted = np.zeros((len(hood.scores), HEADS))
+    np.add.at(weighted, to, there.share * by_share)
+    by_match = there.share * (by_share - weighted[to])
+    np.add.at(found["relation_bias"], hood.relation, by_match)
+    found["strength"][:] = hood.strength @ by_match
+    scaled = by_match[:, :, None] / np.sqrt(WIDTH)
+    by_key, by_query = scaled * there.query[to], scaled * there.key
+    for name, by_end in (("key", by_key), ("value", by_value)):
+        np.add.at(found[f"relation_{name}"], hood.relation, by_end)
+        at_nodes = np.zeros_like(there.query)
+        np.add.at(at_nodes, hood.source, by_end)
+        found[name][:] = np.einsum("nf,nhw->fhw", x, at_nodes)
+    at_nodes = np.zeros_like(there.query)
+    np.add.at(at_nodes, to, by_query)
+    found["query"][:] = np.einsum("nf,nhw->fhw", x, at_nodes)
+    return gradient
+
+
+def learn(
+    weights: Floats,
+    cases: Sequence[tuple[Neighbourhood, NDArray[np.bool_]]],
+    *,
+    rounds: int,
+    rate: float,
+    decay: float,
+    seed: int,
+    batch: int = 16,
+) -> Floats:
+    """Weights that give the right nodes of `cases` more: Adam (Kingma and Ba, 2015, arXiv 1412.6980) over batches in
+    an order that `seed` draws, drawn towards zero by `decay`. Cases without a right node say nothing."""
+    usable = [case for case in cases if case[1].any()]
+    draw = np.random.default_rng(seed)
+    weights = weights.copy()
+    mean, square, step = np.zeros(SIZE), np.zeros(SIZE), 0
+    for _ in range(rounds):
+        order = draw.permutation(len(usable))
+        for first in range(0, len(usable), batch):
+            chosen = [usable[at] for at in order[first : first + batch]]
+            gradient = sum((loss_and_gradient(weights, *case)[1] for case in chosen), np.zeros(SIZE)) / len(chosen)
+            step += 1
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            move = (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+            weights -= rate * (move + decay * weights)
+    return weights

@@ -1,0 +1,149 @@
+"""Edges that were measured or said: what a recorded test run executed, what was found near, what was corrected."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import apsw
+
+from aqe.engine.memory.graph.edges import Edge, Key, is_current, put_edges, replace_edges, sweep
+from aqe.engine.memory.graph.linking import Place, read_places
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.memory.store import Store
+
+NEAREST = 3
+"""Neighbours by meaning that a memory is linked to at most."""
+
+LEAST_COSINE = 0.8
+MOST_ROWS = 20_000
+"""Vectors of one namespace that are compared with each other; of more, the newest."""
+
+_BLOCK = 512
+
+
+def link_coverage(store: Store, root: str) -> tuple[int, int]:
+    """Bring the `covers` edges of an index up to date with the impact map that was recorded; returns how many came and
+    how many went. A test weighs on a function by 1 over the square root of how many functions it executed."""
+    places = read_places(store, root)
+    with store.reading() as connection:
+        edges = list(_executed(connection, places))
+    with store.writing() as connection:
+        return replace_edges(connection, edges, origin="impact", scope=root, now=store.now())
+
+
+def _executed(connection: apsw.Connection, places: dict[str, Place]) -> Iterator[Edge]:
+    parts: dict[int, Key] = {}
+    for number, file, name in connection.execute("SELECT number, file, name FROM impact_parts"):
+        place = places.get(file)
+        found = None if place is None or place.is_test else _named(place, name)
+        if found is not None:
+            parts[number] = found
+    weights: dict[tuple[Key, Key], float] = {}
+    for nodeid, file, blob in connection.execute("SELECT name, file, parts FROM impact_sets WHERE kind = 'test'"):
+        place = places.get(file)
+        test = None if place is None else _named(place, ".".join(nodeid.partition("[")[0].split("::")[1:]))
+        ends = {parts[number] for number in _unpacked(blob) if number in parts} if test is not None else set()
+        for end in ends:
+            if test is not None:
+                weights[test, end] = max(weights.get((test, end), 0.0), round(len(ends) ** -0.5, 4))
+    for (test, end), weight in weights.items():
+        yield Edge("covers", (test, end), weight, "impact")
+
+
+def _named(place: Place, name: str) -> Key | None:
+    """The passage of a definition by its qualified name, or of what it stands in."""
+    parts = name.split(".<locals>")[0].split(".")
+    return place.names.get(".".join(parts)) if parts != [""] else None
+
+
+def _unpacked(blob: bytes) -> array[int]:
+    found = array("I")
+    found.frombytes(zlib.decompress(blob) if blob else b"")
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def link_similar(store: Store, namespaces: Iterable[str], *, since: int | None = None) -> int:
+    """Link the memories of each namespace to their nearest by meaning, from a cosine of `LEAST_COSINE` on; returns how
+    many edges were new. With `since` (UTC microseconds) only those that were written from then on; else all anew."""
+    came = 0
+    for namespace in namespaces:
+        with store.reading() as connection:
+            tables = connection.execute(
+                "SELECT DISTINCT embedder FROM memories WHERE namespace = ? AND valid_to IS NULL AND embedder NOT NULL",
+                (namespace,),
+            ).fetchall()
+            edges = [edge for (table,) in tables for edge in _alike(connection, table, namespace, since)]
+        with store.writing() as connection:
+            if since is None:
+                scope = f"vectors {namespace}"
+                came += replace_edges(connection, edges, origin="vectors", scope=scope, now=store.now())[0]
+            else:
+                still = [edge for edge in edges if all(is_current(connection, key) for key in edge.members)]
+                came += put_edges(connection, still, now=store.now(), scope=f"vectors {namespace}")
+    return came
+
+
+def _alike(connection: apsw.Connection, table: int, namespace: str, since: int | None) -> Iterator[Edge]:
+    import numpy as np
+
+    sql = (
+        f"SELECT memories.id, memories.valid_from, vector FROM vectors_{table} JOIN memories USING (row)"
+        f" WHERE vectors_{table}.namespace = ? AND valid_to IS NULL ORDER BY memories.row DESC LIMIT ?"
+    )
+    found = connection.execute(sql, (namespace, MOST_ROWS)).fetchall()
+    if len(found) < 2:
+        return
+    units = np.frombuffer(b"".join(row[2] for row in found), np.float32).reshape(len(found), -1).copy()
+    lengths = np.linalg.norm(units, axis=1, keepdims=True)
+    np.divide(units, lengths, out=units, where=lengths > 0)
+    wanted = [at for at, row in enumerate(found) if since is None or row[1] >= since]
+    seen: set[tuple[int, int]] = set()
+    for first in range(0, len(wanted), _BLOCK):
+        for at, other, cosine in _pairs(units, wanted[first : first + _BLOCK]):
+            pair = (min(at, other), max(at, other))
+            if pair not in seen:
+                seen.add(pair)
+                members = ((namespace, str(found[at][0])), (namespace, str(found[other][0])))
+                yield Edge("similar", members, round(cosine, 4), "vectors")
+
+
+def _pairs(units: NDArray[np.float32], block: Sequence[int]) -> Iterator[tuple[int, int, float]]:
+    """The nearest of each row of a block, by cosine."""
+    import numpy as np
+
+    near = units[list(block)] @ units.T
+    near[np.arange(len(block)), list(block)] = -2.0
+    most = min(NEAREST, near.shape[1] - 1)
+    best = np.argpartition(-near, most - 1, axis=1)[:, :most]
+    for place, at in enumerate(block):
+        for other in best[place]:
+            cosine = float(near[place, other])
+            if cosine >= LEAST_COSINE:
+                yield at, int(other), cosine
+
+
+def link_correction(connection: apsw.Connection, wrong: Sequence[Key], right: Key, *, now: int) -> int:
+    """Say, within a transaction, that the memories an answer rested on were `fixed-by` a correction, the first of them
+    most; returns how many edges were new."""
+    edges = [
+        Edge("fixed-by", (key, right), 1.0 / rank, "feedback")
+        for rank, key in enumerate(wrong, 1)
+        if key != right and is_current(connection, key)
+    ]
+    return put_edges(connection, edges, now=now)
+
+
+def tidy(store: Store) -> int:
+    """Drop what joins memories that have ended without a word of it; returns how many there were."""
+    with store.writing() as connection:
+        return sweep(connection)

@@ -1,0 +1,179 @@
+"""`aqe memory graph`, `neighbours`, `link`, `unlink`: what joins the memories of a project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from aqe.engine.progress import CancelToken
+from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aqe.engine.memory import Store
+    from aqe.engine.memory.graph import Edge, Neighbour
+    from aqe.engine.memory.graph.edges import Kind
+
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The memory's namespace.")]
+KindOption = Annotated[
+    str,
+    typer.Option(
+        "--kind", metavar="KIND", help="covers, imports, calls, fixed-by (from the first ID on), co-retrieved, similar."
+    ),
+]
+MembersArgument = Annotated[
+    list[str], typer.Argument(metavar="ID ID...", help="Two memories or more; NAMESPACE:ID for another namespace.")
+]
+_TEXT = 70
+
+
+def graph(
+    build: Annotated[
+        bool, typer.Option("--build", help="First bring it up to date with the index, the impact map and the vectors.")
+    ] = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show what joins this project's memories, by kind and by what said so."""
+    from aqe.engine.index import index_scope
+    from aqe.engine.memory import open_store
+    from aqe.engine.memory.graph import read_figures
+    from aqe.engine.memory.graph.building import build_graph
+    from aqe.engine.memory.opening import open_to_read
+
+    root = _root(project)
+    with open_store(root) if build else open_to_read(root) as store:
+        cancel = CancelToken()
+        report = None
+        if build:
+            with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
+                scope = index_scope(store).rstrip("/")
+                report = build_graph(store, scope, root, progress=progress, cancel=cancel)
+        figures = read_figures(store)
+    if json:
+        built = None if report is None else vars(report)
+        print_json("memory-graph", {**vars(figures), "built": built}, project=kept_where(root))
+        return
+    if report is not None:
+        print(f"{report.came} edges came, {report.went} went")
+    print(f"{figures.edges} edges join {figures.memories} memories")
+    for title, counts in (("by kind", figures.kinds), ("said by", figures.origins)):
+        for name, count in counts.items():
+            print(f"  {title}  {name:<13} {count}")
+
+
+def neighbours(
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    namespace: NamespaceOption = "default",
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", metavar="KIND", help="Only edges of this kind; may be repeated.")
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", help="Edges to go over, 1 to 3.")] = 1,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="At most this many.")] = 50,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show the memories that a memory is joined with, the nearest and strongest first."""
+    from aqe.engine.memory.graph import neighbours as find_neighbours
+    from aqe.engine.memory.graph.edges import check_kind
+    from aqe.engine.memory.opening import open_to_read
+
+    root = _root(project)
+    kinds = None if kind is None else [check_kind(one) for one in kind]
+    with open_to_read(root) as store:
+        found = find_neighbours(store, id, namespace=namespace, kinds=kinds, depth=depth, k=k)
+        texts = [_text(store, one) for one in found]
+    if json:
+        shown = [{**vars(one), "text": text} for one, text in zip(found, texts, strict=True)]
+        start = {"id": id, "namespace": namespace}
+        print_json("memory-neighbours", {**start, "neighbours": shown}, project=kept_where(root))
+        return
+    for one, text in zip(found, texts, strict=True):
+        arrow = "--" if one.outward is None else "->" if one.outward else "<-"
+        far = f" (by {one.via})" if one.depth > 1 else ""
+        print(f"{arrow} {one.kind:<12} {one.weight:5.2f}  {one.id}  {one.namespace}  {_short(text)}{far}")
+
+
+def link(
+    members: MembersArgument,
+    kind: KindOption,
+    weight: Annotated[float, typer.Option("--weight", metavar="W", help="How strong it is, above 0.")] = 1.0,
+    namespace: NamespaceOption = "default",
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Join two memories or more by an edge; one that is there gets the new weight."""
+    from aqe.engine.memory import open_store
+    from aqe.engine.memory.graph import add_edges
+
+    root = _root(project)
+    with open_store(root) as store:
+        edge = _edge(store, members, kind, weight, namespace)
+        new = add_edges(store, [edge])
+    if json:
+        print_json("memory-link", {**_shown(edge), "new": bool(new)}, project=root)
+    else:
+        print(f"{len(edge.members)} memories are joined" if new else "They were joined already")
+
+
+def unlink(
+    members: MembersArgument,
+    kind: KindOption,
+    namespace: NamespaceOption = "default",
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Drop an edge that was given with `aqe memory link`."""
+    from aqe.engine.memory import open_store
+    from aqe.engine.memory.graph import remove_edges
+
+    root = _root(project)
+    with open_store(root) as store:
+        edge = _edge(store, members, kind, 1.0, namespace)
+        removed = remove_edges(store, [edge])
+    if json:
+        print_json("memory-unlink", {**_shown(edge), "removed": bool(removed)}, project=root)
+    else:
+        print("They are joined no more" if removed else "There is no such edge")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands of `aqe memory`."""
+    for name, command in (("graph", graph), ("neighbours", neighbours), ("link", link), ("unlink", unlink)):
+        app.command(name)(command)
+
+
+def _edge(store: Store, members: list[str], kind: str, weight: float, namespace: str) -> Edge:
+    """An edge of ids of one namespace, or of others where they say so; an id may have a colon itself."""
+    from aqe.engine.memory.graph import Edge
+
+    keys = []
+    for member in members:
+        before, colon, id = member.partition(":")
+        names_another = colon and before and id and store.get(member, namespace=namespace) is None
+        keys.append((before, id) if names_another else (namespace, member))
+    return Edge(cast("Kind", kind), tuple(keys), weight)
+
+
+def _shown(edge: Edge) -> dict[str, object]:
+    members = [{"namespace": namespace, "id": id} for namespace, id in edge.members]
+    return {"kind": edge.kind, "weight": edge.weight, "members": members}
+
+
+def _text(store: Store, one: Neighbour) -> str:
+    found = store.get(one.id, namespace=one.namespace)
+    return "" if found is None else found.text
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT else line[: _TEXT - 3] + "..."
+
+
+def _root(project: Path | None) -> Path:
+    from aqe.engine.project import find_project
+
+    return find_project(explicit=None if project is None else str(project))
