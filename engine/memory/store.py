@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
-from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import add_row, current_memory, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
@@ -41,7 +40,7 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
-from aqe.engine.memory.growth.expiry import alive, parse_ttl
+from aqe.engine.memory.growth.expiry import alive, end_expired, parse_ttl
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
@@ -221,6 +220,7 @@ class Store:
         now = self.now()
         said = self.growth.recalled_s > 0 and len(rows) <= MOST_TEXTS and any(row.id is None for row in rows)
         with self.writing() as connection:
+            end_expired(connection, now)
             recalled = lately(connection, self.path, now, self.growth.recalled_s) if said else ()
             return [add_row(connection, row, now, recalled) for row in rows]
 

@@ -17,6 +17,9 @@ from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.rows import end_row
 
 LONGEST_S = 100 * 366 * 86_400.0
+IN_PASSING = 100
+"""Memories that are over and are ended by whoever writes next."""
+
 ALIVE = "(expires_at IS NULL OR expires_at > ?)"
 """The condition on current rows of `memories` that they are not over; its parameter is the time."""
 
@@ -59,7 +62,7 @@ def alive(connection: apsw.Connection, wanted: Wanted, now: Callable[[], int]) -
     return namespace, f"{condition} AND {ALIVE}" if condition else ALIVE, [*parameters, at]
 
 
-def end_expired(connection: apsw.Connection, now: int, *, most: int = 1000) -> int:
+def end_expired(connection: apsw.Connection, now: int, *, most: int = IN_PASSING) -> int:
     """End up to `most` rows that are over, in the caller's transaction; returns how many were."""
     found: list[Any] = connection.execute(
         "SELECT namespace, id, expires_at FROM memories WHERE valid_to IS NULL AND expires_at IS NOT NULL"

@@ -22,6 +22,9 @@ from aqe.engine.memory.text import subtokens
 QUOTED = 0.8
 """The share of a text's pairs that another must hold for it to be a quote of that one."""
 
+LONGEST = 4000
+"""Characters of a text that is compared; a longer one is no remark."""
+
 HASHES = 64
 BANDS = 16
 _SEED = 0x5EED

@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.memory.entry import Memory
-from aqe.engine.memory.growth.likeness import Profile, adds_nothing, profile
+from aqe.engine.memory.growth.likeness import LONGEST, Profile, adds_nothing, profile
 from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import COLUMNS, read_memory
 
@@ -30,9 +30,6 @@ MOST = 256
 
 MOST_TEXTS = 64
 """More texts at a time are an import, not what somebody says about what they were shown."""
-
-LONGEST = 4000
-"""Characters of a text that is compared; a longer one is no remark on what was recalled."""
 
 Key = tuple[str, str]
 _lock = threading.Lock()
