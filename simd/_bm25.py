@@ -34,7 +34,8 @@ class _Index(Protocol):
         self, terms: tuple[bytes, ...], k: int, groups: NDArray[np.bool_] | None, allow: Ids | None, /
     ) -> tuple[Any, Any]: ...
     def scores(self, terms: tuple[bytes, ...], ids: Ids, /) -> Any: ...
-    def counts(self, terms: tuple[bytes, ...], /) -> list[int]: ...
+    def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None, /) -> list[int]: ...
+    def size(self, groups: NDArray[np.bool_], /) -> int: ...
     def has(self, id: int, /) -> bool: ...
     def figures(self) -> dict[str, int]: ...
 
@@ -103,18 +104,21 @@ class Postings:
         """
         if index(k) < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        wanted = None if groups is None else np.ascontiguousarray(groups, np.bool_)
         only = None if allow is None else as_ids(allow, "allow")
-        ids, scores = self._index.search(_terms(terms), min(index(k), MOST_DOCUMENTS), wanted, only)
+        ids, scores = self._index.search(_terms(terms), min(index(k), MOST_DOCUMENTS), _mask(groups), only)
         return np.frombuffer(ids, np.int64), np.frombuffer(scores, np.float64)
 
     def scores(self, terms: Sequence[bytes], ids: Iterable[int]) -> Scores:
         """The score of each of some documents: 0 where none of the terms stands in it, or where it is not there."""
         return np.frombuffer(self._index.scores(_terms(terms), as_ids(ids)), np.float64)
 
-    def counts(self, terms: Sequence[bytes]) -> list[int]:
-        """In how many documents each of the terms stands."""
-        return self._index.counts(_terms(terms))
+    def counts(self, terms: Sequence[bytes], *, groups: NDArray[np.bool_] | None = None) -> list[int]:
+        """In how many documents (of those `groups`) each of the terms stands."""
+        return self._index.counts(_terms(terms), _mask(groups))
+
+    def size(self, groups: NDArray[np.bool_]) -> int:
+        """How many documents are of those groups."""
+        return self._index.size(np.ascontiguousarray(groups, np.bool_))
 
     def figures(self) -> dict[str, int]:
         """The numbers of `documents`, of their `tokens` (the sum of their lengths), of `terms` and `postings` (those of
@@ -167,6 +171,10 @@ def _documents(given: Sequence[bytes]) -> tuple[bytes, ...]:
         if len(text) >= 2**31:
             raise ValueError(f"a document must have less than 2**31 bytes, got {len(text)}")
     return texts
+
+
+def _mask(groups: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return None if groups is None else np.ascontiguousarray(groups, np.bool_)
 
 
 def _groups(given: Iterable[int]) -> NDArray[np.int32]:

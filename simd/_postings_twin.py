@@ -62,9 +62,7 @@ class Index:
     ) -> tuple[bytearray, bytearray]:
         sums, found = self._summed(terms)
         if groups is not None:
-            places = np.frombuffer(self._groups, np.int32)[found]
-            inside = np.flatnonzero(places < len(groups))
-            found = found[inside[groups[places[inside]]]]
+            found = self._inside(found, groups)
         if allow is not None:
             found = found[np.isin(np.frombuffer(self._ids, np.int64)[found], allow)]
         ids, scores = np.frombuffer(self._ids, np.int64)[found], sums[found]
@@ -76,8 +74,12 @@ class Index:
         numbers = (self._documents.get(id, -1) for id in ids.tolist())
         return bytearray(np.array([sums[at] if at >= 0 else 0.0 for at in numbers], np.float64).tobytes())
 
-    def counts(self, terms: tuple[bytes, ...]) -> list[int]:
-        return [len(self._list(term)[0]) for term in terms]
+    def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None) -> list[int]:
+        lists = (self._list(term)[0] for term in terms)
+        return [len(found) if groups is None else len(self._inside(found, groups)) for found in lists]
+
+    def size(self, groups: NDArray[np.bool_]) -> int:
+        return len(self._inside(np.flatnonzero(np.frombuffer(self._alive, np.bool_)), groups)) if self._alive else 0
 
     def has(self, id: int) -> bool:
         return id in self._documents
@@ -118,6 +120,12 @@ class Index:
         numbers = np.frombuffer(held[0], np.int32).astype(np.intp)
         alive = np.frombuffer(self._alive, np.bool_)[numbers]
         return numbers[alive], np.frombuffer(held[1], np.int32)[alive].astype(np.float64)
+
+    def _inside(self, found: NDArray[np.intp], groups: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Those of some documents that are of these groups."""
+        places = np.frombuffer(self._groups, np.int32)[found]
+        known = np.flatnonzero(places < len(groups))
+        return found[known[groups[places[known]]]]
 
     def _append(self, term: bytes, number: int, often: int) -> None:
         numbers, frequencies = self._lists.setdefault(term, (array("i"), array("i")))

@@ -301,25 +301,50 @@ static PyObject *scores(postings *self, PyObject *args)
     return answer;
 }
 
-static PyObject *counts(postings *self, PyObject *terms)
+static PyObject *counts(postings *self, PyObject *args)
 {
-    if (!PyTuple_Check(terms))
-        return PyErr_Format(PyExc_TypeError, "terms must be a tuple");
-    if (enter(self) < 0)
+    PyObject *terms, *groups, *answer = NULL;
+    Py_buffer group = {0};
+    if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &terms, &groups))
         return NULL;
-    Py_ssize_t count = PyTuple_Size(terms);
-    uint32_t *numbers = numbers_of(self, terms, count);
-    PyObject *answer = numbers ? PyList_New(count) : NULL;
-    for (Py_ssize_t i = 0; answer && i < count; i++) {
-        uint32_t documents = numbers[i] == AQE_NONE ? 0 : aqe_refresh(&self->index, numbers[i]);
-        PyObject *number = PyLong_FromUnsignedLong(documents);
-        if (!number || PyList_SetItem(answer, i, number) < 0) {
-            Py_DECREF(answer);
-            answer = NULL;
+    if (groups != Py_None && take(groups, &group, 1, "groups") < 0)
+        return NULL;
+    if (enter(self) == 0) {
+        Py_ssize_t count = PyTuple_Size(terms);
+        uint32_t *numbers = numbers_of(self, terms, count);
+        answer = numbers ? PyList_New(count) : NULL;
+        for (Py_ssize_t i = 0; answer && i < count; i++) {
+            uint32_t documents = numbers[i] == AQE_NONE ? 0 : aqe_refresh(&self->index, numbers[i]);
+            if (documents && group.buf)
+                documents = aqe_count_in(&self->index, numbers[i], group.buf, (size_t)group.len);
+            PyObject *number = PyLong_FromUnsignedLong(documents);
+            if (!number || PyList_SetItem(answer, i, number) < 0) {
+                Py_DECREF(answer);
+                answer = NULL;
+            }
         }
+        leave(self);
+        free(numbers);
     }
-    leave(self);
-    free(numbers);
+    PyBuffer_Release(&group);
+    return answer;
+}
+
+static PyObject *size_of(postings *self, PyObject *groups)
+{
+    Py_buffer group;
+    if (take(groups, &group, 1, "groups") < 0)
+        return NULL;
+    PyObject *answer = NULL;
+    if (enter(self) == 0) {
+        uint32_t size = 0;
+        const aqe_postings *index = &self->index;
+        for (uint32_t i = 0; i < index->count; i++)
+            size += index->alive[i] && aqe_is_in(index, i, group.buf, (size_t)group.len);
+        leave(self);
+        answer = PyLong_FromUnsignedLong(size);
+    }
+    PyBuffer_Release(&group);
     return answer;
 }
 
@@ -354,7 +379,8 @@ static PyMethodDef METHODS[] = {
     {"delete", (PyCFunction)delete_ids, METH_O, NULL},
     {"search", (PyCFunction)search, METH_VARARGS, NULL},
     {"scores", (PyCFunction)scores, METH_VARARGS, NULL},
-    {"counts", (PyCFunction)counts, METH_O, NULL},
+    {"counts", (PyCFunction)counts, METH_VARARGS, NULL},
+    {"size", (PyCFunction)size_of, METH_O, NULL},
     {"has", (PyCFunction)has, METH_O, NULL},
     {"figures", (PyCFunction)figures, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

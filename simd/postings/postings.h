@@ -70,6 +70,12 @@ typedef struct {
     size_t group_count;
 } aqe_allow;
 
+static inline int aqe_is_in(const aqe_postings *index, uint32_t document, const uint8_t *groups, size_t group_count)
+{
+    uint32_t group = index->groups[document];
+    return group < group_count && groups[group];
+}
+
 /* Each returns 0, or -1 where memory is out (aqe_extend: 1 where a document is unknown or out of order). */
 int aqe_prepare(aqe_postings *index, double k1, double b, uint64_t seed);
 void aqe_discard(aqe_postings *index);
@@ -82,6 +88,7 @@ int aqe_squeeze(aqe_postings *index, int always);          /* drops what is dele
 uint32_t aqe_find_document(const aqe_postings *index, int64_t id);
 uint32_t aqe_find_term(const aqe_postings *index, const char *name, size_t size);
 uint32_t aqe_refresh(aqe_postings *index, uint32_t term); /* the live documents of a term */
+uint32_t aqe_count_in(const aqe_postings *index, uint32_t term, const uint8_t *groups, size_t group_count); /* fresh */
 uint32_t aqe_frequency(const aqe_term *term, uint32_t word);
 size_t aqe_bytes(const aqe_postings *index);
 

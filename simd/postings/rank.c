@@ -181,8 +181,7 @@ static int may_be_found(const aqe_postings *index, const aqe_allow *allow, uint3
 {
     if (!index->alive[document] || (allow->allowed && !allow->allowed[document]))
         return 0;
-    uint32_t group = index->groups[document];
-    return !allow->groups || (group < allow->group_count && allow->groups[group]);
+    return !allow->groups || aqe_is_in(index, document, allow->groups, allow->group_count);
 }
 
 static uint32_t next_base(const cursor *cursors, size_t count)

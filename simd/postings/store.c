@@ -359,6 +359,15 @@ uint32_t aqe_refresh(aqe_postings *index, uint32_t at)
     return term->count;
 }
 
+uint32_t aqe_count_in(const aqe_postings *index, uint32_t at, const uint8_t *groups, size_t group_count)
+{
+    const aqe_term *term = &index->terms[at];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < term->count; i++)
+        count += (uint32_t)aqe_is_in(index, term->words[i] >> 8, groups, group_count);
+    return count;
+}
+
 /* The terms that no document has any more go, with their names. */
 static int drop_terms(aqe_postings *index)
 {

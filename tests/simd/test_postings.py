@@ -160,6 +160,9 @@ def test_groups_and_allowed_ids_narrow_exactly(make: Make, many: list[bytes]) ->
     assert found(postings, terms, 20, groups=mask) == [one for one in every if one[0] % 5 in (1, 3)][:20]
     assert found(postings, terms, 20, allow=range(0, len(many), 11)) == [one for one in every if one[0] % 11 == 0][:20]
     assert found(postings, terms, 20, groups=mask, allow=[]) == []
+    inside = [id for id, _ in every if id % 5 in (1, 3) and postings.scores([b"w40"], [id])[0]]
+    assert postings.counts([b"w40", b"nowhere"], groups=mask) == [len(inside), 0]
+    assert postings.size(mask) == sum(id % 5 in (1, 3) for id in range(len(many)))
 
 
 def test_deleting_most_documents_gives_their_memory_back(make: Make, many: list[bytes]) -> None:
