@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import apsw
 
 from aqe.engine.memory import vectors
-from aqe.engine.memory.resident import Cosines
+from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.text import match_expression
 from aqe.engine.memory.words import Words, end_of, names_below
 
@@ -94,10 +94,10 @@ def by_text(connection: apsw.Connection, words: Words, k: int, scope: Scope) -> 
 
 
 def by_vector(
-    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, held: Cosines | None = None
+    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, codes: Codes | None = None
 ) -> list[Scored]:
-    """The `k` nearest rows by cosine similarity, nearest first; `held` has the similarities where they are at hand."""
-    found = _vector_scores(connection, table, vector, k, scope, held)
+    """The `k` nearest rows by cosine similarity, nearest first; by `codes` where they are at hand."""
+    found = _vector_scores(connection, table, vector, k, scope, codes)
     return [Scored(row, score, None, score) for row, score in found.items()]
 
 
@@ -107,7 +107,7 @@ def sides_of(
     table: int | None,
     vector: bytes,
     wanted: Sequence[tuple[int, Scope]],
-    held: Cosines | None = None,
+    codes: Codes | None = None,
 ) -> list[Sides]:
     """The candidates of both sides for each `k` and scope, more of each side than `k`; each candidate of one side is
     scored by the other. Scopes without a condition share one pass over the text index."""
@@ -116,7 +116,7 @@ def sides_of(
     found = []
     for k, scope in wanted:
         wide = max(50, 4 * k)
-        near = _vector_scores(connection, table, vector, wide, scope, held)
+        near = _vector_scores(connection, table, vector, wide, scope, codes)
         least = 0 if near else 1 if table is not None else k
         if shares:
             inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]
@@ -128,7 +128,8 @@ def sides_of(
             text = _text_scores(connection, words, wide, scope, least=least)
             others = _text_scores_of(connection, words.telling, [row for row in near if row not in text])
         if table is not None and (missing := [row for row in text if row not in near]):
-            near |= vectors.similarities(connection, table, vector, missing) if held is None else held.of(missing)
+            others_near = codes.cosines(table, vector, missing, scope) if codes is not None else None
+            near |= vectors.similarities(connection, table, vector, missing) if others_near is None else others_near
         found.append(Sides(text | others, near))
     return found
 
@@ -230,12 +231,12 @@ def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]
 
 
 def _vector_scores(
-    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, held: Cosines | None
+    connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, codes: Codes | None
 ) -> dict[int, float]:
     if table is None or scope.is_nothing:
         return {}
-    if held is not None and not scope.condition:
-        return held.nearest(k, scope.has)
+    if codes is not None and (found := codes.search(connection, table, vector, k, scope)) is not None:
+        return found
     where = None
     if scope.condition:
         condition, bound = scope.where()

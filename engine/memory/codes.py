@@ -1,0 +1,443 @@
+"""The vectors of a store as `aqe.simd.Vectors`: what a search by meaning asks in place of vec0, some 50 times faster.
+
+There is one `Vectors` for each space (embedder and dimension) and namespace, with `memories.row` as ids. They are
+opened from the files beside the database (`codefiles`), brought up to date by the log of changes at every search, so
+that what any process committed is seen at once, and written back in the background. vec0 stays the truth: whatever is
+missing, damaged, too old or of another history is read from it anew; and the first searches of a store without files
+ask vec0 itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import apsw
+
+from aqe.engine.memory import chunks
+from aqe.engine.memory.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.codefiles import CodeFolder
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.ranking import Scope
+    from aqe.simd import Vectors
+
+SEARCHES = 3
+"""Searches of a namespace without a file after which its vectors are read; vec0 answers those before."""
+
+FEW = 256
+"""Vectors that are read at the first search: that costs less than asking vec0 for them."""
+
+WORTH_A_FILE = 2_000
+"""Vectors from which a namespace has a file: reading fewer from the database takes a few milliseconds."""
+
+STALE_SHARE = 0.05
+"""Changed rows, as a share of a namespace's, after which its file is written anew."""
+
+MOST_CHANGED = 0.25
+"""Changed rows, as a share of all that is held, above which everything is read anew."""
+
+ASIDE = 30_000
+"""Vectors from which they are read in the background, while vec0 answers."""
+
+LATE = range(10_000, 300_000)
+"""Vectors of a namespace that was searched without codes for which a store that closes makes a file."""
+
+WRITE_EVERY_S = 30.0
+
+MASKS = 16
+DIGITS = 6
+"""Cosines are rounded, so that equal vectors are equally near."""
+
+Key = tuple[int, str]
+"""A table of vectors and a namespace."""
+
+Level = Literal["f32", "f16", "int8", "bits"]
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Part:
+    """The vectors of one namespace in one space; `written` is the change that its file is of (None: it has none) and
+    `changed` the rows that changed since."""
+
+    vectors: Vectors
+    dimension: int
+    written: int | None = None
+    changed: int = 0
+    tried_at: float = -WRITE_EVERY_S
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a file is worth writing."""
+        return len(self.vectors) >= WORTH_A_FILE and (
+            self.written is None or self.changed > STALE_SHARE * len(self.vectors)
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What searches by meaning find: `recall` is the share of the exact 10 nearest that a sample of searches found,
+    `scanned` the share of the codes they looked at, over `vectors` vectors, found by way of `structure`."""
+
+    vectors: int
+    recall: float
+    scanned: float
+    structure: str
+
+
+class Codes:
+    """The codes of one store. Whoever calls holds the store's lock and, where a connection is asked for, is in a read
+    transaction; one thread of its own writes files and reads large namespaces, through what `reopen` opens."""
+
+    def __init__(self, database: Path, *, reopen: Callable[[Path], apsw.Connection], sealed: bool = False) -> None:
+        is_kept = str(database) != ":memory:"
+        self._database = database
+        self._reopen = reopen if is_kept else None
+        self._folder = CodeFolder(database) if is_kept and not sealed else None
+        if sealed and is_kept:
+            CodeFolder(database).clear()
+        self._parts: dict[Key, _Part] = {}
+        self._mark: Mark | None = None
+        self._names: list[str] | None = None
+        self._asked: dict[Key, int] = {}
+        self._masks: OrderedDict[Any, Any] = OrderedDict()
+        self._aside: threading.Thread | None = None
+        self._done: list[tuple[Key, _Part | None, Mark]] = []
+        self._closing = False
+
+    def search(
+        self, connection: apsw.Connection, table: int, vector: bytes, k: int, scope: Scope
+    ) -> dict[int, float] | None:
+        """The `k` nearest rows of a scope by cosine similarity, nearest first, of equals the oldest; None where
+        vec0 has to be asked."""
+        parts = self._of_scope(connection, table, len(vector) // 4, scope)
+        if parts is None:
+            return None
+        import numpy as np
+
+        query = np.frombuffer(vector, np.float32)
+        found: list[tuple[float, int]] = []
+        for key, part in parts:
+            allow = self._mask(connection, key, part, scope) if scope.condition else None
+            ids, scores = part.vectors.search(query, k, allow=allow)
+            found += zip(scores.tolist(), ids.tolist(), strict=True)
+        ordered = sorted((-round(score, DIGITS), row) for score, row in found)
+        return {row: -score for score, row in ordered[:k]}
+
+    def cosines(self, table: int, vector: bytes, rows: Sequence[int], scope: Scope) -> dict[int, float] | None:
+        """The cosine similarity of each of `rows` of a scope that has a vector, as of the last `search`; None where
+        vec0 has to be asked."""
+        parts = [self._parts.get((table, name)) for name in self._names_of(scope) or ()]
+        if None in parts:
+            return None
+        import numpy as np
+
+        query, wanted = np.frombuffer(vector, np.float32), np.array(rows, np.int64)
+        found: dict[int, float] = {}
+        for part in parts:
+            if part is not None and len(wanted) and len(part.vectors):
+                ids, scores = part.vectors.exact(query, len(wanted), allow=wanted)
+                found |= zip(ids.tolist(), np.round(scores, DIGITS).tolist(), strict=True)
+        return found
+
+    def is_at_hand(self, number: int, table: int, scope: Scope) -> bool:
+        """Whether a search as of the change `number` reads nothing from the file but the memories it finds."""
+        names = self._names_of(scope)
+        is_now = self._mark is not None and self._mark.number == number
+        return is_now and names is not None and all((table, name) in self._parts for name in names)
+
+    def demote(self, rows: Sequence[int], level: Level) -> int:
+        """Keep no more than `level` of the vectors of `rows` that are at hand ("bits" is the code alone); returns how
+        many kept more until now."""
+        return sum(part.vectors.demote(rows, level) for part in self._parts.values())
+
+    def measure(self, connection: apsw.Connection, *, sample: int = 32, load: bool = True) -> dict[Key, Measured]:
+        """The recall of searches in each namespace at hand, on `sample` points between its vectors (fewer where they
+        are very many: an exact search looks at all); with `load` those that have files are at hand first."""
+        self._follow(connection)
+        if load and self._folder is not None and self._folder.files():
+            for table, dimension in connection.execute("SELECT number, dimension FROM embedders").fetchall():
+                for name in self._every_name(connection):
+                    part = self._parts.get((table, name)) or self._open_file(connection, (table, name), dimension)
+                    if part is not None:
+                        self._parts[table, name] = part
+        found = {}
+        for key, part in sorted(self._parts.items()):
+            vectors, size = part.vectors, len(part.vectors)
+            if size:
+                recall = vectors.recall(sample=max(4, min(sample, 4_000_000 // size)), k=10)
+                found[key] = Measured(size, recall, vectors.last_scanned, vectors.structure)
+        return found
+
+    def size(self) -> int:
+        """The bytes of the files beside the database."""
+        return self._folder.size() if self._folder is not None else 0
+
+    def forget(self) -> None:
+        """Drop everything that is at hand and every file, so that nothing of an erased memory stays in them."""
+        self._drop(list(self._parts))
+        if self._folder is not None:
+            self._folder.clear()
+
+    def close(self, connection: apsw.Connection) -> None:
+        """Write the files that are worth it, those of large namespaces that were searched without codes too."""
+        self._closing = True
+        if self._aside is not None:
+            self._aside.join()
+        if self._folder is None or not (self._parts or self._asked):
+            return
+        connection.execute("BEGIN")
+        try:
+            self._follow(connection)
+            for key in self._asked:
+                if key not in self._parts and self._count(connection, key) in LATE:
+                    self._read(connection, key, self._dimension(connection, key[0]))
+        finally:
+            connection.execute("ROLLBACK")
+        for key, part in self._parts.items():
+            if part.is_behind and self._mark is not None:
+                self._write(key, part, self._mark)
+
+    def _of_scope(
+        self, connection: apsw.Connection, table: int, dimension: int, scope: Scope
+    ) -> list[tuple[Key, _Part]] | None:
+        self._follow(connection)
+        if scope.within is None:
+            self._every_name(connection)
+        found = []
+        for name in self._names_of(scope) or ():
+            key = (table, name)
+            part = self._parts.get(key) or self._load(connection, key, dimension)
+            if part is None:
+                return None
+            found.append((key, part))
+        return found
+
+    def _names_of(self, scope: Scope) -> Sequence[str] | None:
+        if scope.within is not None:
+            return scope.within
+        return None if self._names is None else [name for name in self._names if name not in scope.without]
+
+    def _every_name(self, connection: apsw.Connection) -> list[str]:
+        """The namespaces with a current row, by hops along the index."""
+        if self._names is None:
+            self._names, last = [], ""
+            sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace > ?"
+            while (name := connection.execute(sql, (last,)).get) is not None:
+                self._names.append(name)
+                last = name
+        return self._names
+
+    def _follow(self, connection: apsw.Connection) -> None:
+        """Bring what is at hand to the moment of the transaction."""
+        mark = read_mark(connection)
+        if self._done:
+            self._take(connection)
+        if mark == self._mark:
+            return
+        if self._mark is not None and self._parts:
+            rows = rows_since(connection, self._mark)
+            if rows is None:
+                self._drop(list(self._parts))
+            else:
+                self._drop(key for key, part in list(self._parts.items()) if self._is_too_much(rows, part))
+                self._apply(connection, self._parts, rows)
+        self._mark, self._names = mark, None
+        self._masks.clear()
+        for key, part in self._parts.items():
+            self._write_soon(key, part)
+
+    def _apply(self, connection: apsw.Connection, parts: Mapping[Key, _Part], rows: Sequence[int]) -> None:
+        """Look these rows up anew."""
+        if not rows or not parts:
+            return
+        sql = (
+            "SELECT row, embedder, namespace FROM memories WHERE row IN (SELECT value FROM json_each(?))"
+            " AND valid_to IS NULL AND embedder IS NOT NULL"
+        )
+        held: dict[Key, list[int]] = {}
+        for row, table, name in connection.execute(sql, (json.dumps(rows),)):
+            held.setdefault((table, name), []).append(row)
+        for key, part in parts.items():
+            present: Iterable[int] = ()
+            if wanted := held.get(key):
+                ids, values = chunks.read_rows(connection, key[0], part.dimension, wanted)
+                part.vectors.add(ids, values)
+                present = ids.tolist()
+            gone = part.vectors.delete(sorted(set(rows).difference(present)))
+            part.changed += gone + len(held.get(key, ()))
+
+    def _load(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+        """Vectors that are not at hand: from their file, else from the database where that is worth it by now."""
+        part = self._open_file(connection, key, dimension)
+        if part is not None:
+            self._parts[key] = part
+            self._write_soon(key, part)
+            return part
+        count = self._count(connection, key)
+        self._asked[key] = self._asked.get(key, 0) + 1
+        if count > FEW and self._asked[key] < SEARCHES:
+            return None
+        if count >= ASIDE and self._reopen is not None:
+            self._start(lambda: self._read_aside(key, dimension))
+            return None
+        return self._read(connection, key, dimension)
+
+    def _open_file(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+        """Open the newest file that is of this history, brought up to date; those that can never serve are deleted."""
+        if self._folder is None:
+            return None
+        now = read_mark(connection)
+        for file in self._folder.of(*key):
+            rows = rows_since(connection, file.mark)
+            if rows is None:
+                if file.mark.number <= now.number:  # else another process is ahead of this transaction
+                    self._folder.drop([file])
+                continue
+            vectors = self._opened(file.path, dimension)
+            if vectors is None:
+                self._folder.drop([file])
+                continue
+            part = _Part(vectors, dimension, written=file.mark.number)
+            if self._is_too_much(rows, part):
+                continue
+            self._apply(connection, {key: part}, rows)
+            return part
+        return None
+
+    def _opened(self, path: Path, dimension: int) -> Vectors | None:
+        """The vectors of a file; None for one that is damaged, gone or of another space."""
+        from aqe.simd import Vectors
+
+        try:
+            vectors = Vectors.open(path)
+        except (OSError, ValueError):
+            return None
+        return vectors if vectors.dim == dimension and vectors.metric == "cosine" else None
+
+    def _read(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+        """Read the vectors out of the database; None where there is no room for them."""
+        part = self._made(connection, key, dimension)
+        if part is None:
+            self._asked[key] = -1000  # asked again much later
+            return None
+        self._parts[key] = part
+        self._write_soon(key, part)
+        return part
+
+    def _made(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+        from aqe.simd import Vectors
+
+        vectors = Vectors(dimension)
+        try:
+            for ids, values in chunks.read_space(connection, key[0], dimension, key[1]):
+                vectors.add(ids, values)
+                if self._closing and self._aside is threading.current_thread():
+                    return None
+        except MemoryError:
+            return None
+        return _Part(vectors, dimension)
+
+    def _read_aside(self, key: Key, dimension: int) -> None:
+        """Read a large namespace with a connection of its own; the next search takes it."""
+        assert self._reopen is not None
+        connection = self._reopen(self._database)
+        try:
+            connection.execute("BEGIN")
+            mark = read_mark(connection)
+            part = self._made(connection, key, dimension)
+        finally:
+            connection.close()
+        if part is not None:
+            self._write(key, part, mark)
+        self._done.append((key, part, mark))
+
+    def _take(self, connection: apsw.Connection) -> None:
+        """Take over what the background made: a namespace that was read, or a file in place of what was written."""
+        while self._done:
+            key, part, mark = self._done.pop()
+            rows = None if part is None else rows_since(connection, mark)
+            if part is None or rows is None:
+                self._asked[key] = -1000 if part is None else 0
+                continue
+            opened = self._open_file(connection, key, part.dimension)
+            if opened is None:
+                opened = part
+                self._apply(connection, {key: part}, rows)
+            self._parts[key] = opened
+
+    def _write_soon(self, key: Key, part: _Part) -> None:
+        """Write the file of a part in the background, where it is worth it and was not tried just now."""
+        if self._folder is None or not part.is_behind or time.monotonic() - part.tried_at < WRITE_EVERY_S:
+            return
+        part.tried_at = time.monotonic()
+        mark = self._mark
+        if mark is not None:
+            self._start(lambda: self._write_aside(key, part, mark))
+
+    def _write_aside(self, key: Key, part: _Part, mark: Mark) -> None:
+        if self._write(key, part, mark):
+            self._done.append((key, part, mark))
+
+    def _write(self, key: Key, part: _Part, mark: Mark) -> bool:
+        """Write a file as of a moment that the part has reached. What the part learns meanwhile may be in it: it is
+        looked up again by whoever opens the file."""
+        if self._folder is None:
+            return False
+        changed = part.changed
+        try:
+            self._folder.write(*key, mark, part.vectors)
+        except (OSError, MemoryError) as error:
+            _log.info("The codes of %r are kept in memory alone: %s", key[1], error)
+            return False
+        part.written, part.changed = mark.number, part.changed - changed
+        return True
+
+    def _start(self, work: Callable[[], None]) -> None:
+        """Do something in the background, unless something is being done there."""
+        if self._aside is None or not self._aside.is_alive():
+            self._aside = threading.Thread(target=self._guarded, args=(work,), name="aqe-codes", daemon=True)
+            self._aside.start()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except apsw.Error as error:
+            _log.info("The codes could not be read: %s", error)
+
+    def _mask(self, connection: apsw.Connection, key: Key, part: _Part, scope: Scope) -> Any:
+        """The rows of a namespace under the scope's condition, prepared; kept while no memory changes."""
+        known = (key, scope.condition, tuple(scope.parameters))
+        mask = self._masks.get(known)
+        if mask is None:
+            sql = f"SELECT row FROM memories WHERE valid_to IS NULL AND namespace = ? AND {scope.condition}"
+            rows = [row for (row,) in connection.execute(sql, (key[1], *scope.parameters))]
+            mask = self._masks[known] = part.vectors.allowed(rows)
+            while len(self._masks) > MASKS:
+                self._masks.popitem(last=False)
+        return mask
+
+    def _drop(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            del self._parts[key]
+            self._asked[key] = SEARCHES  # read at the next search
+        self._masks.clear()
+
+    def _is_too_much(self, rows: Sequence[int], part: _Part) -> bool:
+        return len(rows) > FEW + MOST_CHANGED * len(part.vectors)
+
+    def _count(self, connection: apsw.Connection, key: Key) -> int:
+        """About how many vectors vec0 has of a namespace: whole blocks of them."""
+        sql = f"SELECT coalesce(sum(size), 0) FROM vectors_{key[0]}_chunks WHERE partition00 = ?"
+        return int(connection.execute(sql, (key[1],)).get)
+
+    def _dimension(self, connection: apsw.Connection, table: int) -> int:
+        return int(connection.execute("SELECT dimension FROM embedders WHERE number = ?", (table,)).get)

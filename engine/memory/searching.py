@@ -1,0 +1,117 @@
+"""One search of a store: its scopes, both sides, and the memories found, in one read transaction.
+
+What depends on the memories alone (scopes of namespaces, tables of vectors, memories found lately) is kept until the
+number of the last change grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory.changelog import read_number
+from aqe.engine.memory.codes import Codes
+from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, pack_vector
+from aqe.engine.memory.growth.expiry import alive
+from aqe.engine.memory.growth.staleness import FileDigests
+from aqe.engine.memory.hits import FoundMemories
+from aqe.engine.memory.ranking import Scope
+from aqe.engine.memory.text import LONG_QUERY, query_terms
+from aqe.engine.memory.words import WordCounts
+
+MOST_HITS = 1000
+Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
+"""Of memories, by namespace and id, what each is known to be worth; those left out are worth 0."""
+
+Wanted = tuple[str | None, str, Sequence[object]]
+"""A namespace as `Store.search` takes it, and a condition on `memories` with its parameters."""
+
+
+class Searcher:
+    """Searches one store. `reading` opens its read transaction, which holds the store's lock."""
+
+    def __init__(
+        self,
+        reading: Callable[[], AbstractContextManager[apsw.Connection]],
+        codes: Codes,
+        files: FileDigests,
+        now: Callable[[], int],
+    ) -> None:
+        self.words = WordCounts()
+        self.codes = codes
+        self._reading = reading
+        self._now = now
+        self._found = FoundMemories(files)
+        self._number = -1
+        self._scopes: dict[str | None, Scope] = {}
+        self._tables: dict[tuple[str, int], int | None] = {}
+
+    def search(
+        self,
+        query: str | None,
+        vector: Sequence[float] | None,
+        wanted: Sequence[tuple[Wanted, int]],
+        embedder_id: str | None,
+        prior: Prior | None,
+    ) -> tuple[SearchAnswer, ...]:
+        """The answer for each place that is wanted, with its `k`; as `Store.search`."""
+        if query is None and vector is None:
+            raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
+        if query is not None and not isinstance(query, str):
+            raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
+        for _, k in wanted:
+            check_limit(k, MOST_HITS)
+        terms = query_terms(query, most=LONG_QUERY) if query is not None else []
+        packed = pack_vector(vector) if vector is not None else b""
+        space = (check_embedder(embedder_id), len(packed) // 4)
+        with self._reading() as connection:
+            number = self._follow(connection)
+            scopes = [(k, self._scope(connection, one)) for one, k in wanted]
+            table = self._table(connection, space) if packed else None
+            if query is None:
+                found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
+                return tuple(SearchAnswer("vector", self._found.hits(connection, number, one)) for one in found)
+            words = self.words.words(connection, terms)
+            if vector is None:
+                found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
+                return tuple(SearchAnswer("text", self._found.hits(connection, number, one)) for one in found)
+            sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes)
+            if prior is None:
+                fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
+                return tuple(SearchAnswer("hybrid", self._found.hits(connection, number, one)) for one in fused)
+            keys = [ranking.keys_of(connection, one) for one in sides]
+        added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
+        with self._reading() as connection:
+            number = self._follow(connection)
+            answers = []
+            for one, known, (_, k) in zip(sides, keys, wanted, strict=True):
+                found_here = ranking.fuse(one, {row: added.get(key, 0.0) for row, key in known.items()})
+                answers.append(SearchAnswer("hybrid", self._found.hits(connection, number, found_here[:k])))
+            return tuple(answers)
+
+    def _follow(self, connection: apsw.Connection) -> int:
+        """The number of the last change; what was kept from before it is dropped."""
+        number = read_number(connection)
+        if number != self._number:
+            self._number = number
+            self._scopes.clear()
+            self._tables.clear()
+        return number
+
+    def _scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:
+        namespace, condition, parameters = alive(connection, wanted, self._now)
+        if condition:
+            return ranking.scope_of(connection, namespace, condition, parameters)
+        scope = self._scopes.get(namespace)
+        if scope is None:
+            scope = self._scopes[namespace] = ranking.scope_of(connection, namespace, "", ())
+        return scope
+
+    def _table(self, connection: apsw.Connection, space: tuple[str, int]) -> int | None:
+        if space not in self._tables:
+            self._tables[space] = vectors.find_table(connection, *space)
+        return self._tables[space]
