@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from aqe.engine.errors import UserError
 from aqe.engine.lease import holding
 from aqe.engine.memory import spaces, vectors
+from aqe.engine.memory.as_of import search_as_of
 from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -79,6 +80,23 @@ def find(
     numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
     return store.search(
         query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id, prior=prior
+    )
+
+
+def find_as_of(
+    store: Store,
+    embedder: Embedder | None,
+    query: str,
+    at: int,
+    *,
+    k: int = 10,
+    namespace: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+) -> SearchAnswer:
+    """The `k` best of the memories that held at `at` (UTC microseconds), by words and meaning as `find` finds them."""
+    numbers, embedder_id = _ready(store, embedder, query, None, None)
+    return search_as_of(
+        store, at, query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id
     )
 
 

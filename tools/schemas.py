@@ -39,8 +39,13 @@ MODELS: dict[str, tuple[str, ...]] = {
     "memory-backup": ("aqe.engine.memory.care.backup:BackupReport",),
     "memory-delete": ("aqe.server.cli.objects:MemoryDeleted",),
     "memory-diff": ("aqe.engine.memory.care.comparing:DiffReport",),
+    "memory-export": (
+        "aqe.server.cli.transfer_objects:MemoriesExported",
+        "aqe.server.cli.transfer_objects:WholeStateExported",
+    ),
     "memory-get": ("aqe.server.cli.objects:MemoryShown", "aqe.server.cli.objects:MemoryHistory"),
     "memory-graph": ("aqe.server.cli.graph_objects:GraphShown",),
+    "memory-import": ("aqe.server.cli.transfer_objects:MemoriesImported",),
     "memory-link": ("aqe.server.cli.graph_objects:Linked",),
     "memory-list": ("aqe.server.cli.objects:MemoryListed",),
     "memory-neighbours": ("aqe.server.cli.graph_objects:NeighboursShown",),

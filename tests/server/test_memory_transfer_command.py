@@ -1,0 +1,87 @@
+"""`aqe memory export` and `import`, and `--as-of`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def aqe(in_process: Run) -> Run:
+    """Runs a command in an empty project, in this process; gives exit status, stdout and stderr."""
+    return in_process
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.md", "out.aqe"])
+def test_what_was_exported_is_imported_after_it_is_gone(aqe: Run, tmp_path: Path, name: str) -> None:
+    """A memory that was erased comes back from each kind of file and is found by its words."""
+    file = str(tmp_path / name)
+    aqe("memory", "add", "prices round half up", "--id", "rule")
+    status, out, _ = aqe("memory", "export", file)
+    assert status == 0
+    assert out.startswith(f"{file}: 1 ")
+    aqe("memory", "delete", "rule", "--erase")
+    assert aqe("memory", "import", file)[1].endswith(": 1 added\n")
+    assert aqe("memory", "import", file)[1].endswith(": 1 there already\n")
+    assert "prices round half up" in aqe("memory", "search", "rounding prices")[1]
+
+
+def test_export_to_stdout_is_json_lines(aqe: Run) -> None:
+    """`-` writes one JSON object a line, so that it goes through a pipe."""
+    aqe("memory", "add", "one")
+    lines = [json.loads(line) for line in aqe("memory", "export", "-")[1].splitlines()]
+    assert [line.get("text") for line in lines] == [None, "one"]
+
+
+def test_the_json_reports_of_both(aqe: Run, tmp_path: Path) -> None:
+    """--json tells what was written and what was taken in, with a vector for each memory."""
+    file, vectors = str(tmp_path / "a.jsonl"), str(tmp_path / "a.safetensors")
+    aqe("memory", "add", "one", "--id", "1")
+    out = json.loads(aqe("memory", "export", file, "--vectors", vectors, "--json")[1])
+    assert (out["schema"], out["memories"], out["vectors"]) == ("aqe.memory-export/1", 1, 1)
+    aqe("memory", "delete", "1", "--erase")
+    told = json.loads(aqe("memory", "import", file, "--vectors", vectors, "--json", "--dry-run")[1])
+    assert (told["added"], told["dry_run"], told["embedded"]) == (1, True, 0)
+    told = json.loads(aqe("memory", "import", file, "--json")[1])
+    assert (told["schema"], told["added"], told["embedded"]) == ("aqe.memory-import/1", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("export", "out.csv"), "unknown-format"),
+        (("export", "out.jsonl", "--format", "xml"), "unknown-format"),
+        (("export", "out.aqe", "--since", "1d"), "bad-argument"),
+        (("export", "out.md", "--vectors", "v.safetensors"), "bad-argument"),
+        (("export", "no/such/folder/out.jsonl"), "bad-output"),
+        (("export", "-", "--json"), "bad-argument"),
+        (("export", "out.jsonl", "--as-of", "soon"), "bad-moment"),
+        (("import", "nope.jsonl"), "no-such-path"),
+        (("import", "pyproject.toml", "--format", "csv"), "unknown-format"),
+        (("import", "nope", "--conflict", "merge"), "bad-argument"),
+        (("import", "nope", "--format", "state", "-n", "x"), "bad-argument"),
+        (("get", "x", "--as-of", "1d", "--history"), "bad-argument"),
+        (("search", "x", "--as-of", "1d", "--jsonl"), "bad-argument"),
+    ],
+)
+def test_bad_arguments(aqe: Run, words: tuple[str, ...], code: str) -> None:
+    """Each is refused with its code and exit status 2."""
+    status, _, err = aqe("memory", *words)
+    assert (status, f"[{code}]" in err) == (2, True), err
+
+
+def test_as_of_shows_the_memory_of_that_moment(aqe: Run) -> None:
+    """get, list and search answer for a moment before the memory was changed."""
+    aqe("memory", "add", "prices round half up", "--id", "rule")
+    before = json.loads(aqe("memory", "get", "rule", "--json")[1])["valid_from"]
+    aqe("memory", "update", "rule", "prices round half even")
+    for words in (("get", "rule"), ("list",), ("search", "prices")):
+        assert "half even" in aqe("memory", *words)[1]
+        assert "half up" in aqe("memory", *words, "--as-of", before)[1]
+    assert aqe("memory", "get", "rule", "--as-of", "2020-01-01")[0] == 2
+    assert aqe("memory", "list", "--as-of", "2020-01-01")[1] == ""
