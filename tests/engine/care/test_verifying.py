@@ -1,0 +1,93 @@
+"""What `verify` finds: each kind of damage, made by hand, is named by its check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.errors import Cancelled, UserError
+from aqe.engine.memory import Store
+from aqe.engine.memory.care import Place, verify
+from aqe.engine.memory.connection import open_connection
+from aqe.engine.progress import CancelToken
+
+Make = Callable[..., Place]
+DAMAGE = {
+    "references": "PRAGMA foreign_keys = OFF; INSERT INTO accesses VALUES (999, 1, 1, 1.0)",
+    "texts": "UPDATE memories SET text = 'note 0 says that part 0 is lost' WHERE id = '0'",
+    "revisions": "UPDATE memories SET revision = 5 WHERE row = (SELECT max(row) FROM memories WHERE id = '1')",
+    "text index": "DELETE FROM texts WHERE rowid = (SELECT row FROM memories WHERE id = '2' AND valid_to IS NULL)",
+    "vectors": "UPDATE vectors_1_vector_chunks00 SET vectors = CAST(x'0000c07f' || substr(vectors, 5) AS BLOB)",
+    "snapshots": "INSERT INTO snapshots VALUES ('bad', 1, 0, 3, x'00')",
+}
+
+
+def test_sound_store_has_no_findings(place: Place) -> None:
+    """A store that was worked with is sound, and each check says how much it looked at."""
+    with Store.open(place.path, key=place.key) as store:
+        store.update("1", text="changed")
+        store.delete("2")
+        store.delete("3", erase=True)
+    report = verify(place)
+    assert (report.sound, report.findings, report.memories) == (True, (), 18)
+    assert {run.name: run.looked_at for run in report.checks}["vectors"] == 17
+    assert {run.state for run in report.checks} == {"sound"}
+
+
+@pytest.mark.parametrize("check", DAMAGE)
+def test_each_damage_is_found_by_its_check(make_place: Make, check: str) -> None:
+    """A row that does not fit is named by the check that looks for it, with what it means and what to do."""
+    place = make_place()
+    with Store.open(place.path) as store:
+        store.update("1", text="changed")
+    connection = open_connection(place.path)
+    connection.execute(DAMAGE[check])
+    connection.close()
+    report = verify(place)
+    assert not report.sound
+    assert {finding.check for finding in report.findings} == {check}
+    assert all(finding.what and finding.meaning and finding.fix for finding in report.findings)
+
+
+def test_damaged_pages_are_findings(place: Place) -> None:
+    """A file with overwritten pages is looked at as far as it can be read, and is not sound."""
+    data = bytearray(place.path.read_bytes())
+    for page in range(6, len(data) // 4096, 3):
+        data[page * 4096 : page * 4096 + 3000] = b"\xa5" * 3000
+    place.path.write_bytes(data)
+    report = verify(place)
+    assert not report.sound
+    assert report.findings[0].check in ("pages", "file")
+
+
+def test_file_that_is_no_database_is_a_finding(make_place: Make) -> None:
+    """A file without a single readable page is one finding, not a failure."""
+    place = make_place(1)
+    place.path.write_bytes(b"\0" * 9000)
+    report = verify(place)
+    assert [finding.check for finding in report.findings] == ["file"]
+
+
+def test_wrong_key_is_an_error_and_no_finding(make_place: Make) -> None:
+    """With another key nothing is said about the file but that the key does not fit."""
+    place = make_place(1, key="k")
+    with pytest.raises(UserError) as caught:
+        verify(Place(place.path, "other"))
+    assert caught.value.code == "database-key"
+
+
+def test_earlier_version_is_looked_at_as_it_is(make_place: Make, repository: Path) -> None:
+    """A file of the first version is verified without being migrated; checks of later tables are not run."""
+    report = verify(make_place(1), repository / "tests" / "engine" / "stored" / "v1.db")
+    assert (report.sound, report.version, report.memories) == (True, 1, 3)
+    assert [run.name for run in report.checks if run.state == "not-run"] == ["snapshots"]
+
+
+def test_cancelled_verification_ends(make_place: Make) -> None:
+    """A cancelled verification raises at its next step."""
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        verify(make_place(1), cancel=cancel)
