@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.simd._ivf_twin import Lists, probe
 from aqe.simd._rows import BLOCK, pack, read_codes
 
 Floats = NDArray[np.float32]
@@ -54,6 +55,43 @@ class Snapshot:
         order = np.argsort(found if self._metric == L2 else -found, kind="stable")[:k]
         ids[: len(order)], scores[: len(order)] = all_ids[order], found[order]
         return len(order)
+
+    def probe(
+        self,
+        query: Floats,
+        k: int,
+        candidates: int,
+        lists: Lists,
+        patience: int,
+        tail: int,
+        ids: NDArray[np.int64],
+        scores: Floats,
+    ) -> tuple[int, int]:
+        """The same over the lists of an inverted file, and over the rows from `tail` on; also how many codes of lists
+        and rows were looked at."""
+        query = prepared(query, self._metric)
+        live = np.flatnonzero(np.unpackbits(self._live.view(np.uint8), bitorder="little"))
+        outside = live[live >= tail]
+        alive = np.zeros(max(len(self._live) * BLOCK, 1), bool)
+        alive[live] = True
+
+        def score(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+            rows = rows[alive[rows]]
+            found = np.empty(len(rows), np.float32)
+            for segment in self._segments:
+                own = np.flatnonzero((rows >= segment[0]) & (rows < segment[0] + segment[1]))
+                found[own] = self._scores(segment, rows[own] - segment[0], query)
+            return rows, -found if self._metric == L2 else found
+
+        order = lists.order(query, self._metric)
+        (rows, best), looked = probe(lists, order, k, patience, score, score(outside))
+        order = np.argsort(-best, kind="stable")[:k]
+        rows, best = rows[order], best[order]
+        for segment in self._segments:
+            own = np.flatnonzero((rows >= segment[0]) & (rows < segment[0] + segment[1]))
+            ids[own] = segment[2][rows[own] - segment[0]]
+        scores[: len(rows)] = -best if self._metric == L2 else best
+        return len(rows), looked * BLOCK + len(outside)
 
     def _scores(self, segment: tuple[Any, ...], rows: NDArray[np.int64], query: Floats) -> Floats:
         found = np.empty(len(rows), np.float32)
@@ -127,6 +165,10 @@ class Kernels:
     def snapshot(self, *parts: Any) -> Snapshot:
         """What a search sees."""
         return Snapshot(*parts)
+
+    def lists(self, *parts: Any) -> Lists:
+        """The lists of an inverted file, as `Snapshot.probe` takes them."""
+        return Lists(*parts)
 
     def unit(self, rows: Floats, out: Floats) -> None:
         """Write the rows, brought to length one."""

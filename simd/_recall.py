@@ -27,6 +27,11 @@ def candidates(rows: int, k: int) -> int:
     return wanted if wanted < rows else 0
 
 
+def candidates_of_lists(k: int) -> int:
+    """The same for a search of an inverted file, whose codes stand nearer to their centres."""
+    return max(FEWEST, FOR_EACH * k)
+
+
 def scores(rows: Floats, query: Floats, metric: int) -> Floats:
     """The exact score of each row, as a search gives it."""
     return measured_scores(rows, prepared(query, metric), metric)

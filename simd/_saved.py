@@ -11,17 +11,21 @@ from numpy.typing import NDArray
 
 from aqe.simd import _rows, _vectors_file
 from aqe.simd._ids import rows_of_mask
+from aqe.simd._ivf import Lists
 from aqe.simd._rows import BLOCK, LEVELS, POOLS, Coding, Pool, Segment
 from aqe.simd._table import Table
 
 _AT_ONCE = 1 << 14
 
+LIST_ARRAYS = ("centroids", "scales", "starts", "blocks", "row_of")
+LIST_FACTS = ("rows", "held", "clustered", "distance", "distance_now", "imbalance")
+
 Array = NDArray[Any]
 Parts = list[tuple[Segment, NDArray[np.int64]]]
 
 
-def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str) -> None:
-    """Write the rows alive; raises OSError."""
+def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None) -> None:
+    """Write the rows alive and, where there are, the lists over them; raises OSError."""
     parts = _alive(table, live)
     count = sum(len(own) for _, own in parts)
     facts: dict[str, Any] = {"dim": table.dim, "metric": metric, "rows": count}
@@ -35,6 +39,15 @@ def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str) -> Non
         arrays["codes"] = ("uint8", shape, _blocks(parts, shape))
     for name in POOLS:
         arrays |= _pools(name, parts, table.dim)
+    if lists is not None and table.coding is not None:
+        numbers = np.full(len(live) * BLOCK, -1, np.int32)
+        before = rows_of_mask(live)
+        numbers[before] = np.arange(count, dtype=np.int32)
+        lists = lists.renumbered(numbers, int(np.searchsorted(before, lists.rows)))
+        facts["lists"] = {name: getattr(lists, name) for name in LIST_FACTS}
+        for name in LIST_ARRAYS:
+            array = getattr(lists, name)
+            arrays[f"lists {name}"] = (str(array.dtype), array.shape, [array])
     _vectors_file.write(path, facts, arrays)
 
 
@@ -115,6 +128,30 @@ def fill(table: Table, file: _vectors_file.File) -> int:
     table.bits = levels is not None
     table.segments = [Segment(dim, 0, ids, pools, levels, blocks, len(ids), fixed=True)]
     return len(ids)
+
+
+def lists_of(file: _vectors_file.File, table: Table) -> Lists | None:
+    """The lists that a file holds over its rows, None where it holds none; raises ValueError where they do not fit."""
+    facts = file.facts.get("lists")
+    if facts is None or table.coding is None:
+        return None
+    scales = file.arrays.get("lists scales")
+    count = len(scales) if scales is not None else 0
+    starts = _wanted(file, "lists starts", "int64", (count + 1,))
+    blocks = int(starts[-1])
+    row_of = _wanted(file, "lists row_of", "int32", (blocks * BLOCK,))
+    fits = starts[0] == 0 and (np.diff(starts) >= 0).all() and 0 <= facts["rows"] <= table.rows
+    if not fits or (blocks and row_of.max() >= table.rows):
+        raise ValueError(f"{file.path} is damaged: its lists are not of its rows")
+    return Lists(
+        centroids=_wanted(file, "lists centroids", "int8", (count, table.dim)),
+        scales=_wanted(file, "lists scales", "float32", (count,)),
+        starts=starts,
+        blocks=_wanted(file, "lists blocks", "uint8", (blocks, _rows.block_bytes(table.dim))),
+        row_of=row_of,
+        coding=table.coding,
+        **{name: facts[name] for name in LIST_FACTS},
+    )
 
 
 def _pool(file: _vectors_file.File, name: str, count: int, dim: int, has: NDArray[np.bool_] | None) -> Pool:

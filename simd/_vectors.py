@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
+from aqe.simd import _funnel_path, _ivf, _recall, _rows, _saved, _upkeep, _vectors_file
 from aqe.simd._funnel_twin import COSINE, L2
+from aqe.simd._given import as_floats, as_k
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
-from aqe.simd._table import Table, compacted
+from aqe.simd._table import CODES_FROM_DIM, Table, compacted
 
 Floats = NDArray[np.float32]
 Masks = NDArray[np.uint64]
@@ -50,6 +51,8 @@ class _State:
     coded: bool
     version: int
     bits: bool
+    lists: Any = None
+    tail: int = 0
 
 
 class Allowed:
@@ -93,6 +96,10 @@ class Vectors:
         self._table = Table(self.dim, self._metric, _funnel_path.chosen())
         self._file: _vectors_file.File | None = None
         self._live: Masks = np.zeros(0, np.uint64)
+        self._inverted: _upkeep.Inverted | None = None
+        self._work: _upkeep.Work | None = None
+        self._working = threading.Lock()
+        self._scanned = 1.0
         none = np.empty(0, np.int64)
         self._state = _State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
 
@@ -153,15 +160,17 @@ class Vectors:
         ValueError for a k below 1 and a query that has another length, NaN or infinity, TypeError for another dtype.
         """
         if k.__class__ is not int or k < 1:
-            k = _k_of(k)
+            k = as_k(k)
         if rescore is not None:
             return self._search_again(query, k, allow, rescore)
         state, mask = (self._state, None) if allow is None else self._mask(allow)
+        if state.lists is not None and mask is None:
+            return self._probe(state, query, k)
         return self._find(state, query, k, mask, _recall.candidates(state.count, k) if state.coded else 0)
 
     def exact(self, query: Any, k: int, *, allow: Allowed | Ids | Iterable[int] | None = None) -> tuple[Ids, Floats]:
         """What `search` answers when each row is scored by the best that is kept of it: slow, and nothing is missed."""
-        k = _k_of(k)
+        k = as_k(k)
         state, mask = (self._state, None) if allow is None else self._mask(allow)
         return self._find(state, query, k, mask, 0)
 
@@ -172,6 +181,19 @@ class Vectors:
             count = state.snapshot.search(query, most, candidates, mask, ids, scores)
         except (TypeError, ValueError, BufferError):
             count = state.snapshot.search(self._query_of(query), most, candidates, mask, ids, scores)
+        self._scanned = 1.0
+        return (ids, scores) if count == most else (ids[:count], scores[:count])
+
+    def _probe(self, state: _State, query: Any, k: int) -> tuple[Ids, Floats]:
+        most = min(k, state.count)
+        ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
+        around = state.lists, _ivf.PATIENCE, state.tail, ids, scores
+        wanted = _recall.candidates_of_lists(k)
+        try:
+            count, looked = state.snapshot.probe(query, most, wanted, *around)
+        except (TypeError, ValueError, BufferError):
+            count, looked = state.snapshot.probe(self._query_of(query), most, wanted, *around)
+        self._scanned = looked / max(1, state.count)
         return (ids, scores) if count == most else (ids[:count], scores[:count])
 
     def _search_again(self, query: Any, k: int, allow: Any, rescore: Rescore) -> tuple[Ids, Floats]:
@@ -258,9 +280,11 @@ class Vectors:
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes by what they hold: "codes", "f32", "f16", "int8", "ids" (with the index of them) and "masks"."""
+        """Bytes by what they hold: "codes", "lists" (of the inverted file), "f32", "f16", "int8", "ids" (with the index
+        of them) and "masks"."""
         with self._lock:
-            found = dict.fromkeys(("codes", "f32", "f16", "int8", "ids", "masks"), 0)
+            found = dict.fromkeys(("codes", "lists", "f32", "f16", "int8", "ids", "masks"), 0)
+            found["lists"] = self._inverted.lists.nbytes if self._inverted is not None else 0
             for segment in self._table.segments:
                 for name, pool in segment.pools.items():
                     found[name] += pool.nbytes
@@ -274,13 +298,76 @@ class Vectors:
 
     @property
     def structure(self) -> str:
-        """How rows are found: "exact" (every row is scored) or "linear" (every code is looked at)."""
+        """How rows are found: "exact" (every row is scored), "linear" (every code is looked at) or "ivf" (the codes of
+        some lists of an inverted file; with `allow` it is linear all the same)."""
+        if self._state.lists is not None:
+            return "ivf"
         return "linear" if self._state.coded else "exact"
 
     @property
     def last_scanned(self) -> float:
-        """The share of the codes that the last search looked at."""
-        return 1.0
+        """How many codes the last search looked at, as a share of the rows: above 1 where it met many of them twice."""
+        return self._scanned
+
+    @property
+    def due(self) -> str | None:
+        """What the inverted file is in need of: "build", "fold", "recode" or nothing. Below 200,000 rows it is nothing
+        until `build` was called."""
+        with self._lock:
+            held = self._inverted.lists if self._inverted is not None else None
+            if self.dim < CODES_FROM_DIM:
+                return None
+            live, count = self._live, self._state.count
+            outside = count if held is None else len(rows_of_mask(live[held.tail // BLOCK :]))
+            return _ivf.due(held, count, outside, self._table.coding)
+
+    def build(
+        self,
+        nlist: int | None = None,
+        *,
+        progress: _upkeep.Progress | None = None,
+        cancel: _upkeep.Cancel | None = None,
+    ) -> None:
+        """Make an inverted file over all rows: `nlist` lists, or as many as their number calls for.
+
+        Others may search, add and delete meanwhile; until it is whole nothing changes for them. `progress` is called
+        with a text, work done and total; `cancel.check()` may raise to break it off. Raises ValueError for fewer than
+        two lists, more lists than rows, and vectors of fewer than 128 items.
+        """
+        if self.dim < CODES_FROM_DIM:
+            raise ValueError(f"an inverted file needs vectors of {CODES_FROM_DIM} items or more, these have {self.dim}")
+        if nlist is not None and not 2 <= index(nlist) <= max(2, len(self)):
+            raise ValueError(f"nlist must be from 2 to the number of rows ({len(self)}), got {nlist}")
+        self._do("build", nlist, _upkeep.steps(progress, cancel))
+
+    def tend(self, *, progress: _upkeep.Progress | None = None, cancel: _upkeep.Cancel | None = None) -> str | None:
+        """Do what is `due`, as `build` does, and say what it was."""
+        task = self.due
+        if task is not None:
+            self._do(task, None, _upkeep.steps(progress, cancel))
+        return task
+
+    def start_tending(self, *, progress: _upkeep.Progress | None = None) -> _upkeep.Work:
+        """`tend` in a thread of its own, one at a time: the work that is under way, or one that begins now."""
+        with self._lock:
+            if self._work is None or self._work.done:
+                self._work = _upkeep.Work(lambda stop: self.tend(progress=progress, cancel=stop))
+            return self._work
+
+    def _do(self, task: str, nlist: int | None, step: _ivf.Step) -> None:
+        with self._working:
+            _upkeep.made(self, task, nlist, step)
+        with self._lock:
+            self._compact_where_due()
+
+    def _take(self, made: _upkeep.Inverted) -> bool:
+        """Search these lists from now on, unless rows or codes are others by now; did that hold?"""
+        if made.table is not self._table or not made.fits:
+            return False
+        with self._publishing:
+            self._inverted = made
+            self._state = self._state_of(self._live, self._state.index, self._state.count)
+        return True
 
     def recall(self, sample: int = 100, k: int = 10, seed: int = 0, queries: Floats | None = None) -> float:
         """The share of the exact k nearest that `search` finds, over `queries` (n, dim) or, without, over `sample`
@@ -303,7 +390,8 @@ class Vectors:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything into one file, which is there whole or not at all; raises OSError."""
         with self._lock:
-            _saved.save(Path(path), self._table, self._live, self.metric)
+            lists = self._inverted.lists if self._inverted is not None and self._inverted.fits else None
+            _saved.save(Path(path), self._table, self._live, self.metric, lists)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, mapped: bool = True) -> Vectors:
@@ -320,6 +408,8 @@ class Vectors:
         if count % BLOCK:
             live[-1] = (1 << count % BLOCK) - 1
         opened._file, opened._live = file, live
+        lists = _saved.lists_of(file, table)
+        opened._inverted = _upkeep.inverted(lists, table) if lists is not None else None
         opened._state = opened._state_of(live, Index(table.ids_of(numbers), numbers), count)
         return opened
 
@@ -342,7 +432,11 @@ class Vectors:
         with self._publishing:
             index_now = self._state.index.put(ids, rows)
             self._live, self._state = live, self._state_of(live, index_now, count)
-        if self._table.rows - count > max(_GAPS, count // 2):
+        self._compact_where_due()
+
+    def _compact_where_due(self) -> None:
+        count = self._state.count
+        if self._table.rows - count > max(_GAPS, count // 2) and not self._working.locked():
             self._compact()
 
     def _compact(self) -> None:
@@ -350,14 +444,19 @@ class Vectors:
         numbers, live = table.numbers(), np.zeros(table.words, np.uint64)
         set_bits(live, numbers)
         index_now = Index(table.ids_of(numbers), numbers)
+        lists = self._inverted and _upkeep.moved(self._inverted, self._live, table)
         with self._publishing:
-            self._table, self._live = table, live
+            self._table, self._live, self._inverted = table, live, lists
             self._state = self._state_of(live, index_now, self._state.count)
 
     def _state_of(self, live: Masks, index_now: Index, count: int) -> _State:
         table = self._table
         version = self._state.version + 1
-        return _State(table.snapshot(live), index_now, live, count, table.coded(count), version, table.bits)
+        state = _State(table.snapshot(live), index_now, live, count, table.coded(count), version, table.bits)
+        held = self._inverted
+        if held is None or held.table is not table or not held.fits:
+            return state
+        return replace(state, lists=held.native, tail=held.lists.tail)
 
     def _rows_of(self, array: Any, count: int) -> Floats:
         """A copy of `count` rows as the store keeps them: checked, and of length one for cosine."""
@@ -385,25 +484,3 @@ class Vectors:
             got = " x ".join(map(str, taken.shape)) or "a single number"
             raise ValueError(f"query must have {self.dim} items, got {got}")
         return taken
-
-
-def as_floats(given: Any, name: str) -> Floats:
-    """Contiguous float32 of an array of float32 or float16, another buffer of them, or lists of numbers."""
-    if isinstance(given, (list, tuple)) and not any(isinstance(item, np.ndarray) for item in given):
-        try:
-            return np.array(given, np.float32)
-        except (TypeError, ValueError) as refusal:
-            raise TypeError(f"{name} must be numbers in rows of one length: {refusal}") from None
-    taken = np.asarray(given)
-    if taken.dtype not in (np.float32, np.float16):
-        raise TypeError(f"{name} must be float32 or float16, got {taken.dtype}: cast it with .astype(numpy.float32)")
-    return np.ascontiguousarray(taken, np.float32)
-
-
-def _k_of(k: Any) -> int:
-    """A whole k of at least 1."""
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"k must be a whole number, got {type(k).__name__}")
-    if index(k) < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    return index(k)

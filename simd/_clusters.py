@@ -1,0 +1,126 @@
+"""Centroids of vectors and the two lists that each vector goes to.
+
+Centroids come from Lloyd's k-means on a sample. A vector's first list is that of its nearest centroid; the second is
+chosen by orthogonality-amplified residuals (SOAR, Sun et al., arXiv 2404.00774): the centroid c' with the least
+|x - c'|^2 + <r / |r|, x - c'>^2, where r = x - c is what the first one left over. A second list that errs in another
+direction finds what the first one misses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Step = Callable[[str, float, float], None]
+
+SAMPLE, ROUNDS = 65_536, 8
+_AT_ONCE = 512  # rows whose distances to all centroids fit the cache
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """For each of some vectors the list of its nearest centroid and its second list, both int32."""
+
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+
+
+def list_count(rows: int) -> int:
+    """How many lists an inverted file over `rows` vectors has: 1024 for a quarter of a million, 2048 for a million."""
+    return max(2, min(65_536, 1 << round(np.log2(max(2.0, 2.048 * rows**0.5)))))
+
+
+def centroids(sample: Floats, count: int, step: Step, *, seed: int = 0, rounds: int = ROUNDS) -> Floats:
+    """`count` centroids of a sample, float32 (count, dimension); fewer rows than that give some of them twice.
+
+    `step` is called again and again with a line of text, work done and total work; what it raises ends the work.
+    """
+    chance = np.random.default_rng(seed)
+    found = sample[
+        chance.permutation(len(sample))[:count] if len(sample) >= count else chance.integers(0, len(sample), count)
+    ]
+    found = np.ascontiguousarray(found, np.float32)
+    for number in range(rounds):
+        nearest, near = _nearest(sample, found, lambda done, at=number: step("grouping a sample", at + done, rounds))
+        found = _means(sample, nearest, near, found)
+    return found
+
+
+def assign(rows: Floats, found: Floats, *, pairs: Floats | None = None) -> Assignment:
+    """The first and second list of each row; `pairs` are the centroids' products with each other, where held."""
+    pairs = found @ found.T if pairs is None else pairs
+    half = _half_squares(found)
+    first, second = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
+    for at in range(0, len(rows), _AT_ONCE):
+        part = rows[at : at + _AT_ONCE]
+        products = part @ found.T
+        every = np.arange(len(part))
+        nearest = np.argmax(products - half, axis=1)
+        first[at : at + len(part)] = nearest
+        second[at : at + len(part)] = _second(part, found, half, pairs, products, every, nearest)
+    return Assignment(first, second)
+
+
+def _second(
+    part: Floats,
+    found: Floats,
+    half: Floats,
+    pairs: Floats,
+    products: Floats,
+    every: NDArray[np.int64],
+    nearest: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """SOAR's list: the products of a residual with all centroids follow from those of the row and of its centroid."""
+    residual = part - found[nearest]
+    length = np.sqrt(np.einsum("ij,ij->i", residual, residual))
+    scale = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
+    along = np.einsum("ij,ij->i", residual, part) * scale
+    off = pairs[nearest]
+    np.subtract(products, off, out=off)
+    off *= scale[:, np.newaxis]
+    np.subtract(along[:, np.newaxis], off, out=off)
+    np.multiply(off, off, out=off)
+    off *= np.float32(0.5)
+    off += half
+    off -= products
+    off[every, nearest] = np.inf
+    return np.argmin(off, axis=1)
+
+
+def _half_squares(found: Floats) -> Floats:
+    return np.einsum("ij,ij->i", found, found) * np.float32(0.5)
+
+
+def _nearest(sample: Floats, found: Floats, step: Callable[[float], None]) -> tuple[NDArray[np.int64], Floats]:
+    """The nearest centroid of each row, and how far it is (its square less the row's own)."""
+    half = _half_squares(found)
+    nearest, near = np.empty(len(sample), np.int64), np.empty(len(sample), np.float32)
+    for at in range(0, len(sample), _AT_ONCE):
+        step(at / len(sample))
+        products = sample[at : at + _AT_ONCE] @ found.T
+        products -= half
+        best = np.argmax(products, axis=1)
+        nearest[at : at + len(best)] = best
+        near[at : at + len(best)] = products[np.arange(len(best)), best]
+    return nearest, near
+
+
+def _means(sample: Floats, nearest: NDArray[np.int64], near: Floats, before: Floats) -> Floats:
+    """The mean of each group; an empty one takes a row that is farthest from its own centroid."""
+    count = len(before)
+    order = np.argsort(nearest, kind="stable")
+    sizes = np.bincount(nearest, minlength=count)
+    held = np.flatnonzero(sizes)
+    starts = (np.cumsum(sizes) - sizes)[held]
+    found = before.copy()
+    found[held] = np.add.reduceat(sample[order], starts, axis=0) / sizes[held, np.newaxis].astype(np.float32)
+    empty = np.flatnonzero(sizes == 0)
+    if len(empty):
+        squares = np.einsum("ij,ij->i", sample, sample)
+        farthest = np.argsort(squares - 2 * near)[::-1][: len(empty)]
+        found[empty[: len(farthest)]] = sample[farthest]
+    return found
