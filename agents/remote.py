@@ -79,9 +79,10 @@ class RemoteEngine:
         metadata: Mapping[str, Any] | None = None,
         file: str = "",
         line: int = 0,
+        ttl: str | float | None = None,
     ) -> Kept:
         """Keep a text on the server."""
-        place = {"file": file or None, "line": line or None}
+        place = {"file": file or None, "line": line or None, "ttl": None if ttl is None else str(ttl)}
         return await self._call(
             "memory_add", Kept, text=text, namespace=namespace, id=id, metadata=_plain(metadata), **place
         )

@@ -235,6 +235,7 @@ class Asking:
                         turn("assistant", answer.text, request_id=answer.request_id),
                     ]
                     grown.append(self._conversations.table.append(connection, session, turns))
+        self._store.note_recalled(key for _, answer in answers for key in answer.context)
         for prepared, answer in answers:
             if answer.tier == EXTRACTIVE:
                 self._router.note(prepared.decision, request_id=answer.request_id, task=prepared.task)

@@ -31,6 +31,7 @@ from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
+from aqe.engine.memory.growth.expiry import parse_ttl
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.privacy import Guard, open_guard
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -266,10 +267,16 @@ class Engine:
         metadata: Mapping[str, Any] | None = None,
         file: str = "",
         line: int = 0,
+        ttl: str | float | None = None,
     ) -> Kept:
-        """Keep a text with its vector; the same text twice is one memory unless it has an id of yours."""
+        """Keep a text with its vector, for a time where a `ttl` is given (`30d`, `12h`, or seconds).
+
+        The same text twice is one memory unless it has an id of yours; one that says nothing beyond what was just
+        recalled is answered with that memory's id. Raises `UserError` (bad-ttl and those of `Store.add`).
+        """
         origin = Provenance(file=file, line=line) if file or line else None
-        memory = NewMemory(text, namespace, id, metadata or {}, provenance=origin)
+        ttl_s = None if ttl is None else parse_ttl(ttl)
+        memory = NewMemory(text, namespace, id, metadata or {}, provenance=origin, ttl_s=ttl_s)
         kept = await anyio.to_thread.run_sync(partial(keep, self._store, self._embedder, [memory]))
         return kept[0]
 

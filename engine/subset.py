@@ -44,6 +44,7 @@ class AgentEngine(Protocol):
         metadata: Mapping[str, Any] | None = None,
         file: str = "",
         line: int = 0,
+        ttl: str | float | None = None,
     ) -> Kept:
         """Keep a text with its vector."""
         ...
@@ -95,6 +96,7 @@ class AgentMemory(Protocol):
         metadata: Mapping[str, Any] | None = None,
         file: str = "",
         line: int = 0,
+        ttl: str | float | None = None,
     ) -> Kept:
         """Keep a text with its vector."""
         ...

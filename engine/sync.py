@@ -212,11 +212,11 @@ class Engine:
         metadata: Mapping[str, Any] | None = None,
         file: str = "",
         line: int = 0,
+        ttl: str | float | None = None,
     ) -> Kept:
         """Keep a text with its vector."""
-        return self._call(
-            partial(self._engine.remember, text, namespace=namespace, id=id, metadata=metadata, file=file, line=line)
-        )
+        place: dict[str, Any] = {"namespace": namespace, "id": id, "file": file, "line": line}
+        return self._call(partial(self._engine.remember, text, metadata=metadata, ttl=ttl, **place))
 
     def forget(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
         """End a memory; with `erase` no word of it stays in the file."""

@@ -159,6 +159,7 @@ def _remember(store: Store, embedder: Embedder | None, request: Interaction, cor
         metadata={"question": request.prompt[:2_000], "request_id": request.id},
         vector=vector,
         embedder_id=None if embedder is None or vector is None else embedder.id,
+        as_new=True,
     )
     return keep(store, embedder, [memory])[0].id
 

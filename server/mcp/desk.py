@@ -76,15 +76,24 @@ class Desk:
         return tuple(_stamp(file) for file in (self.project / "pyproject.toml", user_file()))
 
     def add(
-        self, text: str, namespace: str, id: str | None, file: str | None, line: int | None, metadata: dict[str, Any]
+        self,
+        text: str,
+        namespace: str,
+        id: str | None,
+        file: str | None,
+        line: int | None,
+        metadata: dict[str, Any],
+        ttl: str | None = None,
     ) -> Kept:
         """Remember `text`; returns its id, and whether it was kept before. Raises `UserError` as the store does."""
         from aqe.engine.memory.entry import NewMemory, Provenance
+        from aqe.engine.memory.growth.expiry import parse_ttl
 
         where = Provenance(file=file or "", line=line or 0) if file or line else None
         from aqe.engine.retrieval import keep
 
-        memory = NewMemory(text, namespace, id, metadata, provenance=where)
+        ttl_s = None if ttl is None else parse_ttl(ttl)
+        memory = NewMemory(text, namespace, id, metadata, provenance=where, ttl_s=ttl_s)
         return keep(self._open(), self.embedder(), [memory])[0]
 
     def search(self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]) -> SearchAnswer:
@@ -210,6 +219,8 @@ def row_of(hit: Hit) -> dict[str, Any]:
         row["prior"] = float(f"{hit.prior:.3g}")
     if memory.metadata:
         row["metadata"] = memory.metadata
+    if memory.stale:
+        row["stale"] = True
     if memory.provenance.file:
         row["file"] = f"{memory.provenance.file}:{memory.provenance.line}".removesuffix(":0")
     return row

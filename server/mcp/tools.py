@@ -38,6 +38,7 @@ class MemoryAdded(BaseModel):
     id: str
     namespace: str
     existed: bool
+    recalled: bool = False
 
 
 class MemoryFound(BaseModel):
@@ -146,13 +147,17 @@ def _memory_tools(service: Service) -> list[Tool]:
         file: Annotated[str | None, Field(description="file it is about")] = None,
         line: Annotated[int | None, Field(ge=1)] = None,
         metadata: Annotated[dict[str, Any] | None, Field(description="what to filter by later")] = None,
+        ttl: Annotated[str | None, Field(description="keep it this long, like 30d")] = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryAdded]:
         desk = service.desk(await service.project(project, ctx))
-        kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}))
+        kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}, ttl))
+        where = kept.namespace or namespace
         how = "Kept already" if kept.existed else "Remembered"
-        data = {**vars(kept), "namespace": namespace}
-        return with_whole(ctx, answer(f"{how} as {kept.id} in {namespace}.", data, content=False), kept)
+        if kept.recalled:
+            how = "Not stored again, since it was just recalled; it is kept"
+        data = {"id": kept.id, "namespace": where, "existed": kept.existed, "recalled": kept.recalled}
+        return with_whole(ctx, answer(f"{how} as {kept.id} in {where}.", data, content=False), kept)
 
     async def memory_search(
         ctx: Context[Any, Any],

@@ -38,4 +38,4 @@ def read_log(connection: apsw.Connection, *, limit: int = 50) -> list[Growth]:
     """The last entries, newest first."""
     sql = "SELECT number, at, what, namespace, id, facts FROM growth_log ORDER BY number DESC LIMIT ?"
     found: list[Any] = connection.execute(sql, (limit,)).fetchall()
-    return [Growth(*rest, json.loads(facts)) for *rest, facts in found]
+    return [Growth(number, at, what, name, id, json.loads(facts)) for number, at, what, name, id, facts in found]

@@ -192,8 +192,6 @@ def _erase(store: Store, most: int) -> int:
     """Erase rows that growth ended long ago."""
     with store.writing() as connection:
         before = store.now() - int(KEPT_DAYS * 86_400e6)
-        sql = (
-            "DELETE FROM memories WHERE row IN (SELECT row FROM memories WHERE valid_to < ? AND end_note != '' LIMIT ?)"
-        )
-        connection.execute(sql, (before, most))
+        old = "SELECT row FROM memories WHERE valid_to < ? AND end_note != '' LIMIT ?"
+        connection.execute(f"DELETE FROM memories WHERE row IN ({old})", (before, most))
         return int(connection.changes())
