@@ -202,7 +202,7 @@ class Recall:
             pool = self._pools.get(session)
         if pool is None or not pool.passages or not vector.any() or pool.changes != self._store.changes():
             return None
-        near = np.einsum("ij,j->i", pool.vectors, vector)  # as in memory/resident.py
+        near = np.einsum("ij,j->i", pool.vectors, vector)  # `@` leaves a thread of BLAS spinning
         if float(near.max()) < NEARLY * pool.nearest:
             return None
         nearest = [int(place) for place in np.argsort(-near, kind="stable")[:WEIGHED]]

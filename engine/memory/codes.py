@@ -9,6 +9,7 @@ ask vec0 itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -111,6 +112,8 @@ class Codes:
         self._masks: OrderedDict[Any, Any] = OrderedDict()
         self._aside: threading.Thread | None = None
         self._done: list[tuple[Key, _Part | None, Mark]] = []
+        self._known: list[Key] = []
+        self._erasures = 0
         self._closing = False
 
     def search(
@@ -183,28 +186,40 @@ class Codes:
 
     def forget(self) -> None:
         """Drop everything that is at hand and every file, so that nothing of an erased memory stays in them."""
+        self._erasures += 1
+        self._done.clear()
         self._drop(list(self._parts))
         if self._folder is not None:
             self._folder.clear()
 
     def close(self, connection: apsw.Connection) -> None:
-        """Write the files that are worth it, those of large namespaces that were searched without codes too."""
-        self._closing = True
+        """Write the files that are worth it, those of large namespaces that were searched without codes too; closing
+        twice is nothing."""
+        closed, self._closing = self._closing, True
         if self._aside is not None:
             self._aside.join()
-        if self._folder is None or not (self._parts or self._asked):
+        if closed or self._folder is None or not (self._parts or self._asked):
             return
-        connection.execute("BEGIN")
-        try:
-            self._follow(connection)
-            for key in self._asked:
-                if key not in self._parts and self._count(connection, key) in LATE:
-                    self._read(connection, key, self._dimension(connection, key[0]))
-        finally:
-            connection.execute("ROLLBACK")
-        for key, part in self._parts.items():
-            if part.is_behind and self._mark is not None:
+        with contextlib.suppress(apsw.Error):
+            connection.execute("BEGIN")
+            try:
+                self._last_look(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        behind = [(key, part) for key, part in self._parts.items() if part.is_behind]
+        for key, part in behind:
+            if self._mark is not None:
                 self._write(key, part, self._mark)
+        if behind and self._known:
+            self._folder.sweep(self._known)
+
+    def _last_look(self, connection: apsw.Connection) -> None:
+        self._follow(connection)
+        for key in self._asked:
+            if key not in self._parts and self._count(connection, key) in LATE:
+                self._read(connection, key, self._dimension(connection, key[0]))
+        tables = [int(table) for (table,) in connection.execute("SELECT number FROM embedders")]
+        self._known = [(table, name) for table in tables for name in self._every_name(connection)]
 
     def _of_scope(
         self, connection: apsw.Connection, table: int, dimension: int, scope: Scope
@@ -392,11 +407,14 @@ class Codes:
         looked up again by whoever opens the file."""
         if self._folder is None:
             return False
-        changed = part.changed
+        changed, erasures = part.changed, self._erasures
         try:
             self._folder.write(*key, mark, part.vectors)
         except (OSError, MemoryError) as error:
             _log.info("The codes of %r are kept in memory alone: %s", key[1], error)
+            return False
+        if erasures != self._erasures:
+            self._folder.clear()
             return False
         part.written, part.changed = mark.number, part.changed - changed
         return True

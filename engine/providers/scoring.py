@@ -168,7 +168,7 @@ def _cosines(question: str, texts: Sequence[str], embedder: Embedder | None) -> 
     if embedder is None:
         return np.zeros(len(texts))
     rows = embedder.embed([question, *texts])
-    return np.asarray(np.einsum("ij,j->i", rows[1:], rows[0]), np.float64)  # as in memory/resident.py
+    return np.asarray(np.einsum("ij,j->i", rows[1:], rows[0]), np.float64)  # `@` leaves a thread of BLAS spinning
 
 
 def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]:
