@@ -112,9 +112,9 @@ def restore(
     if json:
         print_json("memory-restore", report, project=root)
         return
-    would = "would be" if dry_run else "are"
+    would = "would be" if dry_run else "is"
     steps = f", brought up to date by {report.migrated} steps" if report.migrated else ""
-    print(f"{_memories(report.memories)} of {report.file} {would} in place of {report.memories_before:,}{steps}")
+    print(f"{report.file} {would} restored: {_memories(report.memories)} in place of {report.memories_before:,}{steps}")
     if report.kept:
         print(f"What was there is kept in {report.kept}", file=sys.stderr)
 
@@ -182,7 +182,7 @@ def rollback(
         print_json("memory-rollback", report, project=root)
         return
     would = "would be " if dry_run else ""
-    print(f"{would}ended {report.ended:,}, {would}brought back {report.brought_back:,}, {would}reset {report.reset:,}")
+    print(f"{report.ended:,} {would}ended, {report.brought_back:,} {would}brought back, {report.reset:,} {would}reset")
     if report.lost:
         print(f"{_memories(report.lost)} of {name} were erased since and stay so", file=sys.stderr)
     if report.undo:

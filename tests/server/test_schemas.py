@@ -77,7 +77,14 @@ def test_store_commands_print_what_their_schemas_say(project: Path, capsys: pyte
     shown("memory-get", added["id"], "--history")
     shown("memory-search", "cart")
     shown("memory-list")
+    shown("memory-snapshot", "then")
+    shown("memory-snapshots")
+    shown("memory-backup", str(project / "b.db"))
+    shown("memory-verify")
     shown("memory-delete", added["id"])
+    shown("memory-diff", "then")
+    shown("memory-rollback", "then")
+    shown("memory-restore", str(project / "b.db"))
     assert shown("doctor")["store"]["state"] == "healthy"
     stats = shown("stats")
     assert json.loads((project / ".aqe" / "results" / "stats.json").read_text()) == stats

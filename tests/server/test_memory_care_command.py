@@ -1,0 +1,95 @@
+"""`aqe memory backup`, `verify`, `restore`, `snapshot`, `rollback` and `diff` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def aqe(in_process: Run) -> Run:
+    """Runs a command in a project that remembers one note; gives exit status, stdout and stderr."""
+    assert in_process("memory", "add", "the first note", "--id", "first")[0] == 0
+    return in_process
+
+
+def test_snapshot_diff_and_rollback_go_together(aqe: Run) -> None:
+    """A snapshot is compared with now and gone back to; the way to take that back is said."""
+    assert aqe("memory", "snapshot", "good")[1].startswith("good holds 1 memory of ")
+    aqe("memory", "update", "first", "the changed note")
+    aqe("memory", "add", "a second note", "--id", "second")
+    status, out, err = aqe("memory", "diff", "good")
+    assert (status, err) == (0, "1 added, 1 changed, 0 removed, 0 the same\n")
+    assert out.splitlines() == [
+        "~ default  first",
+        "    - the first note",
+        "    + the changed note",
+        "+ default  second",
+        "    + a second note",
+    ]
+    assert aqe("memory", "rollback", "good", "--dry-run")[1] == (
+        "1 would be ended, 0 would be brought back, 1 would be reset\n"
+    )
+    status, out, err = aqe("memory", "rollback", "good")
+    assert (status, out) == (0, "1 ended, 0 brought back, 1 reset\n")
+    undo = err.split("`")[1].split()[1:]
+    assert aqe("memory", "list")[1] == "first  default  the first note\n"
+    assert aqe(*undo)[0] == 0
+    assert aqe("memory", "list")[1].splitlines() == [
+        "second  default  a second note",
+        "first  default  the changed note",
+    ]
+    names = [line.split()[-1] for line in aqe("memory", "snapshots")[1].splitlines()]
+    assert (names[-1], len(names)) == ("good", 3)
+    assert aqe("memory", "snapshots", "--remove", "good")[1].count("\n") == 2
+
+
+def test_backup_is_restored_and_what_it_replaced_is_kept(aqe: Run) -> None:
+    """A backup comes back over later changes; the file with those is named."""
+    assert aqe("memory", "backup", "b.db")[1].startswith("b.db holds 1 memory in ")
+    aqe("memory", "add", "a second note")
+    status, out, err = aqe("memory", "restore", "b.db")
+    assert (status, out) == (0, "b.db is restored: 1 memory in place of 2\n")
+    kept = err.split()[-1]
+    assert aqe("memory", "list")[1] == "first  default  the first note\n"
+    aqe("memory", "restore", kept)
+    assert len(aqe("memory", "list")[1].splitlines()) == 2
+
+
+def test_verify_says_what_is_wrong_and_exits_1(aqe: Run) -> None:
+    """A sound store exits 0; a damaged backup exits 1 with what it means, as text and as JSON."""
+    status, out, _ = aqe("memory", "verify")
+    assert (status, out.splitlines()[-1].endswith("sound, 1 memory")) == (0, True)
+    Path("bad.db").write_bytes(b"SQLite format 3\0" + b"\xa5" * 9000)
+    status, out, _ = aqe("memory", "verify", "bad.db")
+    assert (status, "nothing in it can be read" in out) == (1, True)
+    status, out, _ = aqe("memory", "verify", "bad.db", "--json")
+    assert (status, json.loads(out)["sound"], len(json.loads(out)["findings"])) == (1, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["backup", "pyproject.toml"], "bad-output"),
+        (["backup", "none/b.db"], "bad-output"),
+        (["restore", "none.db"], "no-such-path"),
+        (["restore", "pyproject.toml", "--key-env", "NOT_SET"], "database-key"),
+        (["verify", "none.db"], "no-such-path"),
+        (["snapshot", "a b"], "bad-id"),
+        (["rollback", "none"], "unknown-snapshot"),
+        (["diff", "none"], "unknown-snapshot"),
+        (["snapshots", "--remove", "none"], "unknown-snapshot"),
+    ],
+)
+def test_mistake_is_one_sentence_with_its_code(aqe: Run, words: list[str], code: str) -> None:
+    """A mistake prints nothing on stdout and one line on stderr, exits with 2, and what is kept stays."""
+    status, out, err = aqe("memory", *words)
+    assert (status, out) == (2, "")
+    assert err.endswith(f"[{code}]\n")
+    assert err.count("\n") == 1
+    assert aqe("memory", "list")[1] == "first  default  the first note\n"
