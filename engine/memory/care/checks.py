@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 
@@ -43,10 +45,8 @@ def check_pages(connection: apsw.Connection) -> Looked:
 
 def check_references(connection: apsw.Connection) -> Looked:
     """Every row that names another finds it."""
-    found = connection.execute("PRAGMA foreign_key_check").fetchall()
-    counts: dict[tuple[str, str], int] = {}
-    for table, _, parent, _ in found:
-        counts[table, parent] = counts.get((table, parent), 0) + 1
+    found = [(str(row[0]), str(row[2])) for row in connection.execute("PRAGMA foreign_key_check")]
+    counts = Counter(found)
     meaning = "they belong to something that is gone, and are not used"
     wrong = [Wrong(f"{n} rows of {table} name no row of {parent}", meaning) for (table, parent), n in counts.items()]
     tables = int(connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").get)
@@ -90,7 +90,8 @@ def check_revisions(connection: apsw.Connection) -> Looked:
 
 def check_text_index(connection: apsw.Connection) -> Looked:
     """Every current memory is in the text index with all its words, and nothing else is."""
-    listed = {int(row): _varint(bytes(size)) for row, size in connection.execute("SELECT id, sz FROM texts_docsize")}
+    sizes: list[Any] = connection.execute("SELECT id, sz FROM texts_docsize").fetchall()
+    listed = {int(row): _varint(bytes(size)) for row, size in sizes}
     seen, missing, different = 0, list[str](), list[str]()
     for row, namespace, id, text in connection.execute(
         "SELECT row, namespace, id, text FROM memories WHERE valid_to IS NULL"
@@ -111,7 +112,9 @@ def check_text_index(connection: apsw.Connection) -> Looked:
 def check_vectors(connection: apsw.Connection) -> Looked:
     """Every vector belongs to a current memory of its namespace and embedder, has its dimension, and is finite."""
     seen, wrong = 0, list[Wrong]()
-    spaces = connection.execute("SELECT number, embedder_id, dimension FROM embedders ORDER BY number").fetchall()
+    spaces: list[Any] = connection.execute(
+        "SELECT number, embedder_id, dimension FROM embedders ORDER BY number"
+    ).fetchall()
     for number, name, dimension in spaces:
         found, said = _check_space(connection, int(number), str(name), int(dimension))
         seen, wrong = seen + found, wrong + said

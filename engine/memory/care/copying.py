@@ -42,13 +42,16 @@ def copy_pages(
 
     Cut off or cancelled, `target` stays as it was.
     """
-    with target.backup("main", source, "main") as backup:
+    backup = target.backup("main", source, "main")
+    try:
         while not backup.done:
             if cancel is not None:
                 cancel.check()
             backup.step(STEP_PAGES)
             progress(text, backup.page_count - backup.remaining, backup.page_count)
         return int(backup.page_count)
+    finally:
+        backup.close(force=True)
 
 
 def write_copy(

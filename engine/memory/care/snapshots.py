@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 
@@ -202,7 +203,7 @@ def _row_of(connection: apsw.Connection, number: int) -> tuple[Row, int, bool]:
         " retired_vectors.vector, embedder_id FROM memories LEFT JOIN embedders ON number = embedder"
         " LEFT JOIN retired_vectors USING (row) WHERE memories.row = ?"
     )
-    found = connection.execute(sql, (number,)).fetchone()
+    found: tuple[Any, ...] = connection.execute(sql, (number,)).fetchall()[0]
     id, namespace, text, text_hash, metadata, *origin = found[:10]
     created_at, id_given, vector, embedder_id = found[10:]
     row = Row(id, namespace, text, text_hash, metadata, vector, embedder_id or "", Provenance(*origin))
