@@ -8,6 +8,7 @@ direction finds what the first one misses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Assignment:
 
 def list_count(rows: int) -> int:
     """How many lists an inverted file over `rows` vectors has: 1024 for a quarter of a million, 2048 for a million."""
-    return max(2, min(65_536, 1 << round(np.log2(max(2.0, 2.048 * rows**0.5)))))
+    return max(2, min(65_536, 1 << round(math.log2(max(2.0, 2.048 * rows**0.5)))))
 
 
 def centroids(sample: Floats, count: int, step: Step, *, seed: int = 0, rounds: int = ROUNDS) -> Floats:
@@ -45,7 +46,7 @@ def centroids(sample: Floats, count: int, step: Step, *, seed: int = 0, rounds: 
     ]
     found = np.ascontiguousarray(found, np.float32)
     for number in range(rounds):
-        nearest, near = _nearest(sample, found, lambda done, at=number: step("grouping a sample", at + done, rounds))
+        nearest, near = _nearest(sample, found, step, (number, rounds))
         found = _means(sample, nearest, near, found)
     return found
 
@@ -88,19 +89,21 @@ def _second(
     off += half
     off -= products
     off[every, nearest] = np.inf
-    return np.argmin(off, axis=1)
+    chosen: NDArray[np.int64] = np.argmin(off, axis=1)
+    return chosen
 
 
 def _half_squares(found: Floats) -> Floats:
-    return np.einsum("ij,ij->i", found, found) * np.float32(0.5)
+    half: Floats = np.einsum("ij,ij->i", found, found) * np.float32(0.5)
+    return half
 
 
-def _nearest(sample: Floats, found: Floats, step: Callable[[float], None]) -> tuple[NDArray[np.int64], Floats]:
-    """The nearest centroid of each row, and how far it is (its square less the row's own)."""
+def _nearest(sample: Floats, found: Floats, step: Step, of_rounds: tuple[int, int]) -> tuple[NDArray[np.int64], Floats]:
+    """The nearest centroid of each row, and how near it is: x.c - |c|^2 / 2."""
     half = _half_squares(found)
     nearest, near = np.empty(len(sample), np.int64), np.empty(len(sample), np.float32)
     for at in range(0, len(sample), _AT_ONCE):
-        step(at / len(sample))
+        step("grouping a sample", of_rounds[0] + at / len(sample), of_rounds[1])
         products = sample[at : at + _AT_ONCE] @ found.T
         products -= half
         best = np.argmax(products, axis=1)

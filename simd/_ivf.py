@@ -21,9 +21,6 @@ from aqe.simd._rows import BLOCK, Coding, Floats
 Numbers = NDArray[np.int64]
 Read = Callable[[Numbers], Floats]
 
-PATIENCE = 160
-"""Lists that may pass without a change among the best before a search stops."""
-
 WORTH_ROWS = 200_000
 """Above so many rows the lists are faster than the linear pass, by enough to make them."""
 
@@ -107,7 +104,8 @@ class Ground:
         """Which of these row numbers are alive."""
         held = np.zeros(self.end, bool)
         held[self.rows] = True
-        return held[numbers]
+        found: NDArray[np.bool_] = held[numbers]
+        return found
 
 
 def build(ground: Ground, count: int | None, step: Step, *, seed: int = 0) -> Lists:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FEWEST, FOR_EACH, LARGE = 200, 8, 200_000
 """Candidates at least, and for each row asked for; twice as many above LARGE rows."""
 
+PATIENCE = 160
+"""Lists of an inverted file that may pass without a change among the best before a search stops."""
+
 _TIE = 1e-5
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _rows, _vectors_file
 from aqe.simd._ids import rows_of_mask
-from aqe.simd._ivf import Lists
 from aqe.simd._rows import BLOCK, LEVELS, POOLS, Coding, Pool, Segment
 from aqe.simd._table import Table
+
+if TYPE_CHECKING:
+    from aqe.simd._ivf import Lists
 
 _AT_ONCE = 1 << 14
 
@@ -143,6 +145,8 @@ def lists_of(file: _vectors_file.File, table: Table) -> Lists | None:
     fits = starts[0] == 0 and (np.diff(starts) >= 0).all() and 0 <= facts["rows"] <= table.rows
     if not fits or (blocks and row_of.max() >= table.rows):
         raise ValueError(f"{file.path} is damaged: its lists are not of its rows")
+    from aqe.simd._ivf import Lists
+
     return Lists(
         centroids=_wanted(file, "lists centroids", "int8", (count, table.dim)),
         scales=_wanted(file, "lists scales", "float32", (count,)),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _ivf
+from aqe.simd._clusters import Step
 from aqe.simd._ids import Ids, rows_of_mask
 from aqe.simd._ivf import Ground, Lists
 from aqe.simd._table import Table
@@ -68,7 +69,7 @@ def moved(old: Inverted, live: Masks, table: Table) -> Inverted:
     return inverted(old.lists.renumbered(numbers, end), table)
 
 
-def made(vectors: Vectors, task: str, nlist: int | None, step: _ivf.Step) -> None:
+def made(vectors: Vectors, task: str, nlist: int | None, step: Step) -> None:
     """Do `task` ("build", "fold" or "recode") over the rows as they are, and let searches see what comes of it."""
     lists: Lists | None = None
     doing = task
@@ -80,7 +81,7 @@ def made(vectors: Vectors, task: str, nlist: int | None, step: _ivf.Step) -> Non
             ground = _ground(vectors, table, live)
         if doing == "build":
             lists = _ivf.build(ground, nlist, step)
-        elif (old := lists or (held and held.lists)) is not None:
+        elif (old := lists or (held.lists if held is not None else None)) is not None:
             lists = (_ivf.fold if doing == "fold" else _ivf.recode)(old, ground, step)
         with vectors._lock:
             if lists is None or vectors._take(inverted(lists, table)):
@@ -103,7 +104,7 @@ def _ground(vectors: Vectors, table: Table, live: Masks) -> Ground:
     return Ground(rows, read, table.kernels, table.metric, table.coding, int(rows[-1]) + 1 if len(rows) else 0)
 
 
-def steps(progress: Progress | None, *cancels: Cancel | None) -> _ivf.Step:
+def steps(progress: Progress | None, *cancels: Cancel | None) -> Step:
     """What the work calls between two parts: tells how far it is and ends it when it shall end."""
 
     def step(text: str, done: float, total: float) -> None:

@@ -13,17 +13,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd import _funnel_path, _ivf, _recall, _rows, _saved, _upkeep, _vectors_file
+from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, L2
 from aqe.simd._given import as_floats, as_k
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
 from aqe.simd._table import CODES_FROM_DIM, Table, compacted
+
+if TYPE_CHECKING:  # loaded when there is an inverted file, not before
+    from aqe.simd._clusters import Step
+    from aqe.simd._upkeep import Cancel, Inverted, Progress, Work
 
 Floats = NDArray[np.float32]
 Masks = NDArray[np.uint64]
@@ -96,8 +100,8 @@ class Vectors:
         self._table = Table(self.dim, self._metric, _funnel_path.chosen())
         self._file: _vectors_file.File | None = None
         self._live: Masks = np.zeros(0, np.uint64)
-        self._inverted: _upkeep.Inverted | None = None
-        self._work: _upkeep.Work | None = None
+        self._inverted: Inverted | None = None
+        self._work: Work | None = None
         self._working = threading.Lock()
         self._scanned = 1.0
         none = np.empty(0, np.int64)
@@ -187,7 +191,7 @@ class Vectors:
     def _probe(self, state: _State, query: Any, k: int) -> tuple[Ids, Floats]:
         most = min(k, state.count)
         ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
-        around = state.lists, _ivf.PATIENCE, state.tail, ids, scores
+        around = state.lists, _recall.PATIENCE, state.tail, ids, scores
         wanted = _recall.candidates_of_lists(k)
         try:
             count, looked = state.snapshot.probe(query, most, wanted, *around)
@@ -319,14 +323,16 @@ class Vectors:
                 return None
             live, count = self._live, self._state.count
             outside = count if held is None else len(rows_of_mask(live[held.tail // BLOCK :]))
-            return _ivf.due(held, count, outside, self._table.coding)
+            from aqe.simd._ivf import due
+
+            return due(held, count, outside, self._table.coding)
 
     def build(
         self,
         nlist: int | None = None,
         *,
-        progress: _upkeep.Progress | None = None,
-        cancel: _upkeep.Cancel | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
     ) -> None:
         """Make an inverted file over all rows: `nlist` lists, or as many as their number calls for.
 
@@ -338,29 +344,37 @@ class Vectors:
             raise ValueError(f"an inverted file needs vectors of {CODES_FROM_DIM} items or more, these have {self.dim}")
         if nlist is not None and not 2 <= index(nlist) <= max(2, len(self)):
             raise ValueError(f"nlist must be from 2 to the number of rows ({len(self)}), got {nlist}")
-        self._do("build", nlist, _upkeep.steps(progress, cancel))
+        from aqe.simd._upkeep import steps
 
-    def tend(self, *, progress: _upkeep.Progress | None = None, cancel: _upkeep.Cancel | None = None) -> str | None:
+        self._do("build", nlist, steps(progress, cancel))
+
+    def tend(self, *, progress: Progress | None = None, cancel: Cancel | None = None) -> str | None:
         """Do what is `due`, as `build` does, and say what it was."""
         task = self.due
         if task is not None:
-            self._do(task, None, _upkeep.steps(progress, cancel))
+            from aqe.simd._upkeep import steps
+
+            self._do(task, None, steps(progress, cancel))
         return task
 
-    def start_tending(self, *, progress: _upkeep.Progress | None = None) -> _upkeep.Work:
+    def start_tending(self, *, progress: Progress | None = None) -> Work:
         """`tend` in a thread of its own, one at a time: the work that is under way, or one that begins now."""
+        from aqe.simd._upkeep import Work
+
         with self._lock:
             if self._work is None or self._work.done:
-                self._work = _upkeep.Work(lambda stop: self.tend(progress=progress, cancel=stop))
+                self._work = Work(lambda stop: self.tend(progress=progress, cancel=stop))
             return self._work
 
-    def _do(self, task: str, nlist: int | None, step: _ivf.Step) -> None:
+    def _do(self, task: str, nlist: int | None, step: Step) -> None:
+        from aqe.simd._upkeep import made
+
         with self._working:
-            _upkeep.made(self, task, nlist, step)
+            made(self, task, nlist, step)
         with self._lock:
             self._compact_where_due()
 
-    def _take(self, made: _upkeep.Inverted) -> bool:
+    def _take(self, made: Inverted) -> bool:
         """Search these lists from now on, unless rows or codes are others by now; did that hold?"""
         if made.table is not self._table or not made.fits:
             return False
@@ -408,8 +422,10 @@ class Vectors:
         if count % BLOCK:
             live[-1] = (1 << count % BLOCK) - 1
         opened._file, opened._live = file, live
-        lists = _saved.lists_of(file, table)
-        opened._inverted = _upkeep.inverted(lists, table) if lists is not None else None
+        if (lists := _saved.lists_of(file, table)) is not None:
+            from aqe.simd._upkeep import inverted
+
+            opened._inverted = inverted(lists, table)
         opened._state = opened._state_of(live, Index(table.ids_of(numbers), numbers), count)
         return opened
 
@@ -444,7 +460,11 @@ class Vectors:
         numbers, live = table.numbers(), np.zeros(table.words, np.uint64)
         set_bits(live, numbers)
         index_now = Index(table.ids_of(numbers), numbers)
-        lists = self._inverted and _upkeep.moved(self._inverted, self._live, table)
+        lists = None
+        if self._inverted is not None:
+            from aqe.simd._upkeep import moved
+
+            lists = moved(self._inverted, self._live, table)
         with self._publishing:
             self._table, self._live, self._inverted = table, live, lists
             self._state = self._state_of(live, index_now, self._state.count)
