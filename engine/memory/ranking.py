@@ -15,6 +15,7 @@ import apsw
 
 from aqe.engine.memory import vectors
 from aqe.engine.memory.codes import Codes
+from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.text import match_expression
 from aqe.engine.memory.words import Words, end_of, names_below
 
@@ -85,10 +86,12 @@ class Sides:
     near: Mapping[int, float]
 
 
-def by_text(connection: apsw.Connection, words: Words, k: int, scope: Scope) -> list[Scored]:
+def by_text(
+    connection: apsw.Connection, words: Words, k: int, scope: Scope, lists: TextPostings | None = None
+) -> list[Scored]:
     """The `k` best rows by BM25, best first; rows of equal score by age. A row's score is its share of the best one's:
-    BM25 itself is tiny in a small store and says nothing across queries."""
-    found = _text_scores(connection, words, k, scope, least=k)
+    BM25 itself is tiny in a small store and says nothing across queries. `lists` answer where they are at hand."""
+    found = _text_scores(connection, words, k, scope, lists, least=k)
     best = max(found.values(), default=0.0) or 1.0
     return [Scored(row, score / best, score, None) for row, score in found.items()]
 
@@ -108,10 +111,11 @@ def sides_of(
     vector: bytes,
     wanted: Sequence[tuple[int, Scope]],
     codes: Codes | None = None,
+    lists: TextPostings | None = None,
 ) -> list[Sides]:
     """The candidates of both sides for each `k` and scope, more of each side than `k`; each candidate of one side is
-    scored by the other. Scopes without a condition share one pass over the text index."""
-    shares = words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
+    scored by the other. Without `lists` scopes without a condition share one pass over the text index."""
+    shares = lists is None and words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
     ranks, matched = _matched(connection, words.telling) if shares else ({}, {})
     found = []
     for k, scope in wanted:
@@ -122,11 +126,12 @@ def sides_of(
             inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]
             text = {row: -rank for rank, row in heapq.nsmallest(wide, inside)}
             if len(text) < least:
-                text = _text_scores(connection, words, wide, scope, least=wide)
+                text = _text_scores(connection, words, wide, scope, lists, least=wide)
             others = {row: -ranks[row] for row in near if row in ranks}
         else:
-            text = _text_scores(connection, words, wide, scope, least=least)
-            others = _text_scores_of(connection, words.telling, [row for row in near if row not in text])
+            text = _text_scores(connection, words, wide, scope, lists, least=least)
+            rows = [row for row in near if row not in text]
+            others = lists.scores(words.telling, rows) if lists else _text_scores_of(connection, words.telling, rows)
         if table is not None and (missing := [row for row in text if row not in near]):
             others_near = codes.cosines(table, vector, missing, scope) if codes is not None else None
             near |= vectors.similarities(connection, table, vector, missing) if others_near is None else others_near
@@ -196,11 +201,14 @@ def _standard(scores: Mapping[int, float]) -> dict[int, float]:
     return {row: 0.0 if same else (score - mean) / deviation for row, score in scores.items()}
 
 
-def _text_scores(connection: apsw.Connection, words: Words, k: int, scope: Scope, *, least: int) -> dict[int, float]:
+def _text_scores(
+    connection: apsw.Connection, words: Words, k: int, scope: Scope, lists: TextPostings | None, *, least: int
+) -> dict[int, float]:
     """The `k` best rows for the telling terms; where they find fewer than `least`, for all of them."""
-    found = _best_rows(connection, words.telling, k, scope)
+    best = _best_rows if lists is None else lists.best
+    found = best(connection, words.telling, k, scope)
     enough = len(found) >= least or words.telling == words.terms
-    return found if enough else _best_rows(connection, words.terms, k, scope)
+    return found if enough else best(connection, words.terms, k, scope)
 
 
 def _best_rows(connection: apsw.Connection, terms: Sequence[str], k: int, scope: Scope) -> dict[int, float]:

@@ -12,13 +12,14 @@ from contextlib import AbstractContextManager
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory import ranking, spaces, vectors
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, pack_vector
 from aqe.engine.memory.growth.expiry import alive
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
+from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.words import WordCounts
@@ -38,22 +39,25 @@ class Searcher:
         self,
         reading: Callable[[], AbstractContextManager[apsw.Connection]],
         codes: Codes,
+        lists: TextPostings,
         files: FileDigests,
         now: Callable[[], int],
     ) -> None:
         self.words = WordCounts()
         self.codes = codes
+        self.lists = lists
         self._reading = reading
         self._now = now
         self._found = FoundMemories(files)
         self._number = -1
         self._scopes: dict[str | None, Scope] = {}
         self._tables: dict[tuple[str, int], int | None] = {}
+        self._settled: set[tuple[str, int]] = set()
 
     def search(
         self,
         query: str | None,
-        vector: Sequence[float] | None,
+        vector: Numbers | None,
         wanted: Sequence[tuple[Wanted, int]],
         embedder_id: str | None,
         prior: Prior | None,
@@ -75,11 +79,12 @@ class Searcher:
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
                 return tuple(SearchAnswer("vector", self._found.hits(connection, number, one)) for one in found)
-            words = self.words.words(connection, terms)
+            lists = self.lists.at_hand(connection, number)
+            words = self.words.words(connection, terms, lists)
             if vector is None:
-                found = [ranking.by_text(connection, words, k, scope) for k, scope in scopes]
+                found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return tuple(SearchAnswer("text", self._found.hits(connection, number, one)) for one in found)
-            sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes)
+            sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists)
             if prior is None:
                 fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
                 return tuple(SearchAnswer("hybrid", self._found.hits(connection, number, one)) for one in fused)
@@ -93,6 +98,36 @@ class Searcher:
                 answers.append(SearchAnswer("hybrid", self._found.hits(connection, number, found_here[:k])))
             return tuple(answers)
 
+    def at_hand(self, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool) -> SearchAnswer | None:
+        """The answer by a vector alone where it costs well under a millisecond: None where anything must be read first
+        but the memories that are found, or where some wait for a vector of this embedder of aqe's `own`."""
+        space = (embedder_id, len(packed) // 4)
+        with self._reading() as connection:
+            number = self._follow(connection)
+            scope, table = self._scope(connection, wanted), self._table(connection, space)
+            if table is None or scope.condition or not self.codes.is_at_hand(number, table, scope):
+                return None
+            if own and not self.is_settled(connection, *space):
+                return None
+            found = ranking.by_vector(connection, table, packed, k, scope, self.codes)
+            return SearchAnswer("vector", self._found.hits(connection, number, found))
+
+    def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
+        """Whether no memory waits for a vector of this embedder; looked up once for each change."""
+        self._follow(connection)
+        if (embedder_id, dimension) not in self._settled:
+            if spaces.count_waiting(connection, embedder_id, dimension):
+                return False
+            self._settled.add((embedder_id, dimension))
+        return True
+
+    def rarity(self, query: str, without: str) -> dict[str, float]:
+        """As `Store.rarity`."""
+        terms = query_terms(query, most=LONG_QUERY)
+        with self._reading() as connection:
+            lists = self.lists.at_hand(connection, self._follow(connection), counts=False)
+            return self.words.rarity(connection, terms, without, lists)
+
     def _follow(self, connection: apsw.Connection) -> int:
         """The number of the last change; what was kept from before it is dropped."""
         number = read_number(connection)
@@ -100,6 +135,7 @@ class Searcher:
             self._number = number
             self._scopes.clear()
             self._tables.clear()
+            self._settled.clear()
         return number
 
     def _scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:

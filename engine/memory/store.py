@@ -45,10 +45,10 @@ from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
 from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
 from aqe.engine.memory.searching import MOST_HITS, Prior, Searcher, Wanted
-from aqe.engine.memory.text import LONG_QUERY, query_terms
 
 if TYPE_CHECKING:
     from aqe.engine.memory.graph.searching import Graph
@@ -96,7 +96,8 @@ class Store:
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
-        self._searcher = Searcher(self.reading, Codes(path, reopen=reopen, sealed=sealed), self.files, now)
+        codes, lists = Codes(path, reopen=reopen, sealed=sealed), TextPostings(path, reopen=reopen)
+        self._searcher = Searcher(self.reading, codes, lists, self.files, now)
 
     @classmethod
     def open(
@@ -141,6 +142,7 @@ class Store:
             self.graph.close()
         with self._lock:
             self._accesses.close(self._connection)
+            self._searcher.lists.close()
             self._searcher.codes.close(self._connection)
             self._connection.close()
 
@@ -197,7 +199,7 @@ class Store:
         namespace: str = "default",
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        vector: Sequence[float] | None = None,
+        vector: Numbers | None = None,
         embedder_id: str | None = None,
         provenance: Provenance | None = None,
     ) -> str:
@@ -256,7 +258,7 @@ class Store:
         namespace: str = "default",
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        vector: Sequence[float] | None = None,
+        vector: Numbers | None = None,
         embedder_id: str | None = None,
         provenance: Provenance | None = None,
     ) -> int:
@@ -297,6 +299,7 @@ class Store:
                 connection.execute("INSERT INTO texts (texts) VALUES ('optimize')")  # drops its subtokens for good
         if erase:
             with self._lock, speaking(self.path):
+                self._searcher.codes.forget()
                 connection.pragma("wal_checkpoint", "truncate")
 
     def list(
@@ -321,7 +324,7 @@ class Store:
         self,
         query: str | None = None,
         *,
-        vector: Sequence[float] | None = None,
+        vector: Numbers | None = None,
         k: int = 10,
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
@@ -343,11 +346,40 @@ class Store:
         self.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
         return found
 
+    def search_at_hand(
+        self,
+        vector: Numbers,
+        *,
+        k: int = 10,
+        namespace: str | None = None,
+        embedder_id: str | None = None,
+        own: bool = False,
+    ) -> SearchAnswer | None:
+        """As `search` by a vector alone, where that takes well under a millisecond, so that an event loop may wait for it;
+        None where it might take longer: another thread is at work, or something must be read or embedded first."""
+        check_limit(k, MOST_HITS)
+        packed, wanted = pack_vector(vector), _wanted(namespace, None)
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            found = self._searcher.at_hand(packed, k, wanted, check_embedder(embedder_id), own=own)
+        finally:
+            self._lock.release()
+        if found is None or (self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits)):
+            return None
+        self.note_recalled([(hit.memory.namespace, hit.memory.id) for hit in found.hits])
+        return found
+
+    def is_settled(self, embedder_id: str, dimension: int) -> bool:
+        """Whether no memory waits for a vector of this embedder of aqe's own."""
+        with self.reading() as connection:
+            return self._searcher.is_settled(connection, embedder_id, dimension)
+
     def search_each(
         self,
         query: str,
         *,
-        vector: Sequence[float] | None = None,
+        vector: Numbers | None = None,
         places: Sequence[tuple[str | None, int]],
         embedder_id: str | None = None,
         prior: Prior | None = None,
@@ -365,9 +397,7 @@ class Store:
         It is the inverse document frequency of BM25, ln(1 + (N - n + .5) / (n + .5)), as a share of the highest. Of a
         long text only the most telling terms are there.
         """
-        terms = query_terms(query, most=LONG_QUERY)
-        with self.reading() as connection:
-            return self._searcher.words.rarity(connection, terms, without)
+        return self._searcher.rarity(query, without)
 
     def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
         """The stored vector of the current revision, None where it has none."""

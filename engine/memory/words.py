@@ -10,10 +10,14 @@ import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import apsw
 
 from aqe.engine.memory.text import QUERY_TERMS, match_expression
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.postings import TextPostings
 
 FEW_ROWS = 100
 SMALL_STORE = 1000  # rows
@@ -45,12 +49,17 @@ class WordCounts:
         self._rows: dict[str, int] = {}
         self._counts: dict[tuple[str, str], int] = {}
 
-    def read(self, connection: apsw.Connection, terms: Sequence[str], without: str = "") -> tuple[int, dict[str, int]]:
-        """The number of current rows, and in how many of them each term stands (left out: in none).
+    def read(
+        self, connection: apsw.Connection, terms: Sequence[str], without: str = "", lists: TextPostings | None = None
+    ) -> tuple[int, dict[str, int]]:
+        """The number of current rows, and in how many of them each term stands (left out: in none); by `lists` where
+        they are at hand.
 
         With `without` rows of namespaces that begin so are not counted, for terms that few rows have: there alone it
         matters, and there alone counting is cheap.
         """
+        if lists is not None:
+            return _listed(lists, terms, without)
         changes = int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
         with self._lock:
             if changes != self._changes or len(self._counts) > KEPT:
@@ -76,16 +85,17 @@ class WordCounts:
             known |= made
         return total, {term: count for term, count in known.items() if count}
 
-    def words(self, connection: apsw.Connection, terms: Sequence[str]) -> Words:
+    def words(self, connection: apsw.Connection, terms: Sequence[str], lists: TextPostings | None = None) -> Words:
         """What to ask the text index for; rows that only terms left out would find are not found.
 
         FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for
         it: it is left out first.
         """
-        newest = connection.execute("SELECT max(row) FROM memories").get or 0
+        sql = "SELECT max(row) FROM memories"
+        newest = (connection.execute(sql).get or 0) if lists is None else lists.newest
         if len(terms) < 2 or (newest < SMALL_STORE and len(terms) <= QUERY_TERMS):
             return Words(terms, terms, 0)
-        rows, counts = self.read(connection, terms)
+        rows, counts = self.read(connection, terms, lists=lists)
         if newest < SMALL_STORE:
             telling = rarest(terms, counts, QUERY_TERMS)
             return Words(telling, telling, 0)
@@ -100,10 +110,12 @@ class WordCounts:
         every = rarest(terms, counts, QUERY_TERMS)
         return Words(every, chosen or every, postings or sum(counts[term] for term in every))
 
-    def rarity(self, connection: apsw.Connection, terms: Sequence[str], without: str = "") -> dict[str, float]:
+    def rarity(
+        self, connection: apsw.Connection, terms: Sequence[str], without: str = "", lists: TextPostings | None = None
+    ) -> dict[str, float]:
         """How telling each term is, from 0 (every row has it) to 1 (no row has it); of many the most telling ones:
         those that few rows have, and some that none has."""
-        rows, counts = self.read(connection, terms, without)
+        rows, counts = self.read(connection, terms, without, lists)
         if len(terms) > QUERY_TERMS:
             unknown = [term for term in terms if term not in counts][:MOST]
             chosen = {*unknown, *rarest(terms, counts, QUERY_TERMS - len(unknown))}
@@ -139,6 +151,15 @@ def end_of(start: str) -> str:
     'index0'
     """
     return start[:-1] + chr(ord(start[-1]) + 1)
+
+
+def _listed(lists: TextPostings, terms: Sequence[str], without: str) -> tuple[int, dict[str, int]]:
+    counts = lists.counts(terms)
+    if without:
+        few = [term for term, count in counts.items() if count <= FEW_ROWS]
+        outside = lists.counts(few, without=without)
+        counts = {term: outside.get(term, 0) if count <= FEW_ROWS else count for term, count in counts.items()}
+    return lists.rows(without=without), {term: count for term, count in counts.items() if count}
 
 
 def _outside(

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import apsw
 import numpy as np
@@ -55,8 +56,8 @@ class TextIndex:
         return [(int(id), float(score)) for id, score in self._connection.execute(sql, (asked, k))]
 
 
-def found(postings: Postings, terms: Sequence[bytes], k: int = 10, **narrowed: object) -> list[tuple[int, float]]:
-    ids, scores = postings.search(terms, k, **narrowed)  # type: ignore[arg-type]
+def found(postings: Postings, terms: Sequence[bytes], k: int = 10, **narrowed: Any) -> list[tuple[int, float]]:
+    ids, scores = postings.search(terms, k, **narrowed)
     return list(zip(ids.tolist(), scores.tolist(), strict=True))
 
 
