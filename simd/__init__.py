@@ -39,31 +39,30 @@ import os
 
 TYPE_CHECKING = False  # spelled out, so that importing this package loads nothing else
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
-    from typing_extensions import Buffer
 
     from aqe.simd._bm25 import Postings
-    from aqe.simd._forms import Answer, Metric, Path
+    from aqe.simd._forms import Answer, Items, Metric, Path
     from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Vocabulary
 
-    def dot(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
-    def cosine(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
-    def l2(a: Buffer, b: Buffer, /, *, dtype: str | None = None) -> Answer: ...
-    def hamming(a: Buffer, b: Buffer, /) -> Answer: ...
-    def normalize(rows: Buffer, /, *, out: Buffer | None = None) -> NDArray[Any]: ...
-    def softmax(rows: Buffer, /, *, out: Buffer | None = None) -> NDArray[Any]: ...
-    def matvec(matrix: Buffer, vector: Buffer, /, *, dtype: str | None = None) -> NDArray[Any]: ...
+    def dot(a: Items, b: Items, /, *, dtype: str | None = None) -> Answer: ...
+    def cosine(a: Items, b: Items, /, *, dtype: str | None = None) -> Answer: ...
+    def l2(a: Items, b: Items, /, *, dtype: str | None = None) -> Answer: ...
+    def hamming(a: Items, b: Items, /) -> Answer: ...
+    def normalize(rows: Items, /, *, out: Items | None = None) -> NDArray[Any]: ...
+    def softmax(rows: Items, /, *, out: Items | None = None) -> NDArray[Any]: ...
+    def matvec(matrix: Items, vector: Items, /, *, dtype: str | None = None) -> NDArray[Any]: ...
     def topk(
-        matrix: Buffer,
-        query: Buffer,
+        matrix: Items,
+        query: Items,
         k: int,
         *,
         metric: Metric = "dot",
-        mask: Buffer | None = None,
+        mask: Items | None = None,
         dtype: str | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def tokens(data: bytes, /) -> list[bytes]: ...
@@ -114,12 +113,12 @@ class Kernels:
 
     def topk(
         self,
-        matrix: Buffer,
-        query: Buffer,
+        matrix: Items,
+        query: Items,
         k: int,
         *,
         metric: Metric = "dot",
-        mask: Buffer | None = None,
+        mask: Items | None = None,
         dtype: str | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the rows of `matrix` (int64) nearest to `query` and their scores (float32), best first, at most `k`.
@@ -143,7 +142,7 @@ class Kernels:
         return Vocabulary(words, buckets, (path.vocabulary, path.bag, path.embed))
 
 
-def _native_paths() -> dict[str, Path]:
+def _native_paths() -> Mapping[str, Path]:
     """Return the C paths that this CPU runs, best first; none where the extension was not built."""
     try:
         from aqe.simd._native import PATHS as found

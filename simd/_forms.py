@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     Path = _native.Path | _twin.Path
     Metric = Literal["dot", "cosine", "l2"]
     Taken = tuple[memoryview, int]
-    Answer = float | int | NDArray[Any]
+    Items = Buffer | NDArray[Any]  # what offers a buffer; NumPy's stubs say so from Python 3.12 on only
+    Answer = Any  # a number for two vectors, an array for rows
 
 METRICS = ("dot", "cosine", "l2", "hamming")  # their places are the numbers that C knows them by
 F32, F16, BF16, I8, BITS = range(5)  # and so are those of the kinds
@@ -33,27 +34,27 @@ _MOST = 2**62
 _BLOCK_BYTES = 1 << 18  # rows of the larger side that stay in a cache while the smaller side passes over them
 
 
-def dot(path: Path, *args: Buffer, dtype: str | None = None) -> Answer:
+def dot(path: Path, *args: Items, dtype: str | None = None) -> Answer:
     """Sums of products, of each with each: two vectors, a vector and the rows of a matrix, or the rows of two."""
     return _each_with_each(path, 0, _NUMBERS, args, dtype)
 
 
-def cosine(path: Path, *args: Buffer, dtype: str | None = None) -> Answer:
+def cosine(path: Path, *args: Items, dtype: str | None = None) -> Answer:
     """Cosines, of each with each."""
     return _each_with_each(path, 1, _NUMBERS, args, dtype)
 
 
-def l2(path: Path, *args: Buffer, dtype: str | None = None) -> Answer:
+def l2(path: Path, *args: Items, dtype: str | None = None) -> Answer:
     """Squared distances, of each with each."""
     return _each_with_each(path, 2, _NUMBERS, args, dtype)
 
 
-def hamming(path: Path, *args: Buffer) -> Answer:
+def hamming(path: Path, *args: Items) -> Answer:
     """Differing bits of packed codes, of each with each."""
     return _each_with_each(path, 3, (BITS,), args, None)
 
 
-def matvec(path: Path, *args: Buffer, dtype: str | None = None) -> NDArray[Any]:
+def matvec(path: Path, *args: Items, dtype: str | None = None) -> NDArray[Any]:
     """The dot product of each row of a matrix with a vector."""
     if len(args) != 2:
         raise TypeError(f"expected 2 arguments matrix and vector, got {len(args)}")
@@ -63,18 +64,18 @@ def matvec(path: Path, *args: Buffer, dtype: str | None = None) -> NDArray[Any]:
     return _rows(path, kind, 0, _fitting(vector, "vector", matrix, "matrix"), matrix)
 
 
-def normalize(path: Path, *args: Buffer, out: Buffer | None = None) -> NDArray[Any]:
+def normalize(path: Path, *args: Items, out: Items | None = None) -> NDArray[Any]:
     """Each row divided by its length."""
     return _row_by_row(path._normalize, args, out)
 
 
-def softmax(path: Path, *args: Buffer, out: Buffer | None = None) -> NDArray[Any]:
+def softmax(path: Path, *args: Items, out: Items | None = None) -> NDArray[Any]:
     """Each row as probabilities."""
     return _row_by_row(path._softmax, args, out)
 
 
 def topk(
-    path: Path, matrix: Buffer, query: Buffer, k: int, metric: Metric, mask: Buffer | None, dtype: str | None
+    path: Path, matrix: Items, query: Items, k: int, metric: Metric, mask: Items | None, dtype: str | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows and scores of the best k rows that the mask allows, best first."""
     if metric not in METRICS[:3]:
@@ -97,7 +98,7 @@ def topk(
     return np.frombuffer(places, np.int64).copy(), np.frombuffer(scores, np.float32).copy()
 
 
-def take(item: Buffer, name: str, kinds: tuple[int, ...], dimensions: tuple[int, ...]) -> Taken:
+def take(item: Any, name: str, kinds: tuple[int, ...], dimensions: tuple[int, ...]) -> Taken:
     """The item as a contiguous buffer of one of these kinds, and which one; TypeError or ValueError otherwise."""
     try:
         view = memoryview(item)
@@ -155,7 +156,7 @@ def _fitting(vector: memoryview, name: str, matrix: memoryview, other: str) -> m
     return vector
 
 
-def _mask(mask: Buffer, rows: int) -> memoryview:
+def _mask(mask: Any, rows: int) -> memoryview:
     try:
         view = memoryview(mask)
     except (TypeError, ValueError, BufferError):
@@ -173,7 +174,7 @@ def _mask(mask: Buffer, rows: int) -> memoryview:
 
 
 def _each_with_each(
-    path: Path, metric: int, kinds: tuple[int, ...], args: tuple[Buffer, ...], dtype: str | None
+    path: Path, metric: int, kinds: tuple[int, ...], args: tuple[Items, ...], dtype: str | None
 ) -> Answer:
     if len(args) != 2:
         raise TypeError(f"expected 2 arguments a and b, got {len(args)}")
@@ -189,9 +190,7 @@ def _each_with_each(
     if b.ndim == 1:
         return _rows(path, kind, metric, _fitting(b, "b", a, "a"), a)
     if _shape(a)[1] != _shape(b)[1]:
-        raise ValueError(
-            f"the rows of a have {_shape(a)[1]} items and those of b {_shape(b)[1]}: they must be equal"
-        )
+        raise ValueError(f"the rows of a have {_shape(a)[1]} items and those of b {_shape(b)[1]}: they must be equal")
     return _matrix(path, kind, metric, a, b)
 
 
@@ -246,7 +245,7 @@ def widened(items: NDArray[Any], kind: int) -> NDArray[Any]:
     return (items.astype("uint32") << 16).view("float32")
 
 
-def _row_by_row(work: Any, args: tuple[Buffer, ...], out: Buffer | None) -> NDArray[Any]:
+def _row_by_row(work: Any, args: tuple[Items, ...], out: Items | None) -> NDArray[Any]:
     import numpy as np
 
     if len(args) != 1:
@@ -262,7 +261,7 @@ def _row_by_row(work: Any, args: tuple[Buffer, ...], out: Buffer | None) -> NDAr
     return target
 
 
-def _target(out: Buffer, rows: NDArray[Any]) -> NDArray[Any]:
+def _target(out: Items, rows: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     view, _ = take(out, "out", (F32,), (rows.ndim,))

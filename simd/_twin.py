@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from aqe.simd._forms import Items
+
     Floats = NDArray[np.float32]
     Handle = _tokeniser.Vocabulary
 
@@ -78,7 +80,7 @@ def _differing(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:
 _WORK = (np.matmul, _cosines, _distances, _differing)
 
 
-def _made(items: Buffer, kind: int) -> NDArray[Any]:
+def _made(items: Items, kind: int) -> NDArray[Any]:
     """Items as what NumPy can add up: floats as float32, int8 as int64."""
     array = np.asarray(items)
     if kind == I8:
@@ -99,44 +101,42 @@ def _best(costs: NDArray[Any], k: int) -> NDArray[np.intp]:
 class Path:
     """The path `numpy`: the methods are those of a C path."""
 
-    def dot(self, *args: Buffer, dtype: str | None = None) -> _forms.Answer:
+    def dot(self, *args: Items, dtype: str | None = None) -> _forms.Answer:
         """Sum of a[i] * b[i]."""
         return _forms.dot(self, *args, dtype=dtype)
 
-    def cosine(self, *args: Buffer, dtype: str | None = None) -> _forms.Answer:
+    def cosine(self, *args: Items, dtype: str | None = None) -> _forms.Answer:
         """Cosine of the angle between a and b, -1 to 1; 0 where one is zero."""
         return _forms.cosine(self, *args, dtype=dtype)
 
-    def l2(self, *args: Buffer, dtype: str | None = None) -> _forms.Answer:
+    def l2(self, *args: Items, dtype: str | None = None) -> _forms.Answer:
         """Sum of (a[i] - b[i]) ** 2: the squared distance."""
         return _forms.l2(self, *args, dtype=dtype)
 
-    def hamming(self, *args: Buffer) -> _forms.Answer:
+    def hamming(self, *args: Items) -> _forms.Answer:
         """Bits in which the packed bits (uint8) of a and b differ."""
         return _forms.hamming(self, *args)
 
-    def normalize(self, *args: Buffer, out: Buffer | None = None) -> NDArray[Any]:
+    def normalize(self, *args: Items, out: Items | None = None) -> NDArray[Any]:
         """Each row divided by its length; a zero row stays zero."""
         return _forms.normalize(self, *args, out=out)
 
-    def softmax(self, *args: Buffer, out: Buffer | None = None) -> NDArray[Any]:
+    def softmax(self, *args: Items, out: Items | None = None) -> NDArray[Any]:
         """exp(row - max(row)), divided by its sum, of each row."""
         return _forms.softmax(self, *args, out=out)
 
-    def matvec(self, *args: Buffer, dtype: str | None = None) -> NDArray[Any]:
+    def matvec(self, *args: Items, dtype: str | None = None) -> NDArray[Any]:
         """The dot product of each row of matrix with vector."""
         return _forms.matvec(self, *args, dtype=dtype)
 
-    def _pair(self, kind: int, metric: int, a: Buffer, b: Buffer) -> float | int:
-        out = np.empty(1, _forms.result_of(kind, metric))
+    def _pair(self, kind: int, metric: int, a: Items, b: Items) -> float | int:
+        out = np.empty(1, np.float64 if metric == 1 else _forms.result_of(kind, metric))
         table = np.asarray(b)
         self._rows(kind, metric, a, table[np.newaxis], out, 1, table.size)
         number: float | int = out[0].item()
         return number
 
-    def _rows(
-        self, kind: int, metric: int, query: Buffer, matrix: Buffer, out: NDArray[Any], rows: int, n: int
-    ) -> None:
+    def _rows(self, kind: int, metric: int, query: Items, matrix: Items, out: NDArray[Any], rows: int, n: int) -> None:
         """Fill `out` with the query and each row."""
         target, table = _made(query, kind), np.asarray(matrix)
         with np.errstate(all="ignore"):
@@ -150,7 +150,7 @@ class Path:
         metric: int,
         query: NDArray[Any],
         matrix: NDArray[Any],
-        mask: Buffer,
+        mask: Any,
         rows: int,
         n: int,
         k: int,
@@ -200,7 +200,9 @@ class Path:
         """The rows that a text stands for, and the weight of each."""
         return handle.bag(_bytes(data, "data"), k=k)
 
-    def embed(self, handle: Handle, texts: tuple[bytes, ...], rows: Buffer, scales: Buffer, k: float, out: Buffer) -> None:
+    def embed(
+        self, handle: Handle, texts: tuple[bytes, ...], rows: Buffer, scales: Buffer, k: float, out: Buffer
+    ) -> None:
         """Write the unit vector of each text into `out`."""
         table, factors, target = _take(rows, 2, "rows", "b"), _take(scales, 1, "scales"), _take(out, 2, "out")
         if memoryview(out).readonly:

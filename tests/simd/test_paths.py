@@ -42,14 +42,17 @@ def test_an_unknown_path_is_refused_with_the_choices() -> None:
 
 def test_kernels_of_an_unknown_path_are_refused() -> None:
     """kernels() names the path that it cannot give."""
-    with pytest.raises(simd.PathUnavailable, match="'neon'"):
-        simd.kernels("neon")
+    elsewhere = next(name for name in simd.PATHS if name not in simd.paths())
+    with pytest.raises(simd.PathUnavailable, match=f"'{elsewhere}' cannot run on this machine. Choose one of"):
+        simd.kernels(elsewhere)
+    with pytest.raises(simd.PathUnavailable, match=r"'mmx' is not a path of aqe\.simd"):
+        simd.kernels("mmx")
 
 
 def test_features_tell_what_can_run() -> None:
     """features() agrees with paths(), and numpy always runs."""
     found = simd.features()
-    assert [name for name in ("avx2", "portable", "numpy") if found[name]] == simd.paths()
+    assert [name for name in simd.PATHS if found[name]] == simd.paths()
     assert found["native"] == found["portable"]
 
 
@@ -57,7 +60,7 @@ def test_importing_loads_no_numpy_where_c_is_there() -> None:
     """Importing aqe.simd and using a C kernel loads neither NumPy nor typing; only the twin needs NumPy."""
     code = (
         "import sys; before = set(sys.modules); from aqe import simd; from array import array;"
-        "simd.features(); a = array('f', [1]); simd.features()['native'] and simd.dot(a, a);"
+        "a = array('f', [1]); simd.features()['native'] and (simd.dot(a, a), simd.hamming(b'1', b'2'));"
         "print(sorted(m for m in set(sys.modules) - before if m.split('.')[0] in ('numpy', 'typing', 'dataclasses')))"
     )
     assert python(code, AQE_SIMD="").stdout.strip() == "[]"
@@ -67,4 +70,4 @@ def test_the_public_functions_are_those_of_the_active_path() -> None:
     """simd.dot and its sisters are the functions of the active path, not copies."""
     active = simd.kernels(simd.active())
     assert (simd.dot.__doc__, simd.cosine.__doc__) == (active.dot.__doc__, active.cosine.__doc__)
-    assert simd.top_k.__func__ is simd.Kernels.top_k
+    assert simd.topk.__func__ is simd.Kernels.topk
