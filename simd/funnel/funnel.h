@@ -16,7 +16,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "isa.h"
+
+#ifdef __GNUC__
+#define AQE_FETCH(address) __builtin_prefetch(address)
+#else
+#define AQE_FETCH(address) ((void)(address))
+#endif
+
 enum { AQE_BLOCK = 64, AQE_HALVES = 4 * AQE_BLOCK }; /* bytes of f and k at the head of a block */
+enum { AQE_MOST_BYTES = 2048 }; /* of a code: dimensions up to 16,384 */
 enum { AQE_DOT = 0, AQE_COSINE = 1, AQE_L2 = 2 };
 
 typedef struct {
@@ -41,16 +50,17 @@ typedef struct {
 
 /* What one instruction set computes. Vectors stand at any address. */
 typedef struct {
-    const char *name;
+    aqe_isa isa;
     /* Estimates of the 64 rows of a block into `out`, and which exceed `threshold` as bits; `out` is written only where a
        bit is set. `next` (any readable address) is fetched into the cache line by line meanwhile. */
     uint64_t (*estimate)(const uint8_t *block, const uint8_t *next, const aqe_question *question, float base,
                          float threshold, float *out);
     float (*dot)(const float *a, const float *b, size_t n);
     float (*l2)(const float *a, const float *b, size_t n);
-    float (*dot_int8)(const float *a, const int8_t *b, size_t n);     /* sum of a[i] * b[i] */
-    float (*dot_half)(const float *a, const uint16_t *b, size_t n);   /* b as half floats */
-    float (*l2_half)(const float *a, const uint16_t *b, size_t n);
+    float (*dot_int8)(const float *a, const int8_t *b, size_t n); /* sum of a[i] * b[i] */
+    float (*l2_int8)(const float *a, const int8_t *b, float scale, size_t n); /* of (a[i] - scale * b[i])^2 */
+    float (*dot_half)(const float *a, const uint16_t *b, size_t n);
+    float (*l2_half)(const float *a, const uint16_t *b, float scale, size_t n);
 } aqe_funnel_path;
 
 /* The path at `position`, best first, among those that this build holds and this CPU runs; NULL past the last. */
@@ -104,7 +114,13 @@ void aqe_ask(const aqe_shape *shape, const float *query, const float *mean, uint
 void aqe_encode(const aqe_shape *shape, const float *row, const float *centre, const float *mean, uint8_t *block,
                 unsigned slot);
 
-/* Half floats, to nearest even; beyond their range the largest finite one. */
+/* int8 items of a row, and the scale that brings them back. */
+float aqe_quantise(const float *row, size_t dim, int8_t *out);
+
+/* A copy of a row of length one, whatever its scale; of zeros for a row of zeros. 0 where it holds NaN or infinity. */
+int aqe_unit(const float *row, size_t dim, float *out);
+
+/* To the nearest half float, ties to even; beyond their range the largest finite one. */
 uint16_t aqe_to_half(float value);
 float aqe_from_half(uint16_t half);
 

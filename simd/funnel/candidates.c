@@ -1,0 +1,112 @@
+/* The best of a stream: a buffer that is cut back to the wanted number whenever it is twice as long. */
+#include "candidates.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+int aqe_candidates_open(aqe_candidates *candidates, size_t wanted)
+{
+    candidates->items = malloc((2 * wanted + AQE_BLOCK) * sizeof *candidates->items);
+    candidates->count = 0;
+    candidates->wanted = wanted;
+    candidates->threshold = -INFINITY;
+    return candidates->items ? 0 : -1;
+}
+
+void aqe_candidates_close(aqe_candidates *candidates)
+{
+    free(candidates->items);
+    candidates->items = NULL;
+}
+
+static void swap(aqe_candidate *a, aqe_candidate *b)
+{
+    aqe_candidate held = *a;
+    *a = *b;
+    *b = held;
+}
+
+/* Put the middle one of three estimates first. */
+static void choose_pivot(aqe_candidate *items, size_t count)
+{
+    aqe_candidate *low = items, *middle = items + count / 2, *high = items + count - 1;
+    if (middle->estimate > high->estimate)
+        swap(middle, high);
+    if (low->estimate > high->estimate)
+        swap(low, high);
+    if (middle->estimate > low->estimate)
+        swap(middle, low);
+}
+
+void aqe_keep_best(aqe_candidate *items, size_t count, size_t wanted)
+{
+    while (count > wanted && wanted > 0) {
+        choose_pivot(items, count);
+        float pivot = items[0].estimate;
+        size_t i = 0, j = count;
+        for (;;) {
+            do
+                i++;
+            while (i < count && items[i].estimate > pivot);
+            do
+                j--;
+            while (items[j].estimate < pivot);
+            if (i >= j)
+                break;
+            swap(items + i, items + j);
+        }
+        swap(items, items + j); /* items[0..j) >= pivot >= items(j..count) */
+        if (j == wanted || j + 1 == wanted)
+            return;
+        if (j > wanted) {
+            count = j;
+        } else {
+            items += j + 1;
+            count -= j + 1;
+            wanted -= j + 1;
+        }
+    }
+}
+
+void aqe_candidates_select(aqe_candidates *candidates)
+{
+    if (candidates->count <= candidates->wanted)
+        return;
+    aqe_keep_best(candidates->items, candidates->count, candidates->wanted);
+    candidates->count = candidates->wanted;
+    float least = INFINITY;
+    for (size_t i = 0; i < candidates->count; i++)
+        least = candidates->items[i].estimate < least ? candidates->items[i].estimate : least;
+    candidates->threshold = least;
+}
+
+static int by_row(const void *a, const void *b)
+{
+    const aqe_candidate *x = a, *y = b;
+    if (x->row != y->row)
+        return x->row < y->row ? -1 : 1;
+    return (x->estimate < y->estimate) - (x->estimate > y->estimate);
+}
+
+void aqe_candidates_unique(aqe_candidates *candidates)
+{
+    size_t kept = 0;
+    qsort(candidates->items, candidates->count, sizeof *candidates->items, by_row);
+    for (size_t i = 0; i < candidates->count; i++)
+        if (!kept || candidates->items[i].row != candidates->items[kept - 1].row)
+            candidates->items[kept++] = candidates->items[i];
+    candidates->count = kept;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    const aqe_candidate *x = a, *y = b;
+    if (x->estimate != y->estimate)
+        return x->estimate > y->estimate ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+void aqe_rank(aqe_candidate *items, size_t count)
+{
+    qsort(items, count, sizeof *items, by_rank);
+}

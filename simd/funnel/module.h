@@ -1,0 +1,37 @@
+/* What the files of the funnel's Python binding share. */
+#ifndef AQE_FUNNEL_MODULE_H
+#define AQE_FUNNEL_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include "snapshot.h"
+
+typedef struct {
+    PyObject_HEAD
+    const aqe_funnel_path *path;
+} aqe_kernels_object;
+
+typedef struct {
+    PyObject_HEAD
+    aqe_snapshot as;
+    Py_buffer *views; /* what keeps the arrays alive */
+    size_t view_count;
+} aqe_snapshot_object;
+
+/* Take a contiguous buffer of at least `bytes` bytes; on failure an error that names it is set and nothing is held. */
+int aqe_hold(PyObject *object, Py_buffer *view, size_t bytes, int writable, const char *name);
+
+/* Take a query: one float32 dimension of `dim` items. */
+int aqe_hold_query(PyObject *object, Py_buffer *view, size_t dim);
+
+/* The shape of codes; sets an error and returns -1 for what cannot be. */
+int aqe_shape_of(aqe_shape *shape, int metric, Py_ssize_t dim, double unit_f, double unit_k);
+
+extern PyType_Spec aqe_snapshot_spec;
+
+/* Kernels.snapshot(metric, dim, mean, units, live, segments). */
+PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyObject *args);
+
+#endif

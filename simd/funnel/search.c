@@ -1,0 +1,114 @@
+/* A search from the query to the ids: codes, int8, exact; or fewer stages where there are few rows to look at. */
+#include <math.h>
+#include <string.h>
+
+#include "snapshot.h"
+
+/* A row is read by int8 in the time in which so many codes are scanned. */
+enum { CODES_A_ROW = 20 };
+
+size_t aqe_room_for(const aqe_shape *shape)
+{
+    return shape->dim * sizeof(float) + 32 * (size_t)shape->bytes;
+}
+
+static int is_finite(const float *row, size_t dim)
+{
+    float nothing = 0;
+    for (size_t i = 0; i < dim; i++)
+        nothing += row[i] * 0.0f;
+    return nothing == 0;
+}
+
+int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *query, size_t k, const uint64_t *allow,
+                    void *room)
+{
+    size_t dim = of->shape.dim;
+    float *prepared = room;
+    *search = (aqe_search){.of = of, .query = prepared, .allow = allow, .k = k};
+    memcpy(prepared, query, dim * sizeof *prepared);
+    if (of->shape.metric == AQE_COSINE ? !aqe_unit(prepared, dim, prepared) : !is_finite(prepared, dim))
+        return 0;
+    if (!of->mean)
+        return 1;
+    aqe_ask(&of->shape, prepared, of->mean, (uint8_t *)room + dim * sizeof(float), &search->question);
+    if (of->shape.metric == AQE_L2)
+        search->constant = of->path->l2(prepared, of->mean, dim);
+    else
+        search->base = of->path->dot(prepared, of->mean, dim);
+    return 1;
+}
+
+void aqe_finish(const aqe_search *search, aqe_candidates *candidates)
+{
+    size_t some = aqe_exact_for(search->k);
+    if (candidates->count > some) {
+        aqe_keep_best(candidates->items, candidates->count, some);
+        candidates->count = some;
+    }
+    aqe_score_again(search, candidates->items, candidates->count);
+    aqe_rank(candidates->items, candidates->count);
+}
+
+size_t aqe_write(const aqe_search *search, const aqe_candidates *candidates, int64_t *ids, float *scores)
+{
+    size_t count = candidates->count < search->k ? candidates->count : search->k;
+    int metric = search->of->shape.metric;
+    for (size_t i = 0; i < count; i++) {
+        float score = candidates->items[i].estimate;
+        const aqe_segment *segment = aqe_segment_of(search->of, candidates->items[i].row);
+        ids[i] = segment->ids[candidates->items[i].row - segment->first];
+        if (metric == AQE_L2)
+            score = score < 0 ? -score : 0;
+        else if (metric == AQE_COSINE)
+            score = score > 1 ? 1 : score < -1 ? -1 : score;
+        scores[i] = score;
+    }
+    return count;
+}
+
+static void by_codes(const aqe_search *search, aqe_candidates *candidates)
+{
+    aqe_scan_rows(search, 0, candidates);
+    aqe_candidates_select(candidates);
+    aqe_score_int8(search, candidates->items, candidates->count);
+    aqe_finish(search, candidates);
+}
+
+static void by_rows(const aqe_search *search, int by_int8, aqe_candidates *candidates)
+{
+    aqe_score_rows(search, by_int8, candidates);
+    aqe_candidates_select(candidates);
+    if (by_int8)
+        aqe_finish(search, candidates);
+    else
+        aqe_rank(candidates->items, candidates->count);
+}
+
+/* Are so few rows allowed that each may as well be read? */
+static int are_few(const aqe_search *search, size_t wanted)
+{
+    size_t rows = 0, allowed;
+    if (!search->allow)
+        return 0;
+    for (size_t s = 0; s < search->of->count; s++)
+        rows += (size_t)search->of->segments[s].rows;
+    allowed = aqe_count_rows(search);
+    return allowed <= wanted || allowed * CODES_A_ROW <= rows;
+}
+
+ptrdiff_t aqe_search_run(const aqe_search *search, size_t wanted, int64_t *ids, float *scores)
+{
+    aqe_candidates candidates;
+    int few = wanted && are_few(search, wanted);
+    size_t room = few ? aqe_exact_for(search->k) : wanted ? wanted : search->k;
+    if (aqe_candidates_open(&candidates, room) < 0)
+        return -1;
+    if (wanted && !few && search->of->mean)
+        by_codes(search, &candidates);
+    else
+        by_rows(search, wanted > 0, &candidates);
+    ptrdiff_t count = (ptrdiff_t)aqe_write(search, &candidates, ids, scores);
+    aqe_candidates_close(&candidates);
+    return count;
+}
