@@ -1,13 +1,13 @@
 """The memory as it was at a moment: every revision knows from when until when it held, so nothing has to be restored.
 
 Both indexes hold current rows alone, so a search of the past makes its own: a text index in memory and the vectors of
-the revisions that held then, compared exactly. It costs what reading them costs, some 20 us a memory.
+the revisions that held then, compared exactly. It costs what reading them all costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -22,12 +22,15 @@ from aqe.engine.memory.entry import (
     pack_vector,
 )
 from aqe.engine.memory.filters import filter_sql
-from aqe.engine.memory.hits import read_hits
+from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.ranking import SHELVES, Scored, Sides
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.store import MOST_HITS, Store
 from aqe.engine.memory.text import QUERY_TERMS, match_expression, query_terms, subtokens
 from aqe.engine.memory.words import end_of
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.entry import Numbers
 
 PAGE = 500
 _HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?)"
@@ -62,7 +65,7 @@ def search_as_of(
     at: int,
     query: str | None,
     *,
-    vector: Sequence[float] | None = None,
+    vector: Numbers | None = None,
     k: int = 10,
     namespace: str | None = None,
     filter: Mapping[str, Any] | None = None,
@@ -93,7 +96,7 @@ def search_as_of(
             sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
             found = ranking.fuse(sides)
         found.sort(key=lambda one: (-one.score, one.row))
-        hits = read_hits(connection, found[:k])
+        hits = FoundMemories().hits(connection, 0, found[:k])
         if packed is None:
             return SearchAnswer("text", hits)
         return SearchAnswer("vector" if query is None else "hybrid", hits)
