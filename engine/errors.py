@@ -17,6 +17,7 @@ CODES: frozenset[str] = frozenset(
         "argument-too-large",
         "audit-broken",
         "bad-argument",
+        "bad-backup",
         "bad-budget",
         "bad-client-config",
         "bad-decisions",

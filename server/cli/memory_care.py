@@ -37,6 +37,11 @@ def add_care(app: typer.Typer) -> None:
 
 def backup(
     file: FileArgument,
+    since: Annotated[
+        Path | None,
+        typer.Option("--since", metavar="BACKUP", help="Write only what differs from this whole backup."),
+    ] = None,
+    key_env: KeyOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -44,18 +49,30 @@ def backup(
 ) -> None:
     """Write all that is kept to one file, while servers run, and read it again.
 
-    The file has the store's own key, if it has one. It gets its name when it is whole.
+    The file has the store's own key, if it has one. It gets its name when it is whole. With --since it is small, and
+    both files are needed to go back.
     """
     from aqe.engine.memory.care import back_up
 
     root, place, _ = _place(project)
     with _working(json) as (progress, cancel):
-        report = back_up(place, file, force=force, dry_run=dry_run, progress=progress, cancel=cancel)
+        report = back_up(
+            place,
+            file,
+            since=since,
+            keys=_keys(key_env),
+            force=force,
+            dry_run=dry_run,
+            progress=progress,
+            cancel=cancel,
+        )
     if json:
         print_json("memory-backup", report, project=root)
         return
     done = "would hold" if dry_run else "holds"
-    print(f"{report.file} {done} {_memories(report.memories)} in {report.bytes:,} bytes{_sealed(report.encrypted)}")
+    rest = f", with {report.since}" if report.since else ""
+    sealed = ", encrypted" if report.encrypted else ""
+    print(f"{report.file} {done} {_memories(report.memories)} in {report.bytes:,} bytes{rest}{sealed}")
 
 
 def verify(
@@ -83,6 +100,10 @@ def verify(
 
 def restore(
     file: FileArgument,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="BACKUP", help="The backup that an incremental one rests on, if it moved."),
+    ] = None,
     key_env: KeyOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -102,6 +123,7 @@ def restore(
         report = restore_store(
             place,
             file,
+            base=base,
             keys=_keys(key_env),
             copies=settings.care.copies,
             copies_mb=settings.care.copies_mb,
@@ -279,7 +301,3 @@ def _keys(name: str | None) -> tuple[str | None, ...]:
 
 def _memories(count: int) -> str:
     return f"{count:,} {'memory' if count == 1 else 'memories'}"
-
-
-def _sealed(encrypted: bool) -> str:
-    return ", encrypted" if encrypted else ""

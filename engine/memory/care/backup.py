@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
+
+from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.copying import check_copy, pinned, publish, refuse_taken, spare_for, write_copy
 from aqe.engine.memory.care.place import Place
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -14,9 +17,11 @@ from aqe.engine.progress import CancelToken, Progress, silent
 
 @dataclass(frozen=True)
 class BackupReport:
-    """A backup that was taken (or with `dry_run` would be). `bytes` is the size of the file."""
+    """A backup that was taken (or with `dry_run` would be). `bytes` is the size of the file; `since` is the backup that
+    an incremental one rests on, "" for a whole one."""
 
     file: str
+    since: str
     bytes: int
     memories: int
     revisions: int
@@ -30,6 +35,8 @@ def back_up(
     place: Place,
     target: Path,
     *,
+    since: Path | None = None,
+    keys: tuple[str | None, ...] = (),
     force: bool = False,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -37,9 +44,11 @@ def back_up(
 ) -> BackupReport:
     """Write the store as it is now to the file `target`, under its own key.
 
-    It gets its name once it was written whole and every page of it was read again. Raises `UserError` (bad-output where
-    the file is there and not `force`, no-such-path where nothing is kept, disk-full, project-read-only, and as opening
-    the store does), `Cancelled`.
+    With `since`, an earlier whole backup, only the rows that differ from it are written, and both are needed to go
+    back; `keys` are more keys to try on that one. The file gets its name once it was written whole and every page of
+    what it stands for was read again. Raises `UserError` (bad-output where the file is there and not `force`,
+    no-such-path where nothing is kept, bad-backup where `since` is of another version, disk-full, project-read-only,
+    and as opening the store does), `Cancelled`.
     """
     began = time.monotonic()
     refuse_taken(target, force=force)
@@ -50,16 +59,42 @@ def back_up(
             revisions = int(connection.execute("SELECT count(*) FROM memories").get)
             version = int(connection.pragma("user_version"))
             size = int(connection.pragma("page_count")) * int(connection.pragma("page_size"))
-            if not dry_run:
-                with spare_for(target) as spare:
-                    write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
-                    progress("Reading the backup again")
-                    check_copy(spare, key=place.key)
-                    publish(spare, target)
-                size = target.stat().st_size
+            if since is None and not dry_run:
+                size = _write_whole(place, connection, target, progress, cancel)
+        if since is not None:
+            size = _write_increment(place, target, since, keys, dry_run, progress, cancel)
     finally:
         connection.close()
-    seconds = time.monotonic() - began
-    return BackupReport(
-        str(target), size, memories, revisions, version, place.key is not None, dry_run, round(seconds, 3)
-    )
+    facts = (str(target), "" if since is None else str(since), size, memories, revisions, version)
+    return BackupReport(*facts, place.key is not None, dry_run, round(time.monotonic() - began, 3))
+
+
+def _write_whole(
+    place: Place, connection: apsw.Connection, target: Path, progress: Progress, cancel: CancelToken | None
+) -> int:
+    with spare_for(target) as spare:
+        write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
+        progress("Reading the backup again")
+        check_copy(spare, key=place.key)
+        publish(spare, target)
+    return target.stat().st_size
+
+
+def _write_increment(
+    place: Place,
+    target: Path,
+    since: Path,
+    keys: tuple[str | None, ...],
+    dry_run: bool,
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> int:
+    with spare_for(target) as spare:
+        increments.write_increment(place, spare, since, keys=keys, progress=progress, cancel=cancel)
+        with increments.whole(spare, since, (place.key, *keys), near=target, cancel=cancel) as (path, key):
+            progress("Reading the backup again")
+            check_copy(path, key=key)
+        size = spare.stat().st_size
+        if not dry_run:
+            publish(spare, target)
+    return size

@@ -21,6 +21,9 @@ from aqe.engine.settings import Settings, load_settings
 CLEAR = b"SQLite format 3\0"
 """How a database begins that is not encrypted."""
 
+INCREMENT = 0x61716564
+"""The application id of an incremental backup: "aqed"."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -106,33 +109,48 @@ def _opened(path: Path, write: bool) -> apsw.Connection:
     return apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
-def open_backup(path: Path, keys: tuple[str | None, ...]) -> tuple[apsw.Connection, str | None]:
-    """A connection to read a backup, with the one of `keys` that opens it; a clear file needs none.
+def key_of(path: Path, keys: tuple[str | None, ...]) -> str | None:
+    """The one of `keys` that opens a backup; None for a clear file.
 
-    Raises `UserError` (database-key where none fits, database-newer, database-broken, no-such-path).
+    Raises `UserError` (database-key where none fits, database-broken, no-such-path).
     """
     if path.is_file() and path.stat().st_size == 0:
         raise broken(path, "it is empty")
-    tried = dict.fromkeys(key for key in keys if key) if is_encrypted(path) else {None: None}
-    for key in tried:
+    if not is_encrypted(path):
+        open_file(path).close()
+        return None
+    for key in dict.fromkeys(key for key in keys if key):
         try:
-            connection = open_file(path, key=key)
+            open_file(path, key=key).close()
         except UserError as error:
             if error.code != "database-key":
                 raise
-            continue
-        try:
-            pending(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection, key
-    raise _no_key(path)
-
-
-def _no_key(path: Path) -> UserError:
-    return UserError(
+        else:
+            return key
+    raise UserError(
         f"{str(path)!r} is encrypted with another key, or is no database at all.",
         code="database-key",
         fix="Name the variable that holds its key with --key-env NAME.",
     )
+
+
+def open_backup(path: Path, keys: tuple[str | None, ...]) -> tuple[apsw.Connection, str | None]:
+    """A connection to read a backup, with the one of `keys` that opens it; a clear file needs none.
+
+    Raises `UserError` (database-key where none fits, database-newer, database-broken, no-such-path; bad-backup for an
+    increment, which holds no store by itself).
+    """
+    key = key_of(path, keys)
+    connection = open_file(path, key=key)
+    try:
+        if int(connection.pragma("application_id")) == INCREMENT:
+            raise UserError(
+                f"{str(path)!r} is an increment: it holds only what changed since an earlier backup.",
+                code="bad-backup",
+                fix="`aqe memory restore` puts both together; with --dry-run it only looks.",
+            )
+        pending(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, key

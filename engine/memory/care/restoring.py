@@ -19,6 +19,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.copying import (
     BESIDE,
     check_copy,
@@ -66,6 +67,7 @@ def restore(
     place: Place,
     file: Path,
     *,
+    base: Path | None = None,
     keys: tuple[str | None, ...] = (),
     copies: int = 3,
     copies_mb: int = 512,
@@ -76,37 +78,47 @@ def restore(
 ) -> RestoreReport:
     """Put the backup `file` in the place of the store's content, which is kept first in `.aqe/backups`.
 
-    `keys` are more keys to try on the backup; the store keeps its own key. Of the files kept before a restore the
+    An incremental backup is put together with the one it rests on: `base`, else the file of that name beside it.
+    `keys` are more keys to try on backups; the store keeps its own key. Of the files kept before a restore the
     newest `copies` stay, as far as they fit into `copies_mb`; the last one always does. Everything is prepared and read
     again beside the store, then comes over in one transaction. Raises `UserError` (no-such-path, database-broken,
     database-key, database-newer, disk-full, database-locked), `Cancelled`; then the store is as it was.
     """
     began = time.monotonic()
-    backup, key = open_backup(file, (place.key, *keys))
-    try:
-        with spare_for(place.path) as spare:
-            with pinned(backup, file):
-                write_copy(backup, spare, key=key, progress=progress, cancel=cancel)
-            progress("Reading the backup")
-            check_copy(spare, key=key)
-            change_key(spare, key, place.key)
-            migrated = _migrate(spare, place.key, now)
-            live = _live(place)
-            try:
-                before = 0 if live is None else _count(live, place.path)
-                memories = _prepare(spare, place.key, live, place)
-                kept = ""
-                if not dry_run:
-                    kept = _keep_before(place, live, now(), progress, cancel)
-                    prune_copies(place.folder, copies, copies_mb)
-                    _come_over(place, spare, kept, live, progress, cancel)
-            finally:
-                if live is not None:
-                    live.close()
-    finally:
-        backup.close()
+    all_keys = (place.key, *keys)
+    with (
+        increments.whole(file, base, all_keys, near=place.path, progress=progress, cancel=cancel) as (source, key),
+        spare_for(place.path) as spare,
+    ):
+        _copy(source, key, spare, progress, cancel)
+        change_key(spare, key, place.key)
+        migrated = _migrate(spare, place.key, now)
+        live = _live(place)
+        try:
+            before = 0 if live is None else _count(live, place.path)
+            memories = _prepare(spare, place.key, live, place)
+            kept = ""
+            if not dry_run:
+                kept = _keep_before(place, live, now(), progress, cancel)
+                prune_copies(place.folder, copies, copies_mb)
+                _come_over(place, spare, kept, live, progress, cancel)
+        finally:
+            if live is not None:
+                live.close()
     seconds = round(time.monotonic() - began, 3)
     return RestoreReport(str(file), memories, before, migrated, kept, dry_run, seconds)
+
+
+def _copy(source: Path, key: str | None, spare: Path, progress: Progress, cancel: CancelToken | None) -> None:
+    """Copy a backup to a file of one's own, and read every page of it."""
+    connection, _ = open_backup(source, (key,))
+    try:
+        with pinned(connection, source):
+            write_copy(connection, spare, key=key, progress=progress, cancel=cancel)
+    finally:
+        connection.close()
+    progress("Reading the backup")
+    check_copy(spare, key=key)
 
 
 def change_key(path: Path, old: str | None, new: str | None) -> None:

@@ -269,3 +269,43 @@ def test_restore_keeps_the_audit_log_and_consents(make_place: Make, tmp_path: Pa
     restore(place, tmp_path / "b.db")
     with opened(place) as store, store.reading() as connection:
         assert connection.execute("SELECT recipient FROM audit").fetchall() == [("openai",)]
+
+
+def test_increment_holds_only_what_changed_and_restores_with_its_base(place: Place, tmp_path: Path) -> None:
+    """An incremental backup is small, and it and the backup it rests on bring back rows, words and vectors."""
+    with opened(place) as store:
+        store.add_many(NewMemory(f"filler {number} " * 30) for number in range(300))
+    base, later = tmp_path / "base.db", tmp_path / "later.db"
+    back_up(place, base)
+    with opened(place) as store:
+        store.update("4", text="another text")
+        store.delete("5")
+        store.add("of seven numbers", id="seven", vector=[1.0] * 7, embedder_id="wide")
+    report = back_up(place, later, since=base)
+    assert report.bytes < base.stat().st_size / 4
+    with opened(place) as store:
+        store.delete("seven")
+        store.delete("6")
+    restored = restore(place, later)
+    assert (restored.memories, restored.memories_before) == (320, 318)
+    with opened(place) as store:
+        assert store.vector("seven") == (1.0,) * 7
+        assert (store.get("5"), store.vector("6")) == (None, (6.0, 1.0, 2.0))
+        assert [hit.memory.id for hit in store.search("another text").hits] == ["4"]
+    assert verify(place).sound
+
+
+def test_increment_without_its_base_is_refused(make_place: Make, tmp_path: Path) -> None:
+    """An increment alone, with another base, on another project's backup, or read as a backup is refused."""
+    place, other = make_place(), make_place(2, name="other")
+    base, later, theirs = tmp_path / "base.db", tmp_path / "later.db", tmp_path / "theirs.db"
+    back_up(place, base)
+    back_up(other, theirs)
+    back_up(place, later, since=base)
+    refused("bad-backup", verify, place, later)
+    refused("bad-backup", restore, place, later, base=theirs)
+    refused("bad-backup", back_up, place, tmp_path / "x.db", since=later)
+    base.rename(tmp_path / "moved.db")
+    refused("no-such-path", restore, place, later)
+    assert restore(place, later, base=tmp_path / "moved.db").memories == 20
+    assert not (tmp_path / "x.db").exists()
