@@ -24,6 +24,10 @@ INLINE lanes from_sums(const uint16_t *at)
     return _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at)));
 }
 INLINE unsigned exceeding(lanes a, lanes b) { return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)); }
+INLINE lanes turned(lanes a, lanes by)
+{
+    return _mm256_xor_ps(a, _mm256_andnot_ps(_mm256_cmp_ps(by, zeros(), _CMP_GT_OQ), all(-0.0f)));
+}
 
 #include "body.h"
 

@@ -24,6 +24,10 @@ INLINE lanes from_sums(const uint16_t *at)
     return _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at)));
 }
 INLINE unsigned exceeding(lanes a, lanes b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+INLINE lanes turned(lanes a, lanes by)
+{
+    return _mm512_mask_sub_ps(a, _mm512_cmp_ps_mask(by, zeros(), _CMP_LE_OQ), zeros(), a);
+}
 
 #include "body.h"
 

@@ -1,6 +1,8 @@
 /* The funnel on the lanes of one path: included behind lanes_*.h and the look-ups of tables, which each path has of its
    own: `bytes`, BYTES, spread(), look_up(), low_halves(), high_halves(), add_bytes(), add_sums(), even_sums(),
-   odd_sums(), store_sums(), no_sums(), from_sums(), exceeding(). */
+   odd_sums(), store_sums(), no_sums(), from_sums(), exceeding(), turned(). */
+#include <string.h>
+
 #include "funnel.h"
 
 #define LINES(block) ((block) + AQE_HALVES)
@@ -161,5 +163,28 @@ static float l2_half(const float *a, const uint16_t *b, float scale, size_t n)
     return sum(s0);
 }
 
+INLINE lanes some(const float *from, size_t left)
+{
+    return left < WIDTH ? load_f32_tail((const char *)from, left) : load_f32((const char *)from);
+}
+
+static aqe_rest take_apart(const float *row, const float *centre, const float *mean, size_t n, uint8_t *code)
+{
+    lanes square = zeros(), size = square, along = square, away = square;
+    memset(code, 0, (n + 7) / 8);
+    for (size_t i = 0; i < n; i += WIDTH) {
+        lanes c = some(centre + i, n - i), r = sub(some(row + i, n - i), c);
+        unsigned signs = exceeding(r, zeros());
+        square = mul_add(r, r, square);
+        size = add(size, larger(r, sub(zeros(), r)));
+        along = mul_add(r, c, along);
+        away = add(away, turned(sub(c, some(mean + i, n - i)), r));
+        for (size_t bit = 0; bit < WIDTH && i + bit < n; bit += 8)
+            code[(i + bit) / 8] |= (uint8_t)(signs >> bit << i % 8);
+    }
+    return (aqe_rest){sum(square), sum(size), sum(along), sum(away)};
+}
+
 #define AQE_FUNNEL_PATH(name, isa)                                                                                     \
-    const aqe_funnel_path name = {isa, estimate, dot, l2, dot_int8, l2_int8, dot_half, l2_half}
+    const aqe_funnel_path name = {isa,     estimate, dot,     l2,        dot_int8,                                      \
+                                  l2_int8, dot_half, l2_half, take_apart}

@@ -39,50 +39,11 @@ float aqe_from_half(uint16_t half)
     return half & 0x8000 ? -size : size;
 }
 
-static float total(const float *sums)
-{
-    double all = 0;
-    for (size_t j = 0; j < LANES; j++)
-        all += sums[j];
-    return (float)all;
-}
-
-/* |r|^2, sum|r|, r.c and <c - m, b> of r = row - centre, and the signs of r into `code`. */
-typedef struct {
-    float square, size, along, away;
-} parts;
-
-static parts take_apart(const aqe_shape *shape, const float *row, const float *centre, const float *mean, uint8_t *code)
-{
-    float square[LANES] = {0}, size[LANES] = {0}, along[LANES] = {0}, away[LANES] = {0};
-    for (size_t i = 0; i < shape->dim; i += LANES) {
-        size_t left = shape->dim - i < LANES ? shape->dim - i : LANES;
-        float r[LANES] = {0}, c[LANES] = {0}, m[LANES] = {0};
-        unsigned signs = 0;
-        memcpy(c, centre + i, left * sizeof *c);
-        memcpy(m, mean + i, left * sizeof *m);
-        memcpy(r, row + i, left * sizeof *r);
-        for (size_t j = 0; j < LANES; j++) {
-            r[j] -= c[j];
-            square[j] += r[j] * r[j];
-            size[j] += fabsf(r[j]);
-            along[j] += r[j] * c[j];
-            away[j] += r[j] > 0 ? c[j] - m[j] : m[j] - c[j];
-        }
-        for (size_t j = 0; j < LANES; j++)
-            signs |= (unsigned)(r[j] > 0) << j;
-        code[i / 8] = (uint8_t)signs;
-        if (i / 8 + 1 < shape->bytes)
-            code[i / 8 + 1] = (uint8_t)(signs >> 8);
-    }
-    return (parts){total(square), total(size), total(along), total(away)};
-}
-
-void aqe_encode(const aqe_shape *shape, const float *row, const float *centre, const float *mean, uint8_t *block,
-                unsigned slot)
+void aqe_encode(const aqe_funnel_path *path, const aqe_shape *shape, const float *row, const float *centre,
+                const float *mean, uint8_t *block, unsigned slot)
 {
     uint8_t code[AQE_MOST_BYTES];
-    parts rest = take_apart(shape, row, centre, mean, code);
+    aqe_rest rest = path->take_apart(row, centre, mean, shape->dim, code);
     float f = rest.size > 0 ? rest.square / rest.size : 0;
     float k = -f * rest.away + (shape->metric == AQE_L2 ? -rest.square / 2 : rest.along);
     uint16_t halves[2] = {aqe_to_half(f / shape->unit_f), aqe_to_half(k / shape->unit_k)};

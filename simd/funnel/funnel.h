@@ -48,6 +48,11 @@ typedef struct {
     float step, floor, unit_k;
 } aqe_question;
 
+/* Of r = row - centre, with b its signs: |r|^2, sum|r|, r.centre and <centre - mean, b>. */
+typedef struct {
+    float square, size, along, away;
+} aqe_rest;
+
 /* What one instruction set computes. Vectors stand at any address. */
 typedef struct {
     aqe_isa isa;
@@ -61,6 +66,8 @@ typedef struct {
     float (*l2_int8)(const float *a, const int8_t *b, float scale, size_t n); /* of (a[i] - scale * b[i])^2 */
     float (*dot_half)(const float *a, const uint16_t *b, size_t n);
     float (*l2_half)(const float *a, const uint16_t *b, float scale, size_t n);
+    /* Write the signs of row - centre (bit i: above 0) and return its sums. */
+    aqe_rest (*take_apart)(const float *row, const float *centre, const float *mean, size_t n, uint8_t *code);
 } aqe_funnel_path;
 
 /* The path at `position`, best first, among those that this build holds and this CPU runs; NULL past the last. */
@@ -111,8 +118,8 @@ void aqe_candidates_unique(aqe_candidates *candidates);
 void aqe_ask(const aqe_shape *shape, const float *query, const float *mean, uint8_t *room, aqe_question *question);
 
 /* Encode one row into a slot of a block; `mean` is m and `centre` is c (the same pointer in a linear store). */
-void aqe_encode(const aqe_shape *shape, const float *row, const float *centre, const float *mean, uint8_t *block,
-                unsigned slot);
+void aqe_encode(const aqe_funnel_path *path, const aqe_shape *shape, const float *row, const float *centre,
+                const float *mean, uint8_t *block, unsigned slot);
 
 /* int8 items of a row, and the scale that brings them back. */
 float aqe_quantise(const float *row, size_t dim, int8_t *out);

@@ -37,6 +37,7 @@ static Py_ssize_t hold_rows(PyObject *object, Py_buffer *view, Py_ssize_t *dim)
 typedef struct {
     Py_buffer rows, centre, mean, blocks, slots;
     Py_ssize_t count, first;
+    const aqe_funnel_path *path;
 } coded;
 
 static int fits(const coded *of, const aqe_shape *shape)
@@ -56,7 +57,7 @@ static void encode_all(const coded *of, const aqe_shape *shape)
     const int64_t *slots = of->slots.buf;
     for (Py_ssize_t i = 0; i < of->count; i++) {
         size_t slot = (size_t)(slots ? slots[i] : of->first + i);
-        aqe_encode(shape, (const float *)of->rows.buf + (size_t)i * shape->dim, of->centre.buf, of->mean.buf,
+        aqe_encode(of->path, shape, (const float *)of->rows.buf + (size_t)i * shape->dim, of->centre.buf, of->mean.buf,
                    (uint8_t *)of->blocks.buf + slot / AQE_BLOCK * shape->block_bytes, slot % AQE_BLOCK);
     }
 }
@@ -108,13 +109,12 @@ static PyObject *encode_rows(coded *of, const aqe_shape *shape, PyObject *const 
 /* encode(metric, units, rows, centre, mean, slots, blocks) */
 static PyObject *encode(PyObject *self, PyObject *args)
 {
-    (void)self;
     int metric;
     double unit_f, unit_k;
     PyObject *rows, *vectors[2], *slots, *blocks, *done = NULL;
     Py_ssize_t dim;
     aqe_shape shape;
-    coded of;
+    coded of = {.path = path_of(self)};
     if (!PyArg_ParseTuple(args, "i(dd)OOOOO", &metric, &unit_f, &unit_k, &rows, vectors, vectors + 1, &slots, &blocks))
         return NULL;
     if ((of.count = hold_rows(rows, &of.rows, &dim)) < 0)

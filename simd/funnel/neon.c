@@ -23,6 +23,7 @@ INLINE unsigned exceeding(lanes a, lanes b)
     const uint32_t bits[4] = {1, 2, 4, 8};
     return vaddvq_u32(vandq_u32(vcgtq_f32(a, b), vld1q_u32(bits)));
 }
+INLINE lanes turned(lanes a, lanes by) { return vbslq_f32(vcgtq_f32(by, zeros()), a, vnegq_f32(a)); }
 
 #include "body.h"
 

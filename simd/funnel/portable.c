@@ -35,6 +35,7 @@ INLINE unsigned exceeding(lanes a, lanes b)
         above |= (unsigned)(a.at[j] > b.at[j]) << j;
     return above;
 }
+INLINE lanes turned(lanes a, lanes by) { EACH(r, by.at[j] > 0 ? a.at[j] : -a.at[j]); }
 
 #include "body.h"
 

@@ -21,6 +21,7 @@ INLINE lanes from_sums(const uint16_t *at)
     return _mm_cvtepi32_ps(_mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i *)at)));
 }
 INLINE unsigned exceeding(lanes a, lanes b) { return (unsigned)_mm_movemask_ps(_mm_cmpgt_ps(a, b)); }
+INLINE lanes turned(lanes a, lanes by) { return _mm_xor_ps(a, _mm_andnot_ps(_mm_cmpgt_ps(by, zeros()), all(-0.0f))); }
 
 #include "body.h"
 
