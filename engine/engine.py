@@ -32,6 +32,7 @@ from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
 from aqe.engine.memory.growth.expiry import parse_ttl
+from aqe.engine.memory.growth.upkeep import start_upkeep
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.privacy import Guard, open_guard
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -94,6 +95,7 @@ class Engine:
         )
         self._answering = Answering(store, self._embedder, asking=asking, requests=self._requests, router=self._router)
         self.sessions = Sessions(conversations, self.query)
+        self._end_upkeep = start_upkeep(project, settings)
 
     @classmethod
     async def open(
@@ -140,6 +142,7 @@ class Engine:
 
     async def close(self) -> None:
         """Close the providers, the guard and the store; closing twice is nothing."""
+        self._end_upkeep()
         try:
             await self._router.close()
         finally:

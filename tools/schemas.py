@@ -47,6 +47,18 @@ MODELS: dict[str, tuple[str, ...]] = {
     "memory-graph": ("aqe.server.cli.graph_objects:GraphShown",),
     "memory-import": ("aqe.server.cli.transfer_objects:MemoriesImported",),
     "memory-link": ("aqe.server.cli.graph_objects:Linked",),
+    "memory-merge": (
+        "aqe.server.cli.growth_objects:MergesShown",
+        "aqe.server.cli.growth_objects:Revived",
+        "aqe.server.cli.growth_objects:GrowthLog",
+    ),
+    "memory-pin": ("aqe.server.cli.growth_objects:PinShown",),
+    "memory-prune": (
+        "aqe.server.cli.growth_objects:PruneShown",
+        "aqe.server.cli.growth_objects:Revived",
+        "aqe.server.cli.growth_objects:GrowthLog",
+    ),
+    "memory-unpin": ("aqe.server.cli.growth_objects:PinShown",),
     "memory-list": ("aqe.server.cli.objects:MemoryListed",),
     "memory-neighbours": ("aqe.server.cli.graph_objects:NeighboursShown",),
     "memory-restore": ("aqe.engine.memory.care.restoring:RestoreReport",),

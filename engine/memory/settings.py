@@ -27,3 +27,19 @@ class MemorySettings(Table):
     stale: Literal["mark", "lower", "hide"] = Field(
         default="lower", description="a memory whose file changed since is marked, ranked lower too, or not found"
     )
+    merge: bool = Field(default=True, description="false: near-duplicates are merged by `aqe memory merge` alone")
+    merge_cosine: float = Field(
+        default=0.9, ge=0, le=1, description="near-duplicates have vectors at least this near, where they have any"
+    )
+    merge_overlap: float = Field(
+        default=0.8, ge=0.5, le=1, description="near-duplicates share this much of their words and word pairs"
+    )
+    max_mb: float = Field(
+        default=4096, ge=0, description="the least worth of what is remembered goes above this size, in MB; 0: never"
+    )
+    max_count: int = Field(
+        default=0, ge=0, description="the least worth goes above this many memories; 0: no number is too many"
+    )
+    upkeep_minutes: float = Field(
+        default=15, ge=0, le=10_080, description="how often a server tends its memory in the background; 0: never"
+    )

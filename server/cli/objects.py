@@ -59,7 +59,8 @@ class ProvenanceShown:
 
 @dataclass(frozen=True)
 class MemoryShown:
-    """One memory; times are RFC 3339 in UTC, `valid_to` is null while it is the current revision."""
+    """One memory; times are RFC 3339 in UTC, `valid_to` is null while it is the current revision, `expires_at` where it
+    has no end. `stale` says that its file changed since, `end_note` why it ended where that was no wish of a user."""
 
     id: str
     namespace: str
@@ -72,6 +73,10 @@ class MemoryShown:
     embedder_id: str | None
     dimension: int | None
     provenance: ProvenanceShown
+    expires_at: str | None
+    pinned: bool
+    stale: bool
+    end_note: str
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,13 @@ class SimilarityShown:
 
 @dataclass(frozen=True)
 class MemoryKept:
-    """What `aqe memory add --json` prints; `existed` where the same had been kept before."""
+    """What `aqe memory add --json` prints; `existed` where the same had been kept before, `recalled` where the text
+    only repeats a memory that was just recalled (then id and namespace are that one's)."""
 
     id: str
     namespace: str
     existed: bool
+    recalled: bool = False
 
 
 @dataclass(frozen=True)

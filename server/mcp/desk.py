@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class Desk:
         self._embedder_lock = threading.Lock()
         self._store: Store | None = None
         self._watch: apsw.Connection | None = None
+        self._end_upkeep: Callable[[], None] | None = None
         self._inode = 0
         self._counted: tuple[int, dict[str, Any]] | None = None
         self._empty: tuple[tuple[Path, ...], dict[str, Any]] | None = None
@@ -150,6 +151,9 @@ class Desk:
                 self._guard = None
 
     def _close(self) -> None:
+        if self._end_upkeep is not None:
+            self._end_upkeep()
+            self._end_upkeep = None
         if self._store is not None:
             self._store.close()
         if self._watch is not None:
@@ -181,11 +185,14 @@ class Desk:
                 self._close()
             if self._store is None:
                 from aqe.engine.memory import open_store
+                from aqe.engine.memory.growth.upkeep import start_upkeep
                 from aqe.engine.memory.store import watch_connection
+                from aqe.engine.settings import load_settings
 
                 self._store = open_store(self.project)
                 self._watch = watch_connection(self._store.path)
                 self._inode = self._store.path.stat().st_ino
+                self._end_upkeep = start_upkeep(self.project, lambda: load_settings(self.project))
             return self._store
 
     def _is_gone(self, path: Path) -> bool:

@@ -52,6 +52,12 @@ def parse_ttl(ttl: Any) -> float:
     return seconds
 
 
+def first_end(connection: apsw.Connection) -> int | None:
+    """When the first of the current rows is over; None where none has an end."""
+    found = connection.execute(_FIRST).get
+    return None if found is None else int(found)
+
+
 def alive(connection: apsw.Connection, wanted: Wanted, now: Callable[[], int]) -> Wanted:
     """What is wanted (namespace, condition on `memories`, its parameters), without the rows that are over. Where none
     is, as nearly always, the condition stays as it was: a search then needs no list of rows."""

@@ -32,6 +32,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 COSINE = 0.9
 OVERLAP = 0.8
 BATCH = 200
+MOST = 1_000_000
 APART = "corrections"
 """The namespace of corrections: each stays as it was said."""
 
@@ -66,17 +67,19 @@ def find_duplicates(
     cosine: float = COSINE,
     least_overlap: float = OVERLAP,
     after: int = 0,
+    most: int = MOST,
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> list[Merge]:
-    """The merges to be made, in a namespace or in all; of rows behind `after` alone with any row where it is given."""
+    """The merges to be made, in a namespace or in all: of rows behind `after` with any older one, among the newest
+    `most` of a namespace."""
     found: list[Merge] = []
     with store.reading() as connection:
         names = _namespaces(connection, namespace)
     for done, name in enumerate(names):
         progress(f"Comparing the memories of {name}", done, len(names))
         with store.reading() as connection:
-            candidates = _candidates(connection, name)
+            candidates = _candidates(connection, name, most)
         if not candidates or candidates[0].row <= after:
             continue
         found += _of_namespace(store, candidates, cosine, least_overlap, after, cancel)
@@ -177,12 +180,12 @@ def _namespaces(connection: apsw.Connection, namespace: str | None) -> list[str]
     return [str(name) for (name,) in found if not str(name).startswith((*SHELVES, APART))]
 
 
-def _candidates(connection: apsw.Connection, namespace: str) -> list[_Candidate]:
+def _candidates(connection: apsw.Connection, namespace: str, most: int) -> list[_Candidate]:
     sql = (
         "SELECT row, namespace, id, text, embedder FROM memories WHERE valid_to IS NULL AND namespace = ?"
-        " AND id_given = 0 AND pinned = 0 AND length(text) <= ? ORDER BY row DESC"
+        " AND id_given = 0 AND pinned = 0 AND length(text) <= ? ORDER BY row DESC LIMIT ?"
     )
-    found: list[Any] = connection.execute(sql, (namespace, LONGEST)).fetchall()
+    found: list[Any] = connection.execute(sql, (namespace, LONGEST, most)).fetchall()
     return [_Candidate(*row) for row in found]
 
 

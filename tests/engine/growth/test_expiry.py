@@ -1,0 +1,130 @@
+"""Memories with an end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.growth.expiry import parse_ttl
+from aqe.engine.memory.growth.log import read_log
+from aqe.engine.memory.growth.pruning import PrunePlan, prune
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.at = 1_700_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.at
+
+    def pass_s(self, seconds: float) -> None:
+        self.at += int(seconds * 1_000_000)
+
+
+def _keep(store: Store, text: str, ttl_s: float | None = None, id: str | None = None) -> str:
+    return store.keep([NewMemory(text, id=id, ttl_s=ttl_s, vector=[1.0, 0.5])])[0].id
+
+
+def test_a_memory_that_is_over_is_found_by_nothing(tmp_path: Path) -> None:
+    """From its end on neither words, vector, both, list nor get find it; until then all do."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        id = _keep(store, "the staging key is green", ttl_s=60)
+        _keep(store, "the staging door is red", id="stays")
+
+        def found() -> list[set[str]]:
+            ways: list[dict[str, Any]] = [
+                {"query": "staging"},
+                {"vector": [1.0, 0.5]},
+                {"query": "staging", "vector": [1.0, 0.5]},
+                {"query": "staging", "filter": {"n": {"exists": False}}},
+            ]
+            hits = [{hit.memory.id for hit in store.search(**way).hits} for way in ways]
+            return [*hits, {memory.id for memory in store.list()}]
+
+        clock.pass_s(59)
+        assert found() == [{id, "stays"}] * 5
+        clock.pass_s(1)
+        assert found() == [{"stays"}] * 5
+        assert store.get(id) is None
+
+
+def test_what_is_over_ends_with_the_next_write_and_says_why(tmp_path: Path) -> None:
+    """The row of a memory that is over ends when somebody writes, as of its own end, and the log knows it."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        id = _keep(store, "short", ttl_s=10)
+        clock.pass_s(100)
+        _keep(store, "something else")
+        (gone,) = store.history(id)
+        assert gone.valid_to is not None
+        assert (gone.valid_to - gone.created_at, gone.end_note) == (10_000_000, "expired")
+        with store.reading() as connection:
+            assert [(one.what, one.id) for one in read_log(connection)] == [("expired", id)]
+
+
+def test_text_and_id_of_what_is_over_can_be_used_again(tmp_path: Path) -> None:
+    """The same text is a new memory after the end of the old one, and a given id takes another text."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        first = _keep(store, "the same words", ttl_s=10)
+        _keep(store, "one text", ttl_s=10, id="mine")
+        clock.pass_s(11)
+        assert _keep(store, "the same words") != first
+        assert _keep(store, "another text", id="mine") == "mine"
+        assert [memory.text for memory in store.history("mine")] == ["one text", "another text"]
+
+
+def test_the_longer_life_wins(tmp_path: Path) -> None:
+    """Adding a text again lengthens its life and never shortens it; without an end it stays for good."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        id = _keep(store, "the same words", ttl_s=100)
+        _keep(store, "the same words", ttl_s=10)
+        clock.pass_s(50)
+        _keep(store, "the same words", ttl_s=100)
+        clock.pass_s(99)
+        assert store.get(id) is not None
+        _keep(store, "the same words")
+        clock.pass_s(10_000)
+        assert store.get(id) is not None
+
+
+def test_an_update_keeps_the_end(tmp_path: Path) -> None:
+    """A new revision ends when the memory would have."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        _keep(store, "old words", ttl_s=100, id="a")
+        store.update("a", text="new words")
+        clock.pass_s(101)
+        assert store.search("words").hits == ()
+
+
+def test_pruning_without_a_budget_ends_what_is_over(tmp_path: Path) -> None:
+    """More memories than one batch are ended by one call."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        store.keep([NewMemory(f"text {number}", id=str(number), ttl_s=5) for number in range(150)])
+        clock.pass_s(6)
+        assert prune(store, PrunePlan(0, 0, 0, 0, ())).expired == 150
+        assert store.stats().memories == 0
+
+
+@pytest.mark.parametrize("ttl", ["", "0d", "-1d", "soon", "3 years", 0, -5, float("nan"), float("inf"), True, [], 1e30])
+def test_a_time_that_is_none_is_refused(ttl: object) -> None:
+    """What is no time above zero, or longer than a century, is one sentence with a code."""
+    with pytest.raises(UserError) as caught:
+        parse_ttl(ttl)
+    assert caught.value.code == "bad-ttl"
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("2W", 1_209_600), (7, 7)])
+def test_times_are_understood(ttl: object, seconds: float) -> None:
+    """Seconds, minutes, hours, days and weeks."""
+    assert parse_ttl(ttl) == seconds
