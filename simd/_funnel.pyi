@@ -40,7 +40,7 @@ class Kernels:
         metric: int,
         dim: int,
         mean: Buffer | None,
-        units: tuple[float, float],  # of f and k
+        units: tuple[float, float, float],  # of f and k, and the error of an estimate for a query at distance 1
         live: Buffer,  # uint64: the rows that may be found
         segments: tuple[tuple[Any, ...], ...],  # as `_table` makes them
         /,

@@ -26,7 +26,7 @@ class Snapshot:
         metric: int,
         dim: int,
         mean: Floats | None,
-        units: tuple[float, float],
+        units: tuple[float, float, float],
         live: Masks,
         segments: Sequence[tuple[Any, ...]],
     ) -> None:

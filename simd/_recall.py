@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-FEWEST, FOR_EACH, LARGE = 200, 8, 200_000
-"""Candidates at least, and for each row asked for; twice as many above LARGE rows."""
+FEWEST, FOR_EACH, SMALL = 200, 8, 20_000
+"""Candidates at least, and for each row asked for; half as many at least up to SMALL rows. A search takes more by
+itself where it finds that rows which were no candidates may be as good as those it took."""
 
 PATIENCE = 160
 """Lists of an inverted file that may pass without a change among the best before a search stops."""
@@ -26,7 +27,7 @@ _TIE = 1e-5
 
 def candidates(rows: int, k: int) -> int:
     """How many candidates a search for k among so many rows takes from the codes; 0: all rows may as well be scored."""
-    wanted = max(FEWEST, FOR_EACH * k) * (2 if rows > LARGE else 1)
+    wanted = max(FEWEST if rows > SMALL else FEWEST // 2, FOR_EACH * k)
     return wanted if wanted < rows else 0
 
 

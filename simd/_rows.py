@@ -245,12 +245,15 @@ def rows_of(segment: Segment, rows: NDArray[np.int64], coding: Coding | None) ->
 
 @dataclass(frozen=True)
 class Coding:
-    """What codes were made against: the mean of the rows, the units of f and k, and how many rows there were."""
+    """What codes were made against: the mean of the rows, the units of f and k, and how many rows there were.
+
+    `spread` is the error of an estimate for a query at distance 1 from the mean, as measured on near rows."""
 
     mean: Floats
     unit_f: float
     unit_k: float
     rows: int
+    spread: float = 0.0
 
 
 def read_codes(blocks: NDArray[np.uint8], rows: NDArray[np.int64], dim: int) -> tuple[Floats, Floats, Floats]:

@@ -35,7 +35,12 @@ def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists:
     if any(segment.levels is not None for segment, _ in parts):
         arrays["levels"] = ("uint8", (count,), (segment.level_of(own) for segment, own in parts))
     if table.coding is not None:
-        facts |= {"unit_f": table.coding.unit_f, "unit_k": table.coding.unit_k, "coded_rows": table.coding.rows}
+        facts |= {
+            "unit_f": table.coding.unit_f,
+            "unit_k": table.coding.unit_k,
+            "coded_rows": table.coding.rows,
+            "spread": table.coding.spread,
+        }
         arrays["mean"] = ("float32", (table.dim,), [table.coding.mean])
         shape = (-(-count // BLOCK), _rows.block_bytes(table.dim))
         arrays["codes"] = ("uint8", shape, _blocks(parts, shape))
@@ -124,7 +129,9 @@ def fill(table: Table, file: _vectors_file.File) -> int:
         blocks = _wanted(file, "codes", "uint8", (-(-len(ids) // BLOCK), _rows.block_bytes(dim)))
         mean = np.array(_wanted(file, "mean", "float32", (dim,)))
         facts = file.facts
-        table.coding = Coding(mean, float(facts["unit_f"]), float(facts["unit_k"]), int(facts["coded_rows"]))
+        table.coding = Coding(
+            mean, float(facts["unit_f"]), float(facts["unit_k"]), int(facts["coded_rows"]), facts["spread"]
+        )
     elif levels is not None and (levels == LEVELS.index("bits")).any():
         raise ValueError(f"{file.path} is damaged: rows have nothing but codes, and there are none")
     table.bits = levels is not None

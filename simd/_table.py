@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ CODES_FROM_DIM, CODES_FROM_ROWS = 128, 1024
 """Below these every row is scored: signs of few items say little, and few rows are quickly read."""
 
 _SAMPLE = 4096
+_QUERIES, _NEIGHBOURS = 64, 1024
 _AT_ONCE = 1 << 14
 _DRIFT = 0.02
 """Codes are made anew when the mean has moved by this share of the rows' mean square."""
@@ -51,7 +53,8 @@ class Table:
         """What a search sees of the rows as they are now."""
         parts = tuple(_parts(segment) for segment in self.segments)
         mean = self.coding.mean if self.coding else None
-        units = (self.coding.unit_f, self.coding.unit_k) if self.coding else (1.0, 1.0)
+        coding = self.coding
+        units = (coding.unit_f, coding.unit_k, coding.spread) if coding else (1.0, 1.0, 0.0)
         return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts)
 
     def append(self, ids: Ids, rows: Floats) -> Ids:
@@ -136,7 +139,7 @@ class Table:
                 self.code(live)
             else:
                 coding = self.coding
-                self.coding = Coding(coding.mean, coding.unit_f, coding.unit_k, count)
+                self.coding = replace(coding, rows=count)
 
     def _drift(self, live: Masks, coding: Coding) -> float:
         sample = self._sample(live)
@@ -173,12 +176,27 @@ class Table:
         squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
         f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
         k = squares / 2 if self.metric == L2 else rest @ mean.astype(np.float64)
-        return Coding(mean, _unit(f), _unit(k), len(rows))
+        return Coding(mean, _unit(f), _unit(k), len(rows), _spread(rest, squares / 2 if self.metric == L2 else -k, f))
 
     def fixed(self) -> None:
         """Add no more to the segments that there are."""
         for segment in self.segments:
             segment.fixed = True
+
+
+def _spread(rest: NDArray[np.float64], costs: NDArray[np.float64], f: NDArray[np.float64]) -> float:
+    """The error of estimates of (q - mean).(x - mean) by |q - mean|, over the nearest tenth of rows of some queries."""
+    queries, rest = rest[:_QUERIES], rest[_QUERIES : _QUERIES + _NEIGHBOURS]
+    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))
+    queries, lengths = queries[lengths > 0], lengths[lengths > 0]
+    if not len(queries) or len(rest) < _QUERIES:
+        return 0.0
+    f, costs = f[_QUERIES : _QUERIES + len(rest)], costs[_QUERIES : _QUERIES + len(rest)]
+    products = queries @ rest.T
+    errors = (queries @ (np.sign(rest) * f[:, None]).T - products) / lengths[:, None]
+    tenth = max(1, len(rest) // 10)
+    near = np.argpartition(costs - products, tenth - 1, axis=1)[:, :tenth]
+    return float(np.sqrt(np.mean(np.take_along_axis(errors, near, axis=1) ** 2)))
 
 
 def _unit(values: NDArray[np.float64]) -> float:

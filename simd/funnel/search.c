@@ -7,6 +7,12 @@
 /* A row is read by int8 in the time in which so many codes are scanned. */
 enum { CODES_A_ROW = 20 };
 
+/* A repeated scan takes at most so many times as many candidates. */
+enum { MORE = 64 };
+
+/* Rows that are estimated this many times the usual error too low are still found. */
+static const float DOUBT = 2.2f;
+
 size_t aqe_room_for(const aqe_shape *shape)
 {
     return shape->dim * sizeof(float) + 32 * (size_t)shape->bytes;
@@ -32,8 +38,10 @@ int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *que
     if (!of->mean)
         return 1;
     aqe_ask(&of->shape, prepared, of->mean, (uint8_t *)room + dim * sizeof(float), &search->question);
+    float square = of->path->l2(prepared, of->mean, dim);
+    search->doubt = DOUBT * of->spread * sqrtf(square);
     if (of->shape.metric == AQE_L2)
-        search->constant = of->path->l2(prepared, of->mean, dim);
+        search->constant = square;
     else
         search->base = of->path->dot(prepared, of->mean, dim);
     return 1;
@@ -67,12 +75,41 @@ size_t aqe_write(const aqe_search *search, const aqe_candidates *candidates, int
     return count;
 }
 
-static void by_codes(const aqe_search *search, aqe_candidates *candidates)
+/* The estimate that a row as good as the k-th best candidate (scored by int8) may have for bad luck. */
+static float lowest_worth(const aqe_search *search, aqe_candidates *candidates)
+{
+    if (candidates->count <= search->k)
+        return -INFINITY;
+    aqe_keep_best(candidates->items, candidates->count, search->k);
+    float score = INFINITY;
+    for (size_t i = 0; i < search->k; i++)
+        score = candidates->items[i].estimate < score ? candidates->items[i].estimate : score;
+    if (search->of->shape.metric == AQE_L2)
+        score = (score + search->constant) / 2;
+    return score - search->doubt;
+}
+
+/* Where rows that were no candidates may be as good as those found, the scan is repeated and takes them all. */
+static int by_codes(const aqe_search *search, aqe_candidates *candidates)
 {
     aqe_scan_rows(search, 0, candidates);
     aqe_candidates_select(candidates);
+    float border = candidates->threshold;
     aqe_score_int8(search, candidates->items, candidates->count);
+    float lowest = lowest_worth(search, candidates);
+    if (lowest < border) {
+        aqe_candidates more;
+        if (aqe_candidates_open(&more, candidates->wanted * MORE) < 0)
+            return -1;
+        aqe_candidates_close(candidates);
+        *candidates = more;
+        candidates->threshold = lowest;
+        aqe_scan_rows(search, 0, candidates);
+        aqe_candidates_select(candidates);
+        aqe_score_int8(search, candidates->items, candidates->count);
+    }
     aqe_finish(search, candidates);
+    return 0;
 }
 
 static void by_rows(const aqe_search *search, int by_int8, aqe_candidates *candidates)
@@ -104,11 +141,13 @@ ptrdiff_t aqe_search_run(const aqe_search *search, size_t wanted, int64_t *ids, 
     size_t room = few ? aqe_exact_for(search->k) : wanted ? wanted : search->k;
     if (aqe_candidates_open(&candidates, room) < 0)
         return -1;
+    ptrdiff_t count = 0;
     if (wanted && !few && search->of->mean)
-        by_codes(search, &candidates);
+        count = by_codes(search, &candidates);
     else
         by_rows(search, wanted > 0, &candidates);
-    ptrdiff_t count = (ptrdiff_t)aqe_write(search, &candidates, ids, scores);
+    if (count == 0)
+        count = (ptrdiff_t)aqe_write(search, &candidates, ids, scores);
     aqe_candidates_close(&candidates);
     return count;
 }

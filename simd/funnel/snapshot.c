@@ -92,10 +92,10 @@ PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyOb
 {
     int metric;
     Py_ssize_t dim;
-    double unit_f, unit_k;
+    double unit_f, unit_k, spread;
     PyObject *mean, *live, *segments;
     aqe_shape shape;
-    if (!PyArg_ParseTuple(args, "inO(dd)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &live, &PyTuple_Type, &segments))
+    if (!PyArg_ParseTuple(args, "inO(ddd)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &live, &PyTuple_Type, &segments))
         return NULL;
     if (aqe_shape_of(&shape, metric, dim, unit_f, unit_k) < 0)
         return NULL;
@@ -105,6 +105,7 @@ PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyOb
         return NULL;
     self->as.path = path;
     self->as.shape = shape;
+    self->as.spread = (float)spread;
     if (fill(self, mean, live, segments) < 0) {
         Py_DECREF(self);
         return NULL;

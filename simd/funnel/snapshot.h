@@ -25,6 +25,7 @@ typedef struct {
     const aqe_funnel_path *path;
     aqe_shape shape;
     const float *mean; /* NULL: not coded */
+    float spread;      /* error of an estimate for a query at distance 1 from the mean */
     const uint64_t *live;
     aqe_segment *segments;
     size_t count;
@@ -37,6 +38,7 @@ typedef struct {
     const uint64_t *allow;
     aqe_question question;
     float base, constant; /* of a linear store; what turns an estimate into minus a squared distance */
+    float doubt;          /* how far an estimate is trusted to be from the truth */
     size_t k;
 } aqe_search;
 
