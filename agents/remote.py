@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mcp import Client
     from mcp_types import RequestParamsMeta
 
+    from aqe.engine.memory.entry import Numbers
+
 WHOLE = "aqe/whole"
 """The key in a request's `_meta` that asks for the object itself, and under which the answer's `_meta` holds it."""
 
@@ -40,7 +42,7 @@ T = TypeVar("T")
 class RemoteEngine:
     """Made by `connected`: an `aqe.engine.AgentEngine` over one MCP connection.
 
-    What a call cannot say over MCP is refused: a `config` beyond its namespace, and a check (`validate`).
+    What a call cannot say over MCP is refused: a `config` beyond its namespace, a check (`validate`), and a vector.
     """
 
     def __init__(self, client: Client, ends: float = math.inf) -> None:
@@ -63,9 +65,20 @@ class RemoteEngine:
         return await self._call("query", Answer, prompt=prompt, **wanted)
 
     async def search(
-        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+        self,
+        query: str | None = None,
+        *,
+        vector: Numbers | None = None,
+        k: int = 10,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        embedder_id: str | None = None,
     ) -> SearchAnswer:
         """The `k` best memories of the server by words and meaning; at most 50."""
+        if query is None or vector is not None or embedder_id is not None:
+            raise UserError(
+                "A server is asked with words, not with a vector.", code="bad-argument", fix="Give the query's text."
+            )
         return await self._call(
             "memory_search", SearchAnswer, query=query, k=k, namespace=namespace, metadata=_plain(filter)
         )

@@ -41,7 +41,7 @@ from aqe.engine.providers import CompletionRequest, Provider, open_providers
 from aqe.engine.providers.protocol import estimated_tokens
 from aqe.engine.recall import CachedEmbedder, Recall
 from aqe.engine.requests import RequestTable
-from aqe.engine.retrieval import find, keep, reembed
+from aqe.engine.retrieval import find, find_at_hand, keep, reembed
 from aqe.engine.routing import Decision, Router, live_settings
 from aqe.engine.scopes import run_cancellable
 from aqe.engine.sessions.conversations import Conversations
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.transfer import StateExported, StateImported
     from aqe.engine.memory.transfer.importing import Conflict
     from aqe.engine.settings import Settings
@@ -251,15 +252,46 @@ class Engine:
         return items
 
     async def search(
-        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+        self,
+        query: str | None = None,
+        *,
+        vector: Numbers | None = None,
+        k: int = 10,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        embedder_id: str | None = None,
     ) -> SearchAnswer:
-        """The `k` best memories by words and meaning; `namespace` and `filter` as in `Store.search`."""
+        """The `k` best memories by words, meaning or both; `namespace` and `filter` as in `Store.search`.
+
+        `vector` is the query's where the caller has it, of the engine's own embedder or of the space `embedder_id`.
+        Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
+        """
+        if query is None and vector is not None and not filter:
+            found = self._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
+            if found is not None:
+                return found
 
         def work() -> SearchAnswer:
-            prior = success_prior(self._store, self._settings())
-            return find(self._store, self._embedder, query, k=k, namespace=namespace, filter=filter, prior=prior)
+            prior = success_prior(self._store, self._settings()) if query is not None else None
+            return find(
+                self._store,
+                self._embedder,
+                query,
+                vector=vector,
+                k=k,
+                namespace=namespace,
+                filter=filter,
+                embedder_id=embedder_id,
+                prior=prior,
+            )
 
         return await anyio.to_thread.run_sync(work)
+
+    def _at_hand(
+        self, vector: Numbers, *, k: int, namespace: str | None, embedder_id: str | None
+    ) -> SearchAnswer | None:
+        """A search that is done before a thread would have begun with it; None where it might take longer."""
+        return find_at_hand(self._store, self._embedder, vector, k=k, namespace=namespace, embedder_id=embedder_id)
 
     async def remember(
         self,

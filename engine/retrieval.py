@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.entry import Numbers
 
 LEASE = "re-embedding"
 BATCH = 512
@@ -66,7 +67,7 @@ def find(
     k: int = 10,
     namespace: str | None = None,
     filter: Mapping[str, Any] | None = None,
-    vector: Sequence[float] | None = None,
+    vector: Numbers | None = None,
     embedder_id: str | None = None,
     prior: Prior | None = None,
 ) -> SearchAnswer:
@@ -100,13 +101,28 @@ def find_as_of(
     )
 
 
+def find_at_hand(
+    store: Store,
+    embedder: Embedder,
+    vector: Numbers,
+    *,
+    k: int = 10,
+    namespace: str | None = None,
+    embedder_id: str | None = None,
+) -> SearchAnswer | None:
+    """What `find` finds by a vector alone, where it takes well under a millisecond; None where it might take longer."""
+    own = embedder_id in (None, embedder.id)
+    space = embedder.id if own else embedder_id
+    return store.search_at_hand(vector, k=k, namespace=namespace, embedder_id=space, own=own)
+
+
 def find_each(
     store: Store,
     embedder: Embedder | None,
     query: str,
     places: Sequence[tuple[str | None, int]],
     *,
-    vector: Sequence[float] | None = None,
+    vector: Numbers | None = None,
     prior: Prior | None = None,
 ) -> tuple[SearchAnswer, ...]:
     """What `find` finds for a query in each of some `places`, each a namespace and its `k`, for less than their sum."""
@@ -115,7 +131,7 @@ def find_each(
 
 
 def _ready(
-    store: Store, embedder: Embedder | None, query: str | None, vector: Sequence[float] | None, embedder_id: str | None
+    store: Store, embedder: Embedder | None, query: str | None, vector: Numbers | None, embedder_id: str | None
 ) -> tuple[array[float] | None, str | None]:
     """The query's vector and its space, once what waits for a vector of this embedder has it."""
     if embedder is not None and embedder_id in (None, embedder.id):
@@ -171,7 +187,7 @@ def reembed(store: Store, embedder: Embedder, *, progress: Progress = silent, ca
 
 def _catch_up(store: Store, embedder: Embedder) -> None:
     """Embed what waits; where the file cannot be written now, the search goes on with what is there."""
-    if not waiting(store, embedder):
+    if store.is_settled(embedder.id, embedder.dimension):
         return
     try:
         reembed(store, embedder)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aqe.engine.answer import Answer, QueryConfig, Validate
 from aqe.engine.figures import EngineStats
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.memory import Kept, SearchAnswer
 from aqe.engine.routing import Decision
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.entry import Numbers
 
 
 class AgentEngine(Protocol):
@@ -30,9 +33,16 @@ class AgentEngine(Protocol):
         ...
 
     async def search(
-        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+        self,
+        query: str | None = None,
+        *,
+        vector: Numbers | None = None,
+        k: int = 10,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        embedder_id: str | None = None,
     ) -> SearchAnswer:
-        """The `k` best memories by words and meaning."""
+        """The `k` best memories by words, meaning or both."""
         ...
 
     async def remember(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.transfer import StateExported, StateImported
     from aqe.engine.memory.transfer.importing import Conflict
     from aqe.engine.settings import Settings
@@ -198,10 +199,31 @@ class Engine:
         )
 
     def search(
-        self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
+        self,
+        query: str | None = None,
+        *,
+        vector: Numbers | None = None,
+        k: int = 10,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        embedder_id: str | None = None,
     ) -> SearchAnswer:
-        """The `k` best memories by words and meaning."""
-        return self._call(partial(self._engine.search, query, k=k, namespace=namespace, filter=filter))
+        """The `k` best memories by words, meaning or both."""
+        if query is None and vector is not None and not filter:
+            found = self._engine._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
+            if found is not None:
+                return found
+        return self._call(
+            partial(
+                self._engine.search,
+                query,
+                vector=vector,
+                k=k,
+                namespace=namespace,
+                filter=filter,
+                embedder_id=embedder_id,
+            )
+        )
 
     def remember(
         self,

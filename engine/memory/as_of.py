@@ -25,7 +25,8 @@ from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.ranking import SHELVES, Scored, Sides
 from aqe.engine.memory.rows import COLUMNS, read_memory
-from aqe.engine.memory.store import MOST_HITS, Store
+from aqe.engine.memory.searching import MOST_HITS
+from aqe.engine.memory.store import Store
 from aqe.engine.memory.text import QUERY_TERMS, match_expression, query_terms, subtokens
 from aqe.engine.memory.words import end_of
 
@@ -94,7 +95,7 @@ def search_as_of(
             wide = max(50, 4 * k)
             chosen = {*_best(text, wide), *_best(near, wide)}
             sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
-            found = ranking.fuse(sides)
+            found = ranking.fuse(sides, k)
         found.sort(key=lambda one: (-one.score, one.row))
         hits = FoundMemories().hits(connection, 0, found[:k])
         if packed is None:

@@ -10,7 +10,7 @@ stands in memory compares `number` alone first, which costs one statement.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -27,8 +27,8 @@ class Mark(NamedTuple):
 
 def read_mark(connection: apsw.Connection) -> Mark:
     """The moment that the caller's transaction sees."""
-    number, stamp = connection.execute("SELECT number, stamp FROM change_log ORDER BY number DESC LIMIT 1").fetchone()
-    return Mark(number, stamp)
+    last: Any = connection.execute("SELECT number, stamp FROM change_log ORDER BY number DESC LIMIT 1").fetchall()[0]
+    return Mark(*last)
 
 
 def read_number(connection: apsw.Connection) -> int:

@@ -8,6 +8,7 @@ out in another way, vec0 itself is asked.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,10 @@ def read_space(connection: apsw.Connection, table: int, dimension: int, namespac
         cursor = connection.execute(sql, (namespace,))
     except apsw.SQLError:
         sql = f"SELECT row, vector FROM vectors_{table} WHERE namespace = ?"
-        yield _joined(connection.execute(sql, (namespace,)).fetchall(), dimension)
+        found: list[Any] = connection.execute(sql, (namespace,)).fetchall()
+        yield _joined(found, dimension)
         return
-    while blocks := [block for _, block in zip(range(_BLOCKS_AT_ONCE), cursor, strict=False)]:
+    while blocks := list(itertools.islice(cursor, _BLOCKS_AT_ONCE)):
         yield _valid(blocks, dimension)
 
 
@@ -64,7 +66,7 @@ def read_rows(connection: apsw.Connection, table: int, dimension: int, rows: Seq
 
 def _read_each(connection: apsw.Connection, table: int, dimension: int, rows: Sequence[int]) -> tuple[Ids, Floats]:
     sql = f"SELECT row, vector FROM vectors_{table} WHERE row = ?"
-    found = [one for row in rows for one in connection.execute(sql, (row,))]
+    found: list[Any] = [one for row in rows for one in connection.execute(sql, (row,))]
     return _joined(found, dimension)
 
 

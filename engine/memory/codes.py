@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import apsw
 
 from aqe.engine.memory import chunks
-from aqe.engine.memory.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFolder
 
 if TYPE_CHECKING:
@@ -167,7 +167,8 @@ class Codes:
         are very many: an exact search looks at all); with `load` those that have files are at hand first."""
         self._follow(connection)
         if load and self._folder is not None and self._folder.files():
-            for table, dimension in connection.execute("SELECT number, dimension FROM embedders").fetchall():
+            tables: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
+            for table, dimension in tables:
                 for name in self._every_name(connection):
                     part = self._parts.get((table, name)) or self._open_file(connection, (table, name), dimension)
                     if part is not None:
@@ -253,19 +254,18 @@ class Codes:
 
     def _follow(self, connection: apsw.Connection) -> None:
         """Bring what is at hand to the moment of the transaction."""
-        mark = read_mark(connection)
         if self._done:
             self._take(connection)
-        if mark == self._mark:
+        if self._mark is not None and self._mark.number == read_number(connection):
             return
         if self._mark is not None and self._parts:
             rows = rows_since(connection, self._mark)
             if rows is None:
                 self._drop(list(self._parts))
             else:
-                self._drop(key for key, part in list(self._parts.items()) if self._is_too_much(rows, part))
+                self._drop([key for key, part in self._parts.items() if self._is_too_much(rows, part)])
                 self._apply(connection, self._parts, rows)
-        self._mark, self._names = mark, None
+        self._mark, self._names = read_mark(connection), None
         self._masks.clear()
         for key, part in self._parts.items():
             self._write_soon(key, part)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import apsw
 
-from aqe.engine.memory.entry import Hit, Memory
+from aqe.engine.memory.entry import Hit, Memory, made
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.ranking import Scored
 from aqe.engine.memory.rows import COLUMNS, read_memory
 
-KEPT_ROWS = 512
-KEPT_CHARACTERS = 1_000_000
+KEPT_ROWS = 4096
+KEPT_CHARACTERS = 4_000_000
 
 _SQL = f"SELECT memories.row, {COLUMNS} WHERE memories.row IN (SELECT value FROM json_each(?))"
 
@@ -40,8 +40,7 @@ class FoundMemories:
                 found[row[0]] = memory = read_memory(row[1:])
                 self._keep(row[0], memory)
         marked = self._files.marked if self._files is not None else _as_is
-        held = [one for one in scored if one.row in found]
-        return tuple(Hit(marked(found[one.row]), one.score, one.text, one.vector, one.prior) for one in held)
+        return tuple([_hit(marked(found[one.row]), one) for one in scored if one.row in found])
 
     def _keep(self, row: int, memory: Memory) -> None:
         self._known[row] = memory
@@ -53,6 +52,19 @@ class FoundMemories:
 def read_hits(connection: apsw.Connection, scored: Sequence[Scored]) -> tuple[Hit, ...]:
     """The memories of scored rows, in their order; a row that is not there is left out."""
     return FoundMemories().hits(connection, 0, scored)
+
+
+def _hit(memory: Memory, one: Scored) -> Hit:
+    return made(
+        Hit,
+        {
+            "memory": memory,
+            "score": one.score,
+            "text_score": one.text,
+            "vector_score": one.vector,
+            "prior": one.prior,
+        },
+    )
 
 
 def _as_is(memory: Memory) -> Memory:

@@ -7,17 +7,22 @@ on the vector (measured better than reciprocal ranks on code and prose; docs/ret
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
+from aqe import simd
 from aqe.engine.memory import vectors
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.postings import TextPostings
+from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.memory.text import match_expression
 from aqe.engine.memory.words import Words, end_of, names_below
+
+if TYPE_CHECKING:
+    from aqe.simd import Fused
 
 INDEX = ("index/", "index.")
 """How the namespaces of the project index begin: its rows are derived from files, nobody remembered them."""
@@ -25,7 +30,7 @@ INDEX = ("index/", "index.")
 SHELVES = (*INDEX, "knowledge/")
 """What is searched only where it is asked for: the project index, and what aqe knows about testing."""
 
-VECTOR_SHARE = 0.75
+RANK_CONSTANT = 60
 ONE_PASS = 4000
 """Rows, summed over the terms of a query, that one pass for several scopes reads; above, each scope asks for itself."""
 
@@ -67,8 +72,7 @@ class Scope:
         return " AND ".join(parts), [*bound, *self.parameters]
 
 
-@dataclass(frozen=True)
-class Scored:
+class Scored(NamedTuple):
     """A row with its scores; None where that side did not find it or did not take part."""
 
     row: int
@@ -76,6 +80,7 @@ class Scored:
     text: float | None
     vector: float | None
     prior: float = 0.0
+    fused: Fused | None = None
 
 
 @dataclass(frozen=True)
@@ -163,42 +168,31 @@ def keys_of(connection: apsw.Connection, sides: Sides) -> dict[int, tuple[str, s
     return {int(row): (str(namespace), str(id)) for row, namespace, id in connection.execute(sql, rows)}
 
 
-def fuse(sides: Sides, priors: Mapping[int, float] | None = None) -> list[Scored]:
-    """All candidates by the sum of both standard scores and their prior, best first; rows of equal score by age.
+def fuse(
+    sides: Sides,
+    k: int,
+    *,
+    share: float | Mapping[int, float] = VECTOR_SHARE,
+    priors: Mapping[int, float] | None = None,
+) -> list[Scored]:
+    """The `k` best candidates by the sum of both standard scores and their prior, best first; rows of equal score by
+    age. `share` is the vector's, of all or of each row.
 
     A row without a word of the query has BM25 0; one without a vector counts as average there. A score is the place
     between the worst candidate (0) and the best (1).
     """
-    rows = [*{**sides.text, **sides.near}]
-    text = _standard({row: sides.text.get(row, 0.0) for row in rows})
-    near = _standard(sides.near)
-    prior = priors or {}
-    sums = {
-        row: VECTOR_SHARE * near.get(row, 0.0) + (1 - VECTOR_SHARE) * text[row] + prior.get(row, 0.0) for row in rows
-    }
-    worst, best = min(sums.values(), default=0.0), max(sums.values(), default=0.0)
-    span = best - worst
-    scored = [
-        Scored(
-            row,
-            (value - worst) / span if span > 0 else 1.0,
-            sides.text.get(row),
-            sides.near.get(row),
-            prior.get(row, 0.0),
-        )
-        for row, value in sums.items()
-    ]
-    return sorted(scored, key=lambda one: (-one.score, one.row))
+    found = simd.fuse(sides.text, sides.near, share, k, prior=priors)
+    return [Scored(one.row, one.score, one.text, one.near, one.prior, one) for one in found]
 
 
-def _standard(scores: Mapping[int, float]) -> dict[int, float]:
-    """Each score in standard deviations from their mean; 0 where all are the same."""
-    if not scores:
-        return {}
-    mean = math.fsum(scores.values()) / len(scores)
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores.values()) / len(scores))
-    same = deviation <= 1e-9 * max(abs(score) for score in scores.values())
-    return {row: 0.0 if same else (score - mean) / deviation for row, score in scores.items()}
+def reciprocal_ranks(sides: Sides) -> dict[int, float]:
+    """The other usual way to join two rankings: 1 / (60 + rank) summed over both sides (Cormack, Clarke and Buettcher,
+    2009), for each candidate. What an explanation shows beside the score."""
+    found = dict.fromkeys({**sides.text, **sides.near}, 0.0)
+    for side in (sides.text, sides.near):
+        for rank, row in enumerate(sorted(side, key=lambda row: (-side[row], row)), 1):
+            found[row] += 1 / (RANK_CONSTANT + rank)
+    return found
 
 
 def _text_scores(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import apsw
 
 from aqe.engine.memory import vectors
-from aqe.engine.memory.entry import Memory, Provenance
+from aqe.engine.memory.entry import Memory, Provenance, made
 from aqe.engine.memory.text import subtokens
 
+_decode = json.JSONDecoder().raw_decode
 COLUMNS = (
     "id, namespace, revision, text, metadata, created_at, valid_from, valid_to, embedder_id, dimension,"
     ' file, line, "commit", run, worktree, id_given, expires_at, pinned, end_note, file_digest'
@@ -46,25 +48,33 @@ class Row:
 
 def read_memory(row: Sequence[Any]) -> Memory:
     """A row of `COLUMNS`."""
-    file, line, commit, run, worktree = row[10:15]
-    return Memory(
-        id=row[0],
-        namespace=row[1],
-        revision=row[2],
-        text=row[3],
-        metadata=json.loads(row[4]),
-        created_at=row[5],
-        valid_from=row[6],
-        valid_to=row[7],
-        embedder_id=row[8],
-        dimension=row[9],
-        provenance=Provenance(file, line, commit, run, worktree),
-        id_given=bool(row[15]),
-        expires_at=row[16],
-        pinned=bool(row[17]),
-        end_note=row[18],
-        file_digest=row[19],
+    return made(
+        Memory,
+        {
+            "id": row[0],
+            "namespace": row[1],
+            "revision": row[2],
+            "text": row[3],
+            "metadata": _decode(row[4])[0],
+            "created_at": row[5],
+            "valid_from": row[6],
+            "valid_to": row[7],
+            "embedder_id": row[8],
+            "dimension": row[9],
+            "provenance": _provenance(*row[10:15]),
+            "id_given": bool(row[15]),
+            "expires_at": row[16],
+            "pinned": bool(row[17]),
+            "end_note": row[18],
+            "file_digest": row[19],
+            "stale": False,
+        },
     )
+
+
+@lru_cache(maxsize=256)
+def _provenance(file: str, line: int, commit: str, run: str, worktree: str) -> Provenance:
+    return Provenance(file, line, commit, run, worktree)
 
 
 def insert_row(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import apsw
 
@@ -16,13 +17,16 @@ from aqe.engine.memory import ranking, spaces, vectors
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, pack_vector
-from aqe.engine.memory.growth.expiry import alive
+from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.words import WordCounts
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.entry import Numbers
 
 MOST_HITS = 1000
 Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
@@ -50,6 +54,7 @@ class Searcher:
         self._now = now
         self._found = FoundMemories(files)
         self._number = -1
+        self._first_end: int | None = None
         self._scopes: dict[str | None, Scope] = {}
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
@@ -132,14 +137,14 @@ class Searcher:
         """The number of the last change; what was kept from before it is dropped."""
         number = read_number(connection)
         if number != self._number:
-            self._number = number
+            self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()
             self._tables.clear()
             self._settled.clear()
         return number
 
     def _scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:
-        namespace, condition, parameters = alive(connection, wanted, self._now)
+        namespace, condition, parameters = wanted if self._first_end is None else alive(connection, wanted, self._now)
         if condition:
             return ranking.scope_of(connection, namespace, condition, parameters)
         scope = self._scopes.get(namespace)

@@ -48,9 +48,11 @@ from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
-from aqe.engine.memory.searching import MOST_HITS, Prior, Searcher, Wanted
+from aqe.engine.memory.searching import MOST_HITS, Searcher, Wanted
+from aqe.engine.memory.searching import Prior as Prior
 
 if TYPE_CHECKING:
+    from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.searching import Graph
 
 
@@ -355,8 +357,8 @@ class Store:
         embedder_id: str | None = None,
         own: bool = False,
     ) -> SearchAnswer | None:
-        """As `search` by a vector alone, where that takes well under a millisecond, so that an event loop may wait for it;
-        None where it might take longer: another thread is at work, or something must be read or embedded first."""
+        """As `search` by a vector alone, where that takes well under a millisecond, so that an event loop may wait for
+        it; None where it might take longer: another thread is at work, or something must be read or embedded first."""
         check_limit(k, MOST_HITS)
         packed, wanted = pack_vector(vector), _wanted(namespace, None)
         if not self._lock.acquire(blocking=False):

@@ -69,6 +69,7 @@ def test_what_cannot_be_sent_is_refused(http_server: Any) -> None:
     with open_remote(http_server.url, http_server.token) as engine:
         assert code_of(lambda: engine.query("why", config=QueryConfig(k=3))) == "bad-argument"
         assert code_of(lambda: engine.query("why", validate=bool)) == "bad-argument"
+        assert code_of(lambda: engine.search(vector=[1.0, 2.0])) == "bad-argument"
 
 
 def _open(url: str, token: str) -> None:
