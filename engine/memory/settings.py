@@ -37,6 +37,9 @@ class MemorySettings(Table):
     max_mb: float = Field(
         default=4096, ge=0, description="the least worth of what is remembered goes above this size, in MB; 0: never"
     )
+    answer_tokens: int = Field(
+        default=2000, ge=200, le=100_000, description="the longest answer of query and memory_search to an assistant"
+    )
     max_count: int = Field(
         default=0, ge=0, description="the least worth goes above this many memories; 0: no number is too many"
     )

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcp_types import CallToolResult, TextContent
@@ -83,8 +84,15 @@ def allowed(value: Any, *, paths: Sequence[str] = ()) -> Any:
     return redacted(value)
 
 
-def answer(text: str, data: dict[str, Any], *, content: bool = True, paths: Sequence[str] = ()) -> CallToolResult:
-    """A finished answer; `text` is cut where the whole would pass the limit, and says so.
+def answer(
+    text: str,
+    data: dict[str, Any],
+    *,
+    content: bool = True,
+    paths: Sequence[str] = (),
+    most: int = LARGEST_ANSWER_BYTES,
+) -> CallToolResult:
+    """A finished answer; `text` is cut where the whole would pass `most` bytes, and says so.
 
     `content` tells that it holds something of the project, which the audit log is to know of.
     """
@@ -94,11 +102,35 @@ def answer(text: str, data: dict[str, Any], *, content: bool = True, paths: Sequ
         text = str(data.get("summary") or json.dumps(data, ensure_ascii=False))
     else:
         text = allowed(text)
-    room = LARGEST_ANSWER_BYTES - 300 - len(json.dumps(data, ensure_ascii=True))
+    room = most - 300 - len(json.dumps(data, ensure_ascii=True))
     text = shorten(text, max(room, 200))
     if way is not None and content:
         way.payload = f"{text}\n{json.dumps(data, ensure_ascii=False)}"
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data)
+
+
+def answer_bytes(project: Path, tokens: int | None) -> int:
+    """The bytes that an answer with what was remembered may take: of so many tokens (4 bytes each), else those of the
+    setting memory.answer_tokens."""
+    from aqe.engine.settings import load_settings
+
+    return 4 * (load_settings(project).memory.answer_tokens if tokens is None else tokens)
+
+
+def fitting(rows: list[dict[str, Any]], room: int, *, long: str, most: int) -> list[dict[str, Any]]:
+    """The first rows whose JSON takes at most `room` bytes in all, the field `long` of each at most `most`; metadata
+    that is longer than that is named and left out."""
+    fit: list[dict[str, Any]] = []
+    for row in rows:
+        shown = row | {long: shorten(str(row[long]), min(most, max(room - 400, 60)))}
+        extra = json.dumps(shown.get("metadata"), ensure_ascii=True)
+        if len(extra) > min(most, room // 2):
+            shown["metadata"] = {"left out": f"{len(extra)} bytes"}
+        room -= len(json.dumps(shown, ensure_ascii=True)) + 2
+        if room < 0 and fit:
+            break
+        fit.append(shown)
+    return fit
 
 
 def failure(error: AqeError) -> CallToolResult:

@@ -9,9 +9,9 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult
 from pydantic import BaseModel, Field
 
-from aqe.server.mcp.answers import allowed, answer, shorten
+from aqe.server.mcp.answers import allowed, answer, answer_bytes, fitting, shorten
 from aqe.server.mcp.app import make_tool
-from aqe.server.mcp.fields import Project
+from aqe.server.mcp.fields import Project, Tokens
 from aqe.server.mcp.service import in_thread
 from aqe.server.mcp.whole import with_whole
 
@@ -70,6 +70,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
         session: Annotated[str | None, Field(description="name of a conversation to go on with")] = None,
         namespace: Annotated[str | None, Field(description="only from here; index/ is the project's files")] = None,
         task: Task = None,
+        max_tokens: Tokens = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, Answered]:
         from aqe.engine.answer import QueryConfig
@@ -79,7 +80,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
         said = await service.engines.call(
             root, lambda engine: engine.query(prompt, session=session, task=task, config=config), fresh=True
         )
-        return await in_thread(lambda: with_whole(ctx, _shown(said), said))
+        return await in_thread(lambda: with_whole(ctx, _shown(said, answer_bytes(root, max_tokens)), said))
 
     return make_tool(
         worded(query),
@@ -158,11 +159,13 @@ def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
     )
 
 
-def _shown(said: Answer) -> CallToolResult:
-    """An answer as the client may have it: the quotes go through the guard file by file, the text is made of them."""
-    rows: list[dict[str, Any]] = allowed(
+def _shown(said: Answer, most: int) -> CallToolResult:
+    """An answer of at most `most` bytes as the client may have it: the quotes go through the guard file by file, the
+    text is made of them."""
+    quotes: list[dict[str, Any]] = allowed(
         [{"id": one.id, "quote": shorten(one.quote, QUOTE), **_place(one.file, one.line)} for one in said.citations]
     )
+    rows = fitting(quotes, most * 3 // 8, long="quote", most=QUOTE)
     if said.tier == "extractive" and said.answered:
         text = "\n".join(f"{row['quote']} [{_where(row)}]" for row in rows)
         files: list[str] = []
@@ -182,7 +185,7 @@ def _shown(said: Answer) -> CallToolResult:
         "citations": rows,
         "request_id": said.request_id,
     }
-    return answer(f"{text}\n({said.tier}{sure}; request_id {said.request_id})", data, paths=files)
+    return answer(f"{text}\n({said.tier}{sure}; request_id {said.request_id})", data, paths=files, most=most)
 
 
 def _place(file: str | None, line: int | None) -> dict[str, Any]:

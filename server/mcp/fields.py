@@ -11,6 +11,7 @@ JobId = Annotated[str | None, Field(description="go on with this job")]
 Offset = Annotated[int, Field(ge=0, description="where a long detail goes on")]
 Python = Annotated[str | None, Field(description="the project's interpreter")]
 Since = Annotated[str | None, Field(description="git base; else the working tree against HEAD")]
+Tokens = Annotated[int | None, Field(ge=200, le=100_000, description="the longest answer, in tokens; else 2000")]
 Budget = Annotated[float | None, Field(gt=0, le=1800, description="seconds in all")]
 
 

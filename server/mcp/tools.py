@@ -13,10 +13,10 @@ from mcp_types import CallToolResult
 from pydantic import BaseModel, Field
 
 from aqe.engine.errors import AqeError, UserError
-from aqe.server.mcp.answers import allowed, answer, failure, outlet, shorten
+from aqe.server.mcp.answers import allowed, answer, answer_bytes, failure, fitting, outlet
 from aqe.server.mcp.app import make_tool
 from aqe.server.mcp.desk import row_of
-from aqe.server.mcp.fields import JobAnswer, JobId, Offset, Project, Python
+from aqe.server.mcp.fields import JobAnswer, JobId, Offset, Project, Python, Tokens
 from aqe.server.mcp.service import in_thread
 from aqe.server.mcp.whole import asks_for_whole, with_whole
 
@@ -165,17 +165,19 @@ def _memory_tools(service: Service) -> list[Tool]:
         namespace: Annotated[str | None, Field(description="only this drawer")] = None,
         k: Annotated[int, Field(ge=1, le=50, description="how many")] = 5,
         metadata: Annotated[dict[str, Any] | None, Field(description="only rows with these values")] = None,
+        max_tokens: Tokens = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryFound]:
         desk = service.desk(await service.project(project, ctx))
+        most = await in_thread(lambda: answer_bytes(desk.project, max_tokens))
         whole = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}))
         mode, found = whole.mode, [row_of(hit) for hit in whole.hits]
-        rows = _fitting(await in_thread(lambda: allowed(found)))
+        rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
         if len(rows) < len(found):
-            head += f" The first {len(rows)} fit; ask with a smaller k or a narrower query."
-        told = answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows))
+            head += f" The first {len(rows)} fit; ask with a larger max_tokens, or a narrower query."
+        told = answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows), most=most)
         return await in_thread(lambda: with_whole(ctx, told, whole))
 
     add = make_tool(
@@ -223,19 +225,6 @@ def _stats(service: Service) -> Tool:
         idempotent=True,
         description="What this project's store holds: memories by namespace, jobs by state, test outcomes, size.",
     )
-
-
-def _fitting(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first rows whose JSON takes at most 3,000 bytes, each text at most 1,200."""
-    rows: list[dict[str, Any]] = []
-    room = 3_000
-    for row in found:
-        shown = row | {"text": shorten(str(row["text"]), 1_200)}
-        room -= len(repr(shown))
-        if room < 0 and rows:
-            break
-        rows.append(shown)
-    return rows
 
 
 def _worded(function: Any) -> Any:

@@ -206,15 +206,21 @@ def test_wrong_prompt_is_the_protocols_error_for_wrong_params(on_stdio: OnStdio,
 
 
 def test_answer_never_passes_8000_bytes(on_stdio: OnStdio, project: Path, mode: str) -> None:
-    """Many long memories come back cut, and the answer says how many fit."""
+    """Many long memories come back cut, and the answer says how many fit; max_tokens moves the limit both ways."""
 
     async def ask() -> None:
         async with on_stdio(project, mode) as client:
             for number in range(12):
-                await client.call_tool("memory_add", {"text": f"fact {number} " + "žlutý kůň\n" * 400})
-            found = await client.call_tool("memory_search", {"query": "fact", "k": 12})
-            assert len(found.model_dump_json(by_alias=True).encode()) <= 8_000
-            assert "fit; ask with a smaller k" in found.content[0].text
+                fact = {"text": f"fact {number} " + "žlutý kůň\n" * 400, "metadata": {"more": "x" * 20_000}}
+                await client.call_tool("memory_add", fact)
+            fit = {}
+            for tokens in (None, 400, 10_000):
+                asked = {"query": "fact", "k": 12, **({} if tokens is None else {"max_tokens": tokens})}
+                found = await client.call_tool("memory_search", asked)
+                assert len(found.model_dump_json(by_alias=True).encode()) <= 4 * (tokens or 2_000)
+                fit[tokens] = len(found.structured_content["found"])
+                assert ("fit; ask with a larger max_tokens" in found.content[0].text) == (fit[tokens] < 12)
+            assert fit[400] < fit[None] < fit[10_000]
 
     anyio.run(ask)
 
