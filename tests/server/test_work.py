@@ -66,6 +66,14 @@ def service(agents: dict[str, Agent], project: Path) -> Iterator[Service]:
     service.close()
 
 
+@pytest.fixture
+def patient(agents: dict[str, Agent], project: Path) -> Iterator[Service]:
+    """A service whose calls wait for their job however busy the machine is."""
+    service = Service(str(project), runner=JobRunner(agents=agents), answer_s=600)
+    yield service
+    service.close()
+
+
 def client_of(service: Service, mode: str = "legacy") -> Client:
     """The SDK's client, connected to a server over this service."""
     return Client(create_server(make_tools(service), resources=make_resources(service)), mode=mode)
@@ -144,8 +152,13 @@ def test_long_work_is_answered_while_it_goes_on(service: Service, project: Path)
     async def work() -> None:
         spoken: list[tuple[float, str]] = []
 
+        later: list[str] = []
+
         async def hear(progress: float, total: float | None, message: str | None) -> None:
             spoken.append((progress, message or ""))
+
+        async def hear_more(progress: float, total: float | None, message: str | None) -> None:
+            later.append(message or "")
 
         async with client_of(service) as client:
             arguments = {"target": "it.py", "budget_s": 2.5}
@@ -156,22 +169,22 @@ def test_long_work_is_answered_while_it_goes_on(service: Service, project: Path)
             assert again.structured_content["job_id"] == first.structured_content["job_id"]
             job_id = first.structured_content["job_id"]
             while again.structured_content["state"] == "running":
-                again = await client.call_tool("generate_tests", {"job_id": job_id})
+                again = await client.call_tool("generate_tests", {"job_id": job_id}, progress_callback=hear_more)
             assert again.structured_content["state"] == "done"
             assert len(await started(project)) == 1
             other = await client.call_tool("verify_tests", {"job_id": job_id})
             assert "is not one of verify_tests. Give it to generate_tests. [no-such-job]" in other.content[0].text
         assert [progress for progress, _ in spoken] == sorted({progress for progress, _ in spoken})
-        assert any("Trying call" in text for _, text in spoken)
+        assert any("Trying call" in text for text in [*(text for _, text in spoken), *later])
 
     anyio.run(work)
 
 
-def test_cancelled_call_ends_its_job(service: Service, project: Path) -> None:
+def test_cancelled_call_ends_its_job(patient: Service, project: Path) -> None:
     """When the only call that waits is cancelled, the job's process goes; other tools answer."""
 
     async def work() -> None:
-        async with client_of(service) as client:
+        async with client_of(patient) as client:
             async with anyio.create_task_group() as group:
                 group.start_soon(client.call_tool, "generate_tests", {"target": "it.py", "budget_s": 60})
                 pids = await started(project)
