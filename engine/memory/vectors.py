@@ -30,11 +30,16 @@ def ensure_table(connection: apsw.Connection, embedder_id: str, dimension: int) 
         return found
     connection.execute("INSERT INTO embedders (embedder_id, dimension) VALUES (?, ?)", (embedder_id, dimension))
     number = connection.last_insert_rowid()
+    make_table(connection, number, dimension)
+    return number
+
+
+def make_table(connection: apsw.Connection, number: int, dimension: int) -> None:
+    """Make the table of a space, which is empty then."""
     connection.execute(
         f"CREATE VIRTUAL TABLE vectors_{number} USING vec0(row INTEGER PRIMARY KEY, namespace TEXT PARTITION KEY,"
         f" vector FLOAT[{dimension}] distance_metric=cosine, chunk_size={CHUNK})"
     )
-    return number
 
 
 def put(connection: apsw.Connection, table: int, row: int, namespace: str, vector: bytes) -> None:
