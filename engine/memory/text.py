@@ -19,6 +19,7 @@ LONG_QUERY = 512
 _LONGEST = 64
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _CASE = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])")
+_PLAIN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")  # in ASCII what the two above find together
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _local = threading.local()
 
@@ -29,6 +30,10 @@ def subtokens(text: str) -> list[str]:
     >>> subtokens("parseHTTPHeader_v2 parses the headers")
     ['pars', 'http', 'header', 'v', '2', 'pars', 'the', 'header']
     """
+    if text.isascii():
+        if len(_stems) > _KEPT:
+            _stems.clear()
+        return [_stems[part] for part in _PLAIN.findall(text)]
     return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
 
 
@@ -52,6 +57,16 @@ def _tokens(run: str) -> tuple[str, ...]:
     if _UNSPACED.search(run):  # scripts without spaces: overlapping pairs
         return tuple(run[at : at + 2] for at in range(max(1, len(run) - 1)))
     return tuple(_stem(part) for part in _CASE.split(run))
+
+
+class _Stems(dict[str, str]):
+    def __missing__(self, word: str) -> str:
+        stem = self[word] = _stem(word)
+        return stem
+
+
+_KEPT = 65_536
+_stems = _Stems()
 
 
 def _stem(word: str) -> str:
