@@ -20,7 +20,9 @@ def allowed_values(field: FieldInfo) -> str:
         bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
     if kind is int:
         return f"a whole number from {bounds['ge']} to {bounds['le']}"
-    if float in choices:
+    if get_origin(kind) is dict:
+        return "a table of namespaces (all below one with a slash at its end), each with a number from 0 to 1"
+    if float in choices or (kind is float and "ge" in bounds):
         return (
             f"a number from {bounds['ge']} to {bounds['le']}" if "le" in bounds else f"a number from {bounds['ge']} on"
         )

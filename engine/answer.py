@@ -19,7 +19,8 @@ class QueryConfig:
     `k` passages of each place (the index, what was remembered) are looked at; `namespace` narrows it to one namespace,
     or with a slash at its end, as in `index/`, to all below it. `strategy`, `privacy`, `force`, `max_cost_usd` and
     `max_latency_ms` go to the router, which may leave an easy question to the passages whatever `force` says.
-    `temperature`, `max_tokens` and `timeout_s` go to a model.
+    `temperature`, `max_tokens` and `timeout_s` go to a model. With `answer=False` nothing is answered: passages are
+    found and the route is decided, which takes a fraction of a millisecond; no model is asked.
     """
 
     k: int = 16
@@ -32,6 +33,7 @@ class QueryConfig:
     temperature: float | None = None
     max_tokens: int | None = None
     timeout_s: float = 60.0
+    answer: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= 100:
@@ -81,7 +83,9 @@ class Answer:
     answer to a query how well the passages support its sentences, for several samples the share that agrees; None
     where nothing can be said. `context` holds the ids of the memories that were given as (namespace, id),
     `context_tokens` what they and the session weigh. `reused` says whether the passages came from the session.
-    `verdict` is the caller's check. `cost_usd` is None where nobody says the model's price.
+    `verdict` is the caller's check. `cost_usd` is None where nobody says the model's price. Of a query with
+    `answer=False` the text is empty, `answered` False, `context` what was found, best first, and tier, provider and
+    model are where it would go.
     """
 
     text: str

@@ -49,6 +49,7 @@ class Answering:
         self, prompt: str, session: str | None, task: str | None, config: QueryConfig, validate: Validate | None
     ) -> Answer:
         """One answer; where the passages themselves answer and nothing is checked, in one go in one thread."""
+        _check_asked(config, validate)
         prepared, answer = await anyio.to_thread.run_sync(
             partial(self._begin, prompt, session, task, config, keep=validate is None)
         )
@@ -60,6 +61,7 @@ class Answering:
         self, prompts: Sequence[str], task: str | None, config: QueryConfig, validate: Validate | None
     ) -> list[BatchItem]:
         """The answers of some questions that are worked on together."""
+        _check_asked(config, validate)
         begun = await anyio.to_thread.run_sync(partial(self._begin_all, prompts, task, config, keep=validate is None))
         items: list[BatchItem] = []
         waiting: list[tuple[int, Prepared, Answer | None]] = []
@@ -116,6 +118,9 @@ class Answering:
             partial(self._asking.prepare, question, session=session, task=task, config=config, talk=talk)
         )
         reason, start = prepared.decision.reason, time.perf_counter()
+        if not config.answer:
+            yield await anyio.to_thread.run_sync(self._asked_alone, prepared)
+            return
         if prepared.needs_model:
             completion = replace(self._asking.completion(prepared), **extra)
             try:
@@ -163,6 +168,8 @@ class Answering:
         self, prompt: str, session: str | None, task: str | None, config: QueryConfig, *, keep: bool
     ) -> tuple[Prepared, Answer | None]:
         prepared = self._asking.prepare(prompt, session=session, task=task, config=config)
+        if not config.answer:
+            return prepared, self._asked_alone(prepared)
         if prepared.needs_model:
             return prepared, None
         prepared, said = self._found(prepared)
@@ -170,6 +177,11 @@ class Answering:
         if keep:
             self._asking.keep([(prepared, answer)])
         return prepared, answer
+
+    def _asked_alone(self, prepared: Prepared) -> Answer:
+        answer = self._asking.found_alone(prepared)
+        self._asking.keep_soon(prepared, answer)
+        return answer
 
     def _found(self, prepared: Prepared, reason: str = "") -> tuple[Prepared, Said]:
         """The extractive answer; one of a session's own passages that is not sure is looked up anew."""
@@ -189,7 +201,7 @@ class Answering:
                 found.append(self._begin(prompt, None, task, config, keep=False))
             except AqeError as error:
                 found.append(error)
-        if keep:
+        if keep and config.answer:
             done = [one for one in found if not isinstance(one, AqeError)]
             self._asking.keep([(prepared, answer) for prepared, answer in done if answer is not None])
         return found
@@ -268,6 +280,15 @@ class Answering:
             extra = {"by": "validate", "detail": answer.verdict.detail[:2_000]}
             said = Feedback(answer.request_id, task_success=answer.verdict.passed, metadata=extra)
             file_feedback(self._store, self._embedder, said)
+
+
+def _check_asked(config: QueryConfig, validate: Validate | None) -> None:
+    if validate is not None and not config.answer:
+        raise UserError(
+            "A query without an answer has nothing that could be validated.",
+            code="bad-argument",
+            fix="Leave out `validate`, or ask with QueryConfig(answer=True).",
+        )
 
 
 def _sampled(id: str, routed: Routed, began: float) -> Answer:

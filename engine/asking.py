@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import apsw
+
 from aqe.engine.answer import Answer, QueryConfig, Timings
 from aqe.engine.completing import route_request
 from aqe.engine.grounding import cited, shown_passages, support
@@ -18,9 +20,11 @@ from aqe.engine.privacy import Guard
 from aqe.engine.providers.extractive import Citation, Passage, extract
 from aqe.engine.providers.protocol import CompletionRequest, Message, Usage
 from aqe.engine.recall import CachedEmbedder, Recall, Recalled
+from aqe.engine.request_log import RequestLog
 from aqe.engine.requests import Interaction, RequestTable
 from aqe.engine.routing import Decision, Router, RouteRequest
 from aqe.engine.routing.decision import EXTRACTIVE, Tier
+from aqe.engine.routing.log import insert_route
 from aqe.engine.sessions.conversations import Conversations
 from aqe.engine.sessions.entry import Session
 from aqe.engine.sessions.followup import standalone
@@ -102,6 +106,12 @@ class Asking:
         self._conversations = conversations
         self._router = router
         self._guard = guard
+        self._log: RequestLog[tuple[Prepared, Answer]] = RequestLog(self._write)
+        requests.flush = self._log.flush
+
+    def close(self) -> None:
+        """Write what waits to be written."""
+        self._log.close()
 
     @property
     def count_tokens(self) -> Callable[[str], int]:
@@ -217,6 +227,37 @@ class Asking:
             reused=recalled.reused,
         )
 
+    def found_alone(self, prepared: Prepared) -> Answer:
+        """What was found and where the query would go, without an answer."""
+        decision, recalled, passages = prepared.decision, prepared.recalled, prepared.given
+        count = self.count_tokens
+        weight = sum([count(passage.text) for passage in passages])
+        total = 1000 * (time.perf_counter() - prepared.began)
+        return Answer(
+            text="",
+            answered=False,
+            confidence=None,
+            provider=decision.provider,
+            model=decision.model,
+            tier=decision.tier,
+            route_reason=decision.reason,
+            request_id=prepared.request_id,
+            session=None if prepared.session is None else prepared.session.name,
+            context=tuple([(one.namespace, one.id) for one in passages if one.namespace != GIVEN]),
+            context_tokens=weight,
+            citations=(),
+            usage=Usage(count(prepared.prompt), 0, estimated=True),
+            cost_usd=0.0,
+            latency_ms=total,
+            timings=Timings(recalled.embed_ms, recalled.retrieve_ms, prepared.route_ms, 0.0, total),
+            reused=recalled.reused,
+        )
+
+    def keep_soon(self, prepared: Prepared, answer: Answer) -> None:
+        """Have a request without an answer written down a moment later; its session has no turn of it."""
+        self._store.note_recalled(answer.context)
+        self._log.add((prepared, answer))
+
     def keep(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
         """Store the answers, and the turns of their sessions, in one transaction; long sessions are summarised.
 
@@ -224,7 +265,7 @@ class Asking:
         """
         grown: list[Session] = []
         with self._store.writing() as connection:
-            self._requests.insert(connection, [_interaction(prepared, answer) for prepared, answer in answers])
+            self._insert(connection, answers)
             for prepared, answer in answers:
                 if prepared.session is not None:
                     session = require_open(self._conversations.table.require(connection, prepared.session.id))
@@ -236,11 +277,20 @@ class Asking:
                     ]
                     grown.append(self._conversations.table.append(connection, session, turns))
         self._store.note_recalled(key for _, answer in answers for key in answer.context)
-        for prepared, answer in answers:
-            if answer.tier == EXTRACTIVE:
-                self._router.note(prepared.decision, request_id=answer.request_id, task=prepared.task)
         for session in grown:
             self._conversations.fit(session)
+
+    def _insert(self, connection: apsw.Connection, answers: Sequence[tuple[Prepared, Answer]]) -> None:
+        """Write the rows of some requests, and the routes that no model's call has written."""
+        self._requests.insert(connection, [_interaction(prepared, answer) for prepared, answer in answers])
+        now = self._store.now()
+        for prepared, answer in answers:
+            if answer.tier == EXTRACTIVE or not prepared.config.answer:
+                insert_route(connection, prepared.decision, request_id=answer.request_id, task=prepared.task, now=now)
+
+    def _write(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
+        with self._store.writing() as connection:
+            self._insert(connection, answers)
 
     def _look_up(self, asked: str, config: QueryConfig, session: Session | None, *, anew: bool = False) -> Recalled:
         id = None if session is None else session.id

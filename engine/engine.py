@@ -94,6 +94,7 @@ class Engine:
             router=self._router,
             guard=guard,
         )
+        self._asking = asking
         self._answering = Answering(store, self._embedder, asking=asking, requests=self._requests, router=self._router)
         self.sessions = Sessions(conversations, self.query)
         self._end_upkeep = start_upkeep(project, settings)
@@ -145,6 +146,7 @@ class Engine:
         """Close the providers, the guard and the store; closing twice is nothing."""
         self._end_upkeep()
         try:
+            await anyio.to_thread.run_sync(self._asking.close)
             await self._router.close()
         finally:
             self._guard.close()
@@ -260,11 +262,13 @@ class Engine:
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
+        explain: bool = False,
     ) -> SearchAnswer:
         """The `k` best memories by words, meaning or both; `namespace` and `filter` as in `Store.search`.
 
         `vector` is the query's where the caller has it, of the engine's own embedder or of the space `embedder_id`.
-        Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
+        With `explain` each hit by both says what its score is made of. Raises `UserError` (bad-query, bad-limit,
+        bad-filter, bad-vector, bad-namespace).
         """
         if query is None and vector is not None and not filter:
             found = self._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
@@ -283,6 +287,7 @@ class Engine:
                 filter=filter,
                 embedder_id=embedder_id,
                 prior=prior,
+                explain=explain,
             )
 
         return await anyio.to_thread.run_sync(work)
@@ -331,7 +336,12 @@ class Engine:
     ) -> FeedbackKept:
         """Say how an answer was; a correction becomes a memory. Raises `UserError` (unknown-request, bad-feedback)."""
         said = Feedback(request_id, rating, task_success, correction, signal_type, metadata or {})
-        return await anyio.to_thread.run_sync(partial(file_feedback, self._store, self._embedder, said))
+
+        def work() -> FeedbackKept:
+            self._requests.flush()
+            return file_feedback(self._store, self._embedder, said)
+
+        return await anyio.to_thread.run_sync(work)
 
     async def route(
         self,

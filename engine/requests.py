@@ -7,7 +7,7 @@ feedback can name it. The oldest rows go when there are more than a limit.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -74,6 +74,8 @@ class RequestTable:
     def __init__(self, store: Store, *, kept: int = KEPT) -> None:
         self._store = store
         self._kept = kept
+        self.flush: Callable[[], None] = lambda: None
+        """Writes what waits to be written (`request_log`), before anybody looks for it."""
 
     def new_id(self) -> str:
         """An id for a request that begins now."""
@@ -96,11 +98,13 @@ class RequestTable:
 
     def get(self, id: str) -> Interaction:
         """The request with this id. Raises `UserError` (unknown-request)."""
+        self.flush()
         with self._store.reading() as connection:
             return require_request(connection, id)
 
     def list(self, *, limit: int = 50, session: str | None = None) -> list[Interaction]:
         """The last requests (of one session), newest first."""
+        self.flush()
         where, bound = ("WHERE session = ?", (session,)) if session is not None else ("", ())
         sql = f"SELECT {_COLUMNS} FROM interactions {where} ORDER BY row DESC LIMIT ?"
         with self._store.reading() as connection:
@@ -108,6 +112,7 @@ class RequestTable:
 
     def set_verdict(self, id: str, passed: bool) -> None:
         """Keep what the caller's check said of an answer. Raises `UserError` (unknown-request)."""
+        self.flush()
         with self._store.writing() as connection:
             connection.execute("UPDATE interactions SET verdict = ? WHERE id = ?", (int(passed), id))
             if not connection.changes():
@@ -115,6 +120,7 @@ class RequestTable:
 
     def figures(self) -> RequestFigures:
         """Counts and means over all rows that are kept."""
+        self.flush()
         with self._store.reading() as connection:
             row: Any = connection.execute(
                 "SELECT count(*) FILTER (WHERE kind = 'query'), count(*) FILTER (WHERE kind = 'complete'),"

@@ -70,6 +70,7 @@ def find(
     vector: Numbers | None = None,
     embedder_id: str | None = None,
     prior: Prior | None = None,
+    explain: bool = False,
 ) -> SearchAnswer:
     """The `k` best memories for a query by its words and its meaning together, as `Store.search` scopes and filters.
 
@@ -79,8 +80,19 @@ def find(
     whose dimension its space does not have.
     """
     numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
+    if store.graph is not None and query is not None and numbers is not None and not filter and not explain:
+        found = store.graph.search(query, numbers, [(namespace, k)], embedder_id=embedder_id, prior=prior)[0]
+        store.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
+        return found
     return store.search(
-        query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id, prior=prior
+        query,
+        vector=numbers,
+        k=k,
+        namespace=namespace,
+        filter=filter,
+        embedder_id=embedder_id,
+        prior=prior,
+        explain=explain,
     )
 
 

@@ -311,7 +311,7 @@ def _environment(environ: Mapping[str, str]) -> Layer:
         if not name.startswith(PREFIX) or name in APART:
             continue
         if name in known:
-            values[known[name]] = _table_from(text) if known[name] in TABLES else text
+            values[known[name]] = _table_from(text) if known[name] in (*TABLES, "memory.shares") else text
         else:
             _warn_unknown(name, known)
     return Layer("environment", values)

@@ -207,6 +207,7 @@ class Engine:
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
+        explain: bool = False,
     ) -> SearchAnswer:
         """The `k` best memories by words, meaning or both."""
         if query is None and vector is not None and not filter:
@@ -222,6 +223,7 @@ class Engine:
                 namespace=namespace,
                 filter=filter,
                 embedder_id=embedder_id,
+                explain=explain,
             )
         )
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from aqe.simd._bm25 import Postings
     from aqe.simd._forms import Answer, Items, Metric, Path
+    from aqe.simd._fusion import Fused, fuse
     from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Vocabulary
 
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Fused",
     "Kernels",
     "PathUnavailable",
     "Postings",
@@ -79,6 +81,7 @@ __all__ = [
     "cosine",
     "dot",
     "features",
+    "fuse",
     "hamming",
     "kernels",
     "l2",
@@ -198,6 +201,10 @@ def __getattr__(name: str) -> Any:
         from aqe.simd._bm25 import Postings
 
         return Postings
+    if name in ("Fused", "fuse"):
+        from aqe.simd import _fusion
+
+        return getattr(_fusion, name)
     if name == "Vocabulary":
         from aqe.simd._vocabulary import Vocabulary
 

@@ -5,6 +5,14 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+def fuse(
+    text: dict[int, float],
+    near: dict[int, float],
+    share: float | dict[int, float],
+    prior: dict[int, float] | None,
+    k: int,
+    /,
+) -> list[tuple[int, float, float | None, float | None, float, float, float, float]]: ...
 @final
 class Index:
     def __new__(cls, k1: float, b: float, seed: int, /) -> Index: ...

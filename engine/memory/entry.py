@@ -29,6 +29,7 @@ GIVEN = "given"
 """The embedder id of a vector whose maker was not named."""
 
 Made = TypeVar("Made")
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NAMESPACE = re.compile(r"\w[\w./-]{0,99}")
 
 
@@ -41,6 +42,9 @@ class Provenance:
     commit: str = ""
     run: str = ""
     worktree: str = ""
+
+
+_UNKNOWN = Provenance()
 
 
 @dataclass(frozen=True)
@@ -100,17 +104,40 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """Why a hit of a search by words and meaning stands where it does: its score is the place, between the worst and
+    the best of the `candidates`, of vector_share * vector_standard + (1 - vector_share) * text_standard + prior.
+
+    The standard scores are each side's score in standard deviations from the candidates' mean (0 for the vector of a
+    memory without one). `text_rank` and `vector_rank` are the places by one side alone, from 1, None where that side
+    did not have it. Beside it the other usual way to join them: `reciprocal_score` is the sum of 1 / (60 + rank), and
+    `reciprocal_rank` the place that it would give.
+    """
+
+    text_standard: float
+    vector_standard: float
+    vector_share: float
+    text_rank: int | None
+    vector_rank: int | None
+    reciprocal_score: float
+    reciprocal_rank: int
+    candidates: int
+
+
+@dataclass(frozen=True)
 class Hit:
     """A memory that a search found. `score` orders the hits of one answer: the cosine by a vector alone, else at most 1
     (by text alone the share of the best hit's BM25; by both the place between the worst candidate, 0, and the best, 1).
     `text_score` is BM25, `vector_score` the cosine similarity (None where that side did not take part), `prior` what
-    earlier answers that rested on it added, in standard deviations of the fused score."""
+    earlier answers that rested on it added, in standard deviations of the fused score. `explained` is there where it
+    was asked for and both sides took part."""
 
     memory: Memory
     score: float
     text_score: float | None
     vector_score: float | None
     prior: float = 0.0
+    explained: Explained | None = None
 
 
 @dataclass(frozen=True)
@@ -214,7 +241,7 @@ def metadata_json(metadata: Mapping[str, Any] | None) -> str:
     if wrong is not None:
         raise UserError(f"The metadata key {wrong!r} is not a text.", code="bad-metadata", fix="Give string keys.")
     try:
-        text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _encode(found)
     except (TypeError, ValueError, RecursionError) as exc:
         raise UserError(f"The metadata is not JSON: {exc}.", code="bad-metadata", fix="Give JSON values.") from None
     if _encoded(text, "The metadata", "bad-metadata") > METADATA_BYTES:
@@ -265,6 +292,8 @@ def check_embedder(embedder_id: str | None) -> str:
 
 def check_provenance(provenance: Provenance) -> Provenance:
     """`provenance` if it can be stored; raises `UserError` (bad-provenance)."""
+    if provenance == _UNKNOWN:
+        return provenance
     for name in ("file", "commit", "run", "worktree"):
         _encoded(getattr(provenance, name), f"The provenance's {name}", "bad-provenance")
     line = provenance.line

@@ -63,6 +63,7 @@ def _hit(memory: Memory, one: Scored) -> Hit:
             "text_score": one.text,
             "vector_score": one.vector,
             "prior": one.prior,
+            "explained": one.explained,
         },
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
+from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
@@ -46,6 +47,7 @@ def open_store(
             half_life_days=settings.memory.half_life_days,
             stale=settings.memory.stale,
         ),
+        shares=Shares(settings.memory.vector_share, settings.memory.shares),
     )
     if settings.memory.graph:
         store.graph = Graph(store)

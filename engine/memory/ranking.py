@@ -16,6 +16,7 @@ import apsw
 from aqe import simd
 from aqe.engine.memory import vectors
 from aqe.engine.memory.codes import Codes
+from aqe.engine.memory.entry import Explained
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.memory.text import match_expression
@@ -80,7 +81,7 @@ class Scored(NamedTuple):
     text: float | None
     vector: float | None
     prior: float = 0.0
-    fused: Fused | None = None
+    explained: Explained | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def fuse(
     *,
     share: float | Mapping[int, float] = VECTOR_SHARE,
     priors: Mapping[int, float] | None = None,
+    explain: bool = False,
 ) -> list[Scored]:
     """The `k` best candidates by the sum of both standard scores and their prior, best first; rows of equal score by
     age. `share` is the vector's, of all or of each row.
@@ -182,17 +184,36 @@ def fuse(
     between the worst candidate (0) and the best (1).
     """
     found = simd.fuse(sides.text, sides.near, share, k, prior=priors)
-    return [Scored(one.row, one.score, one.text, one.near, one.prior, one) for one in found]
+    whys = _explained(sides, found) if explain else [None] * len(found)
+    return [
+        Scored(one.row, one.score, one.text, one.near, one.prior, why) for one, why in zip(found, whys, strict=True)
+    ]
 
 
-def reciprocal_ranks(sides: Sides) -> dict[int, float]:
-    """The other usual way to join two rankings: 1 / (60 + rank) summed over both sides (Cormack, Clarke and Buettcher,
-    2009), for each candidate. What an explanation shows beside the score."""
-    found = dict.fromkeys({**sides.text, **sides.near}, 0.0)
-    for side in (sides.text, sides.near):
-        for rank, row in enumerate(sorted(side, key=lambda row: (-side[row], row)), 1):
-            found[row] += 1 / (RANK_CONSTANT + rank)
-    return found
+def _explained(sides: Sides, found: Sequence[Fused]) -> list[Explained]:
+    """The parts of each score, and the place by reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009)."""
+    text, near = _places(sides.text), _places(sides.near)
+    rows = {**sides.text, **sides.near}
+    sums = {row: sum(1 / (RANK_CONSTANT + side[row]) for side in (text, near) if row in side) for row in rows}
+    joined = _places(sums)
+    return [
+        Explained(
+            text_standard=one.text_standard,
+            vector_standard=one.near_standard,
+            vector_share=one.share,
+            text_rank=text.get(one.row),
+            vector_rank=near.get(one.row),
+            reciprocal_score=sums[one.row],
+            reciprocal_rank=joined[one.row],
+            candidates=len(rows),
+        )
+        for one in found
+    ]
+
+
+def _places(scores: Mapping[int, float]) -> dict[int, int]:
+    """The place of each row by its score, from 1; of equals the oldest first."""
+    return {row: place for place, row in enumerate(sorted(scores, key=lambda row: (-scores[row], row)), 1)}
 
 
 def _text_scores(

@@ -21,7 +21,8 @@ from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.postings import TextPostings
-from aqe.engine.memory.ranking import Scope
+from aqe.engine.memory.ranking import Scope, Sides
+from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.words import WordCounts
 
@@ -46,12 +47,14 @@ class Searcher:
         lists: TextPostings,
         files: FileDigests,
         now: Callable[[], int],
+        shares: Shares,
     ) -> None:
         self.words = WordCounts()
         self.codes = codes
         self.lists = lists
         self._reading = reading
         self._now = now
+        self._shares = shares
         self._found = FoundMemories(files)
         self._number = -1
         self._first_end: int | None = None
@@ -66,6 +69,8 @@ class Searcher:
         wanted: Sequence[tuple[Wanted, int]],
         embedder_id: str | None,
         prior: Prior | None,
+        *,
+        explain: bool = False,
     ) -> tuple[SearchAnswer, ...]:
         """The answer for each place that is wanted, with its `k`; as `Store.search`."""
         if query is None and vector is None:
@@ -90,17 +95,20 @@ class Searcher:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return tuple(SearchAnswer("text", self._found.hits(connection, number, one)) for one in found)
             sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists)
+            parts = [self._share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
+            places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
             if prior is None:
-                fused = [ranking.fuse(one)[:k] for one, (_, k) in zip(sides, wanted, strict=True)]
+                fused = [ranking.fuse(one, k, share=share, explain=explain) for one, share, k in places]
                 return tuple(SearchAnswer("hybrid", self._found.hits(connection, number, one)) for one in fused)
             keys = [ranking.keys_of(connection, one) for one in sides]
         added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
         with self._reading() as connection:
             number = self._follow(connection)
             answers = []
-            for one, known, (_, k) in zip(sides, keys, wanted, strict=True):
-                found_here = ranking.fuse(one, {row: added.get(key, 0.0) for row, key in known.items()})
-                answers.append(SearchAnswer("hybrid", self._found.hits(connection, number, found_here[:k])))
+            for (one, share, k), known in zip(places, keys, strict=True):
+                priors = {row: added.get(key, 0.0) for row, key in known.items()}
+                found_here = ranking.fuse(one, k, share=share, priors=priors, explain=explain)
+                answers.append(SearchAnswer("hybrid", self._found.hits(connection, number, found_here)))
             return tuple(answers)
 
     def at_hand(self, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool) -> SearchAnswer | None:
@@ -151,6 +159,14 @@ class Searcher:
         if scope is None:
             scope = self._scopes[namespace] = ranking.scope_of(connection, namespace, "", ())
         return scope
+
+    def _share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
+        """The share of the vector in the scores of a scope: one for all, or that of each candidate's namespace."""
+        common = self._shares.common(scope.within)
+        if common is not None:
+            return common
+        keys = ranking.keys_of(connection, sides)
+        return {row: self._shares.of(namespace) for row, (namespace, _) in keys.items()}
 
     def _table(self, connection: apsw.Connection, space: tuple[str, int]) -> int | None:
         if space not in self._tables:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from aqe.engine.errors import UserError
+from aqe.engine.memory.entry import check_namespace
+from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.table import Table
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class MemorySettings(Table):
@@ -46,3 +51,19 @@ class MemorySettings(Table):
     upkeep_minutes: float = Field(
         default=15, ge=0, le=10_080, description="how often a server tends its memory in the background; 0: never"
     )
+    vector_share: float = Field(
+        default=VECTOR_SHARE, ge=0, le=1, description="how much of a score is meaning, the rest is words: 1 is all"
+    )
+    shares: dict[str, Share] = Field(
+        default={}, description="the same for single namespaces, `name/` for all below; the variable is a JSON object"
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _are_namespaces(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            try:
+                check_namespace(name)
+            except UserError as error:
+                raise ValueError(error.message) from None
+        return value

@@ -50,6 +50,7 @@ from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
 from aqe.engine.memory.searching import MOST_HITS, Searcher, Wanted
 from aqe.engine.memory.searching import Prior as Prior
+from aqe.engine.memory.shares import Shares
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
@@ -85,6 +86,7 @@ class Store:
         clean: Callable[[str], str] | None = None,
         reopen: Callable[[Path], apsw.Connection] = open_connection,
         growth: GrowthRules | None = None,
+        shares: Shares | None = None,
         sealed: bool = False,
     ) -> None:
         self.path = path
@@ -99,7 +101,7 @@ class Store:
         self.files = FileDigests(self.growth.root)
         self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
         codes, lists = Codes(path, reopen=reopen, sealed=sealed), TextPostings(path, reopen=reopen)
-        self._searcher = Searcher(self.reading, codes, lists, self.files, now)
+        self._searcher = Searcher(self.reading, codes, lists, self.files, now, shares or Shares())
 
     @classmethod
     def open(
@@ -113,11 +115,13 @@ class Store:
         now: Callable[[], int] = utc_now,
         clean: Callable[[str], str] | None = None,
         growth: GrowthRules | None = None,
+        shares: Shares | None = None,
     ) -> Self:
         """Open the database at `path`, made or brought to the newest version when needed.
 
         `here` gives the worktree and commit of what is added; `clean` is what every text and every text of its
-        metadata goes through before it is written. Raises `UserError` (database-broken, database-key,
+        metadata goes through before it is written; `shares` weighs words and meaning in searches by both. Raises
+        `UserError` (database-broken, database-key,
         database-locked, database-newer, project-read-only, disk-full).
         """
         open_again = functools.partial(open_connection, key=key, durability=durability, busy_timeout_s=busy_timeout_s)
@@ -135,6 +139,7 @@ class Store:
             clean=clean,
             reopen=open_again,
             growth=growth,
+            shares=shares,
             sealed=bool(key),
         )
 
@@ -332,18 +337,21 @@ class Store:
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
         prior: Prior | None = None,
+        explain: bool = False,
     ) -> SearchAnswer:
         """The `k` best memories of a namespace for a text, a vector, or both together.
 
         Without a `namespace` all that was remembered is searched, which the project index is not; `name/` means all
         namespaces below `name`, so `index/` is the project index. `filter` is `{key: value}` or `{key: {operator:
         value}}` on the metadata. `prior` gives what is added to the fused score of candidates, by namespace and id, in
-        standard deviations. Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
+        standard deviations; with `explain` hits by both sides say what their scores are made of. Raises `UserError`
+        (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
-        place = (_wanted(namespace, filter), k)
-        found = self._searcher.search(query, vector, [place], embedder_id, prior)[0]
+        wanted = _wanted(namespace, filter)
+        search = functools.partial(self._searcher.search, query, vector, explain=explain)
+        found = search([(wanted, k)], embedder_id, prior)[0]
         if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
-            more = self._searcher.search(query, vector, [(place[0], min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
+            more = search([(wanted, min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
             found = replace(more, hits=by_freshness(more.hits, self.growth.stale, k))
         self.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
         return found

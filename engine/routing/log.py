@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from aqe.engine.routing.decision import Attempt, Decision
 
 if TYPE_CHECKING:
+    import apsw
+
     from aqe.engine.memory import Store
 
 KEPT = 10_000
@@ -44,27 +46,51 @@ def log_route(
     answered_by: tuple[str, str] | None = None,
 ) -> None:
     """Keep one route; `answered_by` is the provider and model that answered, where it is not the one decided for."""
+    with store.writing() as connection:
+        insert_route(
+            connection,
+            decision,
+            request_id=request_id,
+            task=task,
+            outcome=outcome,
+            attempts=attempts,
+            answered_by=answered_by,
+            now=store.now(),
+        )
+
+
+def insert_route(
+    connection: apsw.Connection,
+    decision: Decision,
+    *,
+    request_id: str,
+    task: str | None,
+    now: int,
+    outcome: str = "ok",
+    attempts: Sequence[Attempt] = (),
+    answered_by: tuple[str, str] | None = None,
+) -> None:
+    """As `log_route`, in the caller's transaction."""
     provider, model = answered_by or (decision.provider, decision.model)
     tiers = {(one.provider, one.model): one.tier for one in decision.candidates}
-    with store.writing() as connection:
-        connection.execute(
-            "INSERT INTO routes"
-            " (request_id, provider, model, tier, need, task, outcome, decision, attempts, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                request_id,
-                provider,
-                model,
-                tiers.get((provider, model), decision.tier),
-                decision.score,
-                task or "",
-                outcome,
-                json.dumps(dataclasses.asdict(decision), ensure_ascii=False),
-                json.dumps([dataclasses.asdict(attempt) for attempt in attempts], ensure_ascii=False),
-                store.now(),
-            ),
-        )
-        connection.execute("DELETE FROM routes WHERE row <= ?", (connection.last_insert_rowid() - KEPT,))
+    connection.execute(
+        "INSERT INTO routes"
+        " (request_id, provider, model, tier, need, task, outcome, decision, attempts, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            request_id,
+            provider,
+            model,
+            tiers.get((provider, model), decision.tier),
+            decision.score,
+            task or "",
+            outcome,
+            json.dumps(dataclasses.asdict(decision), ensure_ascii=False),
+            json.dumps([dataclasses.asdict(attempt) for attempt in attempts], ensure_ascii=False),
+            now,
+        ),
+    )
+    connection.execute("DELETE FROM routes WHERE row <= ?", (connection.last_insert_rowid() - KEPT,))
 
 
 def read_routes(store: Store, *, limit: int = 20, request_id: str | None = None) -> list[Route]:

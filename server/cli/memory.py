@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory import Hit, Kept, Memory, NewMemory, SearchAnswer, Store
+    from aqe.engine.memory.entry import Explained
     from aqe.engine.memory.store import Prior
 
 app = typer.Typer(
@@ -129,6 +130,7 @@ def search(
     namespace: AnyNamespaceOption = None,
     metadata: FilterOption = None,
     as_of: AsOfOption = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each score is made of.")] = False,
     jsonl: LinesOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
@@ -142,19 +144,21 @@ def search(
 
     if as_of and jsonl:
         raise UserError("--as-of does not go with --jsonl.", code="bad-argument", fix="Ask one query at a time.")
+    if explain and as_of:
+        raise UserError("--explain does not go with --as-of.", code="bad-argument", fix="Explain a search of today.")
     root, store = _look(project)
     with store:
         embedder = _embedder(_root(project))
         _embed_what_waits(store, embedder, quiet=json or jsonl)
         prior = _prior(store, _root(project))
         if jsonl:
-            answer_lines(root, "memory-search", lambda line: _found(store, embedder, line, k, prior))
+            answer_lines(root, "memory-search", lambda line: _found(store, embedder, line, k, prior, explain))
             return
         if query is None:
             raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
         at, only = _moment(store, as_of), _pairs(metadata)
         if at is None:
-            answer = find(store, embedder, query, k=k, namespace=namespace, filter=only, prior=prior)
+            answer = find(store, embedder, query, k=k, namespace=namespace, filter=only, prior=prior, explain=explain)
         else:
             answer = find_as_of(store, embedder, query, at, k=k, namespace=namespace, filter=only)
         apart = other_spaces(store, embedder)
@@ -164,6 +168,8 @@ def search(
     best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
     for hit in answer.hits:
         print(f"{_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_told(hit.memory)}")
+        if hit.explained is not None:
+            print(f"      {explained(hit, hit.explained)}")
     print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
     if apart:
         names = " and ".join(apart)
@@ -275,6 +281,7 @@ def answer_object(answer: SearchAnswer) -> dict[str, Any]:
             "text_score": None if hit.text_score is None else float(f"{hit.text_score:.5g}"),
             "vector_score": None if hit.vector_score is None else float(f"{hit.vector_score:.5g}"),
             "prior": float(f"{hit.prior:.5g}"),
+            "explained": None if hit.explained is None else _rounded(vars(hit.explained)),
             **memory_object(hit.memory),
         }
         for hit in answer.hits
@@ -356,7 +363,9 @@ def _prior(store: Store, root: Path) -> Prior | None:
     return success_prior(store, load_settings(root))
 
 
-def _found(store: Store, embedder: Embedder, line: Mapping[str, Any], k: int, prior: Prior | None) -> dict[str, Any]:
+def _found(
+    store: Store, embedder: Embedder, line: Mapping[str, Any], k: int, prior: Prior | None, explain: bool
+) -> dict[str, Any]:
     """The answer to one line; a vector whose maker it does not name is of the space of such vectors."""
     from aqe.engine.memory.entry import GIVEN
     from aqe.engine.retrieval import find
@@ -372,8 +381,25 @@ def _found(store: Store, embedder: Embedder, line: Mapping[str, Any], k: int, pr
         filter=line.get("filter"),
         embedder_id=GIVEN if named is None and vector is not None else named,
         prior=prior,
+        explain=explain,
     )
     return {**({"id": line["id"]} if "id" in line else {}), **answer_object(answer)}
+
+
+def explained(hit: Hit, why: Explained) -> str:
+    """What a score by words and meaning is made of, as one line."""
+    words = "no word of it" if hit.text_score is None else f"BM25 {hit.text_score:.3g}"
+    meaning = "no vector" if hit.vector_score is None else f"cosine {hit.vector_score:.3f}"
+    alone = f"{why.text_rank or '-'} by words, {why.vector_rank or '-'} by meaning"
+    share = f"{why.vector_share:.2f} x {why.vector_standard:+.2f} ({meaning})"
+    rest = f"{1 - why.vector_share:.2f} x {why.text_standard:+.2f} ({words})"
+    feedback = f" {hit.prior:+.2f} by feedback" if hit.prior else ""
+    ranks = f"place {alone}, {why.reciprocal_rank} by reciprocal ranks, of {why.candidates}"
+    return f"= {share} + {rest}{feedback}; {ranks}"
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _scores(hit: Hit, best_text: float) -> str:

@@ -80,13 +80,29 @@ class MemoryShown:
 
 
 @dataclass(frozen=True)
+class HitExplained:
+    """What a score by words and meaning is made of: vector_share * vector_standard + (1 - vector_share) * text_standard
+    + prior, placed between the worst and the best candidate; ranks by one side alone are null where it had none."""
+
+    text_standard: float
+    vector_standard: float
+    vector_share: float
+    text_rank: int | None
+    vector_rank: int | None
+    reciprocal_score: float
+    reciprocal_rank: int
+    candidates: int
+
+
+@dataclass(frozen=True)
 class HitShown(MemoryShown):
-    """A memory that a search found, with its scores."""
+    """A memory that a search found, with its scores; `explained` with --explain, where both sides took part."""
 
     score: float
     text_score: float | None
     vector_score: float | None
     prior: float
+    explained: HitExplained | None
 
 
 @dataclass(frozen=True)

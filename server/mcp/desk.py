@@ -97,7 +97,9 @@ class Desk:
         memory = NewMemory(text, namespace, id, metadata, provenance=where, ttl_s=ttl_s)
         return keep(self._open(), self.embedder(), [memory])[0]
 
-    def search(self, query: str, namespace: str | None, k: int, metadata: dict[str, Any]) -> SearchAnswer:
+    def search(
+        self, query: str, namespace: str | None, k: int, metadata: dict[str, Any], *, explain: bool = False
+    ) -> SearchAnswer:
         """What the store finds, best first."""
         from aqe.engine.learning import success_prior
         from aqe.engine.retrieval import find
@@ -105,7 +107,8 @@ class Desk:
 
         with self._reading() as store:
             prior = success_prior(store, load_settings(self.project))
-            return find(store, self.embedder(), query, namespace=namespace, k=k, filter=metadata or None, prior=prior)
+            embedder, only = self.embedder(), metadata or None
+            return find(store, embedder, query, namespace=namespace, k=k, filter=only, prior=prior, explain=explain)
 
     def count(self) -> dict[str, Any]:
         """The figures of the store, counted anew."""
@@ -224,6 +227,11 @@ def row_of(hit: Hit) -> dict[str, Any]:
             row[name] = float(f"{part:.3g}")
     if hit.prior:
         row["prior"] = float(f"{hit.prior:.3g}")
+    if hit.explained is not None:
+        row["explained"] = {
+            name: float(f"{value:.3g}") if isinstance(value, float) else value
+            for name, value in vars(hit.explained).items()
+        }
     if memory.metadata:
         row["metadata"] = memory.metadata
     if memory.stale:

@@ -165,12 +165,13 @@ def _memory_tools(service: Service) -> list[Tool]:
         namespace: Annotated[str | None, Field(description="only this drawer")] = None,
         k: Annotated[int, Field(ge=1, le=50, description="how many")] = 5,
         metadata: Annotated[dict[str, Any] | None, Field(description="only rows with these values")] = None,
+        explain: Annotated[bool, Field(description="show what scores are made of")] = False,
         max_tokens: Tokens = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryFound]:
         desk = service.desk(await service.project(project, ctx))
         most = await in_thread(lambda: answer_bytes(desk.project, max_tokens))
-        whole = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}))
+        whole = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}, explain=explain))
         mode, found = whole.mode, [row_of(hit) for hit in whole.hits]
         rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]

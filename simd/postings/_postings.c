@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuse.h"
 #include "postings.h"
 
 #define LONG_WORK 100000 /* postings; a search of more lets other threads run */
@@ -388,6 +389,74 @@ static PyMethodDef METHODS[] = {
 static PyType_Slot SLOTS[] = {{Py_tp_new, make}, {Py_tp_dealloc, drop}, {Py_tp_methods, METHODS}, {0, NULL}};
 static PyType_Spec SPEC = {"aqe.simd._postings.Index", sizeof(postings), 0, Py_TPFLAGS_DEFAULT, SLOTS};
 
+/* The value of a key as a number; 0 with *has 0 where it is not there. -1 with an error set where it is no number. */
+static double number_at(PyObject *map, PyObject *key, int *has)
+{
+    PyObject *found = PyDict_GetItemWithError(map, key);
+    *has = found != NULL;
+    return found ? PyFloat_AsDouble(found) : PyErr_Occurred() ? -1.0 : 0.0;
+}
+
+static int read_candidate(aqe_candidate *one, PyObject *key, PyObject *text, PyObject *near, PyObject *share,
+                          PyObject *prior)
+{
+    int has = 0;
+    one->row = PyLong_AsLongLong(key);
+    one->text = number_at(text, key, &one->has_text);
+    one->near = number_at(near, key, &one->has_near);
+    one->share = PyDict_Check(share) ? number_at(share, key, &has) : PyFloat_AsDouble(share);
+    if (PyDict_Check(share) && !has && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "share must have every row");
+    one->prior = prior == Py_None ? 0.0 : number_at(prior, key, &has);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* One candidate as (row, score, text, near, prior, text_standard, near_standard, share). */
+static PyObject *as_tuple(const aqe_candidate *one)
+{
+    PyObject *text = one->has_text ? PyFloat_FromDouble(one->text) : Py_NewRef(Py_None);
+    PyObject *near = one->has_near ? PyFloat_FromDouble(one->near) : Py_NewRef(Py_None);
+    return Py_BuildValue("(LdNNdddd)", (long long)one->row, one->score, text, near, one->prior, one->text_standard,
+                         one->near_standard, one->share);
+}
+
+static PyObject *fuse(PyObject *module, PyObject *args)
+{
+    PyObject *text, *near, *share, *prior, *key, *value, *answer = NULL;
+    Py_ssize_t k, place = 0, count = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!O!OOn", &PyDict_Type, &text, &PyDict_Type, &near, &share, &prior, &k))
+        return NULL;
+    if (prior != Py_None && !PyDict_Check(prior))
+        return PyErr_Format(PyExc_TypeError, "prior must be a dictionary");
+    aqe_candidate *candidates = malloc((size_t)(PyDict_Size(text) + PyDict_Size(near) + 1) * sizeof *candidates);
+    if (!candidates)
+        return PyErr_NoMemory();
+    int failed = 0;
+    while (!failed && PyDict_Next(text, &place, &key, &value))
+        failed = read_candidate(&candidates[count++], key, text, near, share, prior);
+    for (place = 0; !failed && PyDict_Next(near, &place, &key, &value);) {
+        int is_known = PyDict_Contains(text, key);
+        failed = is_known < 0 || (!is_known && read_candidate(&candidates[count++], key, text, near, share, prior) < 0);
+    }
+    if (!failed) {
+        aqe_fuse(candidates, (size_t)count);
+        Py_ssize_t made = k < count ? k : count;
+        answer = PyList_New(made);
+        for (Py_ssize_t i = 0; answer && i < made; i++) {
+            PyObject *one = as_tuple(&candidates[i]);
+            if (!one || PyList_SetItem(answer, i, one) < 0) {
+                Py_DECREF(answer);
+                answer = NULL;
+            }
+        }
+    }
+    free(candidates);
+    return answer;
+}
+
+static PyMethodDef FUNCTIONS[] = {{"fuse", fuse, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+
 static int fill(PyObject *module)
 {
     PyObject *type = PyType_FromSpec(&SPEC);
@@ -399,7 +468,7 @@ static int fill(PyObject *module)
 }
 
 static PyModuleDef_Slot MODULE_SLOTS[] = {{Py_mod_exec, fill}, {0, NULL}};
-static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_postings", NULL, 0, NULL, MODULE_SLOTS, NULL, NULL, NULL};
+static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_postings", NULL, 0, FUNCTIONS, MODULE_SLOTS, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__postings(void)
 {

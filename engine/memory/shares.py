@@ -1,0 +1,38 @@
+"""How much of a search by words and meaning each side has, by namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+VECTOR_SHARE = 0.75
+"""Measured on code and prose: docs/retrieval.md."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The share of meaning (the vector) in the score, from 0 (words alone) to 1 (meaning alone): `vector` everywhere,
+    but in the namespaces of `named`, where a name with a slash at its end is all below it; the longest name that fits
+    holds."""
+
+    vector: float = VECTOR_SHARE
+    named: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, namespace: str) -> float:
+        """The share in a namespace.
+
+        >>> shares = Shares(0.75, {"index/": 0.5, "index/main/tests": 0.2})
+        >>> shares.of("index/main/code"), shares.of("index/main/tests"), shares.of("default")
+        (0.5, 0.2, 0.75)
+        """
+        if namespace in self.named:
+            return self.named[namespace]
+        trees = [name for name in self.named if name.endswith("/") and namespace.startswith(name)]
+        return self.named[max(trees, key=len)] if trees else self.vector
+
+    def common(self, namespaces: Sequence[str] | None) -> float | None:
+        """The one share of all these namespaces (None: of any), or None where they differ."""
+        if not self.named:
+            return self.vector
+        found = {self.of(name) for name in namespaces or ()}
+        return found.pop() if len(found) == 1 else None

@@ -1,0 +1,81 @@
+"""Requests that gave no text are written down a moment later, many in one transaction.
+
+A query that only finds and routes takes a fraction of what one write takes. Its row and its route wait for at most
+`DELAY_S` in memory. Whoever looks for a request in this process (feedback, a list, figures) has them written first, and
+so does closing. What is lost when the process is killed within that moment are these log lines alone: such a request is
+then unknown. Answers with a text, feedback and memories never wait here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from aqe.engine.errors import AqeError
+
+DELAY_S = 0.1
+MOST_WAITING = 10_000
+"""Requests beyond which, while nothing can be written, the oldest are given up."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class RequestLog(Generic[T]):
+    """What waits to be written by `write`, in order; safe between threads."""
+
+    def __init__(self, write: Callable[[Sequence[T]], None], *, delay_s: float = DELAY_S) -> None:
+        self._write = write
+        self._delay_s = delay_s
+        self._waiting: list[T] = []
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._work = threading.Event()
+        self._end = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def add(self, item: T) -> None:
+        """Have this written soon."""
+        with self._lock:
+            self._waiting.append(item)
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._run, name="aqe-request-log", daemon=True)
+                self._writer.start()
+        self._work.set()
+
+    def flush(self) -> None:
+        """Write what waits now. Raises what `write` raises; then it goes on waiting."""
+        with self._turn:  # whoever comes while another writes sees what that one wrote
+            with self._lock:
+                batch, self._waiting = self._waiting, []
+            if not batch:
+                return
+            try:
+                self._write(batch)
+            except BaseException:
+                with self._lock:
+                    self._waiting = [*batch, *self._waiting][-MOST_WAITING:]
+                raise
+
+    def close(self) -> None:
+        """Write what waits, and end; where it cannot be written the log of this process says so."""
+        self._end.set()
+        self._work.set()
+        if self._writer is not None:
+            self._writer.join()
+        self._flush_quietly()
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self._work.wait()
+            self._work.clear()
+            self._end.wait(self._delay_s)
+            self._flush_quietly()
+
+    def _flush_quietly(self) -> None:
+        try:
+            self.flush()
+        except AqeError as error:
+            _log.warning("%d requests are not in the log yet: %s", len(self._waiting), error)

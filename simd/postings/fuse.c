@@ -1,0 +1,59 @@
+/* Sum of standard scores: (score - mean) / standard deviation over the candidates of the query. */
+#include "fuse.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct {
+    double mean, deviation; /* deviation 0: all are the same */
+} spread;
+
+/* Over all candidates by text (0 for one without a word of the query), or over those with a vector by nearness. */
+static spread spread_of(const aqe_candidate *candidates, size_t count, int of_near)
+{
+    double sum = 0.0, squares = 0.0, most = 0.0;
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (of_near && !candidates[i].has_near)
+            continue;
+        double value = of_near ? candidates[i].near : candidates[i].text;
+        sum += value;
+        most = fmax(most, fabs(value));
+        n++;
+    }
+    spread found = {n ? sum / (double)n : 0.0, 0.0};
+    for (size_t i = 0; i < count; i++) {
+        if (of_near && !candidates[i].has_near)
+            continue;
+        double gap = (of_near ? candidates[i].near : candidates[i].text) - found.mean;
+        squares += gap * gap;
+    }
+    double deviation = n ? sqrt(squares / (double)n) : 0.0;
+    found.deviation = deviation <= 1e-9 * most ? 0.0 : deviation;
+    return found;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const aqe_candidate *one = a, *other = b;
+    if (one->score != other->score)
+        return one->score > other->score ? -1 : 1;
+    return one->row < other->row ? -1 : one->row > other->row;
+}
+
+void aqe_fuse(aqe_candidate *candidates, size_t count)
+{
+    const spread text = spread_of(candidates, count, 0), near = spread_of(candidates, count, 1);
+    double worst = INFINITY, best = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        aqe_candidate *one = &candidates[i];
+        one->text_standard = text.deviation > 0 ? (one->text - text.mean) / text.deviation : 0.0;
+        one->near_standard = one->has_near && near.deviation > 0 ? (one->near - near.mean) / near.deviation : 0.0;
+        one->score = one->share * one->near_standard + (1 - one->share) * one->text_standard + one->prior;
+        worst = fmin(worst, one->score);
+        best = fmax(best, one->score);
+    }
+    for (size_t i = 0; i < count; i++)
+        candidates[i].score = best > worst ? (candidates[i].score - worst) / (best - worst) : 1.0;
+    qsort(candidates, count, sizeof *candidates, by_score);
+}

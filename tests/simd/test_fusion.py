@@ -1,0 +1,102 @@
+"""`fuse` on both paths, against standard scores of NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aqe import simd
+from aqe.simd import Fused, fuse
+
+Scores = dict[int, float]
+scores = st.dictionaries(st.integers(-5, 15), st.sampled_from([0.0, 0.5, 1.0]) | st.floats(-1e6, 1e6), max_size=12)
+Fuse = Callable[..., list[Fused]]
+
+
+@pytest.fixture(params=[name for name in (simd.paths()[0], "numpy") if name in simd.paths()], scope="module")
+def fused(request: pytest.FixtureRequest) -> Fuse:
+    """`fuse` on one path; the id of a failing test names it."""
+
+    def call(*args: Any, **kwargs: Any) -> list[Fused]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(simd, "active", lambda: request.param)
+            return fuse(*args, **kwargs)
+
+    return call
+
+
+def expected(text: Scores, near: Scores, share: float, prior: Scores) -> dict[int, float]:
+    """The sum of standard scores for each row, before it is placed between the worst and the best."""
+    rows = [*{**text, **near}]
+    if not rows:
+        return {}
+    words = np.array([text.get(row, 0.0) for row in rows])
+    cosines = np.array([near.get(row, np.nan) for row in rows])
+    by_text = np.zeros(len(rows)) if words.std() <= 1e-9 * abs(words).max() else words - words.mean()
+    by_text = by_text / (words.std() or 1.0)
+    there = ~np.isnan(cosines)
+    by_near = np.zeros(len(rows))
+    if there.any() and cosines[there].std() > 1e-9 * abs(cosines[there]).max():
+        by_near[there] = (cosines[there] - cosines[there].mean()) / cosines[there].std()
+    sums = share * by_near + (1 - share) * by_text + np.array([prior.get(row, 0.0) for row in rows])
+    return dict(zip(rows, sums.tolist(), strict=True))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=scores, near=scores, share=st.floats(0, 1), prior=st.dictionaries(st.integers(-5, 15), st.floats(-1, 1)))
+def test_score_is_the_sum_of_standard_scores(
+    fused: Fuse, text: Scores, near: Scores, share: float, prior: Scores
+) -> None:
+    """Candidates of either side stand in the order of the weighted sum, between 0 for the worst and 1 for the best."""
+    sums = expected(text, near, share, prior)
+    found = fused(text, near, share, 100, prior=prior)
+    assert sorted(one.row for one in found) == sorted(sums)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    low, high = min(sums.values(), default=0.0), max(sums.values(), default=0.0)
+    if high - low > 1e-6:
+        for one in found:
+            assert one.score == pytest.approx((sums[one.row] - low) / (high - low), abs=1e-6)
+    for one in found:
+        assert (one.text, one.near, one.prior) == (text.get(one.row), near.get(one.row), prior.get(one.row, 0.0))
+
+
+def test_row_without_a_vector_counts_as_average_and_one_without_a_word_as_none(fused: Fuse) -> None:
+    """What one side does not have is filled by what that side says of such a row."""
+    found = {one.row: one for one in fused({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, 0.75, 9)}
+    assert (found[2].near, found[2].near_standard) == (None, 0.0)
+    assert found[3].text is None
+    assert found[3].text_standard == pytest.approx(-np.sqrt(1.5))
+
+
+def test_equal_candidates_stand_in_the_order_of_their_rows(fused: Fuse) -> None:
+    """Rows of equal sums come by their numbers, whichever side named them first."""
+    assert [one.row for one in fused({9: 1.0, 4: 1.0}, {7: 0.5, 4: 0.5, 9: 0.5}, 0.0, 9)] == [4, 9, 7]
+
+
+def test_share_of_each_row_weighs_that_row(fused: Fuse) -> None:
+    """A row whose share is 1 is ranked by its vector alone, one whose share is 0 by its words alone."""
+    text, near = {1: 3.0, 2: 2.0, 3: 0.1}, {1: 0.1, 2: 0.2, 3: 0.9}
+    found = fused(text, near, {1: 0.0, 2: 0.5, 3: 1.0}, 9)
+    assert {one.row: one.share for one in found} == {1: 0.0, 2: 0.5, 3: 1.0}
+    assert [one.row for one in found][:2] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (lambda call: call({1: 1.0}, {}, 1.5, 1), ValueError),
+        (lambda call: call({1: 1.0}, {}, float("nan"), 1), ValueError),
+        (lambda call: call({1: 1.0}, {}, {2: 0.5}, 1), ValueError),
+        (lambda call: call({1: 1.0}, {}, 0.5, 0), ValueError),
+        (lambda call: call({1: "much"}, {}, 0.5, 1), TypeError),
+    ],
+)
+def test_what_does_not_fit_is_refused(fused: Fuse, wrong: Callable[[Fuse], object], error: type[Exception]) -> None:
+    """A share outside of 0 to 1, a row without a share, no results asked for, and a score that is no number raise."""
+    with pytest.raises(error):
+        wrong(fused)
