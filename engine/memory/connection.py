@@ -14,6 +14,8 @@ import sqlite_vec
 from aqe.engine.errors import AqeError, InternalError, UserError
 
 BUSY_TIMEOUT_S = 10.0
+LOG_PAGES = 4000
+"""Pages (of 4 kB) that the log gathers before they go into the file; a single insert writes some 20 of them."""
 
 
 def open_connection(
@@ -37,6 +39,7 @@ def open_connection(
             connection.enable_load_extension(False)
             connection.pragma("foreign_keys", True)
             _write_ahead(connection, busy_timeout_s)
+            connection.wal_autocheckpoint(LOG_PAGES)
             connection.pragma("synchronous", "full" if durability == "full" else "normal")
         except BaseException:
             connection.close()
