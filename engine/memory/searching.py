@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import apsw
@@ -24,6 +25,7 @@ from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Sides
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.text import LONG_QUERY, query_terms
+from aqe.engine.memory.weights import Weights
 from aqe.engine.memory.words import WordCounts
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Searcher:
         self._reading = reading
         self._now = now
         self._shares = shares
+        self._weights = Weights()
         self._found = FoundMemories(files)
         self._number = -1
         self._first_end: int | None = None
@@ -71,6 +74,7 @@ class Searcher:
         prior: Prior | None,
         *,
         explain: bool = False,
+        least: Mapping[str, float] | None = None,
     ) -> tuple[SearchAnswer, ...]:
         """The answer for each place that is wanted, with its `k`; as `Store.search`."""
         if query is None and vector is None:
@@ -94,7 +98,8 @@ class Searcher:
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return tuple(SearchAnswer("text", self._found.hits(connection, number, one)) for one in found)
-            sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists)
+            floors = [(least or {}).get(namespace or "", 0.0) for (namespace, *_), _ in wanted]
+            sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists, floors)
             parts = [self._share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
             if prior is None:
@@ -162,11 +167,14 @@ class Searcher:
 
     def _share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
         """The share of the vector in the scores of a scope: one for all, or that of each candidate's namespace."""
-        common = self._shares.common(scope.within)
+        shares = self._shares
+        if shares.vector is None:
+            shares = replace(shares, vector=self._weights.vector_share(connection, scope, self._number))
+        common = shares.common(scope.within)
         if common is not None:
             return common
         keys = ranking.keys_of(connection, sides)
-        return {row: self._shares.of(namespace) for row, (namespace, _) in keys.items()}
+        return {row: shares.of(namespace) for row, (namespace, _) in keys.items()}
 
     def _table(self, connection: apsw.Connection, space: tuple[str, int]) -> int | None:
         if space not in self._tables:

@@ -8,7 +8,6 @@ from pydantic import Field, field_validator
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import check_namespace
-from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.table import Table
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -51,8 +50,11 @@ class MemorySettings(Table):
     upkeep_minutes: float = Field(
         default=15, ge=0, le=10_080, description="how often a server tends its memory in the background; 0: never"
     )
-    vector_share: float = Field(
-        default=VECTOR_SHARE, ge=0, le=1, description="how much of a score is meaning, the rest is words: 1 is all"
+    vector_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="how much of a score is meaning, the rest is words: 1 is all; not set: .75 for code, .45 for prose",
     )
     shares: dict[str, Share] = Field(
         default={}, description="the same for single namespaces, `name/` for all below; the variable is a JSON object"

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 VECTOR_SHARE = 0.75
-"""Measured on code and prose: docs/retrieval.md."""
+"""Where nothing says what the memories are; measured on code and its docstrings: docs/retrieval.md."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """The share of meaning (the vector) in the score, from 0 (words alone) to 1 (meaning alone): `vector` everywhere,
-    but in the namespaces of `named`, where a name with a slash at its end is all below it; the longest name that fits
-    holds."""
+    """The share of meaning (the vector) in the score, from 0 (words alone) to 1 (meaning alone): `vector` everywhere
+    (None: nobody set it, so a search goes by what the memories are), but in the namespaces of `named`, where a name
+    with a slash at its end is all below it; the longest name that fits holds."""
 
-    vector: float = VECTOR_SHARE
+    vector: float | None = None
     named: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, namespace: str) -> float:
@@ -28,11 +28,13 @@ class Shares:
         if namespace in self.named:
             return self.named[namespace]
         trees = [name for name in self.named if name.endswith("/") and namespace.startswith(name)]
-        return self.named[max(trees, key=len)] if trees else self.vector
+        if trees:
+            return self.named[max(trees, key=len)]
+        return VECTOR_SHARE if self.vector is None else self.vector
 
     def common(self, namespaces: Sequence[str] | None) -> float | None:
         """The one share of all these namespaces (None: of any), or None where they differ."""
         if not self.named:
-            return self.vector
+            return self.of("")
         found = {self.of(name) for name in namespaces or ()}
         return found.pop() if len(found) == 1 else None

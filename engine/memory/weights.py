@@ -1,0 +1,79 @@
+"""How much meaning and how much words say of what a scope holds: measured for code and for prose.
+
+On the code of packages that the built-in vectors never saw three quarters on the vector find most; on prose (their
+docstrings, and conversations) words deserve half and more (benchmarks/retrieval.py, benchmarks/evidence.py). Which of
+the two a scope holds is told by how many of its characters are those that code is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from aqe.engine.memory.ranking import SHELVES, Scope
+
+CODE_SHARE, PROSE_SHARE = 0.75, 0.45
+SAMPLE = 40
+"""Texts of a scope that are looked at."""
+
+LOOKED_AT = 2000
+"""Characters of a text that are looked at."""
+
+MARKS = frozenset("(){}[]=_<>+*/\\|&^%@#:;")
+LEAST_CODE, MOST_PROSE = 0.08, 0.04
+"""From this part of marks among the visible characters on a text is code, up to that one it is prose: nineteen of
+twenty functions have more than the first, nineteen of twenty turns of a conversation less than the second."""
+
+_MEASURED_ANEW = 256
+
+
+class Weights:
+    """The weights of the scopes of one store, where nobody set them. The project index and the knowledge have that of
+    code, by which they were measured; what was remembered is looked at, anew when it was little, or after many changes
+    of any."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[int, int, float]] = {}
+
+    def vector_share(self, connection: apsw.Connection, scope: Scope, changes: int) -> float:
+        """The weight of the vector, from 0 to 1, in a search of a scope; what is left is that of the words. `changes`
+        is the number of the store's last change."""
+        if scope.within is not None and all(name.startswith(SHELVES) for name in scope.within):
+            return CODE_SHARE
+        key = (scope.within, scope.without)
+        known = self._known.get(key)
+        if known is not None:
+            at, looked_at, share = known
+            if changes == at or (looked_at == SAMPLE and changes - at < _MEASURED_ANEW):
+                return share
+        texts = _read_texts(connection, scope)
+        share = share_of(texts)
+        self._known[key] = (changes, len(texts), share)
+        return share
+
+
+def share_of(texts: Sequence[str]) -> float:
+    """The weight of the vector for such texts: between that of prose and that of code by how much of it is code.
+
+    >>> share_of(["The suite takes four seconds, said Mira."]), share_of(["def f(x):\\n    return g(x)[0]"])
+    (0.45, 0.75)
+    """
+    if not texts:
+        return CODE_SHARE
+    return PROSE_SHARE + (CODE_SHARE - PROSE_SHARE) * sum(_is_code(text) for text in texts) / len(texts)
+
+
+def _read_texts(connection: apsw.Connection, scope: Scope) -> list[str]:
+    if scope.is_nothing:
+        return []
+    where, bound = Scope(scope.within, scope.without, "", ()).where()
+    sql = f"SELECT substr(text, 1, {LOOKED_AT}) FROM memories WHERE {where} LIMIT ?"
+    return [str(text) for (text,) in connection.execute(sql, (*bound, SAMPLE))]
+
+
+def _is_code(text: str) -> float:
+    """How surely a text is code, from 0 to 1."""
+    visible = sum(not char.isspace() for char in text)
+    marks = sum(char in MARKS for char in text) / max(1, visible)
+    return min(1.0, max(0.0, (marks - MOST_PROSE) / (LEAST_CODE - MOST_PROSE)))
