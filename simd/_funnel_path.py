@@ -8,8 +8,12 @@ from aqe import simd
 
 
 def chosen() -> Any:
-    """The kernels of the path that `aqe.simd.active()` names; of the twin where the extension was not built."""
-    path = simd.active()
+    """The kernels of the path that `aqe.simd.active()` names."""
+    return of(simd.active())
+
+
+def of(path: str) -> Any:
+    """The kernels of a path that can run here; of the twin where the extension was not built."""
     if path != "numpy":
         try:
             from aqe.simd._funnel import PATHS as built

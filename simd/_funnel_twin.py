@@ -15,6 +15,10 @@ Floats = NDArray[np.float32]
 Masks = NDArray[np.uint64]
 
 DOT, COSINE, L2 = range(3)
+
+LARGEST = 1e15
+"""Items beyond this are refused for dot and l2: sums of their squares would leave float32."""
+
 _ROWS_AT_ONCE = 4096
 
 
@@ -37,6 +41,8 @@ class Snapshot:
         self, query: Floats, k: int, candidates: int, allow: Masks | None, ids: NDArray[np.int64], scores: Floats
     ) -> int:
         """Write the best k ids and scores, best first, and say how many; `candidates` changes nothing here."""
+        if getattr(query, "dtype", None) != np.float32 or query.shape != (self._dim,):
+            raise TypeError(f"query must be {self._dim} items of float32")
         query = prepared(query, self._metric)
         best_ids: list[NDArray[np.int64]] = []
         best: list[Floats] = []
@@ -123,8 +129,8 @@ class Snapshot:
 
 def prepared(query: Floats, metric: int) -> Floats:
     """The query, brought to length one for cosine; raises ValueError where it is not finite."""
-    if not np.isfinite(query).all():
-        raise ValueError("the query holds NaN or infinity")
+    if not (np.abs(query) <= (np.finfo(np.float32).max if metric == COSINE else LARGEST)).all():
+        raise ValueError("query holds NaN, infinity or, but for cosine, an item beyond 1e15")
     if metric != COSINE:
         return query
     found: Floats = unit(query[None])[0]

@@ -15,9 +15,13 @@ def as_floats(given: Any, name: str) -> Floats:
     """Contiguous float32 of an array of float32 or float16, another buffer of them, or lists of numbers."""
     if isinstance(given, (list, tuple)) and not any(isinstance(item, np.ndarray) for item in given):
         try:
-            return np.array(given, np.float32)
-        except (TypeError, ValueError) as refusal:
-            raise TypeError(f"{name} must be numbers in rows of one length: {refusal}") from None
+            numbers = np.asarray(given)
+        except ValueError as refusal:
+            raise ValueError(f"{name} must be rows of one length: {refusal}") from None
+        if numbers.size and numbers.dtype.kind not in "fiu":
+            raise TypeError(f"{name} must be numbers, got {numbers.dtype}")
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(numbers, np.float32)
     taken = np.asarray(given)
     if taken.dtype not in (np.float32, np.float16):
         raise TypeError(f"{name} must be float32 or float16, got {taken.dtype}: cast it with .astype(numpy.float32)")

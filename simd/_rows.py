@@ -247,7 +247,8 @@ def rows_of(segment: Segment, rows: NDArray[np.int64], coding: Coding | None) ->
 class Coding:
     """What codes were made against: the mean of the rows, the units of f and k, and how many rows there were.
 
-    `spread` is the error of an estimate for a query at distance 1 from the mean, as measured on near rows."""
+    `spread` is the error of the estimate of a row whose f is unit_f, for a query at distance 1 from the mean, as
+    measured on near rows."""
 
     mean: Floats
     unit_f: float

@@ -176,7 +176,8 @@ class Table:
         squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
         f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
         k = squares / 2 if self.metric == L2 else rest @ mean.astype(np.float64)
-        return Coding(mean, _unit(f), _unit(k), len(rows), _spread(rest, squares / 2 if self.metric == L2 else -k, f))
+        unit = _unit(f)
+        return Coding(mean, unit, _unit(k), len(rows), unit * _spread(rest, k if self.metric == L2 else -k, f))
 
     def fixed(self) -> None:
         """Add no more to the segments that there are."""
@@ -185,7 +186,7 @@ class Table:
 
 
 def _spread(rest: NDArray[np.float64], costs: NDArray[np.float64], f: NDArray[np.float64]) -> float:
-    """The error of estimates of (q - mean).(x - mean) by |q - mean|, over the nearest tenth of rows of some queries."""
+    """The error of estimates of (q - mean).(x - mean) by |q - mean| and f, over the nearest tenth of some queries."""
     queries, rest = rest[:_QUERIES], rest[_QUERIES : _QUERIES + _NEIGHBOURS]
     lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))
     queries, lengths = queries[lengths > 0], lengths[lengths > 0]
@@ -193,7 +194,7 @@ def _spread(rest: NDArray[np.float64], costs: NDArray[np.float64], f: NDArray[np
         return 0.0
     f, costs = f[_QUERIES : _QUERIES + len(rest)], costs[_QUERIES : _QUERIES + len(rest)]
     products = queries @ rest.T
-    errors = (queries @ (np.sign(rest) * f[:, None]).T - products) / lengths[:, None]
+    errors = (queries @ np.sign(rest).T - products / np.maximum(f, 1e-30)) / lengths[:, None]
     tenth = max(1, len(rest) // 10)
     near = np.argpartition(costs - products, tenth - 1, axis=1)[:, :tenth]
     return float(np.sqrt(np.mean(np.take_along_axis(errors, near, axis=1) ** 2)))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
-from aqe.simd._funnel_twin import COSINE, L2
+from aqe.simd._funnel_twin import COSINE, L2, LARGEST
 from aqe.simd._given import as_floats, as_k
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
@@ -37,8 +37,6 @@ Rescore = Callable[[Ids], Floats]
 
 METRICS = ("dot", "cosine", "l2")
 MOST_DIM = 16_384
-LARGEST = 1e15
-"""Items beyond this are refused for dot and l2: sums of their squares would leave float32."""
 
 _GAPS = 1024
 """Deleted rows that are always tolerated before their room is taken back."""

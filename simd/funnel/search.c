@@ -11,19 +11,19 @@ enum { CODES_A_ROW = 20 };
 enum { MORE = 64 };
 
 /* Rows that are estimated this many times the usual error too low are still found. */
-static const float DOUBT = 2.2f;
+static const float DOUBT = 2.6f, WIDER = 1.1f; /* wider, for rows with a larger error than the usual one */
 
 size_t aqe_room_for(const aqe_shape *shape)
 {
     return shape->dim * sizeof(float) + 32 * (size_t)shape->bytes;
 }
 
-static int is_finite(const float *row, size_t dim)
+static int is_within(const float *row, size_t dim)
 {
-    float nothing = 0;
+    int within = 1;
     for (size_t i = 0; i < dim; i++)
-        nothing += row[i] * 0.0f;
-    return nothing == 0;
+        within &= fabsf(row[i]) <= AQE_LARGEST;
+    return within;
 }
 
 int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *query, size_t k, const uint64_t *allow,
@@ -33,7 +33,7 @@ int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *que
     float *prepared = room;
     *search = (aqe_search){.of = of, .query = prepared, .allow = allow, .k = k};
     memcpy(prepared, query, dim * sizeof *prepared);
-    if (of->shape.metric == AQE_COSINE ? !aqe_unit(prepared, dim, prepared) : !is_finite(prepared, dim))
+    if (of->shape.metric == AQE_COSINE ? !aqe_unit(prepared, dim, prepared) : !is_within(prepared, dim))
         return 0;
     if (!of->mean)
         return 1;
@@ -75,8 +75,8 @@ size_t aqe_write(const aqe_search *search, const aqe_candidates *candidates, int
     return count;
 }
 
-/* The estimate that a row as good as the k-th best candidate (scored by int8) may have for bad luck. */
-static float lowest_worth(const aqe_search *search, aqe_candidates *candidates)
+/* The k-th best score of candidates, scored by int8, as an estimate. */
+static float worth(const aqe_search *search, aqe_candidates *candidates)
 {
     if (candidates->count <= search->k)
         return -INFINITY;
@@ -84,30 +84,48 @@ static float lowest_worth(const aqe_search *search, aqe_candidates *candidates)
     float score = INFINITY;
     for (size_t i = 0; i < search->k; i++)
         score = candidates->items[i].estimate < score ? candidates->items[i].estimate : score;
-    if (search->of->shape.metric == AQE_L2)
-        score = (score + search->constant) / 2;
-    return score - search->doubt;
+    return search->of->shape.metric == AQE_L2 ? (score + search->constant) / 2 : score;
 }
 
-/* Where rows that were no candidates may be as good as those found, the scan is repeated and takes them all. */
+/* Is there a row of which less than its int8 form is kept, so that the estimate will be its score? */
+static int has_bits(const aqe_snapshot *of)
+{
+    for (size_t s = 0; s < of->count; s++)
+        if (of->segments[s].forms[AQE_INT8].slots)
+            return 1;
+    return 0;
+}
+
+/* Take all rows into `candidates` that may be worth as much, were they estimated too low by their own usual error. */
+static int scan_again(const aqe_search *search, float wanted, aqe_candidates *candidates)
+{
+    aqe_candidates more;
+    aqe_search bold = *search;
+    if (aqe_candidates_open(&more, candidates->wanted * MORE) < 0)
+        return -1;
+    aqe_candidates_close(candidates);
+    *candidates = more;
+    candidates->threshold = wanted;
+    if (has_bits(search->of))
+        candidates->threshold -= search->doubt;
+    else
+        bold.question.floor += search->doubt;
+    aqe_scan_rows(&bold, 0, candidates);
+    aqe_candidates_select(candidates);
+    aqe_score_int8(search, candidates->items, candidates->count);
+    return 0;
+}
+
+/* Where rows that were no candidates may be as good as those found, the scan is repeated. */
 static int by_codes(const aqe_search *search, aqe_candidates *candidates)
 {
     aqe_scan_rows(search, 0, candidates);
     aqe_candidates_select(candidates);
     float border = candidates->threshold;
     aqe_score_int8(search, candidates->items, candidates->count);
-    float lowest = lowest_worth(search, candidates);
-    if (lowest < border) {
-        aqe_candidates more;
-        if (aqe_candidates_open(&more, candidates->wanted * MORE) < 0)
-            return -1;
-        aqe_candidates_close(candidates);
-        *candidates = more;
-        candidates->threshold = lowest;
-        aqe_scan_rows(search, 0, candidates);
-        aqe_candidates_select(candidates);
-        aqe_score_int8(search, candidates->items, candidates->count);
-    }
+    float wanted = worth(search, candidates);
+    if (wanted < border + WIDER * search->doubt && scan_again(search, wanted, candidates) < 0)
+        return -1;
     aqe_finish(search, candidates);
     return 0;
 }

@@ -4,6 +4,9 @@
 
 #include "candidates.h"
 
+/* Items beyond this are refused for dot and l2: sums of their squares would leave float32. */
+#define AQE_LARGEST 1e15f
+
 /* One form: item i is at values + i * width; `slots` (NULL: row i is item i) is negative for rows without the form. */
 typedef struct {
     const void *values;
@@ -25,7 +28,7 @@ typedef struct {
     const aqe_funnel_path *path;
     aqe_shape shape;
     const float *mean; /* NULL: not coded */
-    float spread;      /* error of an estimate for a query at distance 1 from the mean */
+    float spread;      /* error of the estimate of a row with an f of unit_f, for a query at distance 1 from the mean */
     const uint64_t *live;
     aqe_segment *segments;
     size_t count;
@@ -38,7 +41,7 @@ typedef struct {
     const uint64_t *allow;
     aqe_question question;
     float base, constant; /* of a linear store; what turns an estimate into minus a squared distance */
-    float doubt;          /* how far an estimate is trusted to be from the truth */
+    float doubt;          /* how far the estimate of a row with an f of unit_f is trusted to be from the truth */
     size_t k;
 } aqe_search;
 
