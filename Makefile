@@ -44,7 +44,7 @@ floors: $(stamp) ## imports go down only (import-linter)
 	$(VENV)/bin/lint-imports --no-cache
 
 bench: $(stamp) ## the benchmarks that need no network
-	$(py) benchmarks/kernels.py
+	$(py) benchmarks/simd.py
 	$(py) benchmarks/embedding.py
 	$(py) benchmarks/startup.py
 	$(py) benchmarks/store.py

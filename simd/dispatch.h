@@ -12,14 +12,16 @@ typedef enum { AQE_F32, AQE_F16, AQE_BF16, AQE_I8, AQE_BITS } aqe_kind;
 enum { AQE_FLOAT_KINDS = 3 };
 
 /* Vectors are n items at any address: kernels load unaligned. Sums are kept in at least 16 float32 lanes (8 where four
-   rows are summed at once). */
+   rows are summed at once). `next` are the rows that will be asked for after these: a hint, never read. */
+typedef void aqe_four_sums(const void *query, const void *const rows[4], const void *const next[4], size_t n,
+                           float out[4]);
 typedef struct {
     float (*dot)(const void *a, const void *b, size_t n);
     float (*l2)(const void *a, const void *b, size_t n);
     void (*products)(const void *a, const void *b, size_t n, float out[3]); /* a.b, a.a, b.b */
-    void (*dots)(const void *query, const void *const rows[4], size_t n, float out[4]);
-    void (*distances)(const void *query, const void *const rows[4], size_t n, float out[4]);
-    void (*dots_and_squares)(const void *query, const void *const rows[4], size_t n, float dots[4], float squares[4]);
+    aqe_four_sums *dots, *distances;
+    void (*dots_and_squares)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
+                             float dots[4], float squares[4]);
 } aqe_sums;
 
 typedef struct {
@@ -50,7 +52,7 @@ double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_
 
 /* A query, of which `square` is the square by the same path where the metric is cosine, with four rows of floats. */
 void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, float square,
-              const void *const rows[4], size_t n, float out[4]);
+              const void *const rows[4], const void *const next[4], size_t n, float out[4]);
 
 /* A query with each row of a rows x n matrix: out[row] is float, for the whole kinds int64_t. `out` at any address. */
 void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,

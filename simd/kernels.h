@@ -4,6 +4,17 @@
 typedef float item_f32;
 typedef uint16_t item_f16, item_bf16;
 
+/* Ask for the line of each of four rows that starts `at` bytes from their beginning; they may end before. */
+INLINE void ask_for(const void *const rows[4], size_t at)
+{
+#ifdef __GNUC__
+    for (int r = 0; at % 64 == 0 && r < 4; r++)
+        __builtin_prefetch((const char *)rows[r] + at);
+#else
+    (void)rows, (void)at;
+#endif
+}
+
 #define KIND f32
 #include "sums.h"
 #undef KIND

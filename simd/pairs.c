@@ -94,19 +94,35 @@ double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_
     return cosine_of_sums(path->byte_dot(a, b, n), path->byte_dot(a, a, n), path->byte_dot(b, b, n));
 }
 
+/* Turn the products of a query of square `square` with four rows of these squares into cosines. */
+static void cosines(const aqe_sums *sums, aqe_kind kind, const void *query, float square, const void *const rows[4],
+                    const float squares[4], size_t n, float products[4])
+{
+    int safe = is_safe(square);
+    for (int i = 0; i < 4; i++)
+        safe &= is_safe(squares[i]);
+    if (safe) {
+        float length = sqrtf(square);
+        for (int i = 0; i < 4; i++)
+            products[i] = (float)within_one(products[i] / (length * sqrtf(squares[i])));
+        return;
+    }
+    for (int i = 0; i < 4; i++)
+        products[i] = (float)cosine(sums, kind, query, rows[i], n, (float[3]){products[i], square, squares[i]});
+}
+
 void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, float square,
-              const void *const rows[4], size_t n, float out[4])
+              const void *const rows[4], const void *const next[4], size_t n, float out[4])
 {
     const aqe_sums *sums = &path->sums[kind];
     float squares[4];
     if (metric == AQE_DOT)
-        sums->dots(query, rows, n, out);
+        sums->dots(query, rows, next, n, out);
     else if (metric == AQE_L2)
-        sums->distances(query, rows, n, out);
+        sums->distances(query, rows, next, n, out);
     else {
-        sums->dots_and_squares(query, rows, n, out, squares);
-        for (int i = 0; i < 4; i++)
-            out[i] = (float)cosine(sums, kind, query, rows[i], n, (float[3]){out[i], square, squares[i]});
+        sums->dots_and_squares(query, rows, next, n, out, squares);
+        cosines(sums, kind, query, square, rows, squares, n, out);
     }
 }
 
@@ -116,10 +132,10 @@ static void float_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, c
     size_t stride = n * aqe_item_size(kind);
     float square = metric == AQE_COSINE ? path->sums[kind].dot(query, query, n) : 0, four[4];
     for (size_t row = 0; row < rows; row += 4) {
-        const void *place[4];
-        for (size_t i = 0; i < 4; i++) /* past the end the last row counts again */
+        const void *place[8];
+        for (size_t i = 0; i < 8; i++) /* past the end the last row counts again */
             place[i] = matrix + (row + i < rows ? row + i : rows - 1) * stride;
-        aqe_four(path, kind, metric, query, square, place, n, four);
+        aqe_four(path, kind, metric, query, square, place, place + 4, n, four);
         memcpy(out + row * sizeof *four, four, (rows - row < 4 ? rows - row : 4) * sizeof *four);
     }
 }

@@ -1,6 +1,6 @@
-/* The calls that must cost nothing: pairs and rows of plain arrays. What is not such a call (two dimensions, long
-   vectors, a dtype= that says more, anything wrong) goes on to the function of the same name in aqe.simd._forms, which
-   checks, words the errors and has all other forms. */
+/* The calls that must cost nothing: pairs and rows of plain arrays. What is not such a call (two matrices, long vectors,
+   a dtype= that says more, anything wrong) goes on to the function of the same name in aqe.simd._forms, which checks,
+   words the errors and has all other forms. */
 #include "arrays.h"
 
 /* Longer vectors are computed without the GIL, so they must be held as buffers. */
@@ -106,7 +106,7 @@ static inline int take_pair(PyObject *const *args, Py_ssize_t count, PyObject *n
         return 0;
     const aqe_array *a = aqe_as_array(args[0], 1), *b = aqe_as_array(args[1], 1);
     if (!a || !b)
-        return take_buffers(args, taken);
+        return take_buffers(args, taken); /* which also refuses the arrays of two dimensions */
     taken->a = a->data;
     taken->b = b->data;
     taken->n = (size_t)a->shape[0];
@@ -115,13 +115,51 @@ static inline int take_pair(PyObject *const *args, Py_ssize_t count, PyObject *n
            && a->shape[0] <= LONGEST_QUICK;
 }
 
+/* A float32 vector with each row of a matrix, both plain arrays; NULL without an error where they are not that. Like a
+   buffer, the caller's reference keeps an array's items in their place while other threads run. */
+static PyObject *rows_of_arrays(PyObject *self, aqe_metric metric, PyObject *query, PyObject *rows)
+{
+    const aqe_path *path = aqe_path_of(self);
+    const aqe_array *vector = aqe_as_array(query, 1), *matrix = aqe_as_array(rows, 2);
+    if (!vector || !matrix || vector->dtype->number != AQE_FLOAT32 || matrix->dtype->number != AQE_FLOAT32
+        || vector->shape[0] != matrix->shape[1])
+        return NULL;
+    PyObject *made = aqe_new_array(1, matrix->shape, AQE_FLOAT32);
+    if (!made)
+        return NULL;
+    size_t count = (size_t)matrix->shape[0], n = (size_t)matrix->shape[1];
+    const void *from = matrix->data, *with = vector->data;
+    void *out = ((aqe_array *)made)->data;
+    if (count * n <= LONGEST_QUICK)
+        aqe_rows(path, AQE_F32, metric, with, from, count, n, out);
+    else {
+        Py_BEGIN_ALLOW_THREADS
+        aqe_rows(path, AQE_F32, metric, with, from, count, n, out);
+        Py_END_ALLOW_THREADS
+    }
+    return made;
+}
+
+/* What is no pair: a vector and a matrix in either order, or what goes on to Python. */
+static PyObject *not_a_pair(const char *name, aqe_metric metric, PyObject *self, PyObject *const *args, Py_ssize_t count,
+                            PyObject *names)
+{
+    PyObject *made = NULL;
+    if (count == 2 && !names) {
+        made = rows_of_arrays(self, metric, args[0], args[1]);
+        if (!made && !PyErr_Occurred())
+            made = rows_of_arrays(self, metric, args[1], args[0]);
+    }
+    return made || PyErr_Occurred() ? made : go_on(name, self, args, count, names);
+}
+
 PyObject *aqe_quick_dot(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const aqe_path *path = aqe_path_of(self);
     PyObject *answer = NULL;
     pair two;
     if (!take_pair(args, count, names, &two))
-        return go_on("dot", self, args, count, names);
+        return not_a_pair("dot", AQE_DOT, self, args, count, names);
     if (two.kind < AQE_FLOAT_KINDS)
         answer = PyFloat_FromDouble(path->sums[two.kind].dot(two.a, two.b, two.n));
     else if (two.kind == AQE_I8)
@@ -136,7 +174,7 @@ PyObject *aqe_quick_l2(PyObject *self, PyObject *const *args, Py_ssize_t count, 
     PyObject *answer = NULL;
     pair two;
     if (!take_pair(args, count, names, &two))
-        return go_on("l2", self, args, count, names);
+        return not_a_pair("l2", AQE_L2, self, args, count, names);
     if (two.kind < AQE_FLOAT_KINDS)
         answer = PyFloat_FromDouble(path->sums[two.kind].l2(two.a, two.b, two.n));
     else if (two.kind == AQE_I8)
@@ -151,7 +189,7 @@ PyObject *aqe_quick_cosine(PyObject *self, PyObject *const *args, Py_ssize_t cou
     PyObject *answer = NULL;
     pair two;
     if (!take_pair(args, count, names, &two))
-        return go_on("cosine", self, args, count, names);
+        return not_a_pair("cosine", AQE_COSINE, self, args, count, names);
     if (two.kind < AQE_FLOAT_KINDS)
         answer = PyFloat_FromDouble(aqe_pair(path, (aqe_kind)two.kind, AQE_COSINE, two.a, two.b, two.n));
     else if (two.kind == AQE_I8)
@@ -203,15 +241,6 @@ PyObject *aqe_quick_softmax(PyObject *self, PyObject *const *args, Py_ssize_t co
 
 PyObject *aqe_quick_matvec(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    const aqe_array *matrix = count == 2 && !names ? aqe_as_array(args[0], 2) : NULL;
-    const aqe_array *vector = matrix ? aqe_as_array(args[1], 1) : NULL;
-    if (!vector || matrix->dtype->number != AQE_FLOAT32 || vector->dtype->number != AQE_FLOAT32
-        || matrix->shape[1] != vector->shape[0] || matrix->shape[0] > LONGEST_QUICK
-        || matrix->shape[0] * matrix->shape[1] > LONGEST_QUICK)
-        return go_on("matvec", self, args, count, names);
-    PyObject *made = aqe_new_array(1, matrix->shape, AQE_FLOAT32);
-    if (made)
-        aqe_rows(aqe_path_of(self), AQE_F32, AQE_DOT, vector->data, matrix->data, (size_t)matrix->shape[0],
-                 (size_t)matrix->shape[1], ((aqe_array *)made)->data);
-    return made;
+    PyObject *made = count == 2 && !names ? rows_of_arrays(self, AQE_DOT, args[1], args[0]) : NULL;
+    return made || PyErr_Occurred() ? made : go_on("matvec", self, args, count, names);
 }

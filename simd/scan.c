@@ -51,32 +51,43 @@ static void offer(best *found, aqe_hit hit)
     }
 }
 
-/* Collect the next four rows that the mask allows, from *next on; at the end the last one fills what is missing. */
-static size_t next_four(const unsigned char *mask, size_t rows, size_t *next, size_t taken[4])
+/* Four rows that the mask allows; at the end fewer, and the last one fills their places. */
+typedef struct {
+    size_t count, row[4];
+    const void *place[4];
+} group;
+
+typedef struct {
+    const char *matrix;
+    size_t rows, stride, next;
+    const unsigned char *mask;
+} table;
+
+static group next_group(table *from)
 {
-    size_t count = 0;
-    for (; count < 4 && *next < rows; ++*next)
-        if (!mask || mask[*next])
-            taken[count++] = *next;
-    for (size_t i = count; count && i < 4; i++)
-        taken[i] = taken[count - 1];
-    return count;
+    group four = {0};
+    for (; four.count < 4 && from->next < from->rows; from->next++)
+        if (!from->mask || from->mask[from->next])
+            four.row[four.count++] = from->next;
+    for (size_t i = four.count; four.count && i < 4; i++)
+        four.row[i] = four.row[four.count - 1];
+    for (size_t i = 0; i < 4; i++)
+        four.place[i] = from->matrix + four.row[i] * from->stride;
+    return four;
 }
 
 size_t aqe_topk(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
                 size_t rows, size_t n, const unsigned char *mask, size_t k, aqe_hit *hits)
 {
-    size_t stride = n * aqe_item_size(kind), next = 0, count, taken[4];
     float sign = metric == AQE_L2 ? -1.0f : 1.0f, scores[4];
     float square = metric == AQE_COSINE ? path->sums[kind].dot(query, query, n) : 0;
+    table from = {matrix, rows, n * aqe_item_size(kind), 0, mask};
     best found = {hits, 0, k};
-    while (k && (count = next_four(mask, rows, &next, taken))) {
-        const void *place[4];
-        for (size_t i = 0; i < 4; i++)
-            place[i] = (const char *)matrix + taken[i] * stride;
-        aqe_four(path, kind, metric, query, square, place, n, scores);
-        for (size_t i = 0; i < count; i++)
-            offer(&found, (aqe_hit){sign * scores[i], (int64_t)taken[i]});
+    for (group now = next_group(&from), next; k && now.count; now = next) {
+        next = next_group(&from);
+        aqe_four(path, kind, metric, query, square, now.place, next.place, n, scores);
+        for (size_t i = 0; i < now.count; i++)
+            offer(&found, (aqe_hit){sign * scores[i], (int64_t)now.row[i]});
     }
     qsort(hits, found.held, sizeof *hits, by_rank);
     for (size_t i = 0; i < found.held; i++)

@@ -1,5 +1,6 @@
 /* Sums over the items of two vectors, of one kind: included once for each kind, which is named by KIND. One vector with
-   one keeps four sums of lanes at a time; a query with four rows loads the query once for all of them. */
+   one keeps four sums of lanes at a time. A query with four rows loads the query once for all of them, and asks for the
+   lines of the rows that come next, which a processor by itself asks for too late. */
 #define OF_KIND(name, kind) name##_##kind
 #define OF_EACH_KIND(name, kind) OF_KIND(name, kind)
 #define OF(name) OF_EACH_KIND(name, KIND)
@@ -75,7 +76,7 @@ static void OF(products)(const void *a, const void *b, size_t n, float out[3])
     out[2] = sum(add(bb[0], bb[1]));
 }
 
-static void OF(dots)(const void *query, const void *const rows[4], size_t n, float out[4])
+static void OF(dots)(const void *query, const void *const rows[4], const void *const next[4], size_t n, float out[4])
 {
     lanes sums[4][2] = {{zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}};
     size_t i = 0;
@@ -83,6 +84,7 @@ static void OF(dots)(const void *query, const void *const rows[4], size_t n, flo
         for (size_t j = 0; j < 2; j++) {
             size_t at = (i + j * WIDTH) * SIZE;
             lanes x = LOAD((const char *)query + at);
+            ask_for(next, at);
             for (size_t r = 0; r < 4; r++)
                 sums[r][j] = mul_add(x, LOAD((const char *)rows[r] + at), sums[r][j]);
         }
@@ -93,7 +95,8 @@ static void OF(dots)(const void *query, const void *const rows[4], size_t n, flo
         out[r] = sum(add(sums[r][0], sums[r][1]));
 }
 
-static void OF(distances)(const void *query, const void *const rows[4], size_t n, float out[4])
+static void OF(distances)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
+                          float out[4])
 {
     lanes sums[4][2] = {{zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}};
     size_t i = 0;
@@ -101,6 +104,7 @@ static void OF(distances)(const void *query, const void *const rows[4], size_t n
         for (size_t j = 0; j < 2; j++) {
             size_t at = (i + j * WIDTH) * SIZE;
             lanes x = LOAD((const char *)query + at);
+            ask_for(next, at);
             for (size_t r = 0; r < 4; r++) {
                 lanes gap = sub(x, LOAD((const char *)rows[r] + at));
                 sums[r][j] = mul_add(gap, gap, sums[r][j]);
@@ -115,13 +119,14 @@ static void OF(distances)(const void *query, const void *const rows[4], size_t n
         out[r] = sum(add(sums[r][0], sums[r][1]));
 }
 
-static void OF(dots_and_squares)(const void *query, const void *const rows[4], size_t n, float products[4],
-                                 float squares[4])
+static void OF(dots_and_squares)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
+                                 float products[4], float squares[4])
 {
     lanes ab[4] = {zeros(), zeros(), zeros(), zeros()}, bb[4] = {zeros(), zeros(), zeros(), zeros()};
     size_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH) {
         lanes x = LOAD((const char *)query + i * SIZE);
+        ask_for(next, i * SIZE);
         for (size_t r = 0; r < 4; r++) {
             lanes y = LOAD((const char *)rows[r] + i * SIZE);
             ab[r] = mul_add(x, y, ab[r]);

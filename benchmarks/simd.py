@@ -1,0 +1,268 @@
+"""The kernels beside NumPy, numkong and plain C: `python benchmarks/simd.py [--json FILE] [--rounds N] [--scan-mb N]`.
+
+All sides run in turn in one process, so that a busy machine slows all of them; nanoseconds are medians over the rounds,
+and a ratio is the median over the rounds of the other's time divided by ours (above 1: ours is faster). Everything runs
+on one thread. numkong is a benchmark's guest and no dependency: `python -m pip install numkong` shows its columns.
+
+The scans are set against what one thread reads from memory in the same rounds by the fastest of three plain readers
+(`memchr` of the C library, NumPy's `bitwise_or` and `max`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aqe import simd
+
+Array = np.ndarray[Any, Any]
+Work = Callable[..., object]
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+DIMENSIONS = (384, 768, 1024)
+PUBLISHED = {"dot": 1_100_000, "softmax": 312_000}  # a second, of 768 items, as the system that inspired aqe states
+SLICE_S = 0.004
+BATCH_ROWS = 1_000
+SIDES = ("ours", "numpy", "numkong", "portable")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: the same work on each side, `pairs` pairs (or vectors) a call."""
+
+    name: str
+    arguments: tuple[Array, ...]
+    sides: dict[str, Work]
+    pairs: int = 1
+
+
+def numpy_cosine(a: Array, b: Array) -> float:
+    """Cosine as one writes it with NumPy."""
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def numpy_l2(a: Array, b: Array) -> float:
+    """Squared distance as one writes it with NumPy."""
+    gap = a - b
+    return float(gap @ gap)
+
+
+def numpy_byte_dot(a: Array, b: Array) -> int:
+    """A product of int8 that does not overflow."""
+    return int(np.dot(a.astype(np.int32), b.astype(np.int32)))
+
+
+def numpy_hamming(a: Array, b: Array) -> int:
+    """Differing bits of packed codes."""
+    return int(np.bitwise_count(a ^ b).sum()) if hasattr(np, "bitwise_count") else int(np.unpackbits(a ^ b).sum())
+
+
+def numpy_softmax(a: Array) -> Array:
+    """Softmax as one writes it with NumPy."""
+    powers = np.exp(a - a.max())
+    return np.asarray(powers / powers.sum())
+
+
+def numpy_normalize(a: Array) -> Array:
+    """A unit vector as one writes it with NumPy."""
+    return np.asarray(a / np.linalg.norm(a))
+
+
+def numpy_cosines(a: Array, rows: Array) -> Array:
+    """Cosines with every row as one writes them with NumPy."""
+    return np.asarray(rows @ a / (np.linalg.norm(rows, axis=1) * np.linalg.norm(a)))
+
+
+def numpy_distances(a: Array, rows: Array) -> Array:
+    """Squared distances to every row as one writes them with NumPy."""
+    gaps = rows - a
+    return np.asarray(np.einsum("ij,ij->i", gaps, gaps))
+
+
+def guest() -> Any:
+    """numkong where it is installed, else None."""
+    try:
+        return importlib.import_module("numkong")
+    except ImportError:
+        return None
+
+
+def cases(n: int, random: np.random.Generator, numkong: Any) -> list[Case]:
+    """The rows of the table for vectors of n items."""
+    ours, plain = simd.kernels(simd.active()), simd.kernels("portable" if "portable" in simd.paths() else "numpy")
+    a, b = (random.standard_normal(n).astype(np.float32) for _ in range(2))
+    halves = (a.astype(np.float16), b.astype(np.float16))
+    whole = tuple(random.integers(-128, 128, n).astype(np.int8) for _ in range(2))
+    bits = tuple(random.integers(0, 256, n // 8).astype(np.uint8) for _ in range(2))
+    rows = random.standard_normal((BATCH_ROWS, n)).astype(np.float32)
+    queries = random.standard_normal((100, n)).astype(np.float32)
+    few = rows[:200].copy()
+    theirs: dict[str, Work] = {}
+    if numkong:
+        theirs = {"dot": numkong.dot, "cosine": numkong.angular, "l2": numkong.sqeuclidean}
+        theirs["hamming"] = lambda x, y, count=numkong.hamming: count(x, y, "uint1")
+
+    def case(name: str, call: str, arguments: tuple[Array, ...], numpy: Work, pairs: int = 1) -> Case:
+        sides: dict[str, Work] = {"ours": getattr(ours, call), "numpy": numpy, "portable": getattr(plain, call)}
+        if call in theirs and pairs == 1:
+            sides["numkong"] = theirs[call]
+        return Case(name, arguments, sides, pairs)
+
+    return [
+        case("dot", "dot", (a, b), lambda x, y: float(x @ y)),
+        case("cosine", "cosine", (a, b), numpy_cosine),
+        case("l2", "l2", (a, b), numpy_l2),
+        case("dot float16", "dot", halves, lambda x, y: float(np.dot(x, y))),
+        case("dot int8", "dot", whole, numpy_byte_dot),
+        case("hamming, packed", "hamming", bits, numpy_hamming),
+        case("softmax", "softmax", (a,), numpy_softmax),
+        case("normalize", "normalize", (a,), numpy_normalize),
+        case("dot, 1 x 1000", "dot", (a, rows), lambda x, y: y @ x, BATCH_ROWS),
+        case("cosine, 1 x 1000", "cosine", (a, rows), numpy_cosines, BATCH_ROWS),
+        case("l2, 1 x 1000", "l2", (a, rows), numpy_distances, BATCH_ROWS),
+        case("matvec, 1000 rows", "matvec", (rows, a), np.matmul, BATCH_ROWS),
+        case("dot, 100 x 1000", "dot", (queries, rows), lambda x, y: x @ y.T, 100 * BATCH_ROWS),
+        case(
+            "l2, 100 x 200",
+            "l2",
+            (queries, few),
+            lambda x, y: np.stack([numpy_distances(row, y) for row in x]),
+            100 * 200,
+        ),
+    ]
+
+
+def seconds(work: Work, arguments: tuple[Array, ...], repeats: int) -> float:
+    """Wall time of one call, from `repeats` calls in a row."""
+    span = range(repeats)
+    if len(arguments) == 1:
+        only = arguments[0]
+        start = time.perf_counter()
+        for _ in span:
+            work(only)
+        return (time.perf_counter() - start) / repeats
+    first, second = arguments
+    start = time.perf_counter()
+    for _ in span:
+        work(first, second)
+    return (time.perf_counter() - start) / repeats
+
+
+def measure(case: Case, rounds: int) -> dict[str, Any]:
+    """Nanoseconds a call and a pair on each side, and the ratios, over alternating rounds."""
+    repeats = {side: max(1, int(SLICE_S / seconds(work, case.arguments, 3))) for side, work in case.sides.items()}
+    taken: dict[str, list[float]] = {side: [] for side in case.sides}
+    for _ in range(rounds):
+        for side, work in case.sides.items():
+            taken[side].append(seconds(work, case.arguments, repeats[side]))
+    return {
+        "ns_a_call": {side: round(statistics.median(times) * 1e9, 1) for side, times in taken.items()},
+        "ns_a_pair": {side: round(statistics.median(times) * 1e9 / case.pairs, 2) for side, times in taken.items()},
+        "ratio": {
+            side: round(statistics.median(b / a for a, b in zip(taken["ours"], times, strict=True)), 2)
+            for side, times in taken.items()
+            if side != "ours"
+        },
+    }
+
+
+def scans(n: int, megabytes: int, rounds: int) -> dict[str, Any]:
+    """Bytes a second of each scan for the best 10 rows, and its share of what readers reach in the same rounds."""
+    rows = max(1, megabytes * 1_000_000 // (4 * n))
+    matrix = np.empty((rows, n), np.float32)
+    matrix[:] = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+    ones, query = b"\x01" * matrix.nbytes, np.ones(n, np.float32)
+    words, flat = matrix.reshape(-1).view(np.uint32), matrix.reshape(-1)
+    readers: dict[str, Work] = {
+        "memchr": lambda: ones.find(b"\xff"),
+        "or": lambda: np.bitwise_or.reduce(words),
+        "max": lambda: flat.max(),
+    }
+    work: dict[str, Work] = {
+        f"topk {metric}": lambda metric=metric: simd.topk(matrix, query, 10, metric=metric)
+        for metric in ("dot", "cosine", "l2")
+    }
+    work["matvec"] = lambda: simd.matvec(matrix, query)
+    speeds: dict[str, list[float]] = {name: [] for name in (*readers, *work)}
+    for _ in range(rounds):
+        for name, call in (readers | work).items():
+            start = time.perf_counter()
+            call()
+            speeds[name].append(matrix.nbytes / (time.perf_counter() - start))
+    read = [max(speeds[name][at] for name in readers) for at in range(rounds)]
+    found: dict[str, Any] = {"rows": rows, "read_gb_s": round(statistics.median(read) / 1e9, 2)}
+    for name in work:
+        share = statistics.median(mine / floor for mine, floor in zip(speeds[name], read, strict=True))
+        found[name] = {"gb_s": round(statistics.median(speeds[name]) / 1e9, 2), "share": round(share, 3)}
+    return found
+
+
+def print_cases(n: int, figures: dict[str, dict[str, Any]], held: tuple[str, ...]) -> None:
+    """The table of one dimension: nanoseconds a pair on each side, then the ratios."""
+    print(f"\n{n:>4} items, ns a pair {''.join(f'{side:>10}' for side in held)}", end="")
+    print("".join(f"{f'{side}/ours':>15}" for side in held[1:]))
+    for name, row in figures.items():
+        print(f"  {name:20}", end="")
+        print("".join(f"{row['ns_a_pair'].get(side, '-'):>10}" for side in held), end="")
+        print("".join(f"{row['ratio'].get(side, '-'):>15}" for side in held[1:]))
+
+
+def print_published(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is published for 768 items beside what was measured here, a second."""
+    beside = {}
+    for name, published in PUBLISHED.items():
+        ours = 1e9 / figures[name]["ns_a_call"]["ours"]
+        beside[name] = {"published_a_s": published, "ours_a_s": round(ours), "ratio": round(ours / published, 1)}
+        print(f"  {name}, 768 items: {ours / 1e6:.2f} million a second here, {published / 1e6:.3f} published elsewhere")
+    return beside
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", metavar="FILE", help="write the figures to this file as well")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="alternating rounds (default 15)")
+    parser.add_argument(
+        "--scan-mb", type=int, default=300, metavar="N", help="megabytes that are scanned (default 300)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the tables, and write them as JSON where asked."""
+    options = parsed()
+    if not ONE_THREAD.items() <= os.environ.items():  # read by NumPy when it is imported, so start anew
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
+    numkong = guest()
+    held = tuple(side for side in SIDES if numkong or side != "numkong")
+    version = getattr(numkong, "__version__", "installed") if numkong else None
+    report: dict[str, Any] = {"path": simd.active(), "numpy": np.__version__, "numkong": version}
+    print(f"path {simd.active()}, NumPy {np.__version__}, numkong {version or '- (pip install numkong shows it)'}")
+    for n in DIMENSIONS:
+        found = {case.name: measure(case, options.rounds) for case in cases(n, np.random.default_rng(n), numkong)}
+        report[str(n)] = found
+        print_cases(n, found, held)
+    print("\npublished")
+    report["published"] = print_published(report["768"])
+    print(f"\nscans of {options.scan_mb} MB for the best 10 rows, GB/s and share of what is read in the same rounds")
+    for n in DIMENSIONS:
+        row = report[f"scan {n}"] = scans(n, options.scan_mb, options.rounds)
+        told = ", ".join(f"{name} {row[name]['gb_s']} ({row[name]['share']:.0%})" for name in list(row)[2:])
+        print(f"  {n:>4} items: read {row['read_gb_s']}; {told}")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=1)
+            file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
