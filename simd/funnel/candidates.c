@@ -26,15 +26,21 @@ static void swap(aqe_candidate *a, aqe_candidate *b)
     *b = held;
 }
 
-/* Put the middle one of three estimates first. */
+/* Of equals the lower row is better: which rows are kept does not depend on how they are looked at. */
+static inline int is_better(const aqe_candidate *a, const aqe_candidate *b)
+{
+    return a->estimate > b->estimate || (a->estimate == b->estimate && a->row < b->row);
+}
+
+/* Put the middle one of three items first. */
 static void choose_pivot(aqe_candidate *items, size_t count)
 {
     aqe_candidate *low = items, *middle = items + count / 2, *high = items + count - 1;
-    if (middle->estimate > high->estimate)
+    if (is_better(middle, high))
         swap(middle, high);
-    if (low->estimate > high->estimate)
+    if (is_better(low, high))
         swap(low, high);
-    if (middle->estimate > low->estimate)
+    if (is_better(middle, low))
         swap(middle, low);
 }
 
@@ -42,20 +48,20 @@ void aqe_keep_best(aqe_candidate *items, size_t count, size_t wanted)
 {
     while (count > wanted && wanted > 0) {
         choose_pivot(items, count);
-        float pivot = items[0].estimate;
+        aqe_candidate pivot = items[0];
         size_t i = 0, j = count;
         for (;;) {
             do
                 i++;
-            while (i < count && items[i].estimate > pivot);
+            while (i < count && is_better(items + i, &pivot));
             do
                 j--;
-            while (items[j].estimate < pivot);
+            while (is_better(&pivot, items + j));
             if (i >= j)
                 break;
             swap(items + i, items + j);
         }
-        swap(items, items + j); /* items[0..j) >= pivot >= items(j..count) */
+        swap(items, items + j); /* items[0..j) are better than items(j..count) */
         if (j == wanted || j + 1 == wanted)
             return;
         if (j > wanted) {
