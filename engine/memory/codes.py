@@ -85,10 +85,9 @@ class _Part:
 
 @dataclass(frozen=True)
 class Measured:
-    """What searches by meaning find: `recall` is the share of the exact 10 nearest that a sample of searches found,
-    `scanned` the share of the codes they looked at, over `vectors` vectors, found by way of `structure`."""
+    """The share of the exact ten nearest that a sample of searches found, the share of the vectors that the last of
+    them looked at, and by way of which structure."""
 
-    vectors: int
     recall: float
     scanned: float
     structure: str
@@ -162,9 +161,12 @@ class Codes:
         many kept more until now."""
         return sum(part.vectors.demote(rows, level) for part in self._parts.values())
 
-    def measure(self, connection: apsw.Connection, *, sample: int = 32, load: bool = True) -> dict[Key, Measured]:
-        """The recall of searches in each namespace at hand, on `sample` points between its vectors (fewer where they
-        are very many: an exact search looks at all); with `load` those that have files are at hand first."""
+    def measure(
+        self, connection: apsw.Connection, *, sample: int, most: int, fewest: int, load: bool
+    ) -> dict[Key, Measured]:
+        """What searches in each namespace at hand find, on `sample` points between its vectors: fewer where their exact
+        searches would compare more than `most` vectors, but never below `fewest`. With `load` those that have files are
+        at hand first."""
         self._follow(connection)
         if load and self._folder is not None and self._folder.files():
             tables: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
@@ -174,11 +176,11 @@ class Codes:
                     if part is not None:
                         self._parts[table, name] = part
         found = {}
-        for key, part in sorted(self._parts.items()):
+        for key, part in self._parts.items():
             vectors, size = part.vectors, len(part.vectors)
             if size:
-                recall = vectors.recall(sample=max(4, min(sample, 4_000_000 // size)), k=10)
-                found[key] = Measured(size, recall, vectors.last_scanned, vectors.structure)
+                recall = vectors.recall(sample=max(fewest, min(sample, most // size)), k=10)
+                found[key] = Measured(round(recall, 4), round(vectors.last_scanned, 4), vectors.structure)
         return found
 
     def size(self) -> int:
@@ -228,14 +230,15 @@ class Codes:
         self._follow(connection)
         if scope.within is None:
             self._every_name(connection)
-        found = []
+        found, is_whole = [], True
         for name in self._names_of(scope) or ():
             key = (table, name)
             part = self._parts.get(key) or self._load(connection, key, dimension)
             if part is None:
-                return None
-            found.append((key, part))
-        return found
+                is_whole = False
+            else:
+                found.append((key, part))
+        return found if is_whole else None
 
     def _names_of(self, scope: Scope) -> Sequence[str] | None:
         if scope.within is not None:

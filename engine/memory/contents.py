@@ -11,8 +11,23 @@ PAGES_WALKED = 50_000  # above that (200 MB) the file's size is one figure: walk
 
 
 @dataclass(frozen=True)
+class SearchFigures:
+    """How searches by meaning are answered in one namespace, in the space of one embedder: by way of which `structure`
+    (vec0: the database itself; exact: every vector; linear: every code; ivf: some lists of codes; hnsw: a graph),
+    which share of the exact ten nearest they find, and which share of the vectors they look at."""
+
+    embedder: str
+    namespace: str
+    vectors: int
+    structure: str
+    recall: float
+    scanned: float
+
+
+@dataclass(frozen=True)
 class StoreStats:
-    """Counts of current memories (`revisions` counts ended ones too), test outcomes and jobs; sizes in bytes."""
+    """Counts of current memories (`revisions` counts ended ones too), test outcomes and jobs; sizes in bytes;
+    `searches` by namespace, where they were measured."""
 
     memories: int
     revisions: int
@@ -23,6 +38,7 @@ class StoreStats:
     jobs: dict[str, int]
     bytes: dict[str, int]
     version: int
+    searches: tuple[SearchFigures, ...] = ()
 
 
 NOTHING = StoreStats(

@@ -44,6 +44,7 @@ from aqe.engine.memory.growth.expiry import alive, end_expired, parse_ttl
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
+from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import INDEX
@@ -424,10 +425,14 @@ class Store:
         with self.reading() as connection:
             return int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
 
-    def stats(self) -> StoreStats:
-        """Counts and bytes of what the file holds."""
+    def stats(self, *, measure: bool = False) -> StoreStats:
+        """Counts and bytes of what the file holds, and of what searches by meaning find; with `measure` also where no
+        search was made yet."""
+        codes = self._searcher.codes
         with self.reading() as connection:
-            return read_stats(connection, self.path)
+            found = read_stats(connection, self.path)
+            searches = search_figures(connection, codes, load=measure)
+        return replace(found, searches=searches, bytes={**found.bytes, "codes": codes.size()})
 
     def _checked(self, memory: NewMemory) -> Row:
         provenance = memory.provenance or self.here

@@ -16,7 +16,7 @@ def command(json: JsonOption = False, project: ProjectOption = None) -> None:
     stats, place = NOTHING, "none yet: it is made when something is kept"
     if has_store(root):
         with open_store(root) as store:
-            stats = store.stats()
+            stats = store.stats(measure=True)
         place = f"{store.path} (version {stats.version})"
     if json:
         print_json("stats", stats, project=kept_where(root))
@@ -26,6 +26,11 @@ def command(json: JsonOption = False, project: ProjectOption = None) -> None:
     print(f"memories    {stats.memories} ({stats.vectors} with a vector, {stats.revisions} revisions in all)")
     for namespace, count in stats.namespaces.items():
         print(f"            {count} in {namespace}")
+    for one in stats.searches:
+        print(
+            f"search      {one.namespace} ({one.embedder}): {one.vectors} vectors by {one.structure}, recall"
+            f" {one.recall:.3f}, looks at {one.scanned:.0%}"
+        )
     print(f"test runs   {stats.test_runs} ({stats.test_outcomes} outcomes)")
     print(f"jobs        {', '.join(f'{count} {state}' for state, count in stats.jobs.items()) or 0}")
     print(f"bytes       {sum(stats.bytes.values()):,}")

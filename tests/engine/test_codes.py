@@ -358,3 +358,16 @@ def test_files_of_what_is_gone_are_swept_away(many: Store) -> None:
     assert len(files(many)) == 1
     folder.clear()
     assert not folder.path.exists()
+
+
+def test_stats_tell_what_searches_find(many: Store) -> None:
+    """The figures name each namespace with its vectors, how they are searched, and the recall that was measured."""
+    many.add("a small namespace", namespace="small", vector=rows(1)[0].tolist())
+    before = {one.namespace: one for one in many.stats().searches}
+    assert (before["default"].structure, before["default"].recall) == ("vec0", 1.0)
+    found = {one.namespace: one for one in many.stats(measure=True).searches}
+    assert (found["default"].vectors, found["small"].vectors) == (MANY, 1)
+    assert found["default"].structure == "exact"  # so short vectors have no codes
+    assert found["default"].recall >= 0.99
+    assert found["small"].structure == "vec0"
+    assert many.stats().bytes["codes"] == files(many)[0].stat().st_size
