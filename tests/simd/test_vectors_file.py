@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 LEVELS = ("f32", "f16", "int8", "bits")
 
 
-@pytest.fixture(params=[name for name in simd.PATHS if name in simd.paths()])
+@pytest.fixture(params=dict.fromkeys([simd.paths()[0], "numpy"]))
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A path that every store made in the test uses; the id of a failing test names it."""
+    """The best path or the twin, for every store made in the test: the file is the same on all."""
     monkeypatch.setattr(_funnel_path, "chosen", lambda: _funnel_path.of(request.param))
     return str(request.param)
 
 
+@cache
 def rows_of(count: int, dim: int = 130, seed: int = 0) -> Floats:
     """Rows to one side of the origin."""
     return np.random.default_rng(seed).normal(0.2, 1, (count, dim)).astype(np.float32)
@@ -69,7 +71,7 @@ def test_what_is_saved_comes_back(path: str, tmp_path: Path, count: int, mapped:
     down=st.lists(st.tuples(st.integers(0, 80), st.sampled_from(LEVELS))),
     metric=st.sampled_from(["cosine", "dot", "l2"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_store_comes_back(
     tmp_path_factory: pytest.TempPathFactory, gone: set[int], down: list[Any], metric: Any
 ) -> None:
@@ -123,7 +125,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
 
 
 @given(at=st.floats(0, 0.999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_changed_byte_of_the_header_is_refused(tmp_path_factory: pytest.TempPathFactory, at: float) -> None:
     """A header with one byte changed is refused at once."""
     file = tmp_path_factory.mktemp("saved") / "rows.vec"

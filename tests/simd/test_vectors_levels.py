@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
+@cache
 def rows_of(count: int, dim: int = 160, seed: int = 0) -> Floats:
     """Rows of length one, to one side of the origin."""
     rows = np.random.default_rng(seed).normal(0.2, 1, (count, dim)).astype(np.float32)

@@ -12,7 +12,7 @@ import pytest
 from aqe import simd
 from aqe.simd import Vectors, _funnel_path
 
-ROUNDS = 60
+ROUNDS = 40
 
 
 @pytest.fixture(params=[name for name in simd.PATHS if name in simd.paths()])
@@ -98,11 +98,11 @@ def test_codes_are_made_and_rows_go_while_others_search(path: str) -> None:
     vectors.add([-1, -2, -3, -4], anchors)
 
     def write(number: int) -> None:
-        first = 40 * number
-        vectors.add(np.arange(first, first + 40), chance.normal(0.1, 1, (40, 128)).astype(np.float32))
+        first = 60 * number
+        vectors.add(np.arange(first, first + 60), chance.normal(0.1, 1, (60, 128)).astype(np.float32))
         if number % 5 == 4:
             vectors.demote(np.arange(first, first + 20), "int8")
-            vectors.delete(np.arange(first - 160, first - 80))
+            vectors.delete(np.arange(first - 180, first - 100))
         if number % 20 == 19:
             vectors.compact()
 
