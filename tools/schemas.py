@@ -61,6 +61,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "memory-unpin": ("aqe.server.cli.growth_objects:PinShown",),
     "memory-list": ("aqe.server.cli.objects:MemoryListed",),
     "memory-neighbours": ("aqe.server.cli.graph_objects:NeighboursShown",),
+    "memory-repair": ("aqe.engine.memory.care.repairing:RepairReport",),
     "memory-restore": ("aqe.engine.memory.care.restoring:RestoreReport",),
     "memory-rollback": ("aqe.engine.memory.care.snapshots:RollbackReport",),
     "memory-search": ("aqe.server.cli.objects:MemoryFound",),

@@ -31,7 +31,7 @@ KeyOption = Annotated[
 
 def add_care(app: typer.Typer) -> None:
     """Put the commands of this module under `aqe memory`."""
-    for function in (backup, verify, restore, snapshot, snapshots, rollback, diff):
+    for function in (backup, verify, repair, restore, snapshot, snapshots, rollback, diff):
         app.command()(function)
 
 
@@ -95,6 +95,32 @@ def verify(
         for finding in report.findings:
             print(f"{finding.check}: {finding.what}: {finding.meaning}. {finding.fix}")
         print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {_memories(report.memories)}")
+    return 0 if report.sound else 1
+
+
+def repair(dry_run: DryRunOption = False, json: JsonOption = False, project: ProjectOption = None) -> int:
+    """Bring a damaged store to the last good state, and say what was lost. Exit 1 if anything is still wrong.
+
+    Where its pages are sound, rows are put right while servers run. Else every row that still stands is saved into a
+    new file, and the damaged one is kept in .aqe/backups.
+    """
+    from aqe.engine.memory.care import repair as repair_store
+    from aqe.server.cli.care_text import repair_lines
+
+    root, place, settings = _place(project)
+    with _working(json) as (progress, cancel):
+        report = repair_store(
+            place,
+            copies=settings.care.copies,
+            copies_mb=settings.care.copies_mb,
+            dry_run=dry_run,
+            progress=progress,
+            cancel=cancel,
+        )
+    if json:
+        print_json("memory-repair", report, project=root)
+    else:
+        print("\n".join(repair_lines(report)))
     return 0 if report.sound else 1
 
 

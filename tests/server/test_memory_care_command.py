@@ -93,3 +93,17 @@ def test_mistake_is_one_sentence_with_its_code(aqe: Run, words: list[str], code:
     assert err.endswith(f"[{code}]\n")
     assert err.count("\n") == 1
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
+
+
+def test_repair_says_what_was_lost_and_what_is_kept(aqe: Run) -> None:
+    """A sound store needs nothing; a damaged one is salvaged, and the file as it was is named."""
+    assert aqe("memory", "repair") == (0, "Nothing is wrong; nothing was changed.\n", "")
+    data = Path(".aqe/aqe.db").read_bytes()
+    Path(".aqe/aqe.db").write_bytes(b"\0" * 4096 + data[4096:])
+    assert aqe("memory", "list")[2].endswith("[database-broken]\n")
+    assert "would be salvaged: 1 memories" in aqe("memory", "repair", "--dry-run")[1]
+    status, out, _ = aqe("memory", "repair")
+    assert (status, "salvaged: 1 memories, sound" in out) == (0, True)
+    kept = out.split()[-1]
+    assert Path(kept).read_bytes()[4096:] == data[4096:]
+    assert aqe("memory", "search", "first note")[1].count("first") == 2

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.care.backup import BackupReport, back_up
     from aqe.engine.memory.care.comparing import DiffReport, compare
     from aqe.engine.memory.care.place import Place, place_of
+    from aqe.engine.memory.care.repairing import RepairReport, repair
     from aqe.engine.memory.care.restoring import RestoreReport, restore
     from aqe.engine.memory.care.snapshots import RollbackReport, Snapshot, list_snapshots, roll_back, take_snapshot
     from aqe.engine.memory.care.verifying import Finding, VerifiedStore, verify
@@ -19,6 +20,7 @@ _HOMES = {
     "DiffReport": "comparing",
     "Finding": "verifying",
     "Place": "place",
+    "RepairReport": "repairing",
     "RestoreReport": "restoring",
     "RollbackReport": "snapshots",
     "Snapshot": "snapshots",
@@ -27,6 +29,7 @@ _HOMES = {
     "compare": "comparing",
     "list_snapshots": "snapshots",
     "place_of": "place",
+    "repair": "repairing",
     "restore": "restoring",
     "roll_back": "snapshots",
     "take_snapshot": "snapshots",
@@ -38,6 +41,7 @@ __all__ = [
     "DiffReport",
     "Finding",
     "Place",
+    "RepairReport",
     "RestoreReport",
     "RollbackReport",
     "Snapshot",
@@ -46,6 +50,7 @@ __all__ = [
     "compare",
     "list_snapshots",
     "place_of",
+    "repair",
     "restore",
     "roll_back",
     "take_snapshot",

@@ -46,7 +46,7 @@ STAYING = ("audit", "audit_head", "consents", "jobs", "leases")
 COPIES = "backups"
 """The folder in `.aqe` with the files that aqe keeps before it replaces what is there."""
 
-_UNUSABLE = ("database-broken", "database-key", "database-failed", "database-newer")
+UNUSABLE = ("database-broken", "database-key", "database-failed", "database-newer")
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ def restore(
         _copy(source, key, spare, progress, cancel)
         change_key(spare, key, place.key)
         migrated = _migrate(spare, place.key, now)
-        live = _live(place)
+        live = open_live(place)
         try:
             before = 0 if live is None else _count(live, place.path)
             memories = _prepare(spare, place.key, live, place)
             kept = ""
             if not dry_run:
-                kept = _keep_before(place, live, now(), progress, cancel)
+                kept = keep_before(place, live, now(), "before-restore", progress, cancel)
                 prune_copies(place.folder, copies, copies_mb)
-                _come_over(place, spare, kept, live, progress, cancel)
+                put_in_place(place, spare, kept, live, progress, cancel)
         finally:
             if live is not None:
                 live.close()
@@ -150,14 +150,14 @@ def prune_copies(folder: Path, copies: int, copies_mb: int) -> None:
             remove(path)
 
 
-def _live(place: Place) -> apsw.Connection | None:
+def open_live(place: Place) -> apsw.Connection | None:
     """A connection to the store as it is; None where it is missing or cannot be read."""
     if not place.path.exists():
         return None
     try:
         connection = place.connect()
     except UserError as error:
-        if error.code not in _UNUSABLE:
+        if error.code not in UNUSABLE:
             raise
         return None
     try:
@@ -216,23 +216,18 @@ def _carry(source: apsw.Connection, target: apsw.Connection, table: str) -> None
         target.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks})", rows)
 
 
-def _keep_before(
+def keep_before(
     place: Place,
     live: apsw.Connection | None,
     now: int,
+    why: str,
     progress: Progress,
     cancel: CancelToken | None,
 ) -> str:
     """Keep what is there now in `.aqe/backups`; returns the path of the copy."""
     if not place.path.exists():
         return ""
-    folder = place.folder / COPIES
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as exc:
-        raise unwritable(folder, exc) from exc
-    moment = re.sub("[^0-9TZ]", "", rfc3339(now))
-    damaged, target = folder / f"damaged-{moment}.db", folder / f"before-restore-{moment}.db"
+    damaged, target = copy_name(place, "damaged", now), copy_name(place, why, now)
     if live is None:
         return str(damaged)  # it is moved there when the backup takes its place
     try:
@@ -241,13 +236,23 @@ def _keep_before(
                 write_copy(live, spare, key=place.key, progress=progress, cancel=cancel)
             publish(spare, target)
     except UserError as error:
-        if error.code not in _UNUSABLE:
+        if error.code not in UNUSABLE:
             raise
-        return str(_copy_as_it_is(place.path, damaged))
+        return str(copy_as_it_is(place.path, damaged))
     return str(target)
 
 
-def _copy_as_it_is(path: Path, target: Path) -> Path:
+def copy_name(place: Place, why: str, now: int) -> Path:
+    """The name of a new file in `.aqe/backups`, whose folder is made. Raises `UserError` (project-read-only)."""
+    folder = place.folder / COPIES
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as exc:
+        raise unwritable(folder, exc) from exc
+    return folder / f"{why}-{re.sub('[^0-9TZ]', '', rfc3339(now))}.db"
+
+
+def copy_as_it_is(path: Path, target: Path) -> Path:
     """Copy a damaged file, with the log beside it, byte by byte."""
     try:
         for suffix in ("", "-wal"):
@@ -259,7 +264,7 @@ def _copy_as_it_is(path: Path, target: Path) -> Path:
     return target
 
 
-def _come_over(
+def put_in_place(
     place: Place,
     spare: Path,
     kept: str,
@@ -267,13 +272,13 @@ def _come_over(
     progress: Progress,
     cancel: CancelToken | None,
 ) -> None:
-    """Put the prepared file in the place of the store: through the open file where it can be read, else as a file."""
+    """Put a prepared file in the place of the store: through the open file where it can be read, else as a file."""
     if live is not None:
         try:
             _through_the_file(place, spare, live, progress, cancel)
             return
         except UserError as error:
-            if error.code not in _UNUSABLE:
+            if error.code not in UNUSABLE:
                 raise
             live.close()
     take_place(place.path, spare, Path(kept) if kept else None, what="a restore over a damaged file")

@@ -15,7 +15,10 @@ from aqe.engine.memory.care.place import Place, open_backup
 from aqe.engine.memory.connection import transaction
 from aqe.engine.progress import CancelToken, Progress, silent
 
-_UNREADABLE = ("database-broken", "database-failed")
+UNREADABLE = "it cannot be read through"
+"""How what a check says begins where a part of the file stopped it."""
+
+_CODES = ("database-broken", "database-failed")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def verify(
         finally:
             connection.close()
     except UserError as error:
-        if error.code not in _UNREADABLE:
+        if error.code not in _CODES:
             raise
         findings.append(Finding("file", error.message, "nothing in it can be read as it is", Wrong("", "").fix))
     seconds = round(time.monotonic() - began, 3)
@@ -110,8 +113,9 @@ def _run(connection: apsw.Connection, check: object) -> Looked:
     assert callable(check)
     try:
         looked: Looked = check(connection)
-    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError) as error:
-        return 0, [Wrong(f"it cannot be read through: {error}", "a part of the file is damaged")]
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError, UnicodeDecodeError) as error:
+        why = "a text is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        return 0, [Wrong(f"{UNREADABLE}: {why}", "a part of the file is damaged")]
     return looked
 
 

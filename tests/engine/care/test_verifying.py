@@ -1,4 +1,4 @@
-"""What `verify` finds: each kind of damage, made by hand, is named by its check."""
+"""What `verify` finds: each kind of damage, made by hand, is named by its check, and put right by `repair`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import Store
-from aqe.engine.memory.care import Place, verify
+from aqe.engine.memory.care import Place, repair, verify
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.progress import CancelToken
 
@@ -49,6 +49,25 @@ def test_each_damage_is_found_by_its_check(make_place: Make, check: str) -> None
     assert not report.sound
     assert {finding.check for finding in report.findings} == {check}
     assert all(finding.what and finding.meaning and finding.fix for finding in report.findings)
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_what_tables_say_wrong_is_put_right_while_others_work(make_place: Make, kind: str) -> None:
+    """Each kind of wrong row is put right in one transaction that an open store sees; the file as it was is kept."""
+    place = make_place()
+    with Store.open(place.path) as other:
+        other.update("1", text="changed")
+        connection = open_connection(place.path)
+        connection.execute(DAMAGE[kind])
+        connection.close()
+        assert repair(place, dry_run=True).sound
+        assert not verify(place).sound
+        report = repair(place)
+        assert (report.how, report.sound, report.memories) == ("mended", True, 20)
+        assert verify(place).sound
+        assert not verify(place, Path(report.kept)).sound
+        assert other.get("2") is not None
+        assert [hit.memory.id for hit in other.search("note 2 says").hits][:1] == ["2"]
 
 
 def test_damaged_pages_are_findings(place: Place) -> None:

@@ -1,0 +1,183 @@
+"""Rows out of single pages of a database: cells, payloads with their overflow, and the values in a record.
+
+The form is that of SQLite's "Database File Format" (sections on b-tree pages and records). Whatever does not fit it is
+left out, so any bytes may be given.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from aqe.engine.memory.care.image import Image
+
+TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
+LEAVES = (TABLE_LEAF, INDEX_LEAF)
+KINDS = frozenset({TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR})
+LARGEST = 1 << 30
+
+Value = int | float | str | bytes | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row as it lies on a page: its row number (0 in an index), its values (with U+FFFD for what is no UTF-8), and
+    whether all of it could be read."""
+
+    row: int
+    values: tuple[Value, ...]
+    is_whole: bool
+
+
+def kind_of(image: Image, number: int) -> int:
+    """What kind of b-tree page this is, 0 for any other."""
+    page = image.pages.get(number)
+    if page is None:
+        return 0
+    kind = page[_start(number)]
+    return kind if kind in KINDS else 0
+
+
+def children(image: Image, number: int) -> Iterator[int]:
+    """The pages below an interior page, in order."""
+    page, start = image.pages[number], _start(number)
+    for at in _cells(image, number):
+        yield int.from_bytes(page[at : at + 4], "big")
+    yield int.from_bytes(page[start + 8 : start + 12], "big")
+
+
+def records(image: Image, number: int) -> Iterator[Record]:
+    """The rows on a page: of a table leaf, or of any page of an index."""
+    kind = kind_of(image, number)
+    if kind == TABLE_INTERIOR or not kind:
+        return
+    page = image.pages[number]
+    for at in _cells(image, number):
+        at += 4 if kind == INDEX_INTERIOR else 0
+        length, at = _varint(page, at)
+        row = 0
+        if kind == TABLE_LEAF:
+            row, at = _varint(page, at)
+            row -= (row >> 63) << 64
+        if 0 < length <= LARGEST and at <= image.usable:
+            payload, is_whole = _payload(image, page, at, length, kind)
+            yield from _read(row, payload, is_whole)
+
+
+def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
+    head, at = _varint(payload, 0)
+    if not at <= head <= len(payload):
+        return
+    types = []
+    while at < head:
+        kind, at = _varint(payload, at)
+        types.append(kind)
+    values, at = list[Value](), head
+    for kind in types:
+        size = _size(kind)
+        if size is None:
+            return
+        if at + size > len(payload):
+            yield Record(row, tuple(values), False)
+            return
+        values.append(_value(kind, payload[at : at + size]))
+        at += size
+    yield Record(row, tuple(values), is_whole and at == len(payload))
+
+
+def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tuple[bytes, bool]:
+    """The bytes of a cell: those on the page, then the chain of overflow pages as far as it goes."""
+    usable = image.usable
+    most = usable - 35 if kind == TABLE_LEAF else (usable - 12) * 64 // 255 - 23
+    if length <= most:
+        piece = page[at : min(at + length, usable)]
+        return piece, len(piece) == length
+    least = (usable - 12) * 32 // 255 - 23
+    local = least + (length - least) % (usable - 4)
+    local = local if local <= most else least
+    pieces, left = [page[at : at + local]], length - local
+    following, seen = int.from_bytes(page[at + local : at + local + 4], "big"), set[int]()
+    while left > 0 and following in image.pages and following not in seen:
+        seen.add(following)
+        page = image.pages[following]
+        pieces.append(page[4 : 4 + min(left, usable - 4)])
+        left -= usable - 4
+        following = int.from_bytes(page[:4], "big")
+    return b"".join(pieces), left <= 0
+
+
+def overflow_of(image: Image, number: int) -> Iterator[int]:
+    """The overflow pages that hang on a page."""
+    kind = kind_of(image, number)
+    if kind in (0, TABLE_INTERIOR):
+        return
+    page, usable = image.pages[number], image.usable
+    most = usable - 35 if kind == TABLE_LEAF else (usable - 12) * 64 // 255 - 23
+    least = (usable - 12) * 32 // 255 - 23
+    for at in _cells(image, number):
+        at += 4 if kind == INDEX_INTERIOR else 0
+        length, at = _varint(page, at)
+        if kind == TABLE_LEAF:
+            _, at = _varint(page, at)
+        if most < length <= LARGEST:
+            local = least + (length - least) % (usable - 4)
+            at += local if local <= most else least
+            following, seen = int.from_bytes(page[at : at + 4], "big"), set[int]()
+            while following in image.pages and following not in seen:
+                seen.add(following)
+                yield following
+                following = int.from_bytes(image.pages[following][:4], "big")
+
+
+def _cells(image: Image, number: int) -> list[int]:
+    """Where the cells of a b-tree page begin; those that cannot be cells are left out."""
+    page, start = image.pages[number], _start(number)
+    kind = page[start]
+    head = start + (8 if kind in LEAVES else 12)
+    count = int.from_bytes(page[start + 3 : start + 5], "big")
+    if head + 2 * count > image.usable:
+        return []
+    places = struct.unpack(f">{count}H", page[head : head + 2 * count])
+    return [at for at in places if head + 2 * count <= at < image.usable - 3]
+
+
+def _start(number: int) -> int:
+    return 100 if number == 1 else 0
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number in SQLite's form of 1 to 9 bytes, and where the next thing begins."""
+    value = 0
+    for step in range(9):
+        if at + step >= len(data):
+            return 0, len(data) + 1
+        byte = data[at + step]
+        if step == 8:
+            return value << 8 | byte, at + 9
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, at + step + 1
+    return value, at + 9
+
+
+_SIZES: Mapping[int, int] = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
+
+
+def _size(kind: int) -> int | None:
+    if kind >= 12:
+        return (kind - 12) // 2
+    return _SIZES.get(kind)
+
+
+def _value(kind: int, data: bytes) -> Value:
+    if kind == 0:
+        return None
+    if kind <= 6:
+        return int.from_bytes(data, "big", signed=True)
+    if kind == 7:
+        number: float = struct.unpack(">d", data)[0]
+        return number
+    if kind in (8, 9):
+        return kind - 8
+    return data if kind % 2 == 0 else data.decode("utf-8", "replace")

@@ -1,0 +1,314 @@
+"""A damaged store brought to the last good state: what still stands is kept, the rest is named.
+
+Where every page is sound, what the tables say of each other is put right in one transaction, while servers run. Where
+pages are damaged or missing, every row that still stands is read page by page and written to a new file, whatever is
+derived is made anew, and the new file takes the place of the damaged one, which is kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from aqe.engine.memory.care.copying import check_copy, pinned, remove, spare_for, write_copy
+from aqe.engine.memory.care.holders import holders
+from aqe.engine.memory.care.image import Image, read_image
+from aqe.engine.memory.care.place import Place, open_file
+from aqe.engine.memory.care.rebuilding import (
+    Mended,
+    drop_bad_vectors,
+    mend_rows,
+    rebuild_text_index,
+    rebuild_vectors,
+)
+from aqe.engine.memory.care.restoring import (
+    copy_as_it_is,
+    copy_name,
+    keep_before,
+    open_live,
+    prune_copies,
+    put_in_place,
+)
+from aqe.engine.memory.care.salvage import SPACE, Found, Losses, indexed_memories, is_derived, known_tables, salvage
+from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
+from aqe.engine.memory.connection import transaction
+from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.steps import MIGRATIONS
+from aqe.engine.memory.store import utc_now
+from aqe.engine.progress import CancelToken, Progress, silent
+
+LOOK = 1000
+NAMED = 50
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What was wrong and what became of it (with `dry_run`: would).
+
+    `how` is "nothing" for a sound store, "mended" where its pages are sound, "salvaged" where rows were read page by
+    page. `saved` counts rows by table, `broken` those that stand only in part, `unknown_rows` those that fit no one
+    table; `lost_count` counts memories of which some row is known to be lost, the first of which are named. `kept` is
+    the file as it was.
+    """
+
+    how: str
+    findings: tuple[str, ...]
+    memories: int
+    saved: dict[str, int]
+    broken: dict[str, int]
+    unknown_rows: int
+    unread_pages: int
+    lost_count: int
+    lost_memories: tuple[str, ...]
+    mended: Mended
+    kept: str
+    sound: bool
+    dry_run: bool
+    seconds: float
+
+
+@dataclass
+class _Salvaged:
+    """What a salvage brought: rows by table, vectors by space and row, and what is lost."""
+
+    saved: dict[str, int] = field(default_factory=dict)
+    chunks: dict[int, dict[int, tuple[bytes, bytes]]] = field(default_factory=dict)
+    blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    losses: Losses = field(default_factory=Losses)
+
+
+def repair(
+    place: Place,
+    *,
+    copies: int = 3,
+    copies_mb: int = 512,
+    dry_run: bool = False,
+    now: Callable[[], int] = utc_now,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+) -> RepairReport:
+    """Look at the store and put right what is wrong with it; what was there is kept in `.aqe/backups`.
+
+    Of the files kept before something was replaced the newest `copies` stay, as far as they fit into `copies_mb`; a
+    damaged file is never removed.
+
+    Raises `UserError` (no-such-path, database-key, database-newer, disk-full, database-locked where a file that is too
+    damaged to be written through is open elsewhere: the error names where), `Cancelled`; then the store is as it was.
+    """
+    began = time.monotonic()
+    report = verify(place, progress=progress, cancel=cancel)
+    findings = tuple(f"{one.check}: {one.what}" for one in report.findings)
+    if report.sound:
+        return _report("nothing", findings, report, began, dry_run)
+    if any(one.check in ("pages", "file") or one.what.startswith(UNREADABLE) for one in report.findings):
+        return _salvage(place, findings, began, dry_run, now, progress, cancel)
+    done = _mend(place, findings, began, dry_run, now, progress, cancel)
+    if not dry_run:
+        prune_copies(place.folder, copies, copies_mb)
+    return done
+
+
+def _mend(
+    place: Place,
+    findings: tuple[str, ...],
+    began: float,
+    dry_run: bool,
+    now: Callable[[], int],
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> RepairReport:
+    """Put right what rows say, in one transaction: of the store, or of a copy in a dry run."""
+    connection, kept = place.connect(), ""
+    try:
+        with spare_for(place.path) as spare:
+            if dry_run:
+                with pinned(connection, place.path):
+                    write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
+            else:
+                kept = keep_before(place, connection, now(), "before-repair", progress, cancel)
+            target = open_file(spare, key=place.key, write=True) if dry_run else connection
+            try:
+                with transaction(target, spare if dry_run else place.path):
+                    mended = _put_right(target, findings, progress, cancel)
+            finally:
+                target.close()
+            after = verify(place, spare if dry_run else None, cancel=cancel)
+    finally:
+        connection.close()
+    return _report("mended", findings, after, began, dry_run, mended=mended, kept=kept)
+
+
+def _put_right(
+    connection: apsw.Connection, findings: tuple[str, ...], progress: Progress, cancel: CancelToken | None
+) -> Mended:
+    counts = mend_rows(connection)
+    lost, given = drop_bad_vectors(connection)
+    indexed = 0
+    if counts["ended"] or any(one.startswith("text index") for one in findings):
+        indexed = rebuild_text_index(connection, progress=progress, cancel=cancel)
+    return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
+
+
+def _salvage(
+    place: Place,
+    findings: tuple[str, ...],
+    began: float,
+    dry_run: bool,
+    now: Callable[[], int],
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> RepairReport:
+    """Read every row that stands into a new file, which takes the place of the damaged one."""
+    progress("Reading pages")
+    image = read_image(place.path, place.key)
+    with spare_for(place.path) as spare:
+        made = _Salvaged()
+        mended = _write_new(place, spare, image, made, now, progress, cancel)
+        check_copy(spare, key=place.key)
+        after = verify(place, spare, cancel=cancel)
+        kept = "" if dry_run else _swap(place, spare, now(), progress, cancel)
+    return _report("salvaged", findings, after, began, dry_run, mended=mended, kept=kept, made=made)
+
+
+def _swap(place: Place, spare: Path, now: int, progress: Progress, cancel: CancelToken | None) -> str:
+    """Put the new file in the place of the damaged one, which is kept byte by byte; returns where."""
+    kept = copy_as_it_is(place.path, copy_name(place, "damaged", now))
+    live = open_live(place) if holders(place.path) else None
+    try:
+        put_in_place(place, spare, str(kept), live, progress, cancel)
+    except BaseException:
+        remove(kept)
+        raise
+    finally:
+        if live is not None:
+            live.close()
+    return str(kept)
+
+
+def _write_new(
+    place: Place,
+    spare: Path,
+    image: Image,
+    made: _Salvaged,
+    now: Callable[[], int],
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> Mended:
+    version = image.version if 1 <= image.version <= MIGRATIONS[-1].number else MIGRATIONS[-1].number
+    connection = open_file(spare, key=place.key, write=True)
+    try:
+        open_again = functools.partial(open_file, key=place.key)
+        migrate(connection, spare, now=now, open_again=open_again, steps=MIGRATIONS[:version], keep_copy=False)
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        connection.pragma("foreign_keys", False)
+        with transaction(connection, spare):
+            _insert_all(connection, image, version, made, progress, cancel)
+        migrate(connection, spare, now=now, open_again=open_again, keep_copy=False)
+        with transaction(connection, spare):
+            counts = mend_rows(connection)
+            lost, given = rebuild_vectors(connection, _vectors(connection, made))
+            indexed = rebuild_text_index(connection, progress=progress, cancel=cancel)
+            connection.execute("DELETE FROM change_log")
+            connection.execute("INSERT INTO change_log VALUES (?, 0, random() & 0x7fffffff)", (now(),))
+        return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
+    finally:
+        connection.close()
+
+
+def _insert_all(
+    connection: apsw.Connection,
+    image: Image,
+    version: int,
+    made: _Salvaged,
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> None:
+    tables = known_tables(version)
+    for name in tables:
+        if not is_derived(name):
+            connection.execute(f'DELETE FROM "{name}"')
+    for at, found in enumerate(salvage(image, tables, made.losses, progress=progress, cancel=cancel)):
+        if at % LOOK == 0:
+            progress("Saving rows", at)
+        if (space := SPACE.fullmatch(found.table)) is not None:
+            _note_block(made, int(space[1]), found)
+            continue
+        names = ", ".join(f'"{name}"' if name != "_rowid_" else name for name in found.columns)
+        marks = ", ".join("?" * len(found.values))
+        try:
+            connection.execute(f'INSERT OR IGNORE INTO "{found.table}" ({names}) VALUES ({marks})', found.values)
+        except apsw.ConstraintError:
+            made.losses.broken[found.table] = made.losses.broken.get(found.table, 0) + 1
+            continue
+        if connection.changes():
+            made.saved[found.table] = made.saved.get(found.table, 0) + 1
+    there = {(str(a), str(b), int(c)) for a, b, c in connection.execute("SELECT namespace, id, revision FROM memories")}
+    made.losses.named |= {(a, b) for a, b, c in indexed_memories(image) if (a, b, c) not in there}
+
+
+def _note_block(made: _Salvaged, space: int, found: Found) -> None:
+    """Keep a block of vectors, what says which rows are in it, or where a row is."""
+    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
+    if found.table.endswith("_chunks"):
+        made.chunks.setdefault(space, {}).setdefault(int(row["chunk_id"]), (row["validity"], row["rowids"]))
+    elif found.table.endswith("_rowids"):
+        made.places.setdefault(space, {}).setdefault(int(row["rowid"]), (row["chunk_id"], row["chunk_offset"]))
+    else:
+        made.blocks.setdefault(space, {}).setdefault(int(row["_rowid_"]), row["vectors"])
+
+
+def _vectors(connection: apsw.Connection, made: _Salvaged) -> dict[int, dict[int, bytes]]:
+    """The vectors in the blocks that were found, by space and row: where each is said twice, by block and by row."""
+    found: dict[int, dict[int, bytes]] = {}
+    spaces: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
+    for number, dimension in spaces:
+        size, here = 4 * int(dimension), found.setdefault(int(number), {})
+        blocks = made.blocks.get(int(number), {})
+        places = dict(made.places.get(int(number), {}))
+        for chunk, (validity, rows) in made.chunks.get(int(number), {}).items():
+            for at, (row,) in enumerate(struct.iter_unpack("<q", rows[: len(rows) // 8 * 8])):
+                if at // 8 < len(validity) and validity[at // 8] >> at % 8 & 1:
+                    places[row] = (chunk, at)
+        for row, (chunk, at) in places.items():
+            block = blocks.get(chunk, b"")
+            if isinstance(at, int) and at >= 0 and len(block) >= (at + 1) * size:
+                here[row] = block[at * size : (at + 1) * size]
+    return found
+
+
+def _report(
+    how: str,
+    findings: tuple[str, ...],
+    after: VerifiedStore,
+    began: float,
+    dry_run: bool,
+    *,
+    mended: Mended | None = None,
+    kept: str = "",
+    made: _Salvaged | None = None,
+) -> RepairReport:
+    losses = Losses() if made is None else made.losses
+    return RepairReport(
+        how=how,
+        findings=findings,
+        memories=after.memories,
+        saved={} if made is None else dict(sorted(made.saved.items())),
+        broken=dict(sorted(losses.broken.items())),
+        unknown_rows=losses.unknown,
+        unread_pages=losses.unread_pages,
+        lost_count=len(losses.named),
+        lost_memories=tuple("/".join(name) for name in sorted(losses.named)[:NAMED]),
+        mended=mended or Mended(),
+        kept=kept,
+        sound=after.sound,
+        dry_run=dry_run,
+        seconds=round(time.monotonic() - began, 3),
+    )

@@ -1,0 +1,303 @@
+"""Which rows of which table still stand in a damaged file, page by page.
+
+Pages that the tree of a table reaches belong to it. A leaf that nothing reaches any more (a page above it is lost) is
+given to the one table whose columns all its rows fit; where several fit, to none. Freed pages are zeroed by this build
+of SQLite, so what stands on an unreached page was not deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+
+from aqe.engine.memory.care.image import Image
+from aqe.engine.memory.care.records import (
+    INDEX_INTERIOR,
+    INDEX_LEAF,
+    TABLE_INTERIOR,
+    TABLE_LEAF,
+    Record,
+    Value,
+    children,
+    kind_of,
+    overflow_of,
+    records,
+)
+from aqe.engine.memory.entry import DIMENSIONS
+from aqe.engine.memory.steps import MIGRATIONS
+from aqe.engine.progress import CancelToken, Progress, silent
+
+LOOK_PAGES = 256
+_PLAUSIBLE: Mapping[str, Callable[[Sequence[Any]], bool]] = {
+    "embedders": lambda values: 0 < values[2] <= DIMENSIONS,
+    "migrations": lambda values: values[2] == 0 or values[2] > DIMENSIONS,
+}
+"""What else holds of the rows of tables whose columns are alike."""
+
+KEPT_LIKE_INDEXES = ("snapshots",)
+"""The tables kept like an index to which pages are given that nothing leads to: an index of another table may look like
+any other of them, and a consent that nobody gave must not come out of one."""
+
+_DERIVED = re.compile(r"texts(_|$)|vectors_\d+(_info)?$|sqlite_|change_log$|migrations$")
+SPACE = re.compile(r"vectors_(\d+)_(chunks|vector_chunks00|rowids)")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "INTEGER": (int,),
+    "TEXT": (str,),
+    "BLOB": (bytes,),
+    "REAL": (float, int),
+    "ANY": (int, str, bytes, float),
+}
+CHUNKS = "chunk_id INTEGER PRIMARY KEY, size INTEGER NOT NULL, sequence_id INTEGER, partition00 TEXT,"
+CHUNKS += " validity BLOB NOT NULL, rowids BLOB NOT NULL"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as its table declares it; `is_row` where it is the row's number and stands as NULL in the record."""
+
+    name: str
+    kinds: tuple[type, ...]
+    may_be_null: bool
+    is_row: bool
+    has_default: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the store; `by_key` where it is kept like an index (WITHOUT ROWID): then the columns stand in the
+    order of its key."""
+
+    name: str
+    columns: tuple[Column, ...]
+    by_key: bool
+
+    @property
+    def fewest(self) -> int:
+        """Columns that a row has at least: later ones came with a default."""
+        needed = [at for at, one in enumerate(self.columns) if one.is_row or not (one.has_default or one.may_be_null)]
+        return needed[-1] + 1 if needed else 1
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record can be a row of this table."""
+        if not record.is_whole or not self.fewest <= len(record.values) <= len(self.columns):
+            return False
+        for value, column in zip(record.values, self.columns, strict=False):
+            if value is None:
+                if not column.may_be_null and not column.is_row:
+                    return False
+            elif (column.is_row and not self.by_key) or (column.kinds and not isinstance(value, column.kinds)):
+                return False
+        return self.name not in _PLAUSIBLE or _PLAUSIBLE[self.name](record.values)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row that still stands, as values of the named columns; `is_sure` where the table's own tree reaches it."""
+
+    table: str
+    columns: tuple[str, ...]
+    values: tuple[Value, ...]
+    is_sure: bool
+
+
+@dataclass
+class Losses:
+    """What is known to be lost: rows of a table that stand only in part, and rows that fit no table."""
+
+    broken: dict[str, int] = field(default_factory=dict)
+    unknown: int = 0
+    unread_pages: int = 0
+    named: set[tuple[str, str]] = field(default_factory=set)
+    """Memories (namespace, id) of which some row is lost."""
+
+
+def is_derived(name: str) -> bool:
+    """Whether what a table holds is made anew, and not saved."""
+    return _DERIVED.match(name) is not None
+
+
+def known_tables(version: int) -> dict[str, Table]:
+    """The tables of a store of this version (0: the newest), those that are made anew among them (`is_derived`)."""
+    connection = apsw.Connection(":memory:")
+    try:
+        for step in MIGRATIONS[: version or None]:
+            connection.execute(step.sql)
+        found = [
+            (str(name), bool(by_key))
+            for name, kind, by_key in connection.execute("SELECT name, type, wr FROM pragma_table_list")
+            if kind in ("table", "shadow") and (str(name) == "sqlite_schema" or not str(name).startswith("sqlite_"))
+        ]
+        return {name: _table(connection, name, by_key) for name, by_key in found}
+    finally:
+        connection.close()
+
+
+def space_tables(number: int) -> tuple[Table, ...]:
+    """The tables behind the vectors of a space: which rows are in which block, the blocks, and where each row is."""
+    return (
+        _declared(f"vectors_{number}_chunks", CHUNKS),
+        _declared(f"vectors_{number}_vector_chunks00", "rowid, vectors BLOB NOT NULL"),
+        _declared(f"vectors_{number}_rowids", "rowid INTEGER PRIMARY KEY, id, chunk_id INTEGER, chunk_offset INTEGER"),
+    )
+
+
+def salvage(
+    image: Image,
+    tables: dict[str, Table],
+    losses: Losses,
+    *,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+) -> Iterator[Found]:
+    """Every row that still stands, those that are sure first; `losses` is filled on the way. Raises `Cancelled`."""
+    roots = find_roots(image)
+    spaces = {int(match[1]) for name in roots if (match := SPACE.fullmatch(name))} or {1}
+    tables = tables | {one.name: one for number in spaces for one in space_tables(number)}
+    taken: set[int] = set(_tree(image, 1, set()))
+    for name, root in roots.items():
+        reached = list(_tree(image, root, taken))
+        taken.update(reached)
+        for number in reached:
+            taken.update(overflow_of(image, number))
+        if name in tables and not is_derived(name):
+            yield from _rows(image, tables[name], reached, losses, cancel)
+    losses.unread_pages = len(image.bad)
+    for at, number in enumerate(sorted(image.pages)):
+        if at % LOOK_PAGES == 0:
+            progress("Looking at pages that nothing leads to", at, len(image.pages))
+            if cancel is not None:
+                cancel.check()
+        if number not in taken and kind_of(image, number) in (TABLE_LEAF, INDEX_LEAF):
+            yield from _unreached(image, number, tables, losses)
+
+
+def indexed_memories(image: Image) -> Iterator[tuple[str, str, int]]:
+    """The revisions (namespace, id, number) that the index of memories still names, whether or not their rows stand."""
+    root = find_roots(image).get("memories_revision", 0)
+    for number in _tree(image, root, set()):
+        for record in records(image, number):
+            if record.is_whole and len(record.values) == 4:
+                namespace, id, revision, _ = record.values
+                if isinstance(namespace, str) and isinstance(id, str) and isinstance(revision, int):
+                    yield namespace, id, revision
+
+
+def find_roots(image: Image) -> dict[str, int]:
+    """The page that the tree of each table and index begins with, as far as the schema can still be read."""
+    found: dict[str, int] = {}
+    pages = list(_tree(image, 1, set())) or list(image.pages)
+    for candidates in (pages, image.pages):
+        for number in candidates:
+            if kind_of(image, number) == TABLE_LEAF:
+                for record in records(image, number):
+                    values = record.values
+                    if (
+                        len(values) == 5
+                        and values[0] in ("table", "index")
+                        and isinstance(values[3], int)
+                        and values[3]
+                    ):
+                        found.setdefault(str(values[1]), values[3])
+        if "memories" in found:
+            break
+    return found
+
+
+def _tree(image: Image, root: int, taken: set[int]) -> Iterator[int]:
+    """The pages of a tree, those above before those below."""
+    waiting, seen = [root], set(taken)
+    while waiting:
+        number = waiting.pop()
+        if number in seen or number not in image.pages:
+            continue
+        seen.add(number)
+        kind = kind_of(image, number)
+        if not kind:
+            continue
+        yield number
+        if kind in (TABLE_INTERIOR, INDEX_INTERIOR):
+            waiting += list(children(image, number))
+
+
+def _rows(
+    image: Image, table: Table, pages: Sequence[int], losses: Losses, cancel: CancelToken | None
+) -> Iterator[Found]:
+    for at, number in enumerate(pages):
+        if cancel is not None and at % LOOK_PAGES == 0:
+            cancel.check()
+        for record in records(image, number):
+            if table.fits(record):
+                yield _found(table, record, is_sure=True)
+            else:
+                _note(table, record, losses)
+
+
+def _unreached(image: Image, number: int, tables: dict[str, Table], losses: Losses) -> Iterator[Found]:
+    """The rows of a leaf that nothing leads to, where one table alone can have them."""
+    rows = list(records(image, number))
+    whole = [record for record in rows if record.is_whole]
+    by_key = kind_of(image, number) == INDEX_LEAF
+    fitting = [table for table in tables.values() if table.by_key == by_key and whole and all(map(table.fits, whole))]
+    if fitting and all(is_derived(table.name) for table in fitting):
+        return
+    if len(fitting) != 1 or (by_key and fitting[0].name not in KEPT_LIKE_INDEXES):
+        losses.unknown += 0 if by_key else len(rows)
+        return
+    for record in rows:
+        if record.is_whole:
+            yield _found(fitting[0], record, is_sure=False)
+        else:
+            _note(fitting[0], record, losses)
+
+
+def _found(table: Table, record: Record, *, is_sure: bool) -> Found:
+    pairs = zip(table.columns, record.values, strict=False)
+    values = tuple(record.row if column.is_row else value for column, value in pairs)
+    names = tuple(column.name for column in table.columns[: len(values)])
+    if not table.by_key and not any(column.is_row for column in table.columns):
+        names, values = ("_rowid_", *names), (record.row, *values)
+    return Found(table.name, names, values, is_sure)
+
+
+def _note(table: Table, record: Record, losses: Losses) -> None:
+    losses.broken[table.name] = losses.broken.get(table.name, 0) + 1
+    if table.name == "memories" and len(record.values) > 2:
+        id, namespace = record.values[1:3]
+        if isinstance(id, str) and isinstance(namespace, str):
+            losses.named.add((namespace, id))
+
+
+def _table(connection: apsw.Connection, name: str, by_key: bool) -> Table:
+    found: list[Any] = connection.execute(f'PRAGMA table_info("{name}")').fetchall()
+    alone = sum(1 for row in found if row[5]) == 1 and not by_key
+    columns = [
+        (
+            int(pk),
+            Column(
+                str(column),
+                _KINDS.get(str(kind), ()),
+                may_be_null=not notnull,
+                is_row=alone and bool(pk) and kind == "INTEGER",
+                has_default=default is not None,
+            ),
+        )
+        for _, column, kind, notnull, default, pk in found
+    ]
+    if by_key:  # the record begins with the key, in its order
+        columns = sorted((pair for pair in columns if pair[0]), key=lambda pair: pair[0]) + [
+            pair for pair in columns if not pair[0]
+        ]
+    return Table(name, tuple(column for _, column in columns), by_key)
+
+
+def _declared(name: str, columns: str) -> Table:
+    connection = apsw.Connection(":memory:")
+    try:
+        connection.execute(f'CREATE TABLE "{name}" ({columns})')
+        return _table(connection, name, by_key=False)
+    finally:
+        connection.close()
