@@ -19,17 +19,19 @@ class Snapshot:
         query: Buffer,
         k: int,
         candidates: int,
-        blocks: Buffer,  # uint8: blocks of all lists, one behind the other
-        row_of: Buffer,  # int32: row of each slot, negative where there is none
-        ranges: Buffer,  # int64 (n, 2): first block and number of blocks of each list, in order of probing
-        bases: Buffer,  # float32 (n,)
-        tail: int,  # rows from this one on (a multiple of 64) are scanned linearly behind the lists
+        lists: Lists,  # of rows of this snapshot, encoded against its mean
+        patience: int,  # lists that may pass without a change among the best
+        tail: int,  # rows from this one on (a multiple of 64) are scanned one by one
         ids: Buffer,
         scores: Buffer,
         /,
-    ) -> int:
-        """The same over lists of an inverted file whose rows were encoded against the centre of their list; a row that
-        stands in two lists is found once. Deleted rows are left out by the snapshot's own mask."""
+    ) -> tuple[int, int]:
+        """The same over the lists of an inverted file, nearest first; a row that stands in two is found once. Also says
+        how many codes were looked at."""
+
+@final
+class Lists:
+    """The arrays of an inverted file, checked against each other. Made by `Kernels.lists`."""
 
 @final
 class Kernels:
@@ -45,6 +47,16 @@ class Kernels:
         segments: tuple[tuple[Any, ...], ...],  # as `_table` makes them
         /,
     ) -> Snapshot: ...
+    def lists(
+        self,
+        centroids: Buffer,  # int8 (n, dim)
+        scales: Buffer,  # float32 (n,): centroid * scale is what the rows of the list were encoded against
+        halves: Buffer,  # float32 (n,): half the square of its length
+        starts: Buffer,  # int64 (n + 1,): the first block of each list, and the end of the last
+        blocks: Buffer,
+        row_of: Buffer,  # int32: the row of each slot, negative where there is none
+        /,
+    ) -> Lists: ...
     def encode(
         self,
         metric: int,

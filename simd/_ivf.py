@@ -21,6 +21,13 @@ from aqe.simd._rows import BLOCK, Coding, Floats
 Numbers = NDArray[np.int64]
 Read = Callable[[Numbers], Floats]
 
+EFFORTS = ((144, 1), (256, 1), (448, 1), (448, 4), (1 << 20, 4), (1 << 20, 16))
+"""Lists that may pass without a change among the best before a search stops, and times the usual candidates: the first
+that finds enough is taken."""
+
+WORTH_SHARE = 0.8
+"""Lists of which a search looks at more codes than this share of the rows are no faster than the linear pass."""
+
 WORTH_ROWS = 200_000
 """Above so many rows the lists are faster than the linear pass, by enough to make them."""
 
@@ -40,6 +47,7 @@ class Lists:
 
     `distance` is the mean of |x - c|^2 over first lists and `imbalance` how much longer than the mean a row's own list
     is, both from when the centroids were made, of `clustered` rows; `distance_now` counts those that came since.
+    A search stops when its best stayed the same for `patience` lists, and takes `times` the usual candidates.
     """
 
     centroids: NDArray[np.int8]
@@ -54,6 +62,8 @@ class Lists:
     distance: float
     distance_now: float
     imbalance: float
+    patience: int
+    times: int
 
     @property
     def nbytes(self) -> int:
@@ -140,6 +150,7 @@ def build(ground: Ground, count: int | None, step: Step, *, seed: int = 0) -> Li
         squares / max(1, len(rows)),
         squares / max(1, len(rows)),
         _imbalance(both[0], count),
+        *EFFORTS[0],
     )
     _encode(made, ground, both[0][order], both[1][order], slots, step)
     return made

@@ -19,8 +19,7 @@ FEWEST, FOR_EACH, SMALL = 200, 8, 20_000
 """Candidates at least, and for each row asked for; half as many at least up to SMALL rows. A search takes more by
 itself where it finds that rows which were no candidates may be as good as those it took."""
 
-PATIENCE = 160
-"""Lists of an inverted file that may pass without a change among the best before a search stops."""
+FEWEST_OF_LISTS, ENOUGH_ITEMS = 150, 384
 
 _TIE = 1e-5
 
@@ -31,9 +30,9 @@ def candidates(rows: int, k: int) -> int:
     return wanted if wanted < rows else 0
 
 
-def candidates_of_lists(k: int) -> int:
-    """The same for a search of an inverted file, whose codes stand nearer to their centres."""
-    return max(FEWEST, FOR_EACH * k)
+def candidates_of_lists(dim: int, k: int) -> int:
+    """The same for a search of an inverted file, whose codes stand nearer to their centres; short codes say less."""
+    return max(FEWEST_OF_LISTS, FEWEST_OF_LISTS * ENOUGH_ITEMS // dim, FOR_EACH * k)
 
 
 def scores(rows: Floats, query: Floats, metric: int) -> Floats:
@@ -48,8 +47,13 @@ def measured(vectors: Vectors, queries: Floats, k: int) -> float:
         truth = vectors.exact(query, k)[1]
         if not len(truth):
             continue
-        slack = _TIE * max(1.0, abs(float(truth[-1])))
-        got = vectors.search(query, k)[1]
-        hits = got <= truth[-1] + slack if vectors.metric == "l2" else got >= truth[-1] - slack
-        found, wanted = found + int(hits.sum()), wanted + len(truth)
+        found += as_good(vectors.search(query, k)[1], float(truth[-1]), vectors.metric)
+        wanted += len(truth)
     return found / wanted if wanted else 1.0
+
+
+def as_good(scores: Floats, least: float, metric: str) -> int:
+    """How many scores are as good as `least`, or worse by no more than 1e-5 of it."""
+    slack = _TIE * max(1.0, abs(least))
+    hits = scores <= least + slack if metric == "l2" else scores >= least - slack
+    return int(hits.sum())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1 << 14
 
 LIST_ARRAYS = ("centroids", "scales", "starts", "blocks", "row_of")
-LIST_FACTS = ("rows", "held", "clustered", "distance", "distance_now", "imbalance")
+LIST_FACTS = ("rows", "held", "clustered", "distance", "distance_now", "imbalance", "patience", "times")
 
 Array = NDArray[Any]
 Parts = list[tuple[Segment, NDArray[np.int64]]]

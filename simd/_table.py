@@ -49,6 +49,18 @@ class Table:
     def _next(self) -> int:
         return self.segments[-1].first + self.segments[-1].rows if self.segments else 0
 
+    def nbytes(self) -> dict[str, int]:
+        """Bytes of the rows by what they hold."""
+        found = dict.fromkeys(("codes", "f32", "f16", "int8", "ids", "masks"), 0)
+        for segment in self.segments:
+            for name, pool in segment.pools.items():
+                found[name] += pool.nbytes
+            if segment.blocks is not None:
+                found["codes"] += -(-segment.rows // BLOCK) * segment.blocks.shape[1]
+            found["ids"] += segment.rows * 8
+            found["masks"] += segment.rows if segment.levels is not None else 0
+        return found
+
     def snapshot(self, live: Masks) -> Any:
         """What a search sees of the rows as they are now."""
         parts = tuple(_parts(segment) for segment in self.segments)

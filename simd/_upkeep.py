@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd import _ivf
+from aqe.simd import _ivf, _recall
 from aqe.simd._clusters import Step
 from aqe.simd._ids import Ids, rows_of_mask
 from aqe.simd._ivf import Ground, Lists
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from aqe.simd._vectors import Vectors
 
 Masks = NDArray[np.uint64]
+
+
+_QUERIES, _K, _ENOUGH = 128, 10, 0.99
 
 
 class Progress(Protocol):
@@ -80,7 +83,10 @@ def made(vectors: Vectors, task: str, nlist: int | None, step: Step) -> None:
                 table.code(live)
             ground = _ground(vectors, table, live)
         if doing == "build":
-            lists = _ivf.build(ground, nlist, step)
+            lists, share = _measured(_ivf.build(ground, nlist, step), vectors, table, live, step)
+            if share > _ivf.WORTH_SHARE and nlist is None:
+                vectors._declined = len(ground.rows)
+                return
         elif (old := lists or (held.lists if held is not None else None)) is not None:
             lists = (_ivf.fold if doing == "fold" else _ivf.recode)(old, ground, step)
         with vectors._lock:
@@ -90,6 +96,35 @@ def made(vectors: Vectors, task: str, nlist: int | None, step: Step) -> None:
                 doing = "recode"  # the mean moved meanwhile
             else:
                 doing, lists = task, None  # the rows have other numbers now
+
+
+def _measured(lists: Lists, vectors: Vectors, table: Table, live: Masks, step: Step) -> tuple[Lists, float]:
+    """The lists with the least effort that finds enough, and the share of the codes that it looks at then."""
+    rows = rows_of_mask(live)
+    pairs = np.random.default_rng(1).choice(rows, (_QUERIES, 2))
+    with vectors._lock:
+        points = (table.values_of(pairs[:, 0]) + table.values_of(pairs[:, 1])) / np.float32(2)
+        snapshot = table.snapshot(live)
+    k, native, share = min(_K, len(rows)), lists.native(table.kernels), 1.0
+    ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+    truth = []
+    for at, point in enumerate(points):
+        step("measuring the lists", at, 2 * len(points))
+        snapshot.search(point, k, 4 * _recall.candidates(len(rows), k), None, ids, scores)
+        truth.append(float(scores[k - 1]))
+    for patience, times in _ivf.EFFORTS:
+        found = looked = 0
+        for at, point in enumerate(points):
+            step("measuring the lists", len(points) + at, 2 * len(points))
+            some = times * _recall.candidates_of_lists(table.dim, k)
+            _, codes = snapshot.probe(point, k, some, native, patience, lists.tail, ids, scores)
+            looked += codes
+            found += _recall.as_good(scores, truth[at], vectors.metric)
+        share = looked / (len(points) * max(1, len(rows)))
+        lists = replace(lists, patience=patience, times=times)
+        if found >= _ENOUGH * k * len(points):
+            break
+    return lists, share
 
 
 def _ground(vectors: Vectors, table: Table, live: Masks) -> Ground:

@@ -55,6 +55,7 @@ class _State:
     bits: bool
     lists: Any = None
     tail: int = 0
+    effort: tuple[int, int] = (0, 0)
 
 
 class Allowed:
@@ -101,6 +102,7 @@ class Vectors:
         self._inverted: Inverted | None = None
         self._work: Work | None = None
         self._working = threading.Lock()
+        self._declined = 0
         self._scanned = 1.0
         none = np.empty(0, np.int64)
         self._state = _State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
@@ -189,8 +191,9 @@ class Vectors:
     def _probe(self, state: _State, query: Any, k: int) -> tuple[Ids, Floats]:
         most = min(k, state.count)
         ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
-        around = state.lists, _recall.PATIENCE, state.tail, ids, scores
-        wanted = _recall.candidates_of_lists(k)
+        patience, times = state.effort
+        around = state.lists, patience, state.tail, ids, scores
+        wanted = times * _recall.candidates_of_lists(self.dim, k)
         try:
             count, looked = state.snapshot.probe(query, most, wanted, *around)
         except (TypeError, ValueError, BufferError):
@@ -285,15 +288,8 @@ class Vectors:
         """Bytes by what they hold: "codes", "lists" (of the inverted file), "f32", "f16", "int8", "ids" (with the index
         of them) and "masks"."""
         with self._lock:
-            found = dict.fromkeys(("codes", "lists", "f32", "f16", "int8", "ids", "masks"), 0)
+            found = self._table.nbytes()
             found["lists"] = self._inverted.lists.nbytes if self._inverted is not None else 0
-            for segment in self._table.segments:
-                for name, pool in segment.pools.items():
-                    found[name] += pool.nbytes
-                if segment.blocks is not None:
-                    found["codes"] += -(-segment.rows // BLOCK) * segment.blocks.shape[1]
-                found["ids"] += segment.rows * 8
-                found["masks"] += segment.rows if segment.levels is not None else 0
             found["ids"] += self._state.index.nbytes
             found["masks"] += self._live.nbytes
             return found
@@ -314,12 +310,14 @@ class Vectors:
     @property
     def due(self) -> str | None:
         """What the inverted file is in need of: "build", "fold", "recode" or nothing. Below 200,000 rows it is nothing
-        until `build` was called."""
+        until `build` was called; nor where the lists were found to be no faster, until there are twice as many."""
         with self._lock:
             held = self._inverted.lists if self._inverted is not None else None
             if self.dim < CODES_FROM_DIM:
                 return None
             live, count = self._live, self._state.count
+            if held is None and count < 2 * self._declined:
+                return None
             outside = count if held is None else len(rows_of_mask(live[held.tail // BLOCK :]))
             from aqe.simd._ivf import due
 
@@ -334,9 +332,10 @@ class Vectors:
     ) -> None:
         """Make an inverted file over all rows: `nlist` lists, or as many as their number calls for.
 
-        Others may search, add and delete meanwhile; until it is whole nothing changes for them. `progress` is called
-        with a text, work done and total; `cancel.check()` may raise to break it off. Raises ValueError for fewer than
-        two lists, more lists than rows, and vectors of fewer than 128 items.
+        Others may search, add and delete meanwhile; until it is whole nothing changes for them. How long a search goes
+        on is measured, so that it finds .99 of the nearest; where that takes more than the linear pass and `nlist` does
+        not insist, the pass stays. `progress` is called with a text, work done and total; `cancel.check()` may raise to
+        break it off. Raises ValueError for fewer than two lists, more lists than rows, and fewer than 128 items.
         """
         if self.dim < CODES_FROM_DIM:
             raise ValueError(f"an inverted file needs vectors of {CODES_FROM_DIM} items or more, these have {self.dim}")
@@ -474,7 +473,7 @@ class Vectors:
         held = self._inverted
         if held is None or held.table is not table or not held.fits:
             return state
-        return replace(state, lists=held.native, tail=held.lists.tail)
+        return replace(state, lists=held.native, tail=held.lists.tail, effort=(held.lists.patience, held.lists.times))
 
     def _rows_of(self, array: Any, count: int) -> Floats:
         """A copy of `count` rows as the store keeps them: checked, and of length one for cosine."""

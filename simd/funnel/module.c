@@ -2,7 +2,7 @@
 #include "module.h"
 
 typedef struct {
-    PyTypeObject *snapshot, *kernels;
+    PyTypeObject *snapshot, *lists, *kernels;
 } types;
 
 static types *types_of(PyObject *kernels)
@@ -18,6 +18,17 @@ static const aqe_funnel_path *path_of(PyObject *kernels)
 static PyObject *snapshot(PyObject *self, PyObject *args)
 {
     return aqe_new_snapshot(path_of(self), types_of(self)->snapshot, args);
+}
+
+static PyObject *lists(PyObject *self, PyObject *args)
+{
+    return aqe_new_lists(types_of(self)->lists, args);
+}
+
+PyTypeObject *aqe_lists_type(PyTypeObject *of)
+{
+    types *held = PyType_GetModuleState(of);
+    return held->lists;
 }
 
 /* Rows of `dim` float32 items: how many, or -1 with an error set. */
@@ -200,6 +211,8 @@ static void drop(PyObject *self)
 static PyMethodDef METHODS[] = {
     {"snapshot", snapshot, METH_VARARGS,
      "snapshot($self, metric, dim, mean, units, live, segments, /)\n--\n\nWhat a search sees."},
+    {"lists", lists, METH_VARARGS,
+     "lists($self, centroids, scales, halves, starts, blocks, row_of, /)\n--\n\nWhat Snapshot.probe takes."},
     {"encode", encode, METH_VARARGS,
      "encode($self, metric, units, rows, centre, mean, slots, blocks, /)\n--\n\nWrite the codes of rows."},
     {"int8", int8, METH_VARARGS, "int8($self, rows, values, scales, /)\n--\n\nWrite int8 items and scales of rows."},
@@ -226,8 +239,9 @@ static int fill(PyObject *module)
     types *held = PyModule_GetState(module);
     const aqe_funnel_path *path;
     held->snapshot = (PyTypeObject *)PyType_FromModuleAndSpec(module, &aqe_snapshot_spec, NULL);
+    held->lists = (PyTypeObject *)PyType_FromModuleAndSpec(module, &aqe_lists_spec, NULL);
     held->kernels = (PyTypeObject *)PyType_FromModuleAndSpec(module, &SPEC, NULL);
-    PyObject *paths = held->snapshot && held->kernels ? PyDict_New() : NULL;
+    PyObject *paths = held->snapshot && held->lists && held->kernels ? PyDict_New() : NULL;
     for (size_t i = 0; paths && (path = aqe_funnel_path_at(i)); i++) {
         PyObject *made = kernels_of(path, held->kernels);
         if (!made || PyDict_SetItemString(paths, aqe_isa_name(path->isa), made) < 0)
@@ -235,7 +249,8 @@ static int fill(PyObject *module)
         Py_XDECREF(made);
     }
     int failed = !paths || PyModule_AddObjectRef(module, "PATHS", paths) < 0
-                 || PyModule_AddType(module, held->snapshot) < 0 || PyModule_AddType(module, held->kernels) < 0;
+                 || PyModule_AddType(module, held->snapshot) < 0 || PyModule_AddType(module, held->lists) < 0
+                 || PyModule_AddType(module, held->kernels) < 0;
     Py_XDECREF(paths);
     return failed ? -1 : 0;
 }
@@ -244,6 +259,7 @@ static int visit_types(PyObject *module, visitproc visit, void *arg)
 {
     types *held = PyModule_GetState(module);
     Py_VISIT(held->snapshot);
+    Py_VISIT(held->lists);
     Py_VISIT(held->kernels);
     return 0;
 }
@@ -252,6 +268,7 @@ static int clear_types(PyObject *module)
 {
     types *held = PyModule_GetState(module);
     Py_CLEAR(held->snapshot);
+    Py_CLEAR(held->lists);
     Py_CLEAR(held->kernels);
     return 0;
 }

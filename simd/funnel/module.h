@@ -6,6 +6,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include "lists.h"
 #include "snapshot.h"
 
 typedef struct {
@@ -33,5 +34,16 @@ extern PyType_Spec aqe_snapshot_spec;
 
 /* Kernels.snapshot(metric, dim, mean, units, live, segments). */
 PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyObject *args);
+
+extern PyType_Spec aqe_lists_spec;
+
+/* Kernels.lists(centroids, scales, halves, starts, blocks, row_of). */
+PyObject *aqe_new_lists(PyTypeObject *type, PyObject *args);
+
+/* Snapshot.probe: args are (query, k, candidates, lists, patience, tail, ids, scores), `type` is that of lists. */
+PyObject *aqe_probe(PyObject *snapshot, PyTypeObject *type, PyObject *const *args, Py_ssize_t count);
+
+/* The type of Lists of the module that this type is of. */
+PyTypeObject *aqe_lists_type(PyTypeObject *of);
 
 #endif

@@ -50,21 +50,49 @@ static inline void scan_listed(const aqe_funnel_path *path, const aqe_question *
     }
 }
 
+/* Where the scan of some ranges will be: at a block, or behind the last one. */
+typedef struct {
+    const aqe_range *range, *end;
+    size_t block;
+} place;
+
+static inline void step(place *at)
+{
+    if (at->range < at->end && ++at->block == at->range->first + at->range->count)
+        for (at->range++; at->range < at->end; at->range++)
+            if (at->range->count) {
+                at->block = at->range->first;
+                return;
+            }
+}
+
+static place start(const aqe_range *ranges, size_t count)
+{
+    place at = {ranges, ranges + count, 0};
+    while (at.range < at.end && !at.range->count)
+        at.range++;
+    at.block = at.range < at.end ? at.range->first : 0;
+    return at;
+}
+
+enum { BLOCKS_AHEAD = 3 }; /* fetched before they are scanned: a list is too short for the CPU to see where it goes */
+
 void aqe_scan(const aqe_funnel_path *path, const aqe_question *question, const uint8_t *blocks, size_t block_bytes,
               const aqe_range *ranges, size_t range_count, const int32_t *row_of, int32_t first_row,
               const uint64_t *mask, aqe_candidates *candidates)
 {
-    for (size_t r = 0; r < range_count; r++) {
-        size_t end = ranges[r].first + ranges[r].count;
-        for (size_t b = ranges[r].first; b < end; b++) {
-            size_t after = b + 1 < end ? b + 1 : r + 1 < range_count ? ranges[r + 1].first : b;
-            const uint8_t *block = blocks + b * block_bytes, *next = blocks + after * block_bytes;
-            if (row_of)
-                scan_listed(path, question, block, next, ranges[r].base, row_of + AQE_BLOCK * b, mask, candidates);
-            else if (mask[b])
-                scan_block(path, question, block, next, ranges[r].base, mask[b], first_row + (int32_t)(AQE_BLOCK * b),
-                           candidates);
-        }
+    place at = start(ranges, range_count), ahead = at;
+    for (int i = 0; i < BLOCKS_AHEAD; i++)
+        step(&ahead);
+    for (; at.range < at.end; step(&at), step(&ahead)) {
+        size_t b = at.block;
+        const uint8_t *block = blocks + b * block_bytes;
+        const uint8_t *next = blocks + (ahead.range < ahead.end ? ahead.block : b) * block_bytes;
+        if (row_of)
+            scan_listed(path, question, block, next, at.range->base, row_of + AQE_BLOCK * b, mask, candidates);
+        else if (mask[b])
+            scan_block(path, question, block, next, at.range->base, mask[b], first_row + (int32_t)(AQE_BLOCK * b),
+                       candidates);
     }
 }
 

@@ -201,13 +201,20 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
     Py_END_ALLOW_THREADS
     let_go(&held);
     if (found == NOT_FINITE)
-        return PyErr_Format(PyExc_ValueError, "the query holds NaN or infinity");
+        return PyErr_Format(PyExc_ValueError, "query holds NaN, infinity or, but for cosine, an item beyond 1e15");
     return found < 0 ? PyErr_NoMemory() : PyLong_FromSsize_t(found);
+}
+
+static PyObject *probe(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    return aqe_probe(object, aqe_lists_type(Py_TYPE(object)), args, count);
 }
 
 static PyMethodDef METHODS[] = {
     {"search", (PyCFunction)(void (*)(void))search, METH_FASTCALL,
      "search($self, query, k, candidates, allow, ids, scores, /)\n--\n\nWrite the best k; how many."},
+    {"probe", (PyCFunction)(void (*)(void))probe, METH_FASTCALL,
+     "probe($self, query, k, candidates, lists, patience, tail, ids, scores, /)\n--\n\nThe same over lists."},
     {NULL, NULL, 0, NULL},
 };
 
