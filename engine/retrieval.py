@@ -124,6 +124,7 @@ def find_at_hand(
 ) -> SearchAnswer | None:
     """What `find` finds by a vector alone, where it takes well under a millisecond; None where it might take longer."""
     own = embedder_id in (None, embedder.id)
+    store.remake_with(embedder)
     space = embedder.id if own else embedder_id
     return store.search_at_hand(vector, k=k, namespace=namespace, embedder_id=space, own=own)
 
@@ -199,6 +200,7 @@ def reembed(store: Store, embedder: Embedder, *, progress: Progress = silent, ca
 
 def _catch_up(store: Store, embedder: Embedder) -> None:
     """Embed what waits; where the file cannot be written now, the search goes on with what is there."""
+    store.remake_with(embedder)
     if store.is_settled(embedder.id, embedder.dimension):
         return
     try:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.memory.tiers import demoted
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -26,11 +28,12 @@ _BLOCKS_AT_ONCE = 64
 
 
 def read_space(connection: apsw.Connection, table: int, dimension: int, namespace: str) -> Iterator[tuple[Ids, Floats]]:
-    """The rows (their numbers) and vectors of a namespace, some thousand at a time."""
+    """The rows (their numbers) and vectors of a namespace, some thousand at a time; those in a smaller form too."""
     sql = (
         f"SELECT validity, rowids, vectors FROM vectors_{table}_chunks AS block"
         f" JOIN vectors_{table}_vector_chunks00 AS held ON held.rowid = block.chunk_id WHERE partition00 = ?"
     )
+    yield from demoted.read_space(connection, table, namespace)
     try:
         cursor = connection.execute(sql, (namespace,))
     except apsw.SQLError:
@@ -43,7 +46,21 @@ def read_space(connection: apsw.Connection, table: int, dimension: int, namespac
 
 
 def read_rows(connection: apsw.Connection, table: int, dimension: int, rows: Sequence[int]) -> tuple[Ids, Floats]:
-    """Those of `rows` that have a vector in the table, and the vectors."""
+    """Those of `rows` that have a vector in the table or in a smaller form beside it, and the vectors."""
+    import numpy as np
+
+    ids, values = _read_rows(connection, table, dimension, rows)
+    if len(ids) == len(rows):
+        return ids, values
+    missing = sorted(set(rows).difference(ids.tolist()))
+    held = demoted.read_demoted_each(connection, table, missing, roughly=True)
+    if not held:
+        return ids, values
+    more, others = _joined(list(held.items()), dimension)
+    return np.concatenate([ids, more]), np.concatenate([values, others])
+
+
+def _read_rows(connection: apsw.Connection, table: int, dimension: int, rows: Sequence[int]) -> tuple[Ids, Floats]:
     import numpy as np
 
     rowids = f"vectors_{table}_rowids"

@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,7 @@ import apsw
 from aqe.engine.memory import chunks
 from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFolder
+from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
     from aqe.engine.memory.ranking import Scope
@@ -114,6 +116,9 @@ class Codes:
         self._known: list[Key] = []
         self._erasures = 0
         self._closing = False
+        self._tiered = 0
+        self._has_cold = False
+        self.remake: demoted.Remake | None = None
 
     def search(
         self, connection: apsw.Connection, table: int, vector: bytes, k: int, scope: Scope
@@ -129,7 +134,11 @@ class Codes:
         found: list[tuple[float, int]] = []
         for key, part in parts:
             allow = self._mask(connection, key, part, scope) if scope.condition else None
-            ids, scores = part.vectors.search(query, k, allow=allow)
+            if self._has_cold and self.remake is not None:
+                exact = partial(demoted.exact_rows, connection, table, part.vectors, self.remake)
+                ids, scores = part.vectors.search(query, k, allow=allow, rescore=exact)
+            else:
+                ids, scores = part.vectors.search(query, k, allow=allow)
             found += zip(scores.tolist(), ids.tolist(), strict=True)
         ordered = sorted((-round(score, DIGITS), row) for score, row in found)
         return {row: -score for score, row in ordered[:k]}
@@ -268,6 +277,11 @@ class Codes:
             else:
                 self._drop([key for key, part in self._parts.items() if self._is_too_much(rows, part)])
                 self._apply(connection, self._parts, rows)
+        tiered, self._has_cold = demoted.marks(connection)
+        if tiered != self._tiered:
+            for part in self._parts.values():
+                part.changed += demoted.put_down(connection, part.vectors)
+        self._tiered = tiered
         self._mark, self._names = read_mark(connection), None
         self._masks.clear()
         for key, part in self._parts.items():
@@ -289,6 +303,8 @@ class Codes:
             if wanted := held.get(key):
                 ids, values = chunks.read_rows(connection, key[0], part.dimension, wanted)
                 part.vectors.add(ids, values)
+                if self._tiered or demoted.has_demoted(connection):
+                    demoted.put_down(connection, part.vectors, wanted)
                 present = ids.tolist()
             gone = part.vectors.delete(sorted(set(rows).difference(present)))
             part.changed += gone + len(held.get(key, ()))
@@ -328,6 +344,8 @@ class Codes:
             if self._is_too_much(rows, part):
                 continue
             self._apply(connection, {key: part}, rows)
+            if demoted.marks(connection)[0] > file.mark.number:
+                part.changed += demoted.put_down(connection, part.vectors)
             return part
         return None
 
@@ -360,6 +378,7 @@ class Codes:
                 vectors.add(ids, values)
                 if self._closing and self._aside is threading.current_thread():
                     return None
+            demoted.put_down(connection, vectors)
         except MemoryError:
             return None
         return _Part(vectors, dimension)
@@ -458,7 +477,7 @@ class Codes:
     def _count(self, connection: apsw.Connection, key: Key) -> int:
         """About how many vectors vec0 has of a namespace: whole blocks of them."""
         sql = f"SELECT coalesce(sum(size), 0) FROM vectors_{key[0]}_chunks WHERE partition00 = ?"
-        return int(connection.execute(sql, (key[1],)).get)
+        return int(connection.execute(sql, (key[1],)).get) + demoted.count(connection)
 
     def _dimension(self, connection: apsw.Connection, table: int) -> int:
         return int(connection.execute("SELECT dimension FROM embedders WHERE number = ?", (table,)).get)

@@ -119,7 +119,10 @@ def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes
         " WHERE text_hash = ? AND valid_to IS NULL AND embedder IS NOT NULL ORDER BY row LIMIT 1",
         (row.text_hash,),
     ).fetchone()
-    return (None, None) if twin is None else (twin[1], vectors.read(connection, twin[1], twin[0]))
+    if twin is None:
+        return None, None
+    vector = vectors.read(connection, twin[1], twin[0])  # a cold twin has none to share: it is embedded anew
+    return (None, None) if vector is None else (twin[1], vector)
 
 
 def end_row(

@@ -52,8 +52,10 @@ from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
 from aqe.engine.memory.searching import MOST_HITS, Searcher, Wanted
 from aqe.engine.memory.searching import Prior as Prior
 from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.tiers.demoted import remaker
 
 if TYPE_CHECKING:
+    from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.searching import Graph
 
@@ -385,6 +387,10 @@ class Store:
         """Whether no memory waits for a vector of this embedder of aqe's own."""
         with self.reading() as connection:
             return self._searcher.is_settled(connection, embedder_id, dimension)
+
+    def remake_with(self, embedder: Embedder) -> None:
+        """Have vectors of which only the signs are kept made anew by `embedder`, where they come near a query."""
+        self._searcher.codes.remake = remaker(embedder)
 
     def search_each(
         self,

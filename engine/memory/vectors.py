@@ -1,10 +1,16 @@
-"""Vectors of memories in sqlite-vec: one vec0 table for each embedder and dimension, namespaces as its partitions."""
+"""Vectors of memories in sqlite-vec: one vec0 table for each embedder and dimension, namespaces as its partitions.
+
+Those of rarely recalled memories lie in a smaller form beside it (`tiers`); whoever reads here is given both.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import apsw
+
+from aqe.engine.memory.tiers import demoted
 
 CHUNK = 64  # vectors to a block of vec0; a namespace takes whole blocks, of 100 kB at 384 numbers
 
@@ -52,14 +58,16 @@ def put(connection: apsw.Connection, table: int, row: int, namespace: str, vecto
 def read(connection: apsw.Connection, table: int, row: int) -> bytes | None:
     """The vector of a row as float32 bytes."""
     found = connection.execute(f"SELECT vector FROM vectors_{table} WHERE row = ?", (row,)).fetchone()
-    return None if found is None else bytes(found[0])
+    return demoted.read_demoted(connection, row) if found is None else bytes(found[0])
 
 
 def read_each(connection: apsw.Connection, table: int, rows: Sequence[int]) -> dict[int, bytes]:
     """The vector of each of `rows` that has one, as float32 bytes."""
     marks = ",".join("?" * len(rows))
     found = connection.execute(f"SELECT row, vector FROM vectors_{table} WHERE row IN ({marks})", tuple(rows))
-    return {int(row): bytes(vector) for row, vector in found}
+    held = {int(row): bytes(vector) for row, vector in found}
+    missing = [row for row in rows if row not in held]
+    return held | demoted.read_demoted_each(connection, table, missing)
 
 
 def read_ever(connection: apsw.Connection, table: int, rows: Sequence[int]) -> dict[int, bytes]:
@@ -73,6 +81,7 @@ def read_ever(connection: apsw.Connection, table: int, rows: Sequence[int]) -> d
 def drop(connection: apsw.Connection, table: int, row: int) -> None:
     """Forget the vector of a row."""
     connection.execute(f"DELETE FROM vectors_{table} WHERE row = ?", (row,))
+    demoted.drop_demoted(connection, row)
 
 
 def nearest(
@@ -85,8 +94,8 @@ def nearest(
     within: Sequence[str] | None,
     without: Sequence[str],
 ) -> dict[int, float]:
-    """The `k` rows with the highest cosine similarity, exactly, among those of the namespaces `within` (None: of all)
-    that are not `without`, and of the rows that the query `where` selects."""
+    """The `k` rows with the highest cosine similarity, exactly (as the form of each vector gives it back), among those
+    of the namespaces `within` (None: of all) that are not `without`, and of the rows that the query `where` selects."""
     sql = f"SELECT row, distance FROM vectors_{table} WHERE vector MATCH ? AND k = ?"
     arguments: list[object] = [vector, k]
     if within is not None:
@@ -97,11 +106,26 @@ def nearest(
     if where is not None:
         sql += f" AND row IN ({where[0]})"
         arguments.extend(where[1])
-    return {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, arguments)}
+    found = {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, arguments)}
+    if not demoted.has_demoted(connection):
+        return found
+    parts = [f"memories.namespace IN ({','.join('?' * len(within))})"] if within is not None else []
+    parts += ["memories.namespace != ?"] * len(without)
+    bound: list[object] = [*(within or ()), *without]
+    if where is not None:
+        parts.append(f"memories.row IN ({where[0]})")
+        bound.extend(where[1])
+    found |= demoted.cosines(connection, table, vector, " AND ".join(parts) or "1", bound)
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0]))[:k])
 
 
 def similarities(connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int]) -> dict[int, float]:
     """The cosine similarity of each of `rows` that has a vector in this table."""
     marks = ",".join("?" * len(rows))
     sql = f"SELECT row, vec_distance_cosine(vector, ?) FROM vectors_{table} WHERE row IN ({marks})"
-    return {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, (vector, *rows))}
+    found = {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, (vector, *rows))}
+    missing = [row for row in rows if row not in found]
+    if missing and demoted.has_demoted(connection):
+        condition = "demoted.row IN (SELECT value FROM json_each(?))"
+        found |= demoted.cosines(connection, table, vector, condition, (json.dumps(missing),))
+    return found

@@ -1,0 +1,157 @@
+"""The vectors that are not in vec0 because their tier is a smaller one: read, compared and dropped.
+
+They lie in the table `demoted`, as the forms of `forms`. A row is in vec0 or here, never in both. A cold row (one bit a
+number) has no vector that could be given to anybody; it only tells roughly how near a query is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from aqe.engine.memory.tiers.forms import COLD, LEVELS, Level, unpack, unpack_mixed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.embedding import Embedder
+    from aqe.simd import Vectors
+
+Remake = Callable[[apsw.Connection, int, Mapping[int, str]], "Mapping[int, NDArray[np.float32]]"]
+"""Of a table, the vectors of rows made anew from their texts; those that cannot be are left out."""
+
+PAGE = 4096
+_OF_TABLE = (
+    "SELECT demoted.row, tier, demoted.vector FROM demoted CROSS JOIN memories USING (row) WHERE memories.embedder = ?"
+    " AND valid_to IS NULL"
+)
+
+
+def read_demoted(connection: apsw.Connection, row: int) -> bytes | None:
+    """The vector of a row as float32 bytes, as well as its form gives it back; None where it is cold or not here."""
+    found: Any = connection.execute("SELECT tier, vector FROM demoted WHERE row = ?", (row,)).fetchone()
+    return None if found is None or found[0] == COLD else unpack(bytes(found[1]), found[0]).tobytes()
+
+
+def read_demoted_each(
+    connection: apsw.Connection, table: int, rows: Sequence[int], *, roughly: bool = False
+) -> dict[int, bytes]:
+    """As `read_demoted` for each of `rows` that is of the space `table`; `roughly` gives the cold ones too."""
+    if not rows or not has_demoted(connection):
+        return {}
+    sql = f"{_OF_TABLE} AND demoted.row IN (SELECT value FROM json_each(?))"
+    found: list[Any] = connection.execute(sql, (table, json.dumps(list(rows)))).fetchall()
+    return {int(row): unpack(bytes(packed), tier).tobytes() for row, tier, packed in found if roughly or tier != COLD}
+
+
+def has_demoted(connection: apsw.Connection) -> bool:
+    """Whether any row is here."""
+    return connection.execute("SELECT 1 FROM demoted LIMIT 1").fetchone() is not None
+
+
+def count(connection: apsw.Connection) -> int:
+    """How many rows are here."""
+    return int(connection.execute("SELECT count(*) FROM demoted").get)
+
+
+def drop_demoted(connection: apsw.Connection, row: int) -> None:
+    """Forget the vector of a row."""
+    connection.execute("DELETE FROM demoted WHERE row = ?", (row,))
+
+
+def read_space(
+    connection: apsw.Connection, table: int, namespace: str
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """The rows of a namespace that are here, some thousand at a time; of the cold ones what their bits give."""
+    if not has_demoted(connection):
+        return
+    cursor = connection.execute(f"{_OF_TABLE} AND namespace = ?", (table, namespace))
+    while page := [one for _, one in zip(range(PAGE), cursor, strict=False)]:
+        rows: list[Any] = page
+        yield unpack_mixed(rows)
+
+
+def marks(connection: apsw.Connection) -> tuple[int, bool]:
+    """The number of the change up to which tiers were moved last (0: never), and whether any row is cold since."""
+    found = dict(connection.execute("SELECT name, number FROM growth_marks WHERE name IN ('tiered', 'cold')"))
+    return int(found.get("tiered", 0)), bool(found.get("cold", 0))
+
+
+def cold_texts(connection: apsw.Connection, rows: Sequence[int]) -> dict[int, str]:
+    """The texts of those of `rows` that are cold."""
+    sql = (
+        "SELECT demoted.row, text FROM demoted JOIN memories USING (row) WHERE tier = ?"
+        " AND demoted.row IN (SELECT value FROM json_each(?))"
+    )
+    return {int(row): str(text) for row, text in connection.execute(sql, (COLD, json.dumps(list(rows))))}
+
+
+def exact_rows(
+    connection: apsw.Connection, table: int, held: Vectors, remake: Remake, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The vectors of rows that came near a query: of the cold ones made anew from their texts, of others what is
+    held."""
+    values = held.get(rows)
+    texts = cold_texts(connection, rows.tolist())
+    made = remake(connection, table, texts) if texts else {}
+    for place, row in enumerate(rows.tolist()):
+        if row in made:
+            values[place] = made[row]
+    return values
+
+
+def remaker(embedder: Embedder) -> Remake:
+    """What makes vectors of this embedder's space anew."""
+
+    def remake(connection: apsw.Connection, table: int, texts: Mapping[int, str]) -> dict[int, NDArray[np.float32]]:
+        sql = "SELECT 1 FROM embedders WHERE number = ? AND embedder_id = ? AND dimension = ?"
+        if connection.execute(sql, (table, embedder.id, embedder.dimension)).fetchone() is None:
+            return {}
+        made = embedder.embed(list(texts.values()))
+        return {row: numbers for row, numbers in zip(texts, made, strict=True) if numbers.any()}
+
+    return remake
+
+
+def put_down(connection: apsw.Connection, held: Vectors, rows: Sequence[int] | None = None) -> int:
+    """Keep in memory of rows of smaller tiers (of `rows`, or all) no more than these have; returns how many had
+    more."""
+    return sum(held.demote(found, level) for level, found in levels(connection, rows).items())
+
+
+def levels(connection: apsw.Connection, rows: Sequence[int] | None = None) -> dict[Level, list[int]]:
+    """The rows (of `rows`, or all) of each tier below the first, by what `Vectors.demote` calls it."""
+    found: dict[Level, list[int]] = {}
+    if rows is None:
+        cursor = connection.execute("SELECT row, tier FROM demoted")
+    else:
+        sql = "SELECT row, tier FROM demoted WHERE row IN (SELECT value FROM json_each(?))"
+        cursor = connection.execute(sql, (json.dumps(list(rows)),))
+    for row, tier in cursor:
+        found.setdefault(LEVELS[int(tier)], []).append(int(row))
+    return found
+
+
+def cosines(
+    connection: apsw.Connection, table: int, vector: bytes, condition: str, parameters: Sequence[object]
+) -> dict[int, float]:
+    """The cosine similarity of every row of a space that is here, under a condition on `memories`."""
+    if not has_demoted(connection):
+        return {}
+    import numpy as np
+
+    query = np.frombuffer(vector, np.float32)
+    query = query / max(float(np.linalg.norm(query)), 1e-30)
+    found: dict[int, float] = {}
+    cursor = connection.execute(f"{_OF_TABLE} AND {condition}", (table, *parameters))
+    while page := [one for _, one in zip(range(PAGE), cursor, strict=False)]:
+        held: list[Any] = page
+        rows, values = unpack_mixed(held)
+        lengths = np.maximum(np.linalg.norm(values, axis=1), 1e-30)
+        near = np.einsum("ij,j->i", values, query) / lengths
+        found |= zip(rows.tolist(), near.tolist(), strict=True)
+    return found
