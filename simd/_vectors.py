@@ -412,19 +412,25 @@ class Vectors:
         what a mapped file holds beyond its header is checked by `verify`.
         """
         file = _vectors_file.File(Path(path), mapped)
-        opened = cls(*_saved.kind(file))
-        table, count = opened._table, _saved.fill(opened._table, file)
-        numbers = np.arange(count)
+        try:
+            opened = cls(*_saved.kind(file))
+            opened._fill(file)
+        except (KeyError, TypeError, AttributeError) as missing:
+            raise ValueError(f"{path} is damaged: its header does not tell what it should ({missing})") from None
+        return opened
+
+    def _fill(self, file: _vectors_file.File) -> None:
+        """Take over what a file holds."""
+        table, count = self._table, _saved.fill(self._table, file)
         live = np.full(-(-count // BLOCK), ~np.uint64(0))
         if count % BLOCK:
             live[-1] = (1 << count % BLOCK) - 1
-        opened._file, opened._live = file, live
+        self._file, self._live = file, live
         if (lists := _saved.lists_of(file, table)) is not None:
             from aqe.simd._upkeep import inverted
 
-            opened._inverted = inverted(lists, table)
-        opened._state = opened._state_of(live, Index(table.ids_of(numbers), numbers), count)
-        return opened
+            self._inverted = inverted(lists, table)
+        self._state = self._state_of(live, Index(table.segments[0].ids, np.arange(count)), count)
 
     def verify(self) -> None:
         """Read the whole file that this was opened from; raises ValueError, naming what is damaged."""
