@@ -58,6 +58,7 @@ MODELS: dict[str, tuple[str, ...]] = {
         "aqe.server.cli.growth_objects:Revived",
         "aqe.server.cli.growth_objects:GrowthLog",
     ),
+    "memory-tiers": ("aqe.server.cli.memory_tiers:TiersShown",),
     "memory-unpin": ("aqe.server.cli.growth_objects:PinShown",),
     "memory-list": ("aqe.server.cli.objects:MemoryListed",),
     "memory-neighbours": ("aqe.server.cli.graph_objects:NeighboursShown",),

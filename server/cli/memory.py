@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli import memory_graph, memory_growth, memory_transfer
+from aqe.server.cli import memory_graph, memory_growth, memory_tiers, memory_transfer
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
@@ -457,4 +457,5 @@ def _one_line(text: str) -> str:
 
 memory_graph.add_to(app)
 memory_growth.add_to(app)
+memory_tiers.add_to(app)
 memory_transfer.add_to(app)

@@ -95,3 +95,23 @@ def test_unknown_ids_are_one_sentence(project: Path, capsys: pytest.CaptureFixtu
     _aqe(project, capsys, "add", "a fact")
     for arguments in (["pin", "nobody"], ["unpin", "nobody"], ["merge", "--undo", "nobody"]):
         assert _aqe(project, capsys, *arguments, status=2)["error"]["code"] == "unknown-id"
+
+
+def test_tiers_are_shown_and_moved(project: Path, capsys: pytest.CaptureFixture[str], repository: Path) -> None:
+    """The figures add up to what is remembered, before and after a move."""
+    schema = json.loads((repository / "docs" / "schemas" / "memory-tiers.json").read_text(encoding="utf-8"))
+    for number in range(4):
+        _aqe(project, capsys, "add", f"fact {number} of four about thing{number}")
+    before = _aqe(project, capsys, "tiers")
+    assert [(one["name"], one["memories"]) for one in before["tiers"]] == [
+        ("hot", 4),
+        ("warm", 0),
+        ("int8", 0),
+        ("cold", 0),
+    ]
+    after = _aqe(project, capsys, "tiers", "--move", "--compact")
+    assert [one["memories"] for one in after["tiers"]] == [1, 1, 2, 0]
+    assert after["moved"] == {"hot": 0, "warm": 1, "int8": 2, "cold": 0}
+    assert _aqe(project, capsys, "search", "thing0")["hits"][0]["text"].startswith("fact 0")
+    for answer in (before, after):
+        jsonschema.validate(answer, schema)

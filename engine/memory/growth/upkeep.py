@@ -19,6 +19,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 if TYPE_CHECKING:
     from aqe.engine.memory.growth.pruning import Pruned, PrunePlan
     from aqe.engine.memory.store import Store
+    from aqe.engine.memory.tiers.policy import Thresholds
     from aqe.engine.settings import Settings
 
 LEASE = "memory upkeep"
@@ -27,18 +28,24 @@ MERGED = "merged"
 COMPARED = 5000
 """The newest memories of a namespace: new ones are compared with them in the background, with all by `memory merge`."""
 
+TIERED_AT = "tiered at"
+RETIER_S = 3600
+"""Vectors move between tiers at most once in this time."""
+
 MEGABYTE = 1_000_000
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tended:
-    """What one upkeep did: memories that were over and ended, those merged and pruned, and ended rows erased."""
+    """What one upkeep did: memories that were over and ended, those merged and pruned, ended rows erased, and vectors
+    moved between tiers."""
 
     expired: int = 0
     merged: int = 0
     pruned: int = 0
     erased: int = 0
+    moved: int = 0
 
 
 def tend(
@@ -54,7 +61,9 @@ def tend(
         merged = _merge_new(store, settings, progress, cancel) if settings.memory.merge else 0
         lease.renew()
         done = prune_within(store, settings, progress=progress, cancel=cancel)
-        return Tended(done.expired, merged, done.pruned, done.erased)
+        lease.renew()
+        moved = _retier_where_due(store, settings, progress, cancel)
+        return Tended(done.expired, merged, done.pruned, done.erased, moved)
     finally:
         lease.release()
 
@@ -111,6 +120,35 @@ def _merge_new(store: Store, settings: Settings, progress: Progress, cancel: Can
     with store.writing() as connection:
         connection.execute("INSERT OR REPLACE INTO growth_marks VALUES (?, ?)", (MERGED, int(newest)))
     return done
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """The shares of the tiers that the settings ask for."""
+    from aqe.engine.memory.tiers.policy import Thresholds
+
+    memory = settings.memory
+    return Thresholds(memory.hot_percent, memory.warm_percent, memory.int8_percent)
+
+
+def _retier_where_due(store: Store, settings: Settings, progress: Progress, cancel: CancelToken | None) -> int:
+    """Move vectors between tiers, where there are many and it was not done lately."""
+    from aqe.engine.embedding import open_embedder
+    from aqe.engine.memory.tiers.moving import retier
+
+    memory = settings.memory
+    if not memory.tiers:
+        return 0
+    with store.reading() as connection:
+        last = connection.execute("SELECT number FROM growth_marks WHERE name = ?", (TIERED_AT,)).get or 0
+        sql = "SELECT count(*) FROM memories WHERE valid_to IS NULL AND embedder IS NOT NULL"
+        few = int(connection.execute(sql).get) < memory.tiers_from
+    if few or store.now() - int(last) < RETIER_S * 1_000_000:
+        return 0
+    life, embedder = memory.half_life_days, open_embedder(settings)
+    moved = retier(store, embedder, thresholds_of(settings), half_life_days=life, progress=progress, cancel=cancel)
+    with store.writing() as connection:
+        connection.execute("INSERT OR REPLACE INTO growth_marks VALUES (?, ?)", (TIERED_AT, store.now()))
+    return sum(moved.to.values())
 
 
 class Upkeep:

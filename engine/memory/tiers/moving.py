@@ -19,10 +19,11 @@ import apsw
 
 from aqe.engine.lease import holding
 from aqe.engine.memory import vectors
+from aqe.engine.memory.connection import speaking
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
 from aqe.engine.memory.growth.merging import APART
 from aqe.engine.memory.spaces import is_own
-from aqe.engine.memory.store import Store
+from aqe.engine.memory.store import Store, watch_connection
 from aqe.engine.memory.tiers.forms import COLD, HOT, SMALL, pack, unpack
 from aqe.engine.memory.tiers.policy import Thresholds, assign
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -95,6 +96,20 @@ def retier(
             with store.writing() as connection:
                 _mark(connection)
     return Moved(to, kept, packed)
+
+
+def compact_file(store: Store) -> int:
+    """Write the file anew without its free pages; returns by how many bytes it got smaller. Raises `UserError`
+    (database-locked, disk-full): then the file is as it was."""
+    connection = watch_connection(store.path)
+    try:
+        with speaking(store.path):
+            before = int(connection.pragma("page_count"))
+            connection.execute("VACUUM")
+            connection.pragma("wal_checkpoint", "truncate")
+            return (before - int(connection.pragma("page_count"))) * int(connection.pragma("page_size"))
+    finally:
+        connection.close()
 
 
 def _moves(store: Store, thresholds: Thresholds, half_life_days: float) -> list[_Row]:

@@ -25,6 +25,12 @@ class Thresholds:
     int8_percent: float = 30.0
 
     @property
+    def percents(self) -> tuple[float, float, float, float]:
+        """The share of each of the four tiers as they come out, in percent."""
+        hot, warm, small = self.edges
+        return _percent(hot), _percent(warm - hot), _percent(small - warm), _percent(1.0 - small)
+
+    @property
     def edges(self) -> tuple[float, float, float]:
         """Where each tier but the last ends, as a share of all rows."""
         hot = self.hot_percent / 100
@@ -50,3 +56,7 @@ def assign(
     beyond = np.where(wanted < now, edges[now] - place, place - edges[np.minimum(now + 1, 4)])
     wanted = np.where((wanted != now) & (beyond < INERTIA) & (count * INERTIA >= 1), now, wanted)
     return np.where(pinned, HOT, wanted).astype(np.int8)
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 4)

@@ -14,10 +14,12 @@ from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.as_of import search_as_of
 from aqe.engine.memory.growth.access import DAY_US
 from aqe.engine.memory.growth.pins import set_pinned
+from aqe.engine.memory.growth.upkeep import tend
 from aqe.engine.memory.tiers.figures import read_figures
-from aqe.engine.memory.tiers.moving import retier
+from aqe.engine.memory.tiers.moving import compact_file, retier
 from aqe.engine.memory.tiers.policy import Thresholds, assign
 from aqe.engine.retrieval import find, keep
+from aqe.engine.settings import load_settings
 
 COUNT = 120
 DIMENSION = 64
@@ -196,6 +198,29 @@ def test_fewer_bytes_are_held(filled: Store) -> None:
         figures = read_figures(connection)
     assert sum(one.file_bytes for one in figures) < 0.6 * whole
     assert [one.form for one in figures] == ["f32", "f16", "int8", "bits"]
+
+
+def test_a_compacted_file_is_smaller_and_whole(filled: Store) -> None:
+    """Writing the file anew gives the free pages back, and every tier is found and read as before."""
+    retier(filled, Bags(), Thresholds())
+    wanted = {number: filled.vector(str(number)) for number in (30, 80, 110)}
+    assert compact_file(filled) > 0
+    with Store.open(filled.path) as later:
+        assert {number: later.vector(str(number)) for number in wanted} == wanted
+        assert all(_found(later, number)[0] == str(number) for number in (0, 30, 80, 110))
+        keep(later, Bags(), [NewMemory("one more fact", id="more")])
+        assert later.vector("more") is not None
+
+
+def test_upkeep_moves_where_there_are_enough_and_not_too_often(filled: Store, tmp_path: Path) -> None:
+    """The background leaves a small store alone, moves a large one, and not twice within the hour."""
+    flags = {"memory.merge": False}
+    few = load_settings(tmp_path, flags={**flags, "memory.tiers_from": COUNT + 1}, environ={})
+    many = load_settings(tmp_path, flags={**flags, "memory.tiers_from": COUNT}, environ={})
+    off = load_settings(tmp_path, flags={**flags, "memory.tiers_from": 0, "memory.tiers": False}, environ={})
+    moved = [tend(filled, settings) for settings in (few, off, many, many)]
+    assert [one is not None and one.moved > 0 for one in moved] == [False, False, True, False]
+    assert _counts(filled)[1] > 0
 
 
 def test_rows_near_an_edge_do_not_go_to_and_fro() -> None:

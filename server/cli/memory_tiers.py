@@ -1,0 +1,90 @@
+"""`aqe memory tiers`: which memories have their vectors in which form, and what that takes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from aqe.engine.memory.tiers.figures import TierFigures
+from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+
+
+@dataclass(frozen=True)
+class TiersShown:
+    """The tiers, most recalled first; the share that each takes, in percent, the last the rest; whether the background
+    moves memories between them; how many were moved to each just now (null: none was asked for), how many of those
+    bound for the last tier stayed int8 because their vectors cannot be made anew, and the bytes that the file lost."""
+
+    tiers: list[TierFigures]
+    percent: dict[str, float]
+    in_background: bool
+    moved: dict[str, int] | None
+    kept_int8: int
+    file_shrunk_by: int
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command of this module under `aqe memory`."""
+    app.command()(tiers)
+
+
+def tiers(
+    move: Annotated[
+        bool, typer.Option("--move", help="Move memories to their tier now, however few there are.")
+    ] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="Give free pages back: the file is written anew.")] = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Show how many memories are in each tier, by how often they are recalled, and the bytes of their vectors.
+
+    The most recalled keep float32, the next float16, the next int8, the rest one bit a number. A server moves them in
+    the background from 10,000 memories on (settings memory.tiers, memory.hot_percent and so on).
+    """
+    from aqe.engine.embedding import open_embedder
+    from aqe.engine.memory import open_store
+    from aqe.engine.memory.growth.upkeep import thresholds_of
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.engine.memory.tiers.figures import read_figures
+    from aqe.engine.memory.tiers.moving import compact_file, retier
+    from aqe.engine.progress import CancelToken
+    from aqe.engine.project import find_project
+    from aqe.engine.settings import load_settings
+
+    root = find_project(explicit=None if project is None else str(project))
+    settings, cancel, moved, shrunk = load_settings(root), CancelToken(), None, 0
+    thresholds = thresholds_of(settings)
+    with open_store(root) if move or compact else open_to_read(root) as store:
+        with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
+            if move:
+                life = settings.memory.half_life_days
+                embedder = open_embedder(settings)
+                moved = retier(store, embedder, thresholds, half_life_days=life, progress=progress, cancel=cancel)
+            if compact:
+                shrunk = compact_file(store)
+        with store.reading() as connection:
+            found = read_figures(connection)
+    percent = dict(zip((one.name for one in found), thresholds.percents, strict=True))
+    to, kept = (None, 0) if moved is None else (moved.to, moved.kept_int8)
+    if json:
+        shown = TiersShown(found, percent, settings.memory.tiers, to, kept, shrunk)
+        print_json("memory-tiers", shown, project=kept_where(root))
+        return
+    for one in found:
+        share = f"{percent[one.name]:g} %"
+        print(
+            f"{one.name:<5} {one.form:<5} {share:>5} {one.memories:>10,} memories"
+            f" {one.file_bytes:>14,} bytes in the file {one.memory_bytes:>14,} in memory"
+        )
+    if to is not None:
+        told = ", ".join(f"{count} to {name}" for name, count in to.items() if count) or "nothing"
+        print(
+            f"moved: {told}" + (f"; {kept} stay int8, their vectors cannot be made anew" if kept else ""),
+            file=sys.stderr,
+        )
+    if compact:
+        print(f"the file is {shrunk:,} bytes smaller", file=sys.stderr)
