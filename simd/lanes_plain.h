@@ -30,7 +30,7 @@ INLINE lanes power_of_two(lanes whole)
 {
     lanes r;
     for (int j = 0; j < WIDTH; j++) {
-        int32_t bits = (int32_t)(whole.at[j] == whole.at[j] ? whole.at[j] + 127 : 0) << 23;
+        int32_t bits = (whole.at[j] <= 0 ? (int32_t)whole.at[j] + 127 : 0) << 23; /* 0 for NaN and what stands beside it */
         memcpy(&r.at[j], &bits, sizeof bits);
     }
     return r;
