@@ -20,6 +20,7 @@ import platformdirs
 
 PARTS = {
     "search": ("memory_search", "search from Python beside sqlite-vec, usearch, hnswlib, faiss and NumPy"),
+    "store": ("memory_store", "keeping, deleting and finding memories, opening a store, and bytes"),
     "growth": ("memory_growth", "the cost of a search from 1k to 1M vectors, and the plot of it"),
 }
 """By name: the module, and what it measures. A module has `measure(options) -> figures`."""

@@ -108,6 +108,8 @@ class Codes:
             CodeFolder(database).clear()
         self._parts: dict[Key, _Part] = {}
         self._mark: Mark | None = None
+        self.moment: int | None = None
+        """The number of the last change that the transaction under way sees, where it is known."""
         self._names: list[str] | None = None
         self._asked: dict[Key, int] = {}
         self._masks: OrderedDict[Any, Any] = OrderedDict()
@@ -140,7 +142,7 @@ class Codes:
             else:
                 ids, scores = part.vectors.search(query, k, allow=allow)
             found += zip(scores.tolist(), ids.tolist(), strict=True)
-        ordered = sorted((-round(score, DIGITS), row) for score, row in found)
+        ordered = sorted([(-round(score, DIGITS), row) for score, row in found])
         return {row: -score for score, row in ordered[:k]}
 
     def cosines(self, table: int, vector: bytes, rows: Sequence[int], scope: Scope) -> dict[int, float] | None:
@@ -268,7 +270,8 @@ class Codes:
         """Bring what is at hand to the moment of the transaction."""
         if self._done:
             self._take(connection)
-        if self._mark is not None and self._mark.number == read_number(connection):
+        number = read_number(connection) if self.moment is None else self.moment
+        if self._mark is not None and self._mark.number == number:
             return
         if self._mark is not None and self._parts:
             rows = rows_since(connection, self._mark)

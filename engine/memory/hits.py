@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apsw
 
@@ -34,17 +34,21 @@ class FoundMemories:
         if number != self._number:
             self._number, self._characters = number, 0
             self._known.clear()
-        found = {one.row: self._known[one.row] for one in scored if one.row in self._known}
-        if missing := [one.row for one in scored if one.row not in found]:
-            for row in connection.execute(_SQL, (json.dumps(missing),)):
-                found[row[0]] = memory = read_memory(row[1:])
-                self._keep(row[0], memory)
-        marked = self._files.marked if self._files is not None else _as_is
-        return tuple([_hit(marked(found[one.row]), one) for one in scored if one.row in found])
+        get = self._known.get
+        pairs = [(get(one.row), one) for one in scored]
+        if missing := [one.row for memory, one in pairs if memory is None]:
+            found = {row[0]: read_memory(row[1:]) for row in connection.execute(_SQL, (json.dumps(missing),))}
+            self._keep(found)
+            pairs = [(memory or found.get(one.row), one) for memory, one in pairs]
+        if self._files is None:
+            return tuple([_hit(memory, one) for memory, one in pairs if memory is not None])
+        marked = self._files.marked
+        held = [(marked(memory) if memory.file_digest else memory, one) for memory, one in pairs if memory is not None]
+        return tuple([_hit(memory, one) for memory, one in held])
 
-    def _keep(self, row: int, memory: Memory) -> None:
-        self._known[row] = memory
-        self._characters += len(memory.text)
+    def _keep(self, found: Mapping[int, Memory]) -> None:
+        self._known.update(found)
+        self._characters += sum([len(memory.text) for memory in found.values()])
         while len(self._known) > KEPT_ROWS or self._characters > KEPT_CHARACTERS:
             self._characters -= len(self._known.popitem(last=False)[1].text)
 
@@ -66,7 +70,3 @@ def _hit(memory: Memory, one: Scored) -> Hit:
             "explained": one.explained,
         },
     )
-
-
-def _as_is(memory: Memory) -> Memory:
-    return memory

@@ -116,19 +116,27 @@ class Searcher:
                 answers.append(SearchAnswer("hybrid", self._found.hits(connection, number, found_here)))
             return tuple(answers)
 
-    def at_hand(self, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool) -> SearchAnswer | None:
+    def at_hand(
+        self, connection: apsw.Connection, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool
+    ) -> SearchAnswer | None:
         """The answer by a vector alone where it costs well under a millisecond: None where anything must be read first
-        but the memories that are found, or where some wait for a vector of this embedder of aqe's `own`."""
+        but the memories that are found, or where some wait for a vector of this embedder of aqe's `own`.
+
+        The store's lock is held; no transaction is needed where nothing changed since the last search: rows never
+        change but for their end, which takes them out of the answer.
+        """
         space = (embedder_id, len(packed) // 4)
-        with self._reading() as connection:
-            number = self._follow(connection)
-            scope, table = self._scope(connection, wanted), self._table(connection, space)
-            if table is None or scope.condition or not self.codes.is_at_hand(number, table, scope):
-                return None
-            if own and not self.is_settled(connection, *space):
-                return None
-            found = ranking.by_vector(connection, table, packed, k, scope, self.codes)
-            return SearchAnswer("vector", self._found.hits(connection, number, found))
+        if read_number(connection) != self._number:
+            return None
+        namespace, condition, _ = wanted
+        scope, table = self._scopes.get(namespace), self._tables.get(space)
+        if scope is None or table is None or condition or (own and space not in self._settled):
+            return None
+        if self._first_end is not None or not self.codes.is_at_hand(self._number, table, scope):
+            return None
+        found = ranking.by_vector(connection, table, packed, k, scope, self.codes)
+        hits = self._found.hits(connection, self._number, found)
+        return None if any(hit.memory.valid_to is not None for hit in hits) else SearchAnswer("vector", hits)
 
     def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder; looked up once for each change."""

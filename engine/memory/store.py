@@ -312,6 +312,15 @@ class Store:
                 self._searcher.codes.forget()
                 connection.pragma("wal_checkpoint", "truncate")
 
+    def delete_many(self, ids: Iterable[str], *, namespace: str = "default") -> None:
+        """End all of these memories or, when one is not there, none. Raises `UserError` (unknown-id)."""
+        now = self.now()
+        with self.writing() as connection:
+            for id in ids:
+                require_memory(connection, id, namespace)
+                end_row(connection, check_namespace(namespace), check_id(id), now)
+                unlink(connection, namespace, id)
+
     def list(
         self,
         *,
@@ -375,7 +384,9 @@ class Store:
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            found = self._searcher.at_hand(packed, k, wanted, check_embedder(embedder_id), own=own)
+            found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
+        except apsw.Error:
+            return None  # a search in a transaction says what is wrong
         finally:
             self._lock.release()
         if found is None or (self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits)):
