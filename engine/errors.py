@@ -64,6 +64,7 @@ CODES: frozenset[str] = frozenset(
         "import-hangs",
         "import-shadowed",
         "internal",
+        "keyring-failed",
         "lines-failed",
         "missing-argument",
         "missing-extra",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from aqe.engine.errors import UserError
 from aqe.engine.marker import write_bytes_atomic
+from aqe.engine.memory.keys import is_sealed
 from aqe.engine.project import aqe_dir, unwritable
 
 LIMIT_BYTES = 200_000_000
@@ -54,11 +54,11 @@ def result_path(project: Path, command: str) -> Path:
 def write_result(project: Path, command: str, obj: Any, *, limit_bytes: int = LIMIT_BYTES) -> Path:
     """Keep `obj` as the last result of `command`; the oldest results go when all exceed `limit_bytes`.
 
-    With AQE_DB_KEY set nothing is kept, since a result would lie in clear beside the encrypted store. Raises
+    Where the store has a key nothing is kept, since a result would lie in clear beside the encrypted store. Raises
     `UserError` (project-read-only, disk-full); then the earlier result stands.
     """
     path = result_path(project, command)
-    if os.environ.get("AQE_DB_KEY"):
+    if is_sealed(project / ".aqe"):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         return path

@@ -11,12 +11,11 @@ from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.store import Store, utc_now
+from aqe.engine.memory.keys import share_pointer, store_key
 from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
 from aqe.engine.spool import ingest
 from aqe.engine.worktree import find_checkout, head_commit
-
-KEY = "AQE_DB_KEY"
 
 
 def open_store(
@@ -30,13 +29,15 @@ def open_store(
     """The project's store; what is added carries its git worktree and commit, and what test runs left in the spool
     is taken in (`take_spool`).
 
-    With AQE_DB_KEY set the file is encrypted. Raises what `Store.open` and `load_settings` raise.
+    With AQE_DB_KEY set, or a key in the keyring, the file is encrypted. Raises what `Store.open`, `load_settings` and
+    `store_key` raise.
     """
     environ = os.environ if environ is None else environ
     settings = load_settings(project, environ=environ) if settings is None else settings
+    path = database_path(project, settings.store)
     store = Store.open(
-        database_path(project, settings.store),
-        key=environ.get(KEY) or None,
+        path,
+        key=store_key(path, environ),
         durability=settings.durability,
         here=whereabouts(project),
         now=now,
@@ -51,6 +52,7 @@ def open_store(
     )
     if settings.memory.graph:
         store.graph = Graph(store)
+    share_pointer(path, project / ".aqe")
     if take_spool:
         try:
             ingest(store, project)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +44,7 @@ from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
 from aqe.engine.memory.measuring import search_figures
+from aqe.engine.memory.keys import store_key
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import INDEX
@@ -68,9 +68,9 @@ def utc_now() -> int:
 def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
     """A connection of its own to an existing store, whose `data_version` changes with every commit of any other.
 
-    `key` is AQE_DB_KEY where not given. Raises `UserError` as `Store.open` does.
+    `key` is that of the store (`store_key`) where not given. Raises `UserError` as `Store.open` does.
     """
-    return open_connection(path, key=key or os.environ.get("AQE_DB_KEY") or None)
+    return open_connection(path, key=key or store_key(path))
 
 
 class Store:

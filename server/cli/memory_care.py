@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.errors import UserError
-from aqe.server.cli.output import JsonOption, ProjectOption, Shown, print_json, terminal_progress
+from aqe.server.cli import memory_key
+from aqe.server.cli.care_work import DryRunOption, named_keys, place_in, working
+from aqe.server.cli.output import JsonOption, ProjectOption, print_json
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
-    from aqe.engine.memory.care import Place
     from aqe.engine.memory.care.comparing import Change
-    from aqe.engine.progress import CancelToken
     from aqe.engine.settings import Settings
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 KeyOption = Annotated[
     str | None,
     typer.Option("--key-env", metavar="NAME", help="The variable with the backup's key, where it is another one."),
@@ -33,6 +29,7 @@ def add_care(app: typer.Typer) -> None:
     """Put the commands of this module under `aqe memory`."""
     for function in (backup, verify, repair, restore, snapshot, snapshots, rollback, diff):
         app.command()(function)
+    app.add_typer(memory_key.app, name="key")
 
 
 def backup(
@@ -54,13 +51,13 @@ def backup(
     """
     from aqe.engine.memory.care import back_up
 
-    root, place, _ = _place(project)
-    with _working(json) as (progress, cancel):
+    root, place, _ = place_in(project)
+    with working(json) as (progress, cancel):
         report = back_up(
             place,
             file,
             since=since,
-            keys=_keys(key_env),
+            keys=named_keys(key_env),
             force=force,
             dry_run=dry_run,
             progress=progress,
@@ -84,9 +81,9 @@ def verify(
     """Look whether all that is kept is sound: pages, texts, revisions, both indexes. Exit 1 if anything is wrong."""
     from aqe.engine.memory.care import verify as verify_store
 
-    root, place, _ = _place(project)
-    with _working(json) as (progress, cancel):
-        report = verify_store(place, file, keys=_keys(key_env), progress=progress, cancel=cancel)
+    root, place, _ = place_in(project)
+    with working(json) as (progress, cancel):
+        report = verify_store(place, file, keys=named_keys(key_env), progress=progress, cancel=cancel)
     if json:
         print_json("memory-verify", report, project=root if (root / ".aqe").is_dir() else None)
     else:
@@ -107,8 +104,8 @@ def repair(dry_run: DryRunOption = False, json: JsonOption = False, project: Pro
     from aqe.engine.memory.care import repair as repair_store
     from aqe.server.cli.care_text import repair_lines
 
-    root, place, settings = _place(project)
-    with _working(json) as (progress, cancel):
+    root, place, settings = place_in(project)
+    with working(json) as (progress, cancel):
         report = repair_store(
             place,
             copies=settings.care.copies,
@@ -142,15 +139,15 @@ def restore(
     from aqe.engine.memory.care import restore as restore_store
     from aqe.engine.project import aqe_dir
 
-    root, place, settings = _place(project)
+    root, place, settings = place_in(project)
     if not dry_run or not place.folder.exists():
         aqe_dir(place.folder.parent)
-    with _working(json) as (progress, cancel):
+    with working(json) as (progress, cancel):
         report = restore_store(
             place,
             file,
             base=base,
-            keys=_keys(key_env),
+            keys=named_keys(key_env),
             copies=settings.care.copies,
             copies_mb=settings.care.copies_mb,
             dry_run=dry_run,
@@ -222,7 +219,7 @@ def rollback(
     from aqe.engine.retrieval import reembed
 
     root, store, settings = _open(project)
-    with store, _working(json) as (progress, cancel):
+    with store, working(json) as (progress, cancel):
         report = roll_back(store, name, kept=settings.care.snapshots, dry_run=dry_run, progress=progress, cancel=cancel)
         if not dry_run:
             reembed(store, open_embedder(settings), progress=progress, cancel=cancel)
@@ -248,9 +245,9 @@ def diff(
     """Show which memories differ between two snapshots, backups or now."""
     from aqe.engine.memory.care import compare
 
-    root, place, _ = _place(project)
-    with _working(json) as (progress, cancel):
-        report = compare(place, a, b, limit=limit, keys=_keys(key_env), progress=progress, cancel=cancel)
+    root, place, _ = place_in(project)
+    with working(json) as (progress, cancel):
+        report = compare(place, a, b, limit=limit, keys=named_keys(key_env), progress=progress, cancel=cancel)
     if json:
         print_json("memory-diff", report, project=root)
         return
@@ -285,44 +282,11 @@ def _short(text: str) -> str:
     return line if len(line) <= 90 else line[:87] + "..."
 
 
-def _place(project: Path | None) -> tuple[Path, Place, Settings]:
-    from aqe.engine.memory.care import place_of
-    from aqe.engine.project import find_project
-    from aqe.engine.settings import load_settings
-
-    root = find_project(explicit=None if project is None else str(project))
-    settings = load_settings(root)
-    return root, place_of(root, settings=settings), settings
-
-
 def _open(project: Path | None) -> tuple[Path, Store, Settings]:
     from aqe.engine.memory import open_store
 
-    root, _, settings = _place(project)
+    root, _, settings = place_in(project)
     return root, open_store(root, settings=settings), settings
-
-
-@contextlib.contextmanager
-def _working(json: bool) -> Iterator[tuple[Shown, CancelToken]]:
-    """A bar on a terminal, and a token that Ctrl-C sets."""
-    from aqe.engine.progress import CancelToken
-    from aqe.server.cli.interrupts import stopped_by_signals
-
-    cancel = CancelToken()
-    with terminal_progress(quiet=json) as progress, stopped_by_signals(cancel):
-        yield progress, cancel
-
-
-def _keys(name: str | None) -> tuple[str | None, ...]:
-    """The key in the variable `name`, where one was named."""
-    if name is None:
-        return ()
-    key = os.environ.get(name)
-    if not key:
-        raise UserError(
-            f"The variable {name!r} holds no key.", code="database-key", fix="Set it, or leave --key-env out."
-        )
-    return (key,)
 
 
 def _memories(count: int) -> str:

@@ -60,7 +60,9 @@ class Record:
         self._used = 0
         self._parts: Dict[Tuple[str, str, str], int] = {}
         self._pid = os.getpid()
-        self._cache = "" if os.environ.get("AQE_DB_KEY") else os.path.join(self.project, ".aqe", "impact")
+        home = os.path.join(self.project, ".aqe")
+        sealed = os.environ.get("AQE_DB_KEY") or os.path.exists(os.path.join(home, "key-id"))
+        self._cache = "" if sealed else os.path.join(home, "impact")
 
     # sets
 

@@ -16,6 +16,8 @@ def open_spool(project: str) -> Tuple[Optional[str], str]:
     """Make `.aqe/spool`; the folder, or None and one line of trouble for the summary when that cannot be."""
     if os.environ.get("AQE_DB_KEY"):
         return None, "AQE_DB_KEY is set and the spool would lie in clear"
+    if os.path.exists(os.path.join(project, ".aqe", "key-id")):
+        return None, "the store's key is in the keyring and the spool would lie in clear"
     spool = os.path.join(project, ".aqe", "spool")
     try:
         make_inside(project, "spool")

@@ -13,8 +13,8 @@ import sqlite_vec
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.connection import broken, open_connection, speaking
+from aqe.engine.memory.keys import store_key
 from aqe.engine.memory.migrations import pending
-from aqe.engine.memory.opening import KEY
 from aqe.engine.project import DATABASE, store_home
 from aqe.engine.settings import Settings, load_settings
 
@@ -60,11 +60,11 @@ class Place:
 
 
 def place_of(project: Path, *, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Place:
-    """The place of a project's store; nothing is made. Raises `UserError` as `load_settings` does."""
+    """The place of a project's store; nothing is made. Raises `UserError` as `load_settings` and `store_key` do."""
     environ = os.environ if environ is None else environ
     settings = load_settings(project, environ=environ) if settings is None else settings
     path = store_home(project, settings.store) / ".aqe" / DATABASE
-    return Place(path, environ.get(KEY) or None, settings.durability)
+    return Place(path, store_key(path, environ), settings.durability)
 
 
 def is_encrypted(path: Path) -> bool:

@@ -257,10 +257,14 @@ def _insert_all(
 def _note_block(made: _Salvaged, space: int, found: Found) -> None:
     """Keep a block of vectors, what says which rows are in it, or where a row is."""
     row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
+    if any(value is None for name, value in row.items() if name in ("chunk_id", "chunk_offset")):
+        return
     if found.table.endswith("_chunks"):
         made.chunks.setdefault(space, {}).setdefault(int(row["chunk_id"]), (row["validity"], row["rowids"]))
     elif found.table.endswith("_rowids"):
-        made.places.setdefault(space, {}).setdefault(int(row["rowid"]), (row["chunk_id"], row["chunk_offset"]))
+        made.places.setdefault(space, {}).setdefault(
+            int(row["rowid"]), (row.get("chunk_id", 0), row.get("chunk_offset", -1))
+        )
     else:
         made.blocks.setdefault(space, {}).setdefault(int(row["_rowid_"]), row["vectors"])
 

@@ -32,6 +32,7 @@ from aqe.engine.memory.steps import MIGRATIONS
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK_PAGES = 256
+MANY = 10
 _PLAUSIBLE: Mapping[str, Callable[[Sequence[Any]], bool]] = {
     "embedders": lambda values: 0 < values[2] <= DIMENSIONS,
     "migrations": lambda values: values[2] == 0 or values[2] > DIMENSIONS,
@@ -92,6 +93,10 @@ class Table:
             elif (column.is_row and not self.by_key) or (column.kinds and not isinstance(value, column.kinds)):
                 return False
         return self.name not in _PLAUSIBLE or _PLAUSIBLE[self.name](record.values)
+
+    def fits_alone(self, record: Record) -> bool:
+        """Whether a record that nothing leads to can be told for a row of this table: all columns stand, or many."""
+        return self.fits(record) and (len(record.values) == len(self.columns) or len(record.values) >= MANY)
 
 
 @dataclass(frozen=True)
