@@ -8,7 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.simd._ids import Ids
+
 Floats = NDArray[np.float32]
+Masks = NDArray[np.uint64]
+
+
+class Allowed:
+    """The ids that a search may find, prepared for many searches; made by `Vectors.allowed`."""
+
+    __slots__ = ("_cached", "ids")
+
+    def __init__(self, ids: Ids) -> None:
+        self.ids = ids
+        self._cached: tuple[Any, int, Masks] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def as_floats(given: Any, name: str) -> Floats:
@@ -26,6 +42,20 @@ def as_floats(given: Any, name: str) -> Floats:
     if taken.dtype not in (np.float32, np.float16):
         raise TypeError(f"{name} must be float32 or float16, got {taken.dtype}: cast it with .astype(numpy.float32)")
     return np.ascontiguousarray(taken, np.float32)
+
+
+def as_rows(given: Any, count: int, dim: int) -> Floats:
+    """`count` rows of `dim` finite items each."""
+    rows = as_floats(given, "array")
+    if rows.ndim == 1 and not rows.size and not count:
+        rows = rows.reshape(0, dim)
+    if rows.ndim != 2 or rows.shape != (count, dim):
+        got = " x ".join(map(str, rows.shape))
+        raise ValueError(f"array must be {count} x {dim} (as many rows as ids, {dim} items each), got {got}")
+    if not np.isfinite(rows).all():
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]
+        raise ValueError(f"array holds NaN or infinity, first in row {bad}")
+    return rows
 
 
 def as_k(k: Any) -> int:

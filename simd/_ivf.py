@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -269,8 +270,8 @@ def _encode(made: Lists, ground: Ground, list_of: NDArray[np.int32], rows: Numbe
 
 def _runs(list_of: NDArray[np.int32]) -> Iterator[tuple[int, slice]]:
     """Each list that is named, with where it stands."""
-    edges = np.flatnonzero(np.diff(list_of, prepend=-1))
-    for start, end in zip(edges, [*edges[1:], len(list_of)], strict=True):
+    edges = [*np.flatnonzero(np.diff(list_of, prepend=-1)), len(list_of)]
+    for start, end in pairwise(edges):
         yield int(list_of[start]), slice(int(start), int(end))
 
 

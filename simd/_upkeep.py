@@ -81,11 +81,12 @@ def made(vectors: Vectors, task: str, nlist: int | None, step: Step) -> None:
             table, held, live = vectors._table, vectors._inverted, vectors._live
             if table.coding is None:
                 table.code(live)
+                vectors._show()
             ground = _ground(vectors, table, live)
         if doing == "build":
-            lists, share = _measured(_ivf.build(ground, nlist, step), vectors, table, live, step)
+            lists, share = _measured(_ivf.build(ground, nlist, step), vectors, table, ground.rows, step)
             if share > _ivf.WORTH_SHARE and nlist is None:
-                vectors._declined = len(ground.rows)
+                vectors._decline(len(ground.rows))
                 return
         elif (old := lists or (held.lists if held is not None else None)) is not None:
             lists = (_ivf.fold if doing == "fold" else _ivf.recode)(old, ground, step)
@@ -98,13 +99,16 @@ def made(vectors: Vectors, task: str, nlist: int | None, step: Step) -> None:
                 doing, lists = task, None  # the rows have other numbers now
 
 
-def _measured(lists: Lists, vectors: Vectors, table: Table, live: Masks, step: Step) -> tuple[Lists, float]:
+def _measured(lists: Lists, vectors: Vectors, table: Table, rows: Ids, step: Step) -> tuple[Lists, float]:
     """The lists with the least effort that finds enough, and the share of the codes that it looks at then."""
-    rows = rows_of_mask(live)
+    if not len(rows):
+        return lists, 0.0
     pairs = np.random.default_rng(1).choice(rows, (_QUERIES, 2))
     with vectors._lock:
+        if vectors._table is not table or not inverted(lists, table).fits:
+            return lists, 0.0  # the rows have other numbers or codes now, so there is more to do
         points = (table.values_of(pairs[:, 0]) + table.values_of(pairs[:, 1])) / np.float32(2)
-        snapshot = table.snapshot(live)
+        snapshot = vectors._state.snapshot
     k, native, share = min(_K, len(rows)), lists.native(table.kernels), 1.0
     ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
     truth = []

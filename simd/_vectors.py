@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, L2, LARGEST
-from aqe.simd._given import as_floats, as_k
+from aqe.simd._given import Allowed, as_floats, as_k, as_rows
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
 from aqe.simd._table import CODES_FROM_DIM, Table, compacted
@@ -56,19 +56,6 @@ class _State:
     lists: Any = None
     tail: int = 0
     effort: tuple[int, int] = (0, 0)
-
-
-class Allowed:
-    """The ids that a search may find, prepared for many searches; made by `Vectors.allowed`."""
-
-    __slots__ = ("_cached", "ids")
-
-    def __init__(self, ids: Ids) -> None:
-        self.ids = ids
-        self._cached: tuple[Any, int, Masks] | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class Vectors:
@@ -270,7 +257,7 @@ class Vectors:
                 moved += _rows.put_down(segment, own, LEVELS.index(level))
             self._table.bits |= moved > 0 and level == "bits"
             if moved:
-                self._state = self._state_of(self._live, self._state.index, self._state.count)
+                self._show()
         return moved
 
     def level(self, ids: Ids | Iterable[int]) -> list[Level]:
@@ -371,14 +358,24 @@ class Vectors:
         with self._lock:
             self._compact_where_due()
 
+    def _decline(self, rows: int) -> None:
+        """Keep to the linear pass until there are twice as many rows."""
+        with self._lock, self._publishing:
+            self._declined, self._inverted = rows, None
+            self._show()
+
     def _take(self, made: Inverted) -> bool:
         """Search these lists from now on, unless rows or codes are others by now; did that hold?"""
         if made.table is not self._table or not made.fits:
             return False
         with self._publishing:
             self._inverted = made
-            self._state = self._state_of(self._live, self._state.index, self._state.count)
+            self._show()
         return True
+
+    def _show(self) -> None:
+        """Let searches see the rows as they are kept now."""
+        self._state = self._state_of(self._live, self._state.index, self._state.count)
 
     def recall(self, sample: int = 100, k: int = 10, seed: int = 0, queries: Floats | None = None) -> float:
         """The share of the exact k nearest that `search` finds, over `queries` (n, dim) or, without, over `sample`
@@ -483,17 +480,7 @@ class Vectors:
 
     def _rows_of(self, array: Any, count: int) -> Floats:
         """A copy of `count` rows as the store keeps them: checked, and of length one for cosine."""
-        rows = as_floats(array, "array")
-        if rows.ndim == 1 and not rows.size and not count:
-            rows = rows.reshape(0, self.dim)
-        if rows.ndim != 2 or rows.shape != (count, self.dim):
-            got = " x ".join(map(str, rows.shape))
-            raise ValueError(
-                f"array must be {count} x {self.dim} (as many rows as ids, {self.dim} items each), got {got}"
-            )
-        if not np.isfinite(rows).all():
-            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]
-            raise ValueError(f"array holds NaN or infinity, first in row {bad}")
+        rows = as_rows(array, count, self.dim)
         if self._metric == COSINE:
             return self._table.unit(rows)
         if rows.size and max(rows.max(), -rows.min()) > LARGEST:
