@@ -1,7 +1,7 @@
 """The vectors that are not in vec0 because their tier is a smaller one: read, compared and dropped.
 
-They lie in the table `demoted`, as the forms of `forms`. A row is in vec0 or here, never in both. A cold row (one bit a
-number) has no vector that could be given to anybody; it only tells roughly how near a query is.
+They lie in the table `demoted`, as the forms of `forms`. A row is in vec0 or here, never in both. A cold row has no
+vector that could be given to anybody; it only tells roughly how near a query is.
 """
 
 from __future__ import annotations
@@ -81,26 +81,27 @@ def marks(connection: apsw.Connection) -> tuple[int, bool]:
     return int(found.get("tiered", 0)), bool(found.get("cold", 0))
 
 
-def cold_texts(connection: apsw.Connection, rows: Sequence[int]) -> dict[int, str]:
-    """The texts of those of `rows` that are cold."""
+def _cold(connection: apsw.Connection, rows: Sequence[int]) -> tuple[dict[int, str], dict[int, bytes]]:
+    """The texts of those of `rows` that are cold, and what is left of their vectors."""
     sql = (
-        "SELECT demoted.row, text FROM demoted JOIN memories USING (row) WHERE tier = ?"
+        "SELECT demoted.row, text, vector FROM demoted JOIN memories USING (row) WHERE tier = ?"
         " AND demoted.row IN (SELECT value FROM json_each(?))"
     )
-    return {int(row): str(text) for row, text in connection.execute(sql, (COLD, json.dumps(list(rows))))}
+    found: list[Any] = connection.execute(sql, (COLD, json.dumps(list(rows)))).fetchall()
+    return {row: str(text) for row, text, _ in found}, {row: bytes(packed) for row, _, packed in found}
 
 
 def exact_rows(
     connection: apsw.Connection, table: int, held: Vectors, remake: Remake, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """The vectors of rows that came near a query: of the cold ones made anew from their texts, of others what is
-    held."""
+    """The vectors of rows that came near a query: of the cold ones made anew from their texts (or where that cannot be
+    what is left of them), of others what is held."""
     values = held.get(rows)
-    texts = cold_texts(connection, rows.tolist())
+    texts, left = _cold(connection, rows.tolist())
     made = remake(connection, table, texts) if texts else {}
     for place, row in enumerate(rows.tolist()):
-        if row in made:
-            values[place] = made[row]
+        if row in left:
+            values[place] = made[row] if row in made else unpack(left[row], COLD)
     return values
 
 

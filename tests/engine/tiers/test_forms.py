@@ -16,14 +16,14 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-@pytest.mark.parametrize(("tier", "least"), [(1, 0.999999), (2, 0.9999), (3, 0.7)])
+@pytest.mark.parametrize(("tier", "least"), [(1, 0.999999), (2, 0.9999), (3, 0.99)])
 def test_each_form_points_the_way_of_the_vector(tier: int, least: float) -> None:
-    """Float16 and int8 hardly turn a vector; its signs keep it within a rough direction."""
+    """Float16 and int8 hardly turn a vector; four bits a number turn it by a few degrees."""
     for vector in _vectors():
         assert _cosine(vector, unpack(pack(vector.tobytes(), tier), tier)) >= least
 
 
-@pytest.mark.parametrize(("tier", "size"), [(1, 74), (2, 41), (3, 11)])
+@pytest.mark.parametrize(("tier", "size"), [(1, 74), (2, 41), (3, 25)])
 def test_each_form_takes_less_room(tier: int, size: int) -> None:
     """37 numbers take 148 bytes as float32."""
     assert len(pack(_vectors(1)[0].tobytes(), tier)) == size
