@@ -9,9 +9,9 @@ from pathlib import Path
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
+from aqe.engine.memory.keys import share_pointer, store_key
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.store import Store, utc_now
-from aqe.engine.memory.keys import share_pointer, store_key
 from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
 from aqe.engine.spool import ingest
