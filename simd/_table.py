@@ -44,9 +44,11 @@ class Table:
     @property
     def words(self) -> int:
         """Words of a mask over all rows."""
-        return -(-self._next() // BLOCK)
+        return -(-self.end // BLOCK)
 
-    def _next(self) -> int:
+    @property
+    def end(self) -> int:
+        """The number behind that of the last row."""
         return self.segments[-1].first + self.segments[-1].rows if self.segments else 0
 
     def nbytes(self) -> dict[str, int]:

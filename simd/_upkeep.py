@@ -140,7 +140,7 @@ def _ground(vectors: Vectors, table: Table, live: Masks) -> Ground:
         with vectors._lock:
             return table.values_of(numbers)
 
-    return Ground(rows, read, table.kernels, table.metric, table.coding, int(rows[-1]) + 1 if len(rows) else 0)
+    return Ground(rows, read, table.kernels, table.metric, table.coding, table.end)
 
 
 def steps(progress: Progress | None, *cancels: Cancel | None) -> Step:

@@ -141,7 +141,7 @@ steps = st.lists(
 
 
 @given(history=steps, metric=st.sampled_from(METRICS))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_history_answers_as_brute_force(history: list[tuple[str, int]], metric: Any) -> None:
     """After any adds, deletions, builds, folds and compactions the best are those of brute force over what is left."""
     vectors, held = Vectors(DIM, metric), dict(enumerate(clustered(150)))
