@@ -1,0 +1,75 @@
+"""Nothing is left behind by a call: of 600 each, memory or references left by one of them would show."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from aqe import simd
+
+WORK = """
+import gc, resource, sys
+import numpy as np
+from aqe import simd
+
+a, b = np.ones(700, np.float32), np.arange(700, dtype=np.float32)
+table, codes, small = np.ones((20, 700), np.float32), np.ones((3, 9), np.uint8), np.ones((5, 9), np.int8)
+plain, mask = memoryview(bytes(2800)).cast("f"), np.ones(20, bool)
+words = simd.vocabulary([b"a", b"word"], buckets=3)
+right = [
+    lambda: simd.dot(a, b), lambda: simd.cosine(a, b), lambda: simd.l2(a, plain), lambda: simd.dot(plain, plain),
+    lambda: simd.dot(small[0], small[1]), lambda: simd.hamming(codes[0], codes[1]), lambda: simd.hamming(b"1", b"2"),
+    lambda: simd.dot(a, table), lambda: simd.l2(table, a), lambda: simd.cosine(table, table),
+    lambda: simd.l2(small, small),
+    lambda: simd.hamming(codes, codes), lambda: simd.matvec(table, a), lambda: simd.matvec(small, small[0]),
+    lambda: simd.softmax(a), lambda: simd.softmax(table), lambda: simd.normalize(a), lambda: simd.normalize(a, out=a),
+    lambda: simd.topk(table, a, 3), lambda: simd.topk(table, a, 3, metric="l2", mask=mask),
+    lambda: simd.dot(a.view(np.uint16), a.view(np.uint16), dtype="bfloat16"), lambda: simd.tokens(b"some words"),
+    lambda: words.bag(b"a word or more", k=1.2),
+]
+wrong = [
+    lambda: simd.dot(a), lambda: simd.dot(a, b[:9]), lambda: simd.dot(plain, b[:9]), lambda: simd.l2(a, [1.0]),
+    lambda: simd.cosine(a, b.astype("d")), lambda: simd.dot(a[::2], a[::2]), lambda: simd.hamming(a, a),
+    lambda: simd.softmax(a, out=b[:3]), lambda: simd.matvec(table, b[:3]), lambda: simd.topk(table, a, 0),
+    lambda: simd.topk(table, a, 1, mask=mask[:3]), lambda: simd.normalize(a, a), lambda: simd.tokens("text"),
+]
+
+def everything(times):
+    for _ in range(times):
+        for call in right:
+            call()
+        for call in wrong:
+            try:
+                call()
+            except (TypeError, ValueError):
+                continue
+            raise AssertionError("no refusal")
+
+def held():
+    gc.collect()
+    everyone = (a, b, table, codes, small, plain, mask, None, 1.0)
+    return sys.getallocatedblocks(), sum(map(sys.getrefcount, everyone))
+
+everything(600)
+blocks, references = held()
+most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+everything(600)
+more_blocks, more_references = held()
+print(more_blocks - blocks, more_references - references, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most)
+"""
+
+
+@pytest.mark.parametrize("name", [simd.paths()[0], "numpy"])
+def test_a_call_leaves_nothing_behind(name: str) -> None:
+    """After hundreds of right and wrong calls of everything no more blocks, references or pages are held."""
+    done = subprocess.run(
+        [sys.executable, "-c", WORK], env={**os.environ, "AQE_SIMD": name}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    blocks, references, pages_kb = map(int, done.stdout.split())
+    assert blocks < 400
+    assert references < 300
+    assert pages_kb < 600
