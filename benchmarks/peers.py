@@ -48,23 +48,41 @@ def numpy_peer(rows: Floats) -> Peer:
     return Peer("NumPy", search)
 
 
+class SqliteRows:
+    """A vec0 table of float32 in memory that grows, searched as its documentation shows: exact."""
+
+    def __init__(self, dimension: int) -> None:
+        self._connection = apsw.Connection(":memory:")
+        self._connection.enable_load_extension(True)
+        self._connection.load_extension(sqlite_vec.loadable_path())
+        self._connection.execute(f"CREATE VIRTUAL TABLE rows USING vec0(embedding float[{dimension}])")
+        self._count = 0
+
+    def add(self, rows: Floats) -> None:
+        """Add rows under the ids that follow."""
+        insert = "INSERT INTO rows (rowid, embedding) VALUES (?, ?)"
+        with self._connection:
+            numbered = enumerate(rows, self._count)
+            self._connection.executemany(insert, ((at, row.tobytes()) for at, row in numbered))
+        self._count += len(rows)
+
+    def peer(self) -> Peer:
+        """It as it is now."""
+        find = "SELECT rowid FROM rows WHERE embedding MATCH ? AND k = ?"
+
+        def search(query: Floats, k: int) -> Ids:
+            found = self._connection.execute(find, (query.tobytes(), k))
+            return np.array([row for (row,) in found], np.int64)
+
+        return Peer("sqlite-vec", search, held=self)
+
+
 def sqlite_peer(rows: Floats) -> Peer:
-    """A vec0 table of float32 in memory, searched as its documentation shows: exact."""
-    connection = apsw.Connection(":memory:")
-    connection.enable_load_extension(True)
-    connection.load_extension(sqlite_vec.loadable_path())
-    connection.execute(f"CREATE VIRTUAL TABLE rows USING vec0(embedding float[{rows.shape[1]}])")
-    insert = "INSERT INTO rows (rowid, embedding) VALUES (?, ?)"
-    with connection:
-        for at in range(0, len(rows), _AT_ONCE):
-            part = np.asarray(rows[at : at + _AT_ONCE])
-            connection.executemany(insert, ((at + i, row.tobytes()) for i, row in enumerate(part)))
-    find = "SELECT rowid FROM rows WHERE embedding MATCH ? AND k = ?"
-
-    def search(query: Floats, k: int) -> Ids:
-        return np.array([row for (row,) in connection.execute(find, (query.tobytes(), k))], np.int64)
-
-    return Peer("sqlite-vec", search, held=connection)
+    """sqlite-vec over all rows."""
+    held = SqliteRows(rows.shape[1])
+    for at in range(0, len(rows), _AT_ONCE):
+        held.add(np.asarray(rows[at : at + _AT_ONCE]))
+    return held.peer()
 
 
 def faiss_peer(rows: Floats) -> Peer:
