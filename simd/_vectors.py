@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
-from aqe.simd._funnel_twin import COSINE, L2, LARGEST
+from aqe.simd._funnel_twin import COSINE, LARGEST
 from aqe.simd._given import Allowed, as_floats, as_k, as_rows
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
@@ -189,18 +189,14 @@ class Vectors:
         return (ids, scores) if count == most else (ids[:count], scores[:count])
 
     def _search_again(self, query: Any, k: int, allow: Any, rescore: Rescore) -> tuple[Ids, Floats]:
-        """Search for some more, replace the rows of which only bits or int8 are kept, and rank by exact scores."""
-        ids, scores = self.search(query, 2 * k + 12, allow=allow)
-        if not self._state.bits:
-            return ids[:k], scores[:k]
-        rows = self._state.index.find(ids)
-        demoted = np.flatnonzero(self._table.levels_of(rows) >= LEVELS.index("int8"))
-        if len(demoted):
-            anew = self._rows_of(rescore(ids[demoted]), len(demoted))
-            scores = scores.copy()
-            scores[demoted] = _recall.scores(anew, self._query_of(query), self._metric)
-        order = np.argsort(scores if self._metric == L2 else -scores, kind="stable")[:k]
-        return ids[order], scores[order]
+        """Search for some more, score anew the rows of which only int8 or bits are kept, and rank."""
+        from aqe.simd import _rescore
+
+        ids, scores = self.search(query, _rescore.looked_through(k), allow=allow)
+        with self._publishing:
+            levels, coding = self._table.levels_of(self._state.index.find(ids)), self._table.coding
+        asked, metric = self._query_of(query), self._metric
+        return _rescore.best(ids, scores, levels, asked, k, metric=metric, coding=coding, rescore=rescore)
 
     def allowed(self, ids: Ids | Iterable[int]) -> Allowed:
         """Ids for `allow`, prepared: many searches with them cost the looking up once, until the store changes."""
