@@ -54,7 +54,7 @@ class MemorySettings(Table):
         default=None,
         ge=0,
         le=1,
-        description="how much of a score is meaning, the rest is words: 1 is all; not set: .75 for code, .45 for prose",
+        description="how much of a score is meaning, the rest is words: 1 is all; not set: .75 for code, .4 for prose",
     )
     shares: dict[str, Share] = Field(
         default={}, description="the same for single namespaces, `name/` for all below; the variable is a JSON object"
@@ -69,6 +69,7 @@ class MemorySettings(Table):
             except UserError as error:
                 raise ValueError(error.message) from None
         return value
+
     tiers: bool = Field(
         default=True, description="false: a server leaves the vectors of rarely recalled memories in float32"
     )
@@ -77,4 +78,10 @@ class MemorySettings(Table):
     warm_percent: float = Field(default=40, ge=0, le=100, description="the next, whose vectors are float16")
     int8_percent: float = Field(
         default=30, ge=0, le=100, description="the next, whose vectors are int8; what is left has one bit a number"
+    )
+    rank: str = Field(
+        default="", description="an order of your own, over similarity, recency, quality and so on; empty: similarity"
+    )
+    rank_candidates: int = Field(
+        default=200, ge=10, le=100_000, description="how many of the nearest memories `memory.rank` puts in order"
     )

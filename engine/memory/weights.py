@@ -13,7 +13,7 @@ import apsw
 
 from aqe.engine.memory.ranking import SHELVES, Scope
 
-CODE_SHARE, PROSE_SHARE = 0.75, 0.45
+CODE_SHARE, PROSE_SHARE = 0.75, 0.4
 SAMPLE = 40
 """Texts of a scope that are looked at."""
 
@@ -57,7 +57,7 @@ def share_of(texts: Sequence[str]) -> float:
     """The weight of the vector for such texts: between that of prose and that of code by how much of it is code.
 
     >>> share_of(["The suite takes four seconds, said Mira."]), share_of(["def f(x):\\n    return g(x)[0]"])
-    (0.45, 0.75)
+    (0.4, 0.75)
     """
     if not texts:
         return CODE_SHARE
