@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from aqe.engine.errors import UserError
 from aqe.engine.extras import missing_extra
@@ -148,7 +148,7 @@ def _fitting(database: Path, keys: list[str]) -> str:
     return keys[-1]
 
 
-def _keyring() -> ModuleType:
+def _keyring() -> Any:
     try:
         import keyring
         import keyring.errors

@@ -68,14 +68,15 @@ def _store(root: Path) -> dict[str, Any]:
     from aqe.engine.project import database_path, store_home
 
     path = store_home(root) / ".aqe" / "aqe.db"
-    clear = _in_clear({root / ".aqe", path.parent})
+    clear = _in_clear(root, path)
     if not path.exists():
         return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
     try:
         from aqe.engine.memory.connection import open_connection
+        from aqe.engine.memory.keys import store_key
 
         path = database_path(root)
-        connection = open_connection(path, key=os.environ.get("AQE_DB_KEY") or None)
+        connection = open_connection(path, key=store_key(path))
         try:
             said = [str(row[0]) for row in connection.execute("pragma quick_check")]
         finally:
@@ -88,24 +89,13 @@ def _store(root: Path) -> dict[str, Any]:
     return {"path": str(path), "state": state, "bytes": path.stat().st_size, "in_clear": clear}
 
 
-def _in_clear(folders: set[Path]) -> list[str]:
-    """With an encryption key set: each file of `.aqe` that can be read without it."""
-    if not os.environ.get("AQE_DB_KEY"):
-        return []
-    found = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return [path.as_posix() for path in found if path.name != ".gitignore" and not _is_encrypted(path)]
+def _in_clear(root: Path, database: Path) -> list[str]:
+    """Where the store has a key: each file of `.aqe` that can be read without it."""
+    from aqe.engine.memory.care.clear import in_clear
+    from aqe.engine.memory.keys import is_sealed
 
-
-def _is_encrypted(path: Path) -> bool:
-    """Whether a file is the database, its log or a backup of it, and not a plain one; `-shm` holds no content."""
-    name = path.name.removesuffix("-wal").removesuffix("-shm").removesuffix("-journal")
-    if name != "aqe.db" and not (name.startswith("aqe.db.v") and name.endswith(".bak")):
-        return False
-    try:
-        with path.with_name(name).open("rb") as file:
-            return file.read(16) != b"SQLite format 3\0"
-    except OSError:
-        return True
+    folders = {root / ".aqe", database.parent}
+    return [path.as_posix() for path in in_clear(folders)] if is_sealed(database.parent) else []
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
@@ -137,7 +127,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
     rows.append(("kernels", f"{kernels['active']}, of {', '.join(kernels['paths'])}{built}"))
     rows.append(("database", f"{store['state']} ({store['path']}, {store['bytes']:,} bytes)"))
     clear = store["in_clear"]
-    rows += [("", f"in clear although AQE_DB_KEY is set: {name}") for name in clear[:SHOWN_IN_CLEAR]]
+    why = "AQE_DB_KEY is set" if os.environ.get("AQE_DB_KEY") else "the keyring has a key"
+    rows += [("", f"in clear although {why}: {name}") for name in clear[:SHOWN_IN_CLEAR]]
     if len(clear) > SHOWN_IN_CLEAR:
         rows.append(("", f"and {len(clear) - SHOWN_IN_CLEAR} more files in clear (--json lists them)"))
     return [f"{name:<12} {text}".rstrip() for name, text in rows]

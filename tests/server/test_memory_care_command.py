@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import keyring
+import keyring.backend
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
@@ -107,3 +109,62 @@ def test_repair_says_what_was_lost_and_what_is_kept(aqe: Run) -> None:
     kept = out.split()[-1]
     assert Path(kept).read_bytes()[4096:] == data[4096:]
     assert aqe("memory", "search", "first note")[1].count("first") == 2
+
+
+class HeldKeyring(keyring.backend.KeyringBackend):
+    """A keyring of this process."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[service, username]
+
+
+def test_key_in_the_keyring_is_set_changed_and_taken_away(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`memory key` encrypts, changes and removes without a word of the key; every other command goes on working."""
+    held = HeldKeyring()
+    monkeypatch.setattr(keyring, "get_password", held.get_password)
+    monkeypatch.setattr(keyring, "set_password", held.set_password)
+    monkeypatch.setattr(keyring, "delete_password", held.delete_password)
+    printed = [aqe("memory", "key", "set")]
+    (first,) = held.held.values()
+    assert Path(".aqe/aqe.db").read_bytes()[:15] != b"SQLite format 3"
+    assert aqe("memory", "list")[1] == "first  default  the first note\n"
+    assert aqe("memory", "key", "set")[2].endswith("[database-key]\n")
+    printed.append(aqe("memory", "key", "rekey"))
+    (second,) = held.held.values()
+    assert second != first
+    assert aqe("memory", "add", "a second note")[0] == 0
+    assert not Path(".aqe/results").exists() or not list(Path(".aqe/results").iterdir())
+    status, out, _ = aqe("doctor")
+    assert (status, "database     healthy" in out, "in clear" in out) == (0, True, False)
+    assert aqe("memory", "key", "remove")[2].endswith("[usage]\n")
+    printed.append(aqe("memory", "key", "remove", "--yes"))
+    assert held.held == {}
+    assert len(aqe("memory", "list")[1].splitlines()) == 2
+    assert [status for status, _, _ in printed] == [0, 0, 0]
+    assert not any(key in out + err for key in (first, second) for _, out, err in printed)
+
+
+def test_key_of_the_environment_is_set_and_changed(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With AQE_DB_KEY set the store is encrypted with it; another one is named by its variable."""
+    monkeypatch.setenv("AQE_DB_KEY", "one")
+    assert aqe("memory", "list")[2].endswith("[database-key]\n")
+    assert aqe("memory", "key", "set")[1].endswith("aqe.db is encrypted\n")
+    assert aqe("memory", "key", "rekey")[2].endswith("[database-key]\n")
+    monkeypatch.setenv("NEXT_KEY", "two")
+    assert aqe("memory", "key", "rekey", "--key-env", "NEXT_KEY")[2] == (
+        "Set AQE_DB_KEY to the key in NEXT_KEY from now on.\n"
+    )
+    assert aqe("memory", "list")[2].endswith("[database-key]\n")
+    monkeypatch.setenv("AQE_DB_KEY", "two")
+    assert aqe("memory", "list")[1] == "first  default  the first note\n"

@@ -11,7 +11,7 @@ import functools
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -241,17 +241,38 @@ def _insert_all(
         if (space := SPACE.fullmatch(found.table)) is not None:
             _note_block(made, int(space[1]), found)
             continue
-        names = ", ".join(f'"{name}"' if name != "_rowid_" else name for name in found.columns)
-        marks = ", ".join("?" * len(found.values))
-        try:
-            connection.execute(f'INSERT OR IGNORE INTO "{found.table}" ({names}) VALUES ({marks})', found.values)
-        except apsw.ConstraintError:
-            made.losses.broken[found.table] = made.losses.broken.get(found.table, 0) + 1
-            continue
-        if connection.changes():
+        if _insert(connection, found) or _insert_bare(connection, found, made.losses):
             made.saved[found.table] = made.saved.get(found.table, 0) + 1
     there = {(str(a), str(b), int(c)) for a, b, c in connection.execute("SELECT namespace, id, revision FROM memories")}
     made.losses.named |= {(a, b) for a, b, c in indexed_memories(image) if (a, b, c) not in there}
+
+
+def _insert(connection: apsw.Connection, found: Found) -> bool:
+    """Write a row, where it is one and not there already."""
+    names = ", ".join(f'"{name}"' if name != "_rowid_" else name for name in found.columns)
+    marks = ", ".join("?" * len(found.values))
+    try:
+        connection.execute(f'INSERT OR IGNORE INTO "{found.table}" ({names}) VALUES ({marks})', found.values)
+    except apsw.ConstraintError:
+        return False
+    return connection.changes() > 0
+
+
+def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> bool:
+    """Write a memory without its metadata, where those are what is damaged; what cannot be saved is counted."""
+    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
+    if found.table == "memories":
+        taken = "SELECT 1 FROM memories WHERE row = ? OR (namespace = ? AND id = ? AND revision = ?)"
+        if connection.execute(taken, (row["row"], row["namespace"], row["id"], row["revision"])).fetchone():
+            return False
+        losses.named.add((str(row["namespace"]), str(row["id"])))
+        bare = tuple("{}" if name == "metadata" else value for name, value in row.items())
+        if _insert(connection, replace(found, values=bare)):
+            return True
+    elif not found.is_sure:
+        return False
+    losses.broken[found.table] = losses.broken.get(found.table, 0) + 1
+    return False
 
 
 def _note_block(made: _Salvaged, space: int, found: Found) -> None:

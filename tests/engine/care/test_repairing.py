@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import random
 import subprocess
 import sys
@@ -40,7 +42,7 @@ def root_of(place: Place, name: str) -> int:
 
 
 def readable(path: Path, key: str | None = None) -> set[tuple[str, int, str]]:
-    """Every revision that SQLite can still read, from either end of the table."""
+    """Every revision that SQLite can still read, from either end of the table, with the text that its hash is of."""
     found: set[tuple[str, int, str]] = set()
     connection = apsw.Connection(str(path))
     try:
@@ -48,11 +50,12 @@ def readable(path: Path, key: str | None = None) -> set[tuple[str, int, str]]:
             connection.pragma("key", key)
         connection.pragma("writable_schema", True)
         for order in ("row", "row DESC"):
-            try:
-                for row in connection.execute(f"SELECT id, revision, text FROM memories NOT INDEXED ORDER BY {order}"):
-                    found.add(row)
-            except (apsw.Error, UnicodeDecodeError):
-                continue
+            sql = f"SELECT id, revision, text, text_hash FROM memories NOT INDEXED ORDER BY {order}"
+            cursor = connection.execute(sql)
+            with contextlib.suppress(apsw.Error, UnicodeDecodeError):
+                for id, revision, text, digest in cursor:
+                    if isinstance(text, str) and hashlib.sha256(text.encode()).digest() == digest:
+                        found.add((id, revision, text))
     except apsw.Error:
         return found
     finally:
