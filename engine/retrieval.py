@@ -172,10 +172,17 @@ def other_spaces(store: Store, embedder: Embedder) -> list[str]:
         return [name for name, _ in spaces.given_spaces(connection) if name != embedder.id]
 
 
-def reembed(store: Store, embedder: Embedder, *, progress: Progress = silent, cancel: CancelToken | None = None) -> int:
+def reembed(
+    store: Store,
+    embedder: Embedder,
+    *,
+    size: int = BATCH,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+) -> int:
     """Embed the memories that have no vector, or one of another embedder of aqe's own; returns how many.
 
-    Batch after batch, each in a transaction of its own: what is done stays done when the work is cut off, and the next
+    Batch after batch (of `size` memories), each in a transaction of its own: what is done stays done when the work is cut off, and the next
     call goes on. Of several processes one works and the others wait for it. Raises `Cancelled`.
     """
     done = 0
@@ -186,7 +193,7 @@ def reembed(store: Store, embedder: Embedder, *, progress: Progress = silent, ca
                 cancel.check()
             progress("Embedding memories anew", done, max(total, done))
             with store.reading() as connection:
-                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, BATCH)
+                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, size)
             if not batch:
                 return done
             made = _packed(embedder.embed([text for _, text in batch]))

@@ -65,6 +65,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "memory-key-set": ("aqe.engine.memory.care.sealing:SealReport",),
     "memory-list": ("aqe.server.cli.objects:MemoryListed",),
     "memory-neighbours": ("aqe.server.cli.graph_objects:NeighboursShown",),
+    "memory-migrate": ("aqe.server.cli.care_objects:Migrated",),
     "memory-repair": ("aqe.engine.memory.care.repairing:RepairReport",),
     "memory-restore": ("aqe.engine.memory.care.restoring:RestoreReport",),
     "memory-rollback": ("aqe.engine.memory.care.snapshots:RollbackReport",),

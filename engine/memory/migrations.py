@@ -1,8 +1,8 @@
 """The versions of the database file: named steps, each in one transaction, each applied once.
 
 The number of the last step stands in SQLite's `user_version`; the table `migrations` says when each was applied. The
-steps themselves, with their SQL, are in `steps.py`: a change is a new step there, and a file of the version before it in
-the tests.
+steps themselves, with their SQL, are in `steps.py`: a change is a new step there, and a file of the version before it
+in the tests.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def migrate(
     """Bring the file to the last step; returns how many steps this call applied.
 
     Before the first step on a file with data, a copy is put beside it as `<name>.v<number>.bak` (made through
-    `open_again`, so an encrypted file's copy is encrypted), unless `keep_copy` is false. Raises `UserError` (database-newer, database-broken).
+    `open_again`, so an encrypted file's copy is encrypted), unless `keep_copy` is false. Raises `UserError`
+    (database-newer, database-broken).
     """
     applied = 0
     while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aqe.engine.memory.care.migrating import MigrationReport
 from aqe.engine.memory.care.snapshots import Snapshot
 
 
@@ -20,3 +21,12 @@ class SnapshotsListed:
     """What `aqe memory snapshots --json` prints, newest first."""
 
     snapshots: list[Snapshot]
+
+
+@dataclass(frozen=True)
+class Migrated(MigrationReport):
+    """What `aqe memory migrate --json` prints: `waiting` memories had no vector of `embedder`, `embedded` got one."""
+
+    waiting: int
+    embedded: int
+    embedder: str

@@ -11,6 +11,7 @@ import typer
 
 from aqe.server.cli import memory_key
 from aqe.server.cli.care_work import DryRunOption, named_keys, place_in, working
+from aqe.server.cli.memory_migrate import migrate
 from aqe.server.cli.output import JsonOption, ProjectOption, print_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ KeyOption = Annotated[
 
 def add_care(app: typer.Typer) -> None:
     """Put the commands of this module under `aqe memory`."""
-    for function in (backup, verify, repair, restore, snapshot, snapshots, rollback, diff):
+    for function in (migrate, backup, verify, repair, restore, snapshot, snapshots, rollback, diff):
         app.command()(function)
     app.add_typer(memory_key.app, name="key")
 

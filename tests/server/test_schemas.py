@@ -82,6 +82,7 @@ def test_store_commands_print_what_their_schemas_say(project: Path, capsys: pyte
     shown("memory-backup", str(project / "b.db"))
     shown("memory-verify")
     shown("memory-repair")
+    shown("memory-migrate")
     shown("memory-delete", added["id"])
     shown("memory-diff", "then")
     shown("memory-rollback", "then")
