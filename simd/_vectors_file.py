@@ -102,9 +102,16 @@ class File:
         for name, (_, _, offset, length, wanted) in self._places.items():
             checksum = 0
             for start in range(offset, offset + length, _AT_ONCE):
-                checksum = zlib.crc32(view[start : min(start + _AT_ONCE, offset + length)], checksum)
+                end = min(start + _AT_ONCE, offset + length)
+                checksum = zlib.crc32(view[start:end], checksum)
+                self._let_go(start, end)
             if checksum != wanted:
                 raise ValueError(f"{self.path} is damaged: its {name} are not those that were saved")
+
+    def _let_go(self, start: int, end: int) -> None:
+        """Let the system take back the memory of a part that was read through; what is needed comes from its cache."""
+        if isinstance(self._data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self._data.madvise(mmap.MADV_DONTNEED, start, end - start)
 
 
 def _whole(file: BinaryIO) -> bytes:

@@ -23,29 +23,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
+from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.memory import chunks
 from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFolder
+from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, best_of, open_part, read_part
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
     from aqe.engine.memory.ranking import Scope
-    from aqe.simd import Vectors
 
 SEARCHES = 3
 """Searches of a namespace without a file after which its vectors are read; vec0 answers those before."""
-
-FEW = 256
-"""Vectors that are read at the first search: that costs less than asking vec0 for them."""
-
-WORTH_A_FILE = 2_000
-"""Vectors from which a namespace has a file: reading fewer from the database takes a few milliseconds."""
-
-STALE_SHARE = 0.05
-"""Changed rows, as a share of a namespace's, after which its file is written anew."""
-
-MOST_CHANGED = 0.25
-"""Changed rows, as a share of all that is held, above which everything is read anew."""
 
 ASIDE = 30_000
 """Vectors from which they are read in the background, while vec0 answers."""
@@ -53,36 +42,12 @@ ASIDE = 30_000
 LATE = range(10_000, 300_000)
 """Vectors of a namespace that was searched without codes for which a store that closes makes a file."""
 
-WRITE_EVERY_S = 30.0
-
 MASKS = 16
-DIGITS = 6
-"""Cosines are rounded, so that equal vectors are equally near."""
-
-Key = tuple[int, str]
-"""A table of vectors and a namespace."""
+LOOKED_THROUGH = 16
+"""Searches of a file after which all of it is read and checked, in the background."""
 
 Level = Literal["f32", "f16", "int8", "bits"]
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Part:
-    """The vectors of one namespace in one space; `written` is the change that its file is of (None: it has none) and
-    `changed` the rows that changed since."""
-
-    vectors: Vectors
-    dimension: int
-    written: int | None = None
-    changed: int = 0
-    tried_at: float = -WRITE_EVERY_S
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether a file is worth writing."""
-        return len(self.vectors) >= WORTH_A_FILE and (
-            self.written is None or self.changed > STALE_SHARE * len(self.vectors)
-        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +71,7 @@ class Codes:
         self._folder = CodeFolder(database) if is_kept and not sealed else None
         if sealed and is_kept:
             CodeFolder(database).clear()
-        self._parts: dict[Key, _Part] = {}
+        self._parts: dict[Key, Part] = {}
         self._mark: Mark | None = None
         self.moment: int | None = None
         """The number of the last change that the transaction under way sees, where it is known."""
@@ -114,8 +79,9 @@ class Codes:
         self._asked: dict[Key, int] = {}
         self._masks: OrderedDict[Any, Any] = OrderedDict()
         self._aside: threading.Thread | None = None
-        self._done: list[tuple[Key, _Part | None, Mark]] = []
+        self._done: list[tuple[Key, Part | None, Mark]] = []
         self._known: list[Key] = []
+        self._damaged: list[tuple[Key, Part]] = []
         self._erasures = 0
         self._closing = False
         self._tiered = 0
@@ -133,17 +99,17 @@ class Codes:
         import numpy as np
 
         query = np.frombuffer(vector, np.float32)
-        found: list[tuple[float, int]] = []
+        found = []
         for key, part in parts:
+            self._count_search(key, part)
             allow = self._mask(connection, key, part, scope) if scope.condition else None
             if self._has_cold and self.remake is not None:
                 exact = partial(demoted.exact_rows, connection, table, part.vectors, self.remake)
                 ids, scores = part.vectors.search(query, k, allow=allow, rescore=exact)
             else:
                 ids, scores = part.vectors.search(query, k, allow=allow)
-            found += zip(scores.tolist(), ids.tolist(), strict=True)
-        ordered = sorted([(-round(score, DIGITS), row) for score, row in found])
-        return {row: -score for score, row in ordered[:k]}
+            found.append((ids, scores))
+        return best_of(found, k)
 
     def cosines(self, table: int, vector: bytes, rows: Sequence[int], scope: Scope) -> dict[int, float] | None:
         """The cosine similarity of each of `rows` of a scope that has a vector, as of the last `search`; None where
@@ -161,11 +127,39 @@ class Codes:
                 found |= zip(ids.tolist(), np.round(scores, DIGITS).tolist(), strict=True)
         return found
 
+    def has(self, table: int) -> bool:
+        """Whether vectors of this table are at hand."""
+        return any(part_of == table for part_of, _ in self._parts)
+
+    def follow(self, connection: apsw.Connection) -> None:
+        """Bring what is at hand to the moment of the caller's transaction, and know the namespaces that there are."""
+        self._follow(connection)
+        self._every_name(connection)
+
     def is_at_hand(self, number: int, table: int, scope: Scope) -> bool:
         """Whether a search as of the change `number` reads nothing from the file but the memories it finds."""
+        return self._at_hand(number, table, scope) is not None
+
+    def search_at_hand(self, number: int, table: int, vector: bytes, k: int, scope: Scope) -> dict[int, float] | None:
+        """As `search`, by what is at hand as of the change `number` alone: the database is not looked at; None where
+        that is not enough."""
+        parts = self._at_hand(number, table, scope)
+        if parts is None or scope.condition or self._has_cold:
+            return None
+        import numpy as np
+
+        query = np.frombuffer(vector, np.float32)
+        for name, part in zip(self._names_of(scope) or (), parts, strict=True):
+            self._count_search((table, name), part)
+        return best_of([part.vectors.search(query, k) for part in parts], k)
+
+    def _at_hand(self, number: int, table: int, scope: Scope) -> list[Part] | None:
         names = self._names_of(scope)
-        is_now = self._mark is not None and self._mark.number == number
-        return is_now and names is not None and all((table, name) in self._parts for name in names)
+        if names is None or self._done or self._damaged or self._mark is None or self._mark.number != number:
+            return None
+        parts = [self._parts.get((table, name)) for name in names]
+        found = [part for part in parts if part is not None]
+        return found if len(found) == len(parts) else None
 
     def demote(self, rows: Sequence[int], level: Level) -> int:
         """Keep no more than `level` of the vectors of `rows` that are at hand ("bits" is the code alone); returns how
@@ -237,7 +231,7 @@ class Codes:
 
     def _of_scope(
         self, connection: apsw.Connection, table: int, dimension: int, scope: Scope
-    ) -> list[tuple[Key, _Part]] | None:
+    ) -> list[tuple[Key, Part]] | None:
         self._follow(connection)
         if scope.within is None:
             self._every_name(connection)
@@ -270,6 +264,12 @@ class Codes:
         """Bring what is at hand to the moment of the transaction."""
         if self._done:
             self._take(connection)
+        while self._damaged:
+            key, part = self._damaged.pop()
+            if self._folder is not None:
+                self._folder.drop(file for file in self._folder.of(*key) if file.mark.number == part.written)
+            if self._parts.get(key) is part:
+                self._drop([key])
         number = read_number(connection) if self.moment is None else self.moment
         if self._mark is not None and self._mark.number == number:
             return
@@ -278,7 +278,7 @@ class Codes:
             if rows is None:
                 self._drop(list(self._parts))
             else:
-                self._drop([key for key, part in self._parts.items() if self._is_too_much(rows, part)])
+                self._drop([key for key, part in self._parts.items() if part.is_outrun(rows)])
                 self._apply(connection, self._parts, rows)
         tiered, self._has_cold = demoted.marks(connection)
         if tiered != self._tiered:
@@ -290,7 +290,7 @@ class Codes:
         for key, part in self._parts.items():
             self._write_soon(key, part)
 
-    def _apply(self, connection: apsw.Connection, parts: Mapping[Key, _Part], rows: Sequence[int]) -> None:
+    def _apply(self, connection: apsw.Connection, parts: Mapping[Key, Part], rows: Sequence[int]) -> None:
         """Look these rows up anew."""
         if not rows or not parts:
             return
@@ -312,7 +312,7 @@ class Codes:
             gone = part.vectors.delete(sorted(set(rows).difference(present)))
             part.changed += gone + len(held.get(key, ()))
 
-    def _load(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+    def _load(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
         """Vectors that are not at hand: from their file, else from the database where that is worth it by now."""
         part = self._open_file(connection, key, dimension)
         if part is not None:
@@ -328,7 +328,7 @@ class Codes:
             return None
         return self._read(connection, key, dimension)
 
-    def _open_file(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+    def _open_file(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
         """Open the newest file that is of this history, brought up to date; those that can never serve are deleted."""
         if self._folder is None:
             return None
@@ -339,12 +339,11 @@ class Codes:
                 if file.mark.number <= now.number:  # else another process is ahead of this transaction
                     self._folder.drop([file])
                 continue
-            vectors = self._opened(file.path, dimension)
-            if vectors is None:
+            part = open_part(file.path, dimension, file.mark.number)
+            if part is None:
                 self._folder.drop([file])
                 continue
-            part = _Part(vectors, dimension, written=file.mark.number)
-            if self._is_too_much(rows, part):
+            if part.is_outrun(rows):
                 continue
             self._apply(connection, {key: part}, rows)
             if demoted.marks(connection)[0] > file.mark.number:
@@ -352,39 +351,15 @@ class Codes:
             return part
         return None
 
-    def _opened(self, path: Path, dimension: int) -> Vectors | None:
-        """The vectors of a file; None for one that is damaged, gone or of another space."""
-        from aqe.simd import Vectors
-
-        try:
-            vectors = Vectors.open(path)
-        except (OSError, ValueError):
-            return None
-        return vectors if vectors.dim == dimension and vectors.metric == "cosine" else None
-
-    def _read(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
+    def _read(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
         """Read the vectors out of the database; None where there is no room for them."""
-        part = self._made(connection, key, dimension)
+        part = read_part(connection, key, dimension, lambda: False)
         if part is None:
             self._asked[key] = -1000  # asked again much later
             return None
         self._parts[key] = part
         self._write_soon(key, part)
         return part
-
-    def _made(self, connection: apsw.Connection, key: Key, dimension: int) -> _Part | None:
-        from aqe.simd import Vectors
-
-        vectors = Vectors(dimension)
-        try:
-            for ids, values in chunks.read_space(connection, key[0], dimension, key[1]):
-                vectors.add(ids, values)
-                if self._closing and self._aside is threading.current_thread():
-                    return None
-            demoted.put_down(connection, vectors)
-        except MemoryError:
-            return None
-        return _Part(vectors, dimension)
 
     def _read_aside(self, key: Key, dimension: int) -> None:
         """Read a large namespace with a connection of its own; the next search takes it."""
@@ -393,7 +368,7 @@ class Codes:
         try:
             connection.execute("BEGIN")
             mark = read_mark(connection)
-            part = self._made(connection, key, dimension)
+            part = read_part(connection, key, dimension, lambda: self._closing)
         finally:
             connection.close()
         if part is not None:
@@ -414,20 +389,37 @@ class Codes:
                 self._apply(connection, {key: part}, rows)
             self._parts[key] = opened
 
-    def _write_soon(self, key: Key, part: _Part) -> None:
-        """Write the file of a part in the background, where it is worth it and was not tried just now."""
-        if self._folder is None or not part.is_behind or time.monotonic() - part.tried_at < WRITE_EVERY_S:
+    def _count_search(self, key: Key, part: Part) -> None:
+        """Have a file that is searched again and again checked whole, once; damage drops it at the next search."""
+        if part.written is not None and not part.is_checked:
+            part.searches += 1
+            if part.searches >= LOOKED_THROUGH:
+                self._start(lambda: self._check_aside(key, part))
+
+    def _check_aside(self, key: Key, part: Part) -> None:
+        part.is_checked = True
+        try:
+            part.vectors.verify()
+        except (OSError, ValueError) as error:
+            _log.warning("A file of codes is damaged and made anew: %s", error)
+            self._damaged.append((key, part))
+
+    def _write_soon(self, key: Key, part: Part) -> None:
+        """Write the file of a part, and tend its inverted file, in the background: where there is anything to do and it
+        was not tried just now."""
+        if time.monotonic() - part.tried_at < WRITE_EVERY_S or not part.wants_work:
             return
         part.tried_at = time.monotonic()
         mark = self._mark
         if mark is not None:
             self._start(lambda: self._write_aside(key, part, mark))
 
-    def _write_aside(self, key: Key, part: _Part, mark: Mark) -> None:
-        if self._write(key, part, mark):
+    def _write_aside(self, key: Key, part: Part, mark: Mark) -> None:
+        tended = part.vectors.tend(cancel=self)
+        if (tended or part.is_behind) and self._write(key, part, mark):
             self._done.append((key, part, mark))
 
-    def _write(self, key: Key, part: _Part, mark: Mark) -> bool:
+    def _write(self, key: Key, part: Part, mark: Mark) -> bool:
         """Write a file as of a moment that the part has reached. What the part learns meanwhile may be in it: it is
         looked up again by whoever opens the file."""
         if self._folder is None:
@@ -450,13 +442,18 @@ class Codes:
             self._aside = threading.Thread(target=self._guarded, args=(work,), name="aqe-codes", daemon=True)
             self._aside.start()
 
+    def check(self) -> None:
+        """Break off what is done in the background, once the store is being closed."""
+        if self._closing:
+            raise Cancelled("The store is being closed.")
+
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except apsw.Error as error:
-            _log.info("The codes could not be read: %s", error)
+        except (apsw.Error, AqeError, MemoryError) as error:
+            _log.info("The codes are left as they are: %s", error)
 
-    def _mask(self, connection: apsw.Connection, key: Key, part: _Part, scope: Scope) -> Any:
+    def _mask(self, connection: apsw.Connection, key: Key, part: Part, scope: Scope) -> Any:
         """The rows of a namespace under the scope's condition, prepared; kept while no memory changes."""
         known = (key, scope.condition, tuple(scope.parameters))
         mask = self._masks.get(known)
@@ -473,9 +470,6 @@ class Codes:
             del self._parts[key]
             self._asked[key] = SEARCHES  # read at the next search
         self._masks.clear()
-
-    def _is_too_much(self, rows: Sequence[int], part: _Part) -> bool:
-        return len(rows) > FEW + MOST_CHANGED * len(part.vectors)
 
     def _count(self, connection: apsw.Connection, key: Key) -> int:
         """About how many vectors vec0 has of a namespace: whole blocks of them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -17,12 +17,13 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, spaces, vectors
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, pack_vector
+from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
+from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.postings import TextPostings
-from aqe.engine.memory.ranking import Scope, Sides
+from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.weights import Weights
@@ -32,11 +33,20 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
 
 MOST_HITS = 1000
+FEW_CHANGES = 32
+"""So many changes are looked up on the spot."""
+
 Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
 """Of memories, by namespace and id, what each is known to be worth; those left out are worth 0."""
 
 Wanted = tuple[str | None, str, Sequence[object]]
 """A namespace as `Store.search` takes it, and a condition on `memories` with its parameters."""
+
+
+def wanted_in(namespace: str | None, filter: Mapping[str, Any] | None) -> Wanted:
+    """What a caller's namespace and filter on the metadata mean. Raises `UserError` (bad-namespace, bad-filter)."""
+    condition, parameters = filter_sql(filter, "memories.metadata")
+    return None if namespace is None else check_namespace(namespace), condition, parameters
 
 
 class Searcher:
@@ -126,17 +136,36 @@ class Searcher:
         change but for their end, which takes them out of the answer.
         """
         space = (embedder_id, len(packed) // 4)
-        if read_number(connection) != self._number:
-            return None
+        changed = read_number(connection) - self._number
+        if changed:
+            known = self._tables.get(space)
+            if not 0 < changed <= FEW_CHANGES or known is None or not self.codes.has(known):
+                return None
+            with self._reading():
+                self._catch_up(connection, known, wanted, space, own=own)
         namespace, condition, _ = wanted
         scope, table = self._scopes.get(namespace), self._tables.get(space)
         if scope is None or table is None or condition or (own and space not in self._settled):
             return None
-        if self._first_end is not None or not self.codes.is_at_hand(self._number, table, scope):
+        near = None
+        if self._first_end is None:
+            near = self.codes.search_at_hand(self._number, table, packed, k, scope)
+        if near is None:
             return None
-        found = ranking.by_vector(connection, table, packed, k, scope, self.codes)
+        found = [Scored(row, score, None, score) for row, score in near.items()]
         hits = self._found.hits(connection, self._number, found)
         return None if any(hit.memory.valid_to is not None for hit in hits) else SearchAnswer("vector", hits)
+
+    def _catch_up(
+        self, connection: apsw.Connection, table: int, wanted: Wanted, space: tuple[str, int], *, own: bool
+    ) -> None:
+        """Look up anew what a search by a vector of this space needs, after a few changes."""
+        self._follow(connection)
+        self._scope(connection, wanted)
+        self._table(connection, space)
+        self.codes.follow(connection)
+        if own:
+            self.is_settled(connection, *space)
 
     def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder; looked up once for each change."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import apsw
 from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import add_row, current_memory, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
+from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
@@ -31,25 +31,20 @@ from aqe.engine.memory.entry import (
     check_id,
     check_limit,
     check_namespace,
-    check_provenance,
-    check_text,
-    metadata_json,
     pack_vector,
 )
-from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
-from aqe.engine.memory.growth.expiry import alive, end_expired, parse_ttl
+from aqe.engine.memory.growth.expiry import alive, end_expired
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
-from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.keys import store_key
+from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.postings import TextPostings
-from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
-from aqe.engine.memory.searching import MOST_HITS, Searcher, Wanted
+from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
 from aqe.engine.memory.searching import Prior as Prior
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.tiers.demoted import remaker
@@ -331,7 +326,7 @@ class Store:
     ) -> list[Memory]:
         """The current memories of a namespace, newest first; `namespace` as in `search`. Raises `UserError`
         (bad-filter...)."""
-        wanted = _wanted(namespace, filter)
+        wanted = wanted_in(namespace, filter)
         check_limit(limit, 1_000_000)
         with self.reading() as connection:
             where, bound = ranking.scope_of(connection, *alive(connection, wanted, self.now)).where()
@@ -359,7 +354,7 @@ class Store:
         standard deviations; with `explain` hits by both sides say what their scores are made of. Raises `UserError`
         (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
-        wanted = _wanted(namespace, filter)
+        wanted = wanted_in(namespace, filter)
         search = functools.partial(self._searcher.search, query, vector, explain=explain)
         found = search([(wanted, k)], embedder_id, prior)[0]
         if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
@@ -380,7 +375,7 @@ class Store:
         """As `search` by a vector alone, where that takes well under a millisecond, so that an event loop may wait for
         it; None where it might take longer: another thread is at work, or something must be read or embedded first."""
         check_limit(k, MOST_HITS)
-        packed, wanted = pack_vector(vector), _wanted(namespace, None)
+        packed, wanted = pack_vector(vector), wanted_in(namespace, None)
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -414,7 +409,7 @@ class Store:
     ) -> tuple[SearchAnswer, ...]:
         """As one `search` in each of some `places`, each a namespace and the `k` to find there, for less than their
         sum: all see the same state."""
-        wanted = [(_wanted(namespace, None), k) for namespace, k in places]
+        wanted = [(wanted_in(namespace, None), k) for namespace, k in places]
         found = self._searcher.search(query, vector, wanted, embedder_id, prior)
         return tuple(replace(one, hits=by_freshness(one.hits, self.growth.stale, MOST_HITS)) for one in found)
 
@@ -452,43 +447,4 @@ class Store:
         return replace(found, searches=searches, bytes={**found.bytes, "codes": codes.size()})
 
     def _checked(self, memory: NewMemory) -> Row:
-        provenance = memory.provenance or self.here
-        if memory.provenance is not None:
-            provenance = replace(
-                provenance,
-                worktree=provenance.worktree or self.here.worktree,
-                commit=provenance.commit or self.here.commit,
-            )
-        text, metadata = check_text(memory.text), memory.metadata
-        if self._clean is not None:
-            text, metadata = self._clean(text), _cleaned(metadata, self._clean)
-        id = None if memory.id is None else check_id(memory.id)
-        namespace = check_namespace(memory.namespace)
-        return Row(
-            id=id,
-            namespace=namespace,
-            text=text,
-            text_hash=hashlib.sha256(text.encode("utf-8")).digest(),
-            metadata=metadata_json(metadata),
-            vector=None if memory.vector is None else pack_vector(memory.vector),
-            embedder_id=check_embedder(memory.embedder_id),
-            provenance=check_provenance(provenance),
-            derived=memory.derived,
-            expires_at=None if memory.ttl_s is None else self.now() + int(parse_ttl(memory.ttl_s) * 1e6),
-            file_digest="" if namespace.startswith(INDEX) else self.files.at_birth(provenance.file),
-            as_new=memory.as_new,
-        )
-
-
-def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
-    """The value with every text in it cleaned."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {key: _cleaned(below, clean) for key, below in value.items()}
-    return [_cleaned(below, clean) for below in value] if isinstance(value, (list, tuple)) else value
-
-
-def _wanted(namespace: str | None, filter: Mapping[str, Any] | None) -> Wanted:
-    condition, parameters = filter_sql(filter, "memories.metadata")
-    return None if namespace is None else check_namespace(namespace), condition, parameters
+        return checked_row(memory, self.here, self.files, self._clean, self.now)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from aqe.engine.memory import NewMemory, SearchAnswer, Store
 from aqe.engine.memory.changelog import read_mark
 from aqe.engine.memory.codefiles import CodeFolder, folder_of
-from aqe.engine.memory.codes import ASIDE, FEW, SEARCHES, WORTH_A_FILE
+from aqe.engine.memory.codes import ASIDE, LOOKED_THROUGH, SEARCHES
+from aqe.engine.memory.parts import FEW, WORTH_A_FILE
 
 DIM = 32
 MANY = WORTH_A_FILE + 100
@@ -371,3 +372,22 @@ def test_stats_tell_what_searches_find(many: Store) -> None:
     assert found["default"].recall >= 0.99
     assert found["small"].structure == "vec0"
     assert many.stats().bytes["codes"] == files(many)[0].stat().st_size
+
+
+def test_bit_that_flipped_inside_a_file_is_found(many: Store) -> None:
+    """A file with one wrong bit among its vectors is dropped after some searches, and a good one is made."""
+    (file,) = files(many)
+    data = bytearray(file.read_bytes())
+    place = len(data) - 6_000
+    data[place] ^= 1
+    file.write_bytes(data)
+    query = rows(1, seed=17)[0]
+    with Store.open(many.path) as store:
+        for _ in range(LOOKED_THROUGH):
+            store.search(vector=query.tolist())
+        background = [thread for thread in threading.enumerate() if thread.name == "aqe-codes"]
+        for thread in background:
+            thread.join(timeout=60)
+        assert ids(store.search(vector=query.tolist(), k=5)) == exactly(store, query, 5)
+    (again,) = files(many)
+    assert again.read_bytes()[place] != data[place]

@@ -1,0 +1,75 @@
+"""A memory as it was asked for becomes a row: checked at the door, cleaned, packed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aqe.engine.memory.entry import (
+    NewMemory,
+    Provenance,
+    check_embedder,
+    check_id,
+    check_namespace,
+    check_provenance,
+    check_text,
+    made,
+    metadata_json,
+    pack_vector,
+)
+from aqe.engine.memory.growth.expiry import parse_ttl
+from aqe.engine.memory.growth.staleness import FileDigests
+from aqe.engine.memory.ranking import INDEX
+from aqe.engine.memory.rows import Row
+
+
+def checked_row(
+    memory: NewMemory,
+    here: Provenance,
+    files: FileDigests,
+    clean: Callable[[str], str] | None,
+    now: Callable[[], int],
+) -> Row:
+    """The row to be written. `here` gives the worktree and commit that are not said, `clean` is what each text goes
+    through, `files` tells the digest of the file it is about. Raises `UserError` as `Store.add` does."""
+    provenance = memory.provenance or here
+    if memory.provenance is not None and here != _NOWHERE:
+        worktree, commit = provenance.worktree or here.worktree, provenance.commit or here.commit
+        provenance = replace(provenance, worktree=worktree, commit=commit)
+    text, metadata = check_text(memory.text), memory.metadata
+    if clean is not None:
+        text, metadata = clean(text), _cleaned(metadata, clean)
+    id = None if memory.id is None else check_id(memory.id)
+    namespace = check_namespace(memory.namespace)
+    return made(
+        Row,
+        {
+            "id": id,
+            "namespace": namespace,
+            "text": text,
+            "text_hash": hashlib.sha256(text.encode("utf-8")).digest(),
+            "metadata": metadata_json(metadata) if metadata != {} else "{}",
+            "vector": None if memory.vector is None else pack_vector(memory.vector),
+            "embedder_id": check_embedder(memory.embedder_id),
+            "provenance": check_provenance(provenance),
+            "derived": memory.derived,
+            "expires_at": None if memory.ttl_s is None else now() + int(parse_ttl(memory.ttl_s) * 1e6),
+            "pinned": False,
+            "file_digest": "" if namespace.startswith(INDEX) else files.at_birth(provenance.file),
+            "as_new": memory.as_new,
+        },
+    )
+
+
+_NOWHERE = Provenance()
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """The value with every text in it cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: _cleaned(below, clean) for key, below in value.items()}
+    return [_cleaned(below, clean) for below in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,102 @@
+"""The vectors of one namespace in one space, as they are held: opened from a file, or read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from aqe.engine.memory import chunks
+from aqe.engine.memory.tiers import demoted
+
+if TYPE_CHECKING:
+    from aqe.simd import Vectors
+
+FEW = 256
+"""Vectors that are read at the first search: that costs less than asking vec0 for them."""
+
+WORTH_A_FILE = 2_000
+"""Vectors from which a namespace has a file: reading fewer from the database takes a few milliseconds."""
+
+STALE_SHARE = 0.05
+"""Changed rows, as a share of a namespace's, after which its file is written anew."""
+
+MOST_CHANGED = 0.25
+"""Changed rows, as a share of all that is held, above which everything is read anew."""
+
+LISTS_FROM = 100_000
+"""Vectors below which no inverted file can be due."""
+
+WRITE_EVERY_S = 30.0
+DIGITS = 6
+"""Cosines are rounded, so that equal vectors are equally near."""
+
+Key = tuple[int, str]
+"""A table of vectors and a namespace."""
+
+
+@dataclass
+class Part:
+    """The vectors of one namespace in one space; `written` is the change that its file is of (None: it has none) and
+    `changed` the rows that changed since."""
+
+    vectors: Vectors
+    dimension: int
+    written: int | None = None
+    changed: int = 0
+    tried_at: float = -WRITE_EVERY_S
+    searches: int = 0
+    is_checked: bool = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a file is worth writing."""
+        size = len(self.vectors)
+        return size >= WORTH_A_FILE and (self.written is None or self.changed > STALE_SHARE * size)
+
+    @property
+    def wants_work(self) -> bool:
+        """Whether the background has something to do for it: a file, or the lists of an inverted file."""
+        return self.is_behind or (len(self.vectors) >= LISTS_FROM and self.vectors.due is not None)
+
+    def is_outrun(self, rows: Sequence[int]) -> bool:
+        """Whether so many rows changed that reading everything anew costs less than looking them up."""
+        return len(rows) > FEW + MOST_CHANGED * len(self.vectors)
+
+
+def open_part(path: Path, dimension: int, number: int) -> Part | None:
+    """The vectors of a file of the change `number`; None for one that is damaged, gone or of another space."""
+    from aqe.simd import Vectors
+
+    try:
+        vectors = Vectors.open(path)
+    except (OSError, ValueError):
+        return None
+    fits = vectors.dim == dimension and vectors.metric == "cosine"
+    return Part(vectors, dimension, written=number) if fits else None
+
+
+def read_part(connection: apsw.Connection, key: Key, dimension: int, is_over: Callable[[], bool]) -> Part | None:
+    """The vectors as the database has them; None where there is no room for them, or `is_over` says to stop."""
+    from aqe.simd import Vectors
+
+    vectors = Vectors(dimension)
+    try:
+        for ids, values in chunks.read_space(connection, key[0], dimension, key[1]):
+            vectors.add(ids, values)
+            if is_over():
+                return None
+        demoted.put_down(connection, vectors)
+    except MemoryError:
+        return None
+    return Part(vectors, dimension)
+
+
+def best_of(found: Sequence[tuple[Any, Any]], k: int) -> dict[int, float]:
+    """The `k` best rows of some searches, each its ids and their scores; of equals the oldest first."""
+    near = [pair for ids, scores in found for pair in zip(scores.tolist(), ids.tolist(), strict=True)]
+    ordered = sorted([(-round(score, DIGITS), row) for score, row in near])
+    return {row: -score for score, row in ordered[:k]}
