@@ -182,8 +182,8 @@ def reembed(
 ) -> int:
     """Embed the memories that have no vector, or one of another embedder of aqe's own; returns how many.
 
-    Batch after batch (of `size` memories), each in a transaction of its own: what is done stays done when the work is cut off, and the next
-    call goes on. Of several processes one works and the others wait for it. Raises `Cancelled`.
+    Batch after batch (of `size` memories), each in a transaction of its own: what is done stays done when the work is
+    cut off, and the next call goes on. Of several processes one works and the others wait for it. Raises `Cancelled`.
     """
     done = 0
     with holding(store, LEASE, progress=progress, cancel=cancel) as lease:
