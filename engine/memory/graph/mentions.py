@@ -1,8 +1,9 @@
 """What the definitions of a Python file mention, by its syntax tree alone: nothing is imported or run.
 
 A mention is a line and a target. A target is a dotted name that begins with a module (`shop.cart.Cart.add`), or an
-attribute of something whose class is not known (`.add`), or a parameter that may name a fixture (`@basket`). What a
-variable holds is followed through `x = Class(...)` and `with Class(...) as x` within a definition, no further.
+attribute of something whose class is not known (`.add`), or a name that one of the modules may have whose names are
+taken whole (`*.Cart`), or a parameter that may name a fixture (`@basket`). What a variable holds is followed through
+`x = Class(...)` and `with Class(...) as x` within a definition, no further.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from aqe.engine.index.files import kind_of
 
-READER = 1
+READER = 2
 """The version of how files are read; another one has every file read again."""
 
 MOST_MENTIONS = 20_000
@@ -188,7 +189,9 @@ class _Reader(ast.NodeVisitor):
             return self._holds[node.id]
         if node.id in self._found.imports:
             return self._found.imports[node.id]
-        return f"{self._found.module}.{node.id}" if node.id in self._own else None
+        if node.id in self._own:
+            return f"{self._found.module}.{node.id}"
+        return f"*.{node.id}" if self._found.stars else None
 
     def _hold(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Name):

@@ -6,7 +6,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -78,11 +78,11 @@ def link_similar(store: Store, namespaces: Iterable[str], *, since: int | None =
     came = 0
     for namespace in namespaces:
         with store.reading() as connection:
-            tables = connection.execute(
+            tables: list[Any] = connection.execute(
                 "SELECT DISTINCT embedder FROM memories WHERE namespace = ? AND valid_to IS NULL AND embedder NOT NULL",
                 (namespace,),
             ).fetchall()
-            edges = [edge for (table,) in tables for edge in _alike(connection, table, namespace, since)]
+            edges = [edge for (table,) in tables for edge in _alike(connection, int(table), namespace, since)]
         with store.writing() as connection:
             if since is None:
                 scope = f"vectors {namespace}"
@@ -100,7 +100,7 @@ def _alike(connection: apsw.Connection, table: int, namespace: str, since: int |
         f"SELECT memories.id, memories.valid_from, vector FROM vectors_{table} JOIN memories USING (row)"
         f" WHERE vectors_{table}.namespace = ? AND valid_to IS NULL ORDER BY memories.row DESC LIMIT ?"
     )
-    found = connection.execute(sql, (namespace, MOST_ROWS)).fetchall()
+    found: list[Any] = connection.execute(sql, (namespace, MOST_ROWS)).fetchall()
     if len(found) < 2:
         return
     units = np.frombuffer(b"".join(row[2] for row in found), np.float32).reshape(len(found), -1).copy()

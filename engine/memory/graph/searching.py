@@ -8,7 +8,6 @@ each score. A memory that only an edge leads to can be found so.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -18,17 +17,19 @@ from typing import TYPE_CHECKING
 import apsw
 
 from aqe.engine.memory import vectors
-from aqe.engine.memory.entry import Hit
+from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit
 from aqe.engine.memory.graph.edges import DIRECTED, Key, edges_among
 from aqe.engine.memory.graph.together import Together
 from aqe.engine.memory.rows import COLUMNS, read_memory
+from aqe.engine.memory.searching import MOST_HITS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.attention import Floats, Neighbourhood
-    from aqe.engine.memory.store import Store
+    from aqe.engine.memory.store import Prior, Store
 
 WIDE = 50
 """Candidates that are looked at, at least."""
@@ -53,25 +54,49 @@ class Graph:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._together = Together(store)
-        self._lock = threading.Lock()
+
+    def search(
+        self,
+        query: str,
+        vector: Numbers,
+        places: Sequence[tuple[str | None, int]],
+        *,
+        embedder_id: str | None,
+        prior: Prior | None = None,
+    ) -> tuple[SearchAnswer, ...]:
+        """As `Store.search_each`, in the order that the neighbourhood of what is found gives; what one place finds
+        together is counted. Raises what that raises."""
+        for _, k in places:
+            check_limit(k, MOST_HITS)
+        space = check_embedder(embedder_id)
+        wide = [(namespace, max(k, WIDE)) for namespace, k in places]
+        trees = [(tree, OUTSIDE) for tree in dict.fromkeys(_tree(namespace) for namespace, _ in places) if tree]
+        found = self._store.search_each(
+            query, vector=vector, places=[*wide, *trees], embedder_id=embedder_id, prior=prior
+        )
+        around = {tree: answer.hits for (tree, _), answer in zip(trees, found[len(wide) :], strict=True)}
+        answers = []
+        for (namespace, k), answer in zip(places, found, strict=False):
+            if answer.mode == "hybrid" and len(answer.hits) > 1:
+                outside = around.get(_tree(namespace), ())
+                hits = self.reranked(answer.hits, outside, vector, space, k=k)
+                self._together.note([_key(hit) for hit in hits])
+                answers.append(replace(answer, hits=hits))
+            else:
+                answers.append(replace(answer, hits=answer.hits[:k]))
+        return tuple(answers)
 
     def reranked(
-        self, hits: Sequence[Hit], outside: Sequence[Hit], vector: Sequence[float], space: str, *, k: int, adds: bool
+        self, hits: Sequence[Hit], outside: Sequence[Hit], vector: Numbers, space: str, *, k: int
     ) -> tuple[Hit, ...]:
-        """The `k` best of `hits` and, with `adds`, of the memories of their namespaces that edges lead to; `vector` is
-        the query's in the embedder's `space`, `outside` what the search found around the namespace."""
+        """The `k` best of `hits` and of the memories of their namespaces that edges lead to; `vector` is the query's in
+        the embedder's `space`, `outside` what the search found around the namespace."""
         from aqe.engine.memory.graph.attention import attend
 
-        hood = read_neighbourhood(self._store, hits, outside, vector, space, adds=adds)
+        hood = read_neighbourhood(self._store, hits, outside, vector, space)
         if hood is None:
             return tuple(hits[:k])
-        scores = attend(built_in_weights(), hood.nodes)
-        found = _as_hits(self._store, hood, scores, k)
-        return found
-
-    def note(self, hits: Sequence[Hit]) -> None:
-        """Count that these were found together."""
-        self._together.note([(hit.memory.namespace, hit.memory.id) for hit in hits])
+        return _as_hits(self._store, hood, attend(built_in_weights(), hood.nodes), k)
 
     def close(self) -> None:
         """Write what was counted."""
@@ -89,7 +114,7 @@ class Hood:
 
 
 def read_neighbourhood(
-    store: Store, hits: Sequence[Hit], outside: Sequence[Hit], vector: Sequence[float], space: str, *, adds: bool
+    store: Store, hits: Sequence[Hit], outside: Sequence[Hit], vector: Numbers, space: str
 ) -> Hood | None:
     """What lies around the candidates of a search; None where no edge does."""
     found = {_key(hit): hit for hit in (*outside, *hits)}
@@ -103,10 +128,10 @@ def read_neighbourhood(
         further = [other for _, other, *_ in edges if other not in found]
         edges += edges_among(connection, list(dict.fromkeys(further))[:STARTS], MOST_EDGES)
         keys = list(dict.fromkeys([*found, *(other for _, other, *_ in edges)]))[:MOST_NODES]
-        near = _cosines(connection, keys, vector, space)
-    known = {key: hit.vector_score for key, hit in found.items() if hit.vector_score is not None}
+        known = {key: hit.vector_score for key, hit in found.items() if hit.vector_score is not None}
+        near = _cosines(connection, [key for key in keys if key not in known], vector, space)
     cosines = [known.get(key, near.get(key)) for key in keys]
-    may = [key in mine or (adds and key[0] in inside) for key in keys]
+    may = [key in mine or key[0] in inside for key in keys]
     return _hood(keys, found, mine, cosines, may, edges)
 
 
@@ -189,7 +214,7 @@ def _walk(near: Floats, joined: Sequence[tuple[int, int, str, float]]) -> Floats
     return np.asarray(np.sqrt(there / there.max()))
 
 
-def _cosines(connection: apsw.Connection, keys: Sequence[Key], vector: Sequence[float], space: str) -> dict[Key, float]:
+def _cosines(connection: apsw.Connection, keys: Sequence[Key], vector: Numbers, space: str) -> dict[Key, float]:
     """The cosine similarity of the query to each of `keys` that has a vector of its space."""
     import numpy as np
 
@@ -198,10 +223,11 @@ def _cosines(connection: apsw.Connection, keys: Sequence[Key], vector: Sequence[
     if table is None:
         return {}
     rows: dict[int, Key] = {}
-    sql = "SELECT row FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
-    for key in keys:
-        if (number := connection.execute(sql, key).fetchone()) is not None:
-            rows[int(number[0])] = key
+    for namespace in {key[0] for key in keys}:
+        ids = [key[1] for key in keys if key[0] == namespace]
+        sql = "SELECT row, id FROM memories WHERE namespace = ? AND valid_to IS NULL AND id IN "
+        found = connection.execute(f"{sql}({','.join('?' * len(ids))})", (namespace, *ids))
+        rows |= {int(row): (namespace, str(id)) for row, id in found}
     near = vectors.similarities(connection, table, query.tobytes(), list(rows))
     return {rows[row]: cosine for row, cosine in near.items()}
 
@@ -226,6 +252,13 @@ def _read(store: Store, key: Key, cosine: float) -> Hit | None:
         sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
         row = connection.execute(sql, key).fetchone()
     return None if row is None else Hit(read_memory(row), 0.0, None, cosine)
+
+
+def _tree(namespace: str | None) -> str:
+    """The tree that a namespace is a leaf of, which is looked at too; "" where it is none."""
+    if namespace is None or namespace.endswith("/") or "/" not in namespace:
+        return ""
+    return namespace.rpartition("/")[0] + "/"
 
 
 def _key(hit: Hit) -> Key:

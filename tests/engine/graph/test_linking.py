@@ -116,7 +116,7 @@ def test_unchanged_files_change_no_edge(store: Store, shop: Path) -> None:
 
 
 def test_edges_follow_a_function_that_was_changed(store: Store, shop: Path) -> None:
-    """A changed function is another passage; the test that names it covers the new one, though its file is as it was."""
+    """A changed function is another passage; the test that names it covers the new one without being read again."""
     linked(store, shop)
     pricing = shop / "src/shop/pricing.py"
     pricing.write_text(PRICING.replace("* 6 // 5", "* 12 // 10"))
@@ -165,6 +165,14 @@ def test_variable_that_holds_an_instance_is_followed() -> None:
     targets = {target for _, target in read_mentions("a.py", text).mentions}
     assert {"shop.Cart", "shop.Cart.add", ".remove"} <= targets
     assert "shop.Cart.remove" not in targets
+
+
+def test_names_that_were_taken_whole_are_resolved(store: Store, shop: Path) -> None:
+    """After `from shop.pricing import *` a test covers what it calls of it, and nothing by a name of its own."""
+    text = "from shop.pricing import *\n\n\ndef test_all():\n    here = net(1)\n    assert here == len([1])\n"
+    (shop / "tests/test_star.py").write_text(text)
+    linked(store, shop)
+    assert told(store, "test_all") == {("covers", "net", 1.0)}
 
 
 def test_relative_imports_are_resolved() -> None:

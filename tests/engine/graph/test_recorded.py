@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.index import index_project
+from aqe.engine.learning import Feedback, file_feedback
 from aqe.engine.memory import Store
 from aqe.engine.memory.entry import NewMemory
 from aqe.engine.memory.graph import neighbours, read_figures
 from aqe.engine.memory.graph.building import build_graph
 from aqe.engine.memory.graph.recorded import link_correction, link_coverage, link_similar
+from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.graph.together import KEPT, WAITING, Together
+from aqe.engine.requests import Interaction, RequestTable
 
 
 def record(store: Store, test: str, *parts: tuple[str, str]) -> None:
@@ -50,13 +53,9 @@ def test_recorded_run_says_what_a_test_covers(shop: Store) -> None:
     record(shop, "tests/test_shop.py::TestNet::test_it[2]", ("shop.py", "net"), ("shop.py", "tax"))
     assert link_coverage(shop, "index") == (2, 0)
     (test,) = [one.id for one in shop.list(namespace="index/tests") if one.metadata["name"] == "TestNet.test_it"]
-    found = {
-        shop.get(one.id, namespace=one.namespace): one.weight for one in neighbours(shop, test, namespace="index/tests")
-    }
-    assert {memory.metadata["name"]: weight for memory, weight in found.items() if memory} == {
-        "net": 1.0,
-        "tax": 0.7071,
-    }
+    names = {one.id: one.metadata["name"] for one in shop.list(namespace="index/code")}
+    around = neighbours(shop, test, namespace="index/tests")
+    assert {names[one.id]: one.weight for one in around} == {"net": 1.0, "tax": 0.7071}
 
 
 def test_new_recording_replaces_the_old(shop: Store) -> None:
@@ -105,6 +104,24 @@ def test_correction_is_joined_with_what_it_corrects(store: Store) -> None:
         ("first", 1.0, False),
         ("second", 0.5, False),
     ]
+
+
+def test_feedback_joins_a_correction_with_the_answer(store: Store) -> None:
+    """Where the graph is on, correcting an answer joins what it rested on with the correction; else it does not."""
+    requests = RequestTable(store)
+    for id in ("a", "b"):
+        store.add(f"text {id}", id=id)
+    for name, graph in (("with", Graph(store)), ("without", None)):
+        store.graph = graph
+        asked = Interaction(requests.new_id(), "query", "when?", "never", context=(("default", "a"), ("default", "b")))
+        with store.writing() as connection:
+            requests.insert(connection, [asked])
+        file_feedback(store, None, Feedback(asked.id, correction=f"Totals are rounded to even, {name} the graph."))
+    found = neighbours(store, "a")
+    assert [(one.kind, one.namespace, one.weight, one.outward) for one in found] == [
+        ("fixed-by", "corrections", 1.0, True)
+    ]
+    assert neighbours(store, "b")[0].weight == 0.5
 
 
 def test_memories_found_together_are_joined_when_written(store: Store) -> None:
