@@ -73,6 +73,7 @@ class RemoteEngine:
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
+        explain: bool = False,
     ) -> SearchAnswer:
         """The `k` best memories of the server by words and meaning; at most 50."""
         if query is None or vector is not None or embedder_id is not None:
@@ -80,7 +81,13 @@ class RemoteEngine:
                 "A server is asked with words, not with a vector.", code="bad-argument", fix="Give the query's text."
             )
         return await self._call(
-            "memory_search", SearchAnswer, query=query, k=k, namespace=namespace, metadata=_plain(filter)
+            "memory_search",
+            SearchAnswer,
+            query=query,
+            k=k,
+            namespace=namespace,
+            metadata=_plain(filter),
+            explain=explain or None,
         )
 
     async def remember(

@@ -1,11 +1,12 @@
-"""What a query costs: `python benchmarks/query.py [--rounds N] [--files N] [--json FILE]`.
+"""What a query costs: `python benchmarks/query.py [--rounds N] [--files N] [--memories N] [--found] [--json FILE]`.
 
 An engine without a model, on a project made of the fixtures' docs and the first N files of the standard library, is
 asked questions of four lengths in tokens (UTF-8 bytes / 4): simple (at most 10), under 100, 100 to 500, over 500. The
 table shows p50, p95 and p99 in milliseconds with their parts (embed, retrieve, route, answer; what is missing to the
 total is storing) and the median of the processor's time, which a loaded machine changes less; questions a second at 1
 and at 8 at once, the bytes of the store by component, and the resident memory of an idle MCP server before and after
-its first query, beside a bare SDK server of the same run (bar: 120 MB).
+its first query, beside a bare SDK server of the same run (bar: 120 MB). Then what it costs to find and route without
+an answer over N memories, by own postings and through FTS5 (found.py); `--found` measures that alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from found import measure_found, show_found
 from startup import BARE_SERVER, Server
 
 from aqe.engine.answer import Answer
@@ -157,16 +159,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200, help="questions of each class")
     parser.add_argument("--files", type=int, default=120, help="files of the standard library")
+    parser.add_argument("--memories", type=int, default=10_000, help="memories of the part without an answer")
+    parser.add_argument("--found", action="store_true", help="only that part")
     parser.add_argument("--json", type=Path, help="write the figures here")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "project"
+        root, memories = Path(folder) / "project", Path(folder) / "memories"
         root.mkdir()
+        memories.mkdir()
         sentences = make_project(root, asked.files)
-        found = anyio.run(measure, root, sentences, asked.rounds)
-        if sys.platform == "linux":
-            found["resident MB"] = memory_mb(root)
-    show(found)
+        found: dict[str, Any] = {}
+        if not asked.found:
+            found = anyio.run(measure, root, sentences, asked.rounds)
+            if sys.platform == "linux":
+                found["resident MB"] = memory_mb(root)
+            show(found)
+        found["found"] = anyio.run(measure_found, memories, sentences, asked.memories, asked.rounds)
+        show_found(found["found"])
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return int(found.get("resident MB", {}).get("aqe, after a query", 0.0) > BAR_MB)

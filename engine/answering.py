@@ -50,12 +50,20 @@ class Answering:
     ) -> Answer:
         """One answer; where the passages themselves answer and nothing is checked, in one go in one thread."""
         _check_asked(config, validate)
+        if (found := self.at_hand(prompt, session, task, config)) is not None:
+            return found
         prepared, answer = await anyio.to_thread.run_sync(
             partial(self._begin, prompt, session, task, config, keep=validate is None)
         )
         if answer is not None and validate is None:
             return answer
         return await self._finish(prepared, answer, validate)
+
+    def at_hand(self, prompt: str, session: str | None, task: str | None, config: QueryConfig) -> Answer | None:
+        """A query without an answer that is done before a thread would have begun with it; None for any other."""
+        if config.answer or session is not None:
+            return None
+        return self._asking.at_hand(prompt, task=task, config=config)
 
     async def group(
         self, prompts: Sequence[str], task: str | None, config: QueryConfig, validate: Validate | None

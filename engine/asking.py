@@ -39,6 +39,9 @@ SURE = 0.7
 GIVEN = "session"
 """The namespace of the texts that a session was given; they are no memories."""
 
+AT_HAND = 2_000
+"""Characters of a question that is looked up on the spot, where nothing must be read for it first."""
+
 CONTEXT = 8
 """Memories that an answer names as what it rests on, the cited ones first."""
 
@@ -150,6 +153,25 @@ class Asking:
             *(prompt, asked, config, task, self._requests.new_id(), opened, recalled, request, decision),
             *(given, talk, began, route_ms),
         )
+
+    def at_hand(self, prompt: str, *, task: str | None, config: QueryConfig) -> Answer | None:
+        """What `found_alone` gives, where it takes well under a millisecond, so that an event loop may wait for it;
+        None where it might take longer."""
+        if not isinstance(prompt, str) or len(prompt) > AT_HAND:
+            return None
+
+        def work() -> tuple[Prepared, Answer]:
+            prepared = self.prepare(prompt, session=None, task=task, config=config)
+            return prepared, self.found_alone(prepared)
+
+        embedder = self._embedder
+        with self._router.settings_held():
+            places = self._recall.places(config.namespace)
+            found = self._store.at_once(work, embedder.id, embedder.dimension, places)
+        if found is None:
+            return None
+        self.keep_soon(*found)
+        return found[1]
 
     def anew(self, prepared: Prepared) -> Prepared:
         """The same query with passages of the store, where its session's own were not enough."""
@@ -289,7 +311,7 @@ class Asking:
                 insert_route(connection, prepared.decision, request_id=answer.request_id, task=prepared.task, now=now)
 
     def _write(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
-        with self._store.writing() as connection:
+        with self._store.writing_aside() as connection:
             self._insert(connection, answers)
 
     def _look_up(self, asked: str, config: QueryConfig, session: Session | None, *, anew: bool = False) -> Recalled:

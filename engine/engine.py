@@ -120,7 +120,7 @@ class Engine:
 
         def opened() -> tuple[Path, Store, Callable[[], Settings], Embedder, Guard, Sequence[Provider]]:
             root = find_project(explicit=None if project is None else str(project))
-            current = live_settings(root) if settings is None else lambda: settings
+            current: Callable[[], Settings] = live_settings(root) if settings is None else lambda: settings
             with ExitStack() as undo:
                 store = open_store(root, settings=current(), now=now)
                 undo.callback(store.close)

@@ -26,7 +26,7 @@ from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.extractive import Passage, passage_of
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.question import widened
-from aqe.engine.retrieval import find_each
+from aqe.engine.retrieval import catch_up, find_each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,37 +143,69 @@ class Recall:
         A `session` (its id) is served from what its questions found before, where that is enough and it is not asked
         `anew`.
         """
+        catch_up(self._store, self._embedder)
         start = time.perf_counter()
         vector = self._embedder.embed([question])[0]
         embedded = time.perf_counter()
-        at_hand = session is not None and namespace is None and not anew
-        passages = self._from_pool(session, question, vector, k) if session and at_hand else None
-        reused = passages is not None
-        rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
-        if passages is None:
-            passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
+        with self._store.reading():
+            passages, rarity, reused = self._found(question, vector, k, namespace, session, anew=anew)
         with self._lock:
             self.asked += 1
             self.pooled += reused
         done = time.perf_counter()
         return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded))
 
+    def _found(
+        self,
+        question: str,
+        vector: NDArray[np.float32],
+        k: int,
+        namespace: str | None,
+        session: str | None,
+        *,
+        anew: bool,
+    ) -> tuple[tuple[Passage, ...], dict[str, float], bool]:
+        at_hand = session is not None and namespace is None and not anew
+        passages = self._from_pool(session, question, vector, k) if session and at_hand else None
+        reused = passages is not None
+        rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
+        if passages is None:
+            passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
+        return passages, rarity, reused
+
+    def places(self, namespace: str | None) -> list[str | None]:
+        """The namespaces that a question is looked up in."""
+        if namespace is not None:
+            return [namespace]
+        knowledge = [KNOWLEDGE] if self._settings().knowledge.enabled else []
+        return [index_scope(self._store), None, *knowledge]
+
     def _from_store(
         self, question: str, vector: NDArray[np.float32], k: int, namespace: str | None, session: str | None
     ) -> tuple[Passage, ...]:
-        changes = self._store.changes()
-        prior = success_prior(self._store, self._settings())
+        settings = self._settings()
+        prior = success_prior(self._store, settings)
         is_pooled = session is not None and namespace is None
         most = max(k, POOL_FOUND) if is_pooled else k
         places = [(namespace, k)] if namespace is not None else [(index_scope(self._store), most), (None, most)]
-        with_knowledge = namespace is None and self._settings().knowledge.enabled
-        near = vector.tolist() if vector.any() else None
+        with_knowledge = namespace is None and settings.knowledge.enabled
+        near = vector if vector.any() else None
         asked = [*places, (KNOWLEDGE, k)] if with_knowledge else places
-        answers = find_each(self._store, self._embedder, question, asked, vector=near, prior=prior)
+        answers = find_each(
+            self._store,
+            self._embedder,
+            question,
+            asked,
+            vector=near,
+            prior=prior,
+            least={KNOWLEDGE: KNOWLEDGE_NEAR},
+            caught_up=True,
+        )
         wide = [answer.hits for answer in answers[: len(places)]]
         found = [hit for hits in wide for hit in hits[:k]]
         known = _near_knowledge(answers[-1].hits, found) if with_knowledge else []
         if session is not None and is_pooled:
+            changes = self._store.changes()
             self._keep_pool(session, _passages([*known, *(hit for hits in wide for hit in hits)]), changes)
         return _passages([*known, *found])
 

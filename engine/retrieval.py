@@ -137,10 +137,21 @@ def find_each(
     *,
     vector: Numbers | None = None,
     prior: Prior | None = None,
+    least: Mapping[str, float] | None = None,
+    caught_up: bool = False,
 ) -> tuple[SearchAnswer, ...]:
-    """What `find` finds for a query in each of some `places`, each a namespace and its `k`, for less than their sum."""
-    numbers, embedder_id = _ready(store, embedder, query, vector, None)
-    return store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior)
+    """What `find` finds for a query in each of some `places`, each a namespace and its `k`, for less than their sum.
+
+    A place named in `least` is empty where nothing in it has at least that cosine. With `caught_up` no memory waits
+    for a vector, and nothing is written.
+    """
+    numbers: Numbers | None = vector
+    embedder_id = None if embedder is None else embedder.id
+    if not caught_up:
+        numbers, embedder_id = _ready(store, embedder, query, vector, None)
+    if store.graph is not None and numbers is not None and embedder_id is not None:
+        return store.graph.search(query, numbers, places, embedder_id=embedder_id, prior=prior)
+    return store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior, least=least)
 
 
 def _ready(
@@ -149,7 +160,7 @@ def _ready(
     """The query's vector and its space, once what waits for a vector of this embedder has it."""
     if embedder is not None and embedder_id in (None, embedder.id):
         embedder_id = embedder.id
-        _catch_up(store, embedder)
+        catch_up(store, embedder)
         if vector is None and isinstance(query, str):
             vector = _query_vector(embedder, query)
     numbers = None if vector is None else array("f", pack_vector(vector))
@@ -205,7 +216,7 @@ def reembed(
             lease.renew()
 
 
-def _catch_up(store: Store, embedder: Embedder) -> None:
+def catch_up(store: Store, embedder: Embedder) -> None:
     """Embed what waits; where the file cannot be written now, the search goes on with what is there."""
     store.remake_with(embedder)
     if store.is_settled(embedder.id, embedder.dimension):

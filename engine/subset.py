@@ -41,6 +41,7 @@ class AgentEngine(Protocol):
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
+        explain: bool = False,
     ) -> SearchAnswer:
         """The `k` best memories by words, meaning or both."""
         ...

@@ -81,6 +81,9 @@ class Index:
     def size(self, groups: NDArray[np.bool_]) -> int:
         return len(self._inside(np.flatnonzero(np.frombuffer(self._alive, np.bool_)), groups)) if self._alive else 0
 
+    def documents(self) -> int:
+        return len(self._documents)
+
     def has(self, id: int) -> bool:
         return id in self._documents
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import random
 import re
 import secrets
-import uuid
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -169,7 +170,13 @@ def uuid7(now_us: int) -> str:
     """A UUIDv7 (RFC 9562): milliseconds, then the rest of the microsecond clock, then 62 random bits."""
     milliseconds, micro = divmod(now_us, 1000)
     value = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (micro * 4096 // 1000) << 64 | 2 << 62
-    return str(uuid.UUID(int=value | secrets.randbits(62)))
+    digits = f"{value | _chance.getrandbits(62):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+_chance = random.Random(secrets.randbits(256))  # asking the system for each id takes longer than all the rest of it
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _chance.seed(secrets.randbits(256)))
 
 
 def check_text(text: str) -> str:

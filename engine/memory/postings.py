@@ -14,7 +14,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ class _Held:
     places: dict[str, int]
     mark: Mark
     newest: int
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 class TextPostings:
@@ -90,6 +91,11 @@ class TextPostings:
         return None if self._held is None else self
 
     @property
+    def number(self) -> int | None:
+        """The number of the change that the lists are as of; None where they are not there."""
+        return None if self._held is None else self._held.mark.number
+
+    @property
     def newest(self) -> int:
         """The highest number that a row ever had, as of the last `at_hand`."""
         return self._there.newest
@@ -110,8 +116,12 @@ class TextPostings:
 
     def rows(self, *, without: str = "") -> int:
         """The number of rows; with `without` but those of the namespaces that begin so."""
-        postings = self._there.postings
-        return postings.size(self._outside(without)) if without else len(postings)
+        held = self._there
+        if not without:
+            return len(held.postings)
+        if without not in held.sizes:
+            held.sizes[without] = held.postings.size(self._outside(without))
+        return held.sizes[without]
 
     def best(self, connection: apsw.Connection, terms: Sequence[str], k: int, scope: Scope) -> dict[int, float]:
         """The `k` best rows of a scope by BM25, best first; of equals the oldest."""
@@ -215,6 +225,7 @@ class TextPostings:
         held.postings.add(numbers, texts, groups=groups)
         held.newest = connection.execute("SELECT max(row) FROM memories").get or 0
         held.mark = mark
+        held.sizes.clear()
 
 
 def _packed(terms: Sequence[str]) -> list[bytes]:

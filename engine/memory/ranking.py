@@ -118,15 +118,20 @@ def sides_of(
     wanted: Sequence[tuple[int, Scope]],
     codes: Codes | None = None,
     lists: TextPostings | None = None,
+    floors: Sequence[float] = (),
 ) -> list[Sides]:
     """The candidates of both sides for each `k` and scope, more of each side than `k`; each candidate of one side is
-    scored by the other. Without `lists` scopes without a condition share one pass over the text index."""
+    scored by the other. Without `lists` scopes without a condition share one pass over the text index. A scope whose
+    floor (0: it has none) no cosine reaches has no candidates."""
     shares = lists is None and words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
     ranks, matched = _matched(connection, words.telling) if shares else ({}, {})
     found = []
-    for k, scope in wanted:
+    for at, (k, scope) in enumerate(wanted):
         wide = max(50, 4 * k)
         near = _vector_scores(connection, table, vector, wide, scope, codes)
+        if at < len(floors) and floors[at] > 0 and max(near.values(), default=0.0) < floors[at]:
+            found.append(Sides({}, {}))
+            continue
         least = 0 if near else 1 if table is not None else k
         if shares:
             inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]

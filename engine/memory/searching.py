@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
@@ -31,6 +31,7 @@ from aqe.engine.memory.words import WordCounts
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
+    from aqe.engine.memory.rank import Rank
 
 MOST_HITS = 1000
 FEW_CHANGES = 32
@@ -70,10 +71,16 @@ class Searcher:
         self._weights = Weights()
         self._found = FoundMemories(files)
         self._number = -1
+        self.rank: Rank | None = None
+        self.moment: int | None = None
         self._first_end: int | None = None
         self._scopes: dict[str | None, Scope] = {}
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
+
+    def end_moment(self) -> None:
+        """The read transaction is over: what it saw may be so no more."""
+        self.moment = self.codes.moment = None
 
     def search(
         self,
@@ -98,33 +105,52 @@ class Searcher:
         space = (check_embedder(embedder_id), len(packed) // 4)
         with self._reading() as connection:
             number = self._follow(connection)
-            scopes = [(k, self._scope(connection, one)) for one, k in wanted]
+            scopes = [(self._wide(k), self._scope(connection, one)) for one, k in wanted]
+            most = [k for _, k in wanted]
             table = self._table(connection, space) if packed else None
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
-                return tuple(SearchAnswer("vector", self._found.hits(connection, number, one)) for one in found)
+                return self._answers("vector", connection, number, found, most)
             lists = self.lists.at_hand(connection, number)
             words = self.words.words(connection, terms, lists)
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
-                return tuple(SearchAnswer("text", self._found.hits(connection, number, one)) for one in found)
+                return self._answers("text", connection, number, found, most)
             floors = [(least or {}).get(namespace or "", 0.0) for (namespace, *_), _ in wanted]
             sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists, floors)
             parts = [self._share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
             if prior is None:
                 fused = [ranking.fuse(one, k, share=share, explain=explain) for one, share, k in places]
-                return tuple(SearchAnswer("hybrid", self._found.hits(connection, number, one)) for one in fused)
+                return self._answers("hybrid", connection, number, fused, most)
             keys = [ranking.keys_of(connection, one) for one in sides]
         added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
         with self._reading() as connection:
             number = self._follow(connection)
-            answers = []
+            fused = []
             for (one, share, k), known in zip(places, keys, strict=True):
                 priors = {row: added.get(key, 0.0) for row, key in known.items()}
-                found_here = ranking.fuse(one, k, share=share, priors=priors, explain=explain)
-                answers.append(SearchAnswer("hybrid", self._found.hits(connection, number, found_here)))
-            return tuple(answers)
+                fused.append(ranking.fuse(one, k, share=share, priors=priors, explain=explain))
+            return self._answers("hybrid", connection, number, fused, most)
+
+    def _wide(self, k: int) -> int:
+        return k if self.rank is None else self.rank.wide(k)
+
+    def _answers(
+        self,
+        mode: Literal["text", "vector", "hybrid"],
+        connection: apsw.Connection,
+        number: int,
+        found: Sequence[Sequence[Scored]],
+        most: Sequence[int],
+    ) -> tuple[SearchAnswer, ...]:
+        """The memories of what was found in each place, in the order of the user's own expression if there is one."""
+        if self.rank is not None:
+            from aqe.engine.memory.rank import reordered
+
+            rank, now = self.rank, self._now()
+            found = [reordered(connection, rank, one, k, now) for one, k in zip(found, most, strict=True)]
+        return tuple(SearchAnswer(mode, self._found.hits(connection, number, one)) for one in found)
 
     def at_hand(
         self, connection: apsw.Connection, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool
@@ -135,6 +161,8 @@ class Searcher:
         The store's lock is held; no transaction is needed where nothing changed since the last search: rows never
         change but for their end, which takes them out of the answer.
         """
+        if self.rank is not None:
+            return None
         space = (embedder_id, len(packed) // 4)
         changed = read_number(connection) - self._number
         if changed:
@@ -167,6 +195,17 @@ class Searcher:
         if own:
             self.is_settled(connection, *space)
 
+    def is_ready(self, connection: apsw.Connection, space: tuple[str, int], places: Sequence[str | None]) -> bool:
+        """Whether searches of these namespaces by words and a vector of this space read nothing but what they find."""
+        number = self._follow(connection)
+        if self._first_end is not None or space not in self._settled or self.lists.number != number:
+            return False
+        table = self._tables.get(space)
+        scopes = [self._scopes.get(place) for place in places]
+        return table is not None and all(
+            scope is not None and self.codes.is_at_hand(number, table, scope) for scope in scopes
+        )
+
     def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder; looked up once for each change."""
         self._follow(connection)
@@ -184,8 +223,10 @@ class Searcher:
             return self.words.rarity(connection, terms, without, lists)
 
     def _follow(self, connection: apsw.Connection) -> int:
-        """The number of the last change; what was kept from before it is dropped."""
-        number = read_number(connection)
+        """The number of the last change; what was kept from before it is dropped. One transaction asks once."""
+        if self.moment is not None:
+            return self.moment
+        number = self.moment = self.codes.moment = read_number(connection)
         if number != self._number:
             self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import apsw
 
@@ -68,6 +68,9 @@ def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
     return open_connection(path, key=key or store_key(path))
 
 
+T = TypeVar("T")
+
+
 class Store:
     """The store behind one connection; safe to share between threads, and between processes through the file.
 
@@ -95,6 +98,7 @@ class Store:
         self._clean = clean
         self._connection = connection
         self._lock = threading.RLock()
+        self._is_reading = False
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
@@ -179,9 +183,32 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """One read transaction: everything in the block sees the same state."""
-        with self._lock, transaction(self._connection, self.path, write=False):
-            yield self._connection
+        """One read transaction: everything in the block sees the same state. One within another is part of it."""
+        with self._lock:
+            if self._is_reading:
+                yield self._connection
+                return
+            with transaction(self._connection, self.path, write=False):
+                self._is_reading = True
+                try:
+                    yield self._connection
+                finally:
+                    self._is_reading = False
+                    self._searcher.end_moment()
+
+    @contextlib.contextmanager
+    def writing_aside(self) -> Iterator[apsw.Connection]:
+        """As `writing`, on a connection of its own, so that no reader waits for it."""
+        if str(self.path) == ":memory:":
+            with self.writing() as connection:
+                yield connection
+            return
+        connection = self._reopen(self.path)
+        try:
+            with transaction(connection, self.path):
+                yield connection
+        finally:
+            connection.close()
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[apsw.Connection]:
@@ -372,8 +399,8 @@ class Store:
         embedder_id: str | None = None,
         own: bool = False,
     ) -> SearchAnswer | None:
-        """As `search` by a vector alone, where that takes well under a millisecond, so that an event loop may wait for
-        it; None where it might take longer: another thread is at work, or something must be read or embedded first."""
+        """As `search` by a vector alone, where an event loop may wait for it (well under a millisecond); None where it
+        might take longer: another thread is at work, or something must be read or embedded first."""
         check_limit(k, MOST_HITS)
         packed, wanted = pack_vector(vector), wanted_in(namespace, None)
         if not self._lock.acquire(blocking=False):
@@ -388,6 +415,21 @@ class Store:
             return None
         self.note_recalled([(hit.memory.namespace, hit.memory.id) for hit in found.hits])
         return found
+
+    def at_once(
+        self, work: Callable[[], T], embedder_id: str, dimension: int, places: Sequence[str | None]
+    ) -> T | None:
+        """What `work` gives, in one read transaction, where searches of these namespaces by words and by vectors of
+        this space read nothing first, so that an event loop may wait for it; None where it might take longer: another
+        thread is at work, or something must be read or embedded first."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            with self.reading() as connection:
+                ready = self._searcher.is_ready(connection, (embedder_id, dimension), places)
+                return work() if ready else None
+        finally:
+            self._lock.release()
 
     def is_settled(self, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder of aqe's own."""
@@ -406,11 +448,15 @@ class Store:
         places: Sequence[tuple[str | None, int]],
         embedder_id: str | None = None,
         prior: Prior | None = None,
+        least: Mapping[str, float] | None = None,
     ) -> tuple[SearchAnswer, ...]:
         """As one `search` in each of some `places`, each a namespace and the `k` to find there, for less than their
-        sum: all see the same state."""
+        sum: all see the same state. A place that is named in `least` is empty where nothing in it has at least that
+        cosine."""
         wanted = [(wanted_in(namespace, None), k) for namespace, k in places]
-        found = self._searcher.search(query, vector, wanted, embedder_id, prior)
+        found = self._searcher.search(query, vector, wanted, embedder_id, prior, least=least)
+        if not any(hit.memory.stale for one in found for hit in one.hits):
+            return found
         return tuple(replace(one, hits=by_freshness(one.hits, self.growth.stale, MOST_HITS)) for one in found)
 
     def rarity(self, query: str, *, without: str = "") -> dict[str, float]:

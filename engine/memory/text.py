@@ -39,7 +39,12 @@ def subtokens(text: str) -> list[str]:
 
 def query_terms(text: str, *, most: int = QUERY_TERMS) -> list[str]:
     """The distinct subtokens of a query, the first `most` of them."""
-    return list(dict.fromkeys(subtokens(text)))[:most]
+    return [*_query_terms(text, most)]
+
+
+@lru_cache(maxsize=128)
+def _query_terms(text: str, most: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(subtokens(text)))[:most]
 
 
 def match_expression(terms: Sequence[str]) -> str:

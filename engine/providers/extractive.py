@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from dataclasses import field as made_by
 from typing import TYPE_CHECKING
 
+from aqe.engine.memory.entry import made
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
@@ -74,16 +75,19 @@ def passage_of(hit: Hit) -> Passage:
     """A search's hit as a passage; one of the project index without the line that says where it stands."""
     memory = hit.memory
     is_indexed = memory.namespace.startswith(INDEX)
-    return Passage(
-        id=memory.id,
-        text=memory.text.partition("\n")[2] if is_indexed else memory.text,
-        file=memory.provenance.file or None,
-        line=memory.provenance.line or None,
-        score=hit.score,
-        namespace=memory.namespace,
-        name=str(memory.metadata.get("name", "")) if is_indexed else "",
-        form=_FORMS.get(str(memory.metadata.get("kind")), "prose") if is_indexed else "prose",
-        vector_score=hit.vector_score,
+    return made(
+        Passage,
+        {
+            "id": memory.id,
+            "text": memory.text.partition("\n")[2] if is_indexed else memory.text,
+            "file": memory.provenance.file or None,
+            "line": memory.provenance.line or None,
+            "score": hit.score,
+            "namespace": memory.namespace,
+            "name": str(memory.metadata.get("name", "")) if is_indexed else "",
+            "form": _FORMS.get(str(memory.metadata.get("kind")), "prose") if is_indexed else "prose",
+            "vector_score": hit.vector_score,
+        },
     )
 
 

@@ -24,6 +24,7 @@ from aqe.engine.routing.log import log_route
 from aqe.engine.routing.policy import Option, Switches, decide
 from aqe.engine.routing.rules import RuleTable, shipped_rules
 from aqe.engine.routing.scorer import need_of
+from aqe.engine.routing.switches import held
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
@@ -121,6 +122,10 @@ class Router:
         price = None if provider is None else provider.price(completion.model)
         return None if price is None else price.of(completion.usage)
 
+    def settings_held(self) -> contextlib.AbstractContextManager[None]:
+        """Within it this thread looks once whether the settings changed."""
+        return held(self._settings)
+
     def settings_now(self) -> Settings:
         """The settings in force now."""
         return self._settings()
@@ -131,6 +136,8 @@ class Router:
 
     def options(self) -> list[Option]:
         """What is known of every model now."""
+        if not self.providers:
+            return []
         circuits = self.circuits.all()
         allowed = permissions(circuits, self._store.now())
         found = []

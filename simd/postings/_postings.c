@@ -349,6 +349,12 @@ static PyObject *size_of(postings *self, PyObject *groups)
     return answer;
 }
 
+static PyObject *documents(postings *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(self->index.live);
+}
+
 static PyObject *has(postings *self, PyObject *id)
 {
     long long wanted = PyLong_AsLongLong(id);
@@ -382,6 +388,7 @@ static PyMethodDef METHODS[] = {
     {"scores", (PyCFunction)scores, METH_VARARGS, NULL},
     {"counts", (PyCFunction)counts, METH_VARARGS, NULL},
     {"size", (PyCFunction)size_of, METH_O, NULL},
+    {"documents", (PyCFunction)documents, METH_NOARGS, NULL},
     {"has", (PyCFunction)has, METH_O, NULL},
     {"figures", (PyCFunction)figures, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -15,6 +15,7 @@ from aqe.engine import CancelToken, UserError
 from aqe.engine.embedding import StaticEmbedder, read_table, write_table
 from aqe.engine.errors import Cancelled
 from aqe.engine.memory import Kept, NewMemory, Store
+from aqe.engine.memory.shares import Shares
 from aqe.engine.retrieval import find, keep, reembed, waiting
 
 PAIRS = {"voucher": "discount", "invoic": "bill", "wagon": "cart", "fetch": "load", "ident": "same", "ech": "echo"}
@@ -80,11 +81,12 @@ def test_search_finds_by_meaning(store: Store, embedder: StaticEmbedder) -> None
     )
 
 
-def test_words_and_meaning_are_fused_by_standard_scores(store: Store, embedder: StaticEmbedder) -> None:
+def test_words_and_meaning_are_fused_by_standard_scores(tmp_path: Path, embedder: StaticEmbedder) -> None:
     """The ranking is that of .25 z(BM25) + .75 z(cosine) over the candidates, computed here from the parts."""
     words = ["voucher", "discount", "bill", "cart", "zebra", "fetch load", "voucher bill", "echo voucher echo"]
-    keep(store, embedder, [NewMemory(text, id=text.replace(" ", "-")) for text in words])
-    hits = find(store, embedder, "voucher for the bill", k=8).hits
+    with Store.open(tmp_path / "shares.db", shares=Shares(0.75)) as store:
+        keep(store, embedder, [NewMemory(text, id=text.replace(" ", "-")) for text in words])
+        hits = find(store, embedder, "voucher for the bill", k=8).hits
     text = np.array([hit.text_score or 0.0 for hit in hits])
     near = np.array([hit.vector_score for hit in hits], float)
     fused = 0.25 * (text - text.mean()) / text.std() + 0.75 * (near - near.mean()) / near.std()
