@@ -26,6 +26,21 @@ class Allowed:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def carried(self, owner: Any, version: int, changes: tuple[Ids, ...], words: int) -> tuple[Masks, Ids]:
+        """A mask of so many words, as far as the last search knew it, and the ids to be looked up for the rest.
+
+        `changes` are the ids that the last changes up to `version` were of. A replaced row may keep its bit: it is not
+        alive.
+        """
+        mask, cached = np.zeros(words, np.uint64), self._cached
+        if cached is None or cached[0] is not owner or not 0 <= version - cached[1] <= len(changes):
+            return mask, self.ids
+        changed = np.concatenate([self.ids[:0], *changes[len(changes) - (version - cached[1]) :]])
+        if len(changed) > len(self.ids):
+            return mask, self.ids
+        mask[: len(cached[2])] = cached[2]
+        return mask, np.intersect1d(changed, self.ids)
+
 
 def as_floats(given: Any, name: str) -> Floats:
     """Contiguous float32 of an array of float32 or float16, another buffer of them, or lists of numbers."""

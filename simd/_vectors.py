@@ -38,13 +38,16 @@ Rescore = Callable[[Ids], Floats]
 METRICS = ("dot", "cosine", "l2")
 MOST_DIM = 16_384
 
+_CHANGES = 32
+"""Changes that prepared ids are brought up to date by; after more they are looked up anew."""
+
 _GAPS = 1024
 """Deleted rows that are always tolerated before their room is taken back."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """What a search sees, made anew by each change; `version` counts them."""
+    """What a search sees, made anew by each change; `version` counts them, `changed` has the ids of the last ones."""
 
     snapshot: Any
     index: Index
@@ -53,6 +56,7 @@ class _State:
     coded: bool
     version: int
     bits: bool
+    changed: tuple[Ids, ...] = ()
     lists: Any = None
     tail: int = 0
     effort: tuple[int, int] = (0, 0)
@@ -210,8 +214,8 @@ class Vectors:
             return state, cached[2]
         with self._publishing:
             state = self._state
-            rows = state.index.find(wanted.ids)
-        mask = np.zeros(len(state.live), np.uint64)
+            mask, ids = wanted.carried(self, state.version, state.changed, len(state.live))
+            rows = state.index.find(ids)
         set_bits(mask, rows[rows >= 0])
         wanted._cached = (self, state.version, mask)
         return state, mask
@@ -443,7 +447,7 @@ class Vectors:
         """Let searches see the rows as they are now, with these ids at these rows."""
         with self._publishing:
             index_now = self._state.index.put(ids, rows)
-            self._live, self._state = live, self._state_of(live, index_now, count)
+            self._live, self._state = live, self._state_of(live, index_now, count, ids)
         self._compact_where_due()
 
     def _compact_where_due(self) -> None:
@@ -465,10 +469,10 @@ class Vectors:
             self._table, self._live, self._inverted = table, live, lists
             self._state = self._state_of(live, index_now, self._state.count)
 
-    def _state_of(self, live: Masks, index_now: Index, count: int) -> _State:
-        table = self._table
-        version = self._state.version + 1
-        state = _State(table.snapshot(live), index_now, live, count, table.coded(count), version, table.bits)
+    def _state_of(self, live: Masks, index_now: Index, count: int, changed: Ids | None = None) -> _State:
+        table, before = self._table, self._state
+        coded, changes = table.coded(count), () if changed is None else (*before.changed, changed)[-_CHANGES:]
+        state = _State(table.snapshot(live), index_now, live, count, coded, before.version + 1, table.bits, changes)
         held = self._inverted
         if held is None or held.table is not table or not held.fits:
             return state

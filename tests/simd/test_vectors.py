@@ -223,6 +223,28 @@ def test_a_prepared_allow_follows_the_store() -> None:
     assert sorted(vectors.search(query, 9, allow=allowed)[0]) == [0, 999]
 
 
+@given(history=steps, allowed=numbers)
+@settings(max_examples=20, deadline=None)
+def test_a_prepared_allow_survives_any_history(history: list[Any], allowed: list[int]) -> None:
+    """Whatever happens between its searches, a prepared allow finds what the same ids find when they are given anew."""
+    vectors = Vectors(2)
+    vectors.add(range(13), np.ones((13, 2), np.float32))
+    prepared, query = vectors.allowed(allowed), np.ones(2, np.float32)
+    for what, ids, number in history:
+        if what == "add":
+            vectors.add(ids, np.full((len(ids), 2), number + 1, np.float32))
+        elif what == "delete":
+            vectors.delete(ids)
+        else:
+            vectors.compact()
+        found = vectors.search(query, 20, allow=prepared)[0]
+        assert (
+            sorted(found)
+            == sorted(vectors.search(query, 20, allow=allowed)[0])
+            == sorted(set(allowed) & {*vectors.ids})
+        )
+
+
 def test_zero_vectors_have_cosine_zero(path: str) -> None:
     """A row of zeros has cosine 0 with everything, and a query of zeros with every row."""
     vectors = Vectors(3)
