@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.graph.searching import Graph
@@ -16,6 +17,9 @@ from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
 from aqe.engine.spool import ingest
 from aqe.engine.worktree import find_checkout, head_commit
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.rank import Rank
 
 
 def open_store(
@@ -47,6 +51,7 @@ def open_store(
             recalled_s=60.0 * settings.memory.recalled_minutes,
             half_life_days=settings.memory.half_life_days,
             stale=settings.memory.stale,
+            rank=_rank(settings),
         ),
         shares=Shares(settings.memory.vector_share, settings.memory.shares),
     )
@@ -60,6 +65,15 @@ def open_store(
             store.close()
             raise
     return store
+
+
+def _rank(settings: Settings) -> Rank | None:
+    memory = settings.memory
+    if not memory.rank:
+        return None
+    from aqe.engine.memory.rank import parse_rank
+
+    return parse_rank(memory.rank, candidates=memory.rank_candidates, half_life_days=memory.half_life_days)
 
 
 def _redacted(text: str) -> str:

@@ -104,6 +104,7 @@ class Store:
         self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
         codes, lists = Codes(path, reopen=reopen, sealed=sealed), TextPostings(path, reopen=reopen)
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, shares or Shares())
+        self._searcher.rank = self.growth.rank
 
     @classmethod
     def open(
