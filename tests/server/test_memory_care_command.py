@@ -168,3 +168,26 @@ def test_key_of_the_environment_is_set_and_changed(aqe: Run, monkeypatch: pytest
     assert aqe("memory", "list")[2].endswith("[database-key]\n")
     monkeypatch.setenv("AQE_DB_KEY", "two")
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
+
+
+def test_migrate_says_what_is_pending_applies_it_and_goes_back(aqe: Run, repository: Path) -> None:
+    """An old store's steps are named by a dry run and applied after a copy; --rollback puts that copy back."""
+    Path(".aqe/aqe.db").write_bytes((repository / "tests/engine/stored/v3.db").read_bytes())
+    status, out, _ = aqe("memory", "migrate", "--dry-run")
+    assert (status, "version 3, the newest is " in out, "  change log: would be applied" in out) == (0, True, True)
+    status, out, _ = aqe("memory", "migrate", "--batch", "2")
+    assert (status, "  change log: was applied" in out, "aqe.db.v3.bak" in out) == (0, True, True)
+    assert aqe("memory", "migrate")[1].count("\n") == 1
+    status, out, _ = aqe("memory", "migrate", "--rollback", "--json")
+    assert (status, json.loads(out)["version"]) == (0, 3)
+
+
+def test_migrate_embeds_what_another_embedder_made(aqe: Run) -> None:
+    """Memories whose vectors another embedder of aqe's own made are embedded anew, and counted."""
+    from aqe.engine.memory import Store
+
+    with Store.open(Path(".aqe/aqe.db")) as store:
+        store.add("made by an earlier table", vector=[1.0, 2.0], embedder_id="aqe-static-0:old")
+    assert "1 memories would be embedded anew by " in aqe("memory", "migrate", "--dry-run")[1]
+    assert "1 memories were embedded anew by " in aqe("memory", "migrate")[1]
+    assert "embedded" not in aqe("memory", "migrate")[1]

@@ -38,6 +38,7 @@ from aqe.engine.memory.care.restoring import (
 )
 from aqe.engine.memory.care.salvage import SPACE, Found, Losses, indexed_memories, is_derived, known_tables, salvage
 from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
+from aqe.engine.memory.codefiles import CodeFolder
 from aqe.engine.memory.connection import transaction
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.steps import MIGRATIONS
@@ -140,6 +141,8 @@ def _mend(
                     mended = _put_right(target, findings, progress, cancel)
             finally:
                 target.close()
+            if not dry_run and any(one.startswith("side files") for one in findings):
+                CodeFolder(place.path).clear()
             after = verify(place, spare if dry_run else None, cancel=cancel)
     finally:
         connection.close()

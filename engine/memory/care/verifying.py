@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care.checks import CHECKS, Looked, Wrong
 from aqe.engine.memory.care.place import Place, open_backup
+from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.connection import transaction
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -33,7 +35,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckRun:
-    """A check and how it went; `looked_at` counts what it looked at: pages, tables, memories, vectors, snapshots."""
+    """A check and how it went; `looked_at` counts what it looked at: pages, tables, memories, vectors, snapshots,
+    files."""
 
     name: str
     state: Literal["sound", "wrong", "not-run"]
@@ -78,6 +81,9 @@ def verify(
                 version = int(connection.pragma("user_version"))
                 _run_all(connection, runs, findings, progress, cancel)
                 memories = runs[_place_of("text index")].looked_at
+                if file is None and connection.table_exists("main", "demoted"):
+                    side = functools.partial(check_side_files, database=path)
+                    _note(runs, findings, "side files", *_run(connection, side))
         finally:
             connection.close()
     except UserError as error:
@@ -103,9 +109,12 @@ def _run_all(
         if not connection.table_exists("main", table) and table != "sqlite_schema":
             runs.append(CheckRun(name, "not-run", 0))
             continue
-        looked_at, wrong = _run(connection, check)
-        runs.append(CheckRun(name, "wrong" if wrong else "sound", looked_at))
-        findings += [Finding(name, one.what, one.meaning, one.fix) for one in wrong]
+        _note(runs, findings, name, *_run(connection, check))
+
+
+def _note(runs: list[CheckRun], findings: list[Finding], name: str, looked_at: int, wrong: list[Wrong]) -> None:
+    runs.append(CheckRun(name, "wrong" if wrong else "sound", looked_at))
+    findings += [Finding(name, one.what, one.meaning, one.fix) for one in wrong]
 
 
 def _run(connection: apsw.Connection, check: object) -> Looked:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, repair, verify
+from aqe.engine.memory.changelog import read_mark
+from aqe.engine.memory.codefiles import CodeFolder
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.progress import CancelToken
+from aqe.simd import Vectors
 
 Make = Callable[..., Place]
 DAMAGE = {
@@ -110,3 +114,42 @@ def test_cancelled_verification_ends(make_place: Make) -> None:
     cancel.cancel()
     with pytest.raises(Cancelled):
         verify(make_place(1), cancel=cancel)
+
+
+def side_file(place: Place, factor: float = 1.0) -> Path:
+    """Write the file of vectors beside the store as searches of a large one do; `factor` bends what it holds."""
+    connection = open_connection(place.path, key=place.key)
+    rows = connection.execute("SELECT row, vector FROM vectors_1 ORDER BY row").fetchall()
+    mark = read_mark(connection)
+    connection.close()
+    held = Vectors(3)
+    array = np.frombuffer(b"".join(vector for _, vector in rows), np.float32).reshape(len(rows), 3)
+    held.add(np.array([row for row, _ in rows]), array * np.float32(factor))
+    return CodeFolder(place.path).write(1, "default", mark, held)
+
+
+def test_side_files_are_compared_with_the_store_and_made_anew(make_place: Make) -> None:
+    """A sound side file is counted; one whose bytes changed is a finding, and a repair has it made anew."""
+    place = make_place()
+    file = side_file(place)
+    assert (verify(place).sound, verify(place).checks[-1].looked_at) == (True, 1)
+    data = bytearray(file.read_bytes())
+    for at in range(len(data) // 2, len(data), 16):
+        data[at] ^= 0xFF
+    file.write_bytes(data)
+    assert {finding.check for finding in verify(place).findings} == {"side files"}
+    report = repair(place)
+    assert (report.how, report.sound, report.memories) == ("mended", True, 20)
+    assert not file.exists()
+
+
+def test_side_file_that_holds_other_vectors_is_found(make_place: Make) -> None:
+    """A whole side file that says something else than the store is a finding; one of an earlier moment is not."""
+    place = make_place()
+    file = side_file(place, factor=-1.0)
+    findings = verify(place).findings
+    assert [finding.check for finding in findings] == ["side files"]
+    assert findings[0].what == f"{file.name} lacks 0 vectors, has 0 of no memory, 20 others"
+    with Store.open(place.path) as store:
+        store.add("later")
+    assert verify(place).sound
