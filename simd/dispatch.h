@@ -11,8 +11,8 @@
 typedef enum { AQE_F32, AQE_F16, AQE_BF16, AQE_I8, AQE_BITS } aqe_kind;
 enum { AQE_FLOAT_KINDS = 3 };
 
-/* Vectors are n items at any address: kernels load unaligned. Sums are kept in at least 16 float32 lanes (8 where four
-   rows are summed at once). `next` are the rows that will be asked for after these: a hint, never read. */
+/* Vectors are n items at any address: kernels load unaligned. Sums are kept in at least 8 float32 lanes. Of four rows,
+   `next` are those that will be asked for after them: a hint, never read. */
 typedef void aqe_four_sums(const void *query, const void *const rows[4], const void *const next[4], size_t n,
                            float out[4]);
 typedef struct {

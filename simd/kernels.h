@@ -4,14 +4,14 @@
 typedef float item_f32;
 typedef uint16_t item_f16, item_bf16;
 
-/* Ask for the line of each of four rows that starts `at` bytes from their beginning; they may end before. */
-INLINE void ask_for(const void *const rows[4], size_t at)
+/* Ask for `size` bytes of a row from `at` on; no row: nothing is asked for. */
+INLINE void ask_for(const char *row, size_t at, size_t size)
 {
 #ifdef __GNUC__
-    for (int r = 0; at % 64 == 0 && r < 4; r++)
-        __builtin_prefetch((const char *)rows[r] + at);
+    for (size_t line = 0; row && line < size; line += 64)
+        __builtin_prefetch(row + at + line);
 #else
-    (void)rows, (void)at;
+    (void)row, (void)at, (void)size;
 #endif
 }
 

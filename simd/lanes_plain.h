@@ -4,7 +4,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#else
 #define INLINE static inline
+#endif
 
 enum { WIDTH = 8 };
 typedef struct {

@@ -1,11 +1,12 @@
-/* Sums over the items of two vectors, of one kind: included once for each kind, which is named by KIND. One vector with
-   one keeps four sums of lanes at a time. A query with four rows loads the query once for all of them, and asks for the
-   lines of the rows that come next, which a processor by itself asks for too late. */
+/* Sums over the items of two vectors, of one kind: included once for each kind, which is named by KIND. Four sums of
+   lanes run side by side. Of rows that are scanned the lines of a row further on (`ahead`) are asked for meanwhile, which
+   a processor by itself does too late; one row after the other, because memory is read fastest in its order. */
 #define OF_KIND(name, kind) name##_##kind
 #define OF_EACH_KIND(name, kind) OF_KIND(name, kind)
 #define OF(name) OF_EACH_KIND(name, KIND)
 #define LOAD OF(load)
 #define SIZE ((size_t)(sizeof(OF(item))))
+#define STEP (4 * WIDTH)
 
 /* The lanes from item i on, zeros behind item n. */
 INLINE lanes OF(rest)(const char *from, size_t i, size_t n)
@@ -13,45 +14,43 @@ INLINE lanes OF(rest)(const char *from, size_t i, size_t n)
     return n - i < WIDTH ? OF_EACH_KIND(OF(load), tail)(from + i * SIZE, n - i) : LOAD(from + i * SIZE);
 }
 
-static float OF(dot)(const void *a, const void *b, size_t n)
+INLINE float OF(dot_of)(const char *x, const char *y, const char *ahead, size_t n)
 {
-    const char *x = a, *y = b;
-    lanes s0 = zeros(), s1 = s0, s2 = s0, s3 = s0;
+    lanes sums[4] = {zeros(), zeros(), zeros(), zeros()};
     size_t i = 0;
-    for (; i + 4 * WIDTH <= n; i += 4 * WIDTH, x += 4 * WIDTH * SIZE, y += 4 * WIDTH * SIZE) {
-        s0 = mul_add(LOAD(x), LOAD(y), s0);
-        s1 = mul_add(LOAD(x + WIDTH * SIZE), LOAD(y + WIDTH * SIZE), s1);
-        s2 = mul_add(LOAD(x + 2 * WIDTH * SIZE), LOAD(y + 2 * WIDTH * SIZE), s2);
-        s3 = mul_add(LOAD(x + 3 * WIDTH * SIZE), LOAD(y + 3 * WIDTH * SIZE), s3);
+    for (; i + STEP <= n; i += STEP) {
+        ask_for(ahead, i * SIZE, STEP * SIZE);
+        for (size_t j = 0; j < 4; j++) {
+            size_t at = (i + j * WIDTH) * SIZE;
+            sums[j] = mul_add(LOAD(x + at), LOAD(y + at), sums[j]);
+        }
     }
-    for (size_t j = 0; i + j < n; j += WIDTH)
-        s0 = mul_add(OF(rest)(x, j, n - i), OF(rest)(y, j, n - i), s0);
-    return sum(add(add(s0, s1), add(s2, s3)));
+    for (; i < n; i += WIDTH)
+        sums[0] = mul_add(OF(rest)(x, i, n), OF(rest)(y, i, n), sums[0]);
+    return sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
 
-INLINE lanes OF(add_square)(const char *a, const char *b, lanes sums)
+INLINE float OF(l2_of)(const char *x, const char *y, const char *ahead, size_t n)
 {
-    lanes gap = sub(LOAD(a), LOAD(b));
-    return mul_add(gap, gap, sums);
+    lanes sums[4] = {zeros(), zeros(), zeros(), zeros()};
+    size_t i = 0;
+    for (; i + STEP <= n; i += STEP) {
+        ask_for(ahead, i * SIZE, STEP * SIZE);
+        for (size_t j = 0; j < 4; j++) {
+            size_t at = (i + j * WIDTH) * SIZE;
+            lanes gap = sub(LOAD(x + at), LOAD(y + at));
+            sums[j] = mul_add(gap, gap, sums[j]);
+        }
+    }
+    for (; i < n; i += WIDTH) {
+        lanes gap = sub(OF(rest)(x, i, n), OF(rest)(y, i, n));
+        sums[0] = mul_add(gap, gap, sums[0]);
+    }
+    return sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
 
-static float OF(l2)(const void *a, const void *b, size_t n)
-{
-    const char *x = a, *y = b;
-    lanes s0 = zeros(), s1 = s0, s2 = s0, s3 = s0;
-    size_t i = 0;
-    for (; i + 4 * WIDTH <= n; i += 4 * WIDTH, x += 4 * WIDTH * SIZE, y += 4 * WIDTH * SIZE) {
-        s0 = OF(add_square)(x, y, s0);
-        s1 = OF(add_square)(x + WIDTH * SIZE, y + WIDTH * SIZE, s1);
-        s2 = OF(add_square)(x + 2 * WIDTH * SIZE, y + 2 * WIDTH * SIZE, s2);
-        s3 = OF(add_square)(x + 3 * WIDTH * SIZE, y + 3 * WIDTH * SIZE, s3);
-    }
-    for (size_t j = 0; i + j < n; j += WIDTH) {
-        lanes gap = sub(OF(rest)(x, j, n - i), OF(rest)(y, j, n - i));
-        s0 = mul_add(gap, gap, s0);
-    }
-    return sum(add(add(s0, s1), add(s2, s3)));
-}
+static float OF(dot)(const void *a, const void *b, size_t n) { return OF(dot_of)(a, b, NULL, n); }
+static float OF(l2)(const void *a, const void *b, size_t n) { return OF(l2_of)(a, b, NULL, n); }
 
 /* What a cosine needs, in one pass: a.b, a.a and b.b. */
 static void OF(products)(const void *a, const void *b, size_t n, float out[3])
@@ -78,71 +77,43 @@ static void OF(products)(const void *a, const void *b, size_t n, float out[3])
 
 static void OF(dots)(const void *query, const void *const rows[4], const void *const next[4], size_t n, float out[4])
 {
-    lanes sums[4][2] = {{zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}};
-    size_t i = 0;
-    for (; i + 2 * WIDTH <= n; i += 2 * WIDTH)
-        for (size_t j = 0; j < 2; j++) {
-            size_t at = (i + j * WIDTH) * SIZE;
-            lanes x = LOAD((const char *)query + at);
-            ask_for(next, at);
-            for (size_t r = 0; r < 4; r++)
-                sums[r][j] = mul_add(x, LOAD((const char *)rows[r] + at), sums[r][j]);
-        }
-    for (; i < n; i += WIDTH)
-        for (size_t r = 0; r < 4; r++)
-            sums[r][0] = mul_add(OF(rest)(query, i, n), OF(rest)(rows[r], i, n), sums[r][0]);
-    for (size_t r = 0; r < 4; r++)
-        out[r] = sum(add(sums[r][0], sums[r][1]));
+    for (int r = 0; r < 4; r++)
+        out[r] = OF(dot_of)(query, rows[r], next[r], n);
 }
 
 static void OF(distances)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
                           float out[4])
 {
-    lanes sums[4][2] = {{zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}, {zeros(), zeros()}};
+    for (int r = 0; r < 4; r++)
+        out[r] = OF(l2_of)(query, rows[r], next[r], n);
+}
+
+INLINE void OF(dot_and_square)(const char *x, const char *y, const char *ahead, size_t n, float *dot, float *square)
+{
+    lanes xy[4] = {zeros(), zeros(), zeros(), zeros()}, yy[4] = {zeros(), zeros(), zeros(), zeros()};
     size_t i = 0;
-    for (; i + 2 * WIDTH <= n; i += 2 * WIDTH)
-        for (size_t j = 0; j < 2; j++) {
-            size_t at = (i + j * WIDTH) * SIZE;
-            lanes x = LOAD((const char *)query + at);
-            ask_for(next, at);
-            for (size_t r = 0; r < 4; r++) {
-                lanes gap = sub(x, LOAD((const char *)rows[r] + at));
-                sums[r][j] = mul_add(gap, gap, sums[r][j]);
-            }
+    for (; i + STEP <= n; i += STEP) {
+        ask_for(ahead, i * SIZE, STEP * SIZE);
+        for (size_t j = 0; j < 4; j++) {
+            lanes item = LOAD(y + (i + j * WIDTH) * SIZE);
+            xy[j] = mul_add(LOAD(x + (i + j * WIDTH) * SIZE), item, xy[j]);
+            yy[j] = mul_add(item, item, yy[j]);
         }
-    for (; i < n; i += WIDTH)
-        for (size_t r = 0; r < 4; r++) {
-            lanes gap = sub(OF(rest)(query, i, n), OF(rest)(rows[r], i, n));
-            sums[r][0] = mul_add(gap, gap, sums[r][0]);
-        }
-    for (size_t r = 0; r < 4; r++)
-        out[r] = sum(add(sums[r][0], sums[r][1]));
+    }
+    for (; i < n; i += WIDTH) {
+        lanes item = OF(rest)(y, i, n);
+        xy[0] = mul_add(OF(rest)(x, i, n), item, xy[0]);
+        yy[0] = mul_add(item, item, yy[0]);
+    }
+    *dot = sum(add(add(xy[0], xy[1]), add(xy[2], xy[3])));
+    *square = sum(add(add(yy[0], yy[1]), add(yy[2], yy[3])));
 }
 
 static void OF(dots_and_squares)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
-                                 float products[4], float squares[4])
+                                 float dots[4], float squares[4])
 {
-    lanes ab[4] = {zeros(), zeros(), zeros(), zeros()}, bb[4] = {zeros(), zeros(), zeros(), zeros()};
-    size_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) {
-        lanes x = LOAD((const char *)query + i * SIZE);
-        ask_for(next, i * SIZE);
-        for (size_t r = 0; r < 4; r++) {
-            lanes y = LOAD((const char *)rows[r] + i * SIZE);
-            ab[r] = mul_add(x, y, ab[r]);
-            bb[r] = mul_add(y, y, bb[r]);
-        }
-    }
-    if (i < n)
-        for (size_t r = 0; r < 4; r++) {
-            lanes y = OF(rest)(rows[r], i, n);
-            ab[r] = mul_add(OF(rest)(query, i, n), y, ab[r]);
-            bb[r] = mul_add(y, y, bb[r]);
-        }
-    for (size_t r = 0; r < 4; r++) {
-        products[r] = sum(ab[r]);
-        squares[r] = sum(bb[r]);
-    }
+    for (int r = 0; r < 4; r++)
+        OF(dot_and_square)(query, rows[r], next[r], n, dots + r, squares + r);
 }
 
 #undef OF_KIND
@@ -150,3 +121,4 @@ static void OF(dots_and_squares)(const void *query, const void *const rows[4], c
 #undef OF
 #undef LOAD
 #undef SIZE
+#undef STEP
