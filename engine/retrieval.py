@@ -150,7 +150,7 @@ def find_each(
     if not caught_up:
         numbers, embedder_id = _ready(store, embedder, query, vector, None)
     if store.graph is not None and numbers is not None and embedder_id is not None:
-        return store.graph.search(query, numbers, places, embedder_id=embedder_id, prior=prior)
+        return store.graph.search(query, numbers, places, embedder_id=embedder_id, prior=prior, least=least)
     return store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior, least=least)
 
 

@@ -63,6 +63,7 @@ class Graph:
         *,
         embedder_id: str | None,
         prior: Prior | None = None,
+        least: Mapping[str, float] | None = None,
     ) -> tuple[SearchAnswer, ...]:
         """As `Store.search_each`, in the order that the neighbourhood of what is found gives; what one place finds
         together is counted. Raises what that raises."""
@@ -72,7 +73,7 @@ class Graph:
         wide = [(namespace, max(k, WIDE)) for namespace, k in places]
         trees = [(tree, OUTSIDE) for tree in dict.fromkeys(_tree(namespace) for namespace, _ in places) if tree]
         found = self._store.search_each(
-            query, vector=vector, places=[*wide, *trees], embedder_id=embedder_id, prior=prior
+            query, vector=vector, places=[*wide, *trees], embedder_id=embedder_id, prior=prior, least=least
         )
         around = {tree: answer.hits for (tree, _), answer in zip(trees, found[len(wide) :], strict=True)}
         answers = []

@@ -78,6 +78,13 @@ def test_each_place_is_answered_in_turn(store: Store) -> None:
     assert [hit.memory.metadata["name"] for hit in code.hits] == ["round_half_up"]
 
 
+def test_place_that_asks_for_nearness_stays_empty_without_it(store: Store) -> None:
+    """Where nothing is as near as a place wants it, the place is empty with the graph too."""
+    embedder = open_static(built_in_path())
+    (found,) = find_each(store, embedder, CODE, [("index/tests", 3)], least={"index/tests": 0.999})
+    assert found.hits == ()
+
+
 def test_namespace_stays_what_was_asked_for(store: Store) -> None:
     """What lies around a namespace helps to order it and is not found in it."""
     hits = find(store, open_static(built_in_path()), CODE, k=40, namespace="index/tests").hits
