@@ -1,6 +1,6 @@
-/* NumPy's arrays, read where they lie. Two buffer acquisitions cost more than a dot product of 384 items; the fields that
-   NumPy's C interface promises (the layout of PyArrayObject, the head of PyArray_Descr and the numbers of its function
-   table) cost nothing. Only exact ndarrays of a NumPy whose ABI is known are read so, only while the GIL is held and
+/* NumPy's arrays, read where they lie. Two buffer acquisitions cost more than a dot product of 384 items; the fields
+   that NumPy's C interface promises (the layout of PyArrayObject, the head of PyArray_Descr and the numbers of its
+   function table) cost nothing. Only exact ndarrays of a NumPy whose ABI is known are read so, only while the GIL is held and
    nothing else runs; everything else goes by the buffer protocol, with the same answer. */
 #ifndef AQE_ARRAYS_H
 #define AQE_ARRAYS_H
@@ -32,7 +32,7 @@ extern PyTypeObject *aqe_ndarray;
 /* Learn the type from an object that is an ndarray and was not known as one. Sets no error. */
 void aqe_meet_arrays(PyObject *object);
 
-/* The object as an array of this many dimensions, contiguous in C order and in native byte order; NULL where it is not. */
+/* The object as an array of this many dimensions, contiguous in C order, in native byte order; NULL where it is not. */
 static inline const aqe_array *aqe_as_array(PyObject *object, int dimensions)
 {
     const aqe_array *array = (const aqe_array *)object;

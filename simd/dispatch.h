@@ -55,8 +55,8 @@ void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void
               const void *const rows[4], const void *const next[4], size_t n, float out[4]);
 
 /* A query with each row of a rows x n matrix: out[row] is float, for the whole kinds int64_t. `out` at any address. */
-void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
-              size_t n, void *out);
+void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
+              size_t rows, size_t n, void *out);
 
 /* Each row of a rows x n float32 matrix divided by its length; a zero row stays zero. out may be the matrix. */
 void aqe_normalize(const aqe_path *path, const void *matrix, size_t rows, size_t n, void *out);

@@ -52,7 +52,7 @@ static inline int aqe_runs(aqe_isa isa)
     const unsigned AVX2_1 = 1u << 12 | 1u << 23 | 1u << 28 | 1u << 29;    /* leaf 1 ecx: FMA, POPCNT, AVX, F16C */
     const unsigned AVX2_7 = 1u << 3 | 1u << 5 | 1u << 8;                  /* leaf 7 ebx: BMI, AVX2, BMI2 */
     const unsigned AVX512_7 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  /* leaf 7 ebx: F, DQ, BW, VL */
-    const unsigned MORE_7 = 1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14; /* ecx: VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ */
+    const unsigned MORE_7 = 1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14; /* ecx: VBMI(2), VNNI, BITALG, VPOPCNTDQ */
     unsigned a, b, c1, d, b7 = 0, c7 = 0, saved = aqe_saved_registers();
     if (!__get_cpuid(1, &a, &b, &c1, &d))
         return isa == AQE_PORTABLE;

@@ -38,6 +38,6 @@ static void add_row(float *total, const signed char *row, float weight, size_t n
 }
 
 #define SUMS(kind) {dot_##kind, l2_##kind, products_##kind, dots_##kind, distances_##kind, dots_and_squares_##kind}
-#define AQE_PATH(name, isa)                                                                                             \
-    const aqe_path name = {isa,      {SUMS(f32), SUMS(f16), SUMS(bf16)}, byte_dot, hamming, byte_dots, hammings,        \
-                           softmax,  scale,                             add_row}
+#define AQE_PATH(name, isa)                                                                                            \
+    const aqe_path name = {isa,      {SUMS(f32), SUMS(f16), SUMS(bf16)}, byte_dot, hamming, byte_dots, hammings,       \
+                           softmax,  scale,                              add_row}

@@ -25,7 +25,8 @@ INLINE lanes zero_below(lanes a, float low, lanes value)
 }
 INLINE lanes power_of_two(lanes whole)
 {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23));
+    __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
 INLINE float sum(lanes a)
 {

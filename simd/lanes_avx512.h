@@ -24,7 +24,8 @@ INLINE lanes zero_below(lanes a, float low, lanes value)
 }
 INLINE lanes power_of_two(lanes whole)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(whole), _mm512_set1_epi32(127)), 23));
+    __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(whole), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
 INLINE float sum(lanes a) { return _mm512_reduce_add_ps(a); }
 INLINE float largest(lanes a) { return _mm512_reduce_max_ps(a); }

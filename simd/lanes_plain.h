@@ -1,4 +1,4 @@
-/* Lanes in plain C: eight floats at a time, in loops that compilers turn into whatever vectors the target has. */
+/* Lanes in plain C, for compilers and processors that no other header is for. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,51 +10,62 @@
 #define INLINE static inline
 #endif
 
-enum { WIDTH = 8 };
-typedef struct {
-    float at[WIDTH];
-} lanes;
+/* Four floats that GCC and Clang put into what the target has; one by one elsewhere. */
+#ifdef __GNUC__
+enum { WIDTH = 4 };
+typedef float lanes __attribute__((vector_size(16)));
+#define AT(lane) [lane]
+#else
+enum { WIDTH = 1 };
+typedef float lanes;
+#define AT(lane)
+#endif
 
 #define EACH(result, expression)                                                                                       \
     lanes result;                                                                                                      \
     for (int j = 0; j < WIDTH; j++)                                                                                    \
-        result.at[j] = (expression);                                                                                   \
+        result AT(j) = (expression);                                                                                   \
     return result
 
 INLINE lanes all(float value) { EACH(r, value); }
 INLINE lanes zeros(void) { return all(0); }
-INLINE lanes add(lanes a, lanes b) { EACH(r, a.at[j] + b.at[j]); }
-INLINE lanes sub(lanes a, lanes b) { EACH(r, a.at[j] - b.at[j]); }
-INLINE lanes mul(lanes a, lanes b) { EACH(r, a.at[j] * b.at[j]); }
-INLINE lanes mul_add(lanes a, lanes b, lanes sum) { EACH(r, a.at[j] * b.at[j] + sum.at[j]); }
-INLINE lanes larger(lanes a, lanes b) { EACH(r, a.at[j] > b.at[j] ? a.at[j] : b.at[j]); } /* b where either is NaN */
-INLINE lanes nearest(lanes a) { EACH(r, (a.at[j] + 12582912.0f) - 12582912.0f); } /* for sizes below 2**22 */
-INLINE lanes zero_below(lanes a, float low, lanes value) { EACH(r, a.at[j] < low ? 0 : value.at[j]); }
+INLINE lanes add(lanes a, lanes b) { return a + b; }
+INLINE lanes sub(lanes a, lanes b) { return a - b; }
+INLINE lanes mul(lanes a, lanes b) { return a * b; }
+INLINE lanes mul_add(lanes a, lanes b, lanes sum) { return a * b + sum; }
+INLINE lanes larger(lanes a, lanes b) { EACH(r, a AT(j) > b AT(j) ? a AT(j) : b AT(j)); } /* b where either is NaN */
+INLINE lanes nearest(lanes a) { return (a + 12582912.0f) - 12582912.0f; } /* for sizes below 2**22 */
+INLINE lanes zero_below(lanes a, float low, lanes value) { EACH(r, a AT(j) < low ? 0 : value AT(j)); }
 INLINE lanes power_of_two(lanes whole)
 {
     lanes r;
     for (int j = 0; j < WIDTH; j++) {
-        int32_t bits = (whole.at[j] <= 0 ? (int32_t)whole.at[j] + 127 : 0) << 23; /* 0 for NaN and what stands beside it */
-        memcpy(&r.at[j], &bits, sizeof bits);
+        int32_t bits = (whole AT(j) <= 0 ? (int32_t)whole AT(j) + 127 : 0) << 23; /* 0 for NaN and what is beside it */
+        float power;
+        memcpy(&power, &bits, sizeof bits);
+        r AT(j) = power;
     }
     return r;
 }
 INLINE float sum(lanes a)
 {
-    return ((a.at[0] + a.at[4]) + (a.at[2] + a.at[6])) + ((a.at[1] + a.at[5]) + (a.at[3] + a.at[7]));
+    float total = 0;
+    for (int j = 0; j < WIDTH; j++)
+        total += a AT(j);
+    return total;
 }
 INLINE float largest(lanes a)
 {
-    float most = a.at[0];
+    float most = a AT(0);
     for (int j = 1; j < WIDTH; j++)
-        most = most > a.at[j] ? most : a.at[j];
+        most = most > a AT(j) ? most : a AT(j);
     return most;
 }
 
 INLINE lanes load_f32_tail(const char *at, size_t left)
 {
-    lanes r = {{0}};
-    memcpy(r.at, at, left * sizeof *r.at);
+    lanes r = zeros();
+    memcpy(&r, at, left * sizeof(float));
     return r;
 }
 INLINE lanes load_f32(const char *at) { return load_f32_tail(at, WIDTH); }
@@ -88,7 +99,7 @@ INLINE lanes load_bf16_tail(const char *at, size_t left)
 }
 INLINE lanes load_bf16(const char *at) { return load_bf16_tail(at, WIDTH); }
 INLINE lanes load_i8(const signed char *at) { EACH(r, (float)at[j]); }
-INLINE void store_tail(char *at, lanes a, size_t left) { memcpy(at, a.at, left * sizeof *a.at); }
+INLINE void store_tail(char *at, lanes a, size_t left) { memcpy(at, &a, left * sizeof(float)); }
 INLINE void store(char *at, lanes a) { store_tail(at, a, WIDTH); }
 
 typedef uint64_t bytes;
