@@ -31,6 +31,7 @@ from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, best_
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
+    from aqe.engine.memory.hnsw import Shape
     from aqe.engine.memory.ranking import Scope
 
 SEARCHES = 3
@@ -38,6 +39,9 @@ SEARCHES = 3
 
 ASIDE = 30_000
 """Vectors from which they are read in the background, while vec0 answers."""
+
+GRAPH_S = 60.0
+"""How long a measurement waits for a graph."""
 
 LATE = range(10_000, 300_000)
 """Vectors of a namespace that was searched without codes for which a store that closes makes a file."""
@@ -87,6 +91,8 @@ class Codes:
         self._tiered = 0
         self._has_cold = False
         self.remake: demoted.Remake | None = None
+        self.shape: Shape | None = None
+        """Of the graph that is searched in place of codes, where the settings ask for one."""
 
     def search(
         self, connection: apsw.Connection, table: int, vector: bytes, k: int, scope: Scope
@@ -105,9 +111,9 @@ class Codes:
             allow = self._mask(connection, key, part, scope) if scope.condition else None
             if self._has_cold and self.remake is not None:
                 exact = partial(demoted.exact_rows, connection, table, part.vectors, self.remake)
-                ids, scores = part.vectors.search(query, k, allow=allow, rescore=exact)
+                ids, scores = part.searched.search(query, k, allow=allow, rescore=exact)
             else:
-                ids, scores = part.vectors.search(query, k, allow=allow)
+                ids, scores = part.searched.search(query, k, allow=allow)
             found.append((ids, scores))
         return best_of(found, k)
 
@@ -151,7 +157,7 @@ class Codes:
         query = np.frombuffer(vector, np.float32)
         for name, part in zip(self._names_of(scope) or (), parts, strict=True):
             self._count_search((table, name), part)
-        return best_of([part.vectors.search(query, k) for part in parts], k)
+        return best_of([part.searched.search(query, k) for part in parts], k)
 
     def _at_hand(self, number: int, table: int, scope: Scope) -> list[Part] | None:
         names = self._names_of(scope)
@@ -179,10 +185,12 @@ class Codes:
                 for name in self._every_name(connection):
                     part = self._parts.get((table, name)) or self._open_file(connection, (table, name), dimension)
                     if part is not None:
-                        self._parts[table, name] = part
+                        self._hold((table, name), part)
         found = {}
         for key, part in self._parts.items():
-            vectors, size = part.vectors, len(part.vectors)
+            vectors, size = part.searched, len(part.vectors)
+            if part.graph is not None and load:
+                part.graph.wait(GRAPH_S)
             if size:
                 recall = vectors.recall(sample=max(fewest, min(sample, most // size)), k=10)
                 found[key] = Measured(round(recall, 4), round(vectors.last_scanned, 4), vectors.structure)
@@ -204,6 +212,8 @@ class Codes:
         """Write the files that are worth it, those of large namespaces that were searched without codes too; closing
         twice is nothing."""
         closed, self._closing = self._closing, True
+        for part in self._parts.values():
+            part.close()
         if self._aside is not None:
             self._aside.join()
         if closed or self._folder is None or not (self._parts or self._asked):
@@ -305,18 +315,18 @@ class Codes:
             present: Iterable[int] = ()
             if wanted := held.get(key):
                 ids, values = chunks.read_rows(connection, key[0], part.dimension, wanted)
-                part.vectors.add(ids, values)
+                part.searched.add(ids, values)
                 if self._tiered or demoted.has_demoted(connection):
                     demoted.put_down(connection, part.vectors, wanted)
                 present = ids.tolist()
-            gone = part.vectors.delete(sorted(set(rows).difference(present)))
+            gone = part.searched.delete(sorted(set(rows).difference(present)))
             part.changed += gone + len(held.get(key, ()))
 
     def _load(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
         """Vectors that are not at hand: from their file, else from the database where that is worth it by now."""
         part = self._open_file(connection, key, dimension)
         if part is not None:
-            self._parts[key] = part
+            self._hold(key, part)
             self._write_soon(key, part)
             return part
         count = self._count(connection, key)
@@ -357,7 +367,7 @@ class Codes:
         if part is None:
             self._asked[key] = -1000  # asked again much later
             return None
-        self._parts[key] = part
+        self._hold(key, part)
         self._write_soon(key, part)
         return part
 
@@ -387,7 +397,13 @@ class Codes:
             if opened is None:
                 opened = part
                 self._apply(connection, {key: part}, rows)
-            self._parts[key] = opened
+            self._hold(key, opened)
+
+    def _hold(self, key: Key, part: Part) -> None:
+        """Search this part from now on."""
+        self._parts[key] = part
+        if self.shape is not None and not self._closing:
+            part.join(self.shape)
 
     def _count_search(self, key: Key, part: Part) -> None:
         """Have a file that is searched again and again checked whole, once; damage drops it at the next search."""
@@ -415,8 +431,8 @@ class Codes:
             self._start(lambda: self._write_aside(key, part, mark))
 
     def _write_aside(self, key: Key, part: Part, mark: Mark) -> None:
-        tended = part.vectors.tend(cancel=self)
-        if (tended or part.is_behind) and self._write(key, part, mark):
+        tended = part.vectors.tend(cancel=self) if part.graph is None else None
+        if (tended or part.is_behind) and self._write(key, part, mark) and part.graph is None:
             self._done.append((key, part, mark))
 
     def _write(self, key: Key, part: Part, mark: Mark) -> bool:
@@ -467,7 +483,7 @@ class Codes:
 
     def _drop(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            del self._parts[key]
+            self._parts.pop(key).close()
             self._asked[key] = SEARCHES  # read at the next search
         self._masks.clear()
 

@@ -185,15 +185,22 @@ class Hnsw:
             if self._closed.is_set():
                 return
             with self._lock:
-                part = ids[at : at + _AT_ONCE]
-                held = part[np.isin(part, self.vectors.ids, assume_unique=True)]
-                self._put(held[~np.atleast_1d(self._graph.contains(held))] if len(held) else held)
+                self._put_missing(ids[at : at + _AT_ONCE])
         self._is_made = True
 
+    def _put_missing(self, ids: Ids) -> None:
+        """Put in those of these ids that are held and not in it."""
+        missing = ids[~np.atleast_1d(self._graph.contains(ids))]
+        try:
+            self._put(missing)
+        except ValueError:  # some were deleted since
+            self._put(missing[np.isin(missing, self.vectors.ids)])
+
     def _put(self, ids: Ids) -> None:
+        rows = self.vectors.get(ids)
         self._drop(ids)
         if len(ids):
-            self._graph.add(ids, np.ascontiguousarray(self.vectors.get(ids)), threads=1)
+            self._graph.add(ids, np.ascontiguousarray(rows), threads=1)
 
     def _drop(self, ids: Ids) -> None:
         held = ids[np.atleast_1d(self._graph.contains(ids))] if len(ids) else ids
@@ -201,12 +208,17 @@ class Hnsw:
             self._graph.remove(one)
 
 
-def _empty(vectors: Vectors, shape: Shape) -> Any:
+def library() -> Any:
+    """The class of usearch's indexes; raises `UserError` (missing-extra) where it is not installed."""
     try:
         from usearch.index import Index
     except ImportError:
         raise missing_extra("The setting memory.index = 'hnsw'", extra="hnsw") from None
-    return Index(
+    return Index
+
+
+def _empty(vectors: Vectors, shape: Shape) -> Any:
+    return library()(
         ndim=vectors.dim,
         metric=_METRICS[vectors.metric],
         dtype="f16" if vectors.metric == "cosine" else "f32",

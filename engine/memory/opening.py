@@ -20,6 +20,7 @@ from aqe.engine.worktree import find_checkout, head_commit
 
 if TYPE_CHECKING:
     from aqe.engine.memory.rank import Rank
+    from aqe.engine.memory.settings import MemorySettings
 
 
 def open_store(
@@ -55,6 +56,8 @@ def open_store(
         ),
         shares=Shares(settings.memory.vector_share, settings.memory.shares),
     )
+    if settings.memory.index == "hnsw":
+        _use_graph(store, settings.memory)
     if settings.memory.graph:
         store.graph = Graph(store)
     share_pointer(path, project / ".aqe")
@@ -74,6 +77,16 @@ def _rank(settings: Settings) -> Rank | None:
     from aqe.engine.memory.rank import parse_rank
 
     return parse_rank(memory.rank, candidates=memory.rank_candidates, half_life_days=memory.half_life_days)
+
+
+def _use_graph(store: Store, memory: MemorySettings) -> None:
+    from aqe.engine.memory.hnsw import Shape
+
+    try:
+        store.use_graph(Shape(memory.hnsw_m, memory.hnsw_ef_construction, memory.hnsw_ef_search))
+    except BaseException:
+        store.close()
+        raise
 
 
 def _redacted(text: str) -> str:

@@ -13,6 +13,7 @@ from aqe.engine.memory import chunks
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
+    from aqe.engine.memory.hnsw import Hnsw, Shape
     from aqe.simd import Vectors
 
 FEW = 256
@@ -50,6 +51,24 @@ class Part:
     tried_at: float = -WRITE_EVERY_S
     searches: int = 0
     is_checked: bool = False
+    graph: Hnsw | None = None
+
+    @property
+    def searched(self) -> Vectors | Hnsw:
+        """What is searched and told of changes: the vectors, or the graph over them that the settings ask for."""
+        return self.graph or self.vectors
+
+    def join(self, shape: Shape) -> None:
+        """Begin a graph over the vectors, unless there is one."""
+        if self.graph is None:
+            from aqe.engine.memory.hnsw import Hnsw
+
+            self.graph = Hnsw(self.vectors, shape)
+
+    def close(self) -> None:
+        """Stop making the graph, where there is one."""
+        if self.graph is not None:
+            self.graph.close()
 
     @property
     def is_behind(self) -> bool:
@@ -60,7 +79,8 @@ class Part:
     @property
     def wants_work(self) -> bool:
         """Whether the background has something to do for it: a file, or the lists of an inverted file."""
-        return self.is_behind or (len(self.vectors) >= LISTS_FROM and self.vectors.due is not None)
+        has_lists = self.graph is None and len(self.vectors) >= LISTS_FROM
+        return self.is_behind or (has_lists and self.vectors.due is not None)
 
     def is_outrun(self, rows: Sequence[int]) -> bool:
         """Whether so many rows changed that reading everything anew costs less than looking them up."""

@@ -22,6 +22,14 @@ class MemorySettings(Table):
     graph: bool = Field(
         default=False, description="true: what joins memories is kept up to date, and orders what a search finds"
     )
+    index: Literal["own", "hnsw"] = Field(
+        default="own", description="what finds near vectors: aqe's own codes, or a graph of usearch (extra `hnsw`)"
+    )
+    hnsw_m: int = Field(default=16, ge=4, le=64, description="hnsw: neighbours that a vector keeps")
+    hnsw_ef_construction: int = Field(
+        default=128, ge=50, le=500, description="hnsw: vectors looked at when one is added"
+    )
+    hnsw_ef_search: int = Field(default=64, ge=10, le=500, description="hnsw: vectors looked at by a search, at least")
     recalled_minutes: float = Field(
         default=60, ge=0, le=1440, description="what was recalled this lately is not stored again; 0: it is"
     )

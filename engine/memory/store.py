@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.searching import Graph
+    from aqe.engine.memory.hnsw import Shape
 
 
 def utc_now() -> int:
@@ -440,6 +441,13 @@ class Store:
     def remake_with(self, embedder: Embedder) -> None:
         """Have vectors of which only the signs are kept made anew by `embedder`, where they come near a query."""
         self._searcher.codes.remake = remaker(embedder)
+
+    def use_graph(self, shape: Shape) -> None:
+        """Search by a graph of usearch from now on, once it is made; raises `UserError` (missing-extra)."""
+        from aqe.engine.memory.hnsw import library
+
+        library()
+        self._searcher.codes.shape = shape
 
     def search_each(
         self,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory import NewMemory, open_store
 from aqe.engine.memory.hnsw import Hnsw, Shape
 from aqe.simd import Vectors
 
@@ -128,3 +130,29 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(UserError, match=r"aqe\[hnsw\]"):
         Hnsw(Vectors(DIM))
+
+
+def test_a_store_is_searched_by_the_graph_that_its_settings_ask_for(tmp_path: Path) -> None:
+    """With memory.index = hnsw searches go by the graph, what changes is found at once, and its recall is measured."""
+    (tmp_path / "pyproject.toml").write_text('[tool.aqe.memory]\nindex = "hnsw"\nhnsw_ef_search = 300\n')
+    vectors = rows(900)
+    with open_store(tmp_path) as store:
+        store.add_many(
+            NewMemory(f"note {number}", id=str(number), vector=row.tolist()) for number, row in enumerate(vectors)
+        )
+        for _ in range(4):
+            store.search(vector=vectors[0].tolist())
+        figures = store.stats(measure=True).searches
+        assert [one.structure for one in figures] == ["hnsw"]
+        assert 0.95 <= figures[0].recall <= 1
+        store.add("new", id="new", vector=(-vectors[0]).tolist())
+        assert store.search(vector=(-vectors[0]).tolist(), k=1).hits[0].memory.id == "new"
+        store.delete("7")
+        assert "7" not in [hit.memory.id for hit in store.search(vector=vectors[7].tolist(), k=5).hits]
+
+
+def test_a_store_without_the_extra_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a store whose settings ask for the graph names the extra where usearch is missing."""
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    with pytest.raises(UserError, match=r"aqe\[hnsw\]"):
+        open_store(tmp_path, environ={"AQE_MEMORY_INDEX": "hnsw"})
