@@ -118,7 +118,7 @@ def test_every_setting_stands_in_its_page(repository: Path) -> None:
         return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
 
     page = (repository / "docs" / "settings.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z_.]+)` \| `(\w+)` \| (.+) \| (.+) \|$", page, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9_.]+)` \| `(\w+)` \| (.+) \| (.+) \|$", page, flags=re.MULTILINE)
     keys = sorted(declared_keys().items())
     assert rows == [(key, variable(key), shown(field.default), field.description) for key, field in keys]
     assert set(re.findall(r"^\| `(AQE_\w+)` \|", page, flags=re.MULTILINE)) == APART
