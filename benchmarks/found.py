@@ -29,6 +29,9 @@ from aqe.simd import Postings
 PARTS = ("embed", "retrieve", "route")
 TERMS = (4, 8, 12)
 TOP = 50
+TURN = 25
+"""Questions that one engine is asked before it is the other's turn."""
+
 LINES, FEWEST_CHARACTERS = 6, 80
 BARS_US = {"own postings": 250.0, "FTS5": 1_500.0}
 NEVER = 10**9
@@ -79,10 +82,11 @@ async def measure_found(root: Path, sentences: Sequence[str], memories: int, rou
                     await engine.query(text, config=config)
                 await anyio.sleep(1.0)
                 await engine.query("warm up", config=config)
-        for text in asked[rounds:]:
+        left = asked[rounds:]
+        for start in range(0, len(left), TURN):
             for way, engine in engines.items():
                 with through(way):
-                    waits[way].append(await _timed(engine, text, config))
+                    waits[way] += [await _timed(engine, text, config) for text in left[start : start + TURN]]
         size = own._store._searcher.lists.nbytes
     return {
         "memories": len(texts),

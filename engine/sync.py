@@ -113,6 +113,10 @@ class Engine:
         validate: Validate | None = None,
     ) -> Answer:
         """Answer a question from what is remembered, known and indexed."""
+        if config is not None and not config.answer and validate is None:
+            found = self._engine._answering.at_hand(prompt, session, task, config)
+            if found is not None:
+                return found
         return self._call(
             partial(self._engine.query, prompt, session=session, task=task, config=config, validate=validate)
         )

@@ -128,10 +128,12 @@ def sides_of(
     found = []
     for at, (k, scope) in enumerate(wanted):
         wide = max(50, 4 * k)
+        if at < len(floors) and floors[at] > 0:
+            nearest = _vector_scores(connection, table, vector, 1, scope, codes)
+            if max(nearest.values(), default=0.0) < floors[at]:
+                found.append(Sides({}, {}))
+                continue
         near = _vector_scores(connection, table, vector, wide, scope, codes)
-        if at < len(floors) and floors[at] > 0 and max(near.values(), default=0.0) < floors[at]:
-            found.append(Sides({}, {}))
-            continue
         least = 0 if near else 1 if table is not None else k
         if shares:
             inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]
