@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +100,22 @@ def test_looking_at_the_graph_of_nothing_writes_nothing(aqe: Run, tmp_path: Path
     before = sorted(tmp_path.rglob("*"))
     assert "0 edges join 0 memories" in aqe("memory", "graph")[1]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.services
+def test_recorded_run_joins_tests_with_all_that_they_executed(aqe: Run, tmp_path: Path, repository: Path) -> None:
+    """With memory.graph on, a recorded run of the suite says what each test executed, named in it or not."""
+    project = tmp_path / "project"
+    shutil.copytree(repository / "fixtures/shop", project, ignore=shutil.ignore_patterns(".aqe"), dirs_exist_ok=True)
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("\n[tool.aqe.memory]\ngraph = true\n")
+    assert aqe("index")[0] == 0
+    command = [sys.executable, "-m", "aqe.server.cli", "execute", "--map", "--json", "--python", sys.executable]
+    done = subprocess.run(command, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["tests"] > 60
+    assert json.loads(aqe("memory", "graph", "--json")[1])["origins"]["impact"] > 50
+    tests = json.loads(aqe("memory", "list", "-n", "index/tests", "--limit", "500", "--json")[1])["memories"]
+    (test,) = [one["id"] for one in tests if one["metadata"]["name"] == "test_total_has_tax"]
+    shown = json.loads(aqe("memory", "neighbours", test, "-n", "index/tests", "--kind", "covers", "--json")[1])
+    texts = {one["text"].partition("\n")[0] for one in shown["neighbours"] if one["origin"] == "impact"}
+    assert "shop/pricing.py: with_tax" in texts
