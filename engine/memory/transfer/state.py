@@ -1,4 +1,4 @@
-"""The whole state of a project in one archive: memories with their history and vectors, sessions, answers, feedback.
+"""The whole state of a project in one archive: memories with history, vectors and edges, sessions, answers, feedback.
 
 A zip file with a manifest that names each part, its rows and its SHA-256. What is derived (the project index, codes,
 the impact map) is left out, and so is what belongs to one machine (consents, the audit log, circuits, jobs).
@@ -27,12 +27,14 @@ from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.detecting import Contents
 from aqe.engine.memory.transfer.files import Tensors, read_lines, read_tensors, write_lines
 from aqe.engine.memory.transfer.importing import Conflict, Imported, import_memories
+from aqe.engine.memory.transfer.joined import put_read, read_edges
 from aqe.engine.memory.transfer.reading import PAGE, Wanted, count_records, read_records
 from aqe.engine.memory.transfer.record import column_value, json_value
 from aqe.engine.progress import CancelToken, Progress, silent
 
 SCHEMA = "aqe.state/1"
 MANIFEST, MEMORIES, VECTORS = "manifest.json", "memories.jsonl", "vectors.safetensors"
+EDGES = "edges.jsonl"
 MOST_BYTES = 8_000_000_000
 _STATE = re.compile(r"aqe\.state/(\d+)")
 
@@ -100,6 +102,7 @@ def export_state(
         for table in TABLES:
             rows = _watched(_rows(connection, table), f"Writing {table.name}", None, progress, cancel)
             parts[_file_of(table)] = _write(archive, _file_of(table), _lines_of(rows))
+        parts[EDGES] = _write(archive, EDGES, _lines_of(read_edges(connection)))
         manifest = {
             "schema": SCHEMA,
             "aqe": metadata.version("aqe"),
@@ -134,6 +137,7 @@ def import_state(
     text = parts[MEMORIES].decode("utf-8")
     records = tuple(read_lines(text.split("\n"), name=MEMORIES, tensor=numbers.get))
     tables = {table.name: _objects(parts[_file_of(table)], _file_of(table)) for table in TABLES}
+    edges = _objects(parts[EDGES], EDGES)
     contents = Contents("jsonl", records, ())
     told = import_memories(store, contents, conflict=conflict, dry_run=dry_run, progress=progress, cancel=cancel)
     added: dict[str, int] = {}
@@ -146,6 +150,9 @@ def import_state(
         with store.reading() if dry_run else store.writing() as connection:
             added[table.name] = _put_rows(connection, table, rows, dry_run=dry_run)
         same[table.name] = len(rows) - added[table.name]
+    with store.reading() if dry_run else store.writing() as connection:
+        added["edges"] = put_read(connection, edges, now=store.now(), dry_run=dry_run)
+    same["edges"] = len(edges) - added["edges"]
     return StateImported(told, added, same)
 
 
@@ -272,7 +279,7 @@ def _read(source: Path, version: int) -> dict[str, bytes]:
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise _broken(source, "it unpacks to more than 8 GB")
             manifest = _manifest(archive.read(MANIFEST), source, version)
-            names = [MEMORIES, VECTORS, *(_file_of(table) for table in TABLES)]
+            names = [MEMORIES, VECTORS, EDGES, *(_file_of(table) for table in TABLES)]
             parts = {name: archive.read(name) for name in names}
     except FileNotFoundError:
         raise UserError(f"There is no file {str(source)!r}.", code="no-such-path", fix="Name an archive.") from None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Provenance, Store
+from aqe.engine.memory.graph.edges import Edge, add_edges, neighbours
 from aqe.engine.memory.transfer import (
     Wanted,
     export_memories,
@@ -189,3 +190,20 @@ def test_state_carries_sessions_answers_and_feedback(store: Store, tmp_path: Pat
         with target.reading() as connection:
             sql = "SELECT feedback.id FROM marks JOIN feedback ON feedback.row = marks.feedback"
             assert connection.execute(sql).fetchall() == [("f1",)]
+
+
+def test_state_carries_the_edges_that_were_given(store: Store, tmp_path: Path) -> None:
+    """What joins memories comes along; an edge to a memory that has ended there does not."""
+    for id in ("crash", "fix", "other"):
+        store.add(f"what the {id} was", id=id)
+    given = [Edge("fixed-by", (("default", "crash"), ("default", one)), 2.0) for one in ("fix", "other")]
+    add_edges(store, given)
+    out = tmp_path / "all.aqe"
+    export_state(store, out)
+    with other(tmp_path) as target:
+        target.add("what the other was", id="other")
+        target.delete("other")
+        told, again = import_state(target, out), import_state(target, out)
+        assert (told.added["edges"], told.same["edges"], again.added["edges"]) == (1, 1, 0)
+        (found,) = neighbours(target, "crash")
+        assert (found.id, found.kind, found.outward, found.weight) == ("fix", "fixed-by", True, 2.0)

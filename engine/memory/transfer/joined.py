@@ -1,0 +1,55 @@
+"""Edges between memories, out of a store and into one; those that the project's files say are made there anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory.graph.edges import Edge, Key, check_edge, is_current, put_edges
+
+CARRIED = ("given", "feedback", "recall")
+"""The origins whose edges nothing else would bring back."""
+
+
+def read_edges(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
+    """The edges of these origins as JSON types, oldest first."""
+    marks = ",".join("?" * len(CARRIED))
+    sql = f"SELECT number, kind, origin, scope, weight FROM edges WHERE origin IN ({marks}) ORDER BY number"
+    members = (
+        "SELECT namespace, id FROM edge_members JOIN nodes ON nodes.number = node WHERE edge = ? ORDER BY place, node"
+    )
+    for number, kind, origin, scope, weight in connection.execute(sql, CARRIED).fetchall():
+        joined = [list(key) for key in connection.execute(members, (number,))]
+        yield {"kind": kind, "origin": origin, "scope": scope, "weight": weight, "members": joined}
+
+
+def put_read(connection: apsw.Connection, found: Sequence[Mapping[str, Any]], *, now: int, dry_run: bool) -> int:
+    """Put in the edges that are not there and whose memories are; returns how many.
+
+    Raises `UserError` (state-broken) for what is no edge.
+    """
+    there = {_identity(one) for one in read_edges(connection)}
+    new = 0
+    for row in found:
+        try:
+            keys: tuple[Key, ...] = tuple((str(namespace), str(id)) for namespace, id in row["members"])
+            edge = check_edge(Edge(row["kind"], keys, float(row["weight"]), row["origin"]))
+            if edge.origin not in CARRIED:
+                raise ValueError(f"its origin is {edge.origin!r:.40}")
+        except (UserError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"An edge of the archive is none: {error}", code="state-broken", fix="Export it again."
+            ) from None
+        if _identity(row) in there or not all(is_current(connection, key) for key in edge.members):
+            continue
+        new += 1
+        if not dry_run:
+            put_edges(connection, [edge], now=now, scope=str(row.get("scope", "")))
+    return new
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, str, frozenset[tuple[str, ...]]]:
+    return row["kind"], row["origin"], frozenset(tuple(key) for key in row["members"])
