@@ -74,26 +74,29 @@ def test_verify_says_what_is_wrong_and_exits_1(aqe: Run) -> None:
     assert (status, json.loads(out)["sound"], len(json.loads(out)["findings"])) == (1, False, 1)
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        (["backup", "pyproject.toml"], "bad-output"),
-        (["backup", "none/b.db"], "bad-output"),
-        (["restore", "none.db"], "no-such-path"),
-        (["restore", "pyproject.toml", "--key-env", "NOT_SET"], "database-key"),
-        (["verify", "none.db"], "no-such-path"),
-        (["snapshot", "a b"], "bad-id"),
-        (["rollback", "none"], "unknown-snapshot"),
-        (["diff", "none"], "unknown-snapshot"),
-        (["snapshots", "--remove", "none"], "unknown-snapshot"),
-    ],
-)
-def test_mistake_is_one_sentence_with_its_code(aqe: Run, words: list[str], code: str) -> None:
+MISTAKES = [
+    (["backup", "pyproject.toml"], "bad-output"),
+    (["backup", "none/b.db"], "bad-output"),
+    (["restore", "none.db"], "no-such-path"),
+    (["restore", "pyproject.toml", "--key-env", "NOT_SET"], "database-key"),
+    (["verify", "none.db"], "no-such-path"),
+    (["snapshot", "a b"], "bad-id"),
+    (["rollback", "none"], "unknown-snapshot"),
+    (["diff", "none"], "unknown-snapshot"),
+    (["snapshots", "--remove", "none"], "unknown-snapshot"),
+    (["migrate", "--rollback"], "no-such-path"),
+    (["key", "rekey"], "database-key"),
+    (["key", "remove"], "database-key"),
+]
+
+
+def test_mistake_is_one_sentence_with_its_code(aqe: Run) -> None:
     """A mistake prints nothing on stdout and one line on stderr, exits with 2, and what is kept stays."""
-    status, out, err = aqe("memory", *words)
-    assert (status, out) == (2, "")
-    assert err.endswith(f"[{code}]\n")
-    assert err.count("\n") == 1
+    for words, code in MISTAKES:
+        status, out, err = aqe("memory", *words)
+        assert (status, out) == (2, ""), words
+        assert err.endswith(f"[{code}]\n"), words
+        assert err.count("\n") == 1, words
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
 
 
@@ -129,6 +132,7 @@ class HeldKeyring(keyring.backend.KeyringBackend):
         del self.held[service, username]
 
 
+@pytest.mark.services
 def test_key_in_the_keyring_is_set_changed_and_taken_away(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """`memory key` encrypts, changes and removes without a word of the key; every other command goes on working."""
     held = HeldKeyring()
@@ -155,6 +159,7 @@ def test_key_in_the_keyring_is_set_changed_and_taken_away(aqe: Run, monkeypatch:
     assert not any(key in out + err for key in (first, second) for _, out, err in printed)
 
 
+@pytest.mark.services
 def test_key_of_the_environment_is_set_and_changed(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With AQE_DB_KEY set the store is encrypted with it; another one is named by its variable."""
     monkeypatch.setenv("AQE_DB_KEY", "one")
@@ -182,6 +187,7 @@ def test_migrate_says_what_is_pending_applies_it_and_goes_back(aqe: Run, reposit
     assert (status, json.loads(out)["version"]) == (0, 3)
 
 
+@pytest.mark.services
 def test_migrate_embeds_what_another_embedder_made(aqe: Run) -> None:
     """Memories whose vectors another embedder of aqe's own made are embedded anew, and counted."""
     from aqe.engine.memory import Store

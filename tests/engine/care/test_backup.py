@@ -77,6 +77,7 @@ def test_backup_is_one_file_that_holds_everything(place: Place, tmp_path: Path) 
         assert len(copy.search("note", k=100).hits) == 20
 
 
+@pytest.mark.services
 def test_backup_while_another_process_writes_is_of_one_moment(make_place: Make, tmp_path: Path) -> None:
     """A backup taken during another process's writes is sound, and that process writes on."""
     place, stop = make_place(), tmp_path / "stop"
@@ -146,6 +147,7 @@ def test_restored_store_is_the_backup_and_open_processes_see_it(place: Place, tm
     assert verify(place).sound
 
 
+@pytest.mark.services
 def test_what_a_restore_replaces_is_kept_and_can_be_restored(place: Place, tmp_path: Path) -> None:
     """The file kept before a restore brings the earlier state back; of such files the newest stay."""
     back_up(place, tmp_path / "b.db")
@@ -160,6 +162,7 @@ def test_what_a_restore_replaces_is_kept_and_can_be_restored(place: Place, tmp_p
     assert len(list(kept.parent.iterdir())) == 2
 
 
+@pytest.mark.services
 def test_dry_run_of_a_restore_changes_nothing(place: Place, tmp_path: Path) -> None:
     """A dry run says what a restore would bring and leaves the store as it is."""
     back_up(place, tmp_path / "b.db")
@@ -172,6 +175,7 @@ def test_dry_run_of_a_restore_changes_nothing(place: Place, tmp_path: Path) -> N
         assert store.get("later") is not None
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(
     ("here", "there"), [(None, "k"), pytest.param("k", None, marks=SLOW), pytest.param("k", "other", marks=SLOW)]
 )
@@ -187,6 +191,7 @@ def test_store_keeps_its_own_key_over_a_restore(
     assert (place.path.read_bytes()[:15] == b"SQLite format 3") == (here is None)
 
 
+@pytest.mark.services
 def test_backup_with_an_unknown_key_is_refused(make_place: Make, tmp_path: Path) -> None:
     """A backup that no given key opens is refused with database-key, and the store stays."""
     place, source = make_place(3), make_place(5, key="k", name="source")
@@ -244,6 +249,7 @@ def test_damaged_store_is_replaced_and_kept(make_place: Make, tmp_path: Path) ->
         assert store.stats().memories == 20
 
 
+@pytest.mark.services
 def test_restore_over_a_damaged_file_in_use_names_who_has_it(make_place: Make, tmp_path: Path) -> None:
     """While another process has a damaged file open it is not replaced, and the error names that process."""
     place = make_place()
@@ -295,6 +301,7 @@ def test_increment_holds_only_what_changed_and_restores_with_its_base(place: Pla
     assert verify(place).sound
 
 
+@pytest.mark.services
 def test_increment_without_its_base_is_refused(make_place: Make, tmp_path: Path) -> None:
     """An increment alone, with another base, on another project's backup, or read as a backup is refused."""
     place, other = make_place(), make_place(2, name="other")

@@ -14,6 +14,7 @@ import pytest
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, restore, take_snapshot, verify
 
+pytestmark = pytest.mark.services
 Make = Callable[..., Place]
 
 WORK = """

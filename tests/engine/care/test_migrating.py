@@ -68,6 +68,7 @@ def test_steps_are_applied_after_a_copy_and_taken_back(old: Place) -> None:
     assert bring_up_to_date(old).version == NEWEST
 
 
+@pytest.mark.services
 def test_newest_version_has_nothing_to_do(make_place: Make) -> None:
     """A store at the newest version has no pending steps, no copy, and no way back."""
     place = make_place(1)
@@ -78,6 +79,7 @@ def test_newest_version_has_nothing_to_do(make_place: Make) -> None:
     assert caught.value.code == "no-such-path"
 
 
+@pytest.mark.services
 def test_processes_that_migrate_at_once_migrate_once(old: Place) -> None:
     """Three processes that bring a store up to date together apply each step once, and all end well."""
     command = [sys.executable, "-c", MIGRATOR, str(old.path)]

@@ -118,6 +118,7 @@ def test_lost_leaf_loses_its_rows_and_names_them(make_place: Make) -> None:
     assert Path(report.kept).read_bytes()[(leaf - 1) * PAGE :][:8] == b"\xa5" * 8
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("table", ["sqlite_schema", "memories", "texts_data", "vectors_1_chunks", "memories_current"])
 def test_lost_root_of_a_table_loses_no_memory(make_place: Make, table: str) -> None:
     """Whichever page a tree begins with is gone, every memory is still there and found by its words."""
@@ -132,6 +133,7 @@ def test_lost_root_of_a_table_loses_no_memory(make_place: Make, table: str) -> N
             assert store.vector("17") == (17.0, 1.0, 2.0)
 
 
+@pytest.mark.services
 def test_truncated_file_keeps_what_lies_before_the_cut(make_place: Make) -> None:
     """A file cut off in the middle of a page is opened again with every memory that lies before the cut."""
     place = make_place(2000)
@@ -145,6 +147,7 @@ def test_truncated_file_keeps_what_lies_before_the_cut(make_place: Make) -> None
     assert 100 < len(left) <= 2000
 
 
+@pytest.mark.services
 def test_commits_that_stand_in_the_log_alone_are_saved(make_place: Make, tmp_path: Path) -> None:
     """What was committed to the write-ahead log and not yet to the file survives damage to the file."""
     place = make_place(50)
@@ -173,6 +176,7 @@ def test_audit_log_survives_and_no_consent_is_made_up(make_place: Make) -> None:
         assert audit.verify(store).intact
 
 
+@pytest.mark.services
 def test_dry_run_says_what_would_be_saved_and_changes_nothing(make_place: Make) -> None:
     """A dry run over a damaged file counts what would be saved; file and folder stay as they are."""
     place = make_place(300)
@@ -184,6 +188,7 @@ def test_dry_run_says_what_would_be_saved_and_changes_nothing(make_place: Make) 
     assert [path.name for path in place.folder.iterdir()] == ["aqe.db"]
 
 
+@pytest.mark.services
 def test_file_of_noise_becomes_an_empty_store_and_is_kept(make_place: Make) -> None:
     """Of a file without a readable row nothing is saved; it is kept, and the store can be used again."""
     place = make_place(1)
@@ -195,6 +200,7 @@ def test_file_of_noise_becomes_an_empty_store_and_is_kept(make_place: Make) -> N
         store.add("goes on")
 
 
+@pytest.mark.services
 def test_wrong_key_repairs_nothing(make_place: Make) -> None:
     """With another key a repair is refused, and the file stays as it is."""
     place = make_place(3, key="k")
@@ -205,6 +211,7 @@ def test_wrong_key_repairs_nothing(make_place: Make) -> None:
     assert place.path.read_bytes() == before
 
 
+@pytest.mark.services
 def test_damaged_store_that_is_open_elsewhere_names_who_has_it(make_place: Make) -> None:
     """A file too damaged to be written through is not replaced under another process; the error names that process."""
     place = make_place(50)

@@ -102,6 +102,7 @@ def test_encrypted_store_leaves_no_word_in_clear(make_place: Make, tmp_path: Pat
     assert verify(Place(place.path, "a key")).sound
 
 
+@pytest.mark.services
 def test_key_is_changed_and_taken_away(make_place: Make) -> None:
     """A changed key opens the store and the old one does not; without a key it lies in clear again, all there."""
     place = make_place()
@@ -116,6 +117,7 @@ def test_key_is_changed_and_taken_away(make_place: Make) -> None:
         assert store.stats().memories == 20
 
 
+@pytest.mark.services
 def test_commits_in_the_log_come_over(make_place: Make) -> None:
     """What stands in the write-ahead log alone, because its writer was killed, is in the store under the new key."""
     place = make_place(3)
@@ -131,6 +133,7 @@ def test_commits_in_the_log_come_over(make_place: Make) -> None:
         assert store.get("late") is not None
 
 
+@pytest.mark.services
 def test_store_that_is_open_elsewhere_keeps_its_key(make_place: Make) -> None:
     """While another process has the store open its key is not changed, and the error names that process."""
     place = make_place(3)
@@ -152,6 +155,7 @@ def test_store_that_is_open_elsewhere_keeps_its_key(make_place: Make) -> None:
     assert sorted(path.name for path in place.folder.iterdir() if "-" not in path.name) == ["aqe.db"]
 
 
+@pytest.mark.services
 def test_wrong_key_changes_nothing(make_place: Make) -> None:
     """With a wrong key the store keeps its bytes."""
     place = make_place(3, key="k")
@@ -161,6 +165,7 @@ def test_wrong_key_changes_nothing(make_place: Make) -> None:
     assert (caught.value.code, place.path.read_bytes() == before) == ("database-key", True)
 
 
+@pytest.mark.services
 def test_dry_run_changes_nothing(make_place: Make) -> None:
     """A dry run says what would be encrypted, and leaves it in clear."""
     place = make_place(3)
@@ -185,6 +190,7 @@ def test_keyring_gives_the_key(make_place: Make, held: HeldKeyring, tmp_path: Pa
     assert not (place.folder / "results" / "stats.json").exists()
 
 
+@pytest.mark.services
 def test_key_that_is_about_to_take_over_opens_the_store_too(make_place: Make, held: HeldKeyring) -> None:
     """A change of key that was cut off leaves the store open to the key it has, be it the old or the new one."""
     place = make_place(3, key="old")
@@ -196,6 +202,7 @@ def test_key_that_is_about_to_take_over_opens_the_store_too(make_place: Make, he
     assert keys.store_key(place.path, {}) == "new"
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("trouble", ["locked", "empty", "missing"])
 def test_keyring_that_cannot_be_used_is_one_sentence(
     make_place: Make, held: HeldKeyring, monkeypatch: pytest.MonkeyPatch, trouble: str
@@ -235,6 +242,7 @@ def test_killed_change_of_key_leaves_one_key_or_the_other(make_place: Make, seed
     assert found == [1800]
 
 
+@pytest.mark.services
 def test_copy_that_cannot_be_encrypted_is_named(make_place: Make) -> None:
     """A damaged file that was kept aside lies in clear afterwards, and the report says so."""
     place = make_place(1)

@@ -55,6 +55,7 @@ def test_each_damage_is_found_by_its_check(make_place: Make, check: str) -> None
     assert all(finding.what and finding.meaning and finding.fix for finding in report.findings)
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_what_tables_say_wrong_is_put_right_while_others_work(make_place: Make, kind: str) -> None:
     """Each kind of wrong row is put right in one transaction that an open store sees; the file as it was is kept."""
@@ -74,6 +75,7 @@ def test_what_tables_say_wrong_is_put_right_while_others_work(make_place: Make, 
         assert [hit.memory.id for hit in other.search("note 2 says").hits][:1] == ["2"]
 
 
+@pytest.mark.services
 def test_damaged_pages_are_findings(place: Place) -> None:
     """A file with overwritten pages is looked at as far as it can be read, and is not sound."""
     data = bytearray(place.path.read_bytes())
@@ -93,6 +95,7 @@ def test_file_that_is_no_database_is_a_finding(make_place: Make) -> None:
     assert [finding.check for finding in report.findings] == ["file"]
 
 
+@pytest.mark.services
 def test_wrong_key_is_an_error_and_no_finding(make_place: Make) -> None:
     """With another key nothing is said about the file but that the key does not fit."""
     place = make_place(1, key="k")
@@ -108,6 +111,7 @@ def test_earlier_version_is_looked_at_as_it_is(make_place: Make, repository: Pat
     assert [run.name for run in report.checks if run.state == "not-run"] == ["snapshots"]
 
 
+@pytest.mark.services
 def test_cancelled_verification_ends(make_place: Make) -> None:
     """A cancelled verification raises at its next step."""
     cancel = CancelToken()
