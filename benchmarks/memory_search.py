@@ -44,21 +44,35 @@ class Answers:
         return found
 
 
+@dataclass(frozen=True)
+class Calls:
+    """Seconds of single calls: by the clock, and of the processor over all threads."""
+
+    wall: list[float]
+    worked: list[float]
+
+
 @dataclass
 class Timed:
-    """One engine at one k: seconds of each call by round."""
+    """One engine at one k: seconds of each call by round, by the clock and of the processor (which other programs
+    hardly lengthen, so that ratios are taken of it)."""
 
     engine: Peer
     k: int
-    rounds: list[list[float]] = field(default_factory=list)
+    rounds: list[Calls] = field(default_factory=list)
 
     @property
-    def p50_ms(self) -> float:
-        return statistics.median(statistics.median(part) for part in self.rounds) * 1e3
+    def figures(self) -> dict[str, float]:
+        """Milliseconds."""
+        p50 = statistics.median(statistics.median(part.wall) for part in self.rounds)
+        p99 = float(np.quantile([one for part in self.rounds for one in part.wall], 0.99))
+        worked = statistics.median(statistics.median(part.worked) for part in self.rounds)
+        return {"p50_ms": p50 * 1e3, "p99_ms": p99 * 1e3, "processor_ms": worked * 1e3}
 
-    @property
-    def p99_ms(self) -> float:
-        return float(np.quantile([one for part in self.rounds for one in part], 0.99)) * 1e3
+    def ratio_to(self, other: Timed) -> float:
+        """How many times as long as another engine it works, by round."""
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return statistics.median(statistics.median(a.worked) / statistics.median(b.worked) for a, b in pairs)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -168,23 +182,22 @@ def compare(
     engines: Sequence[Peer], sets: dict[str, Answers], rows: Floats, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """A row for each k and engine; each engine with a width runs at the first one that reaches the recall."""
-    print(f"  {'k':>4} {'engine':34}{'recall q1':>10}{'q2':>7}{'worst':>7}{'p50 ms':>10}{'p99 ms':>10}{'x aqe':>8}")
+    print(
+        f"  {'k':>4} {'engine':44}{'recall q1':>10}{'q2':>7}{'worst':>7}{'p50 ms':>10}{'p99 ms':>10}"
+        f"{'processor':>11}{'x aqe':>8}"
+    )
     found = []
     for k in options.ks:
         recalls = [settle(engine, sets, rows, k) for engine in engines]
         timed = in_turn(engines, sets, k, options.rounds)
         for engine, (judged, setting), times in zip(engines, recalls, timed, strict=True):
-            ratio = statistics.median(
-                statistics.median(theirs) / statistics.median(mine)
-                for theirs, mine in zip(times.rounds, timed[0].rounds, strict=True)
-            )
             row = {"k": k, "engine": engine.name, "setting": setting, **judged}
-            row |= {"p50_ms": times.p50_ms, "p99_ms": times.p99_ms, "ratio": ratio}
+            row |= {**times.figures, "ratio": times.ratio_to(timed[0])}
             found.append(row)
             named = f"{engine.name} {setting}".strip()
             print(
-                f"  {k:4} {named:34}{judged['recall_q1']:10.4f}{judged['recall_q2']:7.4f}{judged['worst']:7.2f}"
-                f"{times.p50_ms:10.4f}{times.p99_ms:10.4f}{ratio:8.2f}",
+                f"  {k:4} {named:44}{row['recall_q1']:10.4f}{row['recall_q2']:7.4f}{row['worst']:7.2f}"
+                f"{row['p50_ms']:10.4f}{row['p99_ms']:10.4f}{row['processor_ms']:11.4f}{row['ratio']:8.2f}",
                 flush=True,
             )
     return found
@@ -224,16 +237,17 @@ def in_turn(engines: Sequence[Peer], sets: dict[str, Answers], k: int, rounds: i
     return timed
 
 
-def calls(search: Callable[[Floats, int], object], queries: Floats, k: int) -> list[float]:
-    """Seconds of single calls, for a tenth of a second or five of them, after two to warm up."""
-    found: list[float] = []
+def calls(search: Callable[[Floats, int], object], queries: Floats, k: int) -> Calls:
+    """Single calls, for a seventh of a second or five of them, after two to warm up."""
+    found = Calls([], [])
     for query in queries[:2]:
         search(query, k)
-    while sum(found) < 0.15 or len(found) < 5:
-        query = queries[len(found) % len(queries)]
-        start = time.perf_counter()
+    while sum(found.wall) < 0.15 or len(found.wall) < 5:
+        query = queries[len(found.wall) % len(queries)]
+        start, worked = time.perf_counter(), time.process_time()
         search(query, k)
-        found.append(time.perf_counter() - start)
+        found.worked.append(time.process_time() - worked)
+        found.wall.append(time.perf_counter() - start)
     return found
 
 
@@ -270,9 +284,9 @@ def filters(ours: Vectors, rows: Floats, sets: dict[str, Answers], options: argp
             found[f"{name} {which}"] = {"recall": recall, "outside": strangers}
     timed = in_turn(engines, sets, 10, options.rounds)
     for one in timed:
-        ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(one.rounds, timed[0].rounds, strict=True)]
-        found[f"{one.engine.name} time"] = {"p50_ms": one.p50_ms, "ratio": statistics.median(ratios)}
-        print(f"  filter: {one.engine.name:12} {one.p50_ms:.4f} ms, {statistics.median(ratios):.2f} of the linear pass")
+        ratio = one.ratio_to(timed[0])
+        found[f"{one.engine.name} time"] = {**one.figures, "ratio": ratio}
+        print(f"  filter: {one.engine.name:12} {one.figures['p50_ms']:.4f} ms, {ratio:.2f} of the linear pass")
     for name in ("chance q1", "chance q2", "content q1", "content q2"):
         print(f"  filter: {name:12} recall {found[name]['recall']:.4f}, {found[name]['outside']} from outside")
     return found
