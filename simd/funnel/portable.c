@@ -30,12 +30,23 @@ INLINE void store_sums(uint16_t *at, bytes a) { memcpy(at, &a, sizeof a); }
 INLINE lanes from_sums(const uint16_t *at) { EACH(r, (float)at[j]); }
 INLINE unsigned exceeding(lanes a, lanes b)
 {
+    float x[WIDTH], y[WIDTH];
     unsigned above = 0;
+    store((char *)x, a);
+    store((char *)y, b);
     for (int j = 0; j < WIDTH; j++)
-        above |= (unsigned)(a.at[j] > b.at[j]) << j;
+        above |= (unsigned)(x[j] > y[j]) << j;
     return above;
 }
-INLINE lanes turned(lanes a, lanes by) { EACH(r, by.at[j] > 0 ? a.at[j] : -a.at[j]); }
+INLINE lanes turned(lanes a, lanes by)
+{
+    float items[WIDTH], signs[WIDTH];
+    store((char *)items, a);
+    store((char *)signs, by);
+    for (int j = 0; j < WIDTH; j++)
+        items[j] = signs[j] > 0 ? items[j] : -items[j];
+    return load_f32((const char *)items);
+}
 
 #include "body.h"
 
