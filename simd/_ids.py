@@ -110,6 +110,12 @@ def last_of_each(ids: Ids) -> NDArray[np.intp] | None:
     return None if last.all() else np.sort(order[last])
 
 
+def distinct(ids: Ids) -> Ids:
+    """The ids in order, each once (`np.unique` brings the whole of numpy.ma with it, two megabytes)."""
+    ordered = np.sort(ids)
+    return ordered if len(ids) < 2 else ordered[np.append(True, ordered[1:] != ordered[:-1])]
+
+
 def set_bits(mask: NDArray[np.uint64], rows: Ids) -> None:
     """Set the bit of each row."""
     np.bitwise_or.at(mask, rows >> 6, np.left_shift(np.uint64(1), (rows & 63).astype(np.uint64)))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, LARGEST
 from aqe.simd._given import Allowed, as_floats, as_k, as_rows
-from aqe.simd._ids import Ids, Index, as_ids, clear_bits, last_of_each, rows_of_mask, set_bits
+from aqe.simd._ids import Ids, Index, as_ids, clear_bits, distinct, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
 from aqe.simd._table import CODES_FROM_DIM, Table, compacted
 
@@ -129,7 +129,7 @@ class Vectors:
 
     def delete(self, ids: Ids | Iterable[int]) -> int:
         """Delete these ids and say how many were there; raises TypeError for what is no whole number."""
-        taken = np.unique(as_ids(ids))
+        taken = distinct(as_ids(ids))
         with self._lock:
             rows = self._state.index.find(taken)
             gone = taken[rows >= 0]
@@ -204,7 +204,7 @@ class Vectors:
 
     def allowed(self, ids: Ids | Iterable[int]) -> Allowed:
         """Ids for `allow`, prepared: many searches with them cost the looking up once, until the store changes."""
-        return Allowed(np.unique(as_ids(ids, "allow")))
+        return Allowed(distinct(as_ids(ids, "allow")))
 
     def _mask(self, allow: Allowed | Ids | Iterable[int]) -> tuple[_State, Masks]:
         """The rows that `allow` names in the state that it is used with."""
@@ -246,7 +246,7 @@ class Vectors:
         """
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(map(repr, LEVELS))}, got {level!r}")
-        taken = np.unique(as_ids(ids))
+        taken = distinct(as_ids(ids))
         with self._lock:
             rows = self._state.index.find(taken)
             rows = np.sort(rows[rows >= 0])
@@ -433,6 +433,11 @@ class Vectors:
         """Read the whole file that this was opened from; raises ValueError, naming what is damaged."""
         if self._file is not None:
             self._file.check()
+
+    def let_go(self) -> None:
+        """Give back the memory that the pages of a mapped file take, until they are needed again."""
+        if self._file is not None:
+            self._file.let_go()
 
     def _live_with_room(self, copy: bool) -> Masks:
         """The mask of rows alive with a word for every row: a copy where a bit that a reader sees may be cleared."""

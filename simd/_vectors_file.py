@@ -108,6 +108,10 @@ class File:
             if checksum != wanted:
                 raise ValueError(f"{self.path} is damaged: its {name} are not those that were saved")
 
+    def let_go(self) -> None:
+        """Let the system take back the memory of all that was mapped."""
+        self._let_go(0, len(self._data))
+
     def _let_go(self, start: int, end: int) -> None:
         """Let the system take back the memory of a part that was read through; what is needed comes from its cache."""
         if isinstance(self._data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

@@ -16,7 +16,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +26,7 @@ from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.memory import chunks
 from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFolder
+from aqe.engine.memory.idling import Idling, give_back
 from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, best_of, open_part, read_part
 from aqe.engine.memory.tiers import demoted
 
@@ -40,9 +40,6 @@ SEARCHES = 3
 ASIDE = 30_000
 """Vectors from which they are read in the background, while vec0 answers."""
 
-GRAPH_S = 60.0
-"""How long a measurement waits for a graph."""
-
 LATE = range(10_000, 300_000)
 """Vectors of a namespace that was searched without codes for which a store that closes makes a file."""
 
@@ -54,23 +51,21 @@ Level = Literal["f32", "f16", "int8", "bits"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The share of the exact ten nearest that a sample of searches found, the share of the vectors that the last of
-    them looked at, and by way of which structure."""
-
-    recall: float
-    scanned: float
-    structure: str
-
-
 class Codes:
     """The codes of one store. Whoever calls holds the store's lock and, where a connection is asked for, is in a read
     transaction; one thread of its own writes files and reads large namespaces, through what `reopen` opens."""
 
-    def __init__(self, database: Path, *, reopen: Callable[[Path], apsw.Connection], sealed: bool = False) -> None:
+    def __init__(
+        self,
+        database: Path,
+        *,
+        reopen: Callable[[Path], apsw.Connection],
+        shrink: Callable[[], None],
+        sealed: bool = False,
+    ) -> None:
         is_kept = str(database) != ":memory:"
         self._database = database
+        self._shrink = shrink
         self._reopen = reopen if is_kept else None
         self._folder = CodeFolder(database) if is_kept and not sealed else None
         if sealed and is_kept:
@@ -87,6 +82,7 @@ class Codes:
         self._known: list[Key] = []
         self._damaged: list[tuple[Key, Part]] = []
         self._erasures = 0
+        self._idling = Idling(self._let_go)
         self._closing = False
         self._tiered = 0
         self._has_cold = False
@@ -172,29 +168,23 @@ class Codes:
         many kept more until now."""
         return sum(part.vectors.demote(rows, level) for part in self._parts.values())
 
-    def measure(
-        self, connection: apsw.Connection, *, sample: int, most: int, fewest: int, load: bool
-    ) -> dict[Key, Measured]:
-        """What searches in each namespace at hand find, on `sample` points between its vectors: fewer where their exact
-        searches would compare more than `most` vectors, but never below `fewest`. With `load` those that have files are
-        at hand first."""
+    def open_files(self, connection: apsw.Connection) -> None:
+        """Have every namespace at hand that has a file."""
         self._follow(connection)
-        if load and self._folder is not None and self._folder.files():
-            tables: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
-            for table, dimension in tables:
-                for name in self._every_name(connection):
-                    part = self._parts.get((table, name)) or self._open_file(connection, (table, name), dimension)
+        if self._folder is None or not self._folder.files():
+            return
+        tables: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
+        for table, dimension in tables:
+            for name in self._every_name(connection):
+                if (table, name) not in self._parts:
+                    part = self._open_file(connection, (table, name), dimension)
                     if part is not None:
                         self._hold((table, name), part)
-        found = {}
-        for key, part in self._parts.items():
-            vectors, size = part.searched, len(part.vectors)
-            if part.graph is not None and load:
-                part.graph.wait(GRAPH_S)
-            if size:
-                recall = vectors.recall(sample=max(fewest, min(sample, most // size)), k=10)
-                found[key] = Measured(round(recall, 4), round(vectors.last_scanned, 4), vectors.structure)
-        return found
+
+    def at_hand(self, connection: apsw.Connection) -> dict[Key, Part]:
+        """What is at hand, as of the caller's transaction."""
+        self._follow(connection)
+        return dict(self._parts)
 
     def size(self) -> int:
         """The bytes of the files beside the database."""
@@ -212,6 +202,7 @@ class Codes:
         """Write the files that are worth it, those of large namespaces that were searched without codes too; closing
         twice is nothing."""
         closed, self._closing = self._closing, True
+        self._idling.close()
         for part in self._parts.values():
             part.close()
         if self._aside is not None:
@@ -407,10 +398,18 @@ class Codes:
 
     def _count_search(self, key: Key, part: Part) -> None:
         """Have a file that is searched again and again checked whole, once; damage drops it at the next search."""
+        self._idling.touch()
         if part.written is not None and not part.is_checked:
             part.searches += 1
             if part.searches >= LOOKED_THROUGH:
                 self._start(lambda: self._check_aside(key, part))
+
+    def _let_go(self) -> None:
+        """While nobody searches, the memory of the files' pages, and what SQLite keeps of its own, is the system's."""
+        for part in list(self._parts.values()):
+            part.vectors.let_go()
+        self._shrink()
+        give_back()
 
     def _check_aside(self, key: Key, part: Part) -> None:
         part.is_checked = True
@@ -461,7 +460,7 @@ class Codes:
     def check(self) -> None:
         """Break off what is done in the background, once the store is being closed."""
         if self._closing:
-            raise Cancelled("The store is being closed.")
+            raise Cancelled("The store is being closed.", code="cancelled")
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

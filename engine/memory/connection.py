@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,16 @@ def transaction(connection: apsw.Connection, path: Path, *, write: bool = True) 
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def shrink(connection: apsw.Connection, lock: threading.RLock) -> None:
+    """Let go of the pages that SQLite keeps of the file, unless somebody is at work behind the `lock`."""
+    if lock.acquire(blocking=False):
+        try:
+            with contextlib.suppress(apsw.Error):
+                connection.release_memory()
+        finally:
+            lock.release()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.codes import Codes, Measured
+from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.contents import SearchFigures
 
 SAMPLE = 32
@@ -14,6 +14,8 @@ MOST_COMPARED = 4_000_000
 """Vectors that a measurement compares at most, over all its exact searches of one namespace."""
 
 FEWEST = 4
+GRAPH_S = 60.0
+"""How long a measurement waits for a graph."""
 
 
 def search_figures(connection: apsw.Connection, codes: Codes, *, load: bool) -> tuple[SearchFigures, ...]:
@@ -27,10 +29,18 @@ def search_figures(connection: apsw.Connection, codes: Codes, *, load: bool) -> 
         " WHERE valid_to IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
     )
     rows: list[Any] = connection.execute(sql).fetchall()
-    at_hand = codes.measure(connection, sample=SAMPLE, most=MOST_COMPARED, fewest=FEWEST, load=load)
-    exact = Measured(1.0, 1.0, "vec0")
+    if load:
+        codes.open_files(connection)
+    at_hand = codes.at_hand(connection)
     found = []
     for table, namespace, embedder, count in rows:
-        seen = at_hand.get((table, namespace), exact)
-        found.append(SearchFigures(embedder, namespace, count, seen.structure, seen.recall, seen.scanned))
+        part = at_hand.get((table, namespace))
+        if part is None or not len(part.vectors):
+            found.append(SearchFigures(embedder, namespace, count, "vec0", 1.0, 1.0))
+            continue
+        if part.graph is not None and load:
+            part.graph.wait(GRAPH_S)
+        searched, sample = part.searched, max(FEWEST, min(SAMPLE, MOST_COMPARED // len(part.vectors)))
+        recall, scanned = round(searched.recall(sample=sample, k=10), 4), round(searched.last_scanned, 4)
+        found.append(SearchFigures(embedder, namespace, count, searched.structure, recall, scanned))
     return tuple(found)

@@ -19,7 +19,7 @@ from aqe.engine.memory.adding import add_row, current_memory, require_memory, re
 from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, speaking, transaction
+from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, shrink, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Kept,
@@ -103,7 +103,8 @@ class Store:
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
-        codes, lists = Codes(path, reopen=reopen, sealed=sealed), TextPostings(path, reopen=reopen)
+        spare = functools.partial(shrink, connection, self._lock)
+        codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, shares or Shares())
         self._searcher.rank = self.growth.rank
 

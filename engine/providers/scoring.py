@@ -100,7 +100,7 @@ def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | 
     units = tuple((one, unit) for one, parts in zip(passages, apart, strict=True) for unit in parts.units)
     if not units:
         return None
-    places = np.unique(np.concatenate([parts.places for parts in apart]))
+    places = np.unique(np.concatenate([parts.places for parts in apart]), return_index=True)[0]  # spares numpy.ma
     alike = likeness(asked.weights, asked.names, [parts.every for parts in apart], places)
     weights = np.array(alike.weights)
     total = float(weights.sum()) or 1.0

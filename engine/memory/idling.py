@@ -1,0 +1,54 @@
+"""Something that is done once nothing was asked for a while, in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+AFTER_S = 0.5
+
+
+def give_back() -> None:
+    """Hand memory that was freed back to the system, where the C library has a call for it (glibc)."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class Idling:
+    """Calls `rest` once each time that no `touch` came for `after_s` seconds. Nothing runs before the first touch."""
+
+    def __init__(self, rest: Callable[[], None], *, after_s: float = AFTER_S) -> None:
+        self._rest = rest
+        self._after_s = after_s
+        self._touched_at = 0.0
+        self._busy = threading.Event()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def touch(self) -> None:
+        """Something was asked (a tenth of a microsecond, but for the first time)."""
+        self._touched_at = time.monotonic()
+        if not self._busy.is_set():
+            self._busy.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="aqe-idling", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._over.set()
+        self._busy.set()
+
+    def _watch(self) -> None:
+        while not self._over.is_set():
+            self._busy.wait()
+            left = self._touched_at + self._after_s - time.monotonic()
+            if left > 0:
+                self._over.wait(left)
+            else:
+                self._busy.clear()
+                self._rest()

@@ -1,0 +1,31 @@
+"""What is done once nothing was asked for a while."""
+
+from __future__ import annotations
+
+import threading
+
+from aqe.engine.memory.idling import Idling
+
+
+def test_rest_comes_after_each_spell_of_work() -> None:
+    """After some touches there is one rest, and another after later touches."""
+    rests = threading.Semaphore(0)
+    idling = Idling(rests.release, after_s=0.01)
+    for _ in range(2):
+        for _ in range(5):
+            idling.touch()
+        assert rests.acquire(timeout=30)
+        assert not rests.acquire(timeout=0.05)
+    idling.close()
+
+
+def test_thread_begins_with_the_first_touch_and_ends_with_closing() -> None:
+    """Without a touch there is no thread, and closing leaves none behind."""
+    before = set(threading.enumerate())
+    idling = Idling(lambda: None)
+    assert set(threading.enumerate()) <= before
+    idling.touch()
+    (thread,) = [one for one in set(threading.enumerate()) - before if one.name == "aqe-idling"]
+    idling.close()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
