@@ -100,6 +100,7 @@ def test_mistake_is_one_sentence_with_its_code(aqe: Run) -> None:
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
 
 
+@pytest.mark.services
 def test_repair_says_what_was_lost_and_what_is_kept(aqe: Run) -> None:
     """A sound store needs nothing; a damaged one is salvaged, and the file as it was is named."""
     assert aqe("memory", "repair") == (0, "Nothing is wrong; nothing was changed.\n", "")
@@ -175,6 +176,7 @@ def test_key_of_the_environment_is_set_and_changed(aqe: Run, monkeypatch: pytest
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
 
 
+@pytest.mark.services
 def test_migrate_says_what_is_pending_applies_it_and_goes_back(aqe: Run, repository: Path) -> None:
     """An old store's steps are named by a dry run and applied after a copy; --rollback puts that copy back."""
     Path(".aqe/aqe.db").write_bytes((repository / "tests/engine/stored/v3.db").read_bytes())

@@ -201,6 +201,7 @@ def test_backup_with_an_unknown_key_is_refused(make_place: Make, tmp_path: Path)
         assert store.stats().memories == 3
 
 
+@pytest.mark.services
 def test_earlier_backup_is_brought_up_to_date(make_place: Make, repository: Path) -> None:
     """A backup of an earlier version is migrated on its way in; the file itself stays as it was."""
     place, old = make_place(3), repository / "tests" / "engine" / "stored" / "v1.db"
@@ -238,6 +239,7 @@ def test_newer_foreign_damaged_empty_and_missing_files_are_refused(make_place: M
         assert store.stats().memories == 3
 
 
+@pytest.mark.services
 def test_damaged_store_is_replaced_and_kept(make_place: Make, tmp_path: Path) -> None:
     """A restore over a file that is no database any more keeps that file and brings the backup."""
     place = make_place()
@@ -266,6 +268,7 @@ def test_restore_over_a_damaged_file_in_use_names_who_has_it(make_place: Make, t
     assert restore(place, tmp_path / "b.db").memories == 20
 
 
+@pytest.mark.services
 def test_restore_keeps_the_audit_log_and_consents(make_place: Make, tmp_path: Path) -> None:
     """What left this machine after the backup is still in the audit log once the backup is restored."""
     place = make_place()

@@ -139,7 +139,7 @@ def test_killed_at_any_moment_leaves_one_state_or_the_other(make_place: Make, tm
         take_snapshot(store, "then", kept=20)
         store.add_many(NewMemory(f"later {number}", id=f"later{number}") for number in range(700))
     states = {1900, 2600}
-    for attempt in range(10):
+    for attempt in range(4):
         target = tmp_path / f"b{attempt}.db" if what == "backup" else file
         process = started(what, place, target)
         try:

@@ -162,6 +162,7 @@ def test_commits_that_stand_in_the_log_alone_are_saved(make_place: Make, tmp_pat
         assert store.stats().memories >= 20
 
 
+@pytest.mark.services
 def test_audit_log_survives_and_no_consent_is_made_up(make_place: Make) -> None:
     """The log of what left the machine is saved with its chain; rows of an index are never taken for consents."""
     place = make_place(400)
@@ -229,7 +230,7 @@ def test_damaged_store_that_is_open_elsewhere_names_who_has_it(make_place: Make)
 
 
 @pytest.mark.services
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1 << 30))
 def test_nothing_that_was_readable_is_lost(large: Place, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Cut off anywhere, or damaged on any pages or in any bytes, what SQLite could read before is there afterwards, and
@@ -256,7 +257,7 @@ def test_nothing_that_was_readable_is_lost(large: Place, tmp_path_factory: pytes
 def test_cut_after_any_page_is_repaired(large: Place, tmp_path: Path) -> None:
     """A file cut off after any page is a sound store again, with all that could be read."""
     data = large.path.read_bytes()
-    for pages in range(1, len(data) // PAGE, 16):
+    for pages in range(1, len(data) // PAGE, 24):
         place = copy_of(large, tmp_path / str(pages))
         place.path.write_bytes(data[: pages * PAGE])
         before = readable(place.path, place.key)

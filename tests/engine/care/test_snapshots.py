@@ -183,7 +183,7 @@ def test_row_numbers_survive_packing(rows: set[int]) -> None:
 
 
 @pytest.mark.services
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1 << 30))
 def test_any_history_can_be_rolled_back(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Whatever is added, changed and deleted between snapshots, a rollback to each brings its state."""
