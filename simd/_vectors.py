@@ -1,8 +1,7 @@
 """`Vectors`: nearest neighbours among vectors that are added, replaced and deleted while others search.
 
-A search looks at 1-bit codes of all rows, at int8 forms of the some hundred best, and at the exact float32 rows of
-the last few dozen (the funnel of `simd/funnel/`); small stores and short vectors are scanned exactly. Scores are exact
-wherever the exact row is kept.
+A search looks at 1-bit codes of all rows, at int8 forms of the some hundred best, and at the float32 rows of the last
+few dozen (`simd/funnel/`); small stores and short vectors are scanned. Scores are exact wherever the exact row is kept.
 """
 
 from __future__ import annotations

@@ -494,8 +494,7 @@ class Store:
             return int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
 
     def stats(self, *, measure: bool = False) -> StoreStats:
-        """Counts and bytes of what the file holds, and of what searches by meaning find; with `measure` also where no
-        search was made yet."""
+        """Counts and bytes of what the file holds, and what searches find; with `measure` also where none was made yet."""
         codes = self._searcher.codes
         with self.reading() as connection:
             found = read_stats(connection, self.path)
