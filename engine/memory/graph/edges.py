@@ -19,6 +19,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.adding import unknown
 from aqe.engine.memory.entry import check_id, check_namespace
+from aqe.engine.memory.growth.expiry import ALIVE
 
 if TYPE_CHECKING:
     from aqe.engine.memory.store import Store
@@ -112,7 +113,8 @@ def neighbours(
         found: list[Neighbour] = []
         seen, border = {start}, [start]
         for level in range(1, depth + 1):
-            step = [one for key in border for one in _step(connection, key, wanted, level) if _key(one) not in seen]
+            around = [one for key in border for one in _step(connection, key, wanted, level, store.now())]
+            step = [one for one in around if _key(one) not in seen]
             found += sorted(step, key=lambda one: (-one.weight, one.namespace, one.id))
             border = list(dict.fromkeys(_key(one) for one in step))
             seen.update(border)
@@ -211,10 +213,12 @@ def sweep(connection: apsw.Connection) -> int:
     return int(connection.changes())
 
 
-def edges_among(connection: apsw.Connection, keys: Sequence[Key], most: int) -> list[tuple[Key, Key, str, bool, float]]:
-    """The pairs that edges make of current memories `keys` with any current memory: the one, the other, the kind,
-    whether the edge starts at the one, and its weight; the `most` strongest. An edge of many members gives each pair
-    its share."""
+def edges_among(
+    connection: apsw.Connection, keys: Sequence[Key], most: int, now: int
+) -> list[tuple[Key, Key, str, bool, float]]:
+    """The pairs that edges make of current memories `keys` with any that is current at `now`: the one, the other, the
+    kind, whether the edge starts at the one, and its weight; the `most` strongest. An edge of many members gives each
+    pair its share."""
     numbers = [number for key in keys if (number := _number(connection, key)) is not None]
     sql = f"""
         SELECT nodes.namespace, nodes.id, end.namespace, end.id, edges.kind, mine.place, other.place, edges.weight,
@@ -225,10 +229,10 @@ def edges_among(connection: apsw.Connection, keys: Sequence[Key], most: int) -> 
         JOIN edge_members AS other ON other.edge = edges.number AND other.node != mine.node
         JOIN nodes AS end ON end.number = other.node
         JOIN memories ON memories.namespace = end.namespace AND memories.id = end.id AND memories.valid_to IS NULL
-        WHERE nodes.number IN ({",".join(map(str, numbers))})
+        WHERE nodes.number IN ({",".join(map(str, numbers))}) AND {ALIVE}
         ORDER BY edges.weight DESC, edges.number LIMIT ?"""
     found = []
-    for here, id, there, other, kind, mine, theirs, weight, members in connection.execute(sql, (most,)):
+    for here, id, there, other, kind, mine, theirs, weight, members in connection.execute(sql, (now, most)):
         if kind not in DIRECTED or 0 in (mine, theirs):  # two ends of one directed edge are not joined by it
             found.append(((here, id), (there, other), kind, mine == 0, float(weight) / (int(members) - 1)))
     return found
@@ -262,8 +266,8 @@ def is_current(connection: apsw.Connection, key: Key) -> bool:
     return connection.execute(sql, key).fetchone() is not None
 
 
-def _step(connection: apsw.Connection, key: Key, kinds: Sequence[Kind], depth: int) -> list[Neighbour]:
-    sql = """
+def _step(connection: apsw.Connection, key: Key, kinds: Sequence[Kind], depth: int, now: int) -> list[Neighbour]:
+    sql = f"""
         SELECT end.namespace, end.id, edges.kind, mine.place, other.place, max(edges.weight), edges.origin,
             (SELECT count(*) FROM edge_members WHERE edge = edges.number)
         FROM nodes
@@ -272,10 +276,10 @@ def _step(connection: apsw.Connection, key: Key, kinds: Sequence[Kind], depth: i
         JOIN edge_members AS other ON other.edge = edges.number AND other.node != mine.node
         JOIN nodes AS end ON end.number = other.node
         JOIN memories ON memories.namespace = end.namespace AND memories.id = end.id AND memories.valid_to IS NULL
-        WHERE nodes.namespace = ? AND nodes.id = ?
+        WHERE nodes.namespace = ? AND nodes.id = ? AND {ALIVE}
         GROUP BY end.number, edges.kind, mine.place = 0, other.place = 0"""
     found = []
-    for namespace, id, kind, mine, other, weight, origin, members in connection.execute(sql, key):
+    for namespace, id, kind, mine, other, weight, origin, members in connection.execute(sql, (*key, now)):
         if kind not in kinds or (kind in DIRECTED and 0 not in (mine, other)):
             continue
         outward = mine == 0 if kind in DIRECTED else None

@@ -20,6 +20,7 @@ from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit
 from aqe.engine.memory.graph.edges import DIRECTED, Key, edges_among
 from aqe.engine.memory.graph.together import Together
+from aqe.engine.memory.growth.staleness import by_freshness
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.searching import MOST_HITS
 
@@ -97,7 +98,9 @@ class Graph:
         hood = read_neighbourhood(self._store, hits, outside, vector, space)
         if hood is None:
             return tuple(hits[:k])
-        return _as_hits(self._store, hood, attend(built_in_weights(), hood.nodes), k)
+        policy = self._store.growth.stale
+        most = k if policy == "mark" else max(k, WIDE)
+        return by_freshness(_as_hits(self._store, hood, attend(built_in_weights(), hood.nodes), most), policy, k)
 
     def close(self) -> None:
         """Write what was counted."""
@@ -121,13 +124,14 @@ def read_neighbourhood(
     found = {_key(hit): hit for hit in (*outside, *hits)}
     mine = {_key(hit) for hit in hits}
     inside = {hit.memory.namespace for hit in hits}
+    now = store.now()
     with store.reading() as connection:
         starts = [_key(hit) for hit in (*outside, *hits[:STARTS])]
-        edges = edges_among(connection, list(dict.fromkeys(starts)), MOST_EDGES)
+        edges = edges_among(connection, list(dict.fromkeys(starts)), MOST_EDGES, now)
         if not edges:
             return None
         further = [other for _, other, *_ in edges if other not in found]
-        edges += edges_among(connection, list(dict.fromkeys(further))[:STARTS], MOST_EDGES)
+        edges += edges_among(connection, list(dict.fromkeys(further))[:STARTS], MOST_EDGES, now)
         keys = list(dict.fromkeys([*found, *(other for _, other, *_ in edges)]))[:MOST_NODES]
         known = {key: hit.vector_score for key, hit in found.items() if hit.vector_score is not None}
         near = _cosines(connection, [key for key in keys if key not in known], vector, space)
@@ -252,7 +256,7 @@ def _read(store: Store, key: Key, cosine: float) -> Hit | None:
     with store.reading() as connection:
         sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
         row = connection.execute(sql, key).fetchone()
-    return None if row is None else Hit(read_memory(row), 0.0, None, cosine)
+    return None if row is None else Hit(store.files.marked(read_memory(row)), 0.0, None, cosine)
 
 
 def _tree(namespace: str | None) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import Store
+from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.graph import Edge, add_edges, neighbours, read_figures, remove_edges
 from aqe.engine.memory.graph.edges import KINDS, Kind, edges_among, replace_edges, sweep
 from aqe.engine.memory.rows import end_row
+
+START_US = 1_700_000_000_000_000
 
 
 def key(id: str) -> tuple[str, str]:
@@ -88,7 +91,7 @@ def test_edge_of_three_joins_each_with_the_others(store: Store) -> None:
     assert ids(store, "b") == ["a", "c"]
     assert {one.members for one in neighbours(store, "b")} == {3}
     with store.reading() as connection:
-        assert {pair[4] for pair in edges_among(connection, [key("b")], 10)} == {2.0}
+        assert {pair[4] for pair in edges_among(connection, [key("b")], 10, 0)} == {2.0}
 
 
 def test_ends_of_a_directed_edge_of_three_are_not_joined_by_it(store: Store) -> None:
@@ -129,6 +132,17 @@ def test_memory_that_ended_by_the_way_is_seen_no_more(joined: Store) -> None:
     assert ids(joined, "test") == ["tax"]
     assert sweeping(joined) == 1
     assert read_figures(joined).edges == 1
+
+
+def test_memory_that_is_over_is_nobodys_neighbour(tmp_path: Path) -> None:
+    """From the moment on that a memory is kept until, no edge leads to it."""
+    now = [START_US]
+    with Store.open(tmp_path / "aqe.db", now=lambda: now[0]) as store:
+        store.add_many([NewMemory("a fix", id="fix", ttl_s=60.0), NewMemory("a crash", id="crash")])
+        add_edges(store, [Edge("fixed-by", (key("crash"), key("fix")))])
+        assert ids(store, "crash") == ["fix"]
+        now[0] += 61_000_000
+        assert ids(store, "crash") == []
 
 
 def test_edge_of_three_outlives_one_member_but_not_two(store: Store) -> None:
