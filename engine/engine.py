@@ -31,6 +31,7 @@ from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
+from aqe.engine.memory.embeddings import KeptEmbedder
 from aqe.engine.memory.growth.expiry import parse_ttl
 from aqe.engine.memory.growth.upkeep import start_upkeep
 from aqe.engine.memory.store import Store, utc_now
@@ -78,7 +79,7 @@ class Engine:
         self._settings = settings
         self._store = store
         self._guard = guard
-        self._embedder = CachedEmbedder(embedder)
+        self._embedder = CachedEmbedder(KeptEmbedder(embedder, store))
         self._router = Router(providers, store=store, settings=settings, guard=guard)
         self._recall = Recall(store, self._embedder, settings)
         self._requests = RequestTable(store, kept=now.requests.kept)

@@ -57,7 +57,10 @@ whose questions are about projects."""
 
 
 class CachedEmbedder:
-    """An embedder that remembers the last texts it was given; `hits` and `misses` count."""
+    """An embedder that remembers the last texts it was given; `hits` and `misses` count. What `embedder` keeps in a
+    store, it keeps too."""
+
+    is_kept = True
 
     def __init__(self, embedder: Embedder, *, size: int = CACHED_TEXTS) -> None:
         self._embedder = embedder

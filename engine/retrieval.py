@@ -17,6 +17,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.lease import holding
 from aqe.engine.memory import spaces, vectors
 from aqe.engine.memory.as_of import search_as_of
+from aqe.engine.memory.embeddings import kept_in
 from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -52,7 +53,8 @@ def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory])
         if memory.vector is not None and memory.embedder_id == embedder.id:
             _refuse_unless(len(array("f", pack_vector(memory.vector))), embedder.id, [embedder.dimension])
     bare = [at for at, memory in enumerate(given) if memory.vector is None and isinstance(memory.text, str)]
-    made = _packed(embedder.embed([store.as_kept(given[at].text) for at in bare])) if bare else []
+    texts = [store.as_kept(given[at].text) for at in bare]
+    made = _packed(kept_in(store, embedder).embed(texts)) if bare else []
     for at, packed in zip(bare, made, strict=True):
         if packed is not None:
             given[at] = replace(given[at], vector=array("f", packed), embedder_id=embedder.id, derived=True)
@@ -162,7 +164,7 @@ def _ready(
         embedder_id = embedder.id
         catch_up(store, embedder)
         if vector is None and isinstance(query, str):
-            vector = _query_vector(embedder, query)
+            vector = _query_vector(kept_in(store, embedder), query)
     numbers = None if vector is None else array("f", pack_vector(vector))
     if numbers is not None and embedder is not None and embedder_id == embedder.id:
         _refuse_unless(len(numbers), embedder.id, [embedder.dimension])
@@ -207,7 +209,7 @@ def reembed(
                 batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, size)
             if not batch:
                 return done
-            made = _packed(embedder.embed([text for _, text in batch]))
+            made = _packed(kept_in(store, embedder).embed([text for _, text in batch]))
             with store.writing() as connection:
                 table = vectors.ensure_table(connection, embedder.id, embedder.dimension)
                 placed = [(row, packed) for (row, _), packed in zip(batch, made, strict=True)]

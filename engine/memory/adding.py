@@ -130,6 +130,17 @@ def require_memory(connection: apsw.Connection, id: str, namespace: str) -> Memo
     return found
 
 
+def erase_rows(connection: apsw.Connection, namespace: str, id: str) -> None:
+    """Take all revisions of a memory out of the file for good, with what was made of their texts. Raises `UserError`
+    (unknown-id)."""
+    texts = "SELECT text_hash FROM memories WHERE namespace = ? AND id = ?"
+    connection.execute(f"DELETE FROM embeddings WHERE digest IN ({texts})", (namespace, id))
+    connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
+    if not connection.changes():
+        raise unknown(connection, id, namespace)
+    connection.execute("INSERT INTO texts (texts) VALUES ('optimize')")  # drops its subtokens for good
+
+
 def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
     """The error for a memory that is not there; what to do names the namespaces that hold the id."""
     sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND valid_to IS NULL ORDER BY 1 LIMIT 3"

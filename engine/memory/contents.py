@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
@@ -27,7 +27,8 @@ class SearchFigures:
 @dataclass(frozen=True)
 class StoreStats:
     """Counts of current memories (`revisions` counts ended ones too), test outcomes and jobs; sizes in bytes;
-    `searches` by namespace, where they were measured."""
+    `searches` by namespace, where they were measured; `caches` counts what was at hand and what was not, of searches
+    (`query hits`, `query misses`) and of texts that a costly embedder had embedded before, by all processes."""
 
     memories: int
     revisions: int
@@ -38,6 +39,7 @@ class StoreStats:
     jobs: dict[str, int]
     bytes: dict[str, int]
     version: int
+    caches: dict[str, int] = field(default_factory=dict)
     searches: tuple[SearchFigures, ...] = ()
 
 
@@ -61,6 +63,10 @@ def read_stats(connection: apsw.Connection, path: Path) -> StoreStats:
         jobs=_pairs(connection, "SELECT state, count(*) FROM jobs GROUP BY 1 ORDER BY 1"),
         bytes=_bytes(connection, path),
         version=int(connection.pragma("user_version")),
+        caches=_pairs(
+            connection,
+            "SELECT name, number FROM growth_marks WHERE name GLOB '* hits' OR name GLOB '* misses' ORDER BY 1",
+        ),
     )
 
 
@@ -83,6 +89,11 @@ def _component(table: str) -> str:
         ("vectors_", "vectors"),
         ("retired_vectors", "vectors"),
         ("memories", "memories"),
+        ("demoted", "vectors"),
+        ("accesses", "memories"),
+        ("growth_", "memories"),
+        ("embeddings", "kept embeddings"),
+        ("sqlite_autoindex_embeddings", "kept embeddings"),
         ("sqlite_autoindex_memories", "memories"),
         ("jobs", "jobs"),
         ("sqlite_autoindex_jobs", "jobs"),

@@ -15,6 +15,7 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, spaces, vectors
+from aqe.engine.memory.answers import AnswerCache
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
@@ -61,6 +62,8 @@ class Searcher:
         files: FileDigests,
         now: Callable[[], int],
         shares: Shares,
+        tally: Callable[[str, int], None],
+        rank: Rank | None,
     ) -> None:
         self.words = WordCounts()
         self.codes = codes
@@ -71,7 +74,8 @@ class Searcher:
         self._weights = Weights()
         self._found = FoundMemories(files)
         self._number = -1
-        self.rank: Rank | None = None
+        self.rank = rank
+        self.kept = AnswerCache(files, tally)
         self.moment: int | None = None
         self._first_end: int | None = None
         self._scopes: dict[str | None, Scope] = {}
@@ -93,7 +97,36 @@ class Searcher:
         explain: bool = False,
         least: Mapping[str, float] | None = None,
     ) -> tuple[SearchAnswer, ...]:
-        """The answer for each place that is wanted, with its `k`; as `Store.search`."""
+        """The answer for each place that is wanted, with its `k`; as `Store.search`. What was asked before is answered
+        as before, while no memory changes and nothing depends on the time."""
+        if prior is not None or self.rank is not None or not isinstance(query, str):
+            return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
+        for _, k in wanted:
+            check_limit(k, MOST_HITS)
+        places = tuple((name, sql, tuple(bound), k) for (name, sql, bound), k in wanted)
+        space = None if vector is None else (check_embedder(embedder_id), pack_vector(vector))
+        asked = (query, space, places, explain, tuple(sorted((least or {}).items())))
+        with self._reading() as connection:
+            self._follow(connection)
+            if self._first_end is not None:
+                return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
+            found = self.kept.get(asked)
+            if found is None:
+                found = self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
+                self.kept.put(asked, found)
+            return found
+
+    def _anew(
+        self,
+        query: str | None,
+        vector: Numbers | None,
+        wanted: Sequence[tuple[Wanted, int]],
+        embedder_id: str | None,
+        prior: Prior | None,
+        *,
+        explain: bool,
+        least: Mapping[str, float] | None,
+    ) -> tuple[SearchAnswer, ...]:
         if query is None and vector is None:
             raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
         if query is not None and not isinstance(query, str):
@@ -230,6 +263,7 @@ class Searcher:
         if number != self._number:
             self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()
+            self.kept.clear()
             self._tables.clear()
             self._settled.clear()
         return number

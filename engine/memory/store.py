@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import apsw
 
 from aqe.engine.memory import ranking, vectors
-from aqe.engine.memory.adding import add_row, current_memory, require_memory, revise
+from aqe.engine.memory.adding import add_row, current_memory, erase_rows, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
@@ -35,7 +35,7 @@ from aqe.engine.memory.entry import (
 )
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
-from aqe.engine.memory.growth.expiry import alive, end_expired
+from aqe.engine.memory.growth.expiry import alive, end_expired, is_over
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
@@ -102,11 +102,11 @@ class Store:
         self._is_reading = False
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
-        self._accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
+        self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
         spare = functools.partial(shrink, connection, self._lock)
         codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
-        self._searcher = Searcher(self.reading, codes, lists, self.files, now, shares or Shares())
-        self._searcher.rank = self.growth.rank
+        about = shares or Shares(), self.accesses.tally, self.growth.rank
+        self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
 
     @classmethod
     def open(
@@ -153,7 +153,7 @@ class Store:
         if self.graph is not None:
             self.graph.close()
         with self._lock:
-            self._accesses.close(self._connection)
+            self.accesses.close(self._connection)
             self._searcher.lists.close()
             self._searcher.codes.close(self._connection)
             self._connection.close()
@@ -199,30 +199,23 @@ class Store:
                     self._is_reading = False
                     self._searcher.end_moment()
 
-    @contextlib.contextmanager
-    def writing_aside(self) -> Iterator[apsw.Connection]:
+    def writing_aside(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """As `writing`, on a connection of its own, so that no reader waits for it."""
-        if str(self.path) == ":memory:":
-            with self.writing() as connection:
-                yield connection
-            return
-        connection = self._reopen(self.path)
-        try:
-            with transaction(connection, self.path):
-                yield connection
-        finally:
-            connection.close()
+        return self._aside(write=True)
+
+    def looking(self) -> contextlib.AbstractContextManager[apsw.Connection]:
+        """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
+        return self._aside(write=False)
 
     @contextlib.contextmanager
-    def looking(self) -> Iterator[apsw.Connection]:
-        """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
+    def _aside(self, *, write: bool) -> Iterator[apsw.Connection]:
         if str(self.path) == ":memory:":
-            with self.reading() as connection:
+            with self.writing() if write else self.reading() as connection:
                 yield connection
             return
         connection = self._reopen(self.path)
         try:
-            with transaction(connection, self.path, write=False):
+            with transaction(connection, self.path, write=write):
                 yield connection
         finally:
             connection.close()
@@ -262,10 +255,9 @@ class Store:
             return [add_row(connection, row, now, recalled) for row in rows]
 
     def note_recalled(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Note that memories (namespace, id) were shown to somebody: it counts as an access, and what only repeats
-        them is not stored again for a while. Nothing is written here."""
+        """Note, in memory alone, that memories (namespace, id) were shown: what only repeats them is not stored now."""
         shown = list(keys)
-        self._accesses.count(shown)
+        self.accesses.count(shown)
         note_recalled(self.path, shown)
 
     def as_kept(self, text: str) -> str:
@@ -276,9 +268,7 @@ class Store:
         """The current revision, None when there is none."""
         with self.reading() as connection:
             found = current_memory(connection, check_id(id), check_namespace(namespace))
-        if found is None or (found.expires_at is not None and found.expires_at <= self.now()):
-            return None
-        return self.files.marked(found)
+        return None if found is None or is_over(found, self.now) else self.files.marked(found)
 
     def history(self, id: str, *, namespace: str = "default") -> list[Memory]:
         """All revisions, oldest first, those of a deleted memory too."""
@@ -328,10 +318,8 @@ class Store:
             end_row(connection, check_namespace(namespace), check_id(id), self.now())
             unlink(connection, namespace, id)
             if erase:
-                connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
-                if not connection.changes():
-                    raise unknown(connection, id, namespace)
-                connection.execute("INSERT INTO texts (texts) VALUES ('optimize')")  # drops its subtokens for good
+                erase_rows(connection, namespace, id)
+                self.accesses.forget()
         if erase:
             with self._lock, speaking(self.path):
                 self._searcher.codes.forget()
@@ -494,7 +482,7 @@ class Store:
             return int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
 
     def stats(self, *, measure: bool = False) -> StoreStats:
-        """Counts and bytes of what the file holds, and what searches find; with `measure` also where none was made yet."""
+        """Counts and bytes, and what searches find; with `measure` also where no search was made yet."""
         codes = self._searcher.codes
         with self.reading() as connection:
             found = read_stats(connection, self.path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
+_CACHED = {"query": "searches were answered as before", "embedding": "texts had been embedded before"}
+
 
 def command(json: JsonOption = False, project: ProjectOption = None) -> None:
     """Show what the project's store holds: memories, test runs, jobs, and bytes by component."""
@@ -31,6 +33,10 @@ def command(json: JsonOption = False, project: ProjectOption = None) -> None:
             f"search      {one.namespace} ({one.embedder}): {one.vectors} vectors by {one.structure}, recall"
             f" {one.recall:.3f}, looks at {one.scanned:.0%}"
         )
+    for what in ("query", "embedding"):
+        hits, misses = stats.caches.get(f"{what} hits", 0), stats.caches.get(f"{what} misses", 0)
+        if hits + misses:
+            print(f"cache       {hits:,} of {hits + misses:,} {_CACHED[what]} ({hits / (hits + misses):.0%})")
     print(f"test runs   {stats.test_runs} ({stats.test_outcomes} outcomes)")
     print(f"jobs        {', '.join(f'{count} {state}' for state, count in stats.jobs.items()) or 0}")
     print(f"bytes       {sum(stats.bytes.values()):,}")

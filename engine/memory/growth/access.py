@@ -22,6 +22,9 @@ HALF_LIFE_DAYS = 30.0
 FLUSH_S = 5.0
 MOST_WAITING = 20_000
 CLOSE_BUSY_MS = 200
+MOST_VECTORS = 4096
+MOST_KEPT = 50_000
+"""Vectors of texts that the file keeps."""
 
 Key = tuple[str, str]
 """A memory: namespace and id."""
@@ -67,8 +70,29 @@ def carry_over(connection: apsw.Connection, before: int, row: int) -> None:
     connection.execute("DELETE FROM accesses WHERE row = ?", (before,))
 
 
+def _write_made(
+    connection: apsw.Connection, made: Mapping[tuple[str, bytes], bytes], now: Callable[[], int]
+) -> None:
+    """Keep vectors of texts; the oldest beyond a limit go."""
+    if not made:
+        return
+    at = now()
+    connection.executemany(
+        "INSERT OR REPLACE INTO embeddings (embedder_id, digest, used_at, vector) VALUES (?, ?, ?, ?)",
+        [(embedder_id, digest, at, vector) for (embedder_id, digest), vector in made.items()],
+    )
+    over = int(connection.execute("SELECT count(*) FROM embeddings").get) - MOST_KEPT
+    if over > 0:
+        sql = (
+            "DELETE FROM embeddings WHERE (embedder_id, digest) IN"
+            " (SELECT embedder_id, digest FROM embeddings ORDER BY used_at LIMIT ?)"
+        )
+        connection.execute(sql, (over,))
+
+
 class AccessCounts:
-    """The accesses of one store that are not written yet; safe between threads. A store in memory has none."""
+    """What a store writes aside: accesses, counters and vectors of texts; safe between threads. A store in memory has
+    none of them."""
 
     def __init__(
         self,
@@ -82,6 +106,8 @@ class AccessCounts:
         self._now = now
         self._lock = threading.Lock()
         self._waiting: dict[Key, int] = {}
+        self._made: dict[tuple[str, bytes], bytes] = {}
+        self._counts: dict[str, int] = {}
         self._timer: threading.Timer | None = None
         self._is_kept = str(path) != ":memory:"
         self._half_life_days = half_life_days
@@ -94,21 +120,58 @@ class AccessCounts:
             for key in keys:
                 if key in self._waiting or len(self._waiting) < MOST_WAITING:
                     self._waiting[key] = self._waiting.get(key, 0) + 1
-            if self._waiting and self._timer is None:
-                self._timer = threading.Timer(FLUSH_S, self._write_aside)
-                self._timer.daemon = True
-                self._timer.start()
+            self._start()
+
+    def tally(self, name: str, count: int) -> None:
+        """Add to a counter of the store (`growth_marks`), such as the hits of a cache."""
+        if self._is_kept and count:
+            with self._lock:
+                self._counts[name] = self._counts.get(name, 0) + count
+                self._start()
+
+    def keep(self, embedder_id: str, made: Mapping[bytes, bytes]) -> None:
+        """Have the vectors of texts (by hash) written to `embeddings`, as many as fit until the next time."""
+        if self._is_kept:
+            with self._lock:
+                for digest, vector in made.items():
+                    if len(self._made) < MOST_VECTORS:
+                        self._made[embedder_id, digest] = vector
+                self._start()
+
+    def kept(self, embedder_id: str, digest: bytes) -> bytes | None:
+        """A vector that waits to be written."""
+        with self._lock:
+            return self._made.get((embedder_id, digest))
+
+    def forget(self) -> None:
+        """Drop the vectors that wait: a memory is erased, maybe one of theirs."""
+        with self._lock:
+            self._made.clear()
+
+    def _start(self) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(FLUSH_S, self._write_aside)
+            self._timer.daemon = True
+            self._timer.start()
 
     def flush(self, connection: apsw.Connection) -> None:
         """Write what waits through `connection`; raises `UserError` as any write, and what waits stays then."""
-        waiting = self._take()
-        if not waiting:
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            made, self._made = self._made, {}
+            counts, self._counts = self._counts, {}
+        if not (waiting or made or counts):
             return
         try:
             with transaction(connection, self._path):
                 write_accesses(connection, waiting, self._now(), self._half_life_days)
+                _write_made(connection, made, self._now)
+                sql = "INSERT INTO growth_marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = number + ?"
+                connection.executemany(sql, [(name, count, count) for name, count in counts.items()])
         except BaseException:
-            self._put_back(waiting)
+            with self._lock:  # a vector that could not be written is made again; what is counted stays
+                for key, count in waiting.items():
+                    self._waiting[key] = self._waiting.get(key, 0) + count
             raise
 
     def close(self, connection: apsw.Connection) -> None:
@@ -117,7 +180,7 @@ class AccessCounts:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if self._waiting:
+        if self._waiting or self._made or self._counts:
             connection.set_busy_timeout(CLOSE_BUSY_MS)
             with contextlib.suppress(AqeError):
                 self.flush(connection)
@@ -133,13 +196,3 @@ class AccessCounts:
                 self.flush(connection)
             finally:
                 connection.close()
-
-    def _take(self) -> dict[Key, int]:
-        with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        return waiting
-
-    def _put_back(self, waiting: Mapping[Key, int]) -> None:
-        with self._lock:
-            for key, count in waiting.items():
-                self._waiting[key] = self._waiting.get(key, 0) + count

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.rows import end_row
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.entry import Memory
 
 LONGEST_S = 100 * 366 * 86_400.0
 IN_PASSING = 100
@@ -66,6 +69,11 @@ def alive(connection: apsw.Connection, wanted: Wanted, now: Callable[[], int]) -
         return wanted
     namespace, condition, parameters = wanted
     return namespace, f"{condition} AND {ALIVE}" if condition else ALIVE, [*parameters, at]
+
+
+def is_over(memory: Memory, now: Callable[[], int]) -> bool:
+    """Whether a memory's end is past."""
+    return memory.expires_at is not None and memory.expires_at <= now()
 
 
 def end_expired(connection: apsw.Connection, now: int, *, most: int = IN_PASSING) -> int:
