@@ -21,7 +21,16 @@ FLAGS = (
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
 )
-SUITES = ("test_pairs.py", "test_rows.py", "test_topk.py", "test_tokeniser.py")
+EXTENSIONS = {"_native": ".", "_funnel": "funnel"}
+SUITES = (
+    "test_pairs.py",
+    "test_rows.py",
+    "test_topk.py",
+    "test_tokeniser.py",
+    "test_vectors.py",
+    "test_vectors_levels.py",
+    "test_vectors_threads.py",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +40,10 @@ def sanitized(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     copy = folder / "aqe" / "simd"
     shutil.copytree(repository / "simd", copy, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     included = [f"-I{copy}", f"-I{sysconfig.get_path('include')}"]
-    sources = sorted(map(str, copy.glob("*.c")))
-    command = ["gcc", *FLAGS, *included, *sources, "-lm", "-o", str(copy / "_native.abi3.so")]
-    subprocess.run(command, check=True, timeout=600)
+    for name, place in EXTENSIONS.items():
+        sources = sorted(map(str, (copy / place).glob("*.c")))
+        command = ["gcc", *FLAGS, *included, *sources, "-lm", "-o", str(copy / f"{name}.abi3.so")]
+        subprocess.run(command, check=True, timeout=600)
     libraries = [
         subprocess.check_output(["gcc", f"-print-file-name={name}.so"], text=True).strip()
         for name in ("libasan", "libubsan")
@@ -53,9 +63,12 @@ def test_the_sanitizers_see_a_read_beyond_the_end(sanitized: dict[str, str], rep
 
 def test_the_suite_runs_clean_under_the_sanitizers(sanitized: dict[str, str], repository: Path) -> None:
     """Every path passes its tests with no access beyond a buffer, no undefined shift or overflow, no bad alignment."""
-    where = "from aqe.simd import _native; print(_native.__file__)"
-    found = subprocess.run([sys.executable, "-c", where], env=sanitized, capture_output=True, text=True, timeout=120)
-    assert found.stdout.startswith(sanitized["PYTHONPATH"]), found.stderr
+    for name in EXTENSIONS:
+        where = f"from aqe.simd import {name}; print({name}.__file__)"
+        found = subprocess.run(
+            [sys.executable, "-c", where], env=sanitized, capture_output=True, text=True, timeout=120
+        )
+        assert found.stdout.startswith(sanitized["PYTHONPATH"]), found.stderr
     suites = [str(repository / "tests" / "simd" / name) for name in SUITES]
     chosen = ["-m", "not services and not nightly", "-q", "-s", "-p", "no:cacheprovider"]
     done = subprocess.run(
