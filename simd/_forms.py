@@ -88,8 +88,6 @@ def topk(
     _fitting(target, "query", table, "matrix")
     rows, n = _shape(table)
     allowed = b"" if mask is None else _mask(mask, rows)
-    if mask is not None and not rows:
-        allowed = b""
     import numpy as np
 
     places, scores = path._scan(

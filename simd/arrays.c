@@ -8,6 +8,7 @@ PyTypeObject *aqe_ndarray;
 typedef PyObject *(*new_array)(PyTypeObject *, int, const Py_ssize_t *, int, const Py_ssize_t *, void *, int, int,
                                PyObject *);
 static new_array make;
+static int refused; /* a NumPy was met whose ABI is not known: it is not asked again */
 
 /* Is this the type named numpy.ndarray, with NumPy imported? Asking imports nothing. */
 static int looks_like_ndarray(PyTypeObject *type)
@@ -27,7 +28,8 @@ static int looks_like_ndarray(PyTypeObject *type)
 static void learn(PyTypeObject *type, void **table)
 {
     unsigned int version = ((unsigned int (*)(void))table[0])() >> 24;
-    if ((version != 1 && version != 2) || table[2] != (void *)type)
+    refused = (version != 1 && version != 2) || table[2] != (void *)type;
+    if (refused)
         return;
     make = (new_array)table[93];
     aqe_ndarray = type;
@@ -37,11 +39,11 @@ void aqe_meet_arrays(PyObject *object)
 {
     static const char *const HOMES[] = {"numpy._core._multiarray_umath", "numpy.core._multiarray_umath"};
     PyTypeObject *type = Py_TYPE(object);
-    if (aqe_ndarray || !looks_like_ndarray(type)) {
+    if (aqe_ndarray || refused || !looks_like_ndarray(type)) {
         PyErr_Clear();
         return;
     }
-    for (int i = 0; i < 2 && !aqe_ndarray; i++) {
+    for (int i = 0; i < 2 && !aqe_ndarray && !refused; i++) {
         PyObject *home = PyImport_ImportModule(HOMES[i]);
         PyObject *capsule = home ? PyObject_GetAttrString(home, "_ARRAY_API") : NULL;
         void **table = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;
