@@ -1,0 +1,493 @@
+"""The memory of a project: rows, vectors and text index in one SQLite file, written together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import apsw
+
+from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory.adding import add_row, current_memory, erase_rows, require_memory, revise
+from aqe.engine.memory.adding import unknown as unknown
+from aqe.engine.memory.checking import checked_row
+from aqe.engine.memory.codes import Codes
+from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, shrink, speaking, transaction
+from aqe.engine.memory.contents import StoreStats, read_stats
+from aqe.engine.memory.entry import (
+    Kept,
+    Memory,
+    NewMemory,
+    Provenance,
+    SearchAnswer,
+    check_embedder,
+    check_id,
+    check_limit,
+    check_namespace,
+    pack_vector,
+)
+from aqe.engine.memory.graph.edges import unlink
+from aqe.engine.memory.growth.access import AccessCounts
+from aqe.engine.memory.growth.expiry import alive, end_expired, is_over
+from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
+from aqe.engine.memory.growth.rules import GrowthRules
+from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
+from aqe.engine.memory.keys import store_key
+from aqe.engine.memory.measuring import search_figures
+from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.postings import TextPostings
+from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
+from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
+from aqe.engine.memory.searching import Prior as Prior
+from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.tiers.demoted import remaker
+
+if TYPE_CHECKING:
+    from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.entry import Numbers
+    from aqe.engine.memory.graph.searching import Graph
+    from aqe.engine.memory.hnsw import Shape
+
+
+def utc_now() -> int:
+    """UTC microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
+    """A connection of its own to an existing store, whose `data_version` changes with every commit of any other.
+
+    `key` is that of the store (`store_key`) where not given. Raises `UserError` as `Store.open` does.
+    """
+    return open_connection(path, key=key or store_key(path))
+
+
+T = TypeVar("T")
+
+
+class Store:
+    """The store behind one connection; safe to share between threads, and between processes through the file.
+
+    Made by `Store.open` (or `open_store` for a project). Every error is a `UserError` that names the file.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        *,
+        here: Provenance,
+        now: Callable[[], int],
+        clean: Callable[[str], str] | None = None,
+        reopen: Callable[[Path], apsw.Connection] = open_connection,
+        growth: GrowthRules | None = None,
+        shares: Shares | None = None,
+        sealed: bool = False,
+    ) -> None:
+        self.path = path
+        self.graph: Graph | None = None
+        self._reopen = reopen
+        self.now = now
+        self.here = here
+        self._clean = clean
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._is_reading = False
+        self.growth = growth or GrowthRules()
+        self.files = FileDigests(self.growth.root)
+        self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
+        spare = functools.partial(shrink, connection, self._lock)
+        codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
+        about = shares or Shares(), self.accesses.tally, self.growth.rank
+        self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        key: str | None = None,
+        durability: str = "normal",
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        here: Provenance | None = None,
+        now: Callable[[], int] = utc_now,
+        clean: Callable[[str], str] | None = None,
+        growth: GrowthRules | None = None,
+        shares: Shares | None = None,
+    ) -> Self:
+        """Open the database at `path`, made or brought to the newest version when needed.
+
+        `here` gives the worktree and commit of what is added; `clean` is what every text and every text of its
+        metadata goes through before it is written; `shares` weighs words and meaning in searches by both. Raises
+        `UserError` (database-broken, database-key,
+        database-locked, database-newer, project-read-only, disk-full).
+        """
+        open_again = functools.partial(open_connection, key=key, durability=durability, busy_timeout_s=busy_timeout_s)
+        connection = open_again(path)
+        try:
+            migrate(connection, path, now=now, open_again=open_again)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(
+            connection,
+            path,
+            here=here or Provenance(),
+            now=now,
+            clean=clean,
+            reopen=open_again,
+            growth=growth,
+            shares=shares,
+            sealed=bool(key),
+        )
+
+    def close(self) -> None:
+        """Close the connection; closing twice is nothing."""
+        if self.graph is not None:
+            self.graph.close()
+        with self._lock:
+            self.accesses.close(self._connection)
+            self._searcher.lists.close()
+            self._searcher.codes.close(self._connection)
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """One write transaction on the store's own connection, for the tables beside the memories."""
+        with self._lock, transaction(self._connection, self.path):
+            yield self._connection
+
+    @contextlib.contextmanager
+    def writing_durably(self) -> Iterator[apsw.Connection]:
+        """As `writing`, and what it wrote survives a power loss whatever the store's durability is."""
+        with self._lock, speaking(self.path):
+            before = self._connection.pragma("synchronous")
+            self._connection.pragma("synchronous", "full")
+            try:
+                with transaction(self._connection, self.path):
+                    yield self._connection
+            finally:
+                self._connection.pragma("synchronous", before)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """One read transaction: everything in the block sees the same state. One within another is part of it."""
+        with self._lock:
+            if self._is_reading:
+                yield self._connection
+                return
+            with transaction(self._connection, self.path, write=False):
+                self._is_reading = True
+                try:
+                    yield self._connection
+                finally:
+                    self._is_reading = False
+                    self._searcher.end_moment()
+
+    def writing_aside(self) -> contextlib.AbstractContextManager[apsw.Connection]:
+        """As `writing`, on a connection of its own, so that no reader waits for it."""
+        return self._aside(write=True)
+
+    def looking(self) -> contextlib.AbstractContextManager[apsw.Connection]:
+        """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
+        return self._aside(write=False)
+
+    @contextlib.contextmanager
+    def _aside(self, *, write: bool) -> Iterator[apsw.Connection]:
+        if str(self.path) == ":memory:":
+            with self.writing() if write else self.reading() as connection:
+                yield connection
+            return
+        connection = self._reopen(self.path)
+        try:
+            with transaction(connection, self.path, write=write):
+                yield connection
+        finally:
+            connection.close()
+
+    def add(
+        self,
+        text: str,
+        *,
+        namespace: str = "default",
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        vector: Numbers | None = None,
+        embedder_id: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> str:
+        """Remember `text`; returns its id.
+
+        The same text in the same namespace, both times without an id, is one memory whose metadata is joined. A
+        vector is stored where one is given, or shared from a memory with the same text. Raises `UserError`
+        (id-taken when the id holds another text; bad-text, text-too-long, bad-id, bad-namespace, bad-metadata,
+        bad-vector, bad-provenance).
+        """
+        return self.add_many([NewMemory(text, namespace, id, metadata or {}, vector, embedder_id, provenance)])[0]
+
+    def add_many(self, memories: Iterable[NewMemory]) -> list[str]:
+        """Remember all or, when one is refused, none; returns the ids in order."""
+        return [kept.id for kept in self.keep(memories)]
+
+    def keep(self, memories: Iterable[NewMemory]) -> list[Kept]:
+        """As `add_many`, and tells of each memory whether it had been kept before."""
+        rows = [self._checked(memory) for memory in memories]
+        now = self.now()
+        said = self.growth.recalled_s > 0 and len(rows) <= MOST_TEXTS and any(row.id is None for row in rows)
+        with self.writing() as connection:
+            end_expired(connection, now)
+            recalled = lately(connection, self.path, now, self.growth.recalled_s) if said else ()
+            return [add_row(connection, row, now, recalled) for row in rows]
+
+    def note_recalled(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Note, in memory alone, that memories (namespace, id) were shown: what only repeats them is not stored now."""
+        shown = list(keys)
+        self.accesses.count(shown)
+        note_recalled(self.path, shown)
+
+    def as_kept(self, text: str) -> str:
+        """`text` as it would be written: without secrets where this store takes them out."""
+        return text if self._clean is None else self._clean(text)
+
+    def get(self, id: str, *, namespace: str = "default") -> Memory | None:
+        """The current revision, None when there is none."""
+        with self.reading() as connection:
+            found = current_memory(connection, check_id(id), check_namespace(namespace))
+        return None if found is None or is_over(found, self.now) else self.files.marked(found)
+
+    def history(self, id: str, *, namespace: str = "default") -> list[Memory]:
+        """All revisions, oldest first, those of a deleted memory too."""
+        with self.reading() as connection:
+            sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? ORDER BY revision"
+            return [read_memory(row) for row in connection.execute(sql, (check_namespace(namespace), check_id(id)))]
+
+    def update(
+        self,
+        id: str,
+        *,
+        namespace: str = "default",
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        vector: Numbers | None = None,
+        embedder_id: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> int:
+        """Put a new revision in place of the current one, which is kept with its end; returns its number.
+
+        What is not given stays, but a vector does not outlive a change of its text. Raises `UserError` (unknown-id
+        and those of `add`).
+        """
+        with self.writing() as connection:
+            old = require_memory(connection, id, namespace)
+            row = self._checked(
+                NewMemory(
+                    old.text if text is None else text,
+                    old.namespace,
+                    old.id,
+                    old.metadata if metadata is None else metadata,
+                    vector,
+                    embedder_id,
+                    provenance or replace(old.provenance, worktree=self.here.worktree, commit=self.here.commit),
+                )
+            )
+            return revise(connection, old, row, self.now())
+
+    def delete(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
+        """End the memory: no search finds it any more. With `erase` no word of it stays in the file either.
+
+        Raises `UserError` (unknown-id).
+        """
+        with self.writing() as connection:
+            if not erase:
+                require_memory(connection, id, namespace)
+            end_row(connection, check_namespace(namespace), check_id(id), self.now())
+            unlink(connection, namespace, id)
+            if erase:
+                erase_rows(connection, namespace, id)
+                self.accesses.forget()
+        if erase:
+            with self._lock, speaking(self.path):
+                self._searcher.codes.forget()
+                connection.pragma("wal_checkpoint", "truncate")
+
+    def delete_many(self, ids: Iterable[str], *, namespace: str = "default") -> None:
+        """End all of these memories or, when one is not there, none. Raises `UserError` (unknown-id)."""
+        now = self.now()
+        with self.writing() as connection:
+            for id in ids:
+                require_memory(connection, id, namespace)
+                end_row(connection, check_namespace(namespace), check_id(id), now)
+                unlink(connection, namespace, id)
+
+    def list(
+        self,
+        *,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Memory]:
+        """The current memories of a namespace, newest first; `namespace` as in `search`. Raises `UserError`
+        (bad-filter...)."""
+        wanted = wanted_in(namespace, filter)
+        check_limit(limit, 1_000_000)
+        with self.reading() as connection:
+            where, bound = ranking.scope_of(connection, *alive(connection, wanted, self.now)).where()
+            sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
+            found = [read_memory(row) for row in connection.execute(sql, (*bound, limit, max(0, offset)))]
+        return [self.files.marked(memory) for memory in found]
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        vector: Numbers | None = None,
+        k: int = 10,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        embedder_id: str | None = None,
+        prior: Prior | None = None,
+        explain: bool = False,
+    ) -> SearchAnswer:
+        """The `k` best memories of a namespace for a text, a vector, or both together.
+
+        Without a `namespace` all that was remembered is searched, which the project index is not; `name/` means all
+        namespaces below `name`, so `index/` is the project index. `filter` is `{key: value}` or `{key: {operator:
+        value}}` on the metadata. `prior` gives what is added to the fused score of candidates, by namespace and id, in
+        standard deviations; with `explain` hits by both sides say what their scores are made of. Raises `UserError`
+        (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
+        """
+        wanted = wanted_in(namespace, filter)
+        search = functools.partial(self._searcher.search, query, vector, explain=explain)
+        found = search([(wanted, k)], embedder_id, prior)[0]
+        if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
+            more = search([(wanted, min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
+            found = replace(more, hits=by_freshness(more.hits, self.growth.stale, k))
+        self.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
+        return found
+
+    def search_at_hand(
+        self,
+        vector: Numbers,
+        *,
+        k: int = 10,
+        namespace: str | None = None,
+        embedder_id: str | None = None,
+        own: bool = False,
+    ) -> SearchAnswer | None:
+        """As `search` by a vector alone, where an event loop may wait for it (well under a millisecond); None where it
+        might take longer: another thread is at work, or something must be read or embedded first."""
+        check_limit(k, MOST_HITS)
+        packed, wanted = pack_vector(vector), wanted_in(namespace, None)
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
+        except apsw.Error:
+            return None  # a search in a transaction says what is wrong
+        finally:
+            self._lock.release()
+        if found is None or (self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits)):
+            return None
+        self.note_recalled([(hit.memory.namespace, hit.memory.id) for hit in found.hits])
+        return found
+
+    def at_once(
+        self, work: Callable[[], T], embedder_id: str, dimension: int, places: Sequence[str | None]
+    ) -> T | None:
+        """What `work` gives, in one read transaction, where searches of these namespaces by words and by vectors of
+        this space read nothing first, so that an event loop may wait for it; None where it might take longer: another
+        thread is at work, or something must be read or embedded first."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            with self.reading() as connection:
+                ready = self._searcher.is_ready(connection, (embedder_id, dimension), places)
+                return work() if ready else None
+        finally:
+            self._lock.release()
+
+    def is_settled(self, embedder_id: str, dimension: int) -> bool:
+        """Whether no memory waits for a vector of this embedder of aqe's own."""
+        with self.reading() as connection:
+            return self._searcher.is_settled(connection, embedder_id, dimension)
+
+    def remake_with(self, embedder: Embedder) -> None:
+        """Have vectors of which only the signs are kept made anew by `embedder`, where they come near a query."""
+        self._searcher.codes.remake = remaker(embedder)
+
+    def use_graph(self, shape: Shape) -> None:
+        """Search by a graph of usearch from now on, once it is made; raises `UserError` (missing-extra)."""
+        from aqe.engine.memory.hnsw import library
+
+        library()
+        self._searcher.codes.shape = shape
+
+    def search_each(
+        self,
+        query: str,
+        *,
+        vector: Numbers | None = None,
+        places: Sequence[tuple[str | None, int]],
+        embedder_id: str | None = None,
+        prior: Prior | None = None,
+        least: Mapping[str, float] | None = None,
+    ) -> tuple[SearchAnswer, ...]:
+        """As one `search` in each of some `places`, each a namespace and the `k` to find there, for less than their
+        sum: all see the same state. A place that is named in `least` is empty where nothing in it has at least that
+        cosine."""
+        wanted = [(wanted_in(namespace, None), k) for namespace, k in places]
+        found = self._searcher.search(query, vector, wanted, embedder_id, prior, least=least)
+        if not any(hit.memory.stale for one in found for hit in one.hits):
+            return found
+        return tuple(replace(one, hits=by_freshness(one.hits, self.growth.stale, MOST_HITS)) for one in found)
+
+    def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
+        """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows but those
+        of the namespaces that begin with `without`.
+
+        It is the inverse document frequency of BM25, ln(1 + (N - n + .5) / (n + .5)), as a share of the highest. Of a
+        long text only the most telling terms are there.
+        """
+        return self._searcher.rarity(query, without)
+
+    def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
+        """The stored vector of the current revision, None where it has none."""
+        with self.reading() as connection:
+            found = connection.execute(
+                "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL",
+                (check_namespace(namespace), check_id(id)),
+            ).fetchone()
+            packed = vectors.read(connection, found[1], found[0]) if found and found[1] is not None else None
+        return None if packed is None else tuple(memoryview(packed).cast("f"))
+
+    def changes(self) -> int:
+        """A number that grows with every change of a memory by anybody; as long as it stays, so does what is found."""
+        with self.reading() as connection:
+            return int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
+
+    def stats(self, *, measure: bool = False) -> StoreStats:
+        """Counts and bytes, and what searches find; with `measure` also where no search was made yet."""
+        codes = self._searcher.codes
+        with self.reading() as connection:
+            found = read_stats(connection, self.path)
+            searches = search_figures(connection, codes, load=measure)
+        return replace(found, searches=searches, bytes={**found.bytes, "codes": codes.size()})
+
+    def _checked(self, memory: NewMemory) -> Row:
+        return checked_row(memory, self.here, self.files, self._clean, self.now)
