@@ -20,6 +20,7 @@ Step = Callable[[str, float, float], None]
 
 SAMPLE, ROUNDS = 65_536, 8
 _AT_ONCE = 512  # rows whose distances to all centroids fit the cache
+_HIGH, _WIDE = 16, 32
 
 
 @dataclass(frozen=True)
@@ -51,32 +52,60 @@ def centroids(sample: Floats, count: int, step: Step, *, seed: int = 0, rounds: 
     return found
 
 
-def assign(rows: Floats, found: Floats, *, pairs: Floats | None = None) -> Assignment:
-    """The first and second list of each row; `pairs` are the centroids' products with each other, where held."""
-    pairs = found @ found.T if pairs is None else pairs
-    half = _half_squares(found)
+@dataclass(frozen=True)
+class Places:
+    """Centroids made ready for products with many rows: with half their squares, and their products with each other.
+
+    Products are taken a tile of 16 rows and 32 centroids at a time: for larger ones BLAS starts threads, which wait for
+    each other where other programs run.
+    """
+
+    found: Floats
+    half: Floats
+    tiles: Floats
+
+    @classmethod
+    def of(cls, found: Floats) -> Places:
+        """Of centroids (count, dimension)."""
+        count, dim = found.shape
+        padded = np.zeros((-(-count // _WIDE) * _WIDE, dim), np.float32)
+        padded[:count] = found
+        tiles = np.ascontiguousarray(padded.reshape(1, -1, _WIDE, dim).transpose(0, 1, 3, 2))
+        return cls(found, _half_squares(found), tiles)
+
+    def products(self, rows: Floats) -> Floats:
+        """The product of each row with each centroid (rows, count)."""
+        count, dim = rows.shape
+        padded = rows
+        if count % _HIGH:
+            padded = np.zeros((-(-count // _HIGH) * _HIGH, dim), np.float32)
+            padded[:count] = rows
+        tiled = padded.reshape(-1, 1, _HIGH, dim) @ self.tiles
+        flat: Floats = tiled.transpose(0, 2, 1, 3).reshape(len(padded), -1)
+        return flat[:count, : len(self.found)]
+
+    def pairs(self) -> Floats:
+        """The product of each centroid with each."""
+        return self.products(self.found)
+
+
+def assign(rows: Floats, places: Places, pairs: Floats) -> Assignment:
+    """The first and second list of each row; `pairs` are `places.pairs()`."""
     first, second = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
     for at in range(0, len(rows), _AT_ONCE):
         part = rows[at : at + _AT_ONCE]
-        products = part @ found.T
-        every = np.arange(len(part))
-        nearest = np.argmax(products - half, axis=1)
+        products = places.products(part)
+        nearest = np.argmax(products - places.half, axis=1)
         first[at : at + len(part)] = nearest
-        second[at : at + len(part)] = _second(part, found, half, pairs, products, every, nearest)
+        second[at : at + len(part)] = _second(part, places, pairs, products, nearest)
     return Assignment(first, second)
 
 
 def _second(
-    part: Floats,
-    found: Floats,
-    half: Floats,
-    pairs: Floats,
-    products: Floats,
-    every: NDArray[np.int64],
-    nearest: NDArray[np.int64],
+    part: Floats, places: Places, pairs: Floats, products: Floats, nearest: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """SOAR's list: the products of a residual with all centroids follow from those of the row and of its centroid."""
-    residual = part - found[nearest]
+    residual = part - places.found[nearest]
     length = np.sqrt(np.einsum("ij,ij->i", residual, residual))
     scale = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
     along = np.einsum("ij,ij->i", residual, part) * scale
@@ -86,9 +115,9 @@ def _second(
     np.subtract(along[:, np.newaxis], off, out=off)
     np.multiply(off, off, out=off)
     off *= np.float32(0.5)
-    off += half
+    off += places.half
     off -= products
-    off[every, nearest] = np.inf
+    off[np.arange(len(part)), nearest] = np.inf
     chosen: NDArray[np.int64] = np.argmin(off, axis=1)
     return chosen
 
@@ -100,12 +129,12 @@ def _half_squares(found: Floats) -> Floats:
 
 def _nearest(sample: Floats, found: Floats, step: Step, of_rounds: tuple[int, int]) -> tuple[NDArray[np.int64], Floats]:
     """The nearest centroid of each row, and how near it is: x.c - |c|^2 / 2."""
-    half = _half_squares(found)
+    places = Places.of(found)
     nearest, near = np.empty(len(sample), np.int64), np.empty(len(sample), np.float32)
     for at in range(0, len(sample), _AT_ONCE):
         step("grouping a sample", of_rounds[0] + at / len(sample), of_rounds[1])
-        products = sample[at : at + _AT_ONCE] @ found.T
-        products -= half
+        products = places.products(sample[at : at + _AT_ONCE])
+        products -= places.half
         best = np.argmax(products, axis=1)
         nearest[at : at + len(best)] = best
         near[at : at + len(best)] = products[np.arange(len(best)), best]

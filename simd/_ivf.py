@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _rows
-from aqe.simd._clusters import SAMPLE, Step, assign, centroids, list_count
+from aqe.simd._clusters import SAMPLE, Places, Step, assign, centroids, list_count
 from aqe.simd._rows import BLOCK, Coding, Floats
 
 Numbers = NDArray[np.int64]
@@ -126,16 +126,16 @@ def build(ground: Ground, count: int | None, step: Step, *, seed: int = 0) -> Li
     chosen = np.random.default_rng(seed).permutation(len(rows))[:SAMPLE]
     found = centroids(ground.read(rows[np.sort(chosen)]), count, step, seed=seed)
     held, scales = _quantised(found)
-    places = held * scales[:, np.newaxis]
-    pairs = places @ places.T
+    places = Places.of(held * scales[:, np.newaxis])
+    pairs = places.pairs()
     firsts, seconds = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
     squares = 0.0
     for at in range(0, len(rows), _AT_ONCE):
         step("putting rows into lists", at, len(rows))
         part = ground.read(rows[at : at + _AT_ONCE])
-        lists = assign(part, places, pairs=pairs)
+        lists = assign(part, places, pairs)
         firsts[at : at + len(part)], seconds[at : at + len(part)] = lists.first, lists.second
-        squares += _squares(part - places[lists.first])
+        squares += _squares(part - places.found[lists.first])
     both = np.concatenate([firsts, seconds]), np.concatenate([rows, rows])
     starts, order, slots = _layout(both[0], count)
     made = Lists(
@@ -160,15 +160,15 @@ def build(ground: Ground, count: int | None, step: Step, *, seed: int = 0) -> Li
 def fold(lists: Lists, ground: Ground, step: Step) -> Lists:
     """The lists with the rows that came since, without those that are no more; codes that are there are kept."""
     new = ground.rows[ground.rows >= lists.rows]
-    places = lists.places
-    pairs = places @ places.T
+    places = Places.of(lists.places)
+    pairs = places.pairs()
     both, squares = [], 0.0
     for at in range(0, len(new), _AT_ONCE):
         step("folding rows into lists", at, len(new))
         part = ground.read(new[at : at + _AT_ONCE])
-        assigned = assign(part, places, pairs=pairs)
+        assigned = assign(part, places, pairs)
         both.append((np.concatenate([assigned.first, assigned.second]), np.tile(new[at : at + len(part)], 2)))
-        squares += _squares(part - places[assigned.first])
+        squares += _squares(part - places.found[assigned.first])
     list_of, old = lists.entries()
     kept = ground.alive(lists.row_of[old])
     list_of, old = list_of[kept], old[kept]

@@ -108,7 +108,7 @@ def _measured(lists: Lists, vectors: Vectors, table: Table, rows: Ids, step: Ste
         if vectors._table is not table or not inverted(lists, table).fits:
             return lists, 0.0  # the rows have other numbers or codes now, so there is more to do
         points = (table.values_of(pairs[:, 0]) + table.values_of(pairs[:, 1])) / np.float32(2)
-        snapshot = vectors._state.snapshot
+        snapshot, tail = vectors._state.snapshot, table.end - lists.tail
     k, native, share = min(_K, len(rows)), lists.native(table.kernels), 1.0
     ids, scores = np.empty(k, np.int64), np.empty(k, np.float32)
     truth = []
@@ -124,7 +124,7 @@ def _measured(lists: Lists, vectors: Vectors, table: Table, rows: Ids, step: Ste
             _, codes = snapshot.probe(point, k, some, native, patience, lists.tail, ids, scores)
             looked += codes
             found += _recall.as_good(scores, truth[at], vectors.metric)
-        share = looked / (len(points) * max(1, len(rows)))
+        share = (looked / len(points) - tail) / len(rows)
         lists = replace(lists, patience=patience, times=times)
         if found >= _ENOUGH * k * len(points):
             break
