@@ -124,7 +124,7 @@ rows_of_floats = st.integers(1, 70).flatmap(
 
 
 @given(row=rows_of_floats)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_softmax_agrees_with_float64(path: simd.Kernels, row: Array) -> None:
     """Every probability is within the stated bound of float64, and a far smaller item gives 0."""
     expected, room = softmax_truth(row)
@@ -161,7 +161,7 @@ def test_softmax_of_what_is_not_finite(path: simd.Kernels, n: int, place: int) -
 
 
 @given(row=rows_of_floats)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_normalize_agrees_with_float64(path: simd.Kernels, row: Array) -> None:
     """Every item of a normalised vector is within the stated bound of float64; a zero vector stays zero."""
     wide = row.astype(np.float64)

@@ -49,7 +49,7 @@ def rank_is_right(
 
 
 @given(scan=scans(), k=st.integers(1, 50))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_topk_ranks_as_float64(
     path: simd.Kernels, truth: Truth, scan: tuple[Array, Array, Array | None, Any], k: int
 ) -> None:
