@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +15,10 @@ import typer
 from aqe.server.cli import memory_key
 from aqe.server.cli.care_work import DryRunOption, named_keys, place_in, working
 from aqe.server.cli.memory_migrate import migrate
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
 if TYPE_CHECKING:
-    from aqe.engine.memory import Store
     from aqe.engine.memory.care.comparing import Change
-    from aqe.engine.settings import Settings
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 KeyOption = Annotated[
@@ -86,7 +87,7 @@ def verify(
     with working(json) as (progress, cancel):
         report = verify_store(place, file, keys=named_keys(key_env), progress=progress, cancel=cancel)
     if json:
-        print_json("memory-verify", report, project=root if (root / ".aqe").is_dir() else None)
+        print_json("memory-verify", report, project=kept_where(root))
     else:
         for run in report.checks:
             print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,}")
@@ -141,9 +142,13 @@ def restore(
     from aqe.engine.project import aqe_dir
 
     root, place, settings = place_in(project)
-    if not dry_run or not place.folder.exists():
-        aqe_dir(place.folder.parent)
-    with working(json) as (progress, cancel):
+    with contextlib.ExitStack() as stack:
+        if not dry_run:
+            aqe_dir(place.folder.parent)
+        elif not place.folder.exists():
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            place = dataclasses.replace(place, path=scratch / place.path.name)
+        progress, cancel = stack.enter_context(working(json))
         report = restore_store(
             place,
             file,
@@ -156,7 +161,7 @@ def restore(
             cancel=cancel,
         )
     if json:
-        print_json("memory-restore", report, project=root)
+        print_json("memory-restore", report, project=kept_where(root))
         return
     would = "would be" if dry_run else "is"
     steps = f", brought up to date by {report.migrated} steps" if report.migrated else ""
@@ -171,10 +176,11 @@ def snapshot(
     project: ProjectOption = None,
 ) -> None:
     """Keep this moment under a name, to compare with it or go back to it."""
+    from aqe.engine.memory import open_store
     from aqe.engine.memory.care import take_snapshot
 
-    root, store, settings = _open(project)
-    with store:
+    root, _, settings = place_in(project)
+    with open_store(root, settings=settings) as store:
         taken, dropped = take_snapshot(store, name, kept=settings.care.snapshots)
     if json:
         print_json("memory-snapshot", {"snapshot": taken, "dropped": dropped}, project=root)
@@ -190,16 +196,19 @@ def snapshots(
     project: ProjectOption = None,
 ) -> None:
     """List the snapshots, newest first."""
+    from aqe.engine.memory import open_store
     from aqe.engine.memory.care import list_snapshots
     from aqe.engine.memory.care.snapshots import remove_snapshot
+    from aqe.engine.memory.opening import open_to_read
 
-    root, store, _ = _open(project)
-    with store:
+    root, place, settings = place_in(project)
+    is_there = place.path.exists()
+    with open_to_read(root) if remove is None or not is_there else open_store(root, settings=settings) as store:
         if remove is not None:
             remove_snapshot(store, remove)
         found = list_snapshots(store)
     if json:
-        print_json("memory-snapshots", {"snapshots": found}, project=root)
+        print_json("memory-snapshots", {"snapshots": found}, project=kept_where(root))
         return
     for one in found:
         print(f"{one.at}  {one.memories:>8,}  {one.name}")
@@ -216,11 +225,13 @@ def rollback(
     What was erased stays erased. Servers may run: they see it in one moment.
     """
     from aqe.engine.embedding import open_embedder
+    from aqe.engine.memory import open_store
     from aqe.engine.memory.care import roll_back
     from aqe.engine.retrieval import reembed
 
-    root, store, settings = _open(project)
-    with store, working(json) as (progress, cancel):
+    root, place, settings = place_in(project)
+    place.connect().close()  # else a store would be made to look for a snapshot in
+    with open_store(root, settings=settings) as store, working(json) as (progress, cancel):
         report = roll_back(store, name, kept=settings.care.snapshots, dry_run=dry_run, progress=progress, cancel=cancel)
         if not dry_run:
             reembed(store, open_embedder(settings), progress=progress, cancel=cancel)
@@ -281,13 +292,6 @@ def _change_lines(change: Change) -> Iterator[str]:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 90 else line[:87] + "..."
-
-
-def _open(project: Path | None) -> tuple[Path, Store, Settings]:
-    from aqe.engine.memory import open_store
-
-    root, _, settings = place_in(project)
-    return root, open_store(root, settings=settings), settings
 
 
 def _memories(count: int) -> str:

@@ -148,6 +148,8 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
     had_pointer = pointer.exists()
     if by_keyring and new is not None:
         name = keys.ensure_name(place.path)
+        if place.key is not None:  # an earlier change that was cut off may have left it under the other name alone
+            keys.write_key(name, place.key)
         keys.write_key(name + keys.NEXT, new)
         try:
             yield

@@ -10,6 +10,8 @@ import keyring
 import keyring.backend
 import pytest
 
+from aqe.engine.memory import Store
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -192,10 +194,47 @@ def test_migrate_says_what_is_pending_applies_it_and_goes_back(aqe: Run, reposit
 @pytest.mark.services
 def test_migrate_embeds_what_another_embedder_made(aqe: Run) -> None:
     """Memories whose vectors another embedder of aqe's own made are embedded anew, and counted."""
-    from aqe.engine.memory import Store
-
     with Store.open(Path(".aqe/aqe.db")) as store:
         store.add("made by an earlier table", vector=[1.0, 2.0], embedder_id="aqe-static-0:old")
     assert "1 memories would be embedded anew by " in aqe("memory", "migrate", "--dry-run")[1]
     assert "1 memories were embedded anew by " in aqe("memory", "migrate")[1]
     assert "embedded" not in aqe("memory", "migrate")[1]
+
+
+@pytest.mark.services
+def test_change_of_key_that_was_cut_off_can_be_done_again(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the only key lies under the name of the next one, a further change keeps it until the new one holds."""
+    held = HeldKeyring()
+    monkeypatch.setattr(keyring, "get_password", held.get_password)
+    monkeypatch.setattr(keyring, "set_password", held.set_password)
+    monkeypatch.setattr(keyring, "delete_password", held.delete_password)
+    aqe("memory", "key", "set")
+    ((service, name),) = held.held
+    held.held[service, f"{name}.next"] = held.held.pop((service, name))
+    with Store.open(Path(".aqe/aqe.db"), key=held.held[service, f"{name}.next"]):
+        status, _, err = aqe("memory", "key", "rekey")
+    assert (status, "[database-locked]" in err) == (2, True)
+    assert aqe("memory", "list")[0] == 0
+    assert aqe("memory", "key", "rekey")[0] == 0
+    assert list(held.held) == [(service, name)]
+    assert aqe("memory", "list")[1] == "first  default  the first note\n"
+
+
+def test_looking_makes_nothing_where_nothing_is_kept(in_process: Run) -> None:
+    """Listing, comparing, verifying, trying and going back make no folder in a project that keeps nothing."""
+    Path("other").mkdir()
+    with Store.open(Path("other/b.db")) as store:
+        store.add("from elsewhere")
+    looks = ["snapshots"], ["restore", "other/b.db", "--dry-run"]
+    refused = (
+        ["verify"],
+        ["diff", "a"],
+        ["rollback", "a"],
+        ["backup", "b.db"],
+        ["migrate"],
+        ["repair"],
+        ["key", "rekey"],
+    )
+    assert [in_process("memory", *words)[0] for words in looks] == [0, 0]
+    assert {in_process("memory", *words)[0] for words in refused} == {2}
+    assert sorted(path.name for path in Path().iterdir()) == ["other", "pyproject.toml"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from aqe.engine.project import unwritable
 
 STEP_PAGES = 1024
 """Pages copied between two looks at progress and cancellation: 4 MB."""
+
+ORPHANED_S = 3600.0
+"""Age after which what a process left half written is removed."""
 
 BESIDE = ("", "-wal", "-shm", "-journal")
 
@@ -91,10 +95,15 @@ def check_copy(path: Path, *, key: str | None) -> None:
 
 @contextlib.contextmanager
 def spare_for(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write to; whatever is there at the end is removed.
+    """A name beside `target` to write to; whatever is there at the end is removed, and what a process that was killed
+    long ago left there.
 
     Raises `UserError` (project-read-only, disk-full) where nothing can be written beside it.
     """
+    with contextlib.suppress(OSError):
+        for old in target.parent.glob(f".{target.name[:80]}.*.part"):
+            if time.time() - old.stat().st_mtime > ORPHANED_S:
+                remove(old)
     spare = target.with_name(f".{target.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         spare.touch(exist_ok=False)

@@ -7,7 +7,7 @@ that of SQLite's "Database File Format"; only frames of the log up to the last c
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,18 +52,11 @@ def read_image(path: Path, key: str | None) -> Image:
     frames, log_size, log_count = _frames(log)
     first = frames.get(1) or data[:USUAL]
     size = log_size or _page_size(first)
-    pages = _cut(data, size)
-    whole = {number for number in pages if len(data) >= number * size}
-    pages |= frames
-    if log_count:
-        pages = {number: page for number, page in pages.items() if number <= log_count}
-    count = log_count or len(pages)
+    count = log_count or -(-len(data) // size)
+    pages: Mapping[int, bytes] = _Pages(data, size, count, frames)
     reserved = 0
     if key is not None:
-        pages = cipher.decrypt_pages(
-            {number: page for number, page in pages.items() if number in whole or number in frames},
-            cipher.derive_key(key, first[: cipher.SALT]),
-        )
+        pages = cipher.decrypt_pages(pages, cipher.derive_key(key, first[: cipher.SALT]))
         if not pages:
             raise _no_page(path)
         reserved = cipher.RESERVED
@@ -93,10 +86,33 @@ def _page_size(first: bytes) -> int:
     return size if size in SIZES else USUAL
 
 
-def _cut(data: bytes, size: int) -> dict[int, bytes]:
-    """The file in pages, the last one filled up with zeros."""
-    count = -(-len(data) // size)
-    return {at + 1: data[at * size : (at + 1) * size].ljust(size, b"\0") for at in range(count)}
+class _Pages(Mapping[int, bytes]):
+    """A file in pages, cut when they are asked for: the last one is filled up with zeros, and those of the log stand in
+    the place of earlier ones."""
+
+    def __init__(self, data: bytes, size: int, count: int, frames: Mapping[int, bytes]) -> None:
+        self._data = data
+        self._size = size
+        self._count = count
+        self._frames = frames
+
+    def __getitem__(self, number: int) -> bytes:
+        if number in self._frames and 0 < number <= self._count:
+            return self._frames[number]
+        if number not in self:
+            raise KeyError(number)
+        return self._data[(number - 1) * self._size : number * self._size].ljust(self._size, b"\0")
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int) or not 0 < number <= self._count:
+            return False
+        return number in self._frames or (number - 1) * self._size < len(self._data)
+
+    def __iter__(self) -> Iterator[int]:
+        return (number for number in range(1, self._count + 1) if number in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _frames(log: bytes) -> tuple[dict[int, bytes], int, int]:

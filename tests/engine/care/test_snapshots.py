@@ -176,6 +176,12 @@ def test_diff_with_what_is_not_there_is_refused(make_place: Make) -> None:
     assert caught.value.code == "unknown-snapshot"
 
 
+def test_snapshot_of_a_million_memories_is_small() -> None:
+    """The rows of a million memories take some 12 kB, whether each has one revision or three."""
+    assert len(pack_rows(range(1, 1_000_001))) < 13_000
+    assert len(pack_rows(range(1, 3_000_001, 3))) < 13_000
+
+
 @given(st.sets(st.integers(1, 1 << 40), max_size=50))
 def test_row_numbers_survive_packing(rows: set[int]) -> None:
     """Packed row numbers are read back, in order."""
