@@ -72,7 +72,7 @@ def open_store(
 
 def _rank(settings: Settings) -> Rank | None:
     memory = settings.memory
-    if not memory.rank:
+    if memory.rank.strip() == "similarity":
         return None
     from aqe.engine.memory.rank import parse_rank
 

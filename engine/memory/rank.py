@@ -221,5 +221,5 @@ def _bad(text: str, why: str) -> UserError:
     return UserError(
         f"The order of a search, memory.rank = {text!r:.80}, cannot be used: {why}.",
         code="bad-setting",
-        fix=f'Give + - * / ** and {", ".join(FUNCTIONS)} over numbers and {", ".join(NAMES)}, or "" for none.',
+        fix=f"Give + - * / ** and {', '.join(FUNCTIONS)} over numbers and {', '.join(NAMES)}, or similarity alone.",
     )

@@ -88,7 +88,8 @@ class MemorySettings(Table):
         default=30, ge=0, le=100, description="the next, whose vectors are int8; what is left has one bit a number"
     )
     rank: str = Field(
-        default="", description="an order of your own, over similarity, recency, quality and so on; empty: similarity"
+        default="similarity",
+        description="the order of what is found: an expression over similarity, recency, quality and so on",
     )
     rank_candidates: int = Field(
         default=200, ge=10, le=100_000, description="how many of the nearest memories `memory.rank` puts in order"

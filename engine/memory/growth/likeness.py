@@ -25,6 +25,7 @@ QUOTED = 0.8
 LONGEST = 4000
 """Characters of a text that is compared; a longer one is no remark."""
 
+MOST_PROFILES = 256
 HASHES = 64
 BANDS = 16
 _SEED = 0x5EED
@@ -49,9 +50,8 @@ class Profile:
     telling: tuple[str, ...]
 
 
-@lru_cache(maxsize=4096)
 def profile(text: str) -> Profile:
-    """The profile of a text.
+    """The profile of a text (some 10 kB for a long one).
 
     >>> sorted(profile("The cart isn't emptied 2 times").words)
     ['2', 'cart', 'empti', 'not', 'time']
@@ -59,6 +59,10 @@ def profile(text: str) -> Profile:
     stems = [stem for stem in subtokens(_CONTRACTED.sub(" not", text)) if stem not in _WEIGHTLESS]
     telling = sorted(stem for stem in stems if stem.isdigit() or stem in _NEGATIONS)
     return Profile(frozenset(stems), frozenset(pairwise(stems)), tuple(telling))
+
+
+recent_profile = lru_cache(maxsize=MOST_PROFILES)(profile)
+"""As `profile`; the last ones are at hand."""
 
 
 def overlap(a: Profile, b: Profile) -> float:

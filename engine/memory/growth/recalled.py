@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.memory.entry import Memory
-from aqe.engine.memory.growth.likeness import LONGEST, Profile, adds_nothing, profile
+from aqe.engine.memory.growth.likeness import LONGEST, Profile, adds_nothing, profile, recent_profile
 from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import COLUMNS, read_memory
 
@@ -82,6 +82,6 @@ def said_already(text: str, namespace: str, known: Iterable[Memory]) -> Memory |
         if memory.text == text and memory.namespace == namespace:
             return memory
         wanted = wanted or profile(text)
-        if adds_nothing(wanted, profile(memory.text[:LONGEST])):
+        if adds_nothing(wanted, recent_profile(memory.text[:LONGEST])):
             return memory
     return None

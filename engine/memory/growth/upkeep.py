@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LEASE = "memory upkeep"
 FIRST_S = 60.0
 MERGED = "merged"
-COMPARED = 5000
+COMPARED = 1000
 """The newest memories of a namespace: new ones are compared with them in the background, with all by `memory merge`."""
 
 TIERED_AT = "tiered at"
