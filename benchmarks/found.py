@@ -29,6 +29,9 @@ from aqe.simd import Postings
 PARTS = ("embed", "retrieve", "route")
 TERMS = (4, 8, 12)
 TOP = 50
+WARM = 400
+"""Questions before the clock starts: a server's first ones touch pages and stem words that later ones find there."""
+
 TURN = 25
 """Questions that one engine is asked before it is the other's turn."""
 
@@ -71,18 +74,18 @@ async def measure_found(root: Path, sentences: Sequence[str], memories: int, rou
     async with await Engine.open(root, providers=()) as engine:
         await anyio.to_thread.run_sync(lambda: keep(engine._store, engine._embedder, [NewMemory(one) for one in texts]))
     rng = random.Random(2)
-    asked = [f"{sentence[:200]}?" for sentence in rng.sample(list(sentences), min(len(sentences), 3 * rounds))]
+    asked = [f"{sentence[:200]}?" for sentence in rng.sample(list(sentences), min(len(sentences), WARM + 2 * rounds))]
     config = QueryConfig(answer=False)
     waits: dict[str, list[tuple[float, float, Answer]]] = {way: [] for way in BARS_US}
     async with await Engine.open(root, providers=()) as own, await Engine.open(root, providers=()) as fts:
         engines = {"own postings": own, "FTS5": fts}
         for way, engine in engines.items():
             with through(way):
-                for text in asked[:rounds]:
+                for text in asked[:WARM]:
                     await engine.query(text, config=config)
                 await anyio.sleep(1.0)
                 await engine.query("warm up", config=config)
-        left = asked[rounds:]
+        left = asked[WARM:]
         for start in range(0, len(left), TURN):
             for way, engine in engines.items():
                 with through(way):
