@@ -13,6 +13,7 @@ import apsw
 import sqlite_vec
 
 from aqe.engine.errors import AqeError, InternalError, UserError
+from aqe.engine.memory.patience import Patience
 
 BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000
@@ -32,7 +33,7 @@ def open_connection(
         connection = apsw.Connection(str(path))
         try:
             connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else partial indexes make it plan at every call
-            connection.set_busy_timeout(int(busy_timeout_s * 1000))
+            connection.set_busy_handler(Patience(path, busy_timeout_s))
             if key:
                 connection.pragma("key", key)
             connection.enable_load_extension(True)
