@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -182,23 +184,29 @@ def test_a_bad_scan_is_refused_in_the_same_words(
 
 
 def test_a_scan_lets_other_threads_run() -> None:
-    """While a C scan runs, another thread of Python goes on."""
+    """While a C scan runs, another thread of Python goes on; nothing but the scan gives it a turn here."""
     native = [name for name in simd.paths() if name != "numpy"]
-    matrix, query = np.ones((60_000, 256), np.float32), np.ones(256, np.float32)
-    ticks, done = [0], threading.Event()
+    matrix, query = np.ones((20_000, 256), np.float32), np.ones(256, np.float32)
+    turns, done = [0], threading.Event()
 
-    def count() -> None:
+    def take_turns() -> None:
         while not done.is_set():
-            ticks[0] += 1
+            turns[0] += 1
+            time.sleep(0)
 
-    other = threading.Thread(target=count)
+    before = sys.getswitchinterval()
+    other = threading.Thread(target=take_turns)
     other.start()
     try:
+        sys.setswitchinterval(60)
         for name in native or ["numpy"]:
-            before = ticks[0]
-            for _ in range(3):
+            seen = turns[0]
+            tries = 0
+            while turns[0] == seen and tries < 1000:
                 simd.kernels(name).topk(matrix, query, 5)
-            assert ticks[0] > before
+                tries += 1
+            assert turns[0] > seen
     finally:
+        sys.setswitchinterval(before)
         done.set()
         other.join()
