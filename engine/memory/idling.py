@@ -19,7 +19,8 @@ def give_back() -> None:
 
 
 class Idling:
-    """Calls `rest` once each time that no `touch` came for `after_s` seconds. Nothing runs before the first touch."""
+    """Calls `rest` once each time that no `touch` came for `after_s` seconds. Nothing runs before the second touch: a
+    process that asks once does not wait for a thread."""
 
     def __init__(self, rest: Callable[[], None], *, after_s: float = AFTER_S) -> None:
         self._rest = rest
@@ -30,13 +31,13 @@ class Idling:
         self._thread: threading.Thread | None = None
 
     def touch(self) -> None:
-        """Something was asked (a tenth of a microsecond, but for the first time)."""
+        """Something was asked (a tenth of a microsecond, but for the second time)."""
         self._touched_at = time.monotonic()
         if not self._busy.is_set():
             self._busy.set()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="aqe-idling", daemon=True)
-                self._thread.start()
+        elif self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="aqe-idling", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """End the thread."""

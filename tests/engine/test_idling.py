@@ -19,10 +19,11 @@ def test_rest_comes_after_each_spell_of_work() -> None:
     idling.close()
 
 
-def test_thread_begins_with_the_first_touch_and_ends_with_closing() -> None:
-    """Without a touch there is no thread, and closing leaves none behind."""
+def test_thread_begins_with_the_second_touch_and_ends_with_closing() -> None:
+    """After one touch there is no thread yet, and closing leaves none behind."""
     before = set(threading.enumerate())
     idling = Idling(lambda: None)
+    idling.touch()
     assert set(threading.enumerate()) <= before
     idling.touch()
     (thread,) = [one for one in set(threading.enumerate()) - before if one.name == "aqe-idling"]
