@@ -134,18 +134,22 @@ def _is_clear(database: Path) -> bool:
         return False
 
 
-def _fitting(database: Path, keys: list[str]) -> str:
-    """The first key that opens the database: a change of key may have ended before or after the new one took over."""
+def opens(database: Path, key: str) -> bool:
+    """Whether the database has this key. Raises `UserError` where that cannot be told (database-locked...)."""
     from aqe.engine.memory.connection import open_connection
 
-    for key in keys[:-1]:
-        try:
-            open_connection(database, key=key).close()
-            return key
-        except UserError as error:
-            if error.code != "database-key":
-                raise
-    return keys[-1]
+    try:
+        open_connection(database, key=key).close()
+    except UserError as error:
+        if error.code in ("database-key", "database-broken"):
+            return False
+        raise
+    return True
+
+
+def _fitting(database: Path, keys: list[str]) -> str:
+    """The first key that opens the database: a change of key may have ended before or after the new one took over."""
+    return next((key for key in keys[:-1] if opens(database, key)), keys[-1])
 
 
 def _keyring() -> Any:

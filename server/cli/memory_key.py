@@ -154,9 +154,10 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
         try:
             yield
         except BaseException:
-            keys.drop_key(name + keys.NEXT)
-            if not had_pointer:
-                pointer.unlink(missing_ok=True)
+            if not keys.opens(place.path, new):  # else the store took the new key before the work was ended
+                keys.drop_key(name + keys.NEXT)
+                if not had_pointer:
+                    pointer.unlink(missing_ok=True)
             raise
         keys.write_key(name, new)
         keys.drop_key(name + keys.NEXT)
@@ -176,5 +177,8 @@ def _show(command: str, report: SealReport, json: bool, root: object) -> None:
     print(f"{report.file} {would} {'encrypted' if report.encrypted else 'in clear'}")
     for name in report.copies:
         print(f"  and {name}")
+    for name in report.left:
+        if name not in report.in_clear:
+            print(f"not changed: {name}", file=sys.stderr)
     for name in report.in_clear:
         print(f"still in clear: {name}", file=sys.stderr)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.copying import check_copy, pinned, publish, spare_for, write_copy
+from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, write_copy
 from aqe.engine.memory.care.place import Place, open_backup, open_file
 from aqe.engine.memory.care.restoring import keep_before
-from aqe.engine.memory.care.sealing import alone
+from aqe.engine.memory.care.sealing import alone, take_over
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.migrations import migrate, pending
 from aqe.engine.memory.steps import MIGRATIONS
@@ -101,8 +101,7 @@ def take_back(
             check_copy(spare, key=key)
             if not dry_run:
                 kept = keep_before(place, connection, now(), "before-way-back", progress, cancel)
-                connection.close()
-                publish(spare, place.path)
+                take_over(place.path, spare, connection)
     finally:
         source.close()
     seconds = round(time.monotonic() - began, 3)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
-from aqe.engine.errors import UserError
+from aqe.engine.errors import AqeError
 from aqe.engine.memory.care.clear import databases, drop_derived, in_clear
 from aqe.engine.memory.care.copying import check_copy, publish, spare_for, write_copy
 from aqe.engine.memory.care.holders import locked
@@ -32,12 +32,14 @@ PIECE = 1 << 20
 @dataclass(frozen=True)
 class SealReport:
     """A change of key that was made (or with `dry_run` would be): whether the store was and is encrypted, which copies
-    of it in `.aqe` went over to the new key too, what derived things were removed, and what lies in clear now."""
+    of it in `.aqe` went over to the new key too and which could not (they are damaged, or have another key), what
+    derived things were removed, and what lies in clear now."""
 
     file: str
     was_encrypted: bool
     encrypted: bool
     copies: tuple[str, ...]
+    left: tuple[str, ...]
     removed: tuple[str, ...]
     in_clear: tuple[str, ...]
     dry_run: bool
@@ -57,25 +59,27 @@ def seal(
     project-read-only), `Cancelled`; then the store is as it was.
     """
     was = is_encrypted(place.path)
+    removed: list[str] = []
     with alone(place, "a change of its key") as connection:
-        copies = [path for path in databases(place.folder, place.path.name) if _opens(path, place.key)]
-        removed: list[str] = []
         if not dry_run:
             with spare_for(place.path) as spare:
                 write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
                 change_key(spare, place.key, new)
                 progress("Reading the store again")
                 check_copy(spare, key=new)
-                _take_over(place.path, spare, connection)
-            for path in copies:
-                progress(f"Changing the key of {path.name}")
-                _change_copy(path, place.key, new)
-            if new is not None:
-                removed = drop_derived(place.folder, place.path.name)
+                take_over(place.path, spare, connection)
+    # from here on the store has its new key, and nothing may end this work but its end
+    found = databases(place.folder, place.path.name)
+    copies = [path for path in found if _change_copy(path, place.key, new, dry_run=dry_run, progress=progress)]
+    if new is not None and not dry_run:
+        removed = drop_derived(place.folder, place.path.name)
     clear = in_clear([place.folder]) if new is not None and not dry_run else []
-    names = tuple(path.relative_to(place.folder).as_posix() for path in copies)
-    left = tuple(path.relative_to(place.folder).as_posix() for path in clear)
-    return SealReport(str(place.path), was, new is not None, names, tuple(removed), left, dry_run)
+
+    def shown(paths: Iterable[Path]) -> tuple[str, ...]:
+        return tuple(path.relative_to(place.folder).as_posix() for path in paths)
+
+    left = shown(path for path in found if path not in copies)
+    return SealReport(str(place.path), was, new is not None, shown(copies), left, tuple(removed), shown(clear), dry_run)
 
 
 @contextlib.contextmanager
@@ -99,7 +103,7 @@ def alone(place: Place, what: str) -> Iterator[apsw.Connection]:
         connection.close()
 
 
-def _take_over(path: Path, spare: Path, connection: apsw.Connection) -> None:
+def take_over(path: Path, spare: Path, connection: apsw.Connection) -> None:
     """Give the new file the store's name. Whoever waits for the old file finds it unreadable, and opens the new one;
     what it held is overwritten."""
     if os.name == "nt":  # there no open file can be replaced
@@ -117,23 +121,23 @@ def _take_over(path: Path, spare: Path, connection: apsw.Connection) -> None:
         os.close(old)
 
 
-def _change_copy(path: Path, old: str | None, new: str | None) -> None:
-    with spare_for(path) as spare:
+def _change_copy(path: Path, old: str | None, new: str | None, *, dry_run: bool, progress: Progress) -> bool:
+    """Change the key of a copy, and say whether that could be done; one that is damaged stays as it is."""
+    if is_encrypted(path) != (old is not None):
+        return False
+    progress(f"Changing the key of {path.name}")
+    try:
         source = open_file(path, key=old)
         try:
-            write_copy(source, spare, key=old)
+            if dry_run:
+                return True
+            with spare_for(path) as spare:
+                write_copy(source, spare, key=old)
+                change_key(spare, old, new)
+                check_copy(spare, key=new)
+                publish(spare, path)
         finally:
             source.close()
-        change_key(spare, old, new)
-        check_copy(spare, key=new)
-        publish(spare, path)
-
-
-def _opens(path: Path, key: str | None) -> bool:
-    if is_encrypted(path) != (key is not None):
-        return False
-    try:
-        open_file(path, key=key).close()
-    except UserError:
+    except AqeError:
         return False
     return True

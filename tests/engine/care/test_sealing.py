@@ -248,6 +248,10 @@ def test_copy_that_cannot_be_encrypted_is_named(make_place: Make) -> None:
     place = make_place(1)
     (place.folder / "backups").mkdir()
     (place.folder / "backups" / "damaged-x.db").write_bytes(b"SQLite format 3\0" + b"\xa5" * 9000)
+    data = bytearray(place.path.read_bytes())
+    data[9000:200_000] = b"\xa5" * 191_000
+    (place.folder / "backups" / "damaged-y.db").write_bytes(data)
     report = seal(place, "k")
-    assert report.in_clear == ("backups/damaged-x.db",)
-    assert report.copies == ()
+    assert report.in_clear == ("backups/damaged-x.db", "backups/damaged-y.db")
+    assert (report.copies, report.left) == ((), report.in_clear)
+    assert seal(Place(place.path, "k"), "l").left == report.in_clear
