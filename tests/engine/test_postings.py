@@ -93,13 +93,18 @@ def test_lists_are_read_after_a_few_searches_of_a_large_store_in_the_background(
     rng = random.Random(3)
     with Store.open(tmp_path / "aqe.db") as store:
         store.add_many([NewMemory(f"{text_of(rng)} w{at}") for at in range(postings.ASIDE)])
-        first = [found(store, f"refund w{at} header") for at in range(postings.SEARCHES + 1)]
+        for at in range(postings.SEARCHES + 1):
+            assert f"w{at}" in store.search(f"refund w{at} header").hits[0].memory.text
         assert not has_lists(store)
         for thread in threading.enumerate():
             if thread.name == "aqe-postings":
                 thread.join()
-        assert [found(store, f"refund w{at} header") for at in range(postings.SEARCHES + 1)] == first
+        asked = [f"refund w{at} header" for at in range(100, 104)]
+        from_lists = [found(store, query) for query in asked]
         assert has_lists(store)
+    with Store.open(tmp_path / "aqe.db") as through_fts5:
+        assert [found(through_fts5, query) for query in asked[:3]] == from_lists[:3]
+        assert not has_lists(through_fts5)
 
 
 def test_lists_beyond_their_memory_leave_the_search_to_fts5(
