@@ -42,7 +42,7 @@ class Kernels:
         metric: int,
         dim: int,
         mean: Buffer | None,
-        units: tuple[float, float, float],  # of f and k, and the error of an estimate for a query at distance 1
+        units: tuple[float, float, float, float, float, int],  # `Coding.units`
         live: Buffer,  # uint64: the rows that may be found
         segments: tuple[tuple[Any, ...], ...],  # as `_table` makes them
         /,

@@ -30,7 +30,7 @@ class Snapshot:
         metric: int,
         dim: int,
         mean: Floats | None,
-        units: tuple[float, float, float],
+        units: tuple[float, ...],
         live: Masks,
         segments: Sequence[tuple[Any, ...]],
     ) -> None:

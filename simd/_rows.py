@@ -245,16 +245,27 @@ def rows_of(segment: Segment, rows: NDArray[np.int64], coding: Coding | None) ->
 
 @dataclass(frozen=True)
 class Coding:
-    """What codes were made against: the mean of the rows, the units of f and k, and how many rows there were.
+    """What codes were made against: the mean of the rows, the units of f and k, and how many rows there were; and what
+    a search may expect of them, as measured on a sample.
 
-    `spread` is the error of the estimate of a row whose f is unit_f, for a query at distance 1 from the mean, as
-    measured on near rows."""
+    `spread` is the error of the estimate of a row whose f is unit_f, for a query at distance 1 from the mean. `reach`
+    is how many times unit_f the f of nearly every row is. `grain` is what half floats take from k. With `direct` the
+    int8 forms are no better than the codes, as where one item of a row is much larger than the others.
+    """
 
     mean: Floats
     unit_f: float
     unit_k: float
     rows: int
     spread: float = 0.0
+    reach: float = 1.0
+    grain: float = 0.0
+    direct: bool = False
+
+    @property
+    def units(self) -> tuple[float, float, float, float, float, int]:
+        """What a snapshot takes of it."""
+        return self.unit_f, self.unit_k, self.spread, self.reach, self.grain, int(self.direct)
 
 
 def read_codes(blocks: NDArray[np.uint8], rows: NDArray[np.int64], dim: int) -> tuple[Floats, Floats, Floats]:

@@ -35,12 +35,7 @@ def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists:
     if any(segment.levels is not None for segment, _ in parts):
         arrays["levels"] = ("uint8", (count,), (segment.level_of(own) for segment, own in parts))
     if table.coding is not None:
-        facts |= {
-            "unit_f": table.coding.unit_f,
-            "unit_k": table.coding.unit_k,
-            "coded_rows": table.coding.rows,
-            "spread": table.coding.spread,
-        }
+        facts["coding"] = {name: value for name, value in vars(table.coding).items() if name != "mean"}
         arrays["mean"] = ("float32", (table.dim,), [table.coding.mean])
         shape = (-(-count // BLOCK), _rows.block_bytes(table.dim))
         arrays["codes"] = ("uint8", shape, _blocks(parts, shape))
@@ -128,10 +123,7 @@ def fill(table: Table, file: _vectors_file.File) -> int:
     if "codes" in arrays:
         blocks = _wanted(file, "codes", "uint8", (-(-len(ids) // BLOCK), _rows.block_bytes(dim)))
         mean = np.array(_wanted(file, "mean", "float32", (dim,)))
-        facts = file.facts
-        table.coding = Coding(
-            mean, float(facts["unit_f"]), float(facts["unit_k"]), int(facts["coded_rows"]), facts["spread"]
-        )
+        table.coding = Coding(mean, **file.facts["coding"])
     elif levels is not None and (levels == LEVELS.index("bits")).any():
         raise ValueError(f"{file.path} is damaged: rows have nothing but codes, and there are none")
     table.bits = levels is not None

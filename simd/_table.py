@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd import _rows
+from aqe.simd import _rows, _sample
 from aqe.simd._ids import Ids, rows_of_mask
 from aqe.simd._rows import BLOCK, Coding, Floats, Segment
 
@@ -18,8 +18,10 @@ Masks = NDArray[np.uint64]
 CODES_FROM_DIM, CODES_FROM_ROWS = 128, 1024
 """Below these every row is scored: signs of few items say little, and few rows are quickly read."""
 
-_SAMPLE = 4096
-_QUERIES, _NEIGHBOURS = 64, 1024
+_SAMPLED = 4096
+_FAR = 16
+"""Rows that are so many times as long as the others do not count for the mean."""
+
 _AT_ONCE = 1 << 14
 _DRIFT = 0.02
 """Codes are made anew when the mean has moved by this share of the rows' mean square."""
@@ -68,7 +70,7 @@ class Table:
         parts = tuple(_parts(segment) for segment in self.segments)
         mean = self.coding.mean if self.coding else None
         coding = self.coding
-        units = (coding.unit_f, coding.unit_k, coding.spread) if coding else (1.0, 1.0, 0.0)
+        units = coding.units if coding else (1.0, 1.0, 0.0, 1.0, 0.0, 0)
         return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts)
 
     def append(self, ids: Ids, rows: Floats) -> Ids:
@@ -164,7 +166,9 @@ class Table:
 
     def _sample(self, live: Masks) -> Floats:
         rows = rows_of_mask(live)
-        return self.values_of(rows[:: -(-len(rows) // _SAMPLE)])
+        if len(rows) > _SAMPLED:
+            rows = np.sort(np.random.default_rng(len(rows)).choice(rows, _SAMPLED, replace=False))
+        return np.random.default_rng(0).permutation(self.values_of(rows))
 
     def code(self, live: Masks) -> None:
         """Make the codes of all rows against the mean of those alive."""
@@ -181,42 +185,26 @@ class Table:
         self.coding = coding
 
     def _coding_of(self, live: Masks) -> Coding:
-        rows = rows_of_mask(live)
-        total = np.zeros(self.dim)
+        rows, sample = rows_of_mask(live), np.zeros((1, self.dim), np.float32)
+        mean, count = sample[0], len(rows)
+        if count:
+            sample = self._sample(live)
+            mean = self._mean(rows, _FAR * float(np.median(np.linalg.norm(sample, axis=1))))
+        return _sample.coding_of(sample, mean, count, self.metric, self.kernels)
+
+    def _mean(self, rows: Ids, longest: float) -> Floats:
+        """The mean of rows, without those that are much longer than the others."""
+        total, count = np.zeros(self.dim), 0
         for start in range(0, len(rows), _AT_ONCE):
-            total += self.values_of(rows[start : start + _AT_ONCE]).sum(axis=0, dtype=np.float64)
-        mean = (total / max(1, len(rows))).astype(np.float32)
-        rest = (self._sample(live) - mean if len(rows) else np.zeros((1, self.dim))).astype(np.float64)
-        squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
-        f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
-        k = squares / 2 if self.metric == L2 else rest @ mean.astype(np.float64)
-        unit = _unit(f)
-        return Coding(mean, unit, _unit(k), len(rows), unit * _spread(rest, k if self.metric == L2 else -k, f))
+            values = self.values_of(rows[start : start + _AT_ONCE])
+            usual = values[np.linalg.norm(values, axis=1) <= longest]
+            total, count = total + usual.sum(axis=0, dtype=np.float64), count + len(usual)
+        return (total / max(1, count)).astype(np.float32)
 
     def fixed(self) -> None:
         """Add no more to the segments that there are."""
         for segment in self.segments:
             segment.fixed = True
-
-
-def _spread(rest: NDArray[np.float64], costs: NDArray[np.float64], f: NDArray[np.float64]) -> float:
-    """The error of estimates of (q - mean).(x - mean) by |q - mean| and f, over the nearest tenth of some queries."""
-    queries, rest = rest[:_QUERIES], rest[_QUERIES : _QUERIES + _NEIGHBOURS]
-    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))
-    queries, lengths = queries[lengths > 0], lengths[lengths > 0]
-    if not len(queries) or len(rest) < _QUERIES:
-        return 0.0
-    f, costs = f[_QUERIES : _QUERIES + len(rest)], costs[_QUERIES : _QUERIES + len(rest)]
-    products = queries @ rest.T
-    errors = (queries @ np.sign(rest).T - products / np.maximum(f, 1e-30)) / lengths[:, None]
-    tenth = max(1, len(rest) // 10)
-    near = np.argpartition(costs - products, tenth - 1, axis=1)[:, :tenth]
-    return float(np.sqrt(np.mean(np.take_along_axis(errors, near, axis=1) ** 2)))
-
-
-def _unit(values: NDArray[np.float64]) -> float:
-    size = float(np.sqrt(np.mean(values**2)))
-    return float(np.float32(size)) if size > 1e-30 else 1.0
 
 
 def compacted(table: Table, live: Masks) -> Table:

@@ -102,7 +102,7 @@ static void score_all(const aqe_search *search, aqe_candidate *items, size_t cou
 
 void aqe_score_int8(const aqe_search *search, aqe_candidate *items, size_t count)
 {
-    score_all(search, items, count, AQE_INT8, AQE_FORMS, 1);
+    score_all(search, items, count, search->of->direct ? AQE_F32 : AQE_INT8, AQE_FORMS, 1);
 }
 
 void aqe_score_exact(const aqe_search *search, aqe_candidate *items, size_t count)

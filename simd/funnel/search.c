@@ -1,4 +1,5 @@
 /* A search from the query to the ids: codes, int8, exact; or fewer stages where there are few rows to look at. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ enum { CODES_A_ROW = 20 };
 enum { MORE = 64 };
 
 /* Rows that are estimated this many times the usual error too low are still found. */
-static const float DOUBT = 2.6f, WIDER = 1.1f; /* wider, for rows with a larger error than the usual one */
+static const float DOUBT = 2.6f;
 
 size_t aqe_room_for(const aqe_shape *shape)
 {
@@ -40,10 +41,12 @@ int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *que
     aqe_ask(&of->shape, prepared, of->mean, (uint8_t *)room + dim * sizeof(float), &search->question);
     float square = of->path->l2(prepared, of->mean, dim);
     search->doubt = DOUBT * of->spread * sqrtf(square);
+    search->slack = of->grain;
     if (of->shape.metric == AQE_L2)
         search->constant = square;
     else
         search->base = of->path->dot(prepared, of->mean, dim);
+    search->slack += fabsf(search->base) * 2 * FLT_EPSILON;
     return 1;
 }
 
@@ -96,23 +99,27 @@ static int has_bits(const aqe_snapshot *of)
     return 0;
 }
 
-/* Take all rows into `candidates` that may be worth as much, were they estimated too low by their own usual error. */
+/* Take all rows into `candidates`, beside the k best that stand first in it, that may be worth as much, were they
+   estimated too low by their own usual error. */
 static int scan_again(const aqe_search *search, float wanted, aqe_candidates *candidates)
 {
     aqe_candidates more;
     aqe_search bold = *search;
     if (aqe_candidates_open(&more, candidates->wanted * MORE) < 0)
         return -1;
-    aqe_candidates_close(candidates);
-    *candidates = more;
-    candidates->threshold = wanted;
+    more.threshold = wanted - search->slack;
     if (has_bits(search->of))
-        candidates->threshold -= search->doubt;
+        more.threshold -= search->doubt;
     else
         bold.question.floor += search->doubt;
-    aqe_scan_rows(&bold, 0, candidates);
-    aqe_candidates_select(candidates);
-    aqe_score_int8(search, candidates->items, candidates->count);
+    aqe_scan_rows(&bold, 0, &more);
+    aqe_candidates_select(&more);
+    aqe_score_int8(search, more.items, more.count);
+    for (size_t i = 0; i < search->k && i < candidates->count; i++)
+        more.items[more.count++] = candidates->items[i];
+    aqe_candidates_unique(&more);
+    aqe_candidates_close(candidates);
+    *candidates = more;
     return 0;
 }
 
@@ -124,7 +131,7 @@ static int by_codes(const aqe_search *search, aqe_candidates *candidates)
     float border = candidates->threshold;
     aqe_score_int8(search, candidates->items, candidates->count);
     float wanted = worth(search, candidates);
-    if (wanted < border + WIDER * search->doubt && scan_again(search, wanted, candidates) < 0)
+    if (wanted < border + search->of->reach * search->doubt + search->slack && scan_again(search, wanted, candidates) < 0)
         return -1;
     aqe_finish(search, candidates);
     return 0;

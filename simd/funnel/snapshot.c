@@ -90,12 +90,13 @@ static int fill(aqe_snapshot_object *self, PyObject *mean, PyObject *live, PyObj
 
 PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyObject *args)
 {
-    int metric;
+    int metric, direct;
     Py_ssize_t dim;
-    double unit_f, unit_k, spread;
+    double unit_f, unit_k, spread, reach, grain;
     PyObject *mean, *live, *segments;
     aqe_shape shape;
-    if (!PyArg_ParseTuple(args, "inO(ddd)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &live, &PyTuple_Type, &segments))
+    if (!PyArg_ParseTuple(args, "inO(dddddi)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &reach, &grain,
+                          &direct, &live, &PyTuple_Type, &segments))
         return NULL;
     if (aqe_shape_of(&shape, metric, dim, unit_f, unit_k) < 0)
         return NULL;
@@ -106,6 +107,9 @@ PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyOb
     self->as.path = path;
     self->as.shape = shape;
     self->as.spread = (float)spread;
+    self->as.reach = (float)reach;
+    self->as.grain = (float)grain;
+    self->as.direct = direct;
     if (fill(self, mean, live, segments) < 0) {
         Py_DECREF(self);
         return NULL;

@@ -29,6 +29,9 @@ typedef struct {
     aqe_shape shape;
     const float *mean; /* NULL: not coded */
     float spread;      /* error of the estimate of a row with an f of unit_f, for a query at distance 1 from the mean */
+    float reach;       /* f of nearly every row, in units of unit_f */
+    float grain;       /* what half floats take from k */
+    int direct;        /* are int8 forms no better than codes? */
     const uint64_t *live;
     aqe_segment *segments;
     size_t count;
@@ -42,6 +45,7 @@ typedef struct {
     aqe_question question;
     float base, constant; /* of a linear store; what turns an estimate into minus a squared distance */
     float doubt;          /* how far the estimate of a row with an f of unit_f is trusted to be from the truth */
+    float slack;          /* what rounding takes from any estimate */
     size_t k;
 } aqe_search;
 

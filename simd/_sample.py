@@ -1,0 +1,71 @@
+"""What a sample of rows says about their codes: units, and how wrong estimates and int8 forms are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.simd._rows import Coding
+
+Floats = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+L2 = 2
+QUERIES, NEIGHBOURS = 64, 1024
+
+_HALF, _NEARLY_ALL, _MOST_QUERIES, _COARSE = 2.0**-11, 99.9, 75, 0.25
+"""The rounding of half floats; what share of rows `reach` and `grain` are for, and of queries `spread`; when int8 forms
+are of no use."""
+
+
+def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: Any) -> Coding:
+    """The coding of `count` rows with this mean, of which `sample` are some."""
+    rest = sample.astype(np.float64) - mean
+    squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
+    f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
+    k = squares / 2 if metric == L2 else rest @ mean.astype(np.float64)
+    unit = _usual(f)
+    reach = max(1.0, float(np.percentile(f, _NEARLY_ALL)) / unit)
+    grain = _HALF * float(np.percentile(np.abs(k), _NEARLY_ALL))
+    spread, direct = 0.0, False
+    if len(sample) >= 2 * QUERIES:
+        near, errors, lengths = _errors(rest, k if metric == L2 else -k, f)
+        each = np.sqrt(np.mean(np.take_along_axis(errors / lengths, near, axis=1) ** 2, axis=1))
+        spread = unit * float(np.percentile(each, _MOST_QUERIES))
+        wrong = np.sqrt(
+            np.mean(np.take_along_axis(errors * f[None, QUERIES : QUERIES + NEIGHBOURS], near, axis=1) ** 2)
+        )
+        direct = bool(_int8_error(sample, near, kernels) > _COARSE * wrong)
+    return Coding(mean, unit, _usual(k), count, spread, reach, grain, direct)
+
+
+def _usual(values: Wide) -> float:
+    """The usual size of values: half floats reach from a millionth of it to 65,504 times it."""
+    sizes = np.abs(values[values != 0])
+    size = float(np.median(sizes)) if len(sizes) else 0.0
+    return float(np.float32(size)) if size > 1e-30 else 1.0
+
+
+def _errors(rest: Wide, costs: Wide, f: Wide) -> tuple[NDArray[np.intp], Wide, Wide]:
+    """For some rows as queries: which others are nearest (a tenth), the error by f of each one's estimate of
+    (q - mean).(x - mean), and |q - mean|."""
+    queries, others = rest[:QUERIES], slice(QUERIES, QUERIES + NEIGHBOURS)
+    rest, costs, f = rest[others], costs[others], f[others]
+    products = queries @ rest.T
+    errors = queries @ np.sign(rest).T - np.divide(products, f, out=np.zeros_like(products), where=f > 0)
+    tenth = max(1, len(rest) // 10)
+    near = np.argpartition(costs - products, tenth - 1, axis=1)[:, :tenth]
+    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))[:, None]
+    return near, errors, np.maximum(lengths, 1e-30)
+
+
+def _int8_error(sample: Floats, near: NDArray[np.intp], kernels: Any) -> float:
+    """The error of products with the int8 forms of the rows that are near."""
+    rows = np.ascontiguousarray(sample[QUERIES : QUERIES + NEIGHBOURS])
+    values, scales = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+    kernels.int8(rows, values, scales)
+    lost = rows.astype(np.float64) - values * scales.astype(np.float64)[:, None]
+    errors = sample[:QUERIES].astype(np.float64) @ lost.T
+    return float(np.sqrt(np.mean(np.take_along_axis(errors, near, axis=1) ** 2)))
