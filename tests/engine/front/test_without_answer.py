@@ -125,7 +125,7 @@ def test_blocking_engine_finds_the_same(tmp_path: Path) -> None:
 
 
 KILLED = """
-    import os, signal, sys
+    import sys
     from aqe.engine import QueryConfig
     from aqe.engine.sync import Engine
 
@@ -135,18 +135,18 @@ KILLED = """
     found = engine.query("How are refunds rounded?", config=QueryConfig(answer=False))
     engine.feedback(found.request_id, rating=5)
     print(answered.request_id, found.request_id, flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
     """After a kill -9 an answer's request is known, and so is one without a text that feedback was taken for."""
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)], capture_output=True, text=True, timeout=120
-    )
-    ids = run.stdout.split()
-    assert len(ids) == 2, run.stderr
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ids = process.stdout.readline().split()
+        process.kill()
+    assert len(ids) == 2
     with SyncEngine.open(tmp_path, providers=()) as engine:
         for id in ids:
             assert engine.feedback(id, rating=5).marked > 0
