@@ -154,9 +154,10 @@ def _memory_tools(service: Service) -> list[Tool]:
         kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}, ttl))
         where = kept.namespace or namespace
         how = "Kept already" if kept.existed else "Remembered"
+        data = {"id": kept.id, "namespace": where, "existed": kept.existed}
         if kept.recalled:
             how = "Not stored again, since it was just recalled; it is kept"
-        data = {"id": kept.id, "namespace": where, "existed": kept.existed, "recalled": kept.recalled}
+            data["recalled"] = True
         return with_whole(ctx, answer(f"{how} as {kept.id} in {where}.", data, content=False), kept)
 
     async def memory_search(
