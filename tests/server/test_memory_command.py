@@ -85,6 +85,26 @@ def test_search_finds_by_meaning(aqe: Run) -> None:
     assert (found["mode"], best["text"], best["text_score"]) == ("hybrid", "remove a file from the disk", None)
 
 
+def test_search_explains_its_scores(aqe: Run) -> None:
+    """With --explain each hit shows both scores, their standard scores, the share and its places, also as JSON."""
+    for text in ("vouchers expire after a year", "prices are rounded half up"):
+        aqe("memory", "add", text)
+    shown = aqe("memory", "search", "when do vouchers expire", "--explain")[1].splitlines()
+    assert len(shown) == 4
+    for part in (" x +1.00 (cosine ", " x +1.00 (BM25 ", "place 1 by words, 1 by meaning, 1 by reciprocal ranks, of 2"):
+        assert part in shown[1]
+    best, other = json.loads(aqe("memory", "search", "when do vouchers expire", "--explain", "--json")[1])["hits"]
+    assert (best["explained"]["text_rank"], other["explained"]["text_rank"]) == (1, None)
+    assert 0 < best["explained"]["vector_share"] < 1
+    assert json.loads(aqe("memory", "search", "vouchers", "--json")[1])["hits"][0]["explained"] is None
+
+
+def test_explaining_the_past_is_refused(aqe: Run) -> None:
+    """--explain with --as-of is one sentence, not an answer without explanations."""
+    status, _, err = aqe("memory", "search", "vouchers", "--explain", "--as-of", "1h ago")
+    assert (status, "[bad-argument]" in err) == (2, True)
+
+
 def test_new_text_of_a_memory_has_a_new_vector(aqe: Run) -> None:
     """After `memory update` the memory is found by the meaning of its new text."""
     aqe("memory", "add", "vouchers expire after a year", "--id", "v")
