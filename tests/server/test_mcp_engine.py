@@ -55,6 +55,26 @@ def test_change_of_a_file_is_seen_by_the_next_question(on_stdio: OnStdio, docume
     anyio.run(ask)
 
 
+@pytest.mark.services
+def test_what_an_answer_quoted_is_not_stored_as_a_memory(on_stdio: OnStdio, documented: Path) -> None:
+    """An assistant that remembers what query just told it is given the passage's id; a fact of its own is kept."""
+
+    async def ask() -> None:
+        async with on_stdio(documented, "auto") as client:
+            question = {"prompt": "From what age on is a person an adult?"}
+            assert (await client.call_tool("query", question)).structured_content["answered"]
+            copy = {"text": "Remember: a person is an adult from the age of 18 on"}
+            again = (await client.call_tool("memory_add", copy)).structured_content
+            assert (again["existed"], again["recalled"]) == (True, True)
+            assert again["namespace"].startswith("index/")
+            own = {"text": "A person is an adult from the age of 21 on", "ttl": "30d"}
+            assert not (await client.call_tool("memory_add", own)).structured_content["existed"]
+            wrong = await client.call_tool("memory_add", {**own, "ttl": "soon"})
+            assert wrong.structured_content["code"] == "bad-ttl"
+
+    anyio.run(ask)
+
+
 def test_correction_is_remembered(on_stdio: OnStdio, documented: Path) -> None:
     """What was corrected is found afterwards; an unknown request is refused by its code."""
 

@@ -48,6 +48,7 @@ def test_merge_shows_then_does_and_takes_back(
         jsonschema.validate(answer, schema)
 
 
+@pytest.mark.services
 def test_prune_spares_what_is_pinned(project: Path, capsys: pytest.CaptureFixture[str], repository: Path) -> None:
     """With room for one the pinned memory stays; a dry run says what would go and why."""
     schema = json.loads((repository / "docs" / "schemas" / "memory-prune.json").read_text(encoding="utf-8"))
@@ -90,6 +91,7 @@ def test_a_stale_memory_says_so_in_words(project: Path, capsys: pytest.CaptureFi
         assert "the rate is three (stale)" in capsys.readouterr().out
 
 
+@pytest.mark.services
 def test_unknown_ids_are_one_sentence(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Pinning or bringing back what never was is the user's mistake."""
     _aqe(project, capsys, "add", "a fact")
@@ -97,6 +99,7 @@ def test_unknown_ids_are_one_sentence(project: Path, capsys: pytest.CaptureFixtu
         assert _aqe(project, capsys, *arguments, status=2)["error"]["code"] == "unknown-id"
 
 
+@pytest.mark.services
 def test_tiers_are_shown_and_moved(project: Path, capsys: pytest.CaptureFixture[str], repository: Path) -> None:
     """The figures add up to what is remembered, before and after a move."""
     schema = json.loads((repository / "docs" / "schemas" / "memory-tiers.json").read_text(encoding="utf-8"))
