@@ -48,6 +48,7 @@ bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/embedding.py
 	$(py) benchmarks/startup.py
 	$(py) benchmarks/store.py
+	$(py) benchmarks/care.py --memories 2000
 	$(py) benchmarks/evidence.py
 	$(py) benchmarks/memory_tiers.py
 	$(py) benchmarks/plugin.py

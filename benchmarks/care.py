@@ -1,0 +1,114 @@
+"""What the care of a store costs: `python benchmarks/care.py [--memories N ...] [--json]`.
+
+A store of N memories (40 words, 384 numbers each) on this machine's disk, one call of each, in seconds: a whole backup,
+an increment after one memory in a hundred changed, verify, a snapshot, diff, rollback, restore of both, a change of key,
+and the repair of a file with one page of memories overwritten, in clear and encrypted. Beside the whole backup stands a
+plain copy of the file's bytes, which is no backup while somebody writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.care import Place, back_up, compare, repair, restore, roll_back, take_snapshot, verify
+from aqe.engine.memory.care.sealing import seal
+from aqe.engine.memory.connection import open_connection
+
+PAGE = 4096
+KEPT = 20
+
+
+def main() -> int:
+    """Measure and print; exit 1 where a repair lost more than the page had."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--memories", type=int, nargs="+", default=[2_000, 10_000])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = [measure(count) for count in options.memories]
+    if options.json:
+        print(json.dumps({"rows": rows}, indent=1))
+    else:
+        for name in rows[0]:
+            print(f"{name:<22}" + "".join(f"{row[name]:>14,.3f}" for row in rows))
+    return 0 if all(row["lost"] < 60 and row["lost encrypted"] < 60 for row in rows) else 1
+
+
+def measure(count: int) -> dict[str, Any]:
+    """One store of `count` memories."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        place = Place(folder / ".aqe" / "aqe.db")
+        place.folder.mkdir()
+        row: dict[str, Any] = {"memories": count}
+        with Store.open(place.path) as store:
+            fill(store, count)
+            row["snapshot"] = seconds(lambda: take_snapshot(store, "then", kept=KEPT))
+            row["copy of bytes"] = seconds(lambda: shutil.copyfile(place.path, folder / "bytes.db"))
+            row["backup"] = seconds(lambda: back_up(place, folder / "whole.db"))
+            for number in range(0, count, 100):
+                store.update(str(number), text=f"changed {number}")
+            row["increment"] = seconds(lambda: back_up(place, folder / "since.db", since=folder / "whole.db"))
+            row["verify"] = seconds(lambda: verify(place))
+            row["diff"] = seconds(lambda: compare(place, "then", "now"))
+            row["rollback"] = seconds(lambda: roll_back(store, "then", kept=KEPT))
+            row["restore"] = seconds(lambda: restore(place, folder / "whole.db"))
+            row["restore increment"] = seconds(lambda: restore(place, folder / "since.db"))
+        row["whole MB"] = (folder / "whole.db").stat().st_size / 1e6
+        row["increment MB"] = (folder / "since.db").stat().st_size / 1e6
+        row["repair"], row["lost"] = repaired(place, count)
+        row["change of key"] = seconds(lambda: seal(place, "a key"))
+        sealed = Place(place.path, "a key")
+        row["repair encrypted"], row["lost encrypted"] = repaired(sealed, count - row["lost"])
+        return row
+
+
+def fill(store: Store, count: int) -> None:
+    """Keep `count` memories of random words with random vectors."""
+    rng = np.random.default_rng(1)
+    words = np.array([f"word{number}" for number in range(5000)])
+    for start in range(0, count, 1000):
+        store.add_many(
+            NewMemory(
+                " ".join(rng.choice(words, 40)),
+                id=str(number),
+                vector=rng.standard_normal(384).tolist(),
+                embedder_id="random",
+            )
+            for number in range(start, min(start + 1000, count))
+        )
+
+
+def repaired(place: Place, count: int) -> tuple[float, int]:
+    """Overwrite a page of memories and repair; the seconds, and how many memories are gone."""
+    connection = open_connection(place.path, key=place.key)
+    sql = "SELECT pageno FROM dbstat WHERE name = 'memories' AND pagetype = 'leaf' ORDER BY pageno LIMIT 1 OFFSET 5"
+    page = int(connection.execute(sql).get)
+    connection.close()
+    data = bytearray(place.path.read_bytes())
+    data[(page - 1) * PAGE : page * PAGE] = b"\xa5" * PAGE
+    place.path.write_bytes(data)
+    found: list[int] = []
+    took = seconds(lambda: found.append(repair(place).memories))
+    return took, count - found[0]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())
