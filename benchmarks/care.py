@@ -1,7 +1,7 @@
 """What the care of a store costs: `python benchmarks/care.py [--memories N ...] [--json]`.
 
 A store of N memories (40 words, 384 numbers each) on this machine's disk, one call of each, in seconds: a whole backup,
-an increment after one memory in a hundred changed, verify, a snapshot, diff, rollback, restore of both, a change of key,
+an increment after one memory in a hundred changed, verify, a snapshot, diff, rollback, restores, a change of the key,
 and the repair of a file with one page of memories overwritten, in clear and encrypted. Beside the whole backup stands a
 plain copy of the file's bytes, which is no backup while somebody writes.
 """
