@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe import simd
 from aqe.simd._rows import Coding
 
 Floats = NDArray[np.float32]
@@ -22,10 +23,11 @@ are of no use."""
 
 def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: Any) -> Coding:
     """The coding of `count` rows with this mean, of which `sample` are some."""
-    rest = sample.astype(np.float64) - mean
-    squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
+    rest = sample - mean
+    squares = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
+    sums = np.abs(rest).sum(axis=1, dtype=np.float64)
     f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
-    k = squares / 2 if metric == L2 else rest @ mean.astype(np.float64)
+    k = squares / 2 if metric == L2 else np.einsum("ij,j->i", rest, mean, dtype=np.float64)
     unit = _usual(f)
     reach = max(1.0, float(np.percentile(f, _NEARLY_ALL)) / unit)
     grain = _HALF * float(np.percentile(np.abs(k), _NEARLY_ALL))
@@ -48,16 +50,21 @@ def _usual(values: Wide) -> float:
     return float(np.float32(size)) if size > 1e-30 else 1.0
 
 
-def _errors(rest: Wide, costs: Wide, f: Wide) -> tuple[NDArray[np.intp], Wide, Wide]:
+def _products(queries: Floats, rows: Floats) -> Wide:
+    """The product of each query with each row (`@` would leave a thread of BLAS spinning, and its memory)."""
+    return np.stack([simd.matvec(rows, query) for query in queries]).astype(np.float64)
+
+
+def _errors(rest: Floats, costs: Wide, f: Wide) -> tuple[NDArray[np.intp], Wide, Wide]:
     """For some rows as queries: which others are nearest (a tenth), the error by f of each one's estimate of
     (q - mean).(x - mean), and |q - mean|."""
     queries, others = rest[:QUERIES], slice(QUERIES, QUERIES + NEIGHBOURS)
     rest, costs, f = rest[others], costs[others], f[others]
-    products = queries @ rest.T
-    errors = queries @ np.sign(rest).T - np.divide(products, f, out=np.zeros_like(products), where=f > 0)
+    products = _products(queries, rest)
+    errors = _products(queries, np.sign(rest)) - np.divide(products, f, out=np.zeros_like(products), where=f > 0)
     tenth = max(1, len(rest) // 10)
     near = np.argpartition(costs - products, tenth - 1, axis=1)[:, :tenth]
-    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))[:, None]
+    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))[:, None]
     return near, errors, np.maximum(lengths, 1e-30)
 
 
@@ -66,6 +73,5 @@ def _int8_error(sample: Floats, near: NDArray[np.intp], kernels: Any) -> float:
     rows = np.ascontiguousarray(sample[QUERIES : QUERIES + NEIGHBOURS])
     values, scales = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
     kernels.int8(rows, values, scales)
-    lost = rows.astype(np.float64) - values * scales.astype(np.float64)[:, None]
-    errors = sample[:QUERIES].astype(np.float64) @ lost.T
+    errors = _products(sample[:QUERIES], rows - values * scales[:, None])
     return float(np.sqrt(np.mean(np.take_along_axis(errors, near, axis=1) ** 2)))
