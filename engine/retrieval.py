@@ -84,7 +84,7 @@ def find(
     numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
     if store.graph is not None and query is not None and numbers is not None and not filter and not explain:
         found = store.graph.search(query, numbers, [(namespace, k)], embedder_id=embedder_id, prior=prior)[0]
-        store.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
+        store.note_recalled(found.hits)
         return found
     return store.search(
         query,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import apsw
@@ -13,21 +13,20 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Kept, Memory, check_id, check_namespace, metadata_json, uuid7
 from aqe.engine.memory.growth.access import carry_over
-from aqe.engine.memory.growth.recalled import said_already
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
 
 
-def add_row(connection: apsw.Connection, row: Row, now: int, recalled: Sequence[Memory] = ()) -> Kept:
-    """Add a memory, or join it to the one that it is: the one with its id, its exact duplicate, or one of the
-    `recalled` beyond which it says nothing."""
+def add_row(connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None]) -> Kept:
+    """Add a memory, or join it to the one that it is: the one with its id, its exact duplicate, or the one that `said`
+    all that its text says in its namespace and was just recalled."""
     same = _same(connection, row, now)
     if same is None and row.id is None and not row.as_new:
-        said = said_already(row.text, row.namespace, recalled)
-        if said is not None and _joins(said, row):
-            if said.namespace == row.namespace:
-                digest = hashlib.sha256(said.text.encode("utf-8")).digest()
-                _join(connection, said, replace(row, text=said.text, text_hash=digest, vector=None), now)
-            return Kept(said.id, existed=True, recalled=True, namespace=said.namespace)
+        known = said(row.text, row.namespace)
+        if known is not None and _joins(known, row):
+            if known.namespace == row.namespace:
+                digest = hashlib.sha256(known.text.encode("utf-8")).digest()
+                _join(connection, known, replace(row, text=known.text, text_hash=digest, vector=None), now)
+            return Kept(known.id, existed=True, recalled=True, namespace=known.namespace)
     if same is not None:
         _join(connection, same, row, now)
         return Kept(same.id, existed=True)

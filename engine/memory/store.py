@@ -22,6 +22,7 @@ from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, shrink, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
+    Hit,
     Kept,
     Memory,
     NewMemory,
@@ -36,7 +37,7 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
 from aqe.engine.memory.growth.expiry import alive, end_expired, is_over
-from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately, note_recalled
+from aqe.engine.memory.growth.recalled import MOST_TEXTS, keyed, note_recalled, said_already
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
 from aqe.engine.memory.keys import store_key
@@ -248,17 +249,17 @@ class Store:
         """As `add_many`, and tells of each memory whether it had been kept before."""
         rows = [self._checked(memory) for memory in memories]
         now = self.now()
-        said = self.growth.recalled_s > 0 and len(rows) <= MOST_TEXTS and any(row.id is None for row in rows)
+        window_s = self.growth.recalled_s if len(rows) <= MOST_TEXTS else 0.0
         with self.writing() as connection:
             end_expired(connection, now)
-            recalled = lately(connection, self.path, now, self.growth.recalled_s) if said else ()
-            return [add_row(connection, row, now, recalled) for row in rows]
+            said = functools.partial(said_already, connection, self.path, now=now, window_s=window_s)
+            return [add_row(connection, row, now, said) for row in rows]
 
-    def note_recalled(self, keys: Iterable[tuple[str, str]]) -> None:
+    def note_recalled(self, shown: Iterable[Hit | tuple[str, str]]) -> None:
         """Note, in memory alone, that memories (namespace, id) were shown: what only repeats them is not stored now."""
-        shown = list(keys)
-        self.accesses.count(shown)
-        note_recalled(self.path, shown)
+        pairs = keyed(shown)
+        self.accesses.count(key for key, _ in pairs)
+        note_recalled(self.path, pairs)
 
     def as_kept(self, text: str) -> str:
         """`text` as it would be written: without secrets where this store takes them out."""
@@ -378,7 +379,7 @@ class Store:
         if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
             more = search([(wanted, min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
             found = replace(more, hits=by_freshness(more.hits, self.growth.stale, k))
-        self.note_recalled((hit.memory.namespace, hit.memory.id) for hit in found.hits)
+        self.note_recalled(found.hits)
         return found
 
     def search_at_hand(
@@ -404,7 +405,7 @@ class Store:
             self._lock.release()
         if found is None or (self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits)):
             return None
-        self.note_recalled([(hit.memory.namespace, hit.memory.id) for hit in found.hits])
+        self.note_recalled(found.hits)
         return found
 
     def at_once(

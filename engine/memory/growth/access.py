@@ -70,9 +70,7 @@ def carry_over(connection: apsw.Connection, before: int, row: int) -> None:
     connection.execute("DELETE FROM accesses WHERE row = ?", (before,))
 
 
-def _write_made(
-    connection: apsw.Connection, made: Mapping[tuple[str, bytes], bytes], now: Callable[[], int]
-) -> None:
+def _write_made(connection: apsw.Connection, made: Mapping[tuple[str, bytes], bytes], now: Callable[[], int]) -> None:
     """Keep vectors of texts; the oldest beyond a limit go."""
     if not made:
         return

@@ -14,12 +14,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import apsw
 
-from aqe.engine.memory.entry import Memory
+from aqe.engine.memory.entry import Hit, Memory
 from aqe.engine.memory.growth.likeness import LONGEST, Profile, adds_nothing, profile, recent_profile
 from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import COLUMNS, read_memory
@@ -32,56 +34,98 @@ MOST_TEXTS = 64
 """More texts at a time are an import, not what somebody says about what they were shown."""
 
 Key = tuple[str, str]
+
+
+@dataclass
+class _Lately:
+    """What was recalled from one store: when (monotonic) and the text as it was then, None where it was not at hand;
+    and up to when the accesses of other processes were read (microseconds)."""
+
+    shown: OrderedDict[Key, tuple[float, str | None]] = field(default_factory=OrderedDict)
+    seen: int = 0
+
+    def note(self, key: Key, at: float, text: str | None) -> None:
+        self.shown[key] = at, text if text is None else text[:LONGEST]
+        self.shown.move_to_end(key)
+        while len(self.shown) > MOST:
+            self.shown.popitem(last=False)
+
+
 _lock = threading.Lock()
-_lately: dict[Path, OrderedDict[Key, float]] = {}
+_lately: dict[Path, _Lately] = {}
 
 
-def note_recalled(path: Path, keys: Iterable[Key]) -> None:
-    """Note that memories (namespace, id) of the store at `path` were shown just now, by any part of this process."""
+def keyed(shown: Iterable[Hit | Key]) -> list[tuple[Key, str | None]]:
+    """What was shown, hits or memories by namespace and id, each with its text where it is at hand."""
+    found: list[tuple[Key, str | None]] = []
+    for one in shown:
+        if isinstance(one, Hit):
+            found.append(((one.memory.namespace, one.memory.id), one.memory.text))
+        else:
+            found.append((one, None))
+    return found
+
+
+def note_recalled(path: Path, shown: Iterable[tuple[Key, str | None]]) -> None:
+    """Note that memories (namespace and id, and the text where it is at hand) of the store at `path` were shown just
+    now, by any part of this process."""
     now = time.monotonic()
     with _lock:
-        known = _lately.setdefault(path, OrderedDict())
-        for key in keys:
-            known[key] = now
-            known.move_to_end(key)
-        while len(known) > MOST:
-            known.popitem(last=False)
+        known = _lately.setdefault(path, _Lately())
+        for key, text in shown:
+            known.note(key, now, text)
 
 
-def lately(connection: apsw.Connection, path: Path, now: int, window_s: float = WINDOW_S) -> list[Memory]:
-    """The current memories that were recalled within the window, by this process or another, the last ones first."""
-    least = time.monotonic() - window_s
-    with _lock:
-        keys = [key for key, at in reversed(_lately.get(path, OrderedDict()).items()) if at >= least]
-    found: dict[Key, Memory] = {}
-    for namespace, id in keys:
-        sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
-        row = connection.execute(sql, (namespace, id)).fetchone()
-        if row is not None:
-            found[namespace, id] = read_memory(row)
-    newest = connection.execute("SELECT max(last_at) FROM accesses").get
-    if newest is not None and newest >= now - window_s * 1e6:
-        sql = (
-            f"SELECT {COLUMNS} JOIN accesses ON accesses.row = memories.row WHERE last_at >= ? AND valid_to IS NULL"
-            " ORDER BY last_at DESC LIMIT ?"
-        )
-        for row in connection.execute(sql, (int(now - window_s * 1e6), MOST)):
-            memory = read_memory(row)
-            found.setdefault((memory.namespace, memory.id), memory)
-    return [one for one in found.values() if one.expires_at is None or one.expires_at > now][:MOST]
-
-
-def said_already(text: str, namespace: str, known: Iterable[Memory]) -> Memory | None:
-    """The first of the `known` memories beyond which `text` says nothing, where it would be a copy of that one."""
-    if len(text) > LONGEST:
+def said_already(
+    connection: apsw.Connection, path: Path, text: str, namespace: str, *, now: int, window_s: float = WINDOW_S
+) -> Memory | None:
+    """The memory, recalled within the window by this process or another, beyond which `text` says nothing, where it
+    would be a copy of that one."""
+    if len(text) > LONGEST or window_s <= 0:
         return None
     wanted: Profile | None = None
-    for memory in known:
-        if memory.namespace != namespace and not memory.namespace.startswith(SHELVES):
+    for key, known in _shown(connection, path, now, window_s):
+        if key[0] != namespace and not key[0].startswith(SHELVES):
             continue
-        if memory.text == text and memory.namespace == namespace:
-            return memory
         wanted = wanted or profile(text)
-        if adds_nothing(wanted, recent_profile(memory.text[:LONGEST])):
-            return memory
+        if known is None or known == text or adds_nothing(wanted, recent_profile(known)):
+            memory = _current(connection, key, now)
+            if memory is None:
+                continue
+            if memory.text == text or adds_nothing(wanted, recent_profile(memory.text[:LONGEST])):
+                return memory
     return None
+
+
+def _shown(connection: apsw.Connection, path: Path, now: int, window_s: float) -> Iterator[tuple[Key, str | None]]:
+    """What was recalled within the window, the last ones first."""
+    newest = connection.execute("SELECT max(last_at) FROM accesses").get or 0
+    with _lock:
+        known = _lately.get(path)
+        seen = max(0 if known is None else known.seen, int(now - window_s * 1e6))
+        if newest > seen:
+            known = _lately.setdefault(path, _Lately())
+            _read_others(connection, known, seen, now)
+            known.seen = newest
+        least = time.monotonic() - window_s
+        found = [] if known is None else [(key, text) for key, (at, text) in known.shown.items() if at >= least]
+    return reversed(found)
+
+
+def _read_others(connection: apsw.Connection, known: _Lately, seen: int, now: int) -> None:
+    """Take in what other processes recalled since."""
+    sql = (
+        "SELECT namespace, id, substr(text, 1, ?), last_at FROM accesses JOIN memories USING (row) WHERE last_at > ?"
+        " AND valid_to IS NULL ORDER BY last_at DESC LIMIT ?"
+    )
+    rows: list[Any] = connection.execute(sql, (LONGEST, seen, MOST)).fetchall()
+    for namespace, id, text, last_at in reversed(rows):
+        if (namespace, id) not in known.shown:
+            known.note((namespace, id), time.monotonic() - max(0, now - last_at) / 1e6, text)
+
+
+def _current(connection: apsw.Connection, key: Key, now: int) -> Memory | None:
+    sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    row: Any = connection.execute(sql, key).fetchone()
+    memory = None if row is None else read_memory(row)
+    return None if memory is None or (memory.expires_at is not None and memory.expires_at <= now) else memory
