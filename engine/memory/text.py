@@ -31,9 +31,9 @@ def subtokens(text: str) -> list[str]:
     ['pars', 'http', 'header', 'v', '2', 'pars', 'the', 'header']
     """
     if text.isascii():
-        if len(_stems) > _KEPT:
-            _stems.clear()
-        return [_stems[part] for part in _PLAIN.findall(text)]
+        if len(_words) > _KEPT:
+            _words.clear()
+        return [token for word in text.encode("ascii").translate(_APART).split() for token in _words[word]]
     return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
 
 
@@ -64,14 +64,19 @@ def _tokens(run: str) -> tuple[str, ...]:
     return tuple(_stem(part) for part in _CASE.split(run))
 
 
-class _Stems(dict[str, str]):
-    def __missing__(self, word: str) -> str:
-        stem = self[word] = _stem(word)
-        return stem
+class _Words(dict[bytes, list[str]]):
+    """The subtokens of runs of letters and digits."""
+
+    def __missing__(self, word: bytes) -> list[str]:
+        found = [_stem(part) for part in _PLAIN.findall(word.decode("ascii"))]
+        if len(word) <= _LONGEST:
+            self[word] = found
+        return found
 
 
 _KEPT = 65_536
-_stems = _Stems()
+_APART = bytes(byte if chr(byte).isalnum() and byte < 128 else 32 for byte in range(256))
+_words = _Words()
 
 
 def _stem(word: str) -> str:
