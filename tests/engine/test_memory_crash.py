@@ -70,10 +70,8 @@ rng = np.random.default_rng(987_654_321)
 with Store.open(path) as store:
     more = rng.standard_normal((400, 128)).astype(np.float32)
     store.add_many(NewMemory(f"late {at}", id=f"late-{at}", vector=row) for at, row in enumerate(more))
-    for _ in range(4):
-        store.search(vector=more[0])
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-    for at in (0, 199, 399):
+    for at in (0, 199, 399, 7, 11):
         assert store.search(vector=more[at], k=1).hits[0].memory.id == f"late-{at}"
 """
 
