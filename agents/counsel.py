@@ -124,9 +124,10 @@ class _Redacting:
         metadata: Mapping[str, Any] | None = None,
         file: str = "",
         line: int = 0,
+        ttl: str | float | None = None,
     ) -> Kept:
         said = redact(text).text
-        return self._memory.remember(said, namespace=namespace, id=id, metadata=metadata, file=file, line=line)
+        return self._memory.remember(said, namespace=namespace, id=id, metadata=metadata, file=file, line=line, ttl=ttl)
 
 
 def questions(agent: str, report: Any) -> Questions:

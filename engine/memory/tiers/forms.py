@@ -34,10 +34,10 @@ def pack(vector: bytes, tier: int) -> bytes:
     if tier == SMALL:
         scale = np.float32(max(float(np.abs(numbers).max(initial=0.0)) / 127.0, 1e-30))
         return bytes(scale.tobytes() + np.rint(numbers / scale).clip(-127, 127).astype(np.int8).tobytes())
-    scale = max(float(np.abs(numbers).max(initial=0.0)) / 7.0, 1e-30)
-    levels = (np.rint(numbers / np.float32(scale)).clip(-7, 7) + 8).astype(np.uint8)
+    step = max(float(np.abs(numbers).max(initial=0.0)) / 7.0, 1e-30)
+    levels = (np.rint(numbers / np.float32(step)).clip(-7, 7) + 8).astype(np.uint8)
     levels = np.pad(levels, (0, len(levels) % 2))
-    return _HEAD.pack(scale, len(numbers)) + bytes((levels[::2] | levels[1::2] << 4).tobytes())
+    return _HEAD.pack(step, len(numbers)) + bytes((levels[::2] | levels[1::2] << 4).tobytes())
 
 
 def unpack(packed: bytes, tier: int) -> NDArray[np.float32]:
@@ -50,7 +50,8 @@ def unpack(packed: bytes, tier: int) -> NDArray[np.float32]:
         return np.frombuffer(packed, np.float16).astype(np.float32)
     if tier == SMALL:
         return np.frombuffer(packed, np.int8, offset=4).astype(np.float32) * np.frombuffer(packed, np.float32, 1)
-    return unpack_many([packed], tier)[0]
+    rows = unpack_many([packed], tier)
+    return rows.reshape(rows.shape[1])
 
 
 def unpack_many(packed: Sequence[bytes], tier: int) -> NDArray[np.float32]:
