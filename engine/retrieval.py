@@ -189,14 +189,15 @@ def reembed(
     store: Store,
     embedder: Embedder,
     *,
-    size: int = BATCH,
+    size: int | None = None,
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> int:
     """Embed the memories that have no vector, or one of another embedder of aqe's own; returns how many.
 
-    Batch after batch (of `size` memories), each in a transaction of its own: what is done stays done when the work is
-    cut off, and the next call goes on. Of several processes one works and the others wait for it. Raises `Cancelled`.
+    Batch after batch (of `size` memories, else `BATCH`), each in a transaction of its own: what is done stays done when
+    the work is cut off, and the next call goes on. Of several processes one works and the others wait for it. Raises
+    `Cancelled`.
     """
     done = 0
     with holding(store, LEASE, progress=progress, cancel=cancel) as lease:
@@ -206,7 +207,7 @@ def reembed(
                 cancel.check()
             progress("Embedding memories anew", done, max(total, done))
             with store.reading() as connection:
-                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, size)
+                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, size or BATCH)
             if not batch:
                 return done
             made = _packed(kept_in(store, embedder).embed([text for _, text in batch]))
