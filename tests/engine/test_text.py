@@ -6,7 +6,6 @@ import re
 import sys
 from pathlib import Path
 
-
 import pytest
 
 from aqe.engine.memory import text
