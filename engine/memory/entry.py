@@ -281,7 +281,7 @@ def _floats(given: Numbers) -> array[float]:
     try:
         if isinstance(vector, array) and vector.typecode == "f":
             return vector
-        if hasattr(vector, "tobytes") and getattr(vector, "ndim", 0) == 1 and str(vector.dtype) == "float32":
+        if getattr(vector, "ndim", 0) == 1 and vector.dtype.char == "f" and vector.dtype.isnative:
             packed = array("f")
             packed.frombytes(vector.tobytes())
             return packed

@@ -11,6 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import cast
 
 QUERY_TERMS = 64
@@ -34,7 +35,8 @@ def subtokens(text: str) -> list[str]:
     if text.isascii():
         if len(_words) > _KEPT:
             _words.clear()
-        return [token for word in text.encode("ascii").translate(_APART).split() for token in _words[word]]
+        words = text.encode("ascii").translate(_APART).split()
+        return [*chain.from_iterable(map(_words.__getitem__, words))]  # `_words[word]` takes three times as long
     return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
 
 
