@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.memory import vectors
 from aqe.engine.memory.graph.edges import Edge, Key, is_current, put_edges, replace_edges, sweep
 from aqe.engine.memory.graph.linking import Place, read_places
 
@@ -97,13 +98,17 @@ def _alike(connection: apsw.Connection, table: int, namespace: str, since: int |
     import numpy as np
 
     sql = (
-        f"SELECT memories.id, memories.valid_from, vector FROM vectors_{table} JOIN memories USING (row)"
-        f" WHERE vectors_{table}.namespace = ? AND valid_to IS NULL ORDER BY memories.row DESC LIMIT ?"
+        "SELECT id, valid_from, row FROM memories WHERE embedder = ? AND namespace = ? AND valid_to IS NULL"
+        " ORDER BY row DESC LIMIT ?"
     )
-    found: list[Any] = connection.execute(sql, (namespace, MOST_ROWS)).fetchall()
+    rows: list[Any] = connection.execute(sql, (table, namespace, MOST_ROWS)).fetchall()
+    held: dict[int, bytes] = {}
+    for first in range(0, len(rows), _BLOCK):
+        held |= vectors.read_each(connection, table, [row for _, _, row in rows[first : first + _BLOCK]])
+    found = [row for row in rows if row[2] in held]
     if len(found) < 2:
         return
-    units = np.frombuffer(b"".join(row[2] for row in found), np.float32).reshape(len(found), -1).copy()
+    units = np.frombuffer(b"".join(held[row[2]] for row in found), np.float32).reshape(len(found), -1).copy()
     lengths = np.linalg.norm(units, axis=1, keepdims=True)
     np.divide(units, lengths, out=units, where=lengths > 0)
     wanted = [at for at, row in enumerate(found) if since is None or row[1] >= since]
