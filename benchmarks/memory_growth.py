@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             sqlite.add(part)
         if ours.due is not None:
             ours.build()
-        sets = {name: answers_of(rows, part, K) for name, part in corpus.queries(100).items()}
+        sets = {name: answers_of(rows, part, K) for name, part in corpus.queries(options.queries).items()}
         for engine in engines_of(ours, sqlite, rows):
             p50, found = timed(engine, sets, rows)
             lines[engine.name].append((count, p50))

@@ -22,7 +22,7 @@ from aqe.simd._rows import BLOCK, Coding, Floats
 Numbers = NDArray[np.int64]
 Read = Callable[[Numbers], Floats]
 
-EFFORTS = ((144, 1), (256, 1), (448, 1), (448, 4), (1 << 20, 4), (1 << 20, 16))
+EFFORTS = ((192, 1), (256, 1), (448, 1), (448, 4), (1 << 20, 4), (1 << 20, 16))
 """Lists that may pass without a change among the best before a search stops, and times the usual candidates: the first
 that finds enough is taken."""
 

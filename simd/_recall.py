@@ -19,7 +19,7 @@ FEWEST, FOR_EACH, SMALL = 200, 8, 20_000
 """Candidates at least, and for each row asked for; half as many at least up to SMALL rows. A search takes more by
 itself where it finds that rows which were no candidates may be as good as those it took."""
 
-FEWEST_OF_LISTS, ENOUGH_ITEMS = 150, 384
+FEWEST_OF_LISTS, ENOUGH_ITEMS = 200, 384
 
 _TIE = 1e-5
 
