@@ -82,6 +82,8 @@ class CachedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row for each text; a text that was given lately is not computed again."""
+        if len(texts) == 1:
+            return self._embed_one(texts[0])
         with self._lock:
             known = {text: self._known[text] for text in texts if text in self._known}
             for text in known:
@@ -98,6 +100,21 @@ class CachedEmbedder:
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+
+    def _embed_one(self, text: str) -> NDArray[np.float32]:
+        with self._lock:
+            row = self._known.get(text)
+            if row is not None:
+                self._known.move_to_end(text)
+                self.hits += 1
+                return row[np.newaxis].copy()
+        row = np.asarray(self._embedder.embed([text]), dtype=np.float32)[0]
+        with self._lock:
+            self.misses += 1
+            self._known[text] = row
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return row[np.newaxis].copy()
 
 
 @dataclass(frozen=True)

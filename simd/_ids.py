@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 _FEWEST_SORTED = 4096
+_SHORT_MASK = 256
+"""Words of a mask below which a byte for each of its bits is filled sooner than its words are."""
 
 
 class Index:
@@ -36,10 +38,12 @@ class Index:
     def find(self, ids: Ids) -> Ids:
         """The row of each id, -1 where there is none."""
         self._sort()
-        found = np.full(len(ids), -1, np.int64)
         if len(self._ids):
-            places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-            np.copyto(found, self._rows[places], where=self._ids[places] == ids)
+            places = self._ids.searchsorted(ids)
+            found = self._rows.take(places, mode="clip")
+            found[self._ids.take(places, mode="clip") != ids] = -1
+        else:
+            found = np.full(len(ids), -1, np.int64)
         if self._recent:
             get = self._recent.get
             changed = np.fromiter((get(one, -2) for one in ids.tolist()), np.int64, len(ids))
@@ -118,6 +122,11 @@ def distinct(ids: Ids) -> Ids:
 
 def set_bits(mask: NDArray[np.uint64], rows: Ids) -> None:
     """Set the bit of each row."""
+    if len(mask) <= _SHORT_MASK:
+        flags = np.zeros(64 * len(mask), np.bool_)
+        flags[rows] = True
+        mask |= np.packbits(flags, bitorder="little").view(np.uint64)
+        return
     np.bitwise_or.at(mask, rows >> 6, np.left_shift(np.uint64(1), (rows & 63).astype(np.uint64)))
 
 

@@ -34,6 +34,8 @@ class FoundMemories:
         if number != self._number:
             self._number, self._characters = number, 0
             self._known.clear()
+        if not scored:
+            return ()
         get = self._known.get
         pairs = [(get(one.row), one) for one in scored]
         if missing := [one.row for memory, one in pairs if memory is None]:

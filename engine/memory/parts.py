@@ -129,8 +129,16 @@ def _best_of_many(found: Sequence[tuple[Any, Any]], k: int) -> dict[int, float]:
 
 def best_of(found: Sequence[tuple[Any, Any]], k: int) -> dict[int, float]:
     """The `k` best rows of some searches, each its ids and their scores; of equals the oldest first."""
-    if sum(len(ids) for ids, _ in found) > FEW_RESULTS:
+    if len(found) == 1:
+        rows, scores = found[0][0].tolist(), found[0][1]
+        if len(rows) > FEW_RESULTS:
+            near = scores.astype("float64").round(DIGITS).tolist()
+        else:
+            near = [round(score, DIGITS) for score in scores.tolist()]
+        if len(rows) <= k and len(set(near)) == len(near):  # they stand in order, and no two are equal
+            return dict(zip(rows, near, strict=True))
+    if sum([len(ids) for ids, _ in found]) > FEW_RESULTS:
         return _best_of_many(found, k)
-    near = [pair for ids, scores in found for pair in zip(scores.tolist(), ids.tolist(), strict=True)]
-    ordered = sorted([(-round(score, DIGITS), row) for score, row in near])
+    pairs = [pair for ids, scores in found for pair in zip(scores.tolist(), ids.tolist(), strict=True)]
+    ordered = sorted([(-round(score, DIGITS), row) for score, row in pairs])
     return {row: -score for score, row in ordered[:k]}

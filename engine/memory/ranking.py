@@ -190,6 +190,8 @@ def fuse(
     A row without a word of the query has BM25 0; one without a vector counts as average there. A score is the place
     between the worst candidate (0) and the best (1).
     """
+    if not (sides.text or sides.near):
+        return []
     found = simd.fuse(sides.text, sides.near, share, k, prior=priors)
     whys = _explained(sides, found) if explain else [None] * len(found)
     return [

@@ -281,7 +281,10 @@ class Searcher:
         """The share of the vector in the scores of a scope: one for all, or that of each candidate's namespace."""
         shares = self._shares
         if shares.vector is None:
-            shares = replace(shares, vector=self._weights.vector_share(connection, scope, self._number))
+            share = self._weights.vector_share(connection, scope, self._number)
+            if not shares.named:
+                return share
+            shares = replace(shares, vector=share)
         common = shares.common(scope.within)
         if common is not None:
             return common

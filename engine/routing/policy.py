@@ -6,7 +6,7 @@ A pure function of the request, of what is known of each model, of the switches 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -151,26 +151,18 @@ class _Judge:
         quality = assumed.quality if option.quality is None else option.quality
         latency_ms = assumed.latency_ms if option.latency_ms is None else option.latency_ms
         cost_usd = None if option.price is None else option.price.of(self._usage())
-        candidate = Candidate(
-            provider=option.provider,
-            model=option.model,
-            tier=option.tier,
-            kept=True,
-            why="",
-            score=None,
-            quality=quality,
-            cost_usd=cost_usd,
-            latency_ms=round(latency_ms, 1),
-        )
+        known = (quality, cost_usd, round(latency_ms, 1))
         out = self._why_out(option, cost_usd, latency_ms)
         if out:
-            return _Judged(replace(candidate, kept=False, why=out), False, option.priority, place)
+            candidate = Candidate(option.provider, option.model, option.tier, False, out, None, *known)
+            return _Judged(candidate, False, option.priority, place)
         right = min(1.0 - self.need * (1.0 - quality), assumed.at_most)
         score = self._worth(option.tier, right, cost_usd, latency_ms)
         last = option.tier == "extractive" and self._wants_model()
         why = f"right with {right:.2f}, {_money(cost_usd)}, {latency_ms:.0f} ms: worth {score:.3f}"
         why = f"last resort: {why}" if last else why
-        return _Judged(replace(candidate, why=why, score=round(score, 6)), last, option.priority, place)
+        candidate = Candidate(option.provider, option.model, option.tier, True, why, round(score, 6), *known)
+        return _Judged(candidate, last, option.priority, place)
 
     def _usage(self) -> Usage:
         return Usage(estimated_tokens(self.request.prompt), self.table.output_tokens)

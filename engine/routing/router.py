@@ -57,6 +57,7 @@ class Router:
         self._settings: Callable[[], Settings] = settings if callable(settings) else lambda: settings
         self._guard = guard
         self._rules = rules
+        self._switches: tuple[Settings, str, Switches] | None = None
         self.places: dict[str, anyio.CapacityLimiter] = {}
 
     def decide(self, request: RouteRequest) -> Decision:
@@ -70,7 +71,9 @@ class Router:
         """As `decide`, with the scorer's need already known; without `heed_breakers` as if all were closed."""
         settings = self._settings()
         barred = "" if self._guard is None or self._guard.may_leave(False) else self._strictness()
-        switches = Switches.of(settings, cloud_barred=barred)
+        if self._switches is None or self._switches[0] is not settings or self._switches[1] != barred:
+            self._switches = settings, barred, Switches.of(settings, cloud_barred=barred)
+        switches = self._switches[2]
         options = self.options()
         if not heed_breakers:
             options = [replace(option, permission=ALLOWED) for option in options]
