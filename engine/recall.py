@@ -107,14 +107,14 @@ class CachedEmbedder:
             if row is not None:
                 self._known.move_to_end(text)
                 self.hits += 1
-                return row[np.newaxis].copy()
+                return np.array([row])
         row = np.asarray(self._embedder.embed([text]), dtype=np.float32)[0]
         with self._lock:
             self.misses += 1
             self._known[text] = row
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
-        return row[np.newaxis].copy()
+        return np.array([row])
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,17 @@ def _read_each(connection: apsw.Connection, table: int, dimension: int, rows: Se
     return _joined(found, dimension)
 
 
+def count_about(connection: apsw.Connection, table: int, namespace: str) -> int:
+    """About how many vectors a namespace has in a table: whole blocks of vec0 as they are."""
+    sql = f"SELECT coalesce(sum(size), 0) FROM vectors_{table}_chunks WHERE partition00 = ?"
+    return int(connection.execute(sql, (namespace,)).get) + demoted.count(connection)
+
+
+def dimension_of(connection: apsw.Connection, table: int) -> int:
+    """The numbers in each vector of a table."""
+    return int(connection.execute("SELECT dimension FROM embedders WHERE number = ?", (table,)).get)
+
+
 def _valid(blocks: Sequence[tuple[bytes, bytes, bytes]], dimension: int) -> tuple[Ids, Floats]:
     """The rows of blocks that are in use."""
     import numpy as np

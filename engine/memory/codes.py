@@ -28,9 +28,13 @@ from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFolder
 from aqe.engine.memory.idling import Idling, give_back
 from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, best_of, open_part, read_part
+from aqe.engine.memory.reach import Reach
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from aqe.engine.memory.hnsw import Shape
     from aqe.engine.memory.ranking import Scope
 
@@ -83,6 +87,7 @@ class Codes:
         self._damaged: list[tuple[Key, Part]] = []
         self._erasures = 0
         self._idling = Idling(self._let_go)
+        self._reach = Reach()
         self._closing = False
         self._tiered = 0
         self._has_cold = False
@@ -112,6 +117,13 @@ class Codes:
                 ids, scores = part.searched.search(query, k, allow=allow)
             found.append((ids, scores))
         return best_of(found, k)
+
+    def may_reach(
+        self, connection: apsw.Connection, table: int, vector: NDArray[np.float32], least: float, scope: Scope
+    ) -> bool:
+        """Whether any row of a scope may have this cosine: False is certain, True is for a search to tell."""
+        parts = None if self._tiered else self._of_scope(connection, table, len(vector), scope)
+        return parts is None or self._reach.may([part for _, part in parts], vector, least)
 
     def cosines(self, table: int, vector: bytes, rows: Sequence[int], scope: Scope) -> dict[int, float] | None:
         """The cosine similarity of each of `rows` of a scope that has a vector, as of the last `search`; None where
@@ -225,8 +237,8 @@ class Codes:
     def _last_look(self, connection: apsw.Connection) -> None:
         self._follow(connection)
         for key in self._asked:
-            if key not in self._parts and self._count(connection, key) in LATE:
-                self._read(connection, key, self._dimension(connection, key[0]))
+            if key not in self._parts and chunks.count_about(connection, *key) in LATE:
+                self._read(connection, key, chunks.dimension_of(connection, key[0]))
         tables = [int(table) for (table,) in connection.execute("SELECT number FROM embedders")]
         self._known = [(table, name) for table in tables for name in self._every_name(connection)]
 
@@ -311,7 +323,8 @@ class Codes:
                     demoted.put_down(connection, part.vectors, wanted)
                 present = ids.tolist()
             gone = part.searched.delete(sorted(set(rows).difference(present)))
-            part.changed += gone + len(held.get(key, ()))
+            count = gone + len(held.get(key, ()))
+            part.changed, part.version = part.changed + count, part.version + count
 
     def _load(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
         """Vectors that are not at hand: from their file, else from the database where that is worth it by now."""
@@ -320,7 +333,7 @@ class Codes:
             self._hold(key, part)
             self._write_soon(key, part)
             return part
-        count = self._count(connection, key)
+        count = chunks.count_about(connection, *key)
         self._asked[key] = self._asked.get(key, 0) + 1
         if count > FEW and self._asked[key] < SEARCHES:
             return None
@@ -485,11 +498,3 @@ class Codes:
             self._parts.pop(key).close()
             self._asked[key] = SEARCHES  # read at the next search
         self._masks.clear()
-
-    def _count(self, connection: apsw.Connection, key: Key) -> int:
-        """About how many vectors vec0 has of a namespace: whole blocks of them."""
-        sql = f"SELECT coalesce(sum(size), 0) FROM vectors_{key[0]}_chunks WHERE partition00 = ?"
-        return int(connection.execute(sql, (key[1],)).get) + demoted.count(connection)
-
-    def _dimension(self, connection: apsw.Connection, table: int) -> int:
-        return int(connection.execute("SELECT dimension FROM embedders WHERE number = ?", (table,)).get)

@@ -45,12 +45,13 @@ Key = tuple[int, str]
 @dataclass
 class Part:
     """The vectors of one namespace in one space; `written` is the change that its file is of (None: it has none) and
-    `changed` the rows that changed since."""
+    `changed` the rows that changed since; `version` grows with each change."""
 
     vectors: Vectors
     dimension: int
     written: int | None = None
     changed: int = 0
+    version: int = 0
     tried_at: float = -WRITE_EVERY_S
     searches: int = 0
     is_checked: bool = False

@@ -128,11 +128,10 @@ def sides_of(
     found = []
     for at, (k, scope) in enumerate(wanted):
         wide = max(50, 4 * k)
-        if at < len(floors) and floors[at] > 0:
-            nearest = _vector_scores(connection, table, vector, 1, scope, codes)
-            if max(nearest.values(), default=0.0) < floors[at]:
-                found.append(Sides({}, {}))
-                continue
+        floor = floors[at] if at < len(floors) else 0.0
+        if floor > 0 and not _reaches(connection, table, vector, floor, scope, codes):
+            found.append(Sides({}, {}))
+            continue
         near = _vector_scores(connection, table, vector, wide, scope, codes)
         least = 0 if near else 1 if table is not None else k
         if shares:
@@ -150,6 +149,18 @@ def sides_of(
             near |= vectors.similarities(connection, table, vector, missing) if others_near is None else others_near
         found.append(Sides(text | others, near))
     return found
+
+
+def _reaches(
+    connection: apsw.Connection, table: int | None, vector: bytes, least: float, scope: Scope, codes: Codes | None
+) -> bool:
+    """Whether any row of a scope has at least this cosine."""
+    if codes is not None and table is not None and not (scope.condition or scope.is_nothing):
+        import numpy as np
+
+        if not codes.may_reach(connection, table, np.frombuffer(vector, np.float32), least, scope):
+            return False
+    return max(_vector_scores(connection, table, vector, 1, scope, codes).values(), default=0.0) >= least
 
 
 def _matched(

@@ -60,32 +60,28 @@ def need_of(prompt: str, model: Model | None = None) -> float:
     """
     model = trained() if model is None else model
     total = model.bias
-    shares, norm = _shares(prompt, model)
-    for name, share in shares.items():
-        total += share / norm if name.startswith(_WORD_MARK) else share
+    features, words, norm = _shares(prompt, model)
+    for share in features.values():
+        total += share
+    for share in words.values():
+        total += share / norm
     return _logistic(total)
 
 
 def explain_need(prompt: str, model: Model | None = None, *, most: int = 8) -> Need:
     """The same score with the `most` features and words that moved it most."""
     model = trained() if model is None else model
-    shares, norm = _shares(prompt, model)
-    moved = {
-        f"word {name[1:]!r}" if name.startswith(_WORD_MARK) else name: share / (norm if name[0] == _WORD_MARK else 1.0)
-        for name, share in shares.items()
-    }
+    features, words, norm = _shares(prompt, model)
+    moved = {**features, **{f"word {word!r}": share / norm for word, share in words.items()}}
     because = sorted(moved.items(), key=lambda share: (-abs(share[1]), share[0]))[:most]
     return Need(need_of(prompt, model), tuple((name, round(share, 3)) for name, share in because if abs(share) >= 5e-4))
 
 
-_WORD_MARK = "\0"
-
-
-def _shares(prompt: str, model: Model) -> tuple[dict[str, float], float]:
+def _shares(prompt: str, model: Model) -> tuple[dict[str, float], dict[str, float], float]:
     """What each feature, and each known word before the norm, adds to the log-odds; and the norm of the words."""
     text = prompt[:MOST_CHARACTERS]
     found = words_of(text)
-    shares = {}
+    shares, by_word = dict[str, float](), dict[str, float]()
     for name, value in measure(prompt, text, found).items():
         weight, mean, deviation, least, most = model.features[name]
         shares[name] = weight * (min(max(value, least), most) - mean) / deviation
@@ -95,8 +91,8 @@ def _shares(prompt: str, model: Model) -> tuple[dict[str, float], float]:
         if known is not None:
             part = known[1] if count == 1 else known[1] * (1.0 + math.log(count))
             square += part * part
-            shares[_WORD_MARK + word] = known[0] * part
-    return shares, math.sqrt(square) or 1.0
+            by_word[word] = known[0] * part
+    return shares, by_word, math.sqrt(square) or 1.0
 
 
 def words_of(text: str) -> list[str]:
@@ -121,7 +117,7 @@ def measure(prompt: str, text: str, words: list[str]) -> dict[str, float]:
         "different words": len(set(words)) / count if count else 0.0,
         "numbers": math.log1p(len(numbers)),
         "digits": sum(map(len, numbers)) / length,
-        "symbols": sum(map(text.count, _SYMBOLS)) / length,
+        "symbols": 0.0 if _SYMBOLS.isdisjoint(text) else sum(map(text.count, _SYMBOLS)) / length,
         "capitals": sum(map(str.isupper, text)) / length,
         "code share": code_share(lines),
         "options": float(min(options, 10)),

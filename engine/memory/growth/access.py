@@ -21,6 +21,9 @@ DAY_US = 86_400_000_000
 HALF_LIFE_DAYS = 30.0
 FLUSH_S = 5.0
 MOST_WAITING = 20_000
+TOGETHER = 32
+"""Searches whose memories are added up together."""
+
 CLOSE_BUSY_MS = 200
 MOST_VECTORS = 4096
 MOST_KEPT = 50_000
@@ -103,6 +106,7 @@ class AccessCounts:
         self._reopen = reopen
         self._now = now
         self._lock = threading.Lock()
+        self._shown: list[list[Key]] = []
         self._waiting: dict[Key, int] = {}
         self._made: dict[tuple[str, bytes], bytes] = {}
         self._counts: dict[str, int] = {}
@@ -111,14 +115,22 @@ class AccessCounts:
         self._half_life_days = half_life_days
 
     def count(self, keys: Iterable[Key]) -> None:
-        """Count one access of each memory (a microsecond each); nothing is written here."""
+        """Count one access of each memory; nothing is written here."""
         if not self._is_kept:
             return
+        shown = list(keys)
         with self._lock:
-            for key in keys:
+            self._shown.append(shown)
+            if len(self._shown) >= TOGETHER:
+                self._add_up()
+            self._start()
+
+    def _add_up(self) -> None:
+        for shown in self._shown:
+            for key in shown:
                 if key in self._waiting or len(self._waiting) < MOST_WAITING:
                     self._waiting[key] = self._waiting.get(key, 0) + 1
-            self._start()
+        self._shown.clear()
 
     def tally(self, name: str, count: int) -> None:
         """Add to a counter of the store (`growth_marks`), such as the hits of a cache."""
@@ -155,6 +167,7 @@ class AccessCounts:
     def flush(self, connection: apsw.Connection) -> None:
         """Write what waits through `connection`; raises `UserError` as any write, and what waits stays then."""
         with self._lock:
+            self._add_up()
             waiting, self._waiting = self._waiting, {}
             made, self._made = self._made, {}
             counts, self._counts = self._counts, {}
@@ -178,7 +191,7 @@ class AccessCounts:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if self._waiting or self._made or self._counts:
+        if self._shown or self._waiting or self._made or self._counts:
             connection.set_busy_timeout(CLOSE_BUSY_MS)
             with contextlib.suppress(AqeError):
                 self.flush(connection)

@@ -33,22 +33,38 @@ MOST = 256
 MOST_TEXTS = 64
 """More texts at a time are an import, not what somebody says about what they were shown."""
 
+MOST_WAITING = 32
+"""Searches whose memories are noted together, so that each costs a microsecond."""
+
 Key = tuple[str, str]
 
 
 @dataclass
 class _Lately:
     """What was recalled from one store: when (monotonic) and the text as it was then, None where it was not at hand;
-    and up to when the accesses of other processes were read (microseconds)."""
+    up to when the accesses of other processes were read (microseconds); and what was shown since, not yet sorted in."""
 
     shown: OrderedDict[Key, tuple[float, str | None]] = field(default_factory=OrderedDict)
     seen: int = 0
+    waiting: list[tuple[float, list[tuple[Key, str | None]]]] = field(default_factory=list)
 
     def note(self, key: Key, at: float, text: str | None) -> None:
         self.shown[key] = at, text if text is None else text[:LONGEST]
         self.shown.move_to_end(key)
         while len(self.shown) > MOST:
             self.shown.popitem(last=False)
+
+    def sort_in(self) -> None:
+        """Note what was shown since, the last `MOST` memories of it."""
+        newest: dict[Key, tuple[float, str | None]] = {}
+        for at, shown in reversed(self.waiting):
+            for key, text in reversed(shown):
+                newest.setdefault(key, (at, text))
+            if len(newest) >= MOST:
+                break
+        self.waiting.clear()
+        for key, (at, text) in reversed(newest.items()):
+            self.note(key, at, text)
 
 
 _lock = threading.Lock()
@@ -69,11 +85,12 @@ def keyed(shown: Iterable[Hit | Key]) -> list[tuple[Key, str | None]]:
 def note_recalled(path: Path, shown: Iterable[tuple[Key, str | None]]) -> None:
     """Note that memories (namespace and id, and the text where it is at hand) of the store at `path` were shown just
     now, by any part of this process."""
-    now = time.monotonic()
+    found = time.monotonic(), list(shown)
     with _lock:
         known = _lately.setdefault(path, _Lately())
-        for key, text in shown:
-            known.note(key, now, text)
+        known.waiting.append(found)
+        if len(known.waiting) >= MOST_WAITING or len(found[1]) > MOST_TEXTS:
+            known.sort_in()
 
 
 def said_already(
@@ -102,6 +119,8 @@ def _shown(connection: apsw.Connection, path: Path, now: int, window_s: float) -
     newest = connection.execute("SELECT max(last_at) FROM accesses").get or 0
     with _lock:
         known = _lately.get(path)
+        if known is not None:
+            known.sort_in()
         seen = max(0 if known is None else known.seen, int(now - window_s * 1e6))
         if newest > seen:
             known = _lately.setdefault(path, _Lately())

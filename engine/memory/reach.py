@@ -1,0 +1,59 @@
+"""Whether anything in some small namespaces comes near a query at all: one product in place of a search of each."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aqe import simd
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.memory.parts import Part
+
+MOST_ROWS = 1024
+KEPT = 4
+SLACK = 1e-4
+"""A cosine that misses the least by less is left to a search, which rounds as searches do."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The vectors of some parts as of their versions; the parts are held, so that none takes another's place."""
+
+    parts: tuple[Part, ...]
+    versions: tuple[int, ...]
+    rows: NDArray[np.float32]
+
+
+class Reach:
+    """The vectors of small namespaces as one matrix, made anew when one of them changed."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, ...], _Rows] = OrderedDict()
+
+    def may(self, parts: Sequence[Part], query: NDArray[np.float32], least: float) -> bool:
+        """Whether any vector of `parts` may have a cosine of `least` with the query; True too where they are many."""
+        sizes = [len(part.vectors) for part in parts]
+        if not 0 < sum(sizes) <= MOST_ROWS:
+            return sum(sizes) > 0
+        rows = self._rows(parts)
+        best = float(simd.matvec(rows, query).max())
+        return best >= (least - SLACK) * math.sqrt(float(simd.dot(query, query)))
+
+    def _rows(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+        import numpy as np
+
+        names, versions = tuple([id(part) for part in parts]), tuple([part.version for part in parts])
+        known = self._kept.get(names)
+        if known is None or known.versions != versions:
+            rows = np.concatenate([part.vectors.get(part.vectors.ids) for part in parts])
+            known = self._kept[names] = _Rows(tuple(parts), versions, rows)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return known.rows
