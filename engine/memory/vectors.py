@@ -6,7 +6,7 @@ Those of rarely recalled memories lie in a smaller form beside it (`tiers`); who
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apsw
 
@@ -108,7 +108,7 @@ def nearest(
         arguments.extend(where[1])
     found = {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, arguments)}
     if not demoted.has_demoted(connection):
-        return found
+        return _best(found, k)
     parts = [f"memories.namespace IN ({','.join('?' * len(within))})"] if within is not None else []
     parts += ["memories.namespace != ?"] * len(without)
     bound: list[object] = [*(within or ()), *without]
@@ -116,6 +116,11 @@ def nearest(
         parts.append(f"memories.row IN ({where[0]})")
         bound.extend(where[1])
     found |= demoted.cosines(connection, table, vector, " AND ".join(parts) or "1", bound)
+    return _best(found, k)
+
+
+def _best(found: Mapping[int, float], k: int) -> dict[int, float]:
+    """The nearest of all: of several namespaces vec0 gives so many of each, one after the other."""
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0]))[:k])
 
 
