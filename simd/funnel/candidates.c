@@ -104,6 +104,37 @@ void aqe_candidates_unique(aqe_candidates *candidates)
     candidates->count = kept;
 }
 
+/* The place of a row among items in the order of rows, or `count`. */
+static size_t place_of(const aqe_candidate *items, size_t count, int32_t row)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (items[middle].row < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && items[low].row == row ? low : count;
+}
+
+void aqe_candidates_join(aqe_candidates *candidates, aqe_candidate *items, size_t count)
+{
+    size_t kept = 0;
+    qsort(items, count, sizeof *items, by_row);
+    for (size_t i = 0; i < candidates->count; i++) {
+        aqe_candidate item = candidates->items[i];
+        size_t at = place_of(items, count, item.row);
+        if (at == count)
+            candidates->items[kept++] = item;
+        else if (item.estimate > items[at].estimate)
+            items[at].estimate = item.estimate;
+    }
+    for (size_t i = 0; i < count; i++)
+        candidates->items[kept + i] = items[i];
+    candidates->count = kept + count;
+}
+
 static int by_rank(const void *a, const void *b)
 {
     const aqe_candidate *x = a, *y = b;

@@ -115,9 +115,7 @@ static int scan_again(const aqe_search *search, float wanted, aqe_candidates *ca
     aqe_scan_rows(&bold, 0, &more);
     aqe_candidates_select(&more);
     aqe_score_int8(search, more.items, more.count);
-    for (size_t i = 0; i < search->k && i < candidates->count; i++)
-        more.items[more.count++] = candidates->items[i];
-    aqe_candidates_unique(&more);
+    aqe_candidates_join(&more, candidates->items, candidates->count < search->k ? candidates->count : search->k);
     aqe_candidates_close(candidates);
     *candidates = more;
     return 0;
