@@ -221,11 +221,11 @@ def test_cancelled_call_leaves_a_job_that_another_call_waits_for(service: Servic
     anyio.run(work)
 
 
-def test_failed_job_answers_with_its_error(service: Service, project: Path) -> None:
+def test_failed_job_answers_with_its_error(patient: Service, project: Path) -> None:
     """A job that failed is an error with code and sentence, not a success."""
 
     async def work() -> None:
-        async with client_of(service) as client:
+        async with client_of(patient) as client:
             (project / ".aqe").mkdir()
             (project / ".aqe" / "tests").write_text("in the way")
             failed = await client.call_tool("generate_tests", {"target": "it.py", "budget_s": 0.1})

@@ -68,7 +68,9 @@ def _read(
     if form == "server-memory":
         return list(peers.read_graph(text.split("\n"), reader, namespace, name))
     if form == "mem0":
-        return list(peers.read_mem0(_json(text, path), reader, namespace))
+        value = _json(text, path)
+        is_answer = isinstance(value, list) or bool(peers.memories_of_mem0(value))
+        return list(peers.read_mem0(value if is_answer else [value], reader, namespace))
     if form == "lines":
         return _lines(text, reader, namespace, name)
     raise _unknown(path, "it is no database")

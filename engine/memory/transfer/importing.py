@@ -13,8 +13,10 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import vectors
-from aqe.engine.memory.entry import check_namespace, metadata_json
-from aqe.engine.memory.rows import end_row
+from aqe.engine.memory.adding import current_memory, revise
+from aqe.engine.memory.entry import Memory, check_namespace, metadata_json
+from aqe.engine.memory.growth.expiry import ALIVE
+from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.text import subtokens
 from aqe.engine.memory.transfer.detecting import Contents
@@ -26,6 +28,7 @@ Conflict = Literal["keep", "take", "fail"]
 BATCH = 500
 NAMED = 20
 
+_KINDS = {"INTEGER": int, "TEXT": str, "REAL": float, "BLOB": bytes}
 _INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
     metadata, embedder, worktree, "commit", file, line, run{names})
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?{marks})"""
@@ -63,6 +66,8 @@ class _Step:
     insert: tuple[Record, ...] = ()
     end: int | None = None
     """When the store's current revision ends, for the inserted ones to follow."""
+    join: tuple[str, Record] | None = None
+    """The id of a memory with the same text, and the record whose metadata, pin and longer life join it."""
 
 
 def import_memories(
@@ -76,7 +81,7 @@ def import_memories(
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> Imported:
-    """Take in what `open_file` found, `batch` memories to a transaction; done again it goes on where it was cut off.
+    """Take in what `read_file` found, `batch` memories to a transaction; done again it goes on where it was cut off.
 
     A memory whose history the file continues gets its new revisions. One that differs stays as it is (`conflict`
     "keep"), becomes a new revision with the file's text ("take"), or ends the import before it begins ("fail"). With
@@ -86,17 +91,12 @@ def import_memories(
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 100_000:
         raise UserError(f"{batch!r:.40} is no size of a batch.", code="bad-limit", fix="Give 1 to 100000.")
     groups = _grouped(store, contents.records, None if namespace is None else check_namespace(namespace))
+    _check_columns(store, groups)
     keys = list(groups)
     if conflict == "fail" or dry_run:
         planned = _plan_all(store, groups, conflict)
-        differing = [step.key for step in planned if step.what in ("kept", "taken")]
-        if conflict == "fail" and differing:
-            raise UserError(
-                f"{len(differing)} memories differ from those of the store, the first is"
-                f" {differing[0][1]!r} in {differing[0][0]!r}.",
-                code="import-conflict",
-                fix="Choose --conflict keep or --conflict take; nothing was taken in.",
-            )
+        if conflict == "fail":
+            _refuse_differing(planned)
         if dry_run:
             return _told(contents, planned, dry_run=True)
     done: list[_Step] = []
@@ -108,9 +108,20 @@ def import_memories(
             now, more = store.now(), more_columns(connection)
             for key in keys[start : start + batch]:
                 step = _plan(connection, groups[key], conflict, now)
-                _apply(connection, step, more)
+                _apply(connection, step, more, now)
                 done.append(step)
     return _told(contents, done, dry_run=False)
+
+
+def _refuse_differing(planned: Sequence[_Step]) -> None:
+    differing = [step.key for step in planned if step.what in ("kept", "taken")]
+    if differing:
+        namespace, id = differing[0]
+        raise UserError(
+            f"{len(differing)} memories differ from those of the store, the first is {id!r} in {namespace!r}.",
+            code="import-conflict",
+            fix="Choose --conflict keep or --conflict take; nothing was taken in.",
+        )
 
 
 def _grouped(
@@ -131,6 +142,23 @@ def _grouped(
     return {key: _closed([found[at] for at in sorted(found)]) for key, found in groups.items()}
 
 
+def _check_columns(store: Store, groups: Mapping[tuple[str, str], tuple[Record, ...]]) -> None:
+    """Refuse values that a column of this store cannot hold, before anything is written."""
+    with store.reading() as connection:
+        sql = "SELECT name, type FROM pragma_table_info('memories')"
+        kinds = {str(name): _KINDS[str(kind)] for name, kind in connection.execute(sql)}
+    for record in (record for revisions in groups.values() for record in revisions):
+        for name, value in record.more.items():
+            is_fitting = value is None or type(value) is kinds.get(name, type(value))
+            is_held = not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
+            if not (is_fitting and is_held) or (name == "pinned" and value not in (0, 1)):
+                raise UserError(
+                    f"{record.id!r} in {record.namespace!r} has {name} {value!r:.40}.",
+                    code="bad-record",
+                    fix="Mend it in the file; nothing of it was taken in.",
+                )
+
+
 def _closed(revisions: list[Record]) -> tuple[Record, ...]:
     """Revisions of one memory, each but the last ended where the next begins."""
     ended = (
@@ -149,9 +177,11 @@ def _plan(connection: apsw.Connection, revisions: tuple[Record, ...], conflict: 
     last = revisions[-1]
     held: list[Any] = connection.execute(_HISTORY, last.key).fetchall()
     if not held:
-        if last.is_current and not last.id_given and _has_text(connection, last):
-            return _Step(last.key, "same")
-        return _Step(last.key, "added", revisions)
+        same = _same_text(connection, last, now) if last.is_current and not last.id_given else None
+        if same is None:
+            return _Step(last.key, "added", revisions)
+        join = None if _joined(same, last) is None else (same.id, last)
+        return _Step(last.key, "same" if join is None else "continued", join=join)
     mine = {row[0]: (bytes(row[1]), json.loads(row[2])) for row in held}
     theirs = {one.revision: (_hash(one.text), dict(one.metadata)) for one in revisions}
     if all(mine[at] == theirs[at] for at in mine.keys() & theirs.keys()):
@@ -177,17 +207,54 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8")).digest()
 
 
-def _has_text(connection: apsw.Connection, record: Record) -> bool:
-    sql = "SELECT 1 FROM memories WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0"
-    return connection.execute(sql, (_hash(record.text), record.namespace)).fetchone() is not None
+def _same_text(connection: apsw.Connection, record: Record, now: int) -> Memory | None:
+    """The memory without a caller's id that has this text, and is not over."""
+    where = f"text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 AND {ALIVE}"
+    sql = f"SELECT {COLUMNS} WHERE {where} LIMIT 1"
+    row = connection.execute(sql, (_hash(record.text), record.namespace, now)).fetchone()
+    return None if row is None else read_memory(row)
 
 
-def _apply(connection: apsw.Connection, step: _Step, more: Collection[str]) -> None:
+def _joined(same: Memory, record: Record) -> tuple[dict[str, Any], bool, int | None] | None:
+    """Metadata, pin and end of a memory once it is joined by a record of the same text; None where nothing changes."""
+    metadata = {**record.metadata, **same.metadata}
+    pinned = same.pinned or bool(record.more.get("pinned"))
+    theirs = record.more.get("expires_at")
+    ends = None if same.expires_at is None or theirs is None else max(same.expires_at, int(theirs))
+    before = (same.metadata, same.pinned, same.expires_at)
+    return None if (metadata, pinned, ends) == before else (metadata, pinned, ends)
+
+
+def _apply(connection: apsw.Connection, step: _Step, more: Collection[str], now: int) -> None:
+    if step.join is not None:
+        _join(connection, *step.join, now)
     if step.end is not None:
         namespace, id = step.key
         end_row(connection, namespace, id, step.end)
     for record in step.insert:
         _insert(connection, record, more)
+
+
+def _join(connection: apsw.Connection, id: str, record: Record, now: int) -> None:
+    """Join what a record says to the memory with the same text, as a new revision."""
+    same = current_memory(connection, id, record.namespace)
+    joined = None if same is None else _joined(same, record)
+    if same is None or joined is None:
+        return
+    metadata, pinned, ends = joined
+    row = Row(
+        id=None,
+        namespace=same.namespace,
+        text=same.text,
+        text_hash=_hash(same.text),
+        metadata=metadata_json(metadata),
+        vector=None,
+        embedder_id=same.embedder_id or "",
+        provenance=same.provenance,
+    )
+    revise(connection, same, row, now)
+    sql = "UPDATE memories SET pinned = ?, expires_at = ? WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    connection.execute(sql, (pinned, ends, same.namespace, id))
 
 
 def _insert(connection: apsw.Connection, record: Record, more: Collection[str]) -> None:

@@ -26,30 +26,35 @@ def read_edges(connection: apsw.Connection) -> Iterator[dict[str, Any]]:
         yield {"kind": kind, "origin": origin, "scope": scope, "weight": weight, "members": joined}
 
 
-def put_read(connection: apsw.Connection, found: Sequence[Mapping[str, Any]], *, now: int, dry_run: bool) -> int:
-    """Put in the edges that are not there and whose memories are; returns how many.
-
-    Raises `UserError` (state-broken) for what is no edge.
-    """
-    there = {_identity(one) for one in read_edges(connection)}
-    new = 0
+def check_read(found: Sequence[Mapping[str, Any]]) -> list[tuple[Edge, str]]:
+    """The edges of an archive with the scope of each. Raises `UserError` (state-broken)."""
+    checked = []
     for row in found:
         try:
             keys: tuple[Key, ...] = tuple((str(namespace), str(id)) for namespace, id in row["members"])
             edge = check_edge(Edge(row["kind"], keys, float(row["weight"]), row["origin"]))
             if edge.origin not in CARRIED:
                 raise ValueError(f"its origin is {edge.origin!r:.40}")
-        except (UserError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"An edge of the archive is none: {error}", code="state-broken", fix="Export it again."
-            ) from None
-        if _identity(row) in there or not all(is_current(connection, key) for key in edge.members):
+        except (UserError, KeyError, TypeError, ValueError, OverflowError) as error:
+            why = f"An edge of the archive is none: {error}"
+            raise UserError(why, code="state-broken", fix="Export it again.") from None
+        checked.append((edge, str(row.get("scope", ""))))
+    return checked
+
+
+def put_read(connection: apsw.Connection, found: Sequence[tuple[Edge, str]], *, now: int, dry_run: bool) -> int:
+    """Put in the edges that are not there and whose memories are; returns how many."""
+    there = {_identity(row["kind"], row["origin"], row["members"]) for row in read_edges(connection)}
+    new = 0
+    for edge, scope in found:
+        is_there = _identity(edge.kind, edge.origin, edge.members) in there
+        if is_there or not all(is_current(connection, key) for key in edge.members):
             continue
         new += 1
         if not dry_run:
-            put_edges(connection, [edge], now=now, scope=str(row.get("scope", "")))
+            put_edges(connection, [edge], now=now, scope=scope)
     return new
 
 
-def _identity(row: Mapping[str, Any]) -> tuple[str, str, frozenset[tuple[str, ...]]]:
-    return row["kind"], row["origin"], frozenset(tuple(key) for key in row["members"])
+def _identity(kind: str, origin: str, members: Sequence[Sequence[str]]) -> tuple[str, str, frozenset[tuple[str, ...]]]:
+    return kind, origin, frozenset(tuple(key) for key in members)

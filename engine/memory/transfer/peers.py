@@ -9,6 +9,7 @@ SQLite vectors of its JavaScript twin 3.3, and the history database of either).
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, uuid7
+from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, metadata_json, uuid7
 from aqe.engine.memory.transfer.record import Record
 from aqe.engine.moments import read_moment
 
@@ -46,15 +47,21 @@ class Reader:
         began: Any = None,
     ) -> Record | None:
         """A record of this text, or None where a memory cannot hold it."""
-        text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8").strip()
+        text = _whole(text).strip()
         if not text:
             self.left_out.append((id or namespace, "it has no text"))
             return None
         if len(text.encode("utf-8")) > TEXT_BYTES:
             self.left_out.append((id or text[:60], f"its text is larger than {TEXT_BYTES} bytes"))
             return None
-        if id is not None and not 0 < len(id.encode("utf-8", "replace")) <= ID_BYTES:
+        if id is not None and (id != _whole(id) or not 0 < len(id.encode("utf-8")) <= ID_BYTES):
             metadata, id = {**(metadata or {}), "id": id[:2000]}, None
+        about = plain(metadata or {})
+        try:
+            metadata_json(about)
+        except UserError as error:
+            self.left_out.append((id or text[:60], error.message))
+            return None
         created_at = self.moment(created)
         began_at = self.moment(began) if began is not None else created_at
         return Record(
@@ -62,7 +69,7 @@ class Reader:
             namespace=name_of(namespace),
             revision=revision,
             text=text,
-            metadata=plain(metadata or {}),
+            metadata=about,
             created_at=created_at,
             valid_from=began_at,
             valid_to=None if ended is None else max(began_at, self.moment(ended)),
@@ -75,8 +82,9 @@ class Reader:
         if isinstance(found, bool) or found is None:
             return self.now
         if isinstance(found, (int, float)):
-            seconds = found / 1000 if abs(found) > 1e11 else found
-            return int(seconds * 1_000_000) if abs(seconds) < 1e11 else self.now
+            if not 0 <= found < 1e14:  # milliseconds of the year 5138
+                return self.now
+            return int((found / 1000 if found > 1e11 else found) * 1_000_000)
         try:
             return read_moment(str(found))
         except UserError:
@@ -85,9 +93,23 @@ class Reader:
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata without what says nothing, as JSON types."""
-    kept = {str(key): value for key, value in metadata.items() if value not in (None, "", [], {})}
-    found: dict[str, Any] = json.loads(json.dumps(kept, default=str).replace("NaN", "null").replace("Infinity", "null"))
-    return found
+    kept = {str(key): _plain(value) for key, value in metadata.items()}
+    return {key: value for key, value in kept.items() if value not in (None, "", [], {})}
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth > 50 or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, Mapping):
+        return {_whole(str(key)): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth + 1) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else _whole(str(value))
+
+
+def _whole(text: str) -> str:
+    """A text without what none may hold: NUL bytes and half characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def name_of(text: str) -> str:
@@ -180,7 +202,7 @@ def read_database(path: Path, reader: Reader, namespace: str) -> tuple[str, list
         copy = Path(folder) / "copy.db"
         shutil.copyfile(path, copy)
         log = path.with_name(path.name + "-wal")
-        if log.exists():
+        if log.is_file():
             shutil.copyfile(log, copy.with_name("copy.db-wal"))
         try:
             connection = apsw.Connection(str(copy))

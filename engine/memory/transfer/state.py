@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 import zipfile
 import zlib
@@ -27,7 +28,7 @@ from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.detecting import Contents
 from aqe.engine.memory.transfer.files import Tensors, read_lines, read_tensors, write_lines
 from aqe.engine.memory.transfer.importing import Conflict, Imported, import_memories
-from aqe.engine.memory.transfer.joined import put_read, read_edges
+from aqe.engine.memory.transfer.joined import check_read, put_read, read_edges
 from aqe.engine.memory.transfer.reading import PAGE, Wanted, count_records, read_records
 from aqe.engine.memory.transfer.record import column_value, json_value
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -36,6 +37,7 @@ SCHEMA = "aqe.state/1"
 MANIFEST, MEMORIES, VECTORS = "manifest.json", "memories.jsonl", "vectors.safetensors"
 EDGES = "edges.jsonl"
 MOST_BYTES = 8_000_000_000
+MANIFEST_BYTES = 1_000_000
 _STATE = re.compile(r"aqe\.state/(\d+)")
 
 
@@ -134,10 +136,10 @@ def import_state(
         version = int(connection.pragma("user_version"))
     parts = _read(source, version)
     numbers = read_tensors(parts[VECTORS], name=VECTORS)
-    text = parts[MEMORIES].decode("utf-8")
+    text = _text(parts[MEMORIES], MEMORIES)
     records = tuple(read_lines(text.split("\n"), name=MEMORIES, tensor=numbers.get))
-    tables = {table.name: _objects(parts[_file_of(table)], _file_of(table)) for table in TABLES}
-    edges = _objects(parts[EDGES], EDGES)
+    tables = {table.name: _values(parts[_file_of(table)], _file_of(table)) for table in TABLES}
+    edges = check_read(_objects(parts[EDGES], EDGES))
     contents = Contents("jsonl", records, ())
     told = import_memories(store, contents, conflict=conflict, dry_run=dry_run, progress=progress, cancel=cancel)
     added: dict[str, int] = {}
@@ -159,9 +161,11 @@ def import_state(
 def is_state(path: Path) -> bool:
     """Whether a file is such an archive."""
     try:
+        if not path.is_file():
+            return False
         with zipfile.ZipFile(path) as archive:
             return MANIFEST in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, zipfile.BadZipFile):
         return False
 
 
@@ -251,7 +255,7 @@ def _put_rows(connection: apsw.Connection, table: _Table, rows: list[dict[str, A
     columns, added = set(_columns(connection, table.name)), 0
     same = " AND ".join(f'"{column}" IS ?' for column in table.key)
     for row in rows:
-        values = {name: column_value(value) for name, value in row.items() if name in columns}
+        values = {name: value for name, value in row.items() if name in columns}
         for column, (other, target) in table.refers.items():
             sql = f'SELECT row FROM "{other}" WHERE "{target}" = ?'
             values[column] = connection.execute(sql, (values.get(column),)).get
@@ -276,29 +280,39 @@ def _read(source: Path, version: int) -> dict[str, bytes]:
     """The parts of an archive, each as its manifest says."""
     try:
         with zipfile.ZipFile(source) as archive:
-            if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
-                raise _broken(source, "it unpacks to more than 8 GB")
-            manifest = _manifest(archive.read(MANIFEST), source, version)
+            manifest = _manifest(_unpacked(archive, MANIFEST, MANIFEST_BYTES), source, version)
             names = [MEMORIES, VECTORS, EDGES, *(_file_of(table) for table in TABLES)]
-            parts = {name: archive.read(name) for name in names}
+            parts = {name: _unpacked(archive, name, int(manifest[name]["bytes"])) for name in names}
     except FileNotFoundError:
         raise UserError(f"There is no file {str(source)!r}.", code="no-such-path", fix="Name an archive.") from None
     except KeyError as error:
         raise _broken(source, f"a part is missing ({error.args[0]})") from None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error) as error:
+    except (OSError, zipfile.BadZipFile, EOFError, TypeError, ValueError, RuntimeError, zlib.error) as error:
         raise _broken(source, str(error)) from None
     for name, data in parts.items():
-        if hashlib.sha256(data).hexdigest() != manifest.get(name, {}).get("sha256"):
+        if hashlib.sha256(data).hexdigest() != manifest[name].get("sha256"):
             raise _broken(source, f"{name} is not what was written")
     return parts
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """A part, read no further than it may reach. Raises ValueError."""
+    if not 0 <= most <= MOST_BYTES:
+        raise ValueError(f"{name} has {most} bytes")
+    with archive.open(name) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{name} is longer than it may be")
+    return data
 
 
 def _manifest(data: bytes, source: Path, version: int) -> dict[str, Any]:
     found = json.loads(data)
     schema = _STATE.fullmatch(str(found.get("schema"))) if isinstance(found, dict) else None
-    if schema is None or not isinstance(found.get("parts"), dict):
+    is_whole = schema is not None and isinstance(found.get("parts"), dict) and type(found.get("database")) is int
+    if not is_whole or not all(isinstance(part, dict) for part in found["parts"].values()):
         raise _broken(source, "its manifest is of something else")
-    if int(schema[1]) > 1 or int(found.get("database", 0)) > version:
+    if schema is not None and (int(schema[1]) > 1 or found["database"] > version):
         raise UserError(
             f"{str(source)!r} was written by a newer aqe ({found.get('aqe')}).",
             code="state-newer",
@@ -308,9 +322,37 @@ def _manifest(data: bytes, source: Path, version: int) -> dict[str, Any]:
     return parts
 
 
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is no text: {error}.", code="state-broken", fix="Export it again.") from None
+
+
+def _values(data: bytes, name: str) -> list[dict[str, Any]]:
+    """The rows of a part as SQLite holds them. Raises `UserError` (state-broken)."""
+    rows = _objects(data, name)
+    try:
+        return [{key: _held(column_value(value)) for key, value in row.items()} for row in rows]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"{name} holds what no row can: {error}.", code="state-broken", fix="Export it again."
+        ) from None
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, str):
+        value.encode("utf-8")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"the number {value}")
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"the number {value!r:.40}")
+    return value
+
+
 def _objects(data: bytes, name: str) -> list[dict[str, Any]]:
     try:
-        found = [json.loads(line) for line in data.decode("utf-8").split("\n") if line]
+        found = [json.loads(line) for line in _text(data, name).split("\n") if line]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not JSON lines: {error}.", code="state-broken", fix="Export it again.") from None
     if not all(isinstance(item, dict) for item in found):

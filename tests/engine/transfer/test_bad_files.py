@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.transfer import Wanted, export_memories, export_state, import_memories, import_state, read_file
+from aqe.engine.memory.transfer.state import is_state
 from tests.engine.transfer.conftest import everything, other
 
 GOOD = {
@@ -39,6 +42,7 @@ GOOD = {
         ({"vector": ["x"]}, "something else than numbers"),
         ({"provenance": {"planet": "Mars"}}, "planet"),
         ({"more": {"x": [1]}}, "column"),
+        ({"valid_from": "0001-01-01T00:00:00Z"}, "no moment"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, change: dict[str, object], says: str) -> None:
@@ -146,3 +150,83 @@ def test_an_import_cut_off_goes_on_where_it_stopped(store: Store, tmp_path: Path
         assert len(target.list()) == 4
         told = import_memories(target, read_file(out, now=1), batch=2)
         assert (told.added, told.same) == (1, 4)
+
+
+@pytest.mark.parametrize("more", [{"expires_at": 10**30}, {"expires_at": "soon"}, {"pinned": 5}, {"pinned": True}])
+def test_what_no_column_holds_is_refused_before_anything_is_written(
+    store: Store, tmp_path: Path, more: dict[str, object]
+) -> None:
+    """Hundreds of good memories before the bad one stay out too."""
+    file = tmp_path / "in.jsonl"
+    good = [json.dumps({**GOOD, "id": str(number)}) for number in range(20)]
+    file.write_text("\n".join([*good, json.dumps({**GOOD, "more": more})]), encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        import_memories(store, read_file(file, now=1), batch=5)
+    assert refused.value.code == "bad-record"
+    assert store.list() == []
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """A named pipe is refused at once by both ways in."""
+    pipe = tmp_path / "pipe.aqe"
+    os.mkfifo(pipe)
+    assert not is_state(pipe)
+    with pytest.raises(UserError) as refused:
+        read_file(pipe, now=1)
+    assert refused.value.code == "no-such-path"
+
+
+@pytest.mark.parametrize(
+    ("part", "data"),
+    [
+        ("sessions.jsonl", b'{"id": "s", "turns": 1e999}'),
+        ("feedback.jsonl", b'{"id": "\\ud800"}'),
+        ("marks.jsonl", b'{"id": {"base64": "?"}}'),
+        ("test_runs.jsonl", b'{"position": 99999999999999999999}'),
+        ("edges.jsonl", b'{"kind": "likes", "members": []}'),
+        ("turns.jsonl", b"\xff"),
+    ],
+)
+def test_a_bad_row_of_an_archive_is_found_before_its_memories_come_in(
+    store: Store, tmp_path: Path, part: str, data: bytes
+) -> None:
+    """Whatever part is wrong, nothing of the archive is taken in."""
+    store.add("words", id="a")
+    out = tmp_path / "all.aqe"
+    export_state(store, out)
+    with zipfile.ZipFile(out) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    parts[part] = data
+    manifest = json.loads(parts["manifest.json"])
+    manifest["parts"][part] |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    parts["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with other(tmp_path) as target:
+        with pytest.raises(UserError) as refused:
+            import_state(target, out)
+        assert refused.value.code == "state-broken"
+        assert everything(target) == []
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"[]",
+        b'{"schema": "aqe.state/1", "parts": []}',
+        b'{"schema": "aqe.state/1", "parts": {}, "database": null}',
+        b'{"schema": "aqe.state/1", "parts": {"memories.jsonl": []}, "database": 1}',
+        b'{"schema": "aqe.state/1", "parts": {"memories.jsonl": {"bytes": "x"}}, "database": 1}',
+        b" " * 2_000_000,
+    ],
+)
+def test_a_manifest_of_something_else_is_refused(store: Store, tmp_path: Path, manifest: bytes) -> None:
+    """What the manifest must say is checked, and it is read no further than it may reach."""
+    out = tmp_path / "all.aqe"
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", manifest)
+        archive.writestr("memories.jsonl", b"")
+    with pytest.raises(UserError) as refused:
+        import_state(store, out)
+    assert refused.value.code == "state-broken"

@@ -159,3 +159,56 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         read_file(file, now=NOW)
     assert refused.value.code == "unknown-format"
+
+
+def test_one_memory_of_mem0(store: Store, tmp_path: Path) -> None:
+    """A file with a single object is a single memory, its words in metadata are left alone, odd times are now."""
+    file = tmp_path / "one.json"
+    about = {"title": "Infinity War", "note": "NaN handling", "score": 1.5}
+    file.write_text(json.dumps({"id": "q", "memory": "one", "metadata": about, "created_at": -9e10}), encoding="utf-8")
+    assert taken(store, read_file(file, now=NOW)) == [("imported", "one")]
+    found = store.get("q", namespace="imported")
+    assert found is not None
+    assert (found.metadata, found.created_at) == (about, NOW)
+
+
+def test_an_id_that_no_memory_may_have_is_kept_in_the_metadata(store: Store, tmp_path: Path) -> None:
+    """NUL bytes and half characters in an id do not come in as one."""
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "one", "id": "a\\u0000b"}\n{"text": "two", "id": "\\ud800"}\n', encoding="utf-8")
+    assert len(taken(store, read_file(file, now=NOW))) == 2
+    assert all(store.get(memory.id, namespace="imported") for memory in store.list())
+    assert sorted(memory.metadata["id"] for memory in store.list()) == ["?", "ab"]
+
+
+def test_metadata_that_is_too_large_is_left_out_by_name(store: Store, tmp_path: Path) -> None:
+    """The memory is named with why, and the others come in."""
+    file = tmp_path / "texts.jsonl"
+    large = json.dumps({"text": "large", "id": "x", "metadata": {"a": "b" * 100_000}})
+    file.write_text(f'{{"text": "one"}}\n{large}\n', encoding="utf-8")
+    contents = read_file(file, now=NOW)
+    assert taken(store, contents) == [("imported", "one")]
+    assert [what for what, _ in contents.left_out] == ["x"]
+
+
+def test_the_same_text_without_an_id_joins_what_the_file_knows(store: Store, tmp_path: Path) -> None:
+    """Metadata, pin and the longer life of the file's memory come to the one that has its text; one that is over does
+    not stand in its way."""
+    file = tmp_path / "in.jsonl"
+    line = {"namespace": "default", "revision": 1, "created_at": "2026-01-01", "valid_from": "2026-01-01"}
+    lines = [
+        line | {"id": "1", "text": "kept", "id_given": False, "metadata": {"a": 1}, "more": {"pinned": 1}},
+        line | {"id": "2", "text": "over", "id_given": False},
+    ]
+    file.write_text("\n".join(json.dumps(one) for one in lines), encoding="utf-8")
+    kept = store.add("kept", metadata={"b": 2})
+    over = store.add("over")
+    with store.writing() as connection:
+        connection.execute("UPDATE memories SET expires_at = 5 WHERE id = ?", (over,))
+    told = import_memories(store, read_file(file, now=NOW))
+    assert (told.continued, told.added) == (1, 1)
+    found = store.get(kept)
+    assert found is not None
+    assert (found.metadata, found.pinned) == ({"a": 1, "b": 2}, True)
+    assert sorted(memory.text for memory in store.list()) == ["kept", "over"]
+    assert import_memories(store, read_file(file, now=NOW)).same == 2
