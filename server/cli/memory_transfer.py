@@ -50,6 +50,7 @@ def export(
         str | None, typer.Option("--since", metavar="WHEN", help="Only revisions that began or ended since then.")
     ] = None,
     vectors: VectorsOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -70,6 +71,10 @@ def export(
         raise UserError("This cannot go to stdout.", code="bad-argument", fix="Name a file.")
     for target in [one for one in (file, vectors) if one is not None and str(one) != "-"]:
         refuse_output(target, "The file")
+        if target.exists() and not force:
+            raise UserError(
+                f"{str(target)!r} is there already.", code="bad-output", fix="Give --force to write over it."
+            )
     limits = {"namespace": namespace, "history": history or None, "as_of": as_of, "since": since, "vectors": vectors}
     if chosen == "state" and (given := next((name for name, value in limits.items() if value is not None), None)):
         raise UserError(

@@ -85,3 +85,31 @@ def test_as_of_shows_the_memory_of_that_moment(aqe: Run) -> None:
         assert "half up" in aqe("memory", *words, "--as-of", before)[1]
     assert aqe("memory", "get", "rule", "--as-of", "2020-01-01")[0] == 2
     assert aqe("memory", "list", "--as-of", "2020-01-01")[1] == ""
+
+
+def test_a_file_that_is_there_is_written_over_only_by_force(aqe: Run, tmp_path: Path) -> None:
+    """Nobody's file goes by accident; through a link the file that it means is written."""
+    file, link = tmp_path / "notes.md", tmp_path / "link.md"
+    file.write_text("mine")
+    link.symlink_to(file)
+    aqe("memory", "add", "one")
+    for target in (file, link):
+        status, _, err = aqe("memory", "export", str(target))
+        assert (status, "[bad-output]" in err, file.read_text()) == (2, True, "mine")
+    assert aqe("memory", "export", str(link), "--force")[0] == 0
+    assert link.is_symlink()
+    assert "one" in file.read_text()
+
+
+def test_an_edge_whose_memory_is_not_here_is_told(aqe: Run, tmp_path: Path) -> None:
+    """It is neither added nor called there."""
+    file = str(tmp_path / "all.aqe")
+    for id in ("a", "b"):
+        aqe("memory", "add", id, "--id", id)
+    aqe("memory", "link", "a", "b", "--kind", "similar")
+    aqe("memory", "export", file)
+    aqe("memory", "delete", "b")
+    status, out, err = aqe("memory", "import", file)
+    assert status == 0
+    assert "edges" not in out
+    assert "left out: 1 edge: a memory that they join is not here" in err

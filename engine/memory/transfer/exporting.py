@@ -66,6 +66,9 @@ def export_memories(
         raise UserError(
             "Vectors in a file of their own go with JSON lines only.", code="bad-argument", fix="Use --format jsonl."
         )
+    for file in (target, vectors):
+        if isinstance(file, Path):
+            check_target(file)
     tensors = Tensors() if vectors is not None else None
     seen: set[tuple[str, str]] = set()
     with contextlib.ExitStack() as stack:
@@ -80,9 +83,15 @@ def export_memories(
             write_lines(records, counted, now=store.now(), tensor=None if tensors is None else tensors.put)
         if tensors is not None and vectors is not None:
             data = tensors.dump()
-            write_bytes_atomic(vectors, data)
+            write_bytes_atomic(vectors.resolve(), data)
             counted.bytes += len(data)
     return Exported(form, total, len(seen), 0 if tensors is None else tensors.count, counted.bytes)
+
+
+def check_target(file: Path) -> None:
+    """Refuse what is there and is no file: a folder, a device, a pipe. Raises `UserError` (bad-output)."""
+    if file.exists() and not file.is_file():
+        raise UserError(f"{str(file)!r} is no file.", code="bad-output", fix="Name a file, or - for stdout.")
 
 
 class _Counted:
@@ -116,6 +125,7 @@ def _watched(
 @contextlib.contextmanager
 def _part(target: Path) -> Iterator[TextIO]:
     """A file that takes the name `target` when the block ended well, and is gone when it did not."""
+    target = target.resolve()  # a link stays one, and the file that it means is written
     spare = target.with_name(f".{target.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with spare.open("x", encoding="utf-8", newline="") as out:

@@ -42,18 +42,23 @@ def check_read(found: Sequence[Mapping[str, Any]]) -> list[tuple[Edge, str]]:
     return checked
 
 
-def put_read(connection: apsw.Connection, found: Sequence[tuple[Edge, str]], *, now: int, dry_run: bool) -> int:
-    """Put in the edges that are not there and whose memories are; returns how many."""
+def put_read(
+    connection: apsw.Connection, found: Sequence[tuple[Edge, str]], *, now: int, dry_run: bool
+) -> tuple[int, int]:
+    """Put in the edges that are not there and whose memories are; returns how many, and how many stayed out because one
+    of their memories is not here."""
     there = {_identity(row["kind"], row["origin"], row["members"]) for row in read_edges(connection)}
-    new = 0
+    new = left_out = 0
     for edge, scope in found:
-        is_there = _identity(edge.kind, edge.origin, edge.members) in there
-        if is_there or not all(is_current(connection, key) for key in edge.members):
+        if _identity(edge.kind, edge.origin, edge.members) in there:
+            continue
+        if not all(is_current(connection, key) for key in edge.members):
+            left_out += 1
             continue
         new += 1
         if not dry_run:
             put_edges(connection, [edge], now=now, scope=scope)
-    return new
+    return new, left_out
 
 
 def _identity(kind: str, origin: str, members: Sequence[Sequence[str]]) -> tuple[str, str, frozenset[tuple[str, ...]]]:

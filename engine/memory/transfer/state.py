@@ -14,7 +14,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +26,7 @@ from aqe.engine.marker import write_bytes_atomic
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.detecting import Contents
+from aqe.engine.memory.transfer.exporting import check_target
 from aqe.engine.memory.transfer.files import Tensors, read_lines, read_tensors, write_lines
 from aqe.engine.memory.transfer.importing import Conflict, Imported, import_memories
 from aqe.engine.memory.transfer.joined import check_read, put_read, read_edges
@@ -86,6 +87,7 @@ def export_state(
 
     Raises `UserError` (project-read-only, disk-full) and `Cancelled`; then the archive is not there.
     """
+    check_target(target)
     parts: dict[str, dict[str, Any]] = {}
     buffer = io.BytesIO()
     tensors = Tensors()
@@ -114,7 +116,7 @@ def export_state(
         }
         archive.writestr(MANIFEST, json.dumps(manifest, indent=1) + "\n")
     data = buffer.getvalue()
-    write_bytes_atomic(target, data)
+    write_bytes_atomic(target.resolve(), data)
     return StateExported({name: part["rows"] for name, part in parts.items()}, len(data))
 
 
@@ -153,8 +155,11 @@ def import_state(
             added[table.name] = _put_rows(connection, table, rows, dry_run=dry_run)
         same[table.name] = len(rows) - added[table.name]
     with store.reading() if dry_run else store.writing() as connection:
-        added["edges"] = put_read(connection, edges, now=store.now(), dry_run=dry_run)
-    same["edges"] = len(edges) - added["edges"]
+        added["edges"], alone = put_read(connection, edges, now=store.now(), dry_run=dry_run)
+    same["edges"] = len(edges) - added["edges"] - alone
+    if alone:
+        why = "a memory that they join is not here: `aqe index` the project, then import again"
+        told = replace(told, left_out=(*told.left_out, (f"{alone} edge{'' if alone == 1 else 's'}", why)))
     return StateImported(told, added, same)
 
 

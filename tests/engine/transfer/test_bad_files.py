@@ -171,6 +171,9 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.aqe"
     os.mkfifo(pipe)
     assert not is_state(pipe)
+    with pytest.raises(UserError) as kept:
+        export_state(Store.open(Path(":memory:")), pipe)
+    assert kept.value.code == "bad-output"
     with pytest.raises(UserError) as refused:
         read_file(pipe, now=1)
     assert refused.value.code == "no-such-path"

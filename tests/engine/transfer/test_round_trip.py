@@ -204,6 +204,7 @@ def test_state_carries_the_edges_that_were_given(store: Store, tmp_path: Path) -
         target.add("what the other was", id="other")
         target.delete("other")
         told, again = import_state(target, out), import_state(target, out)
-        assert (told.added["edges"], told.same["edges"], again.added["edges"]) == (1, 1, 0)
+        assert (told.added["edges"], told.same["edges"], again.same["edges"]) == (1, 0, 1)
+        assert [what for what, _ in told.memories.left_out] == ["1 edge"]
         (found,) = neighbours(target, "crash")
         assert (found.id, found.kind, found.outward, found.weight) == ("fix", "fixed-by", True, 2.0)
