@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import apsw
@@ -13,25 +13,48 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Kept, Memory, check_id, check_namespace, metadata_json, uuid7
 from aqe.engine.memory.growth.access import carry_over
-from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, put_vector, read_memory
+from aqe.engine.memory.rows import (
+    COLUMNS,
+    Row,
+    Waiting,
+    close_row,
+    end_row,
+    insert_row,
+    leave_indexes,
+    put_vector,
+    read_memory,
+)
 
 
-def add_row(connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None]) -> Kept:
-    """Add a memory, or join it to the one that it is: the one with its id, its exact duplicate, or the one that `said`
-    all that its text says in its namespace and was just recalled."""
-    same = _same(connection, row, now)
+def add_rows(
+    connection: apsw.Connection, rows: Iterable[Row], now: int, said: Callable[[str, str], Memory | None]
+) -> list[Kept]:
+    """Add memories, or join each to the one that it is: the one with its id, its exact duplicate, or the one that
+    `said` all that its text says in its namespace and was just recalled."""
+    waiting = Waiting()
+    kept = [_add_row(connection, row, now, said, waiting) for row in rows]
+    waiting.tell(connection)
+    return kept
+
+
+def _add_row(
+    connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None], waiting: Waiting
+) -> Kept:
+    same = _same(connection, row, now, waiting)
     if same is None and row.id is None and not row.as_new:
         known = said(row.text, row.namespace)
         if known is not None and _joins(known, row):
+            waiting.tell(connection)
             if known.namespace == row.namespace:
                 digest = hashlib.sha256(known.text.encode("utf-8")).digest()
                 _join(connection, known, replace(row, text=known.text, text_hash=digest, vector=None), now)
             return Kept(known.id, existed=True, recalled=True, namespace=known.namespace)
     if same is not None:
+        waiting.tell(connection)
         _join(connection, same, row, now)
         return Kept(same.id, existed=True)
     id = row.id or uuid7(now)
-    insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now)
+    insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now, waiting=waiting)
     return Kept(id, existed=False)
 
 
@@ -63,12 +86,12 @@ def _join(connection: apsw.Connection, same: Memory, row: Row, now: int) -> None
         connection.execute(sql, (lasts, digest, _number(connection, same)))
 
 
-def _same(connection: apsw.Connection, row: Row, now: int) -> Memory | None:
+def _same(connection: apsw.Connection, row: Row, now: int, waiting: Waiting) -> Memory | None:
     """The current memory that `row` is: the one with its id, or without one its exact duplicate. One that is over ends
     here."""
     if row.id is not None:
         found = current_memory(connection, row.id, row.namespace)
-        if _is_over(connection, found, now):
+        if found is not None and _is_over(connection, found, now, waiting):
             return None
         if found is not None and found.text != row.text:
             raise UserError(
@@ -80,12 +103,13 @@ def _same(connection: apsw.Connection, row: Row, now: int) -> Memory | None:
     sql = f"SELECT {COLUMNS} WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 LIMIT 1"
     duplicate = connection.execute(sql, (row.text_hash, row.namespace)).fetchone()
     known = None if duplicate is None else read_memory(duplicate)
-    return None if _is_over(connection, known, now) else known
+    return None if known is None or _is_over(connection, known, now, waiting) else known
 
 
-def _is_over(connection: apsw.Connection, memory: Memory | None, now: int) -> bool:
-    if memory is None or memory.expires_at is None or memory.expires_at > now:
+def _is_over(connection: apsw.Connection, memory: Memory, now: int, waiting: Waiting) -> bool:
+    if memory.expires_at is None or memory.expires_at > now:
         return False
+    waiting.tell(connection)
     end_row(connection, memory.namespace, memory.id, memory.expires_at, note="expired")
     return True
 
@@ -127,6 +151,18 @@ def require_memory(connection: apsw.Connection, id: str, namespace: str) -> Memo
     if found is None:
         raise unknown(connection, id, namespace)
     return found
+
+
+def end_memories(connection: apsw.Connection, namespace: str, ids: Iterable[str], now: int) -> None:
+    """End the current revisions of memories and drop what joins them. Raises `UserError` (unknown-id)."""
+    ended = []
+    for id in ids:
+        found = close_row(connection, namespace, check_id(id), now)
+        if found is None:
+            raise unknown(connection, id, namespace)
+        connection.execute("DELETE FROM nodes WHERE namespace = ? AND id = ?", (namespace, id))
+        ended.append(found)
+    leave_indexes(connection, ended)
 
 
 def erase_rows(connection: apsw.Connection, namespace: str, id: str) -> None:

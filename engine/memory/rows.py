@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ COLUMNS = (
     ' file, line, "commit", run, worktree, id_given, expires_at, pinned, end_note, file_digest'
     " FROM memories LEFT JOIN embedders ON embedder = number"
 )
+_INDEX = "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)"
 _INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
     metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest)
     SELECT ?1, ?2, 1 + coalesce(max(revision), 0), ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
@@ -44,6 +45,29 @@ class Row:
     pinned: bool = False
     file_digest: str = ""
     as_new: bool = False
+
+
+@dataclass
+class Waiting:
+    """What the text index and the vectors of rows just written are still to be told, to be told in one go.
+
+    FTS5 gathers what it is told in memory, but writes it out at each later statement that SQLite could undo alone, as
+    are those on `memories` because of its triggers: rows are written first, then all of this. Whoever reads an index,
+    or ends a row, tells it before.
+    """
+
+    texts: list[tuple[int, str]] = field(default_factory=list)
+    vectors: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
+    """By row: table, namespace and vector."""
+
+    def tell(self, connection: apsw.Connection) -> None:
+        """Write it."""
+        if self.texts:
+            connection.executemany(_INDEX, ((number, " ".join(subtokens(text))) for number, text in self.texts))
+            for number, (table, namespace, vector) in self.vectors.items():
+                vectors.put(connection, table, number, namespace, vector)
+            self.texts.clear()
+            self.vectors.clear()
 
 
 def read_memory(row: Sequence[Any]) -> Memory:
@@ -78,10 +102,19 @@ def _provenance(file: str, line: int, commit: str, run: str, worktree: str) -> P
 
 
 def insert_row(
-    connection: apsw.Connection, row: Row, id: str, *, id_given: bool, created_at: int | None, now: int
+    connection: apsw.Connection,
+    row: Row,
+    id: str,
+    *,
+    id_given: bool,
+    created_at: int | None,
+    now: int,
+    waiting: Waiting | None = None,
 ) -> None:
-    """Write the next revision of `id` with its text index entry and vector (none given: an equal text's)."""
-    table, vector = _vector_of(connection, row)
+    """Write the next revision of `id` with its text index entry and vector (none given: an equal text's). These two
+    are left to the caller where there is a `waiting` to put them to."""
+    untold = Waiting() if waiting is None else waiting
+    table, vector = _vector_of(connection, row, untold)
     origin = row.provenance
     created_at = now if created_at is None else created_at
     what = (row.text, row.text_hash, id_given, row.metadata, table)
@@ -89,9 +122,11 @@ def insert_row(
     traits = (row.expires_at, row.pinned, row.file_digest)
     connection.execute(_INSERT, (id, row.namespace, now, created_at, *what, *whence, *traits))
     number = connection.last_insert_rowid()
-    connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(row.text))))
+    untold.texts.append((number, row.text))
     if table is not None and vector is not None:
-        vectors.put(connection, table, number, row.namespace, vector)
+        untold.vectors[number] = table, row.namespace, vector
+    if waiting is None:
+        untold.tell(connection)
 
 
 def put_vector(connection: apsw.Connection, number: int, table: int, vector: bytes | None) -> bool:
@@ -111,7 +146,7 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
     return True
 
 
-def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes | None]:
+def _vector_of(connection: apsw.Connection, row: Row, untold: Waiting) -> tuple[int | None, bytes | None]:
     if row.vector is not None:
         return vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4), row.vector
     twin = connection.execute(
@@ -121,6 +156,8 @@ def _vector_of(connection: apsw.Connection, row: Row) -> tuple[int | None, bytes
     ).fetchone()
     if twin is None:
         return None, None
+    if twin[0] in untold.vectors:
+        return twin[1], untold.vectors[twin[0]][2]
     vector = vectors.read(connection, twin[1], twin[0])  # a cold twin has none to share: it is embedded anew
     return (None, None) if vector is None else (twin[1], vector)
 
@@ -130,19 +167,35 @@ def end_row(
 ) -> bytes | None:
     """End the current revision: out of both indexes, its vector put aside (or, with `keep_vector`, handed back). The
     row keeps a `note` on why."""
-    found = connection.execute(
-        "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL", (namespace, id)
-    ).fetchone()
+    found = close_row(connection, namespace, id, now, note=note)
+    return None if found is None else leave_indexes(connection, [found], keep_vector=keep_vector)[0]
+
+
+def close_row(
+    connection: apsw.Connection, namespace: str, id: str, now: int, *, note: str = ""
+) -> tuple[int, int | None] | None:
+    """The half of `end_row` on `memories` alone; returns the row and its table of vectors, for `leave_indexes`. None
+    where there is no current revision."""
+    sql = "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    found = connection.execute(sql, (namespace, id)).fetchone()
     if found is None:
         return None
-    number, table = found
     sql = "UPDATE memories SET valid_to = max(?, valid_from), end_note = ? WHERE row = ?"
-    connection.execute(sql, (now, note, number))
-    connection.execute("DELETE FROM texts WHERE rowid = ?", (number,))
-    if table is None:
-        return None
-    vector = vectors.read(connection, table, number)
-    vectors.drop(connection, table, number)
-    if vector is not None and not keep_vector:
-        connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
-    return vector if keep_vector else None
+    connection.execute(sql, (now, note, found[0]))
+    return found[0], found[1]
+
+
+def leave_indexes(
+    connection: apsw.Connection, ended: Sequence[tuple[int, int | None]], *, keep_vector: bool = False
+) -> list[bytes | None]:
+    """The other half of `end_row`, of all `ended` rows in one go (see `Waiting`)."""
+    connection.executemany("DELETE FROM texts WHERE rowid = ?", ((number,) for number, _ in ended))
+    kept: list[bytes | None] = []
+    for number, table in ended:
+        vector = None if table is None else vectors.read(connection, table, number)
+        if table is not None:
+            vectors.drop(connection, table, number)
+        if vector is not None and not keep_vector:
+            connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
+        kept.append(vector if keep_vector else None)
+    return kept

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import apsw
 
 from aqe.engine.memory import ranking, vectors
-from aqe.engine.memory.adding import add_row, current_memory, erase_rows, require_memory, revise
+from aqe.engine.memory.adding import add_rows, current_memory, end_memories, erase_rows, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, shrink, speaking, transaction
+from aqe.engine.memory.connection import BUSY_TIMEOUT_S, Reading, open_connection, shrink, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Hit,
@@ -100,7 +100,6 @@ class Store:
         self._clean = clean
         self._connection = connection
         self._lock = threading.RLock()
-        self._is_reading = False
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
@@ -108,6 +107,7 @@ class Store:
         codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
         about = shares or Shares(), self.accesses.tally, self.growth.rank
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
+        self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
 
     @classmethod
     def open(
@@ -185,20 +185,9 @@ class Store:
             finally:
                 self._connection.pragma("synchronous", before)
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[apsw.Connection]:
+    def reading(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """One read transaction: everything in the block sees the same state. One within another is part of it."""
-        with self._lock:
-            if self._is_reading:
-                yield self._connection
-                return
-            with transaction(self._connection, self.path, write=False):
-                self._is_reading = True
-                try:
-                    yield self._connection
-                finally:
-                    self._is_reading = False
-                    self._searcher.end_moment()
+        return self._looking
 
     def writing_aside(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """As `writing`, on a connection of its own, so that no reader waits for it."""
@@ -253,7 +242,7 @@ class Store:
         with self.writing() as connection:
             end_expired(connection, now)
             said = functools.partial(said_already, connection, self.path, now=now, window_s=window_s)
-            return [add_row(connection, row, now, said) for row in rows]
+            return add_rows(connection, rows, now, said)
 
     def note_recalled(self, shown: Iterable[Hit | tuple[str, str]]) -> None:
         """Note, in memory alone, that memories (namespace, id) were shown: what only repeats them is not stored now."""
@@ -315,10 +304,10 @@ class Store:
         """
         with self.writing() as connection:
             if not erase:
-                require_memory(connection, id, namespace)
-            end_row(connection, check_namespace(namespace), check_id(id), self.now())
-            unlink(connection, namespace, id)
-            if erase:
+                end_memories(connection, check_namespace(namespace), [id], self.now())
+            else:
+                end_row(connection, check_namespace(namespace), check_id(id), self.now())
+                unlink(connection, namespace, id)
                 erase_rows(connection, namespace, id)
                 self.accesses.forget()
         if erase:
@@ -328,12 +317,8 @@ class Store:
 
     def delete_many(self, ids: Iterable[str], *, namespace: str = "default") -> None:
         """End all of these memories or, when one is not there, none. Raises `UserError` (unknown-id)."""
-        now = self.now()
         with self.writing() as connection:
-            for id in ids:
-                require_memory(connection, id, namespace)
-                end_row(connection, check_namespace(namespace), check_id(id), now)
-                unlink(connection, namespace, id)
+            end_memories(connection, check_namespace(namespace), ids, self.now())
 
     def list(
         self,

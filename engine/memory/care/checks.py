@@ -60,7 +60,7 @@ def check_texts(connection: apsw.Connection) -> Looked:
         "SELECT namespace, id, revision, text, text_hash FROM memories"
     ):
         seen += 1
-        if hashlib.sha256(text.encode("utf-8")).digest() != digest:
+        if not isinstance(text, str) or hashlib.sha256(text.encode("utf-8")).digest() != digest:  # a page of zeros
             changed.append(f"{namespace}/{id} (revision {revision})")
     meaning = "a text changed on the disk: it is not what was remembered"
     fix = "Compare it with a backup (`aqe memory diff FILE now`); repair keeps the text and makes its hash anew."
@@ -100,7 +100,7 @@ def check_text_index(connection: apsw.Connection) -> Looked:
         words = listed.pop(int(row), None)
         if words is None:
             missing.append(f"{namespace}/{id}")
-        elif words != len(subtokens(text)):
+        elif words != len(subtokens(text or "")):
             different.append(f"{namespace}/{id}")
     return seen, [
         *_each(missing, "memories are not in the text index", "no search finds them by their words"),
