@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 from aqe.engine.errors import UserError
 
-_AGO = re.compile(r"(\d{1,9})\s*(s|min|h|d|w)(?:\s+ago)?")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGO = re.compile(r"(\d{1,9})\s*(s|min|m|h|d|w)(?:\s+ago)?")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def read_moment(text: str, *, now: int | None = None) -> int:
     """UTC microseconds since 1970 of `2026-03-01T12:00:00Z`, `2026-03-01` (its beginning in UTC), or with `now` of
-    `3h ago` or `2d`. A time without an offset is UTC; one before 1970 is none. Raises `UserError` (bad-moment).
+    `3h ago` or `2d` (s, m or min, h, d, w). A time without an offset is UTC; one before 1970 is none. Raises
+    `UserError` (bad-moment).
 
     >>> read_moment("1970-01-01T00:00:01.5Z")
     1500000
@@ -33,5 +34,5 @@ def read_moment(text: str, *, now: int | None = None) -> int:
                 return (at - _EPOCH) // timedelta(microseconds=1)
         except (ValueError, OverflowError):
             pass
-    ways = "2026-03-01, 2026-03-01T12:00:00Z" + ("" if now is None else ", 3h ago or 2d")
+    ways = "2026-03-01, 2026-03-01T12:00:00Z" + ("" if now is None else ", 3h ago or 2d (s, m or min, h, d, w)")
     raise UserError(f"{text!r:.80} is no moment.", code="bad-moment", fix=f"Write it as {ways}.")

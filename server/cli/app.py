@@ -5,6 +5,8 @@ Only the verb that is used is imported, and typer with it, so that `aqe --help` 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import sys
@@ -33,17 +35,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     _never_fail_on_a_character()
     words, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
     report = _Failures(debug, _wants_json(words))
+    status = _outcome(words, report, debug)
+    _flush_or_let_go()
+    return status
+
+
+def _outcome(words: list[str], report: _Failures, debug: bool) -> int:
+    """The exit status of what was asked for, told where it failed."""
     try:
         status = _dispatch(words)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        _let_go_of_stdout()
         return 0
     except KeyboardInterrupt:
         return report.tell(Cancelled("Interrupted.", code="cancelled"))
     except AqeError as error:
         return report.tell(error)
+    except OSError as error:
+        return report.tell(_no_space(error) if error.errno in _FULL else _unexpected(error, debug))
     except Exception as error:
         return report.tell(_unexpected(error, debug))
 
@@ -219,9 +229,12 @@ def _never_fail_on_a_character() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _let_go_of_stdout() -> None:
-    """The reader left: what is still buffered goes nowhere, without a complaint at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _flush_or_let_go() -> None:
+    """Where the reader left or the disk is full, what is still buffered goes nowhere, without a complaint at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class _Failures:
@@ -241,8 +254,10 @@ class _Failures:
             from aqe.engine.results import json_text
 
             said = {"code": error.code, "message": error.message, "fix": error.fix}
-            print(json_text({"schema": "aqe.error/1", "error": said, "exit_status": error.exit_status}), flush=True)
-        print(error, file=sys.stderr)
+            with contextlib.suppress(OSError):  # stdout may be what failed
+                print(json_text({"schema": "aqe.error/1", "error": said, "exit_status": error.exit_status}), flush=True)
+        with contextlib.suppress(OSError):
+            print(error, file=sys.stderr)
         return error.exit_status
 
 
@@ -250,6 +265,14 @@ def _wants_json(words: list[str]) -> bool:
     """Whether the user asked for one JSON object; with `--jsonl` each line has its own answer."""
     own = words[: words.index("--")] if "--" in words else words
     return "--json" in own and "--jsonl" not in own
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _no_space(error: OSError) -> UserError:
+    where = f"to write {str(error.filename)!r:.200}" if error.filename else "where the output goes"
+    return UserError(f"There is no space left {where}.", code="disk-full", fix="Free some space and try again.")
 
 
 def _unexpected(error: Exception, debug: bool) -> InternalError:

@@ -60,6 +60,8 @@ def test_search_as_of_now_is_the_search(store: Store, moment: int) -> None:
         ("2026-03-01 00:00:00.000001", 1_772_323_200_000_001),
         ("2d", 1_772_323_200_000_000),
         ("48h ago", 1_772_323_200_000_000),
+        ("2880m ago", 1_772_323_200_000_000),
+        ("2880 min", 1_772_323_200_000_000),
     ],
 )
 def test_moments(text: str, microseconds: int) -> None:
@@ -73,3 +75,4 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="no moment") as refused:
         read_moment(text, now=1)
     assert refused.value.code == "bad-moment"
+    assert "(s, m or min, h, d, w)" in refused.value.fix

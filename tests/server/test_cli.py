@@ -125,6 +125,27 @@ def test_errors_of_json_commands_are_objects_too(
     assert err == f"{error['message']} {error['fix']} [{code}]\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is a matter of Linux")
+@pytest.mark.parametrize("words", [["--help"], ["doctor", "--json"]])
+def test_a_full_disk_behind_stdout_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+    """Where what is printed finds no space left, one sentence says so, and the status is 2."""
+    command = [sys.executable, "-m", "aqe.server.cli", *words]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 2
+    assert run.stderr == "There is no space left where the output goes. Free some space and try again. [disk-full]\n"
+
+
+def test_a_reader_who_leaves_is_no_error() -> None:
+    """A command whose reader closed the pipe ends in silence with status 0."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "aqe.server.cli", "--help"]
+    run = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_bad_value_names_option_and_value(capsys: pytest.CaptureFixture[str]) -> None:
     """A value of the wrong type is named with its option."""
     assert main(["serve", "--http", "--port", "many"]) == 2

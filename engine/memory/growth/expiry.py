@@ -29,11 +29,12 @@ ALIVE = "(expires_at IS NULL OR expires_at > ?)"
 Wanted = tuple[str | None, str, Sequence[object]]
 _FIRST = "SELECT min(expires_at) FROM memories WHERE valid_to IS NULL AND expires_at IS NOT NULL"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_TTL = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw]?)\s*", re.IGNORECASE)
+_TTL = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", re.IGNORECASE)
 
 
 def parse_ttl(ttl: Any) -> float:
-    """How long a memory is to be kept, in seconds: a number of them, or a text like `30d`, `12h`, `45m`, `90s`, `2w`.
+    """How long a memory is to be kept, in seconds: a number of them, or a text with its unit like `30d`, `12h`, `45m`,
+    `90s`, `2w`.
 
     Raises `UserError` (bad-ttl).
 
@@ -41,7 +42,7 @@ def parse_ttl(ttl: Any) -> float:
     30.0
     """
     if isinstance(ttl, str) and (found := _TTL.fullmatch(ttl)):
-        seconds = float(found[1]) * _UNITS[found[2].lower() or "s"]
+        seconds = float(found[1]) * _UNITS[found[2].lower()]
     elif isinstance(ttl, (int, float)) and not isinstance(ttl, bool):
         seconds = float(ttl)
     else:
@@ -50,7 +51,7 @@ def parse_ttl(ttl: Any) -> float:
         raise UserError(
             f"{ttl!r:.60} is no time to keep a memory for.",
             code="bad-ttl",
-            fix="Give a number above zero with s, m, h, d or w, like 30d; at most 100 years.",
+            fix="Give a number above zero with its unit s, m, h, d or w, like 30d; at most 100 years.",
         )
     return seconds
 

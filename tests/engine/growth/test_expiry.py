@@ -116,15 +116,17 @@ def test_pruning_without_a_budget_ends_what_is_over(tmp_path: Path) -> None:
         assert store.stats().memories == 0
 
 
-@pytest.mark.parametrize("ttl", ["", "0d", "-1d", "soon", "3 years", 0, -5, float("nan"), float("inf"), True, [], 1e30])
+@pytest.mark.parametrize(
+    "ttl", ["", "0d", "-1d", "30", "soon", "3 years", 0, -5, float("nan"), float("inf"), True, [], 1e30]
+)
 def test_a_time_that_is_none_is_refused(ttl: object) -> None:
-    """What is no time above zero, or longer than a century, is one sentence with a code."""
+    """What is no time above zero, has no unit, or is longer than a century, is one sentence with a code."""
     with pytest.raises(UserError) as caught:
         parse_ttl(ttl)
     assert caught.value.code == "bad-ttl"
 
 
-@pytest.mark.parametrize(("ttl", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("2W", 1_209_600), (7, 7)])
+@pytest.mark.parametrize(("ttl", "seconds"), [("90s", 90), ("45m", 2700), ("1.5h", 5400), ("2W", 1_209_600), (7, 7)])
 def test_times_are_understood(ttl: object, seconds: float) -> None:
-    """Seconds, minutes, hours, days and weeks."""
+    """Seconds, minutes, hours, days and weeks; a number that is no text means seconds."""
     assert parse_ttl(ttl) == seconds
