@@ -19,7 +19,7 @@ from aqe.engine.memory.adding import add_rows, current_memory, end_memories, era
 from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.connection import BUSY_TIMEOUT_S, open_connection, shrink, speaking, transaction
+from aqe.engine.memory.connection import BUSY_TIMEOUT_S, Reading, open_connection, shrink, speaking, transaction
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Hit,
@@ -100,7 +100,6 @@ class Store:
         self._clean = clean
         self._connection = connection
         self._lock = threading.RLock()
-        self._is_reading = False
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
@@ -108,6 +107,7 @@ class Store:
         codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
         about = shares or Shares(), self.accesses.tally, self.growth.rank
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
+        self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
 
     @classmethod
     def open(
@@ -185,20 +185,9 @@ class Store:
             finally:
                 self._connection.pragma("synchronous", before)
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[apsw.Connection]:
+    def reading(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """One read transaction: everything in the block sees the same state. One within another is part of it."""
-        with self._lock:
-            if self._is_reading:
-                yield self._connection
-                return
-            with transaction(self._connection, self.path, write=False):
-                self._is_reading = True
-                try:
-                    yield self._connection
-                finally:
-                    self._is_reading = False
-                    self._searcher.end_moment()
+        return self._looking
 
     def writing_aside(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """As `writing`, on a connection of its own, so that no reader waits for it."""
