@@ -14,7 +14,8 @@ float32 and the sum kept in float32, so that for vectors of n items
 - a cosine by (n / 2 + 16) * 6e-8, and an item of a normalised vector by (n / 8 + 8) * 6e-8 times itself,
 - a probability of softmax by (n / 8 + 2 * (max(x) - x[i]) + 24) * 6e-8 times itself; one below e ** -87 may be 0.
 
-What exceeds float32 becomes inf (a cosine never does, and a normalised vector neither), NaN in gives NaN out and comes
+What exceeds float32 becomes inf (a cosine never does, and a normalised vector neither; a dot product does where the
+whole sum exceeds it, whatever its parts do), NaN in gives NaN out and comes
 last in a ranking, the cosine of a zero vector is 0, and so is a sum of no items. Softmax of a row with NaN or plus
 infinity, or of nothing but minus infinity, is NaN; minus infinity beside other items gives 0. Stems are the same bytes
 on every path; the rules are in `_tokeniser`.

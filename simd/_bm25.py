@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from operator import index
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqe import simd
+from aqe.simd._given import as_k
 from aqe.simd._ids import Ids, as_ids, last_of_each
 
 Scores = NDArray[np.float64]
@@ -103,10 +103,9 @@ class Postings:
         `groups[g]` says whether documents of group g may be found (those beyond its end may not), `allow` names the ids
         that may. How rare a term is counts over all documents in either case.
         """
-        if index(k) < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
+        wanted = min(as_k(k), MOST_DOCUMENTS)
         only = None if allow is None else as_ids(allow, "allow")
-        ids, scores = self._index.search(_terms(terms), min(index(k), MOST_DOCUMENTS), _mask(groups), only)
+        ids, scores = self._index.search(_terms(terms), wanted, _mask(groups), only)
         return np.frombuffer(ids, np.int64), np.frombuffer(scores, np.float64)
 
     def scores(self, terms: Sequence[bytes], ids: Iterable[int]) -> Scores:

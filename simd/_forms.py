@@ -7,7 +7,6 @@ for everything but its quickest calls.
 from __future__ import annotations
 
 import sys
-from operator import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,8 +79,9 @@ def topk(
     """Rows and scores of the best k rows that the mask allows, best first."""
     if metric not in METRICS[:3]:
         raise ValueError(f"metric must be 'dot', 'cosine' or 'l2', got {metric!r}")
-    if index(k) < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    from aqe.simd._given import as_k
+
+    wanted = min(as_k(k), _MOST)
     kinds = _kinds(_FLOATS, dtype)
     (table, kind), (target, other) = take(matrix, "matrix", kinds, (2,)), take(query, "query", kinds, (1,))
     _check_kinds(("matrix", kind), ("query", other))
@@ -91,7 +91,7 @@ def topk(
     import numpy as np
 
     places, scores = path._scan(
-        kind, METRICS.index(metric), np.asarray(target), np.asarray(table), allowed, rows, n, min(index(k), _MOST)
+        kind, METRICS.index(metric), np.asarray(target), np.asarray(table), allowed, rows, n, wanted
     )
     return np.frombuffer(places, np.int64).copy(), np.frombuffer(scores, np.float32).copy()
 
@@ -216,10 +216,25 @@ def _matrix(path: Path, kind: int, metric: int, a: memoryview, b: memoryview) ->
             left, right = normalize(path, left), normalize(path, right)
         with np.errstate(all="ignore"):
             products: NDArray[Any] = np.matmul(left, right.T)
+            if metric == 0 and not np.isfinite(products.sum()):
+                _sum_anew(path, kind, np.asarray(a), np.asarray(b), products)
             return np.clip(products, -1.0, 1.0, out=products) if metric == 1 else products
     if _shape(a)[0] > _shape(b)[0]:
         return np.ascontiguousarray(_matrix(path, kind, metric, b, a).T)
     return _row_blocks(path, kind, metric, np.asarray(a), np.asarray(b))
+
+
+def _sum_anew(path: Path, kind: int, a: NDArray[Any], b: NDArray[Any], products: NDArray[Any]) -> None:
+    """Put what the path makes of a row in the place of products that are not finite: a part of a sum may have left
+    float32 that the whole of it does not."""
+    import numpy as np
+
+    for row, query in enumerate(a):
+        lost = np.flatnonzero(~np.isfinite(products[row]))
+        if len(lost):
+            made = np.empty(len(lost), np.float32)
+            path._rows(kind, 0, query, b[lost], made, len(lost), b.shape[1])
+            products[row, lost] = made
 
 
 def _row_blocks(path: Path, kind: int, metric: int, few: NDArray[Any], many: NDArray[Any]) -> NDArray[Any]:

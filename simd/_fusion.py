@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from operator import index
 from typing import NamedTuple
 
 from aqe import simd
+from aqe.simd._given import as_k
 
 
 class Fused(NamedTuple):
@@ -46,8 +46,7 @@ def fuse(
     >>> [(one.row, round(one.score, 6)) for one in fuse({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, 0.75, 2)]
     [(3, 1.0), (2, 0.5)]
     """
-    if index(k) < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    wanted = as_k(k)
     shares = share.values() if isinstance(share, Mapping) else (share,)
     if not all(0 <= one <= 1 for one in shares):
         raise ValueError("share must be from 0 to 1")
@@ -59,8 +58,8 @@ def fuse(
         else:
             shared = _as_dict(share) if isinstance(share, Mapping) else float(share)
             added = None if prior is None else _as_dict(prior)
-            return [*map(Fused._make, compiled(_as_dict(text), _as_dict(near), shared, added, min(k, 2**31)))]
-    return _fuse(text, near, share, prior or {})[:k]
+            return [*map(Fused._make, compiled(_as_dict(text), _as_dict(near), shared, added, min(wanted, 2**31)))]
+    return _fuse(text, near, share, prior or {})[:wanted]
 
 
 def _as_dict(given: Mapping[int, float]) -> dict[int, float]:

@@ -26,6 +26,8 @@ class Index:
         self._tokens = 0
 
     def add(self, ids: Ids, groups: NDArray[np.int32], documents: tuple[bytes, ...]) -> None:
+        if not all(isinstance(text, bytes) for text in documents):
+            raise TypeError("a document must be bytes")
         self._squeeze()
         if len(self._ids) + len(documents) > _MOST_DOCUMENTS:
             raise ValueError(f"postings hold at most {_MOST_DOCUMENTS} documents")
@@ -49,7 +51,10 @@ class Index:
         before = held[0][-1] if held else -1
         if any(number <= last for number, last in zip(numbers, [before, *numbers], strict=False)):
             raise ValueError("the documents of a term must be there and come in their order")
-        for number, often in zip(numbers, frequencies.tolist(), strict=True):
+        often_by_number = list(zip(numbers, frequencies.tolist(), strict=True))
+        if any(self._lengths[number] + often >= 2**32 for number, often in often_by_number):
+            raise ValueError("a document must have less than 2**32 terms")
+        for number, often in often_by_number:
             self._lengths[number] += often
             self._tokens += often
             self._append(term, number, often)

@@ -66,6 +66,25 @@ def _cosines(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[np.float64]:
     return found
 
 
+def _dots(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:
+    found: NDArray[Any] = matrix @ query
+    lost = np.flatnonzero(~np.isfinite(found))
+    if len(lost):  # a part of the sum left float32: does the whole?
+        found[lost] = _dots_in_double(matrix[lost], query)
+    return found
+
+
+def _dots_in_double(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[np.float64]:
+    """What `dot_in_double` of pairs.c makes of each row."""
+    total, lost = np.zeros((2, len(matrix)))
+    for column, factor in zip(matrix.T.astype(np.float64), query.astype(np.float64), strict=True):
+        product = column * factor
+        after = total + product
+        lost += np.where(abs(total) >= abs(product), (total - after) + product, (product - after) + total)
+        total = after
+    return np.where(np.isfinite(total), total + lost, total)
+
+
 def _distances(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:
     gaps = matrix - query
     found: NDArray[Any] = np.einsum("ij,ij->i", gaps, gaps)
@@ -77,7 +96,7 @@ def _differing(matrix: NDArray[Any], query: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-_WORK = (np.matmul, _cosines, _distances, _differing)
+_WORK = (_dots, _cosines, _distances, _differing)
 
 
 def _made(items: Items, kind: int) -> NDArray[Any]:

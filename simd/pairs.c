@@ -1,4 +1,5 @@
 /* Pairs of vectors, a query with the rows of a matrix, and normalised rows: the same for every path, which only sums. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -21,10 +22,30 @@ static double within_one(double cosine)
 /* Item i in double, by the path's own reading: an item times one. */
 static double item(const aqe_sums *sums, aqe_kind kind, const void *vector, size_t i)
 {
+    if (kind == AQE_F32) {
+        float read;
+        memcpy(&read, (const char *)vector + i * sizeof read, sizeof read);
+        return read;
+    }
     static const float ONE = 1;
     static const uint16_t HALF_ONE = 0x3c00, BRAIN_ONE = 0x3f80;
     const void *const ones[AQE_FLOAT_KINDS] = {&ONE, &HALF_ONE, &BRAIN_ONE};
     return sums->dot((const char *)vector + i * aqe_item_size(kind), ones[kind], 1);
+}
+
+/* A dot product of which a part left float32, or met NaN or infinity: in what order a path sums must not show. Products
+   of float32 are exact in double; what their sum loses to rounding is kept beside it (Neumaier, Rundungsfehleranalyse
+   einiger Verfahren zur Summation endlicher Summen, 1974). The twin does the same, operation by operation. */
+static float dot_in_double(const aqe_sums *sums, aqe_kind kind, const void *a, const void *b, size_t n)
+{
+    double total = 0, lost = 0;
+    for (size_t i = 0; i < n; i++) {
+        double product = item(sums, kind, a, i) * item(sums, kind, b, i), next = total + product;
+        lost += fabs(total) >= fabs(product) ? (total - next) + product : (product - next) + total;
+        total = next;
+    }
+    total += isfinite(total) ? lost : 0;
+    return isnan(total) || fabs(total) <= FLT_MAX ? (float)total : total > 0 ? INFINITY : -INFINITY;
 }
 
 static double cosine_in_double(const aqe_sums *sums, aqe_kind kind, const void *a, const void *b, size_t n)
@@ -66,7 +87,8 @@ double aqe_pair(const aqe_path *path, aqe_kind kind, aqe_metric metric, const vo
     case AQE_L2:
         return sums->l2(a, b, n);
     default:
-        return sums->dot(a, b, n);
+        made[0] = sums->dot(a, b, n);
+        return isfinite(made[0]) ? made[0] : dot_in_double(sums, kind, a, b, n);
     }
 }
 
@@ -116,9 +138,12 @@ void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void
 {
     const aqe_sums *sums = &path->sums[kind];
     float squares[4];
-    if (metric == AQE_DOT)
+    if (metric == AQE_DOT) {
         sums->dots(query, rows, next, n, out);
-    else if (metric == AQE_L2)
+        for (int i = 0; i < 4; i++)
+            if (!isfinite(out[i]))
+                out[i] = dot_in_double(sums, kind, query, rows[i], n);
+    } else if (metric == AQE_L2)
         sums->distances(query, rows, next, n, out);
     else {
         sums->dots_and_squares(query, rows, next, n, out, squares);

@@ -161,7 +161,7 @@ PyObject *aqe_quick_dot(PyObject *self, PyObject *const *args, Py_ssize_t count,
     if (!take_pair(args, count, names, &two))
         return not_a_pair("dot", AQE_DOT, self, args, count, names);
     if (two.kind < AQE_FLOAT_KINDS)
-        answer = PyFloat_FromDouble(path->sums[two.kind].dot(two.a, two.b, two.n));
+        answer = PyFloat_FromDouble(aqe_pair(path, (aqe_kind)two.kind, AQE_DOT, two.a, two.b, two.n));
     else if (two.kind == AQE_I8)
         answer = PyLong_FromLongLong(path->byte_dot(two.a, two.b, two.n));
     let_go(&two);

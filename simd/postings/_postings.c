@@ -52,7 +52,7 @@ static int take(PyObject *object, Py_buffer *view, Py_ssize_t size, const char *
         return -1;
     const char *format = view->format ? view->format : "B";
     format += *format == '@' || *format == '=' || *format == '<';
-    int fits = view->itemsize == size && format[0] && !format[1] && strchr(size == 8 ? "qlnd" : size == 4 ? "iIl" : "B?b", *format);
+    int fits = view->itemsize == size && format[0] && !format[1] && strchr(size == 8 ? "qln" : size == 4 ? "iIl" : "B?b", *format);
     if (fits && view->ndim == 1 && PyBuffer_IsContiguous(view, 'C'))
         return 0;
     PyErr_Format(PyExc_TypeError, "%s must be a contiguous row of %zd-byte numbers", name, size);
@@ -89,6 +89,16 @@ static void drop(postings *self)
     Py_DECREF(type);
 }
 
+static int are_bytes(PyObject *texts, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!PyBytes_Check(PyTuple_GetItem(texts, i))) {
+            PyErr_SetString(PyExc_TypeError, "a document must be bytes");
+            return 0;
+        }
+    return 1;
+}
+
 static PyObject *add(postings *self, PyObject *args)
 {
     PyObject *ids, *groups, *texts, *answer = NULL;
@@ -103,7 +113,7 @@ static PyObject *add(postings *self, PyObject *args)
     if (id.shape[0] != count || group.shape[0] != count) {
         PyErr_Format(PyExc_ValueError, "%zd ids and %zd groups for %zd documents: they must be equal", id.shape[0],
                      group.shape[0], count);
-    } else if (enter(self) == 0) {
+    } else if (are_bytes(texts, count) && enter(self) == 0) {
         if (aqe_squeeze(&self->index, (uint64_t)self->index.count + (uint64_t)count > AQE_DOCUMENTS) < 0) {
             answer = out_of_memory(self);
         } else if ((uint64_t)self->index.count + (uint64_t)count > AQE_DOCUMENTS) {
@@ -112,11 +122,9 @@ static PyObject *add(postings *self, PyObject *args)
         } else {
             int failed = 0;
             for (Py_ssize_t i = 0; i < count && !failed; i++) {
-                char *text;
-                Py_ssize_t size;
-                PyBytes_AsStringAndSize(PyTuple_GetItem(texts, i), &text, &size);
+                PyObject *text = PyTuple_GetItem(texts, i);
                 failed = aqe_add_document(&self->index, ((const int64_t *)id.buf)[i], ((const uint32_t *)group.buf)[i],
-                                          text, (size_t)size);
+                                          PyBytes_AsString(text), (size_t)PyBytes_Size(text));
             }
             if (failed) {
                 answer = out_of_memory(self);
@@ -154,7 +162,9 @@ static PyObject *extend(postings *self, PyObject *args)
         } else {
             leave(self);
             if (failed)
-                PyErr_SetString(PyExc_ValueError, "the documents of a term must be there and come in their order");
+                PyErr_SetString(PyExc_ValueError, failed == 1
+                                                      ? "the documents of a term must be there and come in their order"
+                                                      : "a document must have less than 2**32 terms");
             else {
                 Py_INCREF(Py_None);
                 answer = Py_None;
@@ -401,7 +411,12 @@ static double number_at(PyObject *map, PyObject *key, int *has)
 {
     PyObject *found = PyDict_GetItemWithError(map, key);
     *has = found != NULL;
-    return found ? PyFloat_AsDouble(found) : PyErr_Occurred() ? -1.0 : 0.0;
+    if (!found)
+        return PyErr_Occurred() ? -1.0 : 0.0;
+    Py_INCREF(found); /* its __float__ may take it out of the dictionary */
+    double value = PyFloat_AsDouble(found);
+    Py_DECREF(found);
+    return value;
 }
 
 static int read_candidate(aqe_candidate *one, PyObject *key, PyObject *text, PyObject *near, PyObject *share,
@@ -427,26 +442,43 @@ static PyObject *as_tuple(const aqe_candidate *one)
                          one->near_standard, one->share);
 }
 
+/* The candidates of two lists of keys, each once; returns how many, -1 with an error set. What converts a number may
+   change the dictionaries, so that neither is walked. */
+static Py_ssize_t read_candidates(aqe_candidate *candidates, PyObject *const keys[2], PyObject *text, PyObject *near,
+                                  PyObject *share, PyObject *prior)
+{
+    Py_ssize_t count = 0, first = PyList_Size(keys[0]), second = PyList_Size(keys[1]);
+    for (Py_ssize_t i = 0; i < first; i++)
+        if (read_candidate(&candidates[count++], PyList_GetItem(keys[0], i), text, near, share, prior) < 0)
+            return -1;
+    for (Py_ssize_t i = 0; i < second; i++) {
+        PyObject *key = PyList_GetItem(keys[1], i);
+        int is_known = PyDict_Contains(text, key);
+        if (is_known < 0 || (!is_known && read_candidate(&candidates[count++], key, text, near, share, prior) < 0))
+            return -1;
+    }
+    return count;
+}
+
 static PyObject *fuse(PyObject *module, PyObject *args)
 {
-    PyObject *text, *near, *share, *prior, *key, *value, *answer = NULL;
-    Py_ssize_t k, place = 0, count = 0;
+    PyObject *text, *near, *share, *prior, *answer = NULL;
+    Py_ssize_t k, count = -1;
     (void)module;
     if (!PyArg_ParseTuple(args, "O!O!OOn", &PyDict_Type, &text, &PyDict_Type, &near, &share, &prior, &k))
         return NULL;
     if (prior != Py_None && !PyDict_Check(prior))
         return PyErr_Format(PyExc_TypeError, "prior must be a dictionary");
-    aqe_candidate *candidates = malloc((size_t)(PyDict_Size(text) + PyDict_Size(near) + 1) * sizeof *candidates);
-    if (!candidates)
-        return PyErr_NoMemory();
-    int failed = 0;
-    while (!failed && PyDict_Next(text, &place, &key, &value))
-        failed = read_candidate(&candidates[count++], key, text, near, share, prior);
-    for (place = 0; !failed && PyDict_Next(near, &place, &key, &value);) {
-        int is_known = PyDict_Contains(text, key);
-        failed = is_known < 0 || (!is_known && read_candidate(&candidates[count++], key, text, near, share, prior) < 0);
+    PyObject *const keys[2] = {PyDict_Keys(text), PyDict_Keys(near)};
+    aqe_candidate *candidates = NULL;
+    if (keys[0] && keys[1]) {
+        candidates = malloc((size_t)(PyList_Size(keys[0]) + PyList_Size(keys[1]) + 1) * sizeof *candidates);
+        if (candidates)
+            count = read_candidates(candidates, keys, text, near, share, prior);
+        else
+            PyErr_NoMemory();
     }
-    if (!failed) {
+    if (count >= 0) {
         aqe_fuse(candidates, (size_t)count);
         Py_ssize_t made = k < count ? k : count;
         answer = PyList_New(made);
@@ -459,6 +491,8 @@ static PyObject *fuse(PyObject *module, PyObject *args)
         }
     }
     free(candidates);
+    Py_XDECREF(keys[0]);
+    Py_XDECREF(keys[1]);
     return answer;
 }
 

@@ -76,7 +76,8 @@ static inline int aqe_is_in(const aqe_postings *index, uint32_t document, const 
     return group < group_count && groups[group];
 }
 
-/* Each returns 0, or -1 where memory is out (aqe_extend: 1 where a document is unknown or out of order). */
+/* Each returns 0, or -1 where memory is out (aqe_extend: 1 where a document is unknown or out of order, 2 where
+   one would have more than UINT32_MAX terms; then nothing changed). */
 int aqe_prepare(aqe_postings *index, double k1, double b, uint64_t seed);
 void aqe_discard(aqe_postings *index);
 int aqe_add_document(aqe_postings *index, int64_t id, uint32_t group, const char *text, size_t size);

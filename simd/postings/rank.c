@@ -59,7 +59,8 @@ static void offer(best *found, aqe_found one)
 /* The first posting from `at` on whose document is not below `document`. */
 static uint32_t seek(const aqe_term *term, uint32_t at, uint32_t document)
 {
-    const uint32_t *words = term->words, wanted = document << 8;
+    const uint32_t *words = term->words;
+    const uint64_t wanted = (uint64_t)document << 8; /* the end of the last window is beyond any posting */
     uint32_t step = 1, low = at, high;
     if (at >= term->count || words[at] >= wanted)
         return at;

@@ -296,6 +296,8 @@ int aqe_extend(aqe_postings *index, const char *name, size_t size, const int64_t
         uint32_t document = aqe_find_document(index, ids[i]);
         if (document == AQE_NONE || (int64_t)document <= before)
             return 1;
+        if (frequencies[i] > UINT32_MAX - index->lengths[document])
+            return 2;
         before = document;
     }
     index->epoch++; /* documents get longer: no list's bounds hold any more */

@@ -86,6 +86,21 @@ def test_share_of_each_row_weighs_that_row(fused: Fuse) -> None:
     assert [one.row for one in found][:2] == [3, 1]
 
 
+def test_number_that_adds_candidates_while_it_is_read_adds_none(fused: Fuse) -> None:
+    """The candidates are those of the call, though the conversion of a score puts thousands more beside it."""
+
+    class Growing(int):
+        def __float__(self) -> float:
+            text.update(dict.fromkeys(range(10, 50_000), 0.0))
+            near.update(dict.fromkeys(range(10, 50_000), 0.0))
+            return 2.0
+
+    text: Scores = {1: Growing(2), 2: 1.0}
+    near: Scores = {2: 1.0, 3: 0.5}
+    assert sorted(one.row for one in fused(text, near, 0.5, 9)) == [1, 2, 3]
+    assert len(text) > 40_000
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
@@ -93,6 +108,7 @@ def test_share_of_each_row_weighs_that_row(fused: Fuse) -> None:
         (lambda call: call({1: 1.0}, {}, float("nan"), 1), ValueError),
         (lambda call: call({1: 1.0}, {}, {2: 0.5}, 1), ValueError),
         (lambda call: call({1: 1.0}, {}, 0.5, 0), ValueError),
+        (lambda call: call({1: 1.0}, {}, 0.5, 1.0), TypeError),
         (lambda call: call({1: "much"}, {}, 0.5, 1), TypeError),
     ],
 )

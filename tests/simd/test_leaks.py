@@ -19,6 +19,24 @@ a, b = np.ones(700, np.float32), np.arange(700, dtype=np.float32)
 table, codes, small = np.ones((20, 700), np.float32), np.ones((3, 9), np.uint8), np.ones((5, 9), np.int8)
 plain, mask = memoryview(bytes(2800)).cast("f"), np.ones(20, bool)
 words = simd.vocabulary([b"a", b"word"], buckets=3)
+ids, near = np.arange(200), np.random.default_rng(1).standard_normal((200, 128)).astype(np.float32)
+store, listed, postings = simd.Vectors(128), simd.Vectors(128, "l2"), simd.Postings()
+store.add(ids, near)
+listed.add(ids, near)
+listed.build(4)
+allowed, groups = store.allowed(ids[::3]), np.array([True, False])
+documents = [b"a word", b"words of a text", b""]
+
+def change(vectors):
+    vectors.add(ids[:3], near[:3])
+    vectors.delete(ids[:1])
+    vectors.add(ids[:1], near[:1])
+
+def write():
+    postings.add(ids[:3], documents, groups=[0, 1, 0])
+    postings.extend(b"last", ids[1:3], [1, 300])
+    postings.delete(ids[2:3])
+
 right = [
     lambda: simd.dot(a, b), lambda: simd.cosine(a, b), lambda: simd.l2(a, plain), lambda: simd.dot(plain, plain),
     lambda: simd.dot(small[0], small[1]), lambda: simd.hamming(codes[0], codes[1]), lambda: simd.hamming(b"1", b"2"),
@@ -29,12 +47,20 @@ right = [
     lambda: simd.topk(table, a, 3), lambda: simd.topk(table, a, 3, metric="l2", mask=mask),
     lambda: simd.dot(a.view(np.uint16), a.view(np.uint16), dtype="bfloat16"), lambda: simd.tokens(b"some words"),
     lambda: words.bag(b"a word or more", k=1.2),
+    lambda: store.search(near[0], 5), lambda: store.search(near[0], 5, allow=allowed), lambda: change(store),
+    lambda: listed.search(near[0], 5), lambda: listed.search(near[0], 300, allow=ids[:9]), lambda: change(listed),
+    write, lambda: postings.search([b"a", b"last"], 2), lambda: postings.scores([b"a"], ids[:2]),
+    lambda: postings.search([b"a"], 2, groups=groups, allow=ids[:2]), lambda: postings.counts([b"a"], groups=groups),
+    lambda: simd.fuse({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, {1: 0.5, 2: 0.5, 3: 0.1}, 2, prior={1: 0.1}),
 ]
 wrong = [
     lambda: simd.dot(a), lambda: simd.dot(a, b[:9]), lambda: simd.dot(plain, b[:9]), lambda: simd.l2(a, [1.0]),
     lambda: simd.cosine(a, b.astype("d")), lambda: simd.dot(a[::2], a[::2]), lambda: simd.hamming(a, a),
     lambda: simd.softmax(a, out=b[:3]), lambda: simd.matvec(table, b[:3]), lambda: simd.topk(table, a, 0),
     lambda: simd.topk(table, a, 1, mask=mask[:3]), lambda: simd.normalize(a, a), lambda: simd.tokens("text"),
+    lambda: store.add([1], near[:2]), lambda: store.search(near[0], 0), lambda: listed.search(near[0, :3], 1),
+    lambda: postings.add([1], ["text"]), lambda: postings._index.add(ids[:1], np.zeros(1, "i"), ("text",)),
+    lambda: postings.extend(b"a", [77], [1]), lambda: postings.search(["a"], 1), lambda: simd.fuse({1: ""}, {}, 0.5, 1),
 ]
 
 def everything(times):
@@ -50,7 +76,7 @@ def everything(times):
 
 def held():
     gc.collect()
-    everyone = (a, b, table, codes, small, plain, mask, None, 1.0)
+    everyone = (a, b, table, codes, small, plain, mask, ids, near, groups, *documents, None, 1.0)
     return sys.getallocatedblocks(), sum(map(sys.getrefcount, everyone))
 
 everything(600)

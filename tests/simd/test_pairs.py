@@ -176,6 +176,22 @@ def test_infinity_follows_ieee(path: simd.Kernels) -> None:
     assert path.dot(huge, huge) == math.inf
 
 
+@pytest.mark.parametrize("n", [2, 3, 8, 33, 64, 129, 700])
+def test_order_of_summing_does_not_show(path: simd.Kernels, n: int) -> None:
+    """A sum whose parts exceed float32 is that of the whole, on every path and in every form."""
+    signs = np.where(np.arange(n) < n // 2, 1, -1) * (1 - n % 2 * (np.arange(n) == n - 1))
+    huge = np.full(n, 3e38, np.float32)
+    for other, expected in ((3e38 * signs, 0.0), (np.abs(np.eye(n)[0]) + signs, 3e38), (signs + 1.0, math.inf)):
+        b = other.astype(np.float32)
+        rows = np.stack([b] * 5)
+        found = [path.dot(huge, b), *path.matvec(rows, huge), *path.dot(rows, huge), *path.topk(rows, huge, 9)[1]]
+        found += path.dot(np.stack([huge, huge]), rows).ravel().tolist()
+        assert found == pytest.approx([expected] * 26, rel=1e-6, abs=0), other
+        halves = brain(huge)[0], brain(b)[0]
+        truth = math.fsum(np.multiply(*(brain(item)[1].astype(np.float64) for item in (huge, b))))
+        assert path.dot(*halves, dtype="bfloat16") == (pytest.approx(truth, rel=1e-6) if truth < 3.4e38 else math.inf)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 def test_unaligned_vectors_are_read_in_place(path: simd.Kernels, metric: str, kind: Any) -> None:

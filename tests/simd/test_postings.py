@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -223,6 +224,7 @@ def test_last_of_equal_ids_counts(make: Make) -> None:
         (lambda one: one.search(["a"], 1), TypeError, "a term must be bytes, got str"),
         (lambda one: one.search("a", 1), TypeError, "a term must be bytes, got str"),
         (lambda one: one.search([b"a"], 0), ValueError, "k must be at least 1, got 0"),
+        (lambda one: one.search([b"a"], 1.0), TypeError, "k must be a whole number, got float"),
         (lambda one: one.search([b"a" * 70_000], 1), ValueError, "a term must have at most 65535 bytes"),
         (lambda one: one.extend(b"a", [5], [1]), ValueError, "must be there and come in their order"),
         (lambda one: one.extend(b"a", [1], [0]), ValueError, "frequencies must be at least 1"),
@@ -240,6 +242,51 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
     with pytest.raises(error, match=words):
         wrong(postings)
     assert found(postings, [b"a", b"c"]) == before
+
+
+def test_document_of_four_milliards_of_terms_is_refused(make: Make) -> None:
+    """A document takes terms up to 2**32 - 1 and no more: the call that says more changes nothing."""
+    postings = make()
+    postings.add([1, 2], [b"", b"b"])
+    for term in (b"x", b"y"):
+        postings.extend(term, [1], [2**31 - 1])
+    before = found(postings, [b"x", b"b"]), postings.figures()["tokens"]
+    with pytest.raises(ValueError, match=r"a document must have less than 2\*\*32 terms"):
+        postings.extend(b"z", [1, 2], [2, 1])
+    assert (found(postings, [b"x", b"b"]), postings.figures()["tokens"]) == before
+    postings.extend(b"z", [1, 2], [1, 1])
+    assert postings.figures()["tokens"] == before[1] + 2
+
+
+def test_binding_refuses_what_is_no_bytes_before_it_adds_any(make: Make) -> None:
+    """Of documents one of which is no bytes none is added, whoever calls the index beneath."""
+    index: Any = make()._index
+    with pytest.raises(TypeError, match="a document must be bytes"):
+        index.add(np.array([1, 2]), np.zeros(2, np.int32), (b"a", "text"))
+    assert index.documents() == 0
+
+
+FULL = """
+from aqe.simd import Postings
+
+postings = Postings()
+for start in range(0, 2**24 - 2, 2**20):
+    ids = range(start, min(start + 2**20, 2**24 - 2))
+    postings.add(ids, [b""] * len(ids))
+postings.add([-2, -1], [b"end rare", b"end"])
+print(postings.search([b"end", b"rare"], 9)[0].tolist())
+try:
+    postings.add([-3], [b"end"])
+except ValueError as refusal:
+    print(refusal)
+"""
+
+
+@pytest.mark.services
+def test_last_documents_that_fit_are_found() -> None:
+    """With all of 2**24 documents there the last two are found like any, and one more is refused."""
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == ["[-2, -1]", "postings hold at most 16777216 documents"], done.stderr
 
 
 @pytest.mark.parametrize(("k1", "b"), [(-1, 0.5), (math.nan, 0.5), (math.inf, 0.5), (1, -0.1), (1, 1.1), (1, math.nan)])

@@ -21,7 +21,7 @@ FLAGS = (
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
 )
-EXTENSIONS = {"_native": ".", "_funnel": "funnel"}
+EXTENSIONS = {"_native": ".", "_funnel": "funnel", "_postings": "postings"}
 SUITES = (
     "test_pairs.py",
     "test_rows.py",
@@ -30,6 +30,10 @@ SUITES = (
     "test_vectors.py",
     "test_vectors_levels.py",
     "test_vectors_threads.py",
+    "test_vectors_file.py",
+    "test_inverted.py",
+    "test_postings.py",
+    "test_fusion.py",
 )
 
 

@@ -162,7 +162,7 @@ REFUSALS: list[tuple[str, Callable[[simd.Kernels], Any], type[Exception], str]] 
     ("query kind", lambda p: p.topk(TABLE, [1.0], 1), TypeError, "query must be a buffer of float32 .*got list"),
     ("kinds", lambda p: p.topk(TABLE, ONE.astype("e"), 1), TypeError, "matrix holds float32 and query float16"),
     ("k zero", lambda p: p.topk(TABLE, ONE, 0), ValueError, "k must be at least 1, got 0"),
-    ("k float", lambda p: p.topk(TABLE, ONE, 1.5), TypeError, "float"),
+    ("k float", lambda p: p.topk(TABLE, ONE, 1.0), TypeError, "k must be a whole number, got float"),
     ("metric", lambda p: p.topk(TABLE, ONE, 1, metric="l3"), ValueError, "metric must be 'dot', .*got 'l3'"),
     ("hamming", lambda p: p.topk(TABLE, ONE, 1, metric="hamming"), ValueError, "metric must be .*got 'hamming'"),
     ("mask length", lambda p: p.topk(TABLE, ONE, 1, mask=ALL[:3]), ValueError, "mask has 3 items and matrix 4 rows"),
