@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd._ids import Ids
+from aqe.simd._ids import Ids, refuse_masked
 
 Floats = NDArray[np.float32]
 Masks = NDArray[np.uint64]
@@ -54,10 +54,11 @@ def as_floats(given: Any, name: str) -> Floats:
             raise TypeError(f"{name} must be numbers, got {numbers.dtype}")
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(numbers, np.float32)
+    refuse_masked(given, name)
     taken = np.asarray(given)
     if taken.dtype not in (np.float32, np.float16):
         raise TypeError(f"{name} must be float32 or float16, got {taken.dtype}: cast it with .astype(numpy.float32)")
-    return np.ascontiguousarray(taken, np.float32)
+    return np.require(taken, np.float32, ("C", "A"))
 
 
 def as_rows(given: Any, count: int, dim: int) -> Floats:
@@ -74,10 +75,15 @@ def as_rows(given: Any, count: int, dim: int) -> Floats:
     return rows
 
 
+def as_whole(number: Any, name: str) -> int:
+    """A whole number; raises TypeError."""
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"{name} must be a whole number, got {type(number).__name__}")
+    return index(number)
+
+
 def as_k(k: Any) -> int:
     """A whole k of at least 1."""
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"k must be a whole number, got {type(k).__name__}")
-    if index(k) < 1:
+    if as_whole(k, "k") < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     return index(k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from operator import index
 from typing import Any
@@ -81,6 +82,7 @@ def as_ids(given: Any, name: str = "ids") -> Ids:
     """
     if not isinstance(given, np.ndarray):
         return _from_iterable(given, name)
+    refuse_masked(given, name)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold whole numbers (int64), got {given.dtype}")
     if given.ndim != 1:
@@ -94,6 +96,8 @@ def _from_iterable(given: Iterable[Any], name: str) -> Ids:
     if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
         raise TypeError(f"{name} must be whole numbers (int64), got {type(given).__name__}")
     items = list(given)
+    if bool in set(map(type, items)):
+        raise TypeError(f"{name} must be whole numbers (int64), got bool")
     try:
         return np.fromiter(map(index, items), np.int64, len(items))
     except TypeError:
@@ -102,6 +106,13 @@ def _from_iterable(given: Iterable[Any], name: str) -> Ids:
     except OverflowError:
         wrong = next(item for item in items if not -(2**63) <= index(item) < 2**63)
         raise ValueError(f"{name} must fit int64, got {index(wrong)}") from None
+
+
+def refuse_masked(given: Any, name: str) -> None:
+    """Raise TypeError for an array with a mask, which would go unseen (numpy.ma is loaded where there is one)."""
+    masked = sys.modules.get("numpy.ma")
+    if masked is not None and isinstance(given, masked.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: choose its items or fill them first")
 
 
 def last_of_each(ids: Ids) -> NDArray[np.intp] | None:

@@ -142,7 +142,8 @@ def _write_form(segment: Segment, name: str, count: int, form: Form | None) -> N
         pool = segment.pools[name] = Pool(np.empty((0, segment.dim), values.dtype), none, slots)
     if pool.slots is None and has is not None and not has.all():
         pool.slots = np.arange(start, dtype=np.int32)
-    used, needed = pool.count, pool.count + len(values)
+    used = start if pool.slots is None else pool.count  # a write that was broken off may have counted more
+    needed = used + len(values)
     if pool.slots is not None:
         pool.slots = _grown(pool.slots, start, start + count)
         pool.slots[start : start + count] = -1

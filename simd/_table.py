@@ -179,10 +179,8 @@ class Table:
             for start in range(0, segment.rows, _AT_ONCE):
                 own = np.arange(start, min(start + _AT_ONCE, segment.rows))
                 self._encode(blocks, start, _rows.rows_of(segment, own, self.coding), coding)
-            made.append(blocks)
-        for segment, blocks in zip(self.segments, made, strict=True):
-            segment.blocks = blocks
-        self.coding = coding
+            made.append(replace(segment, blocks=blocks))
+        self.segments, self.coding = made, coding  # at once: what is broken off leaves codes and coding that agree
 
     def _coding_of(self, live: Masks) -> Coding:
         rows, sample = rows_of_mask(live), np.zeros((1, self.dim), np.float32)

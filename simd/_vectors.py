@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, LARGEST
-from aqe.simd._given import Allowed, as_floats, as_k, as_rows
+from aqe.simd._given import Allowed, as_floats, as_k, as_rows, as_whole
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, distinct, last_of_each, rows_of_mask, set_bits
 from aqe.simd._rows import BLOCK, LEVELS
+from aqe.simd._state import State, state_of
 from aqe.simd._table import CODES_FROM_DIM, Table, compacted
 
 if TYPE_CHECKING:  # loaded when there is an inverted file, not before
@@ -37,28 +37,8 @@ Rescore = Callable[[Ids], Floats]
 METRICS = ("dot", "cosine", "l2")
 MOST_DIM = 16_384
 
-_CHANGES = 32
-"""Changes that prepared ids are brought up to date by; after more they are looked up anew."""
-
 _GAPS = 1024
 """Deleted rows that are always tolerated before their room is taken back."""
-
-
-@dataclass(frozen=True)
-class _State:
-    """What a search sees, made anew by each change; `version` counts them, `changed` has the ids of the last ones."""
-
-    snapshot: Any
-    index: Index
-    live: Masks
-    count: int
-    coded: bool
-    version: int
-    bits: bool
-    changed: tuple[Ids, ...] = ()
-    lists: Any = None
-    tail: int = 0
-    effort: tuple[int, int] = (0, 0)
 
 
 class Vectors:
@@ -77,7 +57,7 @@ class Vectors:
     """
 
     def __init__(self, dim: int, metric: Metric = "cosine") -> None:
-        if index(dim) < 1 or index(dim) > MOST_DIM:
+        if not 1 <= as_whole(dim, "dim") <= MOST_DIM:
             raise ValueError(f"dim must be from 1 to {MOST_DIM}, got {dim}")
         if metric not in METRICS:
             raise ValueError(f"metric must be 'dot', 'cosine' or 'l2', got {metric!r}")
@@ -95,7 +75,7 @@ class Vectors:
         self._declined = 0
         self._scanned = 1.0
         none = np.empty(0, np.int64)
-        self._state = _State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
+        self._state = State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
 
     def __len__(self) -> int:
         return self._state.count
@@ -116,27 +96,27 @@ class Vectors:
         if not len(taken):
             return
         with self._lock:
-            old = self._state.index.find(taken)
-            old = old[old >= 0]
+            before = self._state.index.find(taken)
+            old = before[before >= 0]
             numbers = self._table.append(taken, rows)
-            live = self._live_with_room(copy=len(old) > 0)
+            live = self._live_with_room()
             clear_bits(live, old)
             set_bits(live, numbers)
             count = self._state.count + len(taken) - len(old)
             self._table.code_where_due(live, count)
-            self._publish(live, count, taken, numbers)
+            self._publish(live, count, taken, numbers, before)
 
     def delete(self, ids: Ids | Iterable[int]) -> int:
         """Delete these ids and say how many were there; raises TypeError for what is no whole number."""
         taken = distinct(as_ids(ids))
         with self._lock:
             rows = self._state.index.find(taken)
-            gone = taken[rows >= 0]
+            gone, rows = taken[rows >= 0], rows[rows >= 0]
             if not len(gone):
                 return 0
-            live = self._live_with_room(copy=True)
-            clear_bits(live, rows[rows >= 0])
-            self._publish(live, self._state.count - len(gone), gone, np.full(len(gone), -1))
+            live = self._live_with_room()
+            clear_bits(live, rows)
+            self._publish(live, self._state.count - len(gone), gone, np.full(len(gone), -1), rows)
         return len(gone)
 
     def search(
@@ -158,8 +138,8 @@ class Vectors:
         if rescore is not None:
             return self._search_again(query, k, allow, rescore)
         state, mask = (self._state, None) if allow is None else self._mask(allow)
-        if state.lists is not None and mask is None:
-            return self._probe(state, query, k)
+        if state.lists is not None and mask is None and state.count:
+            return self._probe(state, query, min(k, state.count))
         return self._find(state, query, k, mask, _recall.candidates(state.count, k) if state.coded else 0)
 
     def exact(self, query: Any, k: int, *, allow: Allowed | Ids | Iterable[int] | None = None) -> tuple[Ids, Floats]:
@@ -168,7 +148,7 @@ class Vectors:
         state, mask = (self._state, None) if allow is None else self._mask(allow)
         return self._find(state, query, k, mask, 0)
 
-    def _find(self, state: _State, query: Any, k: int, mask: Masks | None, candidates: int) -> tuple[Ids, Floats]:
+    def _find(self, state: State, query: Any, k: int, mask: Masks | None, candidates: int) -> tuple[Ids, Floats]:
         most = min(k, state.count)
         ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
         try:
@@ -178,12 +158,11 @@ class Vectors:
         self._scanned = 1.0
         return (ids, scores) if count == most else (ids[:count], scores[:count])
 
-    def _probe(self, state: _State, query: Any, k: int) -> tuple[Ids, Floats]:
-        most = min(k, state.count)
+    def _probe(self, state: State, query: Any, most: int) -> tuple[Ids, Floats]:
         ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
         patience, times = state.effort
         around = state.lists, patience, state.tail, ids, scores
-        wanted = times * _recall.candidates_of_lists(self.dim, k)
+        wanted = min(times * _recall.candidates_of_lists(self.dim, most), 3 * state.count + BLOCK)
         try:
             count, looked = state.snapshot.probe(query, most, wanted, *around)
         except (TypeError, ValueError, BufferError):
@@ -205,7 +184,7 @@ class Vectors:
         """Ids for `allow`, prepared: many searches with them cost the looking up once, until the store changes."""
         return Allowed(distinct(as_ids(ids, "allow")))
 
-    def _mask(self, allow: Allowed | Ids | Iterable[int]) -> tuple[_State, Masks]:
+    def _mask(self, allow: Allowed | Ids | Iterable[int]) -> tuple[State, Masks]:
         """The rows that `allow` names in the state that it is used with."""
         wanted = allow if isinstance(allow, Allowed) else Allowed(as_ids(allow, "allow"))
         state, cached = self._state, wanted._cached
@@ -251,10 +230,10 @@ class Vectors:
             rows = np.sort(rows[rows >= 0])
             if level == "bits" and len(rows) and self._table.coding is None:
                 self._table.code(self._live)
+            self._table.bits |= level == "bits" and len(rows) > 0
             moved = 0
             for segment, _, own in self._table.split(rows):
                 moved += _rows.put_down(segment, own, LEVELS.index(level))
-            self._table.bits |= moved > 0 and level == "bits"
             if moved:
                 self._show()
         return moved
@@ -325,7 +304,9 @@ class Vectors:
         """
         if self.dim < CODES_FROM_DIM:
             raise ValueError(f"an inverted file needs vectors of {CODES_FROM_DIM} items or more, these have {self.dim}")
-        if nlist is not None and not 2 <= index(nlist) <= max(2, len(self)):
+        if not len(self):
+            raise ValueError("an inverted file needs rows, and none are held")
+        if nlist is not None and not 2 <= as_whole(nlist, "nlist") <= max(2, len(self)):
             raise ValueError(f"nlist must be from 2 to the number of rows ({len(self)}), got {nlist}")
         from aqe.simd._upkeep import steps
 
@@ -374,7 +355,8 @@ class Vectors:
 
     def _show(self) -> None:
         """Let searches see the rows as they are kept now."""
-        self._state = self._state_of(self._live, self._state.index, self._state.count)
+        state = self._state
+        self._state = state_of(state, self._table, self._inverted, self._live, state.index, state.count)
 
     def recall(self, sample: int = 100, k: int = 10, seed: int = 0, queries: Floats | None = None) -> float:
         """The share of the exact k nearest that `search` finds, over `queries` (n, dim) or, without, over `sample`
@@ -426,7 +408,8 @@ class Vectors:
             from aqe.simd._upkeep import inverted
 
             self._inverted = inverted(lists, table)
-        self._state = self._state_of(live, Index(table.segments[0].ids, np.arange(count)), count)
+        index_now = Index(table.segments[0].ids, np.arange(count))
+        self._state = state_of(self._state, table, self._inverted, live, index_now, count)
 
     def verify(self) -> None:
         """Read the whole file that this was opened from; raises ValueError, naming what is damaged."""
@@ -438,20 +421,28 @@ class Vectors:
         if self._file is not None:
             self._file.let_go()
 
-    def _live_with_room(self, copy: bool) -> Masks:
-        """The mask of rows alive with a word for every row: a copy where a bit that a reader sees may be cleared."""
+    def _live_with_room(self) -> Masks:
+        """A copy of the mask of rows alive, with a word for every row: nothing is alive by it until it is published."""
         live = self._live
         if len(live) < self._table.words:
             wider = np.zeros(max(self._table.words, len(live) * 3 // 2), np.uint64)
             wider[: len(live)] = live
             return wider
-        return live.copy() if copy else live
+        return live.copy()
 
-    def _publish(self, live: Masks, count: int, ids: Ids, rows: Ids) -> None:
-        """Let searches see the rows as they are now, with these ids at these rows."""
+    def _publish(self, live: Masks, count: int, ids: Ids, rows: Ids, before: Ids) -> None:
+        """Let searches see the rows as they are now, with these ids at these rows and no longer at those of `before`.
+        Where that is broken off, as by a signal, everything is as before."""
         with self._publishing:
-            index_now = self._state.index.put(ids, rows)
-            self._live, self._state = live, self._state_of(live, index_now, count, ids)
+            state = self._state
+            try:
+                index_now = state.index.put(ids, rows)
+                made = state_of(state, self._table, self._inverted, live, index_now, count, ids.copy())
+                self._live, self._state = live, made
+            except BaseException:
+                if self._state is state:
+                    state.index.put(ids, before)
+                raise
         self._compact_where_due()
 
     def _compact_where_due(self) -> None:
@@ -465,22 +456,13 @@ class Vectors:
         set_bits(live, numbers)
         index_now = Index(table.ids_of(numbers), numbers)
         lists = None
-        if self._inverted is not None:
+        if self._inverted is not None and len(numbers):
             from aqe.simd._upkeep import moved
 
             lists = moved(self._inverted, self._live, table)
         with self._publishing:
-            self._table, self._live, self._inverted = table, live, lists
-            self._state = self._state_of(live, index_now, self._state.count)
-
-    def _state_of(self, live: Masks, index_now: Index, count: int, changed: Ids | None = None) -> _State:
-        table, before = self._table, self._state
-        coded, changes = table.coded(count), () if changed is None else (*before.changed, changed)[-_CHANGES:]
-        state = _State(table.snapshot(live), index_now, live, count, coded, before.version + 1, table.bits, changes)
-        held = self._inverted
-        if held is None or held.table is not table or not held.fits:
-            return state
-        return replace(state, lists=held.native, tail=held.lists.tail, effort=(held.lists.patience, held.lists.times))
+            state = state_of(self._state, table, lists, live, index_now, self._state.count)
+            self._table, self._live, self._inverted, self._state = table, live, lists, state
 
     def _rows_of(self, array: Any, count: int) -> Floats:
         """A copy of `count` rows as the store keeps them: checked, and of length one for cosine."""

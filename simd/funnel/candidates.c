@@ -6,7 +6,8 @@
 
 int aqe_candidates_open(aqe_candidates *candidates, size_t wanted)
 {
-    candidates->items = malloc((2 * wanted + AQE_BLOCK) * sizeof *candidates->items);
+    int fits = wanted <= (PTRDIFF_MAX / sizeof *candidates->items - AQE_BLOCK) / 2;
+    candidates->items = fits ? malloc((2 * wanted + AQE_BLOCK) * sizeof *candidates->items) : NULL;
     candidates->count = 0;
     candidates->wanted = wanted;
     candidates->threshold = -INFINITY;

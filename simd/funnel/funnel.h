@@ -105,10 +105,10 @@ typedef struct {
     float base;
 } aqe_range;
 
-/* Offer the rows of these blocks. Slot s of block b is row first_row + 64 b + s, or row_of[64 b + s] (negative: nobody)
-   where row_of is given. `mask` has bit `row - first_row` set (bit `row`, with row_of) for each row that may be found. */
+/* Offer the rows of these blocks. Slot s of block b is row row_of[64 b + s]: nobody where that is negative, or not below
+   `end`, as where a mapped file was changed. `mask` has bit `row` set for each row that may be found. */
 void aqe_scan(const aqe_funnel_path *path, const aqe_question *question, const uint8_t *blocks, size_t block_bytes,
-              const aqe_range *ranges, size_t range_count, const int32_t *row_of, int32_t first_row,
+              const aqe_range *ranges, size_t range_count, const int32_t *row_of, int32_t end,
               const uint64_t *mask, aqe_candidates *candidates);
 
 /* Keep one candidate of each row (the first in order of row): a row may stand in two lists. */

@@ -4,6 +4,9 @@
 
 enum { FIRST = 32, AT_ONCE = 16 }; /* lists before the first look at the best k, and between two looks */
 
+/* A row that is known by its code alone has another score wherever it is met: in two lists, and behind them. */
+enum { STANDS = 3 };
+
 /* How many of the best must stay the same: not fewer than ten, which one alone does too easily; not all of many, of which
    some change until the end. */
 static size_t watched_for(size_t k)
@@ -107,8 +110,8 @@ static size_t scan_lists(const aqe_search *search, const aqe_lists *lists, const
         ranges[i] = (aqe_range){first, end - first, base_of(search, lists, order + i, shift)};
         blocks += end - first;
     }
-    aqe_scan(of->path, &search->question, lists->blocks, of->shape.block_bytes, ranges, count, lists->row_of, 0, of->live,
-             group);
+    aqe_scan(of->path, &search->question, lists->blocks, of->shape.block_bytes, ranges, count, lists->row_of, lists->rows,
+             of->live, group);
     return blocks * AQE_BLOCK;
 }
 
@@ -129,8 +132,9 @@ ptrdiff_t aqe_lists_search(const aqe_search *search, const aqe_lists *lists, siz
     aqe_candidates order = {0}, candidates = {0}, group = {0}, best = {0};
     ptrdiff_t found = -1;
     *looked = rows_from(search->of, tail);
+    size_t room = aqe_exact_for(search->k) * (aqe_has_bits(search->of) ? STANDS : 1);
     if (aqe_candidates_open(&order, lists->count) < 0 || aqe_candidates_open(&candidates, wanted) < 0 ||
-        aqe_candidates_open(&group, wanted) < 0 || aqe_candidates_open(&best, aqe_exact_for(search->k)) < 0)
+        aqe_candidates_open(&group, wanted) < 0 || aqe_candidates_open(&best, room) < 0)
         goto out;
     float shift = shift_of(search);
     size_t watched = watched_for(search->k);

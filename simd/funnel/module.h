@@ -9,6 +9,9 @@
 #include "lists.h"
 #include "snapshot.h"
 
+/* Neither k nor the candidates of a search are more: sizes made of them do not wrap. */
+#define AQE_MOST_WANTED ((Py_ssize_t)(SIZE_MAX > 0xffffffff ? (int64_t)1 << 40 : 1 << 24))
+
 typedef struct {
     PyObject_HEAD
     const aqe_funnel_path *path;

@@ -149,7 +149,7 @@ PyObject *aqe_probe(PyObject *object, PyTypeObject *type, PyObject *const *args,
     long tail = PyLong_AsLong(args[5]);
     if (PyErr_Occurred())
         return NULL;
-    if (k < 0 || wanted < 1 || patience < 1 || tail < 0 || tail % AQE_BLOCK || tail > INT32_MAX || !belong(of, lists))
+    if (k < 0 || wanted < 1 || k > AQE_MOST_WANTED || wanted > AQE_MOST_WANTED || patience > AQE_MOST_WANTED || patience < 1 || tail < 0 || tail % AQE_BLOCK || tail > INT32_MAX || !belong(of, lists))
         return PyErr_Format(PyExc_ValueError, "these lists cannot be searched so");
     asked what = {.k = (size_t)k, .wanted = (size_t)wanted, .patience = (size_t)patience, .tail = (int32_t)tail};
     ptrdiff_t found = hold_and_answer(of, lists, &what, args);

@@ -35,17 +35,17 @@ static inline void scan_block(const aqe_funnel_path *path, const aqe_question *q
     }
 }
 
-/* The same where slots are any rows, and `mask` has a bit for each row. */
+/* The same where slots are any rows, and `mask` has a bit for each row below `end`. */
 static inline void scan_listed(const aqe_funnel_path *path, const aqe_question *question, const uint8_t *block,
-                               const uint8_t *next, float base, const int32_t *rows, const uint64_t *mask,
-                               aqe_candidates *candidates)
+                               const uint8_t *next, float base, const int32_t *rows, int32_t end,
+                               const uint64_t *mask, aqe_candidates *candidates)
 {
     float estimates[AQE_BLOCK];
     uint64_t word = path->estimate(block, next, question, base, candidates->threshold, estimates);
     for (; word; word &= word - 1) {
         unsigned slot = LOWEST(word);
         int32_t row = rows[slot];
-        if (row >= 0 && (mask[row / 64] >> (row % 64) & 1))
+        if (row >= 0 && row < end && (mask[row / 64] >> (row % 64) & 1))
             aqe_candidates_offer(candidates, estimates[slot], row);
     }
 }
@@ -78,7 +78,7 @@ static place start(const aqe_range *ranges, size_t count)
 enum { BLOCKS_AHEAD = 3 }; /* fetched before they are scanned: a list is too short for the CPU to see where it goes */
 
 void aqe_scan(const aqe_funnel_path *path, const aqe_question *question, const uint8_t *blocks, size_t block_bytes,
-              const aqe_range *ranges, size_t range_count, const int32_t *row_of, int32_t first_row,
+              const aqe_range *ranges, size_t range_count, const int32_t *row_of, int32_t end,
               const uint64_t *mask, aqe_candidates *candidates)
 {
     place at = start(ranges, range_count), ahead = at;
@@ -88,11 +88,7 @@ void aqe_scan(const aqe_funnel_path *path, const aqe_question *question, const u
         size_t b = at.block;
         const uint8_t *block = blocks + b * block_bytes;
         const uint8_t *next = blocks + (ahead.range < ahead.end ? ahead.block : b) * block_bytes;
-        if (row_of)
-            scan_listed(path, question, block, next, at.range->base, row_of + AQE_BLOCK * b, mask, candidates);
-        else if (mask[b])
-            scan_block(path, question, block, next, at.range->base, mask[b], first_row + (int32_t)(AQE_BLOCK * b),
-                       candidates);
+        scan_listed(path, question, block, next, at.range->base, row_of + AQE_BLOCK * b, end, mask, candidates);
     }
 }
 

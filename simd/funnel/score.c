@@ -26,6 +26,13 @@ static ptrdiff_t item_of(const aqe_form *form, int32_t row)
     return (size_t)item < form->count ? item : -1;
 }
 
+float aqe_grain_of(const aqe_snapshot *snapshot, int32_t row)
+{
+    const aqe_segment *segment = aqe_segment_of(snapshot, row);
+    ptrdiff_t item = segment ? item_of(segment->forms + AQE_INT8, row - segment->first) : -1;
+    return item < 0 || !segment->forms[AQE_INT8].scales ? 0 : segment->forms[AQE_INT8].scales[item];
+}
+
 static const size_t WIDTHS[AQE_FORMS] = {4, 2, 1};
 
 static void fetch(const aqe_search *search, int32_t row, int form_number)

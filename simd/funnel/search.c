@@ -50,13 +50,46 @@ int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *que
     return 1;
 }
 
+/* How far from the truth scores by int8 are, of rows like these. */
+static float blur_of(const aqe_search *search, const aqe_candidate *items, size_t count)
+{
+    const aqe_snapshot *of = search->of;
+    float most = 0, length = of->shape.metric == AQE_DOT ? of->path->dot(search->query, search->query, of->shape.dim) : 1;
+    for (size_t i = 0; i < count && !of->direct; i++) {
+        float far = of->shape.metric == AQE_L2 ? -4 * items[i].estimate : length;
+        float blur = sqrtf(far > 0 ? far : 0) * aqe_grain_of(of, items[i].row);
+        most = blur > most ? blur : most;
+    }
+    return most;
+}
+
+/* How many candidates, which come to the front, may be among the best k by exact scores; `some` at least. */
+static size_t doubtful(const aqe_search *search, const aqe_candidates *candidates, size_t some)
+{
+    aqe_candidate *items = candidates->items;
+    float least = INFINITY;
+    aqe_keep_best(items, candidates->count, search->k);
+    for (size_t i = 0; i < search->k; i++)
+        least = items[i].estimate < least ? items[i].estimate : least;
+    least -= blur_of(search, items, search->k);
+    size_t near = search->k;
+    for (size_t i = near; i < candidates->count; i++)
+        if (items[i].estimate >= least) {
+            aqe_candidate held = items[near];
+            items[near++] = items[i];
+            items[i] = held;
+        }
+    if (near >= some)
+        return near;
+    aqe_keep_best(items, candidates->count, some);
+    return some;
+}
+
 void aqe_finish(const aqe_search *search, aqe_candidates *candidates)
 {
     size_t some = aqe_exact_for(search->k);
-    if (candidates->count > some) {
-        aqe_keep_best(candidates->items, candidates->count, some);
-        candidates->count = some;
-    }
+    if (candidates->count > some)
+        candidates->count = doubtful(search, candidates, some);
     aqe_score_again(search, candidates->items, candidates->count);
     aqe_rank(candidates->items, candidates->count);
 }
@@ -78,7 +111,7 @@ size_t aqe_write(const aqe_search *search, const aqe_candidates *candidates, int
     return count;
 }
 
-/* The k-th best score of candidates, scored by int8, as an estimate. */
+/* The k-th best score of candidates, scored by int8, as an estimate that is not too high. */
 static float worth(const aqe_search *search, aqe_candidates *candidates)
 {
     if (candidates->count <= search->k)
@@ -87,11 +120,11 @@ static float worth(const aqe_search *search, aqe_candidates *candidates)
     float score = INFINITY;
     for (size_t i = 0; i < search->k; i++)
         score = candidates->items[i].estimate < score ? candidates->items[i].estimate : score;
+    score -= blur_of(search, candidates->items, search->k);
     return search->of->shape.metric == AQE_L2 ? (score + search->constant) / 2 : score;
 }
 
-/* Is there a row of which less than its int8 form is kept, so that the estimate will be its score? */
-static int has_bits(const aqe_snapshot *of)
+int aqe_has_bits(const aqe_snapshot *of)
 {
     for (size_t s = 0; s < of->count; s++)
         if (of->segments[s].forms[AQE_INT8].slots)
@@ -99,21 +132,39 @@ static int has_bits(const aqe_snapshot *of)
     return 0;
 }
 
+static void by_rows(const aqe_search *search, int by_int8, aqe_candidates *candidates)
+{
+    candidates->count = 0;
+    candidates->threshold = -INFINITY;
+    aqe_score_rows(search, by_int8, candidates);
+    aqe_candidates_select(candidates);
+    if (by_int8)
+        aqe_finish(search, candidates);
+    else
+        aqe_rank(candidates->items, candidates->count);
+}
+
 /* Take all rows into `candidates`, beside the k best that stand first in it, that may be worth as much, were they
-   estimated too low by their own usual error. */
+   estimated too low by their own usual error. 1 where they are too many, so that the codes say too little; else 0, or -1
+   without memory. */
 static int scan_again(const aqe_search *search, float wanted, aqe_candidates *candidates)
 {
     aqe_candidates more;
     aqe_search bold = *search;
-    if (aqe_candidates_open(&more, candidates->wanted * MORE) < 0)
+    if (candidates->wanted > SIZE_MAX / MORE || aqe_candidates_open(&more, candidates->wanted * MORE) < 0)
         return -1;
     more.threshold = wanted - search->slack;
-    if (has_bits(search->of))
+    if (aqe_has_bits(search->of))
         more.threshold -= search->doubt;
     else
         bold.question.floor += search->doubt;
+    float least = more.threshold;
     aqe_scan_rows(&bold, 0, &more);
     aqe_candidates_select(&more);
+    if (more.threshold > least) {
+        aqe_candidates_close(&more);
+        return 1;
+    }
     aqe_score_int8(search, more.items, more.count);
     aqe_candidates_join(&more, candidates->items, candidates->count < search->k ? candidates->count : search->k);
     aqe_candidates_close(candidates);
@@ -121,7 +172,8 @@ static int scan_again(const aqe_search *search, float wanted, aqe_candidates *ca
     return 0;
 }
 
-/* Where rows that were no candidates may be as good as those found, the scan is repeated. */
+/* Where rows that were no candidates may be as good as those found, the scan is repeated; where they are very many, every
+   row is scored. */
 static int by_codes(const aqe_search *search, aqe_candidates *candidates)
 {
     aqe_scan_rows(search, 0, candidates);
@@ -129,20 +181,14 @@ static int by_codes(const aqe_search *search, aqe_candidates *candidates)
     float border = candidates->threshold;
     aqe_score_int8(search, candidates->items, candidates->count);
     float wanted = worth(search, candidates);
-    if (wanted < border + search->of->reach * search->doubt + search->slack && scan_again(search, wanted, candidates) < 0)
-        return -1;
-    aqe_finish(search, candidates);
-    return 0;
-}
-
-static void by_rows(const aqe_search *search, int by_int8, aqe_candidates *candidates)
-{
-    aqe_score_rows(search, by_int8, candidates);
-    aqe_candidates_select(candidates);
-    if (by_int8)
+    int left = 0;
+    if (!(wanted >= border + search->of->reach * search->doubt + search->slack))
+        left = scan_again(search, wanted, candidates);
+    if (left > 0)
+        by_rows(search, 0, candidates);
+    else if (left == 0)
         aqe_finish(search, candidates);
-    else
-        aqe_rank(candidates->items, candidates->count);
+    return left < 0 ? -1 : 0;
 }
 
 /* Are so few rows allowed that each may as well be read? */

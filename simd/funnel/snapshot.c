@@ -195,8 +195,8 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
     Py_ssize_t k = PyLong_AsSsize_t(args[1]), wanted = PyLong_AsSsize_t(args[2]);
     if (PyErr_Occurred())
         return NULL;
-    if (k < 0 || wanted < 0)
-        return PyErr_Format(PyExc_ValueError, "k and candidates must be at least 0, got %zd and %zd", k, wanted);
+    if (k < 0 || wanted < 0 || k > AQE_MOST_WANTED || wanted > AQE_MOST_WANTED)
+        return PyErr_Format(PyExc_ValueError, "k and candidates must be from 0 to 2^40, got %zd and %zd", k, wanted);
     if (hold_all(of, args, (size_t)k, &held) < 0)
         return NULL;
     ptrdiff_t found;

@@ -57,8 +57,15 @@ const aqe_segment *aqe_segment_of(const aqe_snapshot *snapshot, int32_t row);
 void aqe_score_int8(const aqe_search *search, aqe_candidate *items, size_t count);
 void aqe_score_exact(const aqe_search *search, aqe_candidate *items, size_t count);
 
+/* The step of a row's int8 form, 0 where it has none: products with a query of length one are as far from the truth
+   at most, but for one in some thousands. */
+float aqe_grain_of(const aqe_snapshot *snapshot, int32_t row);
+
 /* Turn scores by int8 into exact ones where float32 or half floats are kept. */
 void aqe_score_again(const aqe_search *search, aqe_candidate *items, size_t count);
+
+/* Is there a row of which less than its int8 form is kept, so that the estimate will be its score? */
+int aqe_has_bits(const aqe_snapshot *of);
 
 /* How many of the candidates are looked at exactly for the best k. */
 static inline size_t aqe_exact_for(size_t k)
