@@ -60,8 +60,8 @@ def merge(
 ) -> None:
     """Merge near-duplicates: the newer one stays, with the metadata of both.
 
-    Memories with ids of yours, pinned ones and corrections are left alone, and so are texts whose numbers or negations
-    differ. A server does it in the background (setting memory.merge).
+    Memories with ids of yours, pinned ones and corrections are left alone, and so are texts whose numbers, signs or
+    negations differ. A server merges in the background what says the same word for word (setting memory.merge).
     """
     from aqe.engine.memory.growth import merging
     from aqe.engine.progress import CancelToken

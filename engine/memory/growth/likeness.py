@@ -1,11 +1,11 @@
 """When two texts say the same: near-duplicates, and a text that adds nothing to another.
 
-A text is seen as its content words, stemmed, without articles, pronouns and forms of "to be", and as the pairs of
-neighbours among them. The overlap of two texts is the Jaccard index of both sets together, so that order counts. Two
-texts whose numbers or negations differ are never alike, however near they are otherwise: "retries 3 times" and "retries
-5 times" contradict each other. Candidates among many texts are found by MinHash signatures in bands (Broder, On the
-resemblance and containment of documents, 1997; banding as in Leskovec, Rajaraman and Ullman, Mining of Massive
-Datasets, chapter 3).
+A text is seen as its content words, stemmed, without articles and forms of "to be", and as the pairs of neighbours
+among them. The overlap of two texts is the Jaccard index of both sets together, so that order counts. Two texts whose
+numbers, signs or negations differ are never alike, however near they are otherwise: "retries 3 times" and "retries 5
+times" contradict each other. What nobody looks at before it is done goes by `wording`, which is stricter. Candidates
+among many texts are found by MinHash signatures in bands (Broder, On the resemblance and containment of documents,
+1997; banding as in Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3).
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from aqe.engine.memory.growth.wording import repeats
 from aqe.engine.memory.text import subtokens
-
-QUOTED = 0.8
-"""The share of a text's pairs that another must hold for it to be a quote of that one."""
 
 LONGEST = 4000
 """Characters of a text that is compared; a longer one is no remark."""
@@ -39,11 +37,13 @@ _WEIGHTLESS = frozenset(
 _NEGATIONS = frozenset(subtokens("not no never without none nor neither cannot nothing nobody unless except"))
 _CONTRACTED = re.compile("n['\u2019]t\\b", re.IGNORECASE)
 
+_SIGNS = re.compile(r"[=<>+*/#|&^~%\\$@]|-(?=[\d\s])")
+
 
 @dataclass(frozen=True)
 class Profile:
-    """What likeness sees of a text: its content words, their pairs, and what must be the same in both (numbers and
-    negations, each as often as it stands there)."""
+    """What likeness sees of a text: its content words, their pairs, and what must be the same in both, in this order:
+    numbers, negations and signs."""
 
     words: frozenset[str]
     pairs: frozenset[tuple[str, str]]
@@ -56,9 +56,10 @@ def profile(text: str) -> Profile:
     >>> sorted(profile("The cart isn't emptied 2 times").words)
     ['2', 'cart', 'empti', 'not', 'time']
     """
-    stems = [stem for stem in subtokens(_CONTRACTED.sub(" not", text)) if stem not in _WEIGHTLESS]
-    telling = sorted(stem for stem in stems if stem.isdigit() or stem in _NEGATIONS)
-    return Profile(frozenset(stems), frozenset(pairwise(stems)), tuple(telling))
+    plain = _CONTRACTED.sub(" not", text)
+    stems = [stem for stem in subtokens(plain) if stem not in _WEIGHTLESS]
+    telling = [stem for stem in stems if stem.isdigit() or stem in _NEGATIONS]
+    return Profile(frozenset(stems), frozenset(pairwise(stems)), (*telling, *_SIGNS.findall(plain)))
 
 
 recent_profile = lru_cache(maxsize=MOST_PROFILES)(profile)
@@ -73,21 +74,20 @@ def overlap(a: Profile, b: Profile) -> float:
     return shared / (len(a.words | b.words) + len(a.pairs | b.pairs))
 
 
-def adds_nothing(new: Profile, known: Profile) -> bool:
-    """Whether `new` only says again what `known` says: no content word of its own, and nearly all its pairs are there.
+def adds_nothing(new: str, known: str) -> bool:
+    """Whether `new` only says again what `known` says: word for word (`wording.repeats`), and denied as often.
 
     One word, and a text without a content word, is too little to tell.
 
-    >>> adds_nothing(profile("prices are rounded half up"), profile("Remember: the shop's prices round half up."))
+    >>> adds_nothing("prices are rounded half up", "Remember: the prices rounded half up.")
     True
-    >>> adds_nothing(profile("prices round half down"), profile("prices round half up"))
+    >>> adds_nothing("prices round half down", "prices round half up")
     False
     """
-    if len(new.words) < 2 or not new.words <= known.words:
+    a, b = recent_profile(new), recent_profile(known)
+    if len(a.words) < 2 or not a.words <= b.words or _denied(a) != _denied(b):
         return False
-    if not set(new.telling) <= set(known.telling) or _denied(new) != _denied(known):
-        return False
-    return len(new.pairs & known.pairs) >= QUOTED * len(new.pairs)
+    return repeats(new, known)
 
 
 def _denied(one: Profile) -> int:

@@ -24,6 +24,7 @@ from aqe.engine.memory.entry import Memory, check_id, check_namespace, metadata_
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.growth.likeness import LONGEST, alike_pairs, overlap, profile
 from aqe.engine.memory.growth.log import note
+from aqe.engine.memory.growth.wording import says_same
 from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, read_memory
 from aqe.engine.memory.store import Store
@@ -66,13 +67,15 @@ def find_duplicates(
     namespace: str | None = None,
     cosine: float = COSINE,
     least_overlap: float = OVERLAP,
+    same: bool = False,
     after: int = 0,
     most: int = MOST,
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> list[Merge]:
     """The merges to be made, in a namespace or in all: of rows behind `after` with any older one, among the newest
-    `most` of a namespace."""
+    `most` of a namespace. With `same` only texts that say the same word for word (`wording.says_same`), as is needed
+    where nobody looks at them."""
     found: list[Merge] = []
     with store.reading() as connection:
         names = _namespaces(connection, namespace)
@@ -82,7 +85,7 @@ def find_duplicates(
             candidates = _candidates(connection, name, most)
         if not candidates or candidates[0].row <= after:
             continue
-        found += _of_namespace(store, candidates, cosine, least_overlap, after, cancel)
+        found += _of_namespace(store, candidates, cosine, least_overlap, after, cancel, same=same)
     return found
 
 
@@ -137,7 +140,14 @@ def revive(store: Store, id: str, *, namespace: str = "default") -> int:
 
 
 def _of_namespace(
-    store: Store, candidates: Sequence[_Candidate], cosine: float, least: float, after: int, cancel: CancelToken | None
+    store: Store,
+    candidates: Sequence[_Candidate],
+    cosine: float,
+    least: float,
+    after: int,
+    cancel: CancelToken | None,
+    *,
+    same: bool,
 ) -> list[Merge]:
     """The merges within one namespace, whose candidates come newest first."""
     profiles = [profile(one.text[:LONGEST]) for one in candidates]
@@ -149,14 +159,14 @@ def _of_namespace(
             cancel.check()
         if newer in gone or older in gone:
             continue
+        new, old = candidates[newer], candidates[older]
         shared = overlap(profiles[newer], profiles[older])
-        if shared < least:
+        if shared < least or (same and not says_same(new.text, old.text)):
             continue
-        near = _cosine(store, candidates[newer], candidates[older])
+        near = _cosine(store, new, old)
         if near is not None and near < cosine:
             continue
         gone.add(older)
-        new, old = candidates[newer], candidates[older]
         found.append(Merge(old.namespace, old.id, new.id, round(shared, 4), near, old.text, new.text))
     return found
 

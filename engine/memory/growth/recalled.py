@@ -3,7 +3,8 @@
 An assistant that is given a memory tends to remember it anew, in its own words or its own frame ("Remember: ..."), and
 a memory fills with copies of itself. So each search and each answer notes which memories it showed, for this process
 and (through the access counts) for the next ones; a text that says nothing beyond one of them is answered with that
-one's id. Only what the text adds decides: one number, one name or one negation more, and it is a memory of its own.
+one's id. Only what the text adds decides: one number, one sign, one name or one negation more, or the same in another
+order, and it is a memory of its own.
 
 A text from a shelf (the project index, the knowledge) that is repeated into another namespace counts too; a memory of
 another ordinary namespace does not, since the caller wants it in both. An id of the caller is always a row of its own.
@@ -22,7 +23,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.entry import Hit, Memory
-from aqe.engine.memory.growth.likeness import LONGEST, Profile, adds_nothing, profile, recent_profile
+from aqe.engine.memory.growth.likeness import LONGEST, adds_nothing
 from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import COLUMNS, read_memory
 
@@ -100,16 +101,14 @@ def said_already(
     would be a copy of that one."""
     if len(text) > LONGEST or window_s <= 0:
         return None
-    wanted: Profile | None = None
     for key, known in _shown(connection, path, now, window_s):
         if key[0] != namespace and not key[0].startswith(SHELVES):
             continue
-        wanted = wanted or profile(text)
-        if known is None or known == text or adds_nothing(wanted, recent_profile(known)):
+        if known is None or known == text or adds_nothing(text, known):
             memory = _current(connection, key, now)
             if memory is None:
                 continue
-            if memory.text == text or adds_nothing(wanted, recent_profile(memory.text[:LONGEST])):
+            if memory.text == text or adds_nothing(text, memory.text[:LONGEST]):
                 return memory
     return None
 

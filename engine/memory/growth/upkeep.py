@@ -98,7 +98,7 @@ def prune_within(
 
 
 def _merge_new(store: Store, settings: Settings, progress: Progress, cancel: CancelToken | None) -> int:
-    """Merge what was added since the last time."""
+    """Merge what was added since the last time and says the same word for word."""
     from aqe.engine.memory.growth.merging import find_duplicates, merge
 
     with store.reading() as connection:
@@ -111,6 +111,7 @@ def _merge_new(store: Store, settings: Settings, progress: Progress, cancel: Can
         store,
         cosine=memory.merge_cosine,
         least_overlap=memory.merge_overlap,
+        same=True,
         after=int(after),
         most=COMPARED,
         progress=progress,

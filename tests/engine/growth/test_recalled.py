@@ -26,7 +26,7 @@ def recalled(store: Store) -> str:
     "again",
     [
         "Remember: the checkout service retries payment requests 3 times with exponential backoff",
-        "checkout service retried payment requests 3 times, with exponential backoff!",
+        "checkout service retries payment requests 3 times, with exponential backoff!",
         "The checkout service retries payment requests 3 times",
     ],
 )
@@ -44,6 +44,7 @@ def test_a_copy_of_what_was_recalled_is_answered_with_its_id(store: Store, recal
         "The checkout service retries refund requests 3 times with exponential backoff.",
         "The checkout service retries payment requests 3 times with exponential backoff, since issue 41.",
         "Payment requests service the checkout, retries with backoff.",
+        "The checkout service retries payment requests 3 times with exponential backoff?",
     ],
 )
 def test_whatever_says_more_is_a_memory_of_its_own(store: Store, recalled: str, new: str) -> None:
