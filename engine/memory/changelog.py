@@ -47,3 +47,14 @@ def rows_since(connection: apsw.Connection, mark: Mark) -> list[int] | None:
         return None
     changed = connection.execute("SELECT DISTINCT row FROM change_log WHERE number > ? ORDER BY row", (mark.number,))
     return [row for (row,) in changed]
+
+
+def may_lack_since(connection: apsw.Connection, mark: Mark) -> bool:
+    """Whether a memory that was there at `mark` may have been erased since: its row is no more, or was named twice, as
+    one is whose number went to another."""
+    known = connection.execute("SELECT stamp FROM change_log WHERE number = ?", (mark.number,)).get
+    sql = (
+        "SELECT 1 FROM change_log AS log WHERE number > ? GROUP BY row"
+        " HAVING count(*) > 1 OR NOT EXISTS (SELECT 1 FROM memories WHERE memories.row = log.row) LIMIT 1"
+    )
+    return known != mark.stamp or connection.execute(sql, (mark.number,)).get is not None

@@ -10,12 +10,11 @@ ask vec0 itself.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,10 +23,10 @@ import apsw
 
 from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.memory import chunks
-from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
-from aqe.engine.memory.codefiles import CodeFolder
+from aqe.engine.memory.changelog import Mark, may_lack_since, read_mark, read_number, rows_since
+from aqe.engine.memory.codefiles import CodeFile, CodeFolder
 from aqe.engine.memory.idling import Idling, give_back
-from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, best_of, open_part, read_part
+from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, apply, best_of, open_part, read_part
 from aqe.engine.memory.reach import Reach
 from aqe.engine.memory.tiers import demoted
 
@@ -49,7 +48,8 @@ LATE = range(10_000, 300_000)
 
 MASKS = 16
 LOOKED_THROUGH = 16
-"""Searches of a file after which all of it is read and checked, in the background."""
+"""Searches of a file after which all of it is read and checked again, in the background; one that was not for a day is
+at the first."""
 
 Level = Literal["f32", "f16", "int8", "bits"]
 _log = logging.getLogger(__name__)
@@ -280,7 +280,7 @@ class Codes:
         while self._damaged:
             key, part = self._damaged.pop()
             if self._folder is not None:
-                self._folder.drop(file for file in self._folder.of(*key) if file.mark.number == part.written)
+                self._folder.drop(self._files_of(key, part))
             if self._parts.get(key) is part:
                 self._drop([key])
         number = read_number(connection) if self.moment is None else self.moment
@@ -292,7 +292,7 @@ class Codes:
                 self._drop(list(self._parts))
             else:
                 self._drop([key for key, part in self._parts.items() if part.is_outrun(rows)])
-                self._apply(connection, self._parts, rows)
+                apply(connection, self._parts, rows)
         tiered, self._has_cold = demoted.marks(connection)
         if tiered != self._tiered:
             for part in self._parts.values():
@@ -302,29 +302,6 @@ class Codes:
         self._masks.clear()
         for key, part in self._parts.items():
             self._write_soon(key, part)
-
-    def _apply(self, connection: apsw.Connection, parts: Mapping[Key, Part], rows: Sequence[int]) -> None:
-        """Look these rows up anew."""
-        if not rows or not parts:
-            return
-        sql = (
-            "SELECT row, embedder, namespace FROM memories WHERE row IN (SELECT value FROM json_each(?))"
-            " AND valid_to IS NULL AND embedder IS NOT NULL"
-        )
-        held: dict[Key, list[int]] = {}
-        for row, table, name in connection.execute(sql, (json.dumps(rows),)):
-            held.setdefault((table, name), []).append(row)
-        for key, part in parts.items():
-            present: Iterable[int] = ()
-            if wanted := held.get(key):
-                ids, values = chunks.read_rows(connection, key[0], part.dimension, wanted)
-                part.searched.add(ids, values)
-                if self._tiered or demoted.has_demoted(connection):
-                    demoted.put_down(connection, part.vectors, wanted)
-                present = ids.tolist()
-            gone = part.searched.delete(sorted(set(rows).difference(present)))
-            count = gone + len(held.get(key, ()))
-            part.changed, part.version = part.changed + count, part.version + count
 
     def _load(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
         """Vectors that are not at hand: from their file, else from the database where that is worth it by now."""
@@ -354,12 +331,13 @@ class Codes:
                     self._folder.drop([file])
                 continue
             part = open_part(file.path, dimension, file.mark.number)
-            if part is None:
+            if part is None or not self._folder.is_sound(file, part.vectors):
                 self._folder.drop([file])
                 continue
             if part.is_outrun(rows):
                 continue
-            self._apply(connection, {key: part}, rows)
+            part.searches = LOOKED_THROUGH if self._folder.is_due(file) else 0
+            apply(connection, {key: part}, rows)
             if demoted.marks(connection)[0] > file.mark.number:
                 part.changed += demoted.put_down(connection, part.vectors)
             return part
@@ -400,7 +378,7 @@ class Codes:
             opened = self._open_file(connection, key, part.dimension)
             if opened is None:
                 opened = part
-                self._apply(connection, {key: part}, rows)
+                apply(connection, {key: part}, rows)
             self._hold(key, opened)
 
     def _hold(self, key: Key, part: Part) -> None:
@@ -426,11 +404,13 @@ class Codes:
 
     def _check_aside(self, key: Key, part: Part) -> None:
         part.is_checked = True
-        try:
-            part.vectors.verify()
-        except (OSError, ValueError) as error:
-            _log.warning("A file of codes is damaged and made anew: %s", error)
-            self._damaged.append((key, part))
+        for file in self._files_of(key, part):
+            if self._folder is not None and not self._folder.is_sound(file, part.vectors, anew=True):
+                self._damaged.append((key, part))
+
+    def _files_of(self, key: Key, part: Part) -> list[CodeFile]:
+        found = [] if self._folder is None else self._folder.of(*key)
+        return [file for file in found if file.mark.number == part.written]
 
     def _write_soon(self, key: Key, part: Part) -> None:
         """Write the file of a part, and tend its inverted file, in the background: where there is anything to do and it
@@ -454,19 +434,34 @@ class Codes:
             return False
         changed, erasures = part.changed, self._erasures
         try:
-            self._folder.write(*key, mark, part.vectors)
+            path = self._folder.write(*key, mark, part.vectors)
         except (OSError, MemoryError) as error:
             _log.info("The codes of %r are kept in memory alone: %s", key[1], error)
             return False
         if erasures != self._erasures:
             self._folder.clear()
             return False
+        if self._lacks_since(mark):
+            self._folder.drop(file for file in self._folder.of(*key) if file.path == path)
+            return False
         part.written, part.changed = mark.number, part.changed - changed
         return True
 
+    def _lacks_since(self, mark: Mark) -> bool:
+        """Whether anybody may have erased a memory since: whoever did deleted the files that there were then."""
+        assert self._reopen is not None
+        try:
+            connection = self._reopen(self._database)
+        except (apsw.Error, AqeError):
+            return True
+        try:
+            return may_lack_since(connection, mark)
+        finally:
+            connection.close()
+
     def _start(self, work: Callable[[], None]) -> None:
-        """Do something in the background, unless something is being done there."""
-        if self._aside is None or not self._aside.is_alive():
+        """Do something in the background, unless something is being done there or the store is being closed."""
+        if not self._closing and (self._aside is None or not self._aside.is_alive()):
             self._aside = threading.Thread(target=self._guarded, args=(work,), name="aqe-codes", daemon=True)
             self._aside.start()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,30 @@ def read_part(connection: apsw.Connection, key: Key, dimension: int, is_over: Ca
     except MemoryError:
         return None
     return Part(vectors, dimension)
+
+
+def apply(connection: apsw.Connection, parts: Mapping[Key, Part], rows: Sequence[int]) -> None:
+    """Look these rows up anew."""
+    if not rows or not parts:
+        return
+    sql = (
+        "SELECT row, embedder, namespace FROM memories WHERE row IN (SELECT value FROM json_each(?))"
+        " AND valid_to IS NULL AND embedder IS NOT NULL"
+    )
+    held: dict[Key, list[int]] = {}
+    for row, table, name in connection.execute(sql, (json.dumps(rows),)):
+        held.setdefault((table, name), []).append(row)
+    for key, part in parts.items():
+        present: Iterable[int] = ()
+        if wanted := held.get(key):
+            ids, values = chunks.read_rows(connection, key[0], part.dimension, wanted)
+            part.searched.add(ids, values)
+            if demoted.has_demoted(connection):
+                demoted.put_down(connection, part.vectors, wanted)
+            present = ids.tolist()
+        gone = part.searched.delete(sorted(set(rows).difference(present)))
+        count = gone + len(held.get(key, ()))
+        part.changed, part.version = part.changed + count, part.version + count
 
 
 def _best_of_many(found: Sequence[tuple[Any, Any]], k: int) -> dict[int, float]:
