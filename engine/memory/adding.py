@@ -41,11 +41,11 @@ def _add_row(
     connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None], waiting: Waiting
 ) -> Kept:
     same = _same(connection, row, now, waiting)
-    if same is None and row.id is None and not row.as_new:
+    if same is None and row.id is None and not row.as_new and (row.vector is None or row.derived):
         known = said(row.text, row.namespace)
         if known is not None and _joins(known, row):
             waiting.tell(connection)
-            if known.namespace == row.namespace:
+            if known.namespace == row.namespace and not known.id_given:
                 digest = hashlib.sha256(known.text.encode("utf-8")).digest()
                 _join(connection, known, replace(row, text=known.text, text_hash=digest, vector=None), now)
             return Kept(known.id, existed=True, recalled=True, namespace=known.namespace)
@@ -59,9 +59,12 @@ def _add_row(
 
 
 def _joins(said: Memory, row: Row) -> bool:
-    """Whether nothing of the row is lost when it is answered with a memory that was recalled."""
-    more = {**said.metadata, **json.loads(row.metadata)} != said.metadata
-    return not more or (said.namespace == row.namespace and not said.id_given)
+    """Whether nothing of the row is lost when it is answered with a memory that was recalled: what cannot be joined,
+    since its id is the caller's or it lies elsewhere, has to have all of it and to last as long."""
+    if said.namespace == row.namespace and not said.id_given:
+        return True
+    lasts = said.expires_at is None or (row.expires_at is not None and row.expires_at <= said.expires_at)
+    return lasts and {**said.metadata, **json.loads(row.metadata)} == said.metadata
 
 
 def _join(connection: apsw.Connection, same: Memory, row: Row, now: int) -> None:
@@ -145,10 +148,10 @@ def current_memory(connection: apsw.Connection, id: str, namespace: str) -> Memo
     return None if row is None else read_memory(row)
 
 
-def require_memory(connection: apsw.Connection, id: str, namespace: str) -> Memory:
-    """The current revision. Raises `UserError` (unknown-id)."""
+def require_memory(connection: apsw.Connection, id: str, namespace: str, now: int) -> Memory:
+    """The current revision, which is not over. Raises `UserError` (unknown-id)."""
     found = current_memory(connection, check_id(id), check_namespace(namespace))
-    if found is None:
+    if found is None or (found.expires_at is not None and found.expires_at <= now):
         raise unknown(connection, id, namespace)
     return found
 
@@ -178,7 +181,8 @@ def erase_rows(connection: apsw.Connection, namespace: str, id: str) -> None:
 
 def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
     """The error for a memory that is not there; what to do names the namespaces that hold the id."""
-    sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND valid_to IS NULL ORDER BY 1 LIMIT 3"
-    held = " or ".join(f"`-n {name}`" for (name,) in connection.execute(sql, (id,)))
+    sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND namespace <> ? AND valid_to IS NULL"
+    found = connection.execute(f"{sql} ORDER BY 1 LIMIT 3", (id, namespace))
+    held = " or ".join(f"`-n {name}`" for (name,) in found)
     fix = f"It is there with {held}." if held else "`aqe memory list` shows the ids."
     return UserError(f"There is no memory {id!r} in namespace {namespace!r}.", code="unknown-id", fix=fix)

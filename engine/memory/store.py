@@ -283,7 +283,8 @@ class Store:
         and those of `add`).
         """
         with self.writing() as connection:
-            old = require_memory(connection, id, namespace)
+            now = self.now()
+            old = require_memory(connection, id, namespace, now)
             row = self._checked(
                 NewMemory(
                     old.text if text is None else text,
@@ -295,7 +296,7 @@ class Store:
                     provenance or replace(old.provenance, worktree=self.here.worktree, commit=self.here.commit),
                 )
             )
-            return revise(connection, old, row, self.now())
+            return revise(connection, old, row, now)
 
     def delete(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
         """End the memory: no search finds it any more. With `erase` no word of it stays in the file either.

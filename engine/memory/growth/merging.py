@@ -106,12 +106,15 @@ def merge(
 
 
 def revive(store: Store, id: str, *, namespace: str = "default") -> int:
-    """Bring back a memory that ended, as it was in its last revision; returns the number of the new one.
+    """Bring back a memory that ended, as it was but without an end; returns the number of its new revision.
 
     What another memory got from it by merging stays there too. Raises `UserError` (unknown-id, id-taken).
     """
     with store.writing() as connection:
-        if current_memory(connection, check_id(id), check_namespace(namespace)) is not None:
+        current = current_memory(connection, check_id(id), check_namespace(namespace))
+        if current is not None and current.expires_at is not None and current.expires_at <= store.now():
+            end_row(connection, namespace, id, current.expires_at, note="expired")
+        elif current is not None:
             raise UserError(f"The memory {id!r} has not ended.", code="id-taken", fix="There is nothing to bring back.")
         sql = f"SELECT memories.row, text_hash, vector, {COLUMNS}".replace(
             " FROM memories", " FROM memories LEFT JOIN retired_vectors USING (row)"

@@ -11,6 +11,8 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.growth.expiry import parse_ttl
 from aqe.engine.memory.growth.log import read_log
+from aqe.engine.memory.growth.merging import revive
+from aqe.engine.memory.growth.pins import set_pinned
 from aqe.engine.memory.growth.pruning import PrunePlan, prune
 
 
@@ -104,6 +106,22 @@ def test_an_update_keeps_the_end(tmp_path: Path) -> None:
         store.update("a", text="new words")
         clock.pass_s(101)
         assert store.search("words").hits == ()
+
+
+def test_what_is_over_takes_no_change_and_can_be_brought_back(tmp_path: Path) -> None:
+    """From its end on update and pin say that there is no such memory, before anybody ended its row, and revive brings
+    it back with its vector and without an end."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        _keep(store, "old words", ttl_s=100, id="a")
+        clock.pass_s(100)
+        for change in (lambda: store.update("a", text="new words"), lambda: set_pinned(store, "a", True)):
+            with pytest.raises(UserError, match="There is no memory 'a'") as caught:
+                change()
+            assert "-n default" not in str(caught.value.fix)
+        assert revive(store, "a") == 2
+        clock.pass_s(10_000)
+        assert [hit.memory.text for hit in store.search(vector=[1.0, 0.5]).hits] == ["old words"]
 
 
 def test_pruning_without_a_budget_ends_what_is_over(tmp_path: Path) -> None:

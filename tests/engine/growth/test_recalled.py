@@ -83,6 +83,27 @@ def test_metadata_for_a_memory_with_an_id_of_the_caller_makes_a_new_one(store: S
     assert store.keep([NewMemory("Note: " + FACT)])[0].id == "mine"
 
 
+def test_a_vector_of_the_caller_is_kept(store: Store, recalled: str) -> None:
+    """A copy that brings a vector is a memory of its own, found by that vector."""
+    kept = store.keep([NewMemory("Remember: " + FACT, vector=[0.0, 1.0], embedder_id="toy")])[0]
+    assert not kept.existed
+    found = store.search(vector=[0.0, 1.0], embedder_id="toy").hits
+    assert [hit.memory.id for hit in found] == [kept.id]
+
+
+@pytest.mark.parametrize("again", [FACT, "Remember: " + FACT])
+def test_the_end_of_a_memory_with_an_id_of_the_caller_stays(store: Store, again: str) -> None:
+    """What repeats it and is to last longer is a memory of its own; what lasts no longer is answered with its id."""
+    store.keep([NewMemory(FACT, id="mine", ttl_s=3600)])
+    ends = store.list()[0].expires_at
+    store.search("checkout retries")
+    assert store.keep([NewMemory(again, ttl_s=60)])[0].id == "mine"
+    assert not store.keep([NewMemory(again)])[0].existed
+    mine = store.get("mine")
+    assert mine is not None
+    assert mine.expires_at == ends
+
+
 def test_another_namespace_gets_its_own_but_a_shelf_is_not_copied(store: Store) -> None:
     """A memory recalled from an ordinary namespace is stored in another one; a passage of the index is not."""
     store.add(FACT, namespace="team")
