@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,13 @@ _AT_ONCE = 1 << 14
 LIST_ARRAYS = ("centroids", "scales", "starts", "blocks", "row_of")
 LIST_FACTS = ("rows", "held", "clustered", "distance", "distance_now", "imbalance", "patience", "times")
 
+MOST, MOST_PATIENCE, MOST_TIMES = 2**31 - 128, 1 << 20, 16
+LARGEST_FLOAT, LEAST_UNIT = 3e38, 1e-40
+FLAGS = {"direct"}
+"""What the facts of a file may be: rows by int32, the effort of a search, numbers by float32."""
+
 Array = NDArray[Any]
+Floats = NDArray[np.float32]
 Parts = list[tuple[Segment, NDArray[np.int64]]]
 
 
@@ -99,14 +106,49 @@ def _pieces(items: list[tuple[Pool, NDArray[np.int64]]]) -> Iterator[Array]:
 def kind(file: _vectors_file.File) -> tuple[int, Any]:
     """The dimension and the metric of a file; raises ValueError."""
     dim, metric = file.facts.get("dim"), file.facts.get("metric")
-    if not isinstance(dim, int) or not isinstance(metric, str):
+    if not _whole(dim, 1, 1 << 14) or not isinstance(metric, str):
         raise ValueError(f"{file.path} is not a file of vectors: its header names no dimension or metric")
-    return dim, metric
+    return int(dim), metric
+
+
+def _whole(value: Any, least: int, most: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    """Is it a finite number from 0 on, of a size that float32 has?"""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LARGEST_FLOAT
+
+
+def _coding(file: _vectors_file.File, mean: Floats, facts: Any) -> Coding:
+    """What the codes were made against; raises ValueError where a fact is missing or cannot be."""
+    known = {field.name for field in fields(Coding)} - {"mean"}
+    fits = isinstance(facts, dict) and {"unit_f", "unit_k", "rows"} <= facts.keys() <= known
+    if fits:
+        numbers = (value for name, value in facts.items() if name not in FLAGS)
+        fits = all(map(_number, numbers)) and min(facts["unit_f"], facts["unit_k"]) >= LEAST_UNIT
+        fits &= _whole(facts["rows"], 0, MOST) and all(isinstance(facts.get(name, False), bool) for name in FLAGS)
+    if not fits or not np.isfinite(mean).all():
+        raise ValueError(f"{file.path} is damaged: its header does not tell what its codes were made against")
+    return Coding(mean, **facts)
+
+
+def _list_facts(file: _vectors_file.File, facts: Any, rows: int) -> dict[str, Any]:
+    """What is known of the lists; raises ValueError where a fact is missing or cannot be."""
+    most = {"rows": rows, "held": MOST, "clustered": MOST, "patience": MOST_PATIENCE, "times": MOST_TIMES}
+    fits = isinstance(facts, dict) and facts.keys() == set(LIST_FACTS)
+    fits = fits and all(_whole(facts[name], 0, end) for name, end in most.items())
+    fits = fits and all(_number(facts[name]) for name in LIST_FACTS if name not in most)
+    if not fits or min(facts["patience"], facts["times"]) < 1:
+        raise ValueError(f"{file.path} is damaged: its header does not tell what its lists are")
+    return dict(facts)
 
 
 def fill(table: Table, file: _vectors_file.File) -> int:
     """Make one segment of a file's arrays; returns the number of rows. Raises ValueError where they do not fit."""
     arrays, dim = file.arrays, table.dim
+    if not _whole(file.facts.get("rows"), 0, MOST):
+        raise ValueError(f"{file.path} is damaged: its header does not tell how many rows there are")
     ids = _wanted(file, "ids", "int64", (file.facts["rows"],))
     levels = arrays.get("levels")
     if levels is not None:
@@ -123,7 +165,7 @@ def fill(table: Table, file: _vectors_file.File) -> int:
     if "codes" in arrays:
         blocks = _wanted(file, "codes", "uint8", (-(-len(ids) // BLOCK), _rows.block_bytes(dim)))
         mean = np.array(_wanted(file, "mean", "float32", (dim,)))
-        table.coding = Coding(mean, **file.facts["coding"])
+        table.coding = _coding(file, mean, file.facts.get("coding"))
     elif levels is not None and (levels == LEVELS.index("bits")).any():
         raise ValueError(f"{file.path} is damaged: rows have nothing but codes, and there are none")
     table.bits = levels is not None
@@ -136,12 +178,13 @@ def lists_of(file: _vectors_file.File, table: Table) -> Lists | None:
     facts = file.facts.get("lists")
     if facts is None or table.coding is None:
         return None
+    facts = _list_facts(file, facts, table.rows)
     scales = file.arrays.get("lists scales")
     count = len(scales) if scales is not None else 0
-    starts = _wanted(file, "lists starts", "int64", (count + 1,))
+    starts = np.array(_wanted(file, "lists starts", "int64", (count + 1,)))  # its own: a search goes by them
     blocks = int(starts[-1])
     row_of = _wanted(file, "lists row_of", "int32", (blocks * BLOCK,))
-    fits = starts[0] == 0 and (np.diff(starts) >= 0).all() and 0 <= facts["rows"] <= table.rows
+    fits = starts[0] == 0 and (np.diff(starts) >= 0).all() and count > 0
     if not fits or (blocks and row_of.max() >= table.rows):
         raise ValueError(f"{file.path} is damaged: its lists are not of its rows")
     from aqe.simd._ivf import Lists
@@ -153,7 +196,7 @@ def lists_of(file: _vectors_file.File, table: Table) -> Lists | None:
         blocks=_wanted(file, "lists blocks", "uint8", (blocks, _rows.block_bytes(table.dim))),
         row_of=row_of,
         coding=table.coding,
-        **{name: facts[name] for name in LIST_FACTS},
+        **facts,
     )
 
 

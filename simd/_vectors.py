@@ -389,11 +389,11 @@ class Vectors:
         Raises OSError for a file that cannot be read, ValueError for one that is damaged, truncated or of another kind;
         what a mapped file holds beyond its header is checked by `verify`.
         """
-        file = _vectors_file.File(Path(path), mapped)
         try:
+            file = _vectors_file.File(Path(path), mapped)
             opened = cls(*_saved.kind(file))
             opened._fill(file)
-        except (KeyError, TypeError, AttributeError) as missing:
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as missing:
             raise ValueError(f"{path} is damaged: its header does not tell what it should ({missing})") from None
         return opened
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 MAGIC = b"aqevec1\n"
 _HEAD = struct.Struct("<8sII")
-_ALIGNED = 4096
+_ALIGNED, _LEAST_ALIGNED = 4096, 64
 _LONGEST_HEADER = 1 << 20
 _AT_ONCE = 1 << 24
 _KINDS = {"int64", "int32", "uint8", "uint16", "uint64", "int8", "float16", "float32"}
@@ -40,6 +40,8 @@ def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> N
     """Write arrays, each told as (dtype, shape, pieces in order), and `facts` beside them; raises OSError."""
     if sys.byteorder != "little":
         raise OSError("vectors are saved on little-endian machines only")
+    if not path.name:
+        raise IsADirectoryError(f"vectors are saved in a file, and {str(path)!r} names none")
     part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with part.open("xb") as file:
@@ -47,9 +49,11 @@ def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> N
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as failure:
         with suppress(OSError):
             part.unlink()
+        if isinstance(failure, OSError) and failure.filename == str(part):
+            failure.filename, failure.filename2 = str(path), None
         raise
 
 
@@ -132,10 +136,32 @@ def _header(file: BinaryIO, size: int, path: Path) -> dict[str, Any]:
     data = file.read(length) if length <= _LONGEST_HEADER else b""
     if len(data) != length or zlib.crc32(data) != checksum:
         raise ValueError(f"{path} is damaged: its header is not the one that was saved")
-    header: dict[str, Any] = json.loads(data)
-    if size != header["size"]:
-        raise ValueError(f"{path} is truncated: it has {size} of {header['size']} bytes")
-    for name, (kind, shape, offset, count, _) in header["arrays"].items():
-        if kind not in _KINDS or np.dtype(kind).itemsize * math.prod(shape) != count or offset + count > size:
+    try:
+        header = json.loads(data)
+    except (ValueError, RecursionError):
+        header = None
+    if not _is(header, dict) or not all(_is(header.get(name), dict) for name in ("facts", "arrays")):
+        raise ValueError(f"{path} is damaged: its header does not tell what it should")
+    if size != header.get("size"):
+        raise ValueError(f"{path} is truncated: it has {size} of {header.get('size')} bytes")
+    for name, place in header["arrays"].items():
+        if not _fits(place, size):
             raise ValueError(f"{path} is damaged: the header's {name} do not fit")
-    return header
+    found: dict[str, Any] = header
+    return found
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _fits(place: Any, size: int) -> bool:
+    """Does a file of this size hold an array there, where arrays of its kind may begin?"""
+    if not _is(place, list) or len(place) != 5 or not _is(place[0], str) or not _is(place[1], list):
+        return False
+    kind, shape, offset, count, checksum = place
+    numbers = [*shape, offset, count, checksum]
+    if kind not in _KINDS or not all(_is(number, int) and 0 <= number < 1 << 62 for number in numbers):
+        return False
+    whole = bool(shape) and np.dtype(kind).itemsize * math.prod(shape) == count
+    return whole and offset % _LEAST_ALIGNED == 0 and offset + count <= size
