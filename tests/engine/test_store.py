@@ -143,6 +143,50 @@ def test_one_refused_memory_of_many_refuses_all(store: Store) -> None:
     assert store.list() == []
 
 
+def test_batch_that_repeats_itself_is_as_one_by_one(store: Store, tmp_path: Path) -> None:
+    """A batch in which texts and ids come again leaves the same memories, vectors and hits as its parts one by one."""
+    batch = [
+        NewMemory("rounding of totals", vector=[1.0, 0.0]),
+        NewMemory("rounding of totals", metadata={"again": True}),
+        NewMemory("rounding of totals", namespace="other"),
+        NewMemory("taxes of carts", id="tax"),
+        NewMemory("taxes of carts", id="tax", vector=[0.0, 1.0]),
+        NewMemory("short lived", id="brief", ttl_s=1e-6),
+        NewMemory("short lived", id="brief", vector=[1.0, 1.0]),
+    ]
+    with Store.open(tmp_path / "single.db") as single:
+        first, second, elsewhere = store.add_many(batch)[:3]
+        for memory in batch:
+            single.add_many([memory])
+        assert first == second != elsewhere
+        assert store.vector(elsewhere, namespace="other") == (1.0, 0.0)
+        assert [memory.revision for memory in store.history("tax")] == [1, 2]
+        for one in (store, single):
+            assert sorted((memory.text, memory.namespace) for memory in one.list()) == [
+                ("rounding of totals", "default"),
+                ("rounding of totals", "other"),
+                ("short lived", "default"),
+                ("taxes of carts", "default"),
+            ]
+            for words, count in (("rounding", 2), ("taxes", 1), ("lived", 1)):
+                assert len(one.search(words).hits) == count
+            assert len(one.search(vector=[1.0, 0.2]).hits) == 4
+            assert one.vector("tax") == (0.0, 1.0)
+
+
+def test_deletion_of_many_is_of_all_or_none(store: Store) -> None:
+    """An id that is not there, or named twice, leaves all of a deletion's memories where they were."""
+    store.add_many([NewMemory("first words", id="a", vector=[1.0, 0.0]), NewMemory("second words", id="b")])
+    for ids in (["a", "b", "gone"], ["a", "b", "a"]):
+        with pytest.raises(UserError) as caught:
+            store.delete_many(ids)
+        assert caught.value.code == "unknown-id"
+        assert len(store.search("words").hits) == 2
+    store.delete_many(["a", "b"])
+    assert store.search("words").hits == store.search(vector=[1.0, 0.0]).hits == ()
+    assert store.history("a")[0].valid_to is not None
+
+
 def test_taken_id_in_the_middle_of_many_refuses_all(store: Store) -> None:
     """A mistake that only the file knows of takes back what was written before it."""
     store.add("there", id="a")
