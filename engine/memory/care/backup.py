@@ -76,7 +76,7 @@ def _write_whole(
         write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
         progress("Reading the backup again")
         check_copy(spare, key=place.key)
-        publish(spare, target)
+        publish(spare, target, like=place.path)
     return target.stat().st_size
 
 
@@ -96,5 +96,5 @@ def _write_increment(
             check_copy(path, key=key)
         size = spare.stat().st_size
         if not dry_run:
-            publish(spare, target)
+            publish(spare, target, like=place.path)
     return size

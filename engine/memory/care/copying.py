@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,9 @@ STEP_PAGES = 1024
 
 ORPHANED_S = 3600.0
 """Age after which what a process left half written is removed."""
+
+PIECE = 1 << 20
+_BINARY: int = getattr(os, "O_BINARY", 0)
 
 BESIDE = ("", "-wal", "-shm", "-journal")
 
@@ -98,15 +103,17 @@ def spare_for(target: Path) -> Iterator[Path]:
     """A name beside `target` to write to; whatever is there at the end is removed, and what a process that was killed
     long ago left there.
 
-    Raises `UserError` (project-read-only, disk-full) where nothing can be written beside it.
+    It is for this user alone until `publish`, and lies where a link leads. Raises `UserError` (project-read-only,
+    disk-full) where nothing can be written beside it.
     """
+    target = target.resolve()
     with contextlib.suppress(OSError):
         for old in target.parent.glob(f".{target.name[:80]}.*.part"):
             if time.time() - old.stat().st_mtime > ORPHANED_S:
                 remove(old)
     spare = target.with_name(f".{target.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        spare.touch(exist_ok=False)
+        spare.touch(mode=0o600, exist_ok=False)
     except OSError as exc:
         raise unwritable(target, exc) from exc
     try:
@@ -115,10 +122,16 @@ def spare_for(target: Path) -> Iterator[Path]:
         remove(spare)
 
 
-def publish(spare: Path, target: Path) -> None:
-    """Give a finished file its name, once it is on the disk; whatever had the name before is replaced."""
+def publish(spare: Path, target: Path, *, like: Path | None = None) -> None:
+    """Give a finished file its name, once it is on the disk; whatever had the name before is replaced.
+
+    It gets the rights of what it replaces, else those of `like`, else it is for this user alone. Where the name is a
+    link, what it leads to is replaced.
+    """
+    target = target.resolve()
     try:
-        descriptor = os.open(spare, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        copy_rights(target if like is None or target.exists() else like, spare)
+        descriptor = os.open(spare, os.O_RDWR | _BINARY)
         try:
             os.fsync(descriptor)
         finally:
@@ -127,6 +140,44 @@ def publish(spare: Path, target: Path) -> None:
     except OSError as exc:
         raise unwritable(target, exc) from exc
     sync_folder(target.parent)
+
+
+def copy_rights(source: Path, target: Path) -> None:
+    """Give a file the rights of another, where that is there."""
+    with contextlib.suppress(FileNotFoundError):
+        target.chmod(stat.S_IMODE(source.stat().st_mode))
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """The bytes of a database file that this process may have open.
+
+    They are read through SQLite: where a process closes any file of its own, the system drops the locks that it has on
+    that file by another.
+    """
+    way = "unix" if "unix" in apsw.vfs_names() else ""
+    try:
+        file = apsw.VFSFile(way, str(path.resolve()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+    except apsw.Error as exc:
+        raise OSError(errno.EACCES, str(exc)) from exc
+    try:
+        size, at = file.xFileSize(), 0
+        while at < size:
+            yield file.xRead(min(PIECE, size - at), at)
+            at += PIECE
+    except apsw.Error as exc:
+        raise OSError(errno.EIO, str(exc)) from exc
+    finally:
+        file.xClose()
+
+
+def copy_bytes(path: Path, target: Path) -> None:
+    """Copy a file as it is, with its rights, and have the copy on the disk. Raises `OSError`."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600), "wb") as file:
+        for piece in read_pieces(path):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    copy_rights(path, target)
 
 
 def sync_folder(folder: Path) -> None:
@@ -154,7 +205,7 @@ def refuse_taken(target: Path, *, force: bool = False) -> None:
         why, fix = "is a folder", "Name a file in it."
     elif not target.parent.is_dir():
         why, fix = "lies in no folder that exists", "Make the folder, or name another."
-    elif target.exists() and not force:
+    elif os.path.lexists(target) and not force:
         why, fix = "is there already", "Name another file, or replace it with --force."
     else:
         return

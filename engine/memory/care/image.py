@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
+from aqe.engine.memory.care.copying import read_pieces
 from aqe.engine.project import unwritable
 
 SIZES = frozenset(1 << bits for bits in range(9, 17))
@@ -42,7 +43,10 @@ def read_image(path: Path, key: str | None) -> Image:
     """Read a database file with its log. Raises `UserError` (no-such-path, database-key where the key cannot be told,
     project-read-only where the file cannot be read)."""
     try:
-        data = path.read_bytes()
+        if not path.exists():
+            raise FileNotFoundError(path)
+        path = path.resolve()
+        data = b"".join(read_pieces(path))
         log_path = path.with_name(f"{path.name}-wal")
         log = log_path.read_bytes() if log_path.exists() else b""
     except FileNotFoundError:

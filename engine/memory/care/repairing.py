@@ -7,6 +7,7 @@ derived is made anew, and the new file takes the place of the damaged one, which
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import struct
 import time
@@ -17,8 +18,8 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.care.copying import check_copy, pinned, remove, spare_for, write_copy
-from aqe.engine.memory.care.holders import holders
+from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, write_copy
+from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.place import Place, open_file
 from aqe.engine.memory.care.rebuilding import (
@@ -28,19 +29,12 @@ from aqe.engine.memory.care.rebuilding import (
     rebuild_text_index,
     rebuild_vectors,
 )
-from aqe.engine.memory.care.restoring import (
-    copy_as_it_is,
-    copy_name,
-    keep_before,
-    open_live,
-    prune_copies,
-    put_in_place,
-)
+from aqe.engine.memory.care.restoring import copy_as_it_is, copy_name, keep_before, kept_only_if_done, prune_copies
 from aqe.engine.memory.care.salvage import SPACE, Found, Losses, indexed_memories, is_derived, known_tables, salvage
 from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
 from aqe.engine.memory.codefiles import CodeFolder
-from aqe.engine.memory.connection import transaction
-from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.connection import speaking, transaction
+from aqe.engine.memory.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.steps import MIGRATIONS
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -113,7 +107,7 @@ def repair(
         return _salvage(place, findings, began, dry_run, now, progress, cancel)
     done = _mend(place, findings, began, dry_run, now, progress, cancel)
     if not dry_run:
-        prune_copies(place.folder, copies, copies_mb)
+        prune_copies(place.folder, copies, copies_mb, kept=Path(done.kept))
     return done
 
 
@@ -170,29 +164,34 @@ def _salvage(
     cancel: CancelToken | None,
 ) -> RepairReport:
     """Read every row that stands into a new file, which takes the place of the damaged one."""
-    progress("Reading pages")
-    image = read_image(place.path, place.key)
-    with spare_for(place.path) as spare:
-        made = _Salvaged()
+    made = _Salvaged()
+    with spare_for(place.path) as spare, contextlib.ExitStack() as stack:
+        _begin(spare, place.key)
+        exchange = None if dry_run else stack.enter_context(exchanging(place, spare, "a repair of a damaged file"))
+        progress("Reading pages")
+        image = read_image(place.path, place.key)
         mended = _write_new(place, spare, image, made, now, progress, cancel)
         check_copy(spare, key=place.key)
         after = verify(place, spare, cancel=cancel)
-        kept = "" if dry_run else _swap(place, spare, now(), progress, cancel)
+        kept = "" if exchange is None else _swap(exchange, now(), progress, cancel)
     return _report("salvaged", findings, after, began, dry_run, mended=mended, kept=kept, made=made)
 
 
-def _swap(place: Place, spare: Path, now: int, progress: Progress, cancel: CancelToken | None) -> str:
-    """Put the new file in the place of the damaged one, which is kept byte by byte; returns where."""
-    kept = copy_as_it_is(place.path, copy_name(place, "damaged", now))
-    live = open_live(place) if holders(place.path) else None
+def _begin(spare: Path, key: str | None) -> None:
+    """Make the new file a database of one page, which is enough to hold the store for it."""
+    connection = open_file(spare, key=key, write=True)
     try:
-        put_in_place(place, spare, str(kept), live, progress, cancel)
-    except BaseException:
-        remove(kept)
-        raise
+        with speaking(spare, key=key):
+            connection.pragma("application_id", APPLICATION_ID)
     finally:
-        if live is not None:
-            live.close()
+        connection.close()
+
+
+def _swap(exchange: Exchange, now: int, progress: Progress, cancel: CancelToken | None) -> str:
+    """Put the new file in the place of the damaged one, which is kept byte by byte; returns where."""
+    kept = copy_as_it_is(exchange.place.path, copy_name(exchange.place, "damaged", now))
+    with kept_only_if_done(kept):
+        exchange.finish(kept, progress, cancel)
     return str(kept)
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import re
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +19,16 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.copying import (
-    BESIDE,
     check_copy,
-    copy_pages,
+    copy_bytes,
     pinned,
     publish,
     remove,
     spare_for,
+    sync_folder,
     write_copy,
 )
-from aqe.engine.memory.care.holders import holders, locked
+from aqe.engine.memory.care.exchange import UNUSABLE, exchanging, open_live
 from aqe.engine.memory.care.place import Place, open_backup, open_file
 from aqe.engine.memory.connection import speaking, transaction
 from aqe.engine.memory.entry import rfc3339
@@ -46,7 +44,8 @@ STAYING = ("audit", "audit_head", "consents", "jobs", "leases")
 COPIES = "backups"
 """The folder in `.aqe` with the files that aqe keeps before it replaces what is there."""
 
-UNUSABLE = ("database-broken", "database-key", "database-failed", "database-newer")
+KEPT = re.compile(r"before-(restore|repair|way-back)-\d{8}T\d{12}Z\.db")
+"""The names of the files that are kept; rfc3339's moments to the microsecond."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ def restore(
     """
     began = time.monotonic()
     all_keys = (place.key, *keys)
+    before, kept = 0, ""
     with (
         increments.whole(file, base, all_keys, near=place.path, progress=progress, cancel=cancel) as (source, key),
         spare_for(place.path) as spare,
@@ -93,20 +93,50 @@ def restore(
         _copy(source, key, spare, progress, cancel)
         change_key(spare, key, place.key)
         migrated = _migrate(spare, place.key, now)
-        live = open_live(place)
-        try:
-            before = 0 if live is None else _count(live, place.path)
-            memories = _prepare(spare, place.key, live, place)
-            kept = ""
-            if not dry_run:
-                kept = keep_before(place, live, now(), "before-restore", progress, cancel)
-                prune_copies(place.folder, copies, copies_mb)
-                put_in_place(place, spare, kept, live, progress, cancel)
-        finally:
-            if live is not None:
-                live.close()
+        if dry_run:
+            with _read(place) as live:
+                before, memories = _count(live), _prepare(spare, place.key, live)
+        else:
+            before, memories, kept = _replace(place, spare, now(), progress, cancel)
+            prune_copies(place.folder, copies, copies_mb, kept=Path(kept))
     seconds = round(time.monotonic() - began, 3)
     return RestoreReport(str(file), memories, before, migrated, kept, dry_run, seconds)
+
+
+def _replace(
+    place: Place, spare: Path, now: int, progress: Progress, cancel: CancelToken | None
+) -> tuple[int, int, str]:
+    """Have the prepared file take the place of the content, of which a copy is kept: what is written meanwhile is
+    in the one or in the other. Returns how many memories were there, how many are, and where the copy is."""
+    with exchanging(place, spare, "a restore over a damaged file") as exchange:
+        with _read(place) if exchange.is_open else contextlib.nullcontext() as live:
+            before, memories = _count(live), _prepare(spare, place.key, live)
+            kept = keep_before(place, live, now, "before-restore", progress, cancel)
+        with kept_only_if_done(kept):
+            exchange.finish(Path(kept) if kept else None, progress, cancel)
+    return before, memories, kept
+
+
+@contextlib.contextmanager
+def kept_only_if_done(kept: str | Path) -> Iterator[None]:
+    """Remove the copy of what was to be replaced where that did not come to pass."""
+    try:
+        yield
+    except BaseException:
+        if kept:
+            remove(Path(kept))
+        raise
+
+
+@contextlib.contextmanager
+def _read(place: Place) -> Iterator[apsw.Connection | None]:
+    """A connection to look at the store, None where it cannot be read."""
+    connection = open_live(place)
+    try:
+        yield connection
+    finally:
+        if connection is not None:
+            connection.close()
 
 
 def _copy(source: Path, key: str | None, spare: Path, progress: Progress, cancel: CancelToken | None) -> None:
@@ -135,40 +165,29 @@ def change_key(path: Path, old: str | None, new: str | None) -> None:
 
 
 def kept_copies(folder: Path) -> list[Path]:
-    """The files kept before something was replaced, newest first."""
-    found = (folder / COPIES).glob("before-*.db")
+    """The files that aqe kept before something was replaced, newest first; a file of another name is somebody's own."""
+    found = (path for path in (folder / COPIES).glob("before-*.db") if KEPT.fullmatch(path.name))
     return sorted(found, key=lambda path: path.stem.rpartition("-")[2], reverse=True)
 
 
-def prune_copies(folder: Path, copies: int, copies_mb: int) -> None:
-    """Remove kept files beyond `copies` or `copies_mb` together, the oldest first; the newest stays."""
+def prune_copies(folder: Path, copies: int, copies_mb: int, *, kept: Path | None = None) -> None:
+    """Remove kept files beyond `copies` or `copies_mb` together, the oldest first; the newest stays: `kept`, the one
+    just made, whatever the clock said when the others were."""
     total = 0
-    for number, path in enumerate(kept_copies(folder)):
+    found = kept_copies(folder)
+    if kept in found:
+        found.remove(kept)
+        found.insert(0, kept)
+    for number, path in enumerate(found):
         with contextlib.suppress(OSError):
             total += path.stat().st_size
         if number and (number >= copies or total > copies_mb * 1_000_000):
             remove(path)
 
 
-def open_live(place: Place) -> apsw.Connection | None:
-    """A connection to the store as it is; None where it is missing or cannot be read."""
-    if not place.path.exists():
-        return None
-    try:
-        connection = place.connect()
-    except UserError as error:
-        if error.code not in UNUSABLE:
-            raise
-        return None
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-    except apsw.Error:
-        connection.close()
-        return None
-    return connection
-
-
-def _count(connection: apsw.Connection, path: Path) -> int:
+def _count(connection: apsw.Connection | None) -> int:
+    if connection is None:
+        return 0
     with contextlib.suppress(apsw.Error):
         return int(connection.execute("SELECT count(*) FROM memories WHERE valid_to IS NULL").get)
     return 0
@@ -183,7 +202,7 @@ def _migrate(spare: Path, key: str | None, now: Callable[[], int]) -> int:
         connection.close()
 
 
-def _prepare(spare: Path, key: str | None, live: apsw.Connection | None, place: Place) -> int:
+def _prepare(spare: Path, key: str | None, live: apsw.Connection | None) -> int:
     """Make the prepared file one that may take the store's place; returns how many memories it holds."""
     connection = open_file(spare, key=key, write=True)
     try:
@@ -195,7 +214,7 @@ def _prepare(spare: Path, key: str | None, live: apsw.Connection | None, place: 
             if live is not None:
                 for table in STAYING:
                     _carry(live, connection, table)
-        return _count(connection, spare)
+        return _count(connection)
     finally:
         connection.close()
 
@@ -207,13 +226,17 @@ def _last_change(connection: apsw.Connection) -> int:
 
 
 def _carry(source: apsw.Connection, target: apsw.Connection, table: str) -> None:
-    """Have the rows of `table` in `target` be those of `source`, where that can be read."""
-    with contextlib.suppress(apsw.Error):
+    """Have the rows of `table` in `target` be those of `source`, where that can be read; a row that is none is left."""
+    try:
         columns = [f'"{name}"' for (name,) in source.execute("SELECT name FROM pragma_table_info(?)", (table,))]
         rows = source.execute(f"SELECT {','.join(columns)} FROM {table}").fetchall()
-        target.execute(f"DELETE FROM {table}")
-        marks = ",".join("?" * len(columns))
-        target.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks})", rows)
+    except apsw.Error:
+        return
+    marks = ",".join("?" * len(columns))
+    target.execute(f"DELETE FROM {table}")
+    for row in rows:
+        with contextlib.suppress(apsw.ConstraintError):
+            target.execute(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks})", row)
 
 
 def keep_before(
@@ -234,7 +257,7 @@ def keep_before(
         with spare_for(target) as spare:
             with pinned(live, place.path):
                 write_copy(live, spare, key=place.key, progress=progress, cancel=cancel)
-            publish(spare, target)
+            publish(spare, target, like=place.path)
     except UserError as error:
         if error.code not in UNUSABLE:
             raise
@@ -249,78 +272,22 @@ def copy_name(place: Place, why: str, now: int) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as exc:
         raise unwritable(folder, exc) from exc
-    return folder / f"{why}-{re.sub('[^0-9TZ]', '', rfc3339(now))}.db"
+    while True:
+        path = folder / f"{why}-{re.sub('[^0-9TZ]', '', rfc3339(now))}.db"
+        if not path.exists():
+            return path
+        now += 1
 
 
 def copy_as_it_is(path: Path, target: Path) -> Path:
     """Copy a damaged file, with the log beside it, byte by byte."""
+    path = path.resolve()
     try:
         for suffix in ("", "-wal"):
             if path.with_name(path.name + suffix).exists():
-                shutil.copyfile(path.with_name(path.name + suffix), target.with_name(target.name + suffix))
+                copy_bytes(path.with_name(path.name + suffix), target.with_name(target.name + suffix))
+        sync_folder(target.parent)
     except OSError as exc:
         remove(target)
         raise unwritable(target, exc) from exc
     return target
-
-
-def put_in_place(
-    place: Place,
-    spare: Path,
-    kept: str,
-    live: apsw.Connection | None,
-    progress: Progress,
-    cancel: CancelToken | None,
-) -> None:
-    """Put a prepared file in the place of the store: through the open file where it can be read, else as a file."""
-    if live is not None:
-        try:
-            _through_the_file(place, spare, live, progress, cancel)
-            return
-        except UserError as error:
-            if error.code not in UNUSABLE:
-                raise
-            live.close()
-    take_place(place.path, spare, Path(kept) if kept else None, what="a restore over a damaged file")
-
-
-def _through_the_file(
-    place: Place, spare: Path, live: apsw.Connection, progress: Progress, cancel: CancelToken | None
-) -> None:
-    staged = open_file(spare, key=place.key)
-    try:
-        with speaking(place.path, key=place.key):
-            live.pragma("synchronous", "full")
-            copy_pages(staged, live, text="Restoring", progress=progress, cancel=cancel)
-            with contextlib.suppress(apsw.BusyError):
-                live.pragma("wal_checkpoint", "truncate")
-    finally:
-        staged.close()
-
-
-def take_place(path: Path, spare: Path, kept: Path | None, *, what: str) -> None:
-    """Give a prepared file the store's name, and what was there the name `kept`; nobody else may have it open.
-
-    Raises `UserError` (database-locked, which names who has it; project-read-only).
-    """
-    if holders(path):
-        raise locked(path, what)
-    try:
-        if kept is not None and not kept.exists():
-            _link(path, kept)
-        for suffix in BESIDE[1:]:
-            there = path.with_name(path.name + suffix)
-            if suffix == "-wal" and kept is not None and there.exists():
-                os.replace(there, kept.with_name(kept.name + suffix))
-            there.unlink(missing_ok=True)
-    except OSError as exc:
-        raise unwritable(path, exc) from exc
-    publish(spare, path)
-
-
-def _link(path: Path, target: Path) -> None:
-    """Give a file a second name, or make a copy where the file system has no links."""
-    try:
-        os.link(path, target)
-    except OSError:
-        shutil.copyfile(path, target)
