@@ -36,10 +36,10 @@ from aqe.engine.memory.entry import (
 )
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
-from aqe.engine.memory.growth.expiry import alive, end_expired, is_over
+from aqe.engine.memory.growth.expiry import Wanted, alive, end_expired, is_over
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, keyed, note_recalled, said_already
 from aqe.engine.memory.growth.rules import GrowthRules
-from aqe.engine.memory.growth.staleness import FileDigests, by_freshness
+from aqe.engine.memory.growth.staleness import FileDigests, fresh_answer
 from aqe.engine.memory.keys import store_key
 from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.migrations import migrate
@@ -360,11 +360,11 @@ class Store:
         (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace).
         """
         wanted = wanted_in(namespace, filter)
-        search = functools.partial(self._searcher.search, query, vector, explain=explain)
-        found = search([(wanted, k)], embedder_id, prior)[0]
-        if self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits):
-            more = search([(wanted, min(2 * k + 20, MOST_HITS))], embedder_id, prior)[0]
-            found = replace(more, hits=by_freshness(more.hits, self.growth.stale, k))
+
+        def search(wide: int) -> SearchAnswer:
+            return self._searcher.search(query, vector, [(wanted, wide)], embedder_id, prior, explain=explain)[0]
+
+        found = fresh_answer(search(k), search, self.growth.stale, k, MOST_HITS)
         self.note_recalled(found.hits)
         return found
 
@@ -439,10 +439,19 @@ class Store:
         sum: all see the same state. A place that is named in `least` is empty where nothing in it has at least that
         cosine."""
         wanted = [(wanted_in(namespace, None), k) for namespace, k in places]
-        found = self._searcher.search(query, vector, wanted, embedder_id, prior, least=least)
-        if not any(hit.memory.stale for one in found for hit in one.hits):
+
+        def search(some: list[tuple[Wanted, int]]) -> tuple[SearchAnswer, ...]:
+            return self._searcher.search(query, vector, some, embedder_id, prior, least=least)
+
+        found = search(wanted)
+        if self.growth.stale == "mark" or not any(hit.memory.stale for one in found for hit in one.hits):
             return found
-        return tuple(replace(one, hits=by_freshness(one.hits, self.growth.stale, MOST_HITS)) for one in found)
+        with self.reading():
+            again = [functools.partial(lambda place, wide: search([(place, wide)])[0], place) for place, _ in wanted]
+            return tuple(
+                fresh_answer(one, more, self.growth.stale, k, MOST_HITS)
+                for one, more, (_, k) in zip(search(wanted), again, wanted, strict=True)
+            )
 
     def rarity(self, query: str, *, without: str = "") -> dict[str, float]:
         """How telling each term of a query is, from 0 (every row has it) to 1 (no row has it), over all rows but those

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from aqe.engine.memory.entry import Hit, Memory
+from aqe.engine.memory.entry import Hit, Memory, SearchAnswer
 
 LARGEST = 16_000_000
 """Bytes of a file whose content is looked at."""
@@ -96,3 +96,20 @@ def by_freshness(hits: Sequence[Hit], policy: Policy, k: int) -> tuple[Hit, ...]
         lowered = [replace(hit, score=hit.score * LOWERED) if hit.memory.stale else hit for hit in hits]
         return tuple(sorted(lowered, key=lambda hit: -hit.score)[:k])
     return tuple(hits[:k])
+
+
+def fresh_answer(
+    found: SearchAnswer, again: Callable[[int], SearchAnswer], policy: Policy, k: int, most: int
+) -> SearchAnswer:
+    """What a search for `k` found, with its stale hits ranked lower or left out, and others in their places: asked
+    `again` for more, up to `most`, until no hit further down could be among the `k` best."""
+    if policy == "mark" or not any(hit.memory.stale for hit in found.hits):
+        return found
+    wide = k
+    while True:
+        hits = by_freshness(found.hits, policy, k)
+        are_all = len(found.hits) < wide or wide >= most
+        if are_all or (len(hits) == k and (policy == "hide" or hits[-1].score >= found.hits[-1].score)):
+            return replace(found, hits=hits)
+        wide = min(2 * wide + 20, most)
+        found = again(wide)

@@ -70,6 +70,23 @@ def test_a_hidden_hit_makes_room_for_the_next(tmp_path: Path) -> None:
         assert [hit.memory.id for hit in store.search("refund rate", k=1).hits] == ["next"]
 
 
+@pytest.mark.parametrize("policy", ["lower", "hide"])
+def test_however_many_stale_memories_come_first_the_fresh_ones_are_found(tmp_path: Path, policy: Policy) -> None:
+    """Sixty stale memories that are nearer to a query leave the ten fresh ones behind them to be found: by one search,
+    and by a search of several places."""
+    with _store(tmp_path, policy) as store:
+        store.keep([_about(f"refund rate rate number{number}") for number in range(60)])
+        fresh = {f"the refund rate that is told number{number} in some more words" for number in range(10)}
+        store.keep([NewMemory(text, id=text) for text in fresh])
+        (tmp_path / "shop.py").write_text("changed")
+        one = store.search("refund rate", k=5)
+        each, other = store.search_each("refund rate", places=[(None, 10), ("elsewhere", 3)])
+        assert len(one.hits) == 5
+        assert {hit.memory.id for hit in one.hits} < fresh
+        assert {hit.memory.id for hit in each.hits} == fresh
+        assert other.hits == ()
+
+
 def test_adding_it_again_after_the_change_makes_it_fresh(tmp_path: Path) -> None:
     """Who says the same of the changed file has looked again; a new text does too, metadata alone does not."""
     with _store(tmp_path) as store:
