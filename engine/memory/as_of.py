@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.errors import UserError
 from aqe.engine.memory import ranking, vectors
+from aqe.engine.memory.adding import unknown
 from aqe.engine.memory.entry import (
     Memory,
     SearchAnswer,
@@ -20,6 +22,7 @@ from aqe.engine.memory.entry import (
     check_limit,
     check_namespace,
     pack_vector,
+    rfc3339,
 )
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.hits import FoundMemories
@@ -43,6 +46,18 @@ def get_as_of(store: Store, id: str, at: int, *, namespace: str = "default") -> 
     with store.reading() as connection:
         row = connection.execute(sql, (check_namespace(namespace), check_id(id), at, at)).fetchone()
     return None if row is None else read_memory(row)
+
+
+def not_then(store: Store, id: str, at: int, *, namespace: str = "default") -> UserError:
+    """The error for a memory that did not hold at `at`, though it may have before or since."""
+    sql = "SELECT min(valid_from) FROM memories WHERE namespace = ? AND id = ?"
+    with store.reading() as connection:
+        first = connection.execute(sql, (namespace, id)).get
+        if first is None:
+            return unknown(connection, id, namespace)
+    whole = "`aqe memory get ID --history` shows when it was."
+    fix = f"It was first kept at {rfc3339(int(first))}." if at < int(first) else whole
+    return UserError(f"There was no memory {id!r} in namespace {namespace!r} then.", code="unknown-id", fix=fix)
 
 
 def list_as_of(

@@ -106,8 +106,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Explained:
-    """Why a hit of a search by words and meaning stands where it does: its score is the place, between the worst and
-    the best of the `candidates`, of vector_share * vector_standard + (1 - vector_share) * text_standard + prior.
+    """Why a hit of a search by words and meaning stands where it does: `similarity` is the place, between the worst (0)
+    and the best (1) of the `candidates`, of vector_share * vector_standard + (1 - vector_share) * text_standard +
+    prior. It is the hit's score, unless an order of one's own (memory.rank) or a changed file makes another of it.
 
     The standard scores are each side's score in standard deviations from the candidates' mean (0 for the vector of a
     memory without one). `text_rank` and `vector_rank` are the places by one side alone, from 1, None where that side
@@ -123,6 +124,7 @@ class Explained:
     reciprocal_score: float
     reciprocal_rank: int
     candidates: int
+    similarity: float
 
 
 @dataclass(frozen=True)

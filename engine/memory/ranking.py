@@ -187,6 +187,17 @@ def keys_of(connection: apsw.Connection, sides: Sides) -> dict[int, tuple[str, s
     return {int(row): (str(namespace), str(id)) for row, namespace, id in connection.execute(sql, rows)}
 
 
+def still_current(connection: apsw.Connection, sides: Sides, keys: Mapping[int, tuple[str, str]]) -> Sides:
+    """The candidates, found in an earlier transaction, that have not ended since; `keys` are theirs of then."""
+    rows = [*keys]
+    sql = f"SELECT row, namespace, id FROM memories WHERE valid_to IS NULL AND row IN ({','.join('?' * len(rows))})"
+    held = {row for row, *key in connection.execute(sql, rows) if tuple(key) == keys[row]}
+    if len(held) == len(rows):
+        return sides
+    text = {row: score for row, score in sides.text.items() if row in held}
+    return Sides(text, {row: score for row, score in sides.near.items() if row in held})
+
+
 def fuse(
     sides: Sides,
     k: int,
@@ -226,6 +237,7 @@ def _explained(sides: Sides, found: Sequence[Fused]) -> list[Explained]:
             reciprocal_score=sums[one.row],
             reciprocal_rank=joined[one.row],
             candidates=len(rows),
+            similarity=one.score,
         )
         for one in found
     ]

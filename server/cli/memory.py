@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli import memory_graph, memory_growth, memory_tiers, memory_transfer
+from aqe.server.cli import memory_graph, memory_growth, memory_lines, memory_tiers, memory_transfer
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.memory_care import add_care
+from aqe.server.cli.memory_lines import read_pairs
+from aqe.server.cli.memory_scores import explained, shown_scores
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory import Hit, Kept, Memory, NewMemory, SearchAnswer, Store
-    from aqe.engine.memory.entry import Explained
+    from aqe.engine.memory import Kept, Memory, SearchAnswer, Store
     from aqe.engine.memory.store import Prior
 
 app = typer.Typer(
@@ -67,25 +68,42 @@ def add(
     """Remember a text. The same text twice is one memory, unless you gave ids.
 
     With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit,
-    run and ttl.
+    run and ttl; the options are for the lines that leave them out.
     """
     from aqe.engine.retrieval import keep
 
+    given = {
+        "namespace": namespace,
+        "metadata": read_pairs(metadata),
+        "file": file,
+        "line": line,
+        "run": run,
+        "ttl": ttl,
+    }
+    if jsonl:
+        memory_lines.refuse_beside_lines(**{"A TEXT": text, "--id": id})
+    memory_lines.check_defaults(given)
     root, store = _open(project)
     with store:
         embedder = _embedder(root)
+
+        def kept_of(line: Mapping[str, Any]) -> tuple[Kept, str]:
+            new = memory_lines.new_memory(line)
+            return keep(store, embedder, [new])[0], memory_lines.file_warning(root, new)
+
         if jsonl:
-            answer_lines(root, "memory-add", lambda line: _kept_object(keep(store, embedder, [_new_memory(line)])[0]))
+            filled = memory_lines.with_defaults
+            answer_lines(root, "memory-add", lambda line: _kept_object(*kept_of(filled(line, given))))
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
-        given = {"text": sys.stdin.read() if text == "-" else text, "namespace": namespace, "id": id}
-        given |= {"metadata": _pairs(metadata), "file": file, "line": line, "run": run, "ttl": ttl}
-        kept = keep(store, embedder, [_new_memory(given)])[0]
+        kept, warning = kept_of({**given, "text": sys.stdin.read() if text == "-" else text, "id": id})
     if json:
-        print_json("memory-add", {"namespace": namespace, **_kept_object(kept)}, project=root)
+        print_json("memory-add", {"namespace": namespace, **_kept_object(kept, warning)}, project=root)
         return
     print(kept.id)
+    if warning:
+        print(warning, file=sys.stderr)
     if kept.recalled:
         print(f"It says nothing beyond what was just recalled from {kept.namespace}.", file=sys.stderr)
     elif kept.existed:
@@ -103,7 +121,7 @@ def get(
 ) -> None:
     """Show a memory."""
     from aqe.engine.memory.adding import unknown
-    from aqe.engine.memory.as_of import get_as_of
+    from aqe.engine.memory.as_of import get_as_of, not_then
 
     if history and as_of:
         raise UserError("--history has every revision.", code="bad-argument", fix="Leave out --as-of.")
@@ -112,6 +130,8 @@ def get(
         at = _moment(store, as_of)
         current = store.get(id, namespace=namespace) if at is None else get_as_of(store, id, at, namespace=namespace)
         found = store.history(id, namespace=namespace) if history else [] if current is None else [current]
+        if not found and at is not None:
+            raise not_then(store, id, at, namespace=namespace)
         if not found:
             with store.reading() as connection:
                 raise unknown(connection, id, namespace)
@@ -138,7 +158,7 @@ def search(
     """Find memories by their words and their meaning, best first.
 
     With --jsonl each line holds `query` or `vector` (or both) and may hold id, k, namespace, filter and embedder_id,
-    which names what made the vector.
+    which names what made the vector; the options are for the lines that leave them out.
     """
     from aqe.engine.retrieval import find, find_as_of, other_spaces
 
@@ -146,17 +166,27 @@ def search(
         raise UserError("--as-of does not go with --jsonl.", code="bad-argument", fix="Ask one query at a time.")
     if explain and as_of:
         raise UserError("--explain does not go with --as-of.", code="bad-argument", fix="Explain a search of today.")
+    only = read_pairs(metadata)
+    if jsonl:
+        memory_lines.refuse_beside_lines(**{"A QUERY": query})
+    else:
+        memory_lines.checked_query(query)
     root, store = _look(project)
     with store:
         embedder = _embedder(_root(project))
         _embed_what_waits(store, embedder, quiet=json or jsonl)
         prior = _prior(store, _root(project))
         if jsonl:
-            answer_lines(root, "memory-search", lambda line: _found(store, embedder, line, k, prior, explain))
+            given = {"k": k, "namespace": namespace, "filter": only}
+
+            def found_of(line: Mapping[str, Any]) -> dict[str, Any]:
+                filled = memory_lines.with_defaults(line, given)
+                found = memory_lines.found_for(store, embedder, filled, prior=prior, explain=explain)
+                return {**({"id": line["id"]} if "id" in line else {}), **answer_object(found)}
+
+            answer_lines(root, "memory-search", found_of)
             return
-        if query is None:
-            raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
-        at, only = _moment(store, as_of), _pairs(metadata)
+        at = _moment(store, as_of)
         if at is None:
             answer = find(store, embedder, query, k=k, namespace=namespace, filter=only, prior=prior, explain=explain)
         else:
@@ -165,11 +195,12 @@ def search(
     if json:
         print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)
         return
+    rank = None if store.growth.rank is None else store.growth.rank.text
     best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
     for hit in answer.hits:
-        print(f"{_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_told(hit.memory)}")
+        print(f"{shown_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_told(hit.memory)}")
         if hit.explained is not None:
-            print(f"      {explained(hit, hit.explained)}")
+            print(f"      {explained(hit, hit.explained, rank)}")
     print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
     if apart:
         names = " and ".join(apart)
@@ -193,7 +224,7 @@ def update(
     root, store = _open(project)
     with store:
         new = sys.stdin.read() if text == "-" else text
-        changed = None if metadata is None else _pairs(metadata)
+        changed = None if metadata is None else read_pairs(metadata)
         revision = store.update(id, namespace=namespace, text=new, metadata=changed)
         if new is not None:
             reembed(store, _embedder(root))
@@ -235,7 +266,7 @@ def list_memories(
 
     root, store = _look(project)
     with store:
-        at, only = _moment(store, as_of), _pairs(metadata)
+        at, only = _moment(store, as_of), read_pairs(metadata)
         if at is None:
             found = store.list(namespace=namespace, filter=only, limit=limit)
         else:
@@ -332,26 +363,10 @@ def _look(project: Path | None) -> tuple[Path | None, Store]:
     return kept_where(root), open_to_read(root)
 
 
-def _new_memory(line: Mapping[str, Any]) -> NewMemory:
-    from aqe.engine.memory import NewMemory, Provenance
-    from aqe.engine.memory.growth.expiry import parse_ttl
-
-    named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
-    return NewMemory(
-        text=line.get("text", ""),
-        namespace="default" if line.get("namespace") is None else line["namespace"],
-        id=line.get("id"),
-        metadata=line.get("metadata") or {},
-        vector=line.get("vector"),
-        embedder_id=line.get("embedder_id"),
-        provenance=Provenance(**named) if named else None,
-        ttl_s=None if line.get("ttl") is None else parse_ttl(line["ttl"]),
-    )
-
-
-def _kept_object(kept: Kept) -> dict[str, Any]:
-    """What an addition answers; of one that was just recalled also where that is."""
-    more = {"recalled": True, "namespace": kept.namespace} if kept.recalled else {}
+def _kept_object(kept: Kept, warning: str) -> dict[str, Any]:
+    """What an addition answers; of one that was just recalled also where that is, and a warning if there is one."""
+    more: dict[str, Any] = {"recalled": True, "namespace": kept.namespace} if kept.recalled else {}
+    more |= {"warning": warning} if warning else {}
     return {"id": kept.id, "existed": kept.existed, **more}
 
 
@@ -363,64 +378,8 @@ def _prior(store: Store, root: Path) -> Prior | None:
     return success_prior(store, load_settings(root))
 
 
-def _found(
-    store: Store, embedder: Embedder, line: Mapping[str, Any], k: int, prior: Prior | None, explain: bool
-) -> dict[str, Any]:
-    """The answer to one line; a vector whose maker it does not name is of the space of such vectors."""
-    from aqe.engine.memory.entry import GIVEN
-    from aqe.engine.retrieval import find
-
-    vector, named = line.get("vector"), line.get("embedder_id")
-    answer = find(
-        store,
-        embedder,
-        line.get("query"),
-        vector=vector,
-        k=line.get("k", k),
-        namespace=line.get("namespace"),
-        filter=line.get("filter"),
-        embedder_id=GIVEN if named is None and vector is not None else named,
-        prior=prior,
-        explain=explain,
-    )
-    return {**({"id": line["id"]} if "id" in line else {}), **answer_object(answer)}
-
-
-def explained(hit: Hit, why: Explained) -> str:
-    """What a score by words and meaning is made of, as one line."""
-    words = "no word of it" if hit.text_score is None else f"BM25 {hit.text_score:.3g}"
-    meaning = "no vector" if hit.vector_score is None else f"cosine {hit.vector_score:.3f}"
-    alone = f"{why.text_rank or '-'} by words, {why.vector_rank or '-'} by meaning"
-    share = f"{why.vector_share:.2f} x {why.vector_standard:+.2f} ({meaning})"
-    rest = f"{1 - why.vector_share:.2f} x {why.text_standard:+.2f} ({words})"
-    feedback = f" {hit.prior:+.2f} by feedback" if hit.prior else ""
-    ranks = f"place {alone}, {why.reciprocal_rank} by reciprocal ranks, of {why.candidates}"
-    return f"= {share} + {rest}{feedback}; {ranks}"
-
-
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in values.items()}
-
-
-def _scores(hit: Hit, best_text: float) -> str:
-    """The score of a hit and its parts: the share of the best BM25, the cosine, and what feedback adds, if any."""
-    words = "   -" if hit.text_score is None else f"{hit.text_score / best_text:4.2f}"
-    meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
-    feedback = f", feedback {hit.prior:+.2f}" if hit.prior else ""
-    return f"{hit.score:4.2f} (words {words}, meaning {meaning}{feedback})"
-
-
-def _pairs(metadata: Iterable[str] | None) -> dict[str, Any]:
-    found = {}
-    for pair in metadata or ():
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UserError(f"--metadata {pair!r} is no KEY=VALUE.", code="bad-metadata", fix="Write KEY=VALUE.")
-        try:
-            found[key] = jsonlib.loads(value)
-        except (ValueError, RecursionError):
-            found[key] = value
-    return found
 
 
 def _print_memory(memory: Memory) -> None:

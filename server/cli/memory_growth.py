@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aqe.engine.errors import UserError
 from aqe.server.cli.interrupts import stopped_by_signals
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
 
@@ -103,7 +104,9 @@ def prune(
         int | None, typer.Option("--keep", metavar="N", min=0, help="How many to keep (else memory.max_count).")
     ] = None,
     undo: UndoOption = None,
-    namespace: NamespaceOption = "default",
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Where the memory of --undo is.")
+    ] = None,
     log: LogOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -112,7 +115,7 @@ def prune(
     """End what is over, and the memories of least worth until the rest fits the budget; 0 means no budget.
 
     The worth of a memory is how often it was recalled lately times what feedback says of it. Pinned ones and
-    corrections stay. --namespace goes with --undo alone.
+    corrections stay. The budget is one of all namespaces, so --namespace goes with --undo alone.
     """
     from aqe.engine.memory.growth.pruning import prune as prune_store
     from aqe.engine.memory.growth.upkeep import budget_plan
@@ -120,10 +123,16 @@ def prune(
     from aqe.engine.settings import load_settings
     from aqe.server.cli.growth_objects import prune_shown
 
+    if namespace is not None and undo is None:
+        raise UserError(
+            "--namespace goes with --undo alone: the budget is one of all namespaces.",
+            code="bad-argument",
+            fix="Leave it out.",
+        )
     root, store = _open(project, looks=dry_run or log)
     with store:
         if undo is not None or log:
-            _undo_or_show(store, root, "memory-prune", undo, namespace, json)
+            _undo_or_show(store, root, "memory-prune", undo, namespace or "default", json)
             return
         cancel = CancelToken()
         with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:

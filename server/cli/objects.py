@@ -82,7 +82,8 @@ class MemoryShown:
 @dataclass(frozen=True)
 class HitExplained:
     """What a score by words and meaning is made of: vector_share * vector_standard + (1 - vector_share) * text_standard
-    + prior, placed between the worst and the best candidate; ranks by one side alone are null where it had none."""
+    + prior, placed between the worst (0) and the best (1) candidate, is the `similarity`: the score, unless memory.rank
+    or a changed file makes another of it. Ranks by one side alone are null where it had none."""
 
     text_standard: float
     vector_standard: float
@@ -92,6 +93,7 @@ class HitExplained:
     reciprocal_score: float
     reciprocal_rank: int
     candidates: int
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,14 @@ class SimilarityShown:
 @dataclass(frozen=True)
 class MemoryKept:
     """What `aqe memory add --json` prints; `existed` where the same had been kept before, `recalled` where the text
-    only repeats a memory that was just recalled (then id and namespace are that one's)."""
+    only repeats a memory that was just recalled (then id and namespace are that one's); `warning` where the project
+    has no such file."""
 
     id: str
     namespace: str
     existed: bool
     recalled: bool = False
+    warning: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""What `aqe memory add` and `aqe memory search` take from their options and from the lines of --jsonl."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aqe.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aqe.engine.embedding import Embedder
+    from aqe.engine.memory import NewMemory, SearchAnswer, Store
+    from aqe.engine.memory.store import Prior
+
+
+def read_pairs(metadata: Iterable[str] | None) -> dict[str, Any]:
+    """The KEY=VALUE of --metadata; a value that is JSON is taken as such. Raises `UserError` (bad-metadata)."""
+    found = {}
+    for pair in metadata or ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--metadata {pair!r} is no KEY=VALUE.", code="bad-metadata", fix="Write KEY=VALUE.")
+        try:
+            found[key] = jsonlib.loads(value)
+        except (ValueError, RecursionError):
+            found[key] = value
+    return found
+
+
+def refuse_beside_lines(**given: object) -> None:
+    """With --jsonl the lines say what only a line can say. Raises `UserError` (bad-argument)."""
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(f"{name} does not go with --jsonl.", code="bad-argument", fix="Put it into the lines.")
+
+
+def check_defaults(defaults: Mapping[str, Any]) -> None:
+    """Refuse wrong options before anything is opened or read. Raises `UserError` (bad-ttl, bad-namespace)."""
+    from aqe.engine.memory.entry import check_namespace
+    from aqe.engine.memory.growth.expiry import parse_ttl
+
+    check_namespace(defaults["namespace"])
+    if defaults.get("ttl") is not None:
+        parse_ttl(defaults["ttl"])
+
+
+def with_defaults(line: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A line with what it leaves out; its own metadata goes before that of the options, key by key.
+
+    >>> with_defaults({"text": "a", "metadata": {"n": 1}}, {"run": "r", "metadata": {"n": 2, "by": "me"}})
+    {'run': 'r', 'metadata': {'n': 1, 'by': 'me'}, 'text': 'a'}
+    """
+    own = {name: value for name, value in line.items() if value is not None}
+    if isinstance(own.get("metadata"), dict):
+        own["metadata"] = {**(defaults.get("metadata") or {}), **own["metadata"]}
+    given = {name: value for name, value in defaults.items() if name != "line" or "file" not in own}
+    return {**given, **own}
+
+
+def new_memory(line: Mapping[str, Any]) -> NewMemory:
+    """The memory that a line or the options describe. Raises `UserError` (bad-line, bad-ttl)."""
+    from aqe.engine.memory import NewMemory, Provenance
+    from aqe.engine.memory.growth.expiry import parse_ttl
+
+    if "text" not in line:
+        raise UserError("The line has no key 'text'.", code="bad-line", fix='Write {"text": "..."}.')
+    named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
+    return NewMemory(
+        text=line["text"],
+        namespace="default" if line.get("namespace") is None else line["namespace"],
+        id=line.get("id"),
+        metadata=line.get("metadata") or {},
+        vector=line.get("vector"),
+        embedder_id=line.get("embedder_id"),
+        provenance=Provenance(**named) if named else None,
+        ttl_s=None if line.get("ttl") is None else parse_ttl(line["ttl"]),
+    )
+
+
+def file_warning(root: Path, memory: NewMemory) -> str:
+    """What is to be said where the file that a memory is about is not there, else nothing."""
+    from aqe.engine.memory.growth.staleness import GONE, FileDigests
+
+    file = memory.provenance.file if memory.provenance is not None else ""
+    if not file or not isinstance(file, str) or FileDigests(root).digest(file) != GONE:
+        return ""
+    return f"The project has no file {file!r:.200}, so nothing will tell when this is stale."
+
+
+def found_for(
+    store: Store,
+    embedder: Embedder,
+    line: Mapping[str, Any],
+    *,
+    prior: Prior | None,
+    explain: bool,
+) -> SearchAnswer:
+    """The answer to one line; a vector whose maker it does not name is of the space of such vectors. Raises
+    `UserError` (bad-line, and those of a search)."""
+    from aqe.engine.memory.entry import GIVEN
+    from aqe.engine.retrieval import find
+
+    query, vector, named = line.get("query"), line.get("vector"), line.get("embedder_id")
+    if query is None and vector is None:
+        raise UserError(
+            "The line has neither the key 'query' nor 'vector'.", code="bad-line", fix='Write {"query": "..."}.'
+        )
+    return find(
+        store,
+        embedder,
+        checked_query(query, vector),
+        vector=vector,
+        k=line["k"],
+        namespace=line.get("namespace"),
+        filter=line.get("filter"),
+        embedder_id=GIVEN if named is None and vector is not None else named,
+        prior=prior,
+        explain=explain,
+    )
+
+
+def checked_query(query: Any, vector: object = None) -> Any:
+    """A query that says something. Raises `UserError` (bad-query)."""
+    if vector is None and (query is None or (isinstance(query, str) and not query.strip())):
+        raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
+    return query

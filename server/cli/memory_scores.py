@@ -1,0 +1,35 @@
+"""The scores of what `aqe memory search` found, and with --explain what they are made of, as lines to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aqe.engine.memory import Hit
+    from aqe.engine.memory.entry import Explained
+
+
+def explained(hit: Hit, why: Explained, rank: str | None = None) -> str:
+    """What a score by words and meaning is made of, as one line; `rank` is the user's own order, if there is one."""
+    words = "no word of it" if hit.text_score is None else f"BM25 {hit.text_score:.3g}"
+    meaning = "no vector" if hit.vector_score is None else f"cosine {hit.vector_score:.3f}"
+    whole = why.vector_share * why.vector_standard + (1 - why.vector_share) * why.text_standard + hit.prior
+    share = f"{why.vector_share:.2f} x {why.vector_standard:+.2f} ({meaning})"
+    rest = f"{1 - why.vector_share:.2f} x {why.text_standard:+.2f} ({words})"
+    feedback = f" {hit.prior:+.2f} by feedback" if hit.prior else ""
+    place = f"which is {why.similarity:.2f} of the way from the worst to the best of {why.candidates}"
+    if rank is not None:
+        place += f", and {hit.score:.3g} by memory.rank ({rank})"
+    elif hit.memory.stale and hit.score < why.similarity:
+        place += f", and {hit.score:.2f} as its file changed"
+    alone = f"{why.text_rank or '-'} by words, {why.vector_rank or '-'} by meaning"
+    ranks = f"place {alone}, {why.reciprocal_rank} by reciprocal ranks"
+    return f"{whole:+.2f} = {share} + {rest}{feedback}, {place}; {ranks}"
+
+
+def shown_scores(hit: Hit, best_text: float) -> str:
+    """The score of a hit and its parts: the share of the best BM25, the cosine, and what feedback adds, if any."""
+    words = "   -" if hit.text_score is None else f"{hit.text_score / best_text:4.2f}"
+    meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
+    feedback = f", feedback {hit.prior:+.2f}" if hit.prior else ""
+    return f"{hit.score:4.2f} (words {words}, meaning {meaning}{feedback})"

@@ -1,0 +1,113 @@
+"""What `aqe memory` takes from its options where lines come on stdin, and what it says of odd ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def aqe(in_process: Run) -> Run:
+    """Runs a command in an empty project, in this process; gives exit status, stdout and stderr."""
+    return in_process
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_options_are_for_the_lines_that_leave_them_out(aqe: Run) -> None:
+    """With --jsonl namespace, metadata, file, line, run and ttl of the options are every line's, unless it has its own;
+    a search's namespace and metadata are too."""
+    Path("a.py").write_text("pass\n")
+    options = ("-n", "notes", "-m", "by=me", "-m", "n=1", "--file", "a.py", "--line", "3", "--run", "r1", "--ttl", "2h")
+    lines = '{"text": "carts expire"}\n{"text": "tax is 19 %", "namespace": "own", "metadata": {"n": 2}, "run": "r2"}\n'
+    status, _, _ = aqe("memory", "add", "--jsonl", *options, stdin=lines)
+    assert status == 0
+    kept = {one["namespace"]: one for one in json.loads(aqe("memory", "list", "--json")[1])["memories"]}
+    assert kept["notes"]["metadata"] == {"by": "me", "n": 1}
+    assert kept["own"]["metadata"] == {"by": "me", "n": 2}
+    where = [(one["provenance"]["file"], one["provenance"]["line"]) for one in kept.values()]
+    assert where == [("a.py", 3), ("a.py", 3)]
+    assert (kept["notes"]["provenance"]["run"], kept["own"]["provenance"]["run"]) == ("r1", "r2")
+    assert all(one["expires_at"] for one in kept.values())
+    asked = '{"query": "carts tax"}\n{"query": "carts tax", "namespace": "notes"}\n'
+    _, out, _ = aqe("memory", "search", "--jsonl", "-n", "own", stdin=asked)
+    assert [[hit["namespace"] for hit in one["hits"]] for one in _objects(out)] == [["own"], ["notes"]]
+    _, out, _ = aqe("memory", "search", "--jsonl", "-m", "n=2", stdin='{"query": "carts tax"}')
+    assert [hit["text"] for hit in _objects(out)[0]["hits"]] == ["tax is 19 %"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["add", "a text", "--jsonl"], "bad-argument", "A TEXT does not go with --jsonl."),
+        (["add", "--jsonl", "--id", "mine"], "bad-argument", "--id does not go with --jsonl."),
+        (["add", "--jsonl", "--ttl", "30"], "bad-ttl", "'30' is no time to keep a memory for."),
+        (["add", "x", "--ttl", "30"], "bad-ttl", "with its unit"),
+        (["search", "words", "--jsonl"], "bad-argument", "A QUERY does not go with --jsonl."),
+        (["search", ""], "bad-query", "There is nothing to look for."),
+        (["search", " "], "bad-query", "There is nothing to look for."),
+        (["prune", "-n", "notes", "--keep", "1"], "bad-argument", "--namespace goes with --undo alone"),
+        (["prune", "-n", "notes", "--dry-run"], "bad-argument", "--namespace goes with --undo alone"),
+    ],
+)
+def test_what_would_be_left_unheard_is_refused(aqe: Run, words: list[str], code: str, said: str) -> None:
+    """An option or a text that a command would not follow is one sentence, and nothing is kept or ended."""
+    status, out, err = aqe("memory", *words, stdin='{"text": "a line", "query": "a line"}')
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert err.endswith(f"[{code}]\n")
+    assert not Path(".aqe/aqe.db").exists()
+
+
+@pytest.mark.parametrize(("verb", "key"), [("add", "'text'"), ("search", "'query' nor 'vector'")])
+def test_a_line_without_its_key_is_told_which(aqe: Run, verb: str, key: str) -> None:
+    """The answer to a line that lacks what the command needs names the key."""
+    status, out, _ = aqe("memory", verb, "--jsonl", stdin='{"nope": 1}')
+    error = _objects(out)[0]["error"]
+    assert (status, error["code"], key in error["message"]) == (1, "bad-line", True)
+
+
+def test_a_file_that_is_not_there_is_warned_of(aqe: Run) -> None:
+    """A memory about a file that the project does not have is kept with a warning, in every form; others have none."""
+    Path("there.py").write_text("pass\n")
+    status, _, err = aqe("memory", "add", "one", "--file", "nofile.py")
+    assert (status, "no file 'nofile.py'" in err, err.count("\n")) == (0, True, 1)
+    shown = json.loads(aqe("memory", "add", "two", "--file", "nofile.py", "--json")[1])
+    assert "nofile.py" in shown["warning"]
+    (line,) = _objects(aqe("memory", "add", "--jsonl", stdin='{"text": "three", "file": "nofile.py"}')[1])
+    assert "nofile.py" in line["warning"]
+    assert aqe("memory", "add", "four", "--file", "there.py")[2] == ""
+
+
+def test_a_memory_of_later_did_not_exist_then(aqe: Run) -> None:
+    """`get --as-of` before a memory was kept says so, and since when it is there."""
+    aqe("memory", "add", "Dates are UTC", "--id", "dates")
+    status, _, err = aqe("memory", "get", "dates", "--as-of", "2020-01-01")
+    assert (status, err.endswith("[unknown-id]\n")) == (2, True)
+    assert "There was no memory 'dates' in namespace 'default' then. It was first kept at 20" in err
+    assert "There is no memory 'none'" in aqe("memory", "get", "none", "--as-of", "2020-01-01")[2]
+
+
+def test_explanation_adds_up(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What --explain prints is a sum that adds up and the place that the score is, and the part of memory.rank."""
+    for text in ("cart cart voucher", "the cart of a customer with many words around it", "a voucher for nobody"):
+        aqe("memory", "add", text)
+    first, told = aqe("memory", "search", "cart voucher", "--explain")[1].splitlines()[:2]
+    whole, parts = told.split("=", 1)[0], told.split("=", 1)[1].partition(", which")[0]
+    factors = [part.split("(")[0].split(" x ") for part in parts.split(" + ")]
+    assert float(whole) == pytest.approx(sum(float(a) * float(b) for a, b in factors), abs=0.02)
+    assert first.startswith("1.00 ")
+    assert "which is 1.00 of the way from the worst to the best of 3" in told
+    monkeypatch.setenv("AQE_MEMORY_RANK", "similarity * 0.5")
+    ranked = aqe("memory", "search", "cart voucher", "--explain")[1].splitlines()
+    assert ranked[0].startswith("0.50 ")
+    assert "which is 1.00 of the way" in ranked[1]
+    assert "and 0.5 by memory.rank (similarity * 0.5)" in ranked[1]
