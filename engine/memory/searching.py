@@ -108,7 +108,7 @@ class Searcher:
         asked = (query, space, places, explain, tuple(sorted((least or {}).items())))
         with self._reading() as connection:
             self._follow(connection)
-            if self._first_end is not None:
+            if self._has_ended():
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
             found = self.kept.get(asked)
             if found is None:
@@ -127,13 +127,7 @@ class Searcher:
         explain: bool,
         least: Mapping[str, float] | None,
     ) -> tuple[SearchAnswer, ...]:
-        if query is None and vector is None:
-            raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
-        if query is not None and not isinstance(query, str):
-            raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
-        for _, k in wanted:
-            check_limit(k, MOST_HITS)
-        terms = query_terms(query, most=LONG_QUERY) if query is not None else []
+        terms = _checked_terms(query, vector is not None, wanted)
         packed = pack_vector(vector) if vector is not None else b""
         space = (check_embedder(embedder_id), len(packed) // 4)
         with self._reading() as connection:
@@ -157,11 +151,25 @@ class Searcher:
                 fused = [ranking.fuse(one, k, share=share, explain=explain) for one, share, k in places]
                 return self._answers("hybrid", connection, number, fused, most)
             keys = [ranking.keys_of(connection, one) for one in sides]
-        added = prior([key for one in keys for key in one.values()])  # outside: it may read the store itself
+        return self._with_prior(prior, places, keys, most, explain=explain)
+
+    def _with_prior(
+        self,
+        prior: Prior,
+        places: Sequence[tuple[Sides, float | dict[int, float], int]],
+        keys: Sequence[Mapping[int, tuple[str, str]]],
+        most: Sequence[int],
+        *,
+        explain: bool,
+    ) -> tuple[SearchAnswer, ...]:
+        """The answers with what is known of the candidates added. That may be read from the store itself, so it is
+        asked for outside of a transaction; candidates that ended meanwhile are left out."""
+        added = prior([key for one in keys for key in one.values()])
         with self._reading() as connection:
             number = self._follow(connection)
             fused = []
-            for (one, share, k), known in zip(places, keys, strict=True):
+            for (sides, share, k), known in zip(places, keys, strict=True):
+                one = ranking.still_current(connection, sides, known)
                 priors = {row: added.get(key, 0.0) for row, key in known.items()}
                 fused.append(ranking.fuse(one, k, share=share, priors=priors, explain=explain))
             return self._answers("hybrid", connection, number, fused, most)
@@ -209,7 +217,7 @@ class Searcher:
         if scope is None or table is None or condition or (own and space not in self._settled):
             return None
         near = None
-        if self._first_end is None:
+        if not self._has_ended():
             near = self.codes.search_at_hand(self._number, table, packed, k, scope)
         if near is None:
             return None
@@ -231,7 +239,7 @@ class Searcher:
     def is_ready(self, connection: apsw.Connection, space: tuple[str, int], places: Sequence[str | None]) -> bool:
         """Whether searches of these namespaces by words and a vector of this space read nothing but what they find."""
         number = self._follow(connection)
-        if self._first_end is not None or space not in self._settled or self.lists.number != number:
+        if self._has_ended() or space not in self._settled or self.lists.number != number:
             return False
         table = self._tables.get(space)
         scopes = [self._scopes.get(place) for place in places]
@@ -255,6 +263,10 @@ class Searcher:
             lists = self.lists.at_hand(connection, self._follow(connection), counts=False)
             return self.words.rarity(connection, terms, without, lists)
 
+    def _has_ended(self) -> bool:
+        """Whether a memory is over whose row has not ended yet, so that answers depend on the time."""
+        return self._first_end is not None and self._first_end <= self._now()
+
     def _follow(self, connection: apsw.Connection) -> int:
         """The number of the last change; what was kept from before it is dropped. One transaction asks once."""
         if self.moment is not None:
@@ -269,7 +281,7 @@ class Searcher:
         return number
 
     def _scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:
-        namespace, condition, parameters = wanted if self._first_end is None else alive(connection, wanted, self._now)
+        namespace, condition, parameters = alive(connection, wanted, self._now) if self._has_ended() else wanted
         if condition:
             return ranking.scope_of(connection, namespace, condition, parameters)
         scope = self._scopes.get(namespace)
@@ -295,3 +307,14 @@ class Searcher:
         if space not in self._tables:
             self._tables[space] = vectors.find_table(connection, *space)
         return self._tables[space]
+
+
+def _checked_terms(query: str | None, has_vector: bool, wanted: Sequence[tuple[Wanted, int]]) -> list[str]:
+    """The terms of a query. Raises `UserError` (bad-query, bad-limit)."""
+    if query is None and not has_vector:
+        raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
+    if query is not None and not isinstance(query, str):
+        raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
+    for _, k in wanted:
+        check_limit(k, MOST_HITS)
+    return [] if query is None else query_terms(query, most=LONG_QUERY)

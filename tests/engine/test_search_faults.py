@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,35 @@ def await_background() -> None:
     for thread in threading.enumerate():
         if thread.name == "aqe-codes":
             thread.join(timeout=60)
+
+
+def test_memory_deleted_while_its_worth_is_asked_for_is_no_hit(store: Store) -> None:
+    """A memory that another connection deletes between the two halves of a search is not among its hits."""
+    fill(store, rows(12))
+
+    def prior(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+        with Store.open(store.path) as other:
+            other.delete("3")
+        return dict.fromkeys(keys, 0.5)
+
+    found = store.search("note 3", vector=rows(12)[3].tolist(), k=5, prior=prior)
+    assert "3" not in ids(found)
+    assert len(found.hits) == 5
+
+
+def test_end_in_a_month_keeps_searches_at_hand(tmp_path: Path) -> None:
+    """One memory with an end far away leaves the others' searches at hand; once it is over it is no hit there."""
+    clock = [1_700_000_000_000_000]
+    with Store.open(tmp_path / "aqe.db", now=lambda: clock[0]) as store:
+        fill(store, rows(20))
+        store.add_many([NewMemory("short-lived", id="short", vector=rows(1, seed=8)[0].tolist(), ttl_s=30 * 86_400.0)])
+        query = rows(1, seed=8)[0].tolist()
+        for _ in range(SEARCHES):
+            store.search(vector=query, k=3)
+        found = store.search_at_hand(query, k=3)
+        assert found is not None
+        assert ids(found)[0] == "short"
+        clock[0] += 31 * 86_400_000_000
+        later = store.search_at_hand(query, k=3) or store.search(vector=query, k=3)
+        assert "short" not in ids(later)
+        assert "short" not in ids(store.search("short lived", vector=query, k=3))
