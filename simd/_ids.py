@@ -110,8 +110,10 @@ def _from_iterable(given: Iterable[Any], name: str) -> Ids:
 
 def refuse_masked(given: Any, name: str) -> None:
     """Raise TypeError for an array with a mask, which would go unseen (numpy.ma is loaded where there is one)."""
-    masked = sys.modules.get("numpy.ma")
-    if masked is not None and isinstance(given, masked.MaskedArray):
+    if type(given) is np.ndarray:
+        return
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)  # another thread may be loading it just now
+    if masked is not None and isinstance(given, masked):
         raise TypeError(f"{name} must not be a masked array: choose its items or fill them first")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -114,3 +115,13 @@ def test_codes_are_made_and_rows_go_while_others_search(path: str) -> None:
 
     beside(write, read)
     assert vectors.structure == "linear"
+
+
+def test_numpy_ma_may_be_loaded_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another thread is still loading numpy.ma, arrays are taken as ever."""
+    monkeypatch.setitem(sys.modules, "numpy.ma", types.ModuleType("numpy.ma"))
+    vectors = Vectors(2)
+    vectors.add(np.arange(2), np.eye(2, dtype=np.float32))
+    taken = np.ones((1, 2), np.float32).view(np.recarray)
+    vectors.add(np.array([7]), taken)
+    assert vectors.search(np.array([1, 1], np.float32), 1)[0].tolist() == [7]
