@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import apsw
 
@@ -16,7 +17,10 @@ from aqe.engine.memory.rows import COLUMNS, read_memory
 KEPT_ROWS = 4096
 KEPT_CHARACTERS = 4_000_000
 
-_SQL = f"SELECT memories.row, {COLUMNS} WHERE memories.row IN (SELECT value FROM json_each(?))"
+FEW = 32
+"""Rows that are named one by one in a statement, which is a third sooner done than a list in JSON."""
+
+_SQL = f"SELECT memories.row, {COLUMNS} WHERE memories.row IN "
 
 
 class FoundMemories:
@@ -39,7 +43,7 @@ class FoundMemories:
         get = self._known.get
         pairs = [(get(one.row), one) for one in scored]
         if missing := [one.row for memory, one in pairs if memory is None]:
-            found = {row[0]: read_memory(row[1:]) for row in connection.execute(_SQL, (json.dumps(missing),))}
+            found = {row[0]: read_memory(row[1:]) for row in _rows(connection, missing)}
             self._keep(found)
             pairs = [(memory or found.get(one.row), one) for memory, one in pairs]
         if self._files is None:
@@ -53,6 +57,12 @@ class FoundMemories:
         self._characters += sum([len(memory.text) for memory in found.values()])
         while len(self._known) > KEPT_ROWS or self._characters > KEPT_CHARACTERS:
             self._characters -= len(self._known.popitem(last=False)[1].text)
+
+
+def _rows(connection: apsw.Connection, rows: Sequence[int]) -> Iterable[Any]:
+    if len(rows) <= FEW:
+        return connection.execute(f"{_SQL}({','.join('?' * len(rows))})", rows)
+    return connection.execute(f"{_SQL}(SELECT value FROM json_each(?))", (json.dumps(rows),))
 
 
 def read_hits(connection: apsw.Connection, scored: Sequence[Scored]) -> tuple[Hit, ...]:

@@ -103,23 +103,24 @@ class Searcher:
             return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
         for _, k in wanted:
             check_limit(k, MOST_HITS)
-        places = tuple((name, sql, tuple(bound), k) for (name, sql, bound), k in wanted)
-        space = None if vector is None else (check_embedder(embedder_id), pack_vector(vector))
-        asked = (query, space, places, explain, tuple(sorted((least or {}).items())))
+        places = tuple([(name, sql, tuple(bound), k) for (name, sql, bound), k in wanted])
+        packed = None if vector is None else pack_vector(vector)
+        space = None if packed is None else (check_embedder(embedder_id), packed)
+        asked = (query, space, places, explain, tuple(sorted(least.items())) if least else ())
         with self._reading() as connection:
             self._follow(connection)
             if self._has_ended():
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
             found = self.kept.get(asked)
             if found is None:
-                found = self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
+                found = self._anew(query, packed, wanted, embedder_id, prior, explain=explain, least=least)
                 self.kept.put(asked, found)
             return found
 
     def _anew(
         self,
         query: str | None,
-        vector: Numbers | None,
+        vector: Numbers | bytes | None,
         wanted: Sequence[tuple[Wanted, int]],
         embedder_id: str | None,
         prior: Prior | None,
@@ -128,7 +129,7 @@ class Searcher:
         least: Mapping[str, float] | None,
     ) -> tuple[SearchAnswer, ...]:
         terms = _checked_terms(query, vector is not None, wanted)
-        packed = pack_vector(vector) if vector is not None else b""
+        packed = vector if isinstance(vector, bytes) else b"" if vector is None else pack_vector(vector)
         space = (check_embedder(embedder_id), len(packed) // 4)
         with self._reading() as connection:
             number = self._follow(connection)
