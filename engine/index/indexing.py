@@ -25,7 +25,7 @@ from aqe.engine.index.source import decode_source, read_source
 from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
 from aqe.engine.memory.graph.building import refresh_graph
-from aqe.engine.memory.rows import end_row
+from aqe.engine.memory.rows import close_row, leave_indexes
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -361,9 +361,9 @@ def _rows(connection: apsw.Connection, store: Store, file: str) -> dict[tuple[st
 
 def _drop(connection: apsw.Connection, keys: set[tuple[str, str]], now: int) -> None:
     """Drop passages for good: they are derived, so no history of them is kept."""
-    for namespace, id in keys:
-        end_row(connection, namespace, id, now, keep_vector=True)
-        connection.execute("DELETE FROM memories WHERE namespace = ? AND id = ?", (namespace, id))
+    found = [close_row(connection, namespace, id, now) for namespace, id in keys]
+    leave_indexes(connection, [row for row in found if row is not None], keep_vector=True)
+    connection.executemany("DELETE FROM memories WHERE namespace = ? AND id = ?", keys)
 
 
 def _move(connection: apsw.Connection, store: Store, key: tuple[str, str], memory: NewMemory, before: str) -> None:
