@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
 
 PAGE = 500
-_HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?)"
+_HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?) AND (expires_at IS NULL OR expires_at > ?)"
 
 
 def get_as_of(store: Store, id: str, at: int, *, namespace: str = "default") -> Memory | None:
     """The revision that held at `at` (UTC microseconds), None where none did."""
     sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? AND {_HELD} ORDER BY revision DESC LIMIT 1"
     with store.reading() as connection:
-        row = connection.execute(sql, (check_namespace(namespace), check_id(id), at, at)).fetchone()
+        row = connection.execute(sql, (check_namespace(namespace), check_id(id), at, at, at)).fetchone()
     return None if row is None else read_memory(row)
 
 
@@ -119,7 +119,7 @@ def search_as_of(
 
 
 def _where(at: int, namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str, list[object]]:
-    parts, bound = [_HELD], list[object]((at, at))
+    parts, bound = [_HELD], list[object]((at, at, at))
     if namespace is None:
         for shelf in SHELVES:
             parts.append("NOT (namespace >= ? AND namespace < ?)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import Store
+from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.as_of import get_as_of, list_as_of, search_as_of
 from aqe.engine.moments import read_moment
 
@@ -50,6 +50,19 @@ def test_search_as_of_now_is_the_search(store: Store, moment: int) -> None:
         assert then.mode == now.mode
         assert [hit.memory for hit in then.hits] == [hit.memory for hit in now.hits]
         assert [hit.score for hit in then.hits] == pytest.approx([hit.score for hit in now.hits], abs=1e-5)
+
+
+def test_what_was_over_then_is_not_there(store: Store) -> None:
+    """A memory with an end is there until that moment and not after it, whether or not its row was ended since."""
+    store.keep([NewMemory("the door code is green", id="code", vector=[1, 0], ttl_s=3600)])
+    memory = store.get("code")
+    assert memory is not None
+    assert memory.expires_at is not None
+    for at, held in ((memory.expires_at - 1, ["code"]), (memory.expires_at, [])):
+        assert [one.id for one in list_as_of(store, at)] == held
+        assert [hit.memory.id for hit in search_as_of(store, at, "door").hits] == held
+        assert [hit.memory.id for hit in search_as_of(store, at, None, vector=[1, 0]).hits] == held
+        assert (get_as_of(store, "code", at) is not None) == bool(held)
 
 
 @pytest.mark.parametrize(
