@@ -59,6 +59,8 @@ class Waiting:
     texts: list[tuple[int, str]] = field(default_factory=list)
     vectors: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
     """By row: table, namespace and vector."""
+    tables: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By embedder and dimension: the tables that were asked for."""
 
     def tell(self, connection: apsw.Connection) -> None:
         """Write it."""
@@ -148,7 +150,11 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
 
 def _vector_of(connection: apsw.Connection, row: Row, untold: Waiting) -> tuple[int | None, bytes | None]:
     if row.vector is not None:
-        return vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4), row.vector
+        space = row.embedder_id, len(row.vector) // 4
+        table = untold.tables.get(space)
+        if table is None:
+            table = untold.tables[space] = vectors.ensure_table(connection, *space)
+        return table, row.vector
     twin = connection.execute(
         "SELECT row, embedder FROM memories"
         " WHERE text_hash = ? AND valid_to IS NULL AND embedder IS NOT NULL ORDER BY row LIMIT 1",
