@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 Masks = NDArray[np.uint64]
 
 DOT, COSINE, L2 = range(3)
+LARGEST_HALF = 65504
 
 LARGEST = 1e15
 """Items beyond this are refused for dot and l2: sums of their squares would leave float32."""
@@ -199,19 +200,23 @@ class Kernels:
         mean: Floats,
         slots: NDArray[np.int64] | int,
         blocks: NDArray[np.uint8],
-    ) -> None:
-        """Write the codes of rows into their slots."""
+    ) -> int:
+        """Write the codes of rows into their slots, and say how many were cut."""
+        cut = 0
         places = np.arange(slots, slots + len(rows)) if isinstance(slots, int) else slots
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
-            halves, codes = _codes(metric, units, part, centre, mean)
+            factors, codes = _codes(metric, units, part, centre, mean)
+            cut += int((factors > LARGEST_HALF).any(axis=1).sum())
+            halves = np.clip(factors, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
             pack(halves, codes, places[start : start + len(part)], blocks)
+        return cut
 
 
 def _codes(
     metric: int, units: tuple[float, float], rows: Floats, centre: Floats, mean: Floats
-) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-    """The halves and the bytes of rows against a centre."""
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """The factors, in their units, and the bytes of rows against a centre."""
     rest = (rows - centre).astype(np.float64)
     signs = rest > 0
     squares, sums = np.einsum("ij,ij->i", rest, rest), np.abs(rest).sum(axis=1)
@@ -220,7 +225,7 @@ def _codes(
     k = -f * ((signs * 2.0 - 1) @ away)
     k += -squares / 2 if metric == L2 else rest @ centre.astype(np.float64)
     halves = np.stack([f / units[0], k / units[1]], axis=1)
-    return np.clip(halves, -65504, 65504).astype(np.float16), np.packbits(signs, axis=1, bitorder="little")
+    return halves, np.packbits(signs, axis=1, bitorder="little")
 
 
 PATHS = {"numpy": Kernels()}

@@ -251,7 +251,8 @@ class Coding:
 
     `spread` is the error of the estimate of a row whose f is unit_f, for a query at distance 1 from the mean. `reach`
     is how many times unit_f the f of nearly every row is. `grain` is what half floats take from k. With `direct` the
-    int8 forms are no better than the codes, as where one item of a row is much larger than the others.
+    int8 forms are no better than the codes, as where one item of a row is much larger than the others. With `cut` some
+    rows are so long beside the others that their codes had to be cut: every row is scored then.
     """
 
     mean: Floats
@@ -262,11 +263,12 @@ class Coding:
     reach: float = 1.0
     grain: float = 0.0
     direct: bool = False
+    cut: bool = False
 
     @property
-    def units(self) -> tuple[float, float, float, float, float, int]:
+    def units(self) -> tuple[float, float, float, float, float, int, int]:
         """What a snapshot takes of it."""
-        return self.unit_f, self.unit_k, self.spread, self.reach, self.grain, int(self.direct)
+        return self.unit_f, self.unit_k, self.spread, self.reach, self.grain, int(self.direct), int(self.cut)
 
 
 def read_codes(blocks: NDArray[np.uint8], rows: NDArray[np.int64], dim: int) -> tuple[Floats, Floats, Floats]:

@@ -16,6 +16,9 @@ Wide = NDArray[np.float64]
 L2 = 2
 QUERIES, NEIGHBOURS = 64, 1024
 
+_LARGEST_HALF, _HEADROOM, _MOST_LIFT = 65504.0, 4.0, 1024.0
+"""Of half floats; how much longer than those of the sample rows may be; and what usual rows lose nothing by."""
+
 _HALF, _NEARLY_ALL, _MOST_QUERIES, _COARSE = 2.0**-11, 99.9, 75, 0.25
 """The rounding of half floats; what share of rows `reach` and `grain` are for, and of queries `spread`; when int8 forms
 are of no use."""
@@ -28,7 +31,7 @@ def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: An
     sums = np.abs(rest).sum(axis=1, dtype=np.float64)
     f = np.divide(squares, sums, out=np.zeros_like(sums), where=sums > 0)
     k = squares / 2 if metric == L2 else np.einsum("ij,j->i", rest, mean, dtype=np.float64)
-    unit = _usual(f)
+    unit, unit_k = _unit(f), _usual(k) if metric == L2 else _unit(k)
     reach = max(1.0, float(np.percentile(f, _NEARLY_ALL)) / unit)
     grain = _HALF * float(np.percentile(np.abs(k), _NEARLY_ALL))
     spread, direct = 0.0, False
@@ -40,7 +43,7 @@ def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: An
             np.mean(np.take_along_axis(errors * f[None, QUERIES : QUERIES + NEIGHBOURS], near, axis=1) ** 2)
         )
         direct = bool(_int8_error(sample, near, kernels) > _COARSE * wrong)
-    return Coding(mean, unit, _usual(k), count, spread, reach, grain, direct)
+    return Coding(mean, unit, unit_k, count, spread, reach, grain, direct)
 
 
 def _usual(values: Wide) -> float:
@@ -48,6 +51,12 @@ def _usual(values: Wide) -> float:
     sizes = np.abs(values[values != 0])
     size = float(np.median(sizes)) if len(sizes) else 0.0
     return float(np.float32(size)) if size > 1e-30 else 1.0
+
+
+def _unit(values: Wide) -> float:
+    """The usual size, or as much more as the largest values call for and the usual ones can do with."""
+    size, most = _usual(values), float(np.abs(values).max(initial=0))
+    return size * min(max(1.0, _HEADROOM * most / (_LARGEST_HALF * size)), _MOST_LIFT)
 
 
 def _products(queries: Floats, rows: Floats) -> Wide:

@@ -25,7 +25,7 @@ LIST_FACTS = ("rows", "held", "clustered", "distance", "distance_now", "imbalanc
 
 MOST, MOST_PATIENCE, MOST_TIMES = 2**31 - 128, 1 << 20, 16
 LARGEST_FLOAT, LEAST_UNIT = 3e38, 1e-40
-FLAGS = {"direct"}
+FLAGS = {"direct", "cut"}
 """What the facts of a file may be: rows by int32, the effort of a search, numbers by float32."""
 
 Array = NDArray[Any]

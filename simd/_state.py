@@ -49,6 +49,6 @@ def state_of(
     """The state after `before`: these rows, alive by `live`, with the lists where they are of these rows and codes."""
     coded, changes = table.coded(count), () if changed is None else (*before.changed, changed)[-_CHANGES:]
     state = State(table.snapshot(live), index_now, live, count, coded, before.version + 1, table.bits, changes)
-    if held is None or held.table is not table or not held.fits:
+    if held is None or held.table is not table or not held.fits or (table.coding is not None and table.coding.cut):
         return state
     return replace(state, lists=held.native, tail=held.lists.tail, effort=(held.lists.patience, held.lists.times))

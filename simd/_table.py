@@ -70,7 +70,7 @@ class Table:
         parts = tuple(_parts(segment) for segment in self.segments)
         mean = self.coding.mean if self.coding else None
         coding = self.coding
-        units = coding.units if coding else (1.0, 1.0, 0.0, 1.0, 0.0, 0)
+        units = coding.units if coding else (1.0, 1.0, 0.0, 1.0, 0.0, 0, 0)
         return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts)
 
     def append(self, ids: Ids, rows: Floats) -> Ids:
@@ -94,11 +94,14 @@ class Table:
         self.kernels.int8(rows, values, scales)
         _rows.write(segment, ids, {"f32": (rows, None, None), "int8": (values, scales, None)})
         if segment.blocks is not None and self.coding is not None:
-            self._encode(segment.blocks, segment.rows, rows, self.coding)
+            cut = self._encode(segment.blocks, segment.rows, rows, self.coding)
+            if cut > self.coding.cut:
+                self.coding = replace(self.coding, cut=True)
 
-    def _encode(self, blocks: NDArray[np.uint8], first: int, rows: Floats, coding: Coding) -> None:
+    def _encode(self, blocks: NDArray[np.uint8], first: int, rows: Floats, coding: Coding) -> bool:
+        """Write the codes of rows; was one cut?"""
         units = (coding.unit_f, coding.unit_k)
-        self.kernels.encode(self.metric, units, rows, coding.mean, coding.mean, first, blocks)
+        return bool(self.kernels.encode(self.metric, units, rows, coding.mean, coding.mean, first, blocks))
 
     def split(self, rows: Ids) -> Iterator[tuple[Segment, NDArray[np.intp], Ids]]:
         """For each segment that some of `rows` are in: the segment, their places in `rows`, and their own numbers."""
@@ -173,14 +176,17 @@ class Table:
     def code(self, live: Masks) -> None:
         """Make the codes of all rows against the mean of those alive."""
         coding = self._coding_of(live)
-        made = []
+        made, cut = [], False
         for segment in self.segments:
             blocks = np.zeros((-(-len(segment.ids) // BLOCK), _rows.block_bytes(self.dim)), np.uint8)
             for start in range(0, segment.rows, _AT_ONCE):
                 own = np.arange(start, min(start + _AT_ONCE, segment.rows))
-                self._encode(blocks, start, _rows.rows_of(segment, own, self.coding), coding)
+                cut |= self._encode(blocks, start, _rows.rows_of(segment, own, self.coding), coding)
             made.append(replace(segment, blocks=blocks))
-        self.segments, self.coding = made, coding  # at once: what is broken off leaves codes and coding that agree
+        self.segments, self.coding = (
+            made,
+            replace(coding, cut=cut),
+        )  # at once: what is broken off leaves codes and coding that agree
 
     def _coding_of(self, live: Masks) -> Coding:
         rows, sample = rows_of_mask(live), np.zeros((1, self.dim), np.float32)

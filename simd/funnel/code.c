@@ -24,7 +24,7 @@ static float of_bits(uint32_t bits)
 uint16_t aqe_to_half(float value)
 {
     uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
-    if (size > bits_of(65504.0f))
+    if (size > bits_of(AQE_LARGEST_HALF))
         return (uint16_t)(sign | 0x7bff);
     if (size < bits_of(6.103515625e-05f)) /* denormal: counts of 2^-24 */
         return (uint16_t)(sign | (uint32_t)lrintf(of_bits(size) * 16777216.0f));
@@ -39,19 +39,21 @@ float aqe_from_half(uint16_t half)
     return half & 0x8000 ? -size : size;
 }
 
-void aqe_encode(const aqe_funnel_path *path, const aqe_shape *shape, const float *row, const float *centre,
+int aqe_encode(const aqe_funnel_path *path, const aqe_shape *shape, const float *row, const float *centre,
                 const float *mean, uint8_t *block, unsigned slot)
 {
     uint8_t code[AQE_MOST_BYTES];
     aqe_rest rest = path->take_apart(row, centre, mean, shape->dim, code);
     float f = rest.size > 0 ? rest.square / rest.size : 0;
     float k = -f * rest.away + (shape->metric == AQE_L2 ? -rest.square / 2 : rest.along);
-    uint16_t halves[2] = {aqe_to_half(f / shape->unit_f), aqe_to_half(k / shape->unit_k)};
+    float scaled[2] = {f / shape->unit_f, k / shape->unit_k};
+    uint16_t halves[2] = {aqe_to_half(scaled[0]), aqe_to_half(scaled[1])};
     memcpy(block + 2 * slot, &halves[0], 2);
     memcpy(block + 2 * AQE_BLOCK + 2 * slot, &halves[1], 2);
     uint8_t *at = block + AQE_HALVES + aqe_place(slot);
     for (size_t line = 0; line < shape->bytes; line++)
         at[line * AQE_BLOCK] = code[line];
+    return scaled[0] > AQE_LARGEST_HALF || scaled[1] > AQE_LARGEST_HALF;
 }
 
 /* The sums of four signed items for all 16 ways to sign them; bit i set: item i counts positive. */

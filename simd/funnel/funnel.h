@@ -117,8 +117,9 @@ void aqe_candidates_unique(aqe_candidates *candidates);
 /* Write the tables of a query (`room` of at least 32 * bytes bytes): `query` is prepared (of length one for cosine). */
 void aqe_ask(const aqe_shape *shape, const float *query, const float *mean, uint8_t *room, aqe_question *question);
 
-/* Encode one row into a slot of a block; `mean` is m and `centre` is c (the same pointer in a linear store). */
-void aqe_encode(const aqe_funnel_path *path, const aqe_shape *shape, const float *row, const float *centre,
+/* Encode one row into a slot of a block; `mean` is m and `centre` is c (the same pointer in a linear store). 1 where the
+   row is so long that the code had to be cut: its estimate may be far too low. */
+int aqe_encode(const aqe_funnel_path *path, const aqe_shape *shape, const float *row, const float *centre,
                 const float *mean, uint8_t *block, unsigned slot);
 
 /* int8 items of a row, and the scale that brings them back. */
@@ -126,6 +127,8 @@ float aqe_quantise(const float *row, size_t dim, int8_t *out);
 
 /* A copy of a row of length one, whatever its scale; of zeros for a row of zeros. 0 where it holds NaN or infinity. */
 int aqe_unit(const float *row, size_t dim, float *out);
+
+#define AQE_LARGEST_HALF 65504.0f
 
 /* To the nearest half float, ties to even; beyond their range the largest finite one. */
 uint16_t aqe_to_half(float value);

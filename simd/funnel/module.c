@@ -63,14 +63,17 @@ static int fits(const coded *of, const aqe_shape *shape)
     return 1;
 }
 
-static void encode_all(const coded *of, const aqe_shape *shape)
+static Py_ssize_t encode_all(const coded *of, const aqe_shape *shape)
 {
     const int64_t *slots = of->slots.buf;
+    Py_ssize_t cut = 0;
     for (Py_ssize_t i = 0; i < of->count; i++) {
         size_t slot = (size_t)(slots ? slots[i] : of->first + i);
-        aqe_encode(of->path, shape, (const float *)of->rows.buf + (size_t)i * shape->dim, of->centre.buf, of->mean.buf,
-                   (uint8_t *)of->blocks.buf + slot / AQE_BLOCK * shape->block_bytes, slot % AQE_BLOCK);
+        cut += aqe_encode(of->path, shape, (const float *)of->rows.buf + (size_t)i * shape->dim, of->centre.buf,
+                          of->mean.buf, (uint8_t *)of->blocks.buf + slot / AQE_BLOCK * shape->block_bytes,
+                          slot % AQE_BLOCK);
     }
+    return cut;
 }
 
 static PyObject *encode_held(coded *of, const aqe_shape *shape)
@@ -79,10 +82,11 @@ static PyObject *encode_held(coded *of, const aqe_shape *shape)
         PyErr_SetString(PyExc_ValueError, "a slot lies outside blocks");
         return NULL;
     }
+    Py_ssize_t cut;
     Py_BEGIN_ALLOW_THREADS
-    encode_all(of, shape);
+    cut = encode_all(of, shape);
     Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    return PyLong_FromSsize_t(cut);
 }
 
 static PyObject *encode_slots(coded *of, const aqe_shape *shape, PyObject *slots)
@@ -214,7 +218,7 @@ static PyMethodDef METHODS[] = {
     {"lists", lists, METH_VARARGS,
      "lists($self, centroids, scales, halves, starts, blocks, row_of, /)\n--\n\nWhat Snapshot.probe takes."},
     {"encode", encode, METH_VARARGS,
-     "encode($self, metric, units, rows, centre, mean, slots, blocks, /)\n--\n\nWrite the codes of rows."},
+     "encode($self, metric, units, rows, centre, mean, slots, blocks, /)\n--\n\nWrite the codes of rows; how many were cut."},
     {"int8", int8, METH_VARARGS, "int8($self, rows, values, scales, /)\n--\n\nWrite int8 items and scales of rows."},
     {"unit", unit, METH_VARARGS, "unit($self, rows, out, /)\n--\n\nWrite rows, brought to length one."},
     {NULL, NULL, 0, NULL},

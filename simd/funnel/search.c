@@ -206,7 +206,7 @@ static int are_few(const aqe_search *search, size_t wanted)
 ptrdiff_t aqe_search_run(const aqe_search *search, size_t wanted, int64_t *ids, float *scores)
 {
     aqe_candidates candidates;
-    int few = wanted && are_few(search, wanted);
+    int few = wanted && (search->of->cut || are_few(search, wanted));
     size_t room = few ? aqe_exact_for(search->k) : wanted ? wanted : search->k;
     if (aqe_candidates_open(&candidates, room) < 0)
         return -1;
@@ -214,7 +214,7 @@ ptrdiff_t aqe_search_run(const aqe_search *search, size_t wanted, int64_t *ids, 
     if (wanted && !few && search->of->mean)
         count = by_codes(search, &candidates);
     else
-        by_rows(search, wanted > 0, &candidates);
+        by_rows(search, wanted > 0 && !search->of->cut, &candidates);
     if (count == 0)
         count = (ptrdiff_t)aqe_write(search, &candidates, ids, scores);
     aqe_candidates_close(&candidates);

@@ -90,13 +90,13 @@ static int fill(aqe_snapshot_object *self, PyObject *mean, PyObject *live, PyObj
 
 PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyObject *args)
 {
-    int metric, direct;
+    int metric, direct, cut;
     Py_ssize_t dim;
     double unit_f, unit_k, spread, reach, grain;
     PyObject *mean, *live, *segments;
     aqe_shape shape;
-    if (!PyArg_ParseTuple(args, "inO(dddddi)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &reach, &grain,
-                          &direct, &live, &PyTuple_Type, &segments))
+    if (!PyArg_ParseTuple(args, "inO(dddddii)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &reach, &grain,
+                          &direct, &cut, &live, &PyTuple_Type, &segments))
         return NULL;
     if (aqe_shape_of(&shape, metric, dim, unit_f, unit_k) < 0)
         return NULL;
@@ -110,6 +110,7 @@ PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyOb
     self->as.reach = (float)reach;
     self->as.grain = (float)grain;
     self->as.direct = direct;
+    self->as.cut = cut;
     if (fill(self, mean, live, segments) < 0) {
         Py_DECREF(self);
         return NULL;

@@ -32,6 +32,7 @@ typedef struct {
     float reach;       /* f of nearly every row, in units of unit_f */
     float grain;       /* what half floats take from k */
     int direct;        /* are int8 forms no better than codes? */
+    int cut;           /* are there rows so long that their codes say too little? */
     const uint64_t *live;
     aqe_segment *segments;
     size_t count;

@@ -42,6 +42,23 @@ def test_rows_that_codes_say_little_about_are_found(kind: Callable[[Floats], Flo
     assert filled(kind(noise(count))).recall(queries=queries) >= 0.98
 
 
+@pytest.mark.parametrize("lengths", [6, 12])
+def test_rows_of_very_different_lengths_are_found(lengths: int) -> None:
+    """By dot, rows whose lengths have many powers of ten between them are found: more than half floats hold, too."""
+    powers = np.random.default_rng(4).uniform(-lengths, lengths, (3000, 1))
+    vectors = filled((noise(3000) * 10.0**powers).astype(np.float32), "dot")
+    assert vectors.recall(queries=noise(30, seed=1)) >= 0.99
+
+
+def test_a_row_that_comes_later_may_be_the_longest() -> None:
+    """Rows that are much longer than all that the codes were made of are found as soon as they are there."""
+    vectors = filled(noise(1100), "dot")
+    long = noise(300, seed=2) * np.logspace(9, 12, 300, dtype=np.float32)[:, None]
+    vectors.add(np.arange(5000, 5300), long)
+    for query in noise(5, seed=1):
+        assert vectors.search(query, 20)[0].tolist() == vectors.exact(query, 20)[0].tolist()
+
+
 @pytest.fixture(scope="module")
 def listed() -> Vectors:
     """A store with an inverted file."""

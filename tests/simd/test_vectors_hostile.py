@@ -139,7 +139,10 @@ def test_a_row_at_an_odd_address_is_taken() -> None:
     [
         (lambda: Vectors(cast("int", 1.5)), "dim must be a whole number, got float"),
         (lambda: Vectors(2).add([True], [[1, 2]]), "ids must be whole numbers .*got bool"),
-        (lambda: Vectors(2).add([1], np.ma.masked_array([[1, 2]], [[False, True]])), "array must not be a masked array"),
+        (
+            lambda: Vectors(2).add([1], np.ma.masked_array([[1, 2]], [[False, True]])),
+            "array must not be a masked array",
+        ),
         (lambda: Vectors(2).delete(np.ma.masked_array([1], [True])), "ids must not be a masked array"),
         (lambda: Vectors(2).search(np.ma.masked_array([1, 2]), 1), "query must not be a masked array"),
         (lambda: Vectors(DIM).build(), "needs rows, and none are held"),
