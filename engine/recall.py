@@ -8,6 +8,7 @@ for.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory.entry import Hit
+    from aqe.engine.memory.entry import Hit, Memory
     from aqe.engine.settings import Settings
 
 CACHED_TEXTS = 2048
@@ -133,12 +134,15 @@ class Recalled:
 @dataclass
 class _Pool:
     """What a session's questions found, newest first: passages and their vectors, the store's count of changes then,
-    and how near the best was to the last question that the store was asked."""
+    how near the best was to the last question that the store was asked, when the first of the memories is over, and
+    one memory for each state of a file that they are about."""
 
     passages: tuple[Passage, ...]
     changes: int
     nearest: float
     vectors: NDArray[np.float32]
+    ends: float
+    about: dict[tuple[str, str], Memory]
 
 
 class Recall:
@@ -226,25 +230,35 @@ class Recall:
         known = _near_knowledge(answers[-1].hits, found) if with_knowledge else []
         if session is not None and is_pooled:
             changes = self._store.changes()
-            self._keep_pool(session, _passages([*known, *(hit for hits in wide for hit in hits)]), changes)
+            self._keep_pool(session, [*known, *(hit for hits in wide for hit in hits)], changes)
         return _passages([*known, *found])
 
-    def _keep_pool(self, session: str, passages: tuple[Passage, ...], changes: int) -> None:
+    def _keep_pool(self, session: str, hits: Sequence[Hit], changes: int) -> None:
+        passages = _passages(hits)
+        ends = min((hit.memory.expires_at for hit in hits if hit.memory.expires_at is not None), default=math.inf)
+        about = {(one.provenance.file, one.file_digest): one for one in (hit.memory for hit in hits) if one.file_digest}
         nearest = max((passage.vector_score or 0.0 for passage in passages), default=0.0)
         with self._lock:
             before = self._pools.get(session)
-        if before is not None and before.changes == changes:
+        if before is not None and before.changes == changes and self._holds(before):
             here = {(passage.namespace, passage.id) for passage in passages}
             passages += tuple(one for one in before.passages if (one.namespace, one.id) not in here)
+            ends, about = min(ends, before.ends), before.about | about
         passages = passages[:POOL_PASSAGES]
         for passage in passages[:WEIGHED]:
             _words_of(passage)  # the words that a follow-up asks for first
-        pool = _Pool(passages, changes, nearest, self._read_vectors(passages))
+        pool = _Pool(passages, changes, nearest, self._read_vectors(passages), ends, about)
         with self._lock:
             self._pools[session] = pool
             self._pools.move_to_end(session)
             while len(self._pools) > POOLS:
                 self._pools.popitem(last=False)
+
+    def _holds(self, pool: _Pool) -> bool:
+        """Whether the store would say the same of each memory: none changed, is over, or is stale now or no longer."""
+        if pool.changes != self._store.changes() or pool.ends <= self._store.now():
+            return False
+        return all(self._store.files.is_stale(memory) == memory.stale for memory in pool.about.values())
 
     def _from_pool(
         self, session: str, question: str, vector: NDArray[np.float32], k: int
@@ -252,7 +266,7 @@ class Recall:
         """The best of the session's passages, or None where the store has to be asked."""
         with self._lock:
             pool = self._pools.get(session)
-        if pool is None or not pool.passages or not vector.any() or pool.changes != self._store.changes():
+        if pool is None or not pool.passages or not vector.any() or not self._holds(pool):
             return None
         near = np.einsum("ij,j->i", pool.vectors, vector)  # `@` leaves a thread of BLAS spinning
         if float(near.max()) < NEARLY * pool.nearest:
