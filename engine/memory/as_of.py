@@ -31,6 +31,7 @@ from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.searching import MOST_HITS
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.text import QUERY_TERMS, match_expression, query_terms, subtokens
+from aqe.engine.memory.tiers import demoted
 from aqe.engine.memory.words import end_of
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def search_as_of(
 ) -> SearchAnswer:
     """The `k` best of the memories that held at `at`, by words, by a vector of `embedder_id`, or by both.
 
-    Scores are those of `Store.search` at that time, but for what feedback added. Raises what `Store.search` raises.
+    Scores are made as those of `Store.search`, with today's shares of words and meaning, over what held then; what
+    feedback added is not there, and an expression of the user's own (memory.rank) changes no order here. A vector of
+    which only a rough form is left is made anew where the store can, else that form counts. Raises what `Store.search`
+    raises.
     """
     check_limit(k, MOST_HITS)
     where, bound = _where(at, namespace, filter)
@@ -100,7 +104,7 @@ def search_as_of(
             f"SELECT row, text, embedder FROM memories WHERE {where}", bound
         ).fetchall()
         text = _text_scores(connection, terms, rows)
-        near = {} if packed is None else _similarities(connection, packed, check_embedder(embedder_id), rows)
+        near = {} if packed is None else _similarities(store, connection, packed, check_embedder(embedder_id), rows)
         if packed is None:
             best = max(text.values(), default=0.0) or 1.0
             found = [Scored(row, score / best, score, None) for row, score in text.items()]
@@ -110,7 +114,8 @@ def search_as_of(
             wide = max(50, 4 * k)
             chosen = {*_best(text, wide), *_best(near, wide)}
             sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
-            found = ranking.fuse(sides, k)
+            scope = ranking.scope_of(connection, namespace, "", ())
+            found = ranking.fuse(sides, k, share=store.vector_share(connection, scope, sides))
         found.sort(key=lambda one: (-one.score, one.row))
         hits = FoundMemories().hits(connection, 0, found[:k])
         if packed is None:
@@ -160,19 +165,26 @@ def _text_scores(
 
 
 def _similarities(
-    connection: apsw.Connection, packed: bytes, embedder_id: str, rows: Sequence[tuple[int, str, int | None]]
+    store: Store,
+    connection: apsw.Connection,
+    packed: bytes,
+    embedder_id: str,
+    rows: Sequence[tuple[int, str, int | None]],
 ) -> dict[int, float]:
     import numpy as np
 
     table = vectors.find_table(connection, embedder_id, len(packed) // 4)
-    held: dict[int, bytes] = {}
-    mine = [row for row, _, own in rows if own is not None and own == table]
-    for start in range(0, len(mine), PAGE):
-        held |= vectors.read_ever(connection, int(table or 0), mine[start : start + PAGE])
-    if not held:
+    mine = {row: text for row, text, own in rows if own is not None and own == table}
+    if table is None or not mine:
         return {}
-    query = np.frombuffer(packed, np.float32).astype(np.float64)
-    matrix = np.frombuffer(b"".join(held.values()), np.float32).reshape(len(held), -1).astype(np.float64)
-    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
-    cosines = np.divide(np.einsum("ij,j->i", matrix, query), lengths, out=np.zeros(len(held)), where=lengths > 0)
-    return {row: float(cosine) for row, cosine in zip(held, cosines, strict=True)}
+    found: dict[int, float] = {}
+    for start in range(0, len(mine), PAGE):
+        page = [*mine][start : start + PAGE]
+        held = vectors.read_ever(connection, table, page)
+        missing = {row: mine[row] for row in page if row not in held}
+        made = store.remake(connection, table, missing) if missing and store.remake is not None else {}
+        left = [row for row in missing if row not in made]
+        held |= demoted.read_demoted_each(connection, table, left, roughly=True)
+        numbers = {row: np.frombuffer(vector, np.float32) for row, vector in held.items()}
+        found |= demoted.cosines_of({**numbers, **made}, packed)
+    return found

@@ -125,7 +125,9 @@ class Codes:
         parts = None if self._tiered else self._of_scope(connection, table, len(vector), scope)
         return parts is None or self._reach.may([part for _, part in parts], vector, least)
 
-    def cosines(self, table: int, vector: bytes, rows: Sequence[int], scope: Scope) -> dict[int, float] | None:
+    def cosines(
+        self, connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], scope: Scope
+    ) -> dict[int, float] | None:
         """The cosine similarity of each of `rows` of a scope that has a vector, as of the last `search`; None where
         vec0 has to be asked."""
         parts = [self._parts.get((table, name)) for name in self._names_of(scope) or ()]
@@ -139,6 +141,9 @@ class Codes:
             if part is not None and len(wanted) and len(part.vectors):
                 ids, scores = part.vectors.exact(query, len(wanted), allow=wanted)
                 found |= zip(ids.tolist(), np.round(scores, DIGITS).tolist(), strict=True)
+        if self._has_cold:
+            made = demoted.remade_cosines(connection, table, vector, found, self.remake)
+            found |= {row: round(cosine, DIGITS) for row, cosine in made.items()}
         return found
 
     def has(self, table: int) -> bool:

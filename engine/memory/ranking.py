@@ -145,8 +145,10 @@ def sides_of(
             rows = [row for row in near if row not in text]
             others = lists.scores(words.telling, rows) if lists else _text_scores_of(connection, words.telling, rows)
         if table is not None and (missing := [row for row in text if row not in near]):
-            others_near = codes.cosines(table, vector, missing, scope) if codes is not None else None
-            near |= vectors.similarities(connection, table, vector, missing) if others_near is None else others_near
+            others_near = codes.cosines(connection, table, vector, missing, scope) if codes else None
+            if others_near is None:
+                others_near = vectors.similarities(connection, table, vector, missing, codes.remake if codes else None)
+            near |= others_near
         found.append(Sides(text | others, near))
     return found
 
@@ -296,7 +298,9 @@ def _vector_scores(
     if scope.condition:
         condition, bound = scope.where()
         where = (f"SELECT row FROM memories WHERE {condition}", bound)
-    return vectors.nearest(connection, table, vector, k, where, within=scope.within, without=scope.without)
+    remake = codes.remake if codes is not None else None
+    within, without = scope.within, scope.without
+    return vectors.nearest(connection, table, vector, k, where, within=within, without=without, remake=remake)
 
 
 def scope_of(connection: apsw.Connection, namespace: str | None, condition: str, parameters: Sequence[object]) -> Scope:

@@ -146,7 +146,7 @@ class Searcher:
                 return self._answers("text", connection, number, found, most)
             floors = [(least or {}).get(namespace or "", 0.0) for (namespace, *_), _ in wanted]
             sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists, floors)
-            parts = [self._share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
+            parts = [self.share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
             if prior is None:
                 fused = [ranking.fuse(one, k, share=share, explain=explain) for one, share, k in places]
@@ -290,7 +290,7 @@ class Searcher:
             scope = self._scopes[namespace] = ranking.scope_of(connection, namespace, "", ())
         return scope
 
-    def _share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
+    def share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
         """The share of the vector in the scores of a scope: one for all, or that of each candidate's namespace."""
         shares = self._shares
         if shares.vector is None:

@@ -48,13 +48,14 @@ from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
 from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
 from aqe.engine.memory.searching import Prior as Prior
 from aqe.engine.memory.shares import Shares
-from aqe.engine.memory.tiers.demoted import remaker
+from aqe.engine.memory.tiers.demoted import Remake, remaker
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.searching import Graph
     from aqe.engine.memory.hnsw import Shape
+    from aqe.engine.memory.ranking import Scope, Sides
 
 
 def utc_now() -> int:
@@ -417,6 +418,15 @@ class Store:
     def remake_with(self, embedder: Embedder) -> None:
         """Have vectors of which only the signs are kept made anew by `embedder`, where they come near a query."""
         self._searcher.codes.remake = remaker(embedder)
+
+    @property
+    def remake(self) -> Remake | None:
+        """What makes such vectors anew."""
+        return self._searcher.codes.remake
+
+    def vector_share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
+        """The share of the vector in the scores of a scope: one for all, or that of each candidate."""
+        return self._searcher.share(connection, scope, sides)
 
     def use_graph(self, shape: Shape) -> None:
         """Search by a graph of usearch from now on, once it is made; raises `UserError` (missing-extra)."""

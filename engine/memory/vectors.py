@@ -93,9 +93,11 @@ def nearest(
     *,
     within: Sequence[str] | None,
     without: Sequence[str],
+    remake: demoted.Remake | None = None,
 ) -> dict[int, float]:
     """The `k` rows with the highest cosine similarity, exactly (as the form of each vector gives it back), among those
-    of the namespaces `within` (None: of all) that are not `without`, and of the rows that the query `where` selects."""
+    of the namespaces `within` (None: of all) that are not `without`, and of the rows that the query `where` selects.
+    With `remake` the cold ones among them have the cosine of their vector made anew."""
     sql = f"SELECT row, distance FROM vectors_{table} WHERE vector MATCH ? AND k = ?"
     arguments: list[object] = [vector, k]
     if within is not None:
@@ -116,7 +118,8 @@ def nearest(
         parts.append(f"memories.row IN ({where[0]})")
         bound.extend(where[1])
     found |= demoted.cosines(connection, table, vector, " AND ".join(parts) or "1", bound)
-    return _best(found, k)
+    best = _best(found, k)
+    return _best(best | demoted.remade_cosines(connection, table, vector, best, remake), k)
 
 
 def _best(found: Mapping[int, float], k: int) -> dict[int, float]:
@@ -124,13 +127,16 @@ def _best(found: Mapping[int, float], k: int) -> dict[int, float]:
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0]))[:k])
 
 
-def similarities(connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int]) -> dict[int, float]:
-    """The cosine similarity of each of `rows` that has a vector in this table."""
+def similarities(
+    connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], remake: demoted.Remake | None = None
+) -> dict[int, float]:
+    """The cosine similarity of each of `rows` that has a vector in this table; of cold ones by `remake`, or roughly."""
     marks = ",".join("?" * len(rows))
     sql = f"SELECT row, vec_distance_cosine(vector, ?) FROM vectors_{table} WHERE row IN ({marks})"
     found = {int(row): 1.0 - float(distance) for row, distance in connection.execute(sql, (vector, *rows))}
     missing = [row for row in rows if row not in found]
     if missing and demoted.has_demoted(connection):
         condition = "demoted.row IN (SELECT value FROM json_each(?))"
-        found |= demoted.cosines(connection, table, vector, condition, (json.dumps(missing),))
+        rough = demoted.cosines(connection, table, vector, condition, (json.dumps(missing),))
+        found |= rough | demoted.remade_cosines(connection, table, vector, rough, remake)
     return found

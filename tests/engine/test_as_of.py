@@ -89,3 +89,15 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
         read_moment(text, now=1)
     assert refused.value.code == "bad-moment"
     assert "(s, m or min, h, d, w)" in refused.value.fix
+
+
+def test_prose_of_the_past_is_weighed_as_that_of_today(store: Store) -> None:
+    """By words and vector a search as of now gives the scores of a search, of prose, where words have more weight."""
+    for number in range(12):
+        text = f"Mira asked for the tests of the cart number {number}, and Jonas said that they come on Friday."
+        store.add(text, id=str(number), vector=[1, number / 12])
+    now = store.search("tests number 3", vector=[0.5, 0.5])
+    then = search_as_of(store, store.now(), "tests number 3", vector=[0.5, 0.5])
+    assert [(hit.memory.id, hit.score) for hit in then.hits] == [
+        (hit.memory.id, pytest.approx(hit.score, abs=1e-4)) for hit in now.hits
+    ]

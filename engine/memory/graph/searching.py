@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.attention import Floats, Neighbourhood
     from aqe.engine.memory.store import Prior, Store
+    from aqe.engine.memory.tiers.demoted import Remake
 
 WIDE = 50
 """Candidates that are looked at, at least."""
@@ -134,7 +135,7 @@ def read_neighbourhood(
         edges += edges_among(connection, list(dict.fromkeys(further))[:STARTS], MOST_EDGES, now)
         keys = list(dict.fromkeys([*found, *(other for _, other, *_ in edges)]))[:MOST_NODES]
         known = {key: hit.vector_score for key, hit in found.items() if hit.vector_score is not None}
-        near = _cosines(connection, [key for key in keys if key not in known], vector, space)
+        near = _cosines(connection, [key for key in keys if key not in known], vector, space, store.remake)
     cosines = [known.get(key, near.get(key)) for key in keys]
     may = [key in mine or key[0] in inside for key in keys]
     return _hood(keys, found, mine, cosines, may, edges)
@@ -219,7 +220,9 @@ def _walk(near: Floats, joined: Sequence[tuple[int, int, str, float]]) -> Floats
     return np.asarray(np.sqrt(there / there.max()))
 
 
-def _cosines(connection: apsw.Connection, keys: Sequence[Key], vector: Numbers, space: str) -> dict[Key, float]:
+def _cosines(
+    connection: apsw.Connection, keys: Sequence[Key], vector: Numbers, space: str, remake: Remake | None
+) -> dict[Key, float]:
     """The cosine similarity of the query to each of `keys` that has a vector of its space."""
     import numpy as np
 
@@ -233,7 +236,7 @@ def _cosines(connection: apsw.Connection, keys: Sequence[Key], vector: Numbers, 
         sql = "SELECT row, id FROM memories WHERE namespace = ? AND valid_to IS NULL AND id IN "
         found = connection.execute(f"{sql}({','.join('?' * len(ids))})", (namespace, *ids))
         rows |= {int(row): (namespace, str(id)) for row, id in found}
-    near = vectors.similarities(connection, table, query.tobytes(), list(rows))
+    near = vectors.similarities(connection, table, query.tobytes(), list(rows), remake)
     return {rows[row]: cosine for row, cosine in near.items()}
 
 

@@ -7,7 +7,7 @@ vector that could be given to anybody; it only tells roughly how near a query is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -103,6 +103,30 @@ def exact_rows(
         if row in left:
             values[place] = made[row] if row in made else unpack(left[row], COLD)
     return values
+
+
+def remade_cosines(
+    connection: apsw.Connection, table: int, vector: bytes, rows: Iterable[int], remake: Remake | None
+) -> dict[int, float]:
+    """The cosine similarity of those of `rows`, all of a space, that are cold: by vectors made anew from their texts;
+    those that cannot be made are left out."""
+    if remake is None or not marks(connection)[1]:
+        return {}
+    texts, _ = _cold(connection, list(rows))
+    return cosines_of(remake(connection, table, texts), vector) if texts else {}
+
+
+def cosines_of(made: Mapping[int, NDArray[np.float32]], vector: bytes) -> dict[int, float]:
+    """The cosine similarity of vectors, by row."""
+    import numpy as np
+
+    query = np.frombuffer(vector, np.float32).astype(np.float64)
+    query /= max(float(np.linalg.norm(query)), 1e-30)
+    if not made:
+        return {}
+    rows = np.stack([*made.values()]).astype(np.float64)
+    near = np.einsum("ij,j->i", rows, query) / np.maximum(np.linalg.norm(rows, axis=1), 1e-30)
+    return dict(zip(made, near.tolist(), strict=True))
 
 
 def remaker(embedder: Embedder) -> Remake:

@@ -234,3 +234,23 @@ def test_rows_near_an_edge_do_not_go_to_and_fro() -> None:
     assert assign(nudged, now, none, Thresholds())[edge] == 0
     nudged[edge] -= 100
     assert assign(nudged, now, none, Thresholds())[edge] == 1
+
+
+@pytest.mark.parametrize("searches", [1, 5])
+def test_cold_vectors_have_exact_scores_wherever_they_are_named(filled: Store, searches: int) -> None:
+    """By words and meaning, by the first search and by later ones, now and as of now, each cold hit's score is that of
+    its whole vector."""
+    retier(filled, Bags(), Thresholds())
+    filled.remake_with(Bags())
+    query = "fact3 about matter4"
+    vector = Bags().embed([query])[0]
+    at = filled.now()
+    found = [filled.search(query, vector=vector, k=COUNT, embedder_id=Bags.id) for _ in range(searches)][-1]
+    then = search_as_of(filled, at, query, vector=vector, k=COUNT, embedder_id=Bags.id)
+    cold = {str(number) for number in range(COUNT) if filled.vector(str(number)) is None}
+    for answer in (found, then):
+        scored = {hit.memory.id: hit.vector_score for hit in answer.hits if hit.memory.id in cold}
+        assert len(scored) > 6
+        for id, score in scored.items():
+            assert score == pytest.approx(float(Bags().embed([_text(int(id))])[0] @ vector), abs=1e-5)
+    assert [hit.memory.id for hit in then.hits[:9]] == [hit.memory.id for hit in found.hits[:9]]
