@@ -189,7 +189,7 @@ def broken(path: Path, why: str) -> UserError:
     return UserError(
         f"The database {str(path)!r} is broken: {why}.",
         code="database-broken",
-        fix="Put a backup in its place, or move it away to begin anew; aqe leaves it as it is.",
+        fix="`aqe memory repair` saves what can be read, `aqe memory restore FILE` puts a backup in its place.",
     )
 
 
