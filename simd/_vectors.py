@@ -130,7 +130,8 @@ class Vectors:
         """The ids of the k nearest rows and their scores, best first: highest for dot and cosine, lowest for l2.
 
         `allow` names the ids that may be found (prepare it with `allowed` for more than one search); `rescore` gives
-        the float32 rows (n, dim) of the ids of demoted rows that came near, so that their scores are exact too. Raises
+        the float32 rows (n, dim) of the ids of demoted rows that came near, so that their scores are exact too: of the
+        best 10k by estimate, 100 at least, and of no more. Raises
         ValueError for a k below 1 and a query that has another length, NaN or infinity, TypeError for another dtype.
         """
         if k.__class__ is not int or k < 1:

@@ -114,7 +114,7 @@ def test_the_codes_find_what_brute_force_finds(path: str, metric: Any) -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_without_any_structure_are_found_too(metric: Any) -> None:
-    """Isotropic noise, the worst case of 1-bit codes, is searched with a recall of .98 or more."""
+    """Isotropic noise, which is hard on 1-bit codes, is searched with a recall of .98 or more."""
     rows = np.random.default_rng(2).normal(size=(4000, 128)).astype(np.float32)
     vectors = filled(rows, metric)
     assert vectors.recall(60, queries=np.random.default_rng(3).normal(size=(60, 128)).astype(np.float32)) >= 0.98
