@@ -60,7 +60,9 @@ def check_texts(connection: apsw.Connection) -> Looked:
         "SELECT namespace, id, revision, text, text_hash FROM memories"
     ):
         seen += 1
-        if not isinstance(text, str) or hashlib.sha256(text.encode("utf-8")).digest() != digest:  # a page of zeros
+        if not isinstance(text, str):
+            raise TypeError("a text is none")  # a page of zeros: only what still stands can be saved
+        if hashlib.sha256(text.encode("utf-8")).digest() != digest:
             changed.append(f"{namespace}/{id} (revision {revision})")
     meaning = "a text changed on the disk: it is not what was remembered"
     fix = "Compare it with a backup (`aqe memory diff FILE now`); repair keeps the text and makes its hash anew."

@@ -86,7 +86,7 @@ def compare(
 
 def _side(stack: contextlib.ExitStack, place: Place, name: str, keys: tuple[str | None, ...]) -> _Side:
     """One of the two states, on a connection of its own that sees one state of its file."""
-    connection = place.connect()
+    connection = place.connect_to_read()
     stack.callback(connection.close)
     path = place.path
     if name != NOW and not _has_snapshot(connection, place.path, name):

@@ -86,8 +86,8 @@ def write_copy(
     return pages
 
 
-def check_copy(path: Path, *, key: str | None) -> None:
-    """Raises `UserError` (database-broken) unless every page of the file is sound."""
+def check_copy(path: Path, *, key: str | None, named: Path | None = None) -> None:
+    """Raises `UserError` (database-broken, which names the file, or `named`) unless every page of it is sound."""
     connection = open_file(path, key=key)
     try:
         with speaking(path, key=key):
@@ -95,7 +95,7 @@ def check_copy(path: Path, *, key: str | None) -> None:
     finally:
         connection.close()
     if said != "ok":
-        raise broken(path, said.splitlines()[-1])
+        raise broken(named or path, said.splitlines()[-1])
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def write_increment(
 ) -> None:
     """Write to `spare` what the store has now and the backup `base` has not, and what it has no more.
 
-    Raises `UserError` (database-broken, database-key; bad-backup where the backup is of another version or project).
+    Raises `UserError` (database-broken, database-key; bad-backup where the backup has other tables).
     """
     opened, base_key = open_backup(base, (place.key, *keys))
     opened.close()
@@ -193,7 +193,7 @@ def _check_basis(connection: apsw.Connection, base: Path) -> int:
     sql = "SELECT name FROM base.sqlite_schema EXCEPT SELECT name FROM live.sqlite_schema"
     if version != earlier or connection.execute(sql).fetchall():
         raise UserError(
-            f"{str(base)!r} has other tables than the store has now: it is of another version or project.",
+            f"{str(base)!r} has other tables than the store has now: it is of another version.",
             code="bad-backup",
             fix="Take a whole backup: leave --since out.",
         )

@@ -21,6 +21,9 @@ from aqe.engine.settings import Settings, load_settings
 CLEAR = b"SQLite format 3\0"
 """How a database begins that is not encrypted."""
 
+COPIES = "backups"
+"""The folder in `.aqe` with the files that aqe keeps before it replaces what is there."""
+
 INCREMENT = 0x61716564
 """The application id of an incremental backup: "aqed"."""
 
@@ -51,6 +54,21 @@ class Place:
                 fix="`aqe memory add` keeps the first memory.",
             )
         connection = open_connection(self.path, key=self.key, durability=self.durability)
+        try:
+            pending(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def connect_to_read(self) -> apsw.Connection:
+        """A connection as `connect` gives it, and where nothing can be written one that only reads."""
+        try:
+            return self.connect()
+        except UserError as error:
+            if error.code != "project-read-only":
+                raise
+        connection = open_file(self.path, key=self.key)
         try:
             pending(connection, self.path)
         except BaseException:

@@ -29,7 +29,7 @@ from aqe.engine.memory.care.copying import (
     write_copy,
 )
 from aqe.engine.memory.care.exchange import UNUSABLE, exchanging, open_live
-from aqe.engine.memory.care.place import Place, open_backup, open_file
+from aqe.engine.memory.care.place import COPIES, Place, open_backup, open_file
 from aqe.engine.memory.connection import speaking, transaction
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.migrations import migrate
@@ -41,9 +41,6 @@ GAP = 1 << 32
 """How far the count of changes jumps, so that no number of before or of meanwhile comes again."""
 
 STAYING = ("audit", "audit_head", "consents", "jobs", "leases")
-COPIES = "backups"
-"""The folder in `.aqe` with the files that aqe keeps before it replaces what is there."""
-
 KEPT = re.compile(r"before-(restore|repair|way-back)-\d{8}T\d{12}Z\.db")
 """The names of the files that are kept; rfc3339's moments to the microsecond."""
 
@@ -148,7 +145,7 @@ def _copy(source: Path, key: str | None, spare: Path, progress: Progress, cancel
     finally:
         connection.close()
     progress("Reading the backup")
-    check_copy(spare, key=key)
+    check_copy(spare, key=key, named=source)
 
 
 def change_key(path: Path, old: str | None, new: str | None) -> None:

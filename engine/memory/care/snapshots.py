@@ -44,7 +44,8 @@ class Snapshot:
 @dataclass(frozen=True)
 class RollbackReport:
     """What a rollback did, or with `dry_run` would do: memories ended that came later, brought back, and set to the
-    revision of then. `lost` were erased since and stay so. `undo` is the snapshot taken before it."""
+    revision of then. `lost` were erased since and stay so. `undo` is the snapshot taken before it, and `dropped` are
+    earlier ones of that kind that went for it."""
 
     snapshot: str
     ended: int
@@ -52,6 +53,7 @@ class RollbackReport:
     reset: int
     lost: int
     undo: str
+    dropped: tuple[str, ...]
     dry_run: bool
 
 
@@ -77,7 +79,7 @@ def take_snapshot(store: Store, name: str, *, kept: int, automatic: bool = False
                 fix="Give another name, or remove that one: `aqe memory snapshots --remove NAME`.",
             )
         taken = _take(connection, name, store.now(), automatic=automatic)
-        return taken, _drop_oldest(connection, kept, keep=name)
+        return taken, _drop_oldest(connection, kept, keep=name, automatic=automatic)
 
 
 def list_snapshots(store: Store) -> list[Snapshot]:
@@ -108,7 +110,7 @@ def roll_back(
 
     Raises `UserError` (unknown-snapshot), `Cancelled`.
     """
-    now = store.now()
+    now, dropped = store.now(), tuple[str, ...]()
     undo = f"before-rollback-{re.sub('[^0-9TZ]', '', rfc3339(now))}"
     with store.reading() if dry_run else store.writing() as connection:
         rows, at = read_snapshot(connection, name)
@@ -122,7 +124,7 @@ def roll_back(
                 if number % STEP == 0:
                     progress("Rolling back", number, len(steps))
                 _apply(connection, step, now)
-            _drop_oldest(connection, kept, keep=undo)
+            dropped = _drop_oldest(connection, kept, keep=undo, automatic=True)
     return RollbackReport(
         snapshot=name,
         ended=sum(step.then is None for step in steps),
@@ -130,6 +132,7 @@ def roll_back(
         reset=sum(step.now is not None and step.then is not None for step in steps),
         lost=len(rows) - len(known),
         undo="" if dry_run else undo,
+        dropped=dropped,
         dry_run=dry_run,
     )
 
@@ -170,9 +173,11 @@ def _take(connection: apsw.Connection, name: str, now: int, *, automatic: bool) 
     return _snapshot(name, at, len(rows), automatic, len(blob))
 
 
-def _drop_oldest(connection: apsw.Connection, kept: int, *, keep: str) -> tuple[str, ...]:
-    sql = "SELECT name FROM snapshots WHERE name != ? ORDER BY automatic, at DESC, name LIMIT -1 OFFSET ?"
-    gone = tuple(str(name) for (name,) in connection.execute(sql, (keep, max(0, kept - 1))))
+def _drop_oldest(connection: apsw.Connection, kept: int, *, keep: str, automatic: bool) -> tuple[str, ...]:
+    """Remove what is beyond `kept`, aqe's own first; for one of aqe's own none of the user's goes."""
+    sql = "SELECT name, automatic FROM snapshots WHERE name != ? ORDER BY automatic, at DESC, name LIMIT -1 OFFSET ?"
+    beyond: list[Any] = connection.execute(sql, (keep, max(0, kept - 1))).fetchall()
+    gone = tuple(str(name) for name, is_own in beyond if is_own or not automatic)
     connection.executemany("DELETE FROM snapshots WHERE name = ?", ((name,) for name in gone))
     return gone
 

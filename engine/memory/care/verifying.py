@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import apsw
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.checks import CHECKS, Looked, Wrong
 from aqe.engine.memory.care.place import Place, open_backup
 from aqe.engine.memory.care.side_files import check_side_files
@@ -19,6 +22,9 @@ from aqe.engine.progress import CancelToken, Progress, silent
 
 UNREADABLE = "it cannot be read through"
 """How what a check says begins where a part of the file stopped it."""
+
+OTHER = "Go back to another backup; `aqe memory restore FILE --dry-run` says whether this one can still be restored."
+"""What to do about a backup that is not sound."""
 
 _CODES = ("database-broken", "database-failed")
 
@@ -66,8 +72,9 @@ def verify(
 ) -> VerifiedStore:
     """Look at everything in the project's store, or in a backup (`file`), as it is at one moment.
 
-    A damaged file is a finding. `keys` are more keys to try on a backup. Raises `UserError` (no-such-path,
-    database-key, database-newer, database-locked), `Cancelled`.
+    An increment is looked at together with the backup beside it that it rests on. A damaged file is a finding. `keys`
+    are more keys to try on a backup. Raises `UserError` (no-such-path, database-key, database-newer, database-locked;
+    bad-backup for an increment that rests on another file), `Cancelled`.
     """
     began = time.monotonic()
     path = place.path if file is None else file
@@ -75,23 +82,51 @@ def verify(
     findings: list[Finding] = []
     version = memories = 0
     try:
-        connection = place.connect() if file is None else open_backup(file, (place.key, *keys))[0]
-        try:
-            with transaction(connection, path, write=False):
-                version = int(connection.pragma("user_version"))
-                _run_all(connection, runs, findings, progress, cancel)
-                memories = runs[_place_of("text index")].looked_at
-                if file is None and connection.table_exists("main", "demoted"):
-                    side = functools.partial(check_side_files, database=path)
-                    _note(runs, findings, "side files", *_run(connection, side))
-        finally:
-            connection.close()
+        with (
+            _opened(place, file, keys, progress, cancel) as connection,
+            transaction(connection, path, write=False),
+        ):
+            version = int(connection.pragma("user_version"))
+            _run_all(connection, runs, findings, progress, cancel)
+            memories = runs[_place_of("text index")].looked_at
+            if file is None and connection.table_exists("main", "demoted"):
+                side = functools.partial(check_side_files, database=path)
+                _note(runs, findings, "side files", *_run(connection, side))
     except UserError as error:
         if error.code not in _CODES:
             raise
         findings.append(Finding("file", error.message, "nothing in it can be read as it is", Wrong("", "").fix))
+    if file is not None:
+        findings = [replace(one, fix=OTHER) for one in findings]
     seconds = round(time.monotonic() - began, 3)
     return VerifiedStore(str(path), not findings, version, memories, tuple(runs), tuple(findings), seconds)
+
+
+@contextlib.contextmanager
+def _opened(
+    place: Place, file: Path | None, keys: tuple[str | None, ...], progress: Progress, cancel: CancelToken | None
+) -> Iterator[apsw.Connection]:
+    """The store or a backup, to be looked at: a log that another process left is read and stays as it is."""
+    all_keys = (place.key, *keys)
+    with contextlib.ExitStack() as stack:
+        if file is None:
+            has_log = _has_content(place.path.with_name(f"{place.path.name}-wal"))
+            connection = place.connect_to_read()
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(has_log))
+        else:
+            near = stack.enter_context(
+                increments.whole(file, None, all_keys, near=file, progress=progress, cancel=cancel)
+            )
+            connection, _ = open_backup(near[0], (near[1],))
+        stack.callback(connection.close)
+        yield connection
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _run_all(
@@ -122,9 +157,12 @@ def _run(connection: apsw.Connection, check: object) -> Looked:
     assert callable(check)
     try:
         looked: Looked = check(connection)
-    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError, UnicodeDecodeError) as error:
-        why = "a text is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        return 0, [Wrong(f"{UNREADABLE}: {why}", "a part of the file is damaged")]
+    except UnicodeDecodeError:
+        return 0, [Wrong(f"{UNREADABLE}: a text is no UTF-8", "a part of the file is damaged")]
+    except (TypeError, ValueError, AttributeError):
+        return 0, [Wrong(f"{UNREADABLE}: a value is of another kind", "a part of the file is damaged")]
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError) as error:
+        return 0, [Wrong(f"{UNREADABLE}: {error}", "a part of the file is damaged")]
     return looked
 
 

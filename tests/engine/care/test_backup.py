@@ -306,16 +306,54 @@ def test_increment_holds_only_what_changed_and_restores_with_its_base(place: Pla
 
 @pytest.mark.services
 def test_increment_without_its_base_is_refused(make_place: Make, tmp_path: Path) -> None:
-    """An increment alone, with another base, on another project's backup, or read as a backup is refused."""
+    """An increment alone, with another base, or as the base of another one is refused; beside its base it is sound."""
     place, other = make_place(), make_place(2, name="other")
     base, later, theirs = tmp_path / "base.db", tmp_path / "later.db", tmp_path / "theirs.db"
     back_up(place, base)
     back_up(other, theirs)
     back_up(place, later, since=base)
-    refused("bad-backup", verify, place, later)
+    assert verify(place, later).sound
     refused("bad-backup", restore, place, later, base=theirs)
     refused("bad-backup", back_up, place, tmp_path / "x.db", since=later)
     base.rename(tmp_path / "moved.db")
     refused("no-such-path", restore, place, later)
+    refused("no-such-path", verify, place, later)
     assert restore(place, later, base=tmp_path / "moved.db").memories == 20
     assert not (tmp_path / "x.db").exists()
+
+
+def test_backup_destroys_neither_the_store_nor_its_base(make_place: Make, tmp_path: Path) -> None:
+    """A target that is the store, its log, its folder's or the base of the increment is refused, by any of its names,
+    and the store is no base."""
+    place, base = make_place(3), tmp_path / "base.db"
+    back_up(place, base)
+    (tmp_path / "link.db").symlink_to(place.path)
+    content = [place.path.read_bytes(), base.read_bytes()]
+    inside = ("aqe.db", "aqe.db-wal", "aqe.db-shm", "key-id", "other.db", "backups/../aqe.db")
+    (place.folder / "backups").mkdir()
+    for target in (*(place.folder / name for name in inside), tmp_path / "link.db"):
+        refused("bad-output", back_up, place, target, force=True)
+    refused("bad-output", back_up, place, base, since=base, force=True)
+    refused("bad-backup", back_up, place, tmp_path / "x.db", since=place.path)
+    assert [place.path.read_bytes(), base.read_bytes()] == content
+    assert back_up(place, place.folder / "backups" / "mine.db").memories == 3
+
+
+def test_link_to_a_backup_stays_a_link(make_place: Make, tmp_path: Path) -> None:
+    """A target that is a link is written where it leads; one that leads nowhere counts as there."""
+    place, link = make_place(3), tmp_path / "link.db"
+    (tmp_path / "far").mkdir()
+    link.symlink_to(tmp_path / "far" / "real.db")
+    refused("bad-output", back_up, place, link)
+    assert back_up(place, link, force=True).memories == 3
+    assert (link.is_symlink(), verify(place, tmp_path / "far" / "real.db").sound) == (True, True)
+
+
+def test_copies_have_the_rights_of_the_store(make_place: Make, tmp_path: Path) -> None:
+    """Whatever the user's mask, a backup and the kept copy of a store that is for its user alone are so too."""
+    place = make_place(3)
+    place.path.chmod(0o600)
+    back_up(place, tmp_path / "b.db")
+    kept = Path(restore(place, tmp_path / "b.db").kept)
+    rights = [path.stat().st_mode & 0o777 for path in (place.path, tmp_path / "b.db", kept)]
+    assert rights == [0o600] * 3 or sys.platform == "win32"

@@ -110,6 +110,17 @@ def test_oldest_snapshots_go_and_those_of_aqe_first(make_place: Make) -> None:
         assert [one.name for one in list_snapshots(store)] == ["d", "c", "b"]
 
 
+def test_rollback_drops_no_snapshot_of_the_user(make_place: Make) -> None:
+    """A rollback at the limit keeps every snapshot that the user made, and names those of aqe's own that went."""
+    with opened(make_place(3)) as store:
+        for name in ("a", "b"):
+            take_snapshot(store, name, kept=2)
+        first = roll_back(store, "a", kept=2)
+        second = roll_back(store, "b", kept=2)
+        assert (first.dropped, second.dropped) == ((), (first.undo,))
+        assert {one.name for one in list_snapshots(store)} == {"a", "b", second.undo}
+
+
 @pytest.mark.services
 def test_clock_that_goes_back_does_not_blur_a_snapshot(make_place: Make) -> None:
     """What is written after a snapshot by an earlier clock is not part of it."""

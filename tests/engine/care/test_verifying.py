@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import Store
-from aqe.engine.memory.care import Place, repair, verify
+from aqe.engine.memory.care import Place, back_up, repair, verify
 from aqe.engine.memory.changelog import read_mark
 from aqe.engine.memory.codefiles import CodeFolder
 from aqe.engine.memory.connection import open_connection
@@ -157,3 +160,62 @@ def test_side_file_that_holds_other_vectors_is_found(make_place: Make) -> None:
     with Store.open(place.path) as store:
         store.add("later")
     assert verify(place).sound
+
+
+STRANGE = {
+    "a text that is none": "UPDATE memories SET text = x'ff00' WHERE id = '3'",
+    "no text": "UPDATE memories SET text = NULL WHERE id = '3'",
+    "no size": "UPDATE texts_docsize SET sz = NULL WHERE id = 4",
+    "no name": "UPDATE embedders SET dimension = 'wide'",
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_value_of_another_kind_is_a_finding_and_repaired(make_place: Make, kind: str) -> None:
+    """A changed byte that makes a value one of another kind is found, and every other memory is saved."""
+    place = make_place()
+    connection = open_connection(place.path)
+    connection.pragma("writable_schema", True)
+    loose = "replace(replace(replace(sql, ' NOT NULL', ''), ') STRICT', ')'), 'STRICT,', '')"
+    names = "('memories', 'embedders', 'texts_docsize')"
+    connection.execute(f"UPDATE sqlite_schema SET sql = {loose} WHERE name IN {names} AND type = 'table'")
+    connection.close()
+    damaged = apsw.Connection(str(place.path))
+    damaged.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+    damaged.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    before = damaged.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
+    assert before
+    damaged.execute(STRANGE[kind])
+    damaged.close()
+    assert not verify(place).sound
+    report = repair(place)
+    assert report.sound
+    with Store.open(place.path) as store:
+        assert {memory.id for memory in store.list(limit=100)} >= {str(number) for number in range(20) if number != 3}
+
+
+def test_damaged_backup_is_not_for_repair(make_place: Make, tmp_path: Path) -> None:
+    """What is wrong with a backup comes with a way that helps: `repair` is for the store."""
+    place = make_place()
+    back_up(place, tmp_path / "b.db")
+    copy = apsw.Connection(str(tmp_path / "b.db"))
+    copy.execute("UPDATE memories SET text_hash = x'00' WHERE id = '3'")
+    copy.close()
+    findings = verify(place, tmp_path / "b.db").findings
+    assert findings
+    assert [one.fix for one in findings if "repair" in one.fix] == []
+
+
+def test_verify_leaves_a_log_as_it_is(make_place: Make) -> None:
+    """The log that a killed process left is read, and file and log keep their bytes."""
+    place = make_place(3)
+    script = (
+        "import os, sys; from pathlib import Path; from aqe.engine.memory import Store\n"
+        "Store.open(Path(sys.argv[1])).add('late', id='late'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(place.path)], check=True)
+    files = [place.path, place.path.with_name("aqe.db-wal")]
+    before = [file.read_bytes() for file in files]
+    report = verify(place)
+    assert (report.sound, report.memories) == (True, 4)
+    assert [file.read_bytes() for file in files] == before
