@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from aqe.engine.errors import AqeError
-
 DELAY_S = 0.1
 MOST_WAITING = 10_000
 """Requests beyond which, while nothing can be written, the oldest are given up."""
@@ -37,13 +35,16 @@ class RequestLog(Generic[T]):
         self._writer: threading.Thread | None = None
 
     def add(self, item: T) -> None:
-        """Have this written soon."""
+        """Have this written soon; once it is closed, at once."""
         with self._lock:
             self._waiting.append(item)
-            if self._writer is None:
+            is_over = self._end.is_set()
+            if not is_over and (self._writer is None or not self._writer.is_alive()):
                 self._writer = threading.Thread(target=self._run, name="aqe-request-log", daemon=True)
                 self._writer.start()
         self._work.set()
+        if is_over:
+            self._flush_quietly()
 
     def flush(self) -> None:
         """Write what waits now. Raises what `write` raises; then it goes on waiting."""
@@ -77,5 +78,5 @@ class RequestLog(Generic[T]):
     def _flush_quietly(self) -> None:
         try:
             self.flush()
-        except AqeError as error:
+        except Exception as error:  # whatever it is: the next ones are to be written all the same
             _log.warning("%d requests are not in the log yet: %s", len(self._waiting), error)

@@ -7,7 +7,9 @@ the two a scope holds is told by how many of its characters are those that code 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
@@ -24,6 +26,9 @@ MARKS = frozenset("(){}[]=_<>+*/\\|&^%@#:;")
 LEAST_CODE, MOST_PROSE = 0.08, 0.04
 """From this part of marks among the visible characters on a text is code, up to that one it is prose: nineteen of
 twenty functions have more than the first, nineteen of twenty turns of a conversation less than the second."""
+
+_NEARBY = 16
+"""Rows from each of the places of a sample on that are looked at for one of the scope."""
 
 _MEASURED_ANEW = 256
 
@@ -65,11 +70,29 @@ def share_of(texts: Sequence[str]) -> float:
 
 
 def _read_texts(connection: apsw.Connection, scope: Scope) -> list[str]:
+    """Texts of a scope, spread over all rows of the store from the oldest to the newest; where its own are few among
+    those, from both ends of its ids."""
     if scope.is_nothing:
         return []
     where, bound = Scope(scope.within, scope.without, "", ()).where()
-    sql = f"SELECT substr(text, 1, {LOOKED_AT}) FROM memories WHERE {where} LIMIT ?"
-    return [str(text) for (text,) in connection.execute(sql, (*bound, SAMPLE))]
+    ranges: Any = connection.execute("SELECT (SELECT min(row) FROM memories), (SELECT max(row) FROM memories)")
+    first, last = next(ranges)
+    if first is None:
+        return []
+    step = max(1, -(-(last + 1 - first) // SAMPLE))
+    starts = json.dumps([*range(first, last + 1, step)])
+    spread = (
+        f"SELECT (SELECT row FROM memories NOT INDEXED WHERE row >= value AND row < value + ? AND {where} LIMIT 1)"
+        " FROM json_each(?)"
+    )
+    rows = {row for (row,) in connection.execute(spread, (min(step, _NEARBY), *bound, starts))} - {None}
+    for way in ("ASC", "DESC"):
+        most = (SAMPLE - len(rows)) // (2 if way == "ASC" else 1)
+        other = "row NOT IN (SELECT value FROM json_each(?))"
+        ends = f"SELECT row FROM memories WHERE {where} AND {other} ORDER BY namespace {way}, id {way} LIMIT ?"
+        rows.update([row for (row,) in connection.execute(ends, (*bound, json.dumps([*rows]), most))])
+    sql = f"SELECT substr(text, 1, {LOOKED_AT}) FROM memories WHERE row IN (SELECT value FROM json_each(?))"
+    return [str(text) for (text,) in connection.execute(sql, (json.dumps(sorted(rows)),))]
 
 
 def _is_code(text: str) -> float:

@@ -70,3 +70,16 @@ def test_set_share_holds_whatever_the_memories_are(tmp_path: Path) -> None:
     with Store.open(tmp_path / "aqe.db", shares=Shares(0.6)) as store:
         fill(store, "talks", PROSE)
         assert share(store, "talks") == 0.6
+
+
+@pytest.mark.parametrize("others", [0, 900])
+def test_newer_memories_count_as_the_older_do(store: Store, others: int) -> None:
+    """A namespace that began with prose and went on with far more code is weighed by what it holds, also where its rows
+    are few among those of others."""
+    fill(store, "notes", PROSE, count=45)
+    store.add_many(NewMemory(f"{PROSE} {n}", "elsewhere") for n in range(others))
+    store.add_many(
+        NewMemory(f"{CODE}# {n}", "notes", f"x{n}", vector=[0.5, 1.0], embedder_id="own")
+        for n in range(200 if not others else 60)
+    )
+    assert share(store, "notes") > (PROSE_SHARE + CODE_SHARE) / 2 - 0.05
