@@ -30,6 +30,8 @@ SUITES = (
     "test_vectors.py",
     "test_vectors_levels.py",
     "test_vectors_threads.py",
+    "test_vectors_hard.py",
+    "test_vectors_hostile.py",
     "test_vectors_file.py",
     "test_inverted.py",
     "test_postings.py",
