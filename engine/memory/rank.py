@@ -3,9 +3,10 @@
     similarity * (0.8 + 0.2 * recency) * (0.5 + quality)
 
 The expression is read by Python's own parser, and only numbers, the names below, + - * / **, and a few functions are
-let through; it is worked out over all candidates at once. With the extra `aqe[numexpr]` sets of `NUMEXPR_FROM` and more
-are worked out by numexpr, which makes one pass over them in place of one for each operator; smaller ones by NumPy,
-which begins sooner, and those with a function too, which it computes faster (benchmarks/memory_rank.py).
+let through; it is worked out over all candidates at once, by NumPy. Where the extra `aqe[numexpr]` is there, numexpr
+does it in the one place where it was measured to be faster (benchmarks/memory_rank.py): a sum or difference of two
+values that each take one operator, over `NUMEXPR_FROM` candidates and more. There NumPy holds two temporaries at once,
+whose pages the system gives anew each time; elsewhere it uses one again, and computes functions faster.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ for a memory made just now, half of it a half-life later; recalls: decayed acces
 to 1, .5 without any; pinned: 0 or 1."""
 
 FUNCTIONS = ("abs", "exp", "log1p", "sqrt")
-NUMEXPR_FROM = 20_000
+NUMEXPR_FROM = 25_000
 LONGEST = 500
 MOST_NODES = 100
 CANDIDATES = 200
@@ -83,8 +84,7 @@ def evaluate(rank: Rank, columns: Columns) -> NDArray[np.float64]:
     import numpy as np
 
     count = len(next(iter(columns.values())))
-    is_for_numexpr = count >= NUMEXPR_FROM and not any(isinstance(node, ast.Call) for node in ast.walk(rank.tree))
-    engine = _numexpr() if is_for_numexpr else None
+    engine = _numexpr() if asks_numexpr(rank, count) else None
     with np.errstate(all="ignore"):
         if engine is not None:
             used = {name: columns[name] for name in rank.names}
@@ -92,6 +92,18 @@ def evaluate(rank: Rank, columns: Columns) -> NDArray[np.float64]:
         else:
             found = value_of(rank, columns)
         return np.where(np.isnan(found), -np.inf, found) if np.isnan(found.sum()) else found
+
+
+def asks_numexpr(rank: Rank, count: int) -> bool:
+    """Whether numexpr works out so many candidates, where it is installed."""
+    tree = rank.tree
+    if count < NUMEXPR_FROM or not (isinstance(tree, ast.BinOp) and isinstance(tree.op, (ast.Add, ast.Sub))):
+        return False
+    return all(
+        isinstance(side, ast.BinOp)
+        and all(isinstance(one, (ast.Name, ast.Constant)) for one in (side.left, side.right))
+        for side in (tree.left, tree.right)
+    )
 
 
 def value_of(rank: Rank, columns: Columns) -> NDArray[np.float64]:

@@ -63,24 +63,33 @@ def test_value_is_what_the_expression_says(count: int) -> None:
     assert np.allclose(value, wanted)
 
 
-def test_large_sets_are_worked_out_by_numexpr(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the measured size on numexpr is asked, below it and for functions it is not; NumPy gives the same."""
-    wanted = parse_rank("similarity * (1 + recency)")
+def test_numexpr_is_asked_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the measured size on, and for a sum of two terms without a function; NumPy gives the same."""
+    first = rank.NUMEXPR_FROM
+    text = "0.8 * similarity + 0.2 * recency"
     asked: list[str] = []
     monkeypatch.setattr(
         rank, "_numexpr", lambda: lambda text, **given: asked.append(text) or given["local_dict"]["recency"]
     )
-    evaluate(wanted, _columns(rank.NUMEXPR_FROM - 1))
-    assert asked == []
-    evaluate(parse_rank("similarity * (1 + log1p(recency))"), _columns(rank.NUMEXPR_FROM))
-    assert asked == []
-    evaluate(wanted, _columns(rank.NUMEXPR_FROM))
-    assert asked == ["similarity * (1 + recency)"]
+    for other, count in (
+        (text, first - 1),
+        ("0.8 * similarity + 0.2 * log1p(recency)", first),
+        ("0.8 * similarity + 0.1 * recency + 0.1 * quality", first),
+        ("(0.8 + similarity) * (1 + recency)", first),
+        ("similarity * (1 + recency)", first),
+    ):
+        evaluate(parse_rank(other), _columns(count))
+        assert asked == []
+    evaluate(parse_rank(text), _columns(first))
+    assert asked == [text]
     monkeypatch.undo()
-    rank._numexpr.cache_clear()
-    monkeypatch.setitem(sys.modules, "numexpr", None)
-    found = _columns(rank.NUMEXPR_FROM)
-    assert np.allclose(evaluate(wanted, found), found["similarity"] * (1 + found["recency"]))
+    found = _columns(first)
+    wanted = 0.8 * found["similarity"] + 0.2 * found["recency"]
+    for installed in (True, False):
+        rank._numexpr.cache_clear()
+        if not installed:
+            monkeypatch.setitem(sys.modules, "numexpr", None)
+        assert np.allclose(evaluate(parse_rank(text), found), wanted)
     rank._numexpr.cache_clear()
 
 
