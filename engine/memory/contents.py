@@ -28,7 +28,7 @@ class SearchFigures:
 class StoreStats:
     """Counts of current memories (`revisions` counts ended ones too), test outcomes and jobs; sizes in bytes;
     `searches` by namespace, where they were measured; `caches` counts what was at hand and what was not, of searches
-    (`query hits`, `query misses`) and of texts that a costly embedder had embedded before, by all processes."""
+    (`query_hits`, `query_misses`) and of texts that a costly embedder had embedded before, by all processes."""
 
     memories: int
     revisions: int
@@ -65,7 +65,8 @@ def read_stats(connection: apsw.Connection, path: Path) -> StoreStats:
         version=int(connection.pragma("user_version")),
         caches=_pairs(
             connection,
-            "SELECT name, number FROM growth_marks WHERE name GLOB '* hits' OR name GLOB '* misses' ORDER BY 1",
+            "SELECT replace(name, ' ', '_'), number FROM growth_marks"
+            " WHERE name GLOB '* hits' OR name GLOB '* misses' ORDER BY 1",
         ),
     )
 

@@ -85,7 +85,7 @@ class MemorySettings(Table):
     hot_percent: float = Field(default=20, ge=0, le=100, description="the most recalled, whose vectors stay float32")
     warm_percent: float = Field(default=40, ge=0, le=100, description="the next, whose vectors are float16")
     int8_percent: float = Field(
-        default=30, ge=0, le=100, description="the next, whose vectors are int8; what is left has one bit a number"
+        default=30, ge=0, le=100, description="the next, whose vectors are int8; what is left has 4 bits a number"
     )
     rank: str = Field(
         default="similarity",

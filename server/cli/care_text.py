@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aqe.engine.memory.care.repairing import RepairReport
+from aqe.server.counting import counted, memories
 
 _MENDED = {
-    "texts": "texts kept though they differ from their hash",
-    "renumbered": "revisions renumbered after a gap",
-    "ended": "earlier revisions ended",
-    "dangling": "rows that named what is gone removed",
-    "snapshots": "snapshots that could not be read removed",
-    "indexed": "entries of the text index made anew",
-    "vectors_lost": "memories without their vector",
-    "vectors_given_lost": "of them with a vector that only its giver can make anew",
+    "texts": ("text", "texts", "kept though different from the hash"),
+    "renumbered": ("revision", "revisions", "renumbered after a gap"),
+    "ended": ("earlier revision", "earlier revisions", "ended"),
+    "dangling": ("row", "rows", "of what is gone removed"),
+    "snapshots": ("snapshot", "snapshots", "without sense removed"),
+    "indexed": ("entry", "entries", "of the text index made anew"),
+    "vectors_lost": ("memory", "memories", "without a vector"),
+    "vectors_given_lost": ("of them", "of them", "with a vector that only its giver can make anew"),
 }
 
 
@@ -27,19 +28,20 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
     for finding in report.findings:
         yield f"found: {finding}"
     if report.unread_pages:
-        yield f"{report.unread_pages:,} pages cannot be read"
+        yield f"{counted(report.unread_pages, 'page')} cannot be read"
     for name, count in vars(report.mended).items():
         if count:
-            yield f"{count:,} {_MENDED[name]}"
+            one, many, rest = _MENDED[name]
+            yield f"{counted(count, one, many)} {rest}"
     for table, count in report.broken.items():
-        yield f"{count:,} rows of {table} are lost: only a part of them stands"
+        yield f"{counted(count, 'row')} of {table} lost: only a part stands"
     if report.unknown_rows:
-        yield f"{report.unknown_rows:,} rows are lost: nothing says which table they were of"
+        yield f"{counted(report.unknown_rows, 'row')} lost: nothing says of which table"
     if report.lost_count:
         more = f" and {report.lost_count - len(report.lost_memories):,} more" * (
             report.lost_count > len(report.lost_memories)
         )
-        yield f"{report.lost_count:,} memories lost a revision: {', '.join(report.lost_memories)}{more}"
-    yield f"{would}{report.how}: {report.memories:,} memories, {'sound' if report.sound else 'still not sound'}"
+        yield f"{memories(report.lost_count)} lost a revision: {', '.join(report.lost_memories)}{more}"
+    yield f"{would}{report.how}: {memories(report.memories)}, {'sound' if report.sound else 'still not sound'}"
     if report.kept:
         yield f"The file as it was is kept in {report.kept}"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.counting import memories
 
 
 def command(
@@ -41,6 +42,6 @@ def command(
     if json:
         print_json("feedback", kept, project=root)
         return
-    print(f"Kept: success {kept.success:.2f}, {kept.marked} memories marked.")
+    print(f"Kept: success {kept.success:.2f}, {memories(kept.marked)} marked.")
     if kept.memory_id is not None:
         print(f"The correction is remembered as {kept.memory_id}.")

@@ -9,6 +9,7 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.counting import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def list_(namespace: PartOption = None, json: JsonOption = False, project: Proje
             part = entry.namespace
             print(f"\n{part}" if entry is not entries[0] else part)
         print(f"  {entry.id:32} {entry.title}{'' if entry.version else '  (your own)'}")
-    print(f"{len(entries)} entries", file=sys.stderr)
+    print(f"{counted(len(entries), 'entry', 'entries')}", file=sys.stderr)
 
 
 @app.command()

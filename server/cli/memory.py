@@ -169,8 +169,7 @@ def search(
     only = read_pairs(metadata)
     if jsonl:
         memory_lines.refuse_beside_lines(**{"A QUERY": query})
-    else:
-        memory_lines.checked_query(query)
+    asked: Any = None if jsonl else memory_lines.checked_query(query)
     root, store = _look(project)
     with store:
         embedder = _embedder(_root(project))
@@ -188,9 +187,9 @@ def search(
             return
         at = _moment(store, as_of)
         if at is None:
-            answer = find(store, embedder, query, k=k, namespace=namespace, filter=only, prior=prior, explain=explain)
+            answer = find(store, embedder, asked, k=k, namespace=namespace, filter=only, prior=prior, explain=explain)
         else:
-            answer = find_as_of(store, embedder, query, at, k=k, namespace=namespace, filter=only)
+            answer = find_as_of(store, embedder, asked, at, k=k, namespace=namespace, filter=only)
         apart = other_spaces(store, embedder)
     if json:
         print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)

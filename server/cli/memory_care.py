@@ -16,6 +16,7 @@ from aqe.server.cli import memory_key
 from aqe.server.cli.care_work import DryRunOption, named_keys, place_in, working
 from aqe.server.cli.memory_migrate import migrate
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.counting import memories
 
 if TYPE_CHECKING:
     from aqe.engine.memory.care.comparing import Change
@@ -71,7 +72,7 @@ def backup(
     done = "would hold" if dry_run else "holds"
     rest = f", with {report.since}" if report.since else ""
     sealed = ", encrypted" if report.encrypted else ""
-    print(f"{report.file} {done} {_memories(report.memories)} in {report.bytes:,} bytes{rest}{sealed}")
+    print(f"{report.file} {done} {memories(report.memories)} in {report.bytes:,} bytes{rest}{sealed}")
 
 
 def verify(
@@ -93,7 +94,7 @@ def verify(
             print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,}")
         for finding in report.findings:
             print(f"{finding.check}: {finding.what}: {finding.meaning}. {finding.fix}")
-        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {_memories(report.memories)}")
+        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {memories(report.memories)}")
     return 0 if report.sound else 1
 
 
@@ -165,7 +166,7 @@ def restore(
         return
     would = "would be" if dry_run else "is"
     steps = f", brought up to date by {report.migrated} steps" if report.migrated else ""
-    print(f"{report.file} {would} restored: {_memories(report.memories)} in place of {report.memories_before:,}{steps}")
+    print(f"{report.file} {would} restored: {memories(report.memories)} in place of {report.memories_before:,}{steps}")
     if report.kept:
         print(f"What was there is kept in {report.kept}", file=sys.stderr)
 
@@ -185,7 +186,7 @@ def snapshot(
     if json:
         print_json("memory-snapshot", {"snapshot": taken, "dropped": dropped}, project=root)
         return
-    print(f"{taken.name} holds {_memories(taken.memories)} of {taken.at}")
+    print(f"{taken.name} holds {memories(taken.memories)} of {taken.at}")
     if dropped:
         print(f"Of more than {settings.care.snapshots} snapshots went {', '.join(dropped)}", file=sys.stderr)
 
@@ -241,7 +242,7 @@ def rollback(
     would = "would be " if dry_run else ""
     print(f"{report.ended:,} {would}ended, {report.brought_back:,} {would}brought back, {report.reset:,} {would}reset")
     if report.lost:
-        print(f"{_memories(report.lost)} of {name} were erased since and stay so", file=sys.stderr)
+        print(f"{memories(report.lost)} of {name} were erased since and stay so", file=sys.stderr)
     if report.undo:
         print(f"`aqe memory rollback {report.undo}` takes it back", file=sys.stderr)
 
@@ -292,7 +293,3 @@ def _change_lines(change: Change) -> Iterator[str]:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 90 else line[:87] + "..."
-
-
-def _memories(count: int) -> str:
-    return f"{count:,} {'memory' if count == 1 else 'memories'}"

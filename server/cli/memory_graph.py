@@ -9,6 +9,7 @@ import typer
 from aqe.engine.progress import CancelToken
 from aqe.server.cli.interrupts import stopped_by_signals
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+from aqe.server.counting import counted, memories
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +59,8 @@ def graph(
         print_json("memory-graph", {**vars(figures), "built": built}, project=kept_where(root))
         return
     if report is not None:
-        print(f"{report.came} edges came, {report.went} went")
-    print(f"{figures.edges} edges join {figures.memories} memories")
+        print(f"{counted(report.came, 'edge')} came, {report.went} went")
+    print(f"{counted(figures.edges, 'edge')} {'joins' if figures.edges == 1 else 'join'} {memories(figures.memories)}")
     for title, counts in (("by kind", figures.kinds), ("said by", figures.origins)):
         for name, count in counts.items():
             print(f"  {title}  {name:<13} {count}")

@@ -11,6 +11,7 @@ import typer
 from aqe.engine.errors import UserError
 from aqe.server.cli.interrupts import stopped_by_signals
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+from aqe.server.counting import counted, memories
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
@@ -146,9 +147,9 @@ def prune(
         quality = "" if one.quality is None else f", feedback {one.quality:+.2f}"
         when = f", last {one.recalled_at}" if one.recalled_at else ""
         print(f"{one.id}  {one.namespace}  {_one_line(one.text)}")
-        print(f"  worth {one.worth:.3g}: recalled {one.recalls} times{when}{quality}; {one.bytes:,} bytes")
+        print(f"  worth {one.worth:.3g}: recalled {counted(one.recalls, 'time')}{when}{quality}; {one.bytes:,} bytes")
     _say_more(len(shown.goes))
-    print(f"{shown.memories:,} memories, {shown.bytes:,} bytes{_budget(shown.max_memories, shown.max_bytes)}")
+    print(f"{memories(shown.memories)}, {shown.bytes:,} bytes{_budget(shown.max_memories, shown.max_bytes)}")
     if dry_run:
         print(f"{len(shown.goes)} would go", file=sys.stderr)
     else:
@@ -199,8 +200,8 @@ def _open(project: Path | None, *, looks: bool = False) -> tuple[Path, Store]:
     return root, open_to_read(root) if looks else open_store(root)
 
 
-def _budget(memories: int, size: int) -> str:
-    parts = [f"{memories:,} memories"] if memories else []
+def _budget(most: int, size: int) -> str:
+    parts = [memories(most)] if most else []
     parts += [f"{size:,} bytes"] if size else []
     return f"; the budget is {' and '.join(parts)}" if parts else "; there is no budget"
 

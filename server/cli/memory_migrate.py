@@ -10,6 +10,7 @@ import typer
 
 from aqe.server.cli.care_work import DryRunOption, place_in, working
 from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.counting import memories
 
 if TYPE_CHECKING:
     from aqe.engine.memory.care.migrating import MigrationReport
@@ -48,7 +49,7 @@ def migrate(
         return
     print("\n".join(_lines(report)))
     if waits:
-        print(f"{waits:,} memories {'would be' if dry_run else 'were'} embedded anew by {embedder}")
+        print(f"{memories(waits)} {'to be ' if dry_run else ''}embedded anew by {embedder}")
 
 
 def _embed(

@@ -42,7 +42,7 @@ def tiers(
 ) -> None:
     """Show how many memories are in each tier, by how often they are recalled, and the bytes of their vectors.
 
-    The most recalled keep float32, the next float16, the next int8, the rest one bit a number. A server moves them in
+    The most recalled keep float32, the next float16, the next int8, the rest 4 bits a number. A server moves them in
     the background from 10,000 memories on (settings memory.tiers, memory.hot_percent and so on).
     """
     from aqe.engine.embedding import open_embedder

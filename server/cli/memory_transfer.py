@@ -18,6 +18,7 @@ from aqe.server.cli.output import (
     refuse_output,
     terminal_progress,
 )
+from aqe.server.counting import counted
 
 if TYPE_CHECKING:
     from aqe.engine.memory.transfer import Imported
@@ -99,7 +100,7 @@ def export(
             out = sys.stdout if piped else file
             made = export_memories(store, out, form=chosen, wanted=wanted, vectors=vectors, progress=progress)
             told = {"format": made.form, **{name: value for name, value in vars(made).items() if name != "form"}}
-            line = f"{file}: {_counted(made.memories, 'memory', 'memories')}, {_counted(made.revisions, 'revision')}"
+            line = f"{file}: {counted(made.memories, 'memory', 'memories')}, {counted(made.revisions, 'revision')}"
     if json:
         print_json("memory-export", {"file": file, **told}, project=kept_where(root))
     elif not piped:
@@ -213,7 +214,7 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
     counts |= {"kept as they are here": told.kept, "taken from the file": told.taken}
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     would = "would be " if told.dry_run else ""
-    print(f"{_counted(told.memories, 'memory', 'memories')} of {told.form}: {would}{', '.join(parts) or 'nothing'}")
+    print(f"{counted(told.memories, 'memory', 'memories')} of {told.form}: {would}{', '.join(parts) or 'nothing'}")
     for what, rows in (("added", rest.get("added_rows", {})), ("there already", rest.get("same_rows", {}))):
         found = ", ".join(f"{count} {name}" for name, count in rows.items() if count)
         if found:
@@ -224,10 +225,6 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
         print(f"left out: {what}: {why}", file=sys.stderr)
     if len(told.left_out) > 20:
         print(f"and {len(told.left_out) - 20} more left out", file=sys.stderr)
-
-
-def _counted(number: int, noun: str, plural: str = "") -> str:
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ import typer
 from aqe.engine.errors import GateFailed, UserError
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.counting import counted
 
 if TYPE_CHECKING:
     from aqe.engine.privacy.consent import Consent
@@ -98,7 +99,7 @@ def audit_log(
             left = "-"
         taken = f"; taken out: {out}" if out else ""
         print(f"{entry.number}  {rfc3339(entry.at)}  {entry.event}  {entry.recipient}  {entry.purpose}  {left}{taken}")
-    print(f"{len(found)} entries", file=sys.stderr)
+    print(f"{counted(len(found), 'entry', 'entries')}", file=sys.stderr)
 
 
 @app.command()
@@ -135,7 +136,7 @@ def verify(
             fix="Compare it with a backup of the database.",
         )
     else:
-        print(f"intact: {found.entries} entries" + (f", head {now}" if now else ""))
+        print(f"intact: {counted(found.entries, 'entry', 'entries')}" + (f", head {now}" if now else ""))
 
 
 @app.command("report")

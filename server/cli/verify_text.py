@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from aqe.server.counting import counted
+
 if TYPE_CHECKING:
     from aqe.agents.gate.evidence import Evidence, TestEvidence, Verdict
     from aqe.agents.gate.verify import VerifyReport
@@ -63,7 +65,7 @@ def totals(evidence: Evidence) -> list[str]:
     counts = Counter(test.verdict for test in evidence.tests)
     others = ", ".join(f"{counts[verdict]} {word}" for verdict, word in _COUNTED.items() if counts[verdict])
     subjects = ", ".join(subject.module for subject in evidence.subjects)
-    rows = [f"{len(evidence.tests)} tests" + (f" of {subjects}" if subjects else "")]
+    rows = [counted(len(evidence.tests), "test") + (f" of {subjects}" if subjects else "")]
     rows.append(_row("stable", counts["stable"], len(evidence.tests), others))
     if evidence.subjects:
         lines = sum(one.lines_covered for one in evidence.subjects), sum(one.lines_total for one in evidence.subjects)

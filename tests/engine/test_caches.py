@@ -46,8 +46,8 @@ def test_a_text_that_comes_again_is_not_embedded_again(tmp_path: Path) -> None:
         assert np.array_equal(KeptEmbedder(second, store, costly=True).embed([*texts, "delta"])[:4], wanted)
         assert second.given == ["delta"]
     with Store.open(tmp_path / "aqe.db") as store:
-        assert store.stats().caches["embedding hits"] == 4 + 1 + 4
-        assert store.stats().caches["embedding misses"] == 3 + 1
+        assert store.stats().caches["embedding_hits"] == 4 + 1 + 4
+        assert store.stats().caches["embedding_misses"] == 3 + 1
 
 
 def test_a_cheap_embedder_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_search_that_was_made_before_is_answered_from_memory(store: Store) -> 
     path = store.path
     store.close()
     with Store.open(path) as again:
-        assert again.stats().caches == {"query hits": 5, "query misses": 5}
+        assert again.stats().caches == {"query_hits": 5, "query_misses": 5}
 
 
 @pytest.mark.parametrize("k", [0, True, -1, [], None, 1.0])

@@ -91,7 +91,8 @@ def test_search_explains_its_scores(aqe: Run) -> None:
         aqe("memory", "add", text)
     shown = aqe("memory", "search", "when do vouchers expire", "--explain")[1].splitlines()
     assert len(shown) == 4
-    for part in (" x +1.00 (cosine ", " x +1.00 (BM25 ", "place 1 by words, 1 by meaning, 1 by reciprocal ranks", "to the best of 2"):
+    places = "place 1 by words, 1 by meaning, 1 by reciprocal ranks"
+    for part in (" x +1.00 (cosine ", " x +1.00 (BM25 ", "from the worst to the best of 2; ", places):
         assert part in shown[1]
     best, other = json.loads(aqe("memory", "search", "when do vouchers expire", "--explain", "--json")[1])["hits"]
     assert (best["explained"]["text_rank"], other["explained"]["text_rank"]) == (1, None)

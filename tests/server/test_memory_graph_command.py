@@ -28,7 +28,7 @@ def test_linked_memories_are_neighbours_until_unlinked(aqe: Run) -> None:
     status, out, _ = aqe("memory", "neighbours", "crash")
     assert (status, out) == (0, "-> fixed-by      1.00  fix  default  what the fix was\n")
     assert aqe("memory", "neighbours", "fix")[1].startswith("<- fixed-by")
-    assert "1 edges join 2 memories" in aqe("memory", "graph")[1]
+    assert "1 edge joins 2 memories" in aqe("memory", "graph")[1]
     assert aqe("memory", "unlink", "crash", "fix", "--kind", "fixed-by")[1] == "They are joined no more\n"
     assert aqe("memory", "neighbours", "crash") == (0, "", "")
     assert aqe("memory", "unlink", "crash", "fix", "--kind", "fixed-by")[1] == "There is no such edge\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from aqe.server.counting import counted
 from aqe.server.mcp.answers import shorten
-from aqe.server.mcp.summaries.measured import counted, early, noted
+from aqe.server.mcp.summaries.measured import early, noted
 
 ORDER = ("flaky", "broken", "not-run", "skipped", "stable")
 MOST_SHOWN = 7

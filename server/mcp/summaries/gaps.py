@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aqe.server.mcp.summaries.measured import counted, early, noted
+from aqe.server.counting import counted
+from aqe.server.mcp.summaries.measured import early, noted
 
 
 def figures(report: dict[str, Any]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from aqe.server.counting import counted
 from aqe.server.mcp.summaries import measured
 from aqe.server.mcp.wording import for_tools
 
@@ -21,7 +22,7 @@ def summary(report: dict[str, Any]) -> str:
     if not files:
         reason = for_tools(report["notes"][0]) if report["notes"] else "nothing that could be called was found"
         return f"No test of {report['target']} was written: {reason}."
-    parts = [f"{measured.counted(report['tests'], 'test')} of {report['target']} in {', '.join(files)}"]
+    parts = [f"{counted(report['tests'], 'test')} of {report['target']} in {', '.join(files)}"]
     if report["evidence"] is not None:
         parts.append(
             f"each passed {found['runs']:g} of {found['runs']:g} shuffled runs; "

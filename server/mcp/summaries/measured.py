@@ -30,15 +30,6 @@ def sources(evidence: dict[str, Any] | None) -> list[str]:
     return found + [str(test.get("name") or "").partition("::")[0] for test in evidence.get("tests", ())]
 
 
-def counted(number: float, noun: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "test"), counted(2, "branch", "branches")
-    ('1 test', '2 branches')
-    """
-    return f"{number:g} {noun if number == 1 else plural or noun + 's'}"
-
-
 def early(report: dict[str, Any]) -> str:
     """The end of a summary where time ended the work."""
     return " Time ended the work early: what is missing here is unknown, not fine." if report.get("partial") else ""
