@@ -111,16 +111,28 @@ def search_as_of(
         elif query is None:
             found = [Scored(row, score, None, score) for row, score in near.items()]
         else:
-            wide = max(50, 4 * k)
-            chosen = {*_best(text, wide), *_best(near, wide)}
-            sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
-            scope = ranking.scope_of(connection, namespace, "", ())
-            found = ranking.fuse(sides, k, share=store.vector_share(connection, scope, sides))
+            found = _fused(store, connection, namespace, k, text, near)
         found.sort(key=lambda one: (-one.score, one.row))
         hits = FoundMemories().hits(connection, 0, found[:k])
         if packed is None:
             return SearchAnswer("text", hits)
         return SearchAnswer("vector" if query is None else "hybrid", hits)
+
+
+def _fused(
+    store: Store,
+    connection: apsw.Connection,
+    namespace: str | None,
+    k: int,
+    text: Mapping[int, float],
+    near: Mapping[int, float],
+) -> list[Scored]:
+    """The best by both sides, weighed as a search of today weighs them."""
+    wide = max(50, 4 * k)
+    chosen = {*_best(text, wide), *_best(near, wide)}
+    sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
+    scope = ranking.scope_of(connection, namespace, "", ())
+    return ranking.fuse(sides, k, share=store.vector_share(connection, scope, sides))
 
 
 def _where(at: int, namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str, list[object]]:

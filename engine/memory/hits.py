@@ -65,11 +65,6 @@ def _rows(connection: apsw.Connection, rows: Sequence[int]) -> Iterable[Any]:
     return connection.execute(f"{_SQL}(SELECT value FROM json_each(?))", (json.dumps(rows),))
 
 
-def read_hits(connection: apsw.Connection, scored: Sequence[Scored]) -> tuple[Hit, ...]:
-    """The memories of scored rows, in their order; a row that is not there is left out."""
-    return FoundMemories().hits(connection, 0, scored)
-
-
 def _hit(memory: Memory, one: Scored) -> Hit:
     return made(
         Hit,

@@ -47,13 +47,7 @@ def open_store(
         here=whereabouts(project),
         now=now,
         clean=_redacted if settings.memory.redact else None,
-        growth=GrowthRules(
-            root=project,
-            recalled_s=60.0 * settings.memory.recalled_minutes,
-            half_life_days=settings.memory.half_life_days,
-            stale=settings.memory.stale,
-            rank=_rank(settings),
-        ),
+        growth=_growth(project, settings),
         shares=Shares(settings.memory.vector_share, settings.memory.shares),
     )
     if settings.memory.index == "hnsw":
@@ -68,6 +62,16 @@ def open_store(
             store.close()
             raise
     return store
+
+
+def _growth(project: Path, settings: Settings) -> GrowthRules:
+    return GrowthRules(
+        root=project,
+        recalled_s=60.0 * settings.memory.recalled_minutes,
+        half_life_days=settings.memory.half_life_days,
+        stale=settings.memory.stale,
+        rank=_rank(settings),
+    )
 
 
 def _rank(settings: Settings) -> Rank | None:

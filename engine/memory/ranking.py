@@ -145,12 +145,19 @@ def sides_of(
             rows = [row for row in near if row not in text]
             others = lists.scores(words.telling, rows) if lists else _text_scores_of(connection, words.telling, rows)
         if table is not None and (missing := [row for row in text if row not in near]):
-            others_near = codes.cosines(connection, table, vector, missing, scope) if codes else None
-            if others_near is None:
-                others_near = vectors.similarities(connection, table, vector, missing, codes.remake if codes else None)
-            near |= others_near
+            near |= _cosines(connection, table, vector, missing, scope, codes)
         found.append(Sides(text | others, near))
     return found
+
+
+def _cosines(
+    connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], scope: Scope, codes: Codes | None
+) -> dict[int, float]:
+    """The cosine of each of `rows` of a scope that has a vector."""
+    if codes is None:
+        return vectors.similarities(connection, table, vector, rows)
+    found = codes.cosines(connection, table, vector, rows, scope)
+    return vectors.similarities(connection, table, vector, rows, codes.remake) if found is None else found
 
 
 def _reaches(

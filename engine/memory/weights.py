@@ -75,8 +75,8 @@ def _read_texts(connection: apsw.Connection, scope: Scope) -> list[str]:
     if scope.is_nothing:
         return []
     where, bound = Scope(scope.within, scope.without, "", ()).where()
-    ranges: Any = connection.execute("SELECT (SELECT min(row) FROM memories), (SELECT max(row) FROM memories)")
-    first, last = next(ranges)
+    bounds: Any = connection.execute("SELECT (SELECT min(row) FROM memories), (SELECT max(row) FROM memories)")
+    first, last = bounds.fetchall()[0]  # all of it: a cursor left open would keep what it saw for the next reader
     if first is None:
         return []
     step = max(1, -(-(last + 1 - first) // SAMPLE))
