@@ -29,9 +29,9 @@ BANDS = 16
 _SEED = 0x5EED
 _WEIGHTLESS = frozenset(
     subtokens(
-        "a an the is are was were be been being am it its this that these those there of to and as so we i you he she"
-        " they them his her their our your my me us do does did has have had will would shall please also just then"
-        " remember note noted recall recalled memory fact said says remind keep mind"
+        "a an the is are was were be been being it its this that these those there of to and as so do does did has have"
+        " had will would shall please also just then remember note noted recall recalled memory fact said says remind"
+        " keep mind"
     )
 )
 _NEGATIONS = frozenset(subtokens("not no never without none nor neither cannot nothing nobody unless except"))

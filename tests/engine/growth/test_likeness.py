@@ -24,10 +24,12 @@ def test_inflection_case_and_small_words_do_not_count() -> None:
         (LONG, LONG.replace("are written", "are not written")),
         (LONG, LONG.replace("are written", "aren't written")),
         (f"{LONG} on port 80", f"{LONG} on port 80 or 81"),
+        (f"{LONG}: rows = old + new", f"{LONG}: rows = old - new"),
+        (f"{LONG}, 80 first and 81 last", f"{LONG}, 81 first and 80 last"),
     ],
 )
 def test_numbers_and_negations_keep_texts_apart(a: str, b: str) -> None:
-    """Texts that differ in one number or one negation are never alike."""
+    """Texts that differ in one number, the order of two, one sign or one negation are never alike."""
     assert overlap(profile(a), profile(b)) == 0.0
 
 
@@ -37,6 +39,11 @@ def test_order_counts() -> None:
         overlap(profile("alice reviews bob and carol pays dave"), profile("bob reviews carol and dave pays alice"))
         < 0.8
     )
+
+
+def test_whose_it_is_counts() -> None:
+    """Personal words are words like others."""
+    assert overlap(profile("my password hint is blue whale"), profile("your password hint is blue whale")) < 0.8
 
 
 def test_texts_without_words_are_alike_to_nothing() -> None:
