@@ -1,8 +1,10 @@
 """The memory beside its peers: `python benchmarks/memory.py [--parts search ...] [--sizes 10k 100k] [--json FILE]`.
 
-Each part is a module of its own that prints its table and returns its figures. Everything runs on one thread, and what
-is compared runs in turn in the same process. Peers are used where they are installed (`python -m pip install usearch
-hnswlib faiss-cpu`, `--peers-from DIR` for a folder that pip was told to install them to).
+The first run downloads packages of public Python code from the package index and makes its corpus of them, in the
+folder --corpus; one that is there and large enough is used as it is. Each part is a module of its own that prints its
+table and returns its figures. Everything runs on one thread, and what is compared runs in turn in one process. Peers
+are used where they are installed (`python -m pip install usearch hnswlib faiss-cpu`, `--peers-from DIR` for a folder
+that pip was told to install them to).
 """
 
 from __future__ import annotations
@@ -54,7 +56,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--ks", nargs="+", type=int, default=[1, 5, 10, 50, 100], help="how many answers")
     parser.add_argument("--queries", type=int, default=300, help="of each of the two sets")
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds")
-    parser.add_argument("--corpus", type=Path, default=corpus, help="folder of the vectors (made by chunks.py)")
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        default=corpus,
+        help="folder of the vectors (made by chunks.py, which downloads packages)",
+    )
     parser.add_argument("--peers", nargs="*", help="which of them (all of them if left out, none if empty)")
     parser.add_argument("--peers-from", type=Path, help="folder that pip installed the peers to")
     parser.add_argument("--graphs-to", type=size, default=size("100k"), help="largest size that graphs are built for")

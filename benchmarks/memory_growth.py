@@ -45,11 +45,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds by engine and size; writes the plot where `--out` names a file."""
     corpus = open_corpus(options.corpus, max(options.sizes))
     floor, most = bandwidth(), min(len(corpus.vectors), max(options.sizes))
+    counts = sorted({size for size in (*SIZES, *options.sizes) if size <= most})
     ours, sqlite = Vectors(corpus.vectors.shape[1]), SqliteRows(corpus.vectors.shape[1])
     lines: dict[str, list[tuple[int, float]]] = {name: [] for name in COLOURS}
     recall: dict[str, float] = {}
     print(f"{'rows':>9} {'engine':20}{'p50 ms':>10}{'recall':>9}")
-    for count in (size for size in SIZES if size <= most):
+    for count in counts:
         rows = corpus.vectors[:count]
         for at in range(len(ours), count, _AT_ONCE):
             part = np.asarray(rows[at : min(count, at + _AT_ONCE)])
@@ -102,6 +103,8 @@ def drawn(lines: Lines, floor: float) -> str:
     low = 10 ** math.floor(math.log10(min(ms for _, ms in points)))
     high = 10 ** math.ceil(math.log10(max(ms for _, ms in points)))
     fewest, most = min(count for count, _ in points), max(count for count, _ in points)
+    high = max(high, 10 * low)  # one size, or one decade, is a picture too
+    most = max(most, 10 * fewest)
 
     def place(count: float, ms: float) -> tuple[float, float]:
         across = math.log(count / fewest) / math.log(most / fewest)
@@ -171,8 +174,17 @@ def _ink(colour: str) -> str:
 
 def main() -> None:
     """Draw figures that an earlier run wrote: `python benchmarks/memory_growth.py FIGURES.json PLOT.svg`."""
-    figures = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["growth"]
-    Path(sys.argv[2]).write_text(drawn(figures["p50_ms"], figures["bytes_per_s"]), encoding="utf-8")
+    parser = argparse.ArgumentParser(
+        description="Draw figures that an earlier `benchmarks/memory.py --parts growth --json FILE` wrote."
+    )
+    parser.add_argument("figures", type=Path, metavar="FIGURES.json")
+    parser.add_argument("plot", type=Path, metavar="PLOT.svg")
+    options = parser.parse_args()
+    try:
+        figures = json.loads(options.figures.read_text(encoding="utf-8"))["growth"]
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"{options.figures} holds no figures of growth ({type(error).__name__}).")
+    options.plot.write_text(drawn(figures["p50_ms"], figures["bytes_per_s"]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ beside both; exit 1 where it asks numexpr and that loses.
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
 import multiprocessing
 import sys
@@ -18,7 +20,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numexpr
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +42,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if importlib.util.find_spec("numexpr") is None:
+        sys.exit("numexpr is not there to be compared with: python -m pip install numexpr (the extra aqe[numexpr]).")
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as one:
         rows = [one.apply(measure, (name, size)) for name in EXPRESSIONS for size in SIZES]
     if options.json:
@@ -55,6 +58,7 @@ def main() -> int:
 
 def measure(name: str, size: int) -> dict[str, Any]:
     """One expression over one size, each way in turn."""
+    numexpr = importlib.import_module("numexpr")
     numexpr.set_num_threads(1)
     rng = np.random.default_rng(1)
     wanted = parse_rank(EXPRESSIONS[name])

@@ -292,6 +292,10 @@ def main() -> None:
     if not ONE_THREAD.items() <= os.environ.items():  # read by NumPy when it is imported, so start anew
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
     numkong = guest()
+    if numkong is None:
+        print("numkong is missing, so its columns are: python -m pip install numkong", file=sys.stderr)
+    if options.rounds < 3:
+        print("Fewer than 3 rounds mislead: the first one warms up, and a median of two is a mean.", file=sys.stderr)
     held = tuple(side for side in SIDES if numkong or side != "numkong")
     version = getattr(numkong, "__version__", "installed") if numkong else None
     report: dict[str, Any] = {"path": simd.active(), "numpy": np.__version__, "numkong": version}

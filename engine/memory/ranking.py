@@ -1,7 +1,7 @@
 """Search over text (BM25), vectors (cosine) or both, in one read transaction of the caller.
 
-Both sides together: each score becomes standard scores over the candidates of the query, then they are summed with .75
-on the vector (measured better than reciprocal ranks on code and prose; docs/retrieval.md).
+Both sides together: each score becomes standard scores over the candidates of the query, then they are summed with .4
+to .75 on the vector (by what a scope holds: weights.py; measured better than reciprocal ranks; docs/retrieval.md).
 """
 
 from __future__ import annotations
