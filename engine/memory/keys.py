@@ -22,6 +22,9 @@ SERVICE = "aqe"
 NEXT = ".next"
 """What is added to the name of a key that is about to take the place of another."""
 
+OLD = ".old."
+"""What is added, with a number, to the name of a key that was changed: earlier backups have it."""
+
 POINTER = "key-id"
 
 
@@ -43,7 +46,7 @@ def store_key(database: Path, environ: Mapping[str, str] | None = None) -> str |
     """
     environ = os.environ if environ is None else environ
     if environ.get(KEY):
-        return environ[KEY]
+        return checked(environ[KEY], KEY)
     name = _name(database)
     if name is None or _is_clear(database):
         return None
@@ -55,6 +58,15 @@ def store_key(database: Path, environ: Mapping[str, str] | None = None) -> str |
             fix=f"Unlock the keyring that has it, or set {KEY} to the key.",
         )
     return found[0] if len(found) == 1 else _fitting(database, found)
+
+
+def checked(key: str, name: str) -> str:
+    """A key that SQLite can take, from the variable `name`. Raises `UserError` (database-key)."""
+    if not key.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in key):
+        raise UserError(
+            f"The key in {name} is no UTF-8.", code="database-key", fix="Take a key of letters, digits and signs."
+        )
+    return key
 
 
 def new_key() -> str:
@@ -100,6 +112,30 @@ def write_key(name: str, key: str) -> None:
         raise _failed(RuntimeError("it does not give back what was put into it"))
 
 
+def keep_old(name: str, key: str) -> None:
+    """Keep a key that was changed, for the backups that were made under it. Raises `UserError` as `read_key` does."""
+    found = old_keys(name)
+    if key not in found:
+        write_key(f"{name}{OLD}{len(found) + 1}", key)
+
+
+def old_keys(name: str) -> list[str]:
+    """The keys that were changed, the first one first. Raises `UserError` as `read_key` does."""
+    found: list[str] = []
+    while key := read_key(f"{name}{OLD}{len(found) + 1}"):
+        found.append(key)
+    return found
+
+
+def earlier_keys(database: Path) -> tuple[str, ...]:
+    """The earlier keys of a database that the keyring still holds, the newest first; none where it cannot be asked."""
+    name = _name(database)
+    try:
+        return () if name is None else tuple(reversed(old_keys(name)))
+    except UserError:
+        return ()
+
+
 def drop_key(name: str) -> None:
     """Take a key out of the keyring, where it is there. Raises `UserError` as `read_key` does."""
     keyring = _keyring()
@@ -116,6 +152,8 @@ def forget(database: Path) -> None:
     if name is not None:
         drop_key(name)
         drop_key(name + NEXT)
+        for number in range(len(old_keys(name)), 0, -1):
+            drop_key(f"{name}{OLD}{number}")
         pointer_of(database).unlink(missing_ok=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -103,6 +104,12 @@ def _back_up(path: Path, version: int, open_again: Callable[[Path], apsw.Connect
     finally:
         copy.close()
         source.close()
+    spare.chmod(stat.S_IMODE(path.stat().st_mode))
+    descriptor = os.open(spare, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     os.replace(spare, target)
     _remove(spare)
 

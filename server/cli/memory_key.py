@@ -63,6 +63,10 @@ def set_key(
         Store.open(database_path(root, settings.store)).close()
     report = _change(place, None, new, by_keyring=by_keyring, dry_run=dry_run, quiet=json)
     _show("memory-key-set", report, json, None if report.encrypted and not dry_run else root)
+    if by_keyring and os.environ.get(KEY) not in (None, "", new) and not dry_run:
+        print("Unset AQE_DB_KEY from now on.", file=sys.stderr)
+    elif not by_keyring and new != os.environ[KEY] and not dry_run:
+        print(f"Set AQE_DB_KEY to the key in {key_env} from now on.", file=sys.stderr)
 
 
 @app.command()
@@ -109,7 +113,7 @@ def remove(
 ) -> None:
     """Leave what is kept in clear, and forget its key in the keyring."""
     from aqe.engine.memory.care.place import is_encrypted
-    from aqe.engine.memory.keys import KEY
+    from aqe.engine.memory.keys import KEY, pointer_of
 
     root, place, _ = place_in(project)
     if not is_encrypted(place.path):
@@ -118,8 +122,11 @@ def remove(
         if not sys.stdin.isatty():
             raise UserError("Nobody can be asked here.", code="usage", fix="Say --yes to leave the memory in clear.")
         typer.confirm("Everything that is kept will lie in clear on the disk. Go on?", abort=True, err=True)
+    had_pointer = pointer_of(place.path).exists()
     report = _change(place, place.key, None, by_keyring=False, dry_run=dry_run, quiet=json)
     _show("memory-key-remove", report, json, root)
+    if had_pointer and not dry_run:
+        print("Backups made under a key of the keyring cannot be read any more.", file=sys.stderr)
     if os.environ.get(KEY) and not dry_run:
         print("Unset AQE_DB_KEY from now on.", file=sys.stderr)
 
@@ -159,6 +166,8 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
                 if not had_pointer:
                     pointer.unlink(missing_ok=True)
             raise
+        if place.key is not None:
+            keys.keep_old(name, place.key)
         keys.write_key(name, new)
         keys.drop_key(name + keys.NEXT)
         return
@@ -180,5 +189,7 @@ def _show(command: str, report: SealReport, json: bool, root: object) -> None:
     for name in report.left:
         if name not in report.in_clear:
             print(f"not changed: {name}", file=sys.stderr)
+    if report.other_names:
+        print(f"not changed: {report.other_names} other names (hard links) of the file of before", file=sys.stderr)
     for name in report.in_clear:
         print(f"still in clear: {name}", file=sys.stderr)

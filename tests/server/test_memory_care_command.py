@@ -148,8 +148,8 @@ def test_key_in_the_keyring_is_set_changed_and_taken_away(aqe: Run, monkeypatch:
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
     assert aqe("memory", "key", "set")[2].endswith("[database-key]\n")
     printed.append(aqe("memory", "key", "rekey"))
-    (second,) = held.held.values()
-    assert second != first
+    second, earlier = held.held.values()
+    assert (second != first, earlier) == (True, first)
     assert aqe("memory", "add", "a second note")[0] == 0
     assert not Path(".aqe/results").exists() or not list(Path(".aqe/results").iterdir())
     status, out, _ = aqe("doctor")
@@ -216,7 +216,7 @@ def test_change_of_key_that_was_cut_off_can_be_done_again(aqe: Run, monkeypatch:
     assert (status, "[database-locked]" in err) == (2, True)
     assert aqe("memory", "list")[0] == 0
     assert aqe("memory", "key", "rekey")[0] == 0
-    assert list(held.held) == [(service, name)]
+    assert list(held.held) == [(service, name), (service, f"{name}.old.1")]
     assert aqe("memory", "list")[1] == "first  default  the first note\n"
 
 

@@ -123,7 +123,7 @@ def _write_increment(
 ) -> int:
     with spare_for(target) as spare:
         increments.write_increment(place, spare, since, keys=keys, progress=progress, cancel=cancel)
-        with increments.whole(spare, since, (place.key, *keys), near=target, cancel=cancel) as (path, key):
+        with increments.whole(spare, since, place.keys(*keys), near=target, cancel=cancel) as (path, key):
             progress("Reading the backup again")
             check_copy(path, key=key)
         size = spare.stat().st_size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,20 @@ PLAIN = 24
 """Bytes at the begin of the first page that are not encrypted: salt, and the size of a page."""
 
 MAGIC = b"SQLite format 3\0"
+_HEX = re.compile(b"[0-9a-fA-F]+")
 _PRIME = (1 << 130) - 5
 _CLAMP = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
 _BATCH = 256
 
 
 def derive_key(passphrase: str, salt: bytes) -> bytes:
-    """The file's key."""
+    """The file's key; a passphrase `raw:` with 32 bytes (48: with the salt too), or those in hex, is the key itself."""
+    if passphrase.startswith("raw:"):
+        given = passphrase.encode("utf-8")[4:]
+        if len(given) in (64, 96) and _HEX.fullmatch(given):
+            return bytes.fromhex(given.decode("ascii"))[:32]
+        if len(given) in (32, 48):
+            return given[:32]
     return hashlib.pbkdf2_hmac("sha256", passphrase.encode("utf-8"), salt, ROUNDS, 32)
 
 

@@ -71,7 +71,7 @@ def compare(
     counts = {"added": 0, "changed": 0, "removed": 0, "same": 0}
     changes: list[Change] = []
     with contextlib.ExitStack() as stack:
-        before, after = (_side(stack, place, name, (place.key, *keys)) for name in (a, b))
+        before, after = (_side(stack, place, name, place.keys(*keys)) for name in (a, b))
         for seen, (old, new) in enumerate(states.pairs(before.entries, after.entries)):
             if seen % LOOK == 0:
                 if cancel is not None:

@@ -60,7 +60,7 @@ def write_increment(
 
     Raises `UserError` (database-broken, database-key; bad-backup where the backup has other tables).
     """
-    opened, base_key = open_backup(base, (place.key, *keys))
+    opened, base_key = open_backup(base, place.keys(*keys))
     opened.close()
     digest = file_digest(base)
     with _side_by_side(place, spare, base, base_key) as connection, transaction(connection, spare):

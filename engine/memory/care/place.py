@@ -13,7 +13,7 @@ import sqlite_vec
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.connection import broken, open_connection, speaking
-from aqe.engine.memory.keys import store_key
+from aqe.engine.memory.keys import earlier_keys, store_key
 from aqe.engine.memory.migrations import pending
 from aqe.engine.project import DATABASE, store_home
 from aqe.engine.settings import Settings, load_settings
@@ -40,6 +40,10 @@ class Place:
     def folder(self) -> Path:
         """The `.aqe` that the file lies in."""
         return self.path.parent
+
+    def keys(self, *given: str | None) -> tuple[str | None, ...]:
+        """What may open a backup: the store's key, those given, and those that the store had before."""
+        return self.key, *given, *earlier_keys(self.path)
 
     def connect(self) -> apsw.Connection:
         """A connection to the file as it is, whatever its version.

@@ -81,7 +81,7 @@ def restore(
     database-key, database-newer, disk-full, database-locked), `Cancelled`; then the store is as it was.
     """
     began = time.monotonic()
-    all_keys = (place.key, *keys)
+    all_keys = place.keys(*keys)
     before, kept = 0, ""
     with (
         increments.whole(file, base, all_keys, near=place.path, progress=progress, cancel=cancel) as (source, key),

@@ -17,7 +17,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import AqeError
-from aqe.engine.memory.care.clear import databases, drop_derived, in_clear
+from aqe.engine.memory.care.clear import databases, drop_derived, drop_orphans, in_clear, shared_folders
 from aqe.engine.memory.care.copying import check_copy, publish, spare_for, write_copy
 from aqe.engine.memory.care.holders import locked
 from aqe.engine.memory.care.place import Place, is_encrypted, open_file
@@ -33,7 +33,8 @@ PIECE = 1 << 20
 class SealReport:
     """A change of key that was made (or with `dry_run` would be): whether the store was and is encrypted, which copies
     of it in `.aqe` went over to the new key too and which could not (they are damaged, or have another key), what
-    derived things were removed, and what lies in clear now."""
+    derived things were removed, what lies in clear now, and how many other names (hard links) the file of before has:
+    that content lies where they are, as it was."""
 
     file: str
     was_encrypted: bool
@@ -42,6 +43,7 @@ class SealReport:
     left: tuple[str, ...]
     removed: tuple[str, ...]
     in_clear: tuple[str, ...]
+    other_names: int
     dry_run: bool
 
 
@@ -60,26 +62,31 @@ def seal(
     """
     was = is_encrypted(place.path)
     removed: list[str] = []
+    names = 0
     with alone(place, "a change of its key") as connection:
         if not dry_run:
+            drop_orphans(place.folder)
             with spare_for(place.path) as spare:
                 write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
                 change_key(spare, place.key, new)
                 progress("Reading the store again")
                 check_copy(spare, key=new)
-                take_over(place.path, spare, connection)
+                names = take_over(place.path, spare, connection)
     # from here on the store has its new key, and nothing may end this work but its end
     found = databases(place.folder, place.path.name)
     copies = [path for path in found if _change_copy(path, place.key, new, dry_run=dry_run, progress=progress)]
+    folders = [place.folder, *shared_folders(place.folder, place.path.name)]
     if new is not None and not dry_run:
-        removed = drop_derived(place.folder, place.path.name)
-    clear = in_clear([place.folder]) if new is not None and not dry_run else []
+        removed = [name for folder in folders for name in drop_derived(folder, place.path.name)]
+    clear = in_clear(folders) if new is not None and not dry_run else []
 
     def shown(paths: Iterable[Path]) -> tuple[str, ...]:
-        return tuple(path.relative_to(place.folder).as_posix() for path in paths)
+        here = place.folder
+        return tuple((path.relative_to(here) if path.is_relative_to(here) else path).as_posix() for path in paths)
 
     left = shown(path for path in found if path not in copies)
-    return SealReport(str(place.path), was, new is not None, shown(copies), left, tuple(removed), shown(clear), dry_run)
+    facts = (str(place.path), was, new is not None, shown(copies), left, tuple(removed), shown(clear))
+    return SealReport(*facts, names, dry_run)
 
 
 @contextlib.contextmanager
@@ -103,20 +110,25 @@ def alone(place: Place, what: str) -> Iterator[apsw.Connection]:
         connection.close()
 
 
-def take_over(path: Path, spare: Path, connection: apsw.Connection) -> None:
-    """Give the new file the store's name. Whoever waits for the old file finds it unreadable, and opens the new one;
-    what it held is overwritten."""
+def take_over(path: Path, spare: Path, connection: apsw.Connection) -> int:
+    """Give the new file the store's name; returns how many other names the old one has.
+
+    Whoever waits for the old file finds it unreadable, and opens the new one: what it held is overwritten, unless it
+    has another name, which somebody gave it.
+    """
     if os.name == "nt":  # there no open file can be replaced
         connection.close()
         publish(spare, path)
-        return
+        return 0
     old = os.open(path, os.O_RDWR)
     try:
         publish(spare, path)
-        size, at = os.fstat(old).st_size, 0
+        names = os.fstat(old).st_nlink
+        size, at = 0 if names else os.fstat(old).st_size, 0
         while at < size:
             at += os.pwrite(old, b"\xff" * min(PIECE, size - at), at)
         os.fsync(old)
+        return names
     finally:
         os.close(old)
 

@@ -107,7 +107,6 @@ def _opened(
     place: Place, file: Path | None, keys: tuple[str | None, ...], progress: Progress, cancel: CancelToken | None
 ) -> Iterator[apsw.Connection]:
     """The store or a backup, to be looked at: a log that another process left is read and stays as it is."""
-    all_keys = (place.key, *keys)
     with contextlib.ExitStack() as stack:
         if file is None:
             has_log = _has_content(place.path.with_name(f"{place.path.name}-wal"))
@@ -115,7 +114,7 @@ def _opened(
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(has_log))
         else:
             near = stack.enter_context(
-                increments.whole(file, None, all_keys, near=file, progress=progress, cancel=cancel)
+                increments.whole(file, None, place.keys(*keys), near=file, progress=progress, cancel=cancel)
             )
             connection, _ = open_backup(near[0], (near[1],))
         stack.callback(connection.close)

@@ -176,6 +176,7 @@ def test_restore_that_is_cut_off_leaves_no_copy(make_place: Make, tmp_path: Path
     assert asked(place.path, "SELECT id FROM memories WHERE id = 'later'") == ["later"]
 
 
+@pytest.mark.services
 def test_damaged_file_that_another_process_holds_is_not_replaced(make_place: Make, tmp_path: Path) -> None:
     """A file that cannot be opened any more is not salvaged under a process that has it open."""
     place = make_place(2)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
 import keyring
 import keyring.backend
 import keyring.errors
@@ -19,6 +20,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store, keys, open_store
 from aqe.engine.memory.care import Place, back_up, restore, verify
 from aqe.engine.memory.care.clear import in_clear
+from aqe.engine.memory.care.image import read_image
 from aqe.engine.memory.care.sealing import seal
 from aqe.engine.results import write_result
 
@@ -255,3 +257,81 @@ def test_copy_that_cannot_be_encrypted_is_named(make_place: Make) -> None:
     assert report.in_clear == ("backups/damaged-x.db", "backups/damaged-y.db")
     assert (report.copies, report.left) == ((), report.in_clear)
     assert seal(Place(place.path, "k"), "l").left == report.in_clear
+
+
+def test_other_name_of_the_file_keeps_its_content(make_place: Make, tmp_path: Path) -> None:
+    """A hard link to the store, somebody's copy of it, is not overwritten by a change of the key, and is counted."""
+    place, link = make_place(3), tmp_path / "mine.db"
+    link.hardlink_to(place.path)
+    assert seal(place, "k").other_names == 1
+    assert verify(place, link).sound
+    assert in_clear([place.folder]) == []
+
+
+def test_store_behind_a_link_is_encrypted_where_it_lies(make_place: Make, tmp_path: Path) -> None:
+    """A store that is a link stays one, and the file it leads to is the store under its new key."""
+    place, real = make_place(3), tmp_path / "real.db"
+    place.path.rename(real)
+    place.path.symlink_to(real)
+    seal(place, "k")
+    assert place.path.is_symlink()
+    assert verify(Place(real, "k")).memories == 3
+    assert real.read_bytes()[:15] != b"SQLite format 3"
+
+
+def test_what_a_killed_change_left_goes_with_the_next(make_place: Make) -> None:
+    """What a process that runs no more left half written in clear is removed before the store is encrypted."""
+    place = make_place(3)
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    for suffix in ("", "-journal"):
+        (place.folder / f".aqe.db.{gone.pid}.0123abcd.part{suffix}").write_bytes(WORD)
+    assert seal(place, "k").in_clear == ()
+    assert files_with_the_word(place.folder) == []
+
+
+def test_results_of_a_linked_worktree_go_too(make_place: Make, tmp_path: Path) -> None:
+    """Where a git worktree shares the store, its derived files in clear are removed with the main ones."""
+    place, linked = make_place(3), tmp_path / "linked"
+    git = tmp_path / "project" / ".git" / "worktrees" / "linked"
+    git.mkdir(parents=True)
+    linked.mkdir()
+    (git / "gitdir").write_text(f"{linked / '.git'}\n")
+    (linked / ".git").write_text(f"gitdir: {git}\n")
+    write_result(linked, "memory-list", {"text": WORD.decode()})
+    assert files_with_the_word(linked) != []
+    report = seal(place, "k")
+    assert (files_with_the_word(linked), report.in_clear) == ([], ())
+
+
+@pytest.mark.services
+def test_backup_of_before_a_change_of_key_can_be_read(make_place: Make, held: HeldKeyring, tmp_path: Path) -> None:
+    """Keys that were changed stay in the keyring, and a backup made under one of them is restored with it."""
+    place = make_place(3, key="second")
+    back_up(make_place(5, key="first", name="source"), tmp_path / "b.db")
+    name = keys.ensure_name(place.path)
+    for key in ("first", "second"):
+        keys.keep_old(name, key)
+    assert verify(place, tmp_path / "b.db").memories == 5
+    assert restore(place, tmp_path / "b.db").memories == 5
+    keys.forget(place.path)
+    assert held.held == {}
+
+
+def test_key_that_is_no_text_is_one_sentence(make_place: Make) -> None:
+    """A key with bytes that are no UTF-8 is refused with its code."""
+    with pytest.raises(UserError) as caught:
+        keys.store_key(make_place(1).path, {keys.KEY: "a\udcff"})
+    assert caught.value.code == "database-key"
+
+
+@pytest.mark.parametrize(
+    "given", ["raw:" + "ab" * 32, "raw:" + "Cd" * 48, "raw:" + "x" * 32, "raw:short", "RAW:" + "ab" * 32]
+)
+def test_pages_are_read_with_every_form_of_a_key(tmp_path: Path, given: str) -> None:
+    """A key that is given raw opens the pages one by one as SQLite opens them with it."""
+    connection = apsw.Connection(str(tmp_path / "a.db"))
+    connection.pragma("key", given)
+    connection.execute("CREATE TABLE a (x)")
+    connection.close()
+    assert read_image(tmp_path / "a.db", given).bad == []
