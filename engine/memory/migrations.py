@@ -104,12 +104,12 @@ def _back_up(path: Path, version: int, open_again: Callable[[Path], apsw.Connect
     finally:
         copy.close()
         source.close()
-    spare.chmod(stat.S_IMODE(path.stat().st_mode))
     descriptor = os.open(spare, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    spare.chmod(stat.S_IMODE(path.stat().st_mode))
     os.replace(spare, target)
     _remove(spare)
 

@@ -130,12 +130,12 @@ def publish(spare: Path, target: Path, *, like: Path | None = None) -> None:
     """
     target = target.resolve()
     try:
-        copy_rights(target if like is None or target.exists() else like, spare)
         descriptor = os.open(spare, os.O_RDWR | _BINARY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        copy_rights(target if like is None or target.exists() else like, spare)
         os.replace(spare, target)
     except OSError as exc:
         raise unwritable(target, exc) from exc

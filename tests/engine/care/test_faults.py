@@ -22,7 +22,7 @@ import ctypes, os, resource, sys
 from pathlib import Path
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
-from aqe.engine.memory.care import Place, back_up, repair, restore, roll_back
+from aqe.engine.memory.care import Place, back_up, compare, repair, restore, roll_back, verify
 from aqe.engine.memory.care.sealing import seal
 what, limit, path, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
 place = Place(path)
@@ -34,6 +34,8 @@ print("ready", flush=True)
 try:
     if what == "backup":
         back_up(place, file)
+    elif what == "look":
+        print(verify(place).sound, compare(place, "now", "now").same, repair(place).how, flush=True)
     elif what == "restore":
         restore(place, file)
     elif what == "repair":
@@ -125,6 +127,19 @@ def test_folder_that_cannot_be_written_is_one_sentence(make_place: Make, tmp_pat
     sealed.mkdir(mode=0o555)
     assert ended(started("backup", place, sealed / "b.db", limit=-1)) == (2, "project-read-only\n")
     assert list(sealed.iterdir()) == []
+
+
+def test_project_that_cannot_be_written_can_be_looked_at(make_place: Make, tmp_path: Path) -> None:
+    """In a folder of somebody else a store is verified, compared and backed up elsewhere, and stays as it is."""
+    place = make_place(3)
+    place.path.chmod(0o444)
+    place.folder.chmod(0o555)
+    try:
+        assert ended(started("look", place, tmp_path / "b.db", limit=-1)) == (0, "True 3 nothing\n")
+        assert ended(started("backup", place, tmp_path / "b.db", limit=-1)) == (0, "")
+    finally:
+        place.folder.chmod(0o755)
+    assert (verify(place, tmp_path / "b.db").memories, names(place.folder)) == (3, ["aqe.db"])
 
 
 @pytest.mark.services
