@@ -39,7 +39,10 @@ class MemorySettings(Table):
     stale: Literal["mark", "lower", "hide"] = Field(
         default="lower", description="a memory whose file changed since is marked, ranked lower too, or not found"
     )
-    merge: bool = Field(default=True, description="false: near-duplicates are merged by `aqe memory merge` alone")
+    merge: bool = Field(
+        default=True,
+        description="false: memories that say the same word for word are merged by `aqe memory merge` alone",
+    )
     merge_cosine: float = Field(
         default=0.9, ge=0, le=1, description="near-duplicates have vectors at least this near, where they have any"
     )
