@@ -109,9 +109,9 @@ def test_repair_says_what_was_lost_and_what_is_kept(aqe: Run) -> None:
     data = Path(".aqe/aqe.db").read_bytes()
     Path(".aqe/aqe.db").write_bytes(b"\0" * 4096 + data[4096:])
     assert aqe("memory", "list")[2].endswith("[database-broken]\n")
-    assert "would be salvaged: 1 memories" in aqe("memory", "repair", "--dry-run")[1]
+    assert "would be salvaged: 1 memory" in aqe("memory", "repair", "--dry-run")[1]
     status, out, _ = aqe("memory", "repair")
-    assert (status, "salvaged: 1 memories, sound" in out) == (0, True)
+    assert (status, "salvaged: 1 memory, sound" in out) == (0, True)
     kept = out.split()[-1]
     assert Path(kept).read_bytes()[4096:] == data[4096:]
     assert aqe("memory", "search", "first note")[1].count("first") == 2
@@ -196,8 +196,8 @@ def test_migrate_embeds_what_another_embedder_made(aqe: Run) -> None:
     """Memories whose vectors another embedder of aqe's own made are embedded anew, and counted."""
     with Store.open(Path(".aqe/aqe.db")) as store:
         store.add("made by an earlier table", vector=[1.0, 2.0], embedder_id="aqe-static-0:old")
-    assert "1 memories would be embedded anew by " in aqe("memory", "migrate", "--dry-run")[1]
-    assert "1 memories were embedded anew by " in aqe("memory", "migrate")[1]
+    assert "1 memory to be embedded anew by " in aqe("memory", "migrate", "--dry-run")[1]
+    assert "1 memory embedded anew by " in aqe("memory", "migrate")[1]
     assert "embedded" not in aqe("memory", "migrate")[1]
 
 
