@@ -13,6 +13,7 @@ import apsw
 
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.tiers.demoted import bad_demoted, count
 
 REPAIR = "`aqe memory repair` mends it and keeps the file as it was."
 BACKUP = "A backup may have it: `aqe memory diff FILE now`."
@@ -120,6 +121,8 @@ def check_vectors(connection: apsw.Connection) -> Looked:
     for number, name, dimension in spaces:
         found, said = _check_space(connection, int(number), str(name), int(dimension))
         seen, wrong = seen + found, wrong + said
+    found, said = _check_demoted(connection)
+    seen, wrong = seen + found, wrong + said
     ended = _names(
         connection,
         "SELECT namespace, id FROM retired_vectors JOIN memories USING (row) JOIN embedders ON number = embedder"
@@ -174,6 +177,15 @@ def _check_space(connection: apsw.Connection, number: int, name: str, dimension:
         *_each(strange, f"vectors of {name} belong to no current memory of theirs", "a search may fail on them"),
         *_each(bad, f"vectors of {name} are not {dimension} finite numbers", "they are found by wrong neighbours"),
     ]
+
+
+def _check_demoted(connection: apsw.Connection) -> tuple[int, list[Wrong]]:
+    """The vectors of smaller tiers."""
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'demoted'").fetchone() is None:
+        return 0, []
+    bad = [name for _, name, _ in bad_demoted(connection)]
+    meaning = "they are found by their words alone"
+    return count(connection), _each(bad, "vectors of smaller tiers are not what their tier says", meaning)
 
 
 def _names(connection: apsw.Connection, sql: str) -> list[str]:

@@ -14,6 +14,7 @@ from aqe.engine.memory import vectors
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.spaces import is_own
 from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 1000
@@ -113,6 +114,11 @@ def drop_bad_vectors(connection: apsw.Connection) -> tuple[int, int]:
             if is_current:
                 lost, given = lost + 1, given + (not is_own(name))
                 connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
+    for row, _, embedder in bad_demoted(connection):
+        drop_demoted(connection, row)
+        if embedder is not None:
+            lost, given = lost + 1, given + (not is_own(embedder))
+            connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
     return lost, given
 
 

@@ -25,15 +25,23 @@ Remake = Callable[[apsw.Connection, int, Mapping[int, str]], "Mapping[int, NDArr
 """Of a table, the vectors of rows made anew from their texts; those that cannot be are left out."""
 
 PAGE = 4096
+WHOLE = (
+    "length(vector) = CASE tier WHEN 1 THEN 2 * dimension WHEN 2 THEN dimension + 4 ELSE 6 + (dimension + 1) / 2 END"
+    " AND (tier < 3 OR hex(substr(vector, 5, 2)) = printf('%02X%02X', dimension & 255, dimension >> 8))"
+)
+"""Whether the form of a vector has the shape that its tier and dimension give it; what has not is not read."""
 _OF_TABLE = (
-    "SELECT demoted.row, tier, demoted.vector FROM demoted CROSS JOIN memories USING (row) WHERE memories.embedder = ?"
-    " AND valid_to IS NULL"
+    "SELECT demoted.row, tier, demoted.vector FROM demoted CROSS JOIN memories USING (row)"
+    f" CROSS JOIN embedders ON number = embedder WHERE embedder = ? AND valid_to IS NULL AND {WHOLE}"
 )
 
 
 def read_demoted(connection: apsw.Connection, row: int) -> bytes | None:
     """The vector of a row as float32 bytes, as well as its form gives it back; None where it is cold or not here."""
-    found: Any = connection.execute("SELECT tier, vector FROM demoted WHERE row = ?", (row,)).fetchone()
+    sql = (
+        f"SELECT tier, vector FROM demoted JOIN memories USING (row) JOIN embedders ON number = embedder WHERE {WHOLE}"
+    )
+    found: Any = connection.execute(f"{sql} AND demoted.row = ?", (row,)).fetchone()
     return None if found is None or found[0] == COLD else unpack(bytes(found[1]), found[0]).tobytes()
 
 
@@ -53,6 +61,24 @@ def has_demoted(connection: apsw.Connection) -> bool:
     return connection.execute("SELECT 1 FROM demoted LIMIT 1").fetchone() is not None
 
 
+def bad_demoted(connection: apsw.Connection) -> list[tuple[int, str, str | None]]:
+    """The rows here that are no vector of a current memory: number, namespace and id, and the embedder (None where the
+    memory is not a current one)."""
+    import numpy as np
+
+    sql = (
+        f"SELECT demoted.row, namespace, id, embedder_id, valid_to IS NULL, tier, vector, {WHOLE} FROM demoted"
+        " LEFT JOIN memories USING (row) LEFT JOIN embedders ON number = embedder"
+    )
+    found = []
+    rows: list[Any] = connection.execute(sql).fetchall()
+    for row, namespace, id, embedder_id, is_current, tier, packed, is_whole in rows:
+        is_sound = is_current and is_whole and np.isfinite(unpack(bytes(packed), tier)).all()
+        if not is_sound:
+            found.append((int(row), f"{namespace}/{id}", str(embedder_id) if is_current and embedder_id else None))
+    return found
+
+
 def count(connection: apsw.Connection) -> int:
     """How many rows are here."""
     return int(connection.execute("SELECT count(*) FROM demoted").get)
@@ -67,12 +93,16 @@ def read_space(
     connection: apsw.Connection, table: int, namespace: str
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """The rows of a namespace that are here, some thousand at a time; of the cold ones what their bits give."""
+    import numpy as np
+
     if not has_demoted(connection):
         return
     cursor = connection.execute(f"{_OF_TABLE} AND namespace = ?", (table, namespace))
     while page := [one for _, one in zip(range(PAGE), cursor, strict=False)]:
         rows: list[Any] = page
-        yield unpack_mixed(rows)
+        numbers, values = unpack_mixed(rows)
+        is_finite = np.isfinite(values).all(axis=1)
+        yield (numbers, values) if is_finite.all() else (numbers[is_finite], values[is_finite])
 
 
 def marks(connection: apsw.Connection) -> tuple[int, bool]:
