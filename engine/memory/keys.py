@@ -149,12 +149,23 @@ def drop_key(name: str) -> None:
 def forget(database: Path) -> None:
     """Take the keys of a database out of the keyring, and the pointer to them away."""
     name = _name(database)
-    if name is not None:
+    if name is None:
+        return
+    if has_key(database):
         drop_key(name)
         drop_key(name + NEXT)
         for number in range(len(old_keys(name)), 0, -1):
             drop_key(f"{name}{OLD}{number}")
-        pointer_of(database).unlink(missing_ok=True)
+    pointer_of(database).unlink(missing_ok=True)
+
+
+def has_key(database: Path) -> bool:
+    """Whether the keyring can be asked for the key of a database, and has one."""
+    name = _name(database)
+    try:
+        return name is not None and bool(read_key(name) or read_key(name + NEXT) or old_keys(name))
+    except UserError:
+        return False
 
 
 def _name(database: Path) -> str | None:

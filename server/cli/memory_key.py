@@ -154,10 +154,15 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
     pointer = keys.pointer_of(place.path)
     had_pointer = pointer.exists()
     if by_keyring and new is not None:
-        name = keys.ensure_name(place.path)
-        if place.key is not None:  # an earlier change that was cut off may have left it under the other name alone
-            keys.write_key(name, place.key)
-        keys.write_key(name + keys.NEXT, new)
+        try:
+            name = keys.ensure_name(place.path)
+            if place.key is not None:  # an earlier change that was cut off may have left it under the other name alone
+                keys.write_key(name, place.key)
+            keys.write_key(name + keys.NEXT, new)
+        except BaseException:
+            if not had_pointer:
+                pointer.unlink(missing_ok=True)
+            raise
         try:
             yield
         except BaseException:
@@ -172,8 +177,12 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
         keys.drop_key(name + keys.NEXT)
         return
     yield
-    if had_pointer and new is None and not dry_run:
+    if not had_pointer or dry_run:
+        return
+    if new is None:
         keys.forget(place.path)
+    elif not keys.has_key(place.path):  # a pointer to nothing would blame the keyring later
+        pointer.unlink(missing_ok=True)
 
 
 def _show(command: str, report: SealReport, json: bool, root: object) -> None:
