@@ -61,12 +61,12 @@ def with_defaults(line: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 
 
 def new_memory(line: Mapping[str, Any]) -> NewMemory:
-    """The memory that a line or the options describe. Raises `UserError` (bad-line, bad-ttl)."""
+    """The memory that a line or the options describe. Raises `UserError` (bad-text, bad-ttl)."""
     from aqe.engine.memory import NewMemory, Provenance
     from aqe.engine.memory.growth.expiry import parse_ttl
 
     if "text" not in line:
-        raise UserError("The line has no key 'text'.", code="bad-line", fix='Write {"text": "..."}.')
+        raise UserError("The line has no key 'text'.", code="bad-text", fix='Write {"text": "..."}.')
     named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
     return NewMemory(
         text=line["text"],
@@ -99,14 +99,14 @@ def found_for(
     explain: bool,
 ) -> SearchAnswer:
     """The answer to one line; a vector whose maker it does not name is of the space of such vectors. Raises
-    `UserError` (bad-line, and those of a search)."""
+    `UserError` (bad-query, and those of a search)."""
     from aqe.engine.memory.entry import GIVEN
     from aqe.engine.retrieval import find
 
     query, vector, named = line.get("query"), line.get("vector"), line.get("embedder_id")
     if query is None and vector is None:
         raise UserError(
-            "The line has neither the key 'query' nor 'vector'.", code="bad-line", fix='Write {"query": "..."}.'
+            "The line has neither the key 'query' nor 'vector'.", code="bad-query", fix='Write {"query": "..."}.'
         )
     return find(
         store,

@@ -67,12 +67,14 @@ def test_what_would_be_left_unheard_is_refused(aqe: Run, words: list[str], code:
     assert not Path(".aqe/aqe.db").exists()
 
 
-@pytest.mark.parametrize(("verb", "key"), [("add", "'text'"), ("search", "'query' nor 'vector'")])
-def test_a_line_without_its_key_is_told_which(aqe: Run, verb: str, key: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "key", "code"), [("add", "'text'", "bad-text"), ("search", "'query' nor 'vector'", "bad-query")]
+)
+def test_a_line_without_its_key_is_told_which(aqe: Run, verb: str, key: str, code: str) -> None:
     """The answer to a line that lacks what the command needs names the key."""
     status, out, _ = aqe("memory", verb, "--jsonl", stdin='{"nope": 1}')
     error = _objects(out)[0]["error"]
-    assert (status, error["code"], key in error["message"]) == (1, "bad-line", True)
+    assert (status, error["code"], key in error["message"]) == (1, code, True)
 
 
 def test_a_file_that_is_not_there_is_warned_of(aqe: Run) -> None:
