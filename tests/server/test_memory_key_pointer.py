@@ -14,7 +14,7 @@ Run = Callable[..., tuple[int, str, str]]
 def test_a_key_that_the_keyring_did_not_take_leaves_no_pointer(
     in_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the library the command fails, the store stays in clear and usable, and nothing blames a keyring later."""
+    """Without the library the command fails, the store stays in clear and usable, and nothing blames a keyring."""
     in_process("memory", "add", "one", "--id", "1")
     pointer = tmp_path / "project" / ".aqe" / "key-id"
     monkeypatch.setitem(sys.modules, "keyring", None)
