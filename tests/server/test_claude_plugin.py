@@ -153,6 +153,7 @@ def test_event_that_is_none_is_let_pass(plugin: Callable[[str], Path]) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.services
 def test_run_that_does_not_end_is_ended_with_all_it_started(plugin: Callable[[str], Path], edited: Path) -> None:
     """After its limit the hook ends the run and its children, those too that do not listen, and says nothing."""
     pids = edited.with_name("pids")

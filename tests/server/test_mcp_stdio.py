@@ -83,6 +83,7 @@ def test_list_of_tools_is_small_and_plain(on_stdio: OnStdio, project: Path) -> N
     anyio.run(look)
 
 
+@pytest.mark.services
 def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: str) -> None:
     """What memory_add keeps, memory_search finds with its place, and stats counts, also after a restart."""
 

@@ -283,6 +283,7 @@ def test_a_suite_that_does_not_collect_is_a_note(project: Path) -> None:
     assert "behaviour-changed" in rules(whole)
 
 
+@pytest.mark.services
 def test_an_audit_lists_every_smell_of_the_suite(project: Path) -> None:
     """All findings are in the answer, those that were dismissed apart; nothing of the project changes."""
     (project / "tests" / "test_shop.py").write_text(TESTS + SMELLS)

@@ -96,6 +96,7 @@ def test_paths_are_found_from_here_then_from_the_project(
         assert "[no-such-path]" in said
 
 
+@pytest.mark.services
 def test_generated_files_are_named_as_seen_from_here(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def found(report: FlakyReport) -> dict[str, str | None]:
     return {name.partition("::")[2]: one.category for name, one in report.tests.items() if one.flaky}
 
 
+@pytest.mark.services
 def test_order_is_explained_by_polluter_and_setter(project: Path) -> None:
     """Two runs, forwards and backwards, find victim, brittle and broken; the culprits are named, the tree is left."""
     suite(project, ORDERED)

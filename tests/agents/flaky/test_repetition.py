@@ -64,6 +64,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.services
 def test_only_what_the_module_keeps_is_held_against_a_repeated_test(project: Path) -> None:
     """Doctests, instances and changed parameters are no flakes; a list that grows in the module is."""
     (project / "test_it.py").write_text(TEXT, encoding="utf-8")

@@ -52,6 +52,7 @@ def trouble(project: Path, spec_of: Callable[..., BoxSpec]) -> Iterator[Box]:
         yield box
 
 
+@pytest.mark.services
 def test_big_command_to_a_stopped_zygote_is_a_timeout(trouble: Box) -> None:
     """A zygote that takes no more commands ends at the wall clock, however big the command is."""
     trouble.preload("trouble:freeze_later", {}, wall_s=10)

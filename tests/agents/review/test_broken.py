@@ -57,6 +57,7 @@ def failed(*names: str) -> list[TestFailure]:
     return [TestFailure(f"test_price.py::{name}", "failed", "Failed: DID NOT RAISE ValueError", 12) for name in names]
 
 
+@pytest.mark.services
 def test_only_what_the_base_passes_is_broken(trees: tuple[Path, Path]) -> None:
     """A parametrised case that fails since is told with its message; red before, new, and red once only are not."""
     seen = failed("test_refuses[0]", "test_was_red", "test_new", "test_price")
