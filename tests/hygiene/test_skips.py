@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+
+LEAVING = ("skip", "skipif", "importorskip", "skipIf", "skipUnless", "skipTest", "SkipTest")
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -58,3 +63,50 @@ def test_every_line_names_a_test_a_reason_and_another_place(repository: Path) ->
         assert set(row) == {"id", "reason", "elsewhere"}
         assert all(row.values())
         assert (repository / row["id"].partition("::")[0]).is_file()
+
+
+def skipping(tree: ast.Module) -> Iterator[str]:
+    """Where a test file can skip: the name of the test; "" in a helper, a fixture or the module itself."""
+
+    def names(node: ast.AST, inside: str) -> Iterator[str]:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inside:
+            inside = node.name if node.name.startswith(("test", "Test")) else ""
+        if isinstance(node, ast.Attribute | ast.alias):
+            name = node.attr if isinstance(node, ast.Attribute) else node.name
+            if name in LEAVING:
+                yield inside
+        for child in ast.iter_child_nodes(node):
+            yield from names(child, inside)
+
+    yield from names(tree, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("@pytest.mark.skipif(True, reason='')\ndef test_a(): pass\n", ["test_a"]),
+        ("def test_a():\n    pytest.skip('')\n", ["test_a"]),
+        ("@pytest.fixture\ndef moon():\n    pytest.skip('')\n", [""]),
+        ("pytestmark = pytest.mark.skip\nmoon = pytest.importorskip('moon')\n", ["", ""]),
+        ("from pytest import skip as leave\ndef test_a(): leave()\n", [""]),
+        ("class TestA:\n    @unittest.skipIf(True, '')\n    def test_a(self): self.skipTest('')\n", ["TestA", "TestA"]),
+        ("def test_a():\n    text = '@pytest.mark.skip'\n", []),
+    ],
+)
+def test_each_way_to_skip_is_seen(text: str, found: list[str]) -> None:
+    """Marks, calls and imports that skip are found with the test they stand in; words in a string are none."""
+    assert list(skipping(ast.parse(text))) == found
+
+
+def test_every_skip_in_the_sources_has_a_line_and_every_line_a_skip(repository: Path) -> None:
+    """A skip that no machine of today takes has its line in skips.toml too, and no line outlives its skip."""
+    text = (repository / "tests" / "skips.toml").read_text(encoding="utf-8")
+    lines = [row["id"] for row in tomllib.loads(text).get("skip", [])]
+    skips = [
+        f"{path.relative_to(repository).as_posix()}::{name}"
+        for path in sorted((repository / "tests").rglob("*.py"))
+        if b"skip" in (source := path.read_bytes()).lower()
+        for name in skipping(ast.parse(source))
+    ]
+    assert [skip for skip in skips if not any(fnmatchcase(skip, line) for line in lines)] == []
+    assert [line for line in lines if not any(fnmatchcase(skip, line) for skip in skips)] == []
