@@ -11,17 +11,26 @@
 typedef enum { AQE_F32, AQE_F16, AQE_BF16, AQE_I8, AQE_BITS } aqe_kind;
 enum { AQE_FLOAT_KINDS = 3 };
 
-/* Vectors are n items at any address: kernels load unaligned. Sums are kept in at least 8 float32 lanes. Of four rows,
-   `next` are those that will be asked for after them: a hint, never read. */
-typedef void aqe_four_sums(const void *query, const void *const rows[4], const void *const next[4], size_t n,
-                           float out[4]);
+/* Rows that are read one after the other, `count` of them. Meanwhile the lines of the row `ahead` places further on are
+   asked for: a hint, and there must be a place for it. */
+typedef struct {
+    const void *const *place;
+    size_t count, ahead;
+} aqe_run;
+
+/* So many rows are in a run at most: more would leave the memory idle while their sums are looked at. */
+enum { AQE_RUN = 4, AQE_MOST_AHEAD = 16 };
+
+/* Vectors are n items at any address: kernels load unaligned. Sums are kept in at least 8 float32 lanes. A query that goes
+   with many rows is float32, whatever they are. */
+typedef void aqe_run_sums(const float *query, const aqe_run *rows, size_t n, float *out);
 typedef struct {
     float (*dot)(const void *a, const void *b, size_t n);
     float (*l2)(const void *a, const void *b, size_t n);
     void (*products)(const void *a, const void *b, size_t n, float out[3]); /* a.b, a.a, b.b */
-    aqe_four_sums *dots, *distances;
-    void (*dots_and_squares)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
-                             float dots[4], float squares[4]);
+    void (*widen)(const void *from, float *out, size_t n);
+    aqe_run_sums *dots, *distances;
+    void (*dots_and_squares)(const float *query, const aqe_run *rows, size_t n, float *dots, float *squares);
 } aqe_sums;
 
 typedef struct {
@@ -50,13 +59,32 @@ double aqe_pair(const aqe_path *path, aqe_kind kind, aqe_metric metric, const vo
 int64_t aqe_whole_pair(const aqe_path *path, aqe_metric metric, const void *a, const void *b, size_t n);
 double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_t n);
 
-/* A query, of which `square` is the square by the same path where the metric is cosine, with four rows of floats. */
-void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, float square,
-              const void *const rows[4], const void *const next[4], size_t n, float out[4]);
+/* A query that many rows of floats will be compared with: as it was given, as float32 that begins with a line of the
+   cache, and its square by the same path where the metric is cosine. */
+typedef struct {
+    const aqe_path *path;
+    aqe_kind kind;
+    aqe_metric metric;
+    size_t n;
+    const void *given;
+    float *wide, square;
+    void *room;
+} aqe_query;
 
-/* A query with each row of a rows x n matrix: out[row] is float, for the whole kinds int64_t. `out` at any address. */
-void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
-              size_t rows, size_t n, void *out);
+/* Prepare a query; -1 without memory. */
+int aqe_query_open(aqe_query *query, const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *given, size_t n);
+void aqe_query_close(aqe_query *query);
+
+/* How many rows of so many bytes are asked for before they are read. */
+size_t aqe_ahead(size_t stride);
+
+/* A query with each row of a run. */
+void aqe_each(const aqe_query *query, const aqe_run *rows, float *out);
+
+/* A query with each row of a rows x n matrix: out[row] is float, for the whole kinds int64_t. `out` at any address. -1
+   without memory. */
+int aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
+             size_t n, void *out);
 
 /* Each row of a rows x n float32 matrix divided by its length; a zero row stays zero. out may be the matrix. */
 void aqe_normalize(const aqe_path *path, const void *matrix, size_t rows, size_t n, void *out);
@@ -67,8 +95,8 @@ typedef struct {
 } aqe_hit;
 
 /* Write the best k rows of the rows x n matrix, of those that `mask` (a byte each; NULL: all) allows, into hits, best
-   first; ties by row, NaN last. Returns how many there are: k at most. */
-size_t aqe_topk(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
-                size_t rows, size_t n, const unsigned char *mask, size_t k, aqe_hit *hits);
+   first; ties by row, NaN last. Returns how many there are, k at most, or -1 without memory. */
+ptrdiff_t aqe_topk(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
+                   size_t rows, size_t n, const unsigned char *mask, size_t k, aqe_hit *hits);
 
 #endif

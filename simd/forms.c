@@ -60,7 +60,7 @@ static int fits_rows(const Py_buffer *views, int kind, int metric, Py_ssize_t ro
 PyObject *aqe_form_rows(PyObject *self, PyObject *args)
 {
     const aqe_path *path = aqe_path_of(self);
-    int kind, metric;
+    int kind, metric, done = 0;
     Py_ssize_t rows, n;
     Py_buffer views[3];
     if (!PyArg_ParseTuple(args, "iiy*y*w*nn", &kind, &metric, views, views + 1, views + 2, &rows, &n))
@@ -68,11 +68,13 @@ PyObject *aqe_form_rows(PyObject *self, PyObject *args)
     int fits = fits_rows(views, kind, metric, rows, n);
     if (fits) {
         Py_BEGIN_ALLOW_THREADS
-        aqe_rows(path, (aqe_kind)kind, (aqe_metric)metric, views[0].buf, views[1].buf, (size_t)rows, (size_t)n,
-                 views[2].buf);
+        done = aqe_rows(path, (aqe_kind)kind, (aqe_metric)metric, views[0].buf, views[1].buf, (size_t)rows, (size_t)n,
+                        views[2].buf);
         Py_END_ALLOW_THREADS
     }
     release(views, 3);
+    if (done < 0)
+        return PyErr_NoMemory();
     if (!fits && refuse_sizes())
         return NULL;
     Py_RETURN_NONE;
@@ -100,7 +102,8 @@ static PyObject *as_bytes(const aqe_hit *hits, size_t count)
 static PyObject *scan(const aqe_path *path, int kind, int metric, Py_buffer *views, const unsigned char *mask,
                       Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k)
 {
-    size_t count, most = (size_t)(k < rows ? k : rows);
+    ptrdiff_t count;
+    size_t most = (size_t)(k < rows ? k : rows);
     aqe_hit *hits = calloc(most + 1, sizeof *hits);
     if (!hits)
         return PyErr_NoMemory();
@@ -108,7 +111,7 @@ static PyObject *scan(const aqe_path *path, int kind, int metric, Py_buffer *vie
     count = aqe_topk(path, (aqe_kind)kind, (aqe_metric)metric, views[0].buf, views[1].buf, (size_t)rows, (size_t)n, mask,
                      most, hits);
     Py_END_ALLOW_THREADS
-    PyObject *answer = as_bytes(hits, count);
+    PyObject *answer = count < 0 ? PyErr_NoMemory() : as_bytes(hits, (size_t)count);
     free(hits);
     return answer;
 }

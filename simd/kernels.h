@@ -15,6 +15,14 @@ INLINE void ask_for(const char *row, size_t at, size_t size)
 #endif
 }
 
+/* Keep what was read in a register: a compiler would rather read it again, which costs as much as the sums where a row
+   does not begin with a line of the cache. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define READ_ONCE(value) __asm__("" : "+v"(value))
+#else
+#define READ_ONCE(value) ((void)(value))
+#endif
+
 #define KIND f32
 #include "sums.h"
 #undef KIND
@@ -37,7 +45,8 @@ static void add_row(float *total, const signed char *row, float weight, size_t n
         total[i] += weight * (float)row[i];
 }
 
-#define SUMS(kind) {dot_##kind, l2_##kind, products_##kind, dots_##kind, distances_##kind, dots_and_squares_##kind}
+#define SUMS(kind)                                                                                                     \
+    {dot_##kind, l2_##kind, products_##kind, widen_##kind, dots_##kind, distances_##kind, dots_and_squares_##kind}
 #define AQE_PATH(name, isa)                                                                                            \
     const aqe_path name = {isa,      {SUMS(f32), SUMS(f16), SUMS(bf16)}, byte_dot, hamming, byte_dots, hammings,       \
                            softmax,  scale,                              add_row}

@@ -1,12 +1,16 @@
 /* Pairs of vectors, a query with the rows of a matrix, and normalised rows: the same for every path, which only sums. */
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatch.h"
 
 /* Between these the float32 sums of squares neither lost items to underflow nor overflowed. */
 static const float SMALLEST_SAFE = 1e-25f, LARGEST_SAFE = 1e37f;
+
+/* Bytes of a line of the cache, and between what is read of a matrix and what is asked for. */
+enum { LINE = 64, AHEAD = 6144 };
 
 size_t aqe_item_size(aqe_kind kind)
 {
@@ -116,53 +120,82 @@ double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_
     return cosine_of_sums(path->byte_dot(a, b, n), path->byte_dot(a, a, n), path->byte_dot(b, b, n));
 }
 
-/* Turn the products of a query of square `square` with four rows of these squares into cosines. */
-static void cosines(const aqe_sums *sums, aqe_kind kind, const void *query, float square, const void *const rows[4],
-                    const float squares[4], size_t n, float products[4])
+/* Turn the products of a query with rows of these squares into cosines. */
+static void cosines(const aqe_query *query, const aqe_run *rows, const float *squares, float *products)
 {
-    int safe = is_safe(square);
-    for (int i = 0; i < 4; i++)
+    int safe = is_safe(query->square);
+    for (size_t i = 0; i < rows->count; i++)
         safe &= is_safe(squares[i]);
     if (safe) {
-        float length = sqrtf(square);
-        for (int i = 0; i < 4; i++)
+        float length = sqrtf(query->square);
+        for (size_t i = 0; i < rows->count; i++)
             products[i] = (float)within_one(products[i] / (length * sqrtf(squares[i])));
         return;
     }
-    for (int i = 0; i < 4; i++)
-        products[i] = (float)cosine(sums, kind, query, rows[i], n, (float[3]){products[i], square, squares[i]});
+    const aqe_sums *sums = &query->path->sums[query->kind];
+    for (size_t i = 0; i < rows->count; i++) {
+        const float made[3] = {products[i], query->square, squares[i]};
+        products[i] = (float)cosine(sums, query->kind, query->given, rows->place[i], query->n, made);
+    }
 }
 
-void aqe_four(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, float square,
-              const void *const rows[4], const void *const next[4], size_t n, float out[4])
+int aqe_query_open(aqe_query *query, const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *given, size_t n)
 {
     const aqe_sums *sums = &path->sums[kind];
-    float squares[4];
-    if (metric == AQE_DOT) {
-        sums->dots(query, rows, next, n, out);
-        for (int i = 0; i < 4; i++)
+    *query = (aqe_query){.path = path, .kind = kind, .metric = metric, .n = n, .given = given};
+    query->room = malloc(n * sizeof(float) + LINE);
+    if (!query->room)
+        return -1;
+    query->wide = (float *)(((uintptr_t)query->room + LINE - 1) / LINE * LINE);
+    sums->widen(given, query->wide, n);
+    query->square = metric == AQE_COSINE ? sums->dot(given, given, n) : 0;
+    return 0;
+}
+
+void aqe_query_close(aqe_query *query) { free(query->room); }
+
+size_t aqe_ahead(size_t stride)
+{
+    size_t rows = stride ? (AHEAD + stride - 1) / stride : 1;
+    return rows < AQE_MOST_AHEAD ? rows : AQE_MOST_AHEAD;
+}
+
+void aqe_each(const aqe_query *query, const aqe_run *rows, float *out)
+{
+    const aqe_sums *sums = &query->path->sums[query->kind];
+    float squares[AQE_RUN];
+    if (query->metric == AQE_DOT) {
+        sums->dots(query->wide, rows, query->n, out);
+        for (size_t i = 0; i < rows->count; i++)
             if (!isfinite(out[i]))
-                out[i] = dot_in_double(sums, kind, query, rows[i], n);
-    } else if (metric == AQE_L2)
-        sums->distances(query, rows, next, n, out);
+                out[i] = dot_in_double(sums, query->kind, query->given, rows->place[i], query->n);
+    } else if (query->metric == AQE_L2)
+        sums->distances(query->wide, rows, query->n, out);
     else {
-        sums->dots_and_squares(query, rows, next, n, out, squares);
-        cosines(sums, kind, query, square, rows, squares, n, out);
+        sums->dots_and_squares(query->wide, rows, query->n, out, squares);
+        cosines(query, rows, squares, out);
     }
 }
 
-static void float_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const char *matrix,
-                       size_t rows, size_t n, char *out)
+static int float_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *given, const char *matrix,
+                      size_t rows, size_t n, char *out)
 {
     size_t stride = n * aqe_item_size(kind);
-    float square = metric == AQE_COSINE ? path->sums[kind].dot(query, query, n) : 0, four[4];
-    for (size_t row = 0; row < rows; row += 4) {
-        const void *place[8];
-        for (size_t i = 0; i < 8; i++) /* past the end the last row counts again */
+    float found[AQE_RUN];
+    const void *place[AQE_RUN + AQE_MOST_AHEAD];
+    aqe_run run = {.place = place, .ahead = aqe_ahead(stride)};
+    aqe_query query;
+    if (aqe_query_open(&query, path, kind, metric, given, n) < 0)
+        return -1;
+    for (size_t row = 0; row < rows; row += run.count) {
+        run.count = rows - row < AQE_RUN ? rows - row : AQE_RUN;
+        for (size_t i = 0; i < run.count + run.ahead; i++) /* past the end the last row counts again */
             place[i] = matrix + (row + i < rows ? row + i : rows - 1) * stride;
-        aqe_four(path, kind, metric, query, square, place, place + 4, n, four);
-        memcpy(out + row * sizeof *four, four, (rows - row < 4 ? rows - row : 4) * sizeof *four);
+        aqe_each(&query, &run, found);
+        memcpy(out + row * sizeof *found, found, run.count * sizeof *found);
     }
+    aqe_query_close(&query);
+    return 0;
 }
 
 static void byte_rows(const aqe_path *path, aqe_metric metric, const void *query, const char *matrix, size_t rows,
@@ -182,8 +215,8 @@ static void byte_rows(const aqe_path *path, aqe_metric metric, const void *query
     }
 }
 
-void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
-              size_t n, void *out)
+int aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
+             size_t n, void *out)
 {
     if (kind == AQE_BITS)
         path->hammings(query, matrix, rows, n, out);
@@ -192,7 +225,8 @@ void aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void
     else if (kind == AQE_I8)
         byte_rows(path, metric, query, matrix, rows, n, out);
     else
-        float_rows(path, kind, metric, query, matrix, rows, n, out);
+        return float_rows(path, kind, metric, query, matrix, rows, n, out);
+    return 0;
 }
 
 static void normalize_in_double(const char *row, char *out, size_t n)

@@ -130,12 +130,17 @@ static PyObject *rows_of_arrays(PyObject *self, aqe_metric metric, PyObject *que
     size_t count = (size_t)matrix->shape[0], n = (size_t)matrix->shape[1];
     const void *from = matrix->data, *with = vector->data;
     void *out = ((aqe_array *)made)->data;
+    int done;
     if (count * n <= LONGEST_QUICK)
-        aqe_rows(path, AQE_F32, metric, with, from, count, n, out);
+        done = aqe_rows(path, AQE_F32, metric, with, from, count, n, out);
     else {
         Py_BEGIN_ALLOW_THREADS
-        aqe_rows(path, AQE_F32, metric, with, from, count, n, out);
+        done = aqe_rows(path, AQE_F32, metric, with, from, count, n, out);
         Py_END_ALLOW_THREADS
+    }
+    if (done < 0) {
+        Py_DECREF(made);
+        return PyErr_NoMemory();
     }
     return made;
 }

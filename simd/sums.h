@@ -14,43 +14,62 @@ INLINE lanes OF(rest)(const char *from, size_t i, size_t n)
     return n - i < WIDTH ? OF_EACH_KIND(OF(load), tail)(from + i * SIZE, n - i) : LOAD(from + i * SIZE);
 }
 
-INLINE float OF(dot_of)(const char *x, const char *y, const char *ahead, size_t n)
+/* The same of what is float32 where it is `wide`, else of KIND. */
+INLINE lanes OF(either)(const char *from, size_t i, int wide)
+{
+    return wide ? load_f32(from + i * sizeof(float)) : LOAD(from + i * SIZE);
+}
+INLINE lanes OF(either_rest)(const char *from, size_t i, size_t n, int wide)
+{
+    return wide ? rest_f32(from, i, n) : OF(rest)(from, i, n);
+}
+
+static void OF(widen)(const void *from, float *out, size_t n)
+{
+    size_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH)
+        store((char *)(out + i), LOAD((const char *)from + i * SIZE));
+    if (i < n)
+        store_tail((char *)(out + i), OF(rest)(from, i, n), n - i);
+}
+
+INLINE float OF(dot_of)(const char *x, int wide, const char *y, const char *ahead, size_t n)
 {
     lanes sums[4] = {zeros(), zeros(), zeros(), zeros()};
     size_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         ask_for(ahead, i * SIZE, STEP * SIZE);
         for (size_t j = 0; j < 4; j++) {
-            size_t at = (i + j * WIDTH) * SIZE;
-            sums[j] = mul_add(LOAD(x + at), LOAD(y + at), sums[j]);
+            size_t at = i + j * WIDTH;
+            sums[j] = mul_add(OF(either)(x, at, wide), LOAD(y + at * SIZE), sums[j]);
         }
     }
     for (; i < n; i += WIDTH)
-        sums[0] = mul_add(OF(rest)(x, i, n), OF(rest)(y, i, n), sums[0]);
+        sums[0] = mul_add(OF(either_rest)(x, i, n, wide), OF(rest)(y, i, n), sums[0]);
     return sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
 
-INLINE float OF(l2_of)(const char *x, const char *y, const char *ahead, size_t n)
+INLINE float OF(l2_of)(const char *x, int wide, const char *y, const char *ahead, size_t n)
 {
     lanes sums[4] = {zeros(), zeros(), zeros(), zeros()};
     size_t i = 0;
     for (; i + STEP <= n; i += STEP) {
         ask_for(ahead, i * SIZE, STEP * SIZE);
         for (size_t j = 0; j < 4; j++) {
-            size_t at = (i + j * WIDTH) * SIZE;
-            lanes gap = sub(LOAD(x + at), LOAD(y + at));
+            size_t at = i + j * WIDTH;
+            lanes gap = sub(OF(either)(x, at, wide), LOAD(y + at * SIZE));
             sums[j] = mul_add(gap, gap, sums[j]);
         }
     }
     for (; i < n; i += WIDTH) {
-        lanes gap = sub(OF(rest)(x, i, n), OF(rest)(y, i, n));
+        lanes gap = sub(OF(either_rest)(x, i, n, wide), OF(rest)(y, i, n));
         sums[0] = mul_add(gap, gap, sums[0]);
     }
     return sum(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
 
-static float OF(dot)(const void *a, const void *b, size_t n) { return OF(dot_of)(a, b, NULL, n); }
-static float OF(l2)(const void *a, const void *b, size_t n) { return OF(l2_of)(a, b, NULL, n); }
+static float OF(dot)(const void *a, const void *b, size_t n) { return OF(dot_of)(a, 0, b, NULL, n); }
+static float OF(l2)(const void *a, const void *b, size_t n) { return OF(l2_of)(a, 0, b, NULL, n); }
 
 /* What a cosine needs, in one pass: a.b, a.a and b.b. */
 static void OF(products)(const void *a, const void *b, size_t n, float out[3])
@@ -75,17 +94,16 @@ static void OF(products)(const void *a, const void *b, size_t n, float out[3])
     out[2] = sum(add(bb[0], bb[1]));
 }
 
-static void OF(dots)(const void *query, const void *const rows[4], const void *const next[4], size_t n, float out[4])
+static void OF(dots)(const float *query, const aqe_run *rows, size_t n, float *out)
 {
-    for (int r = 0; r < 4; r++)
-        out[r] = OF(dot_of)(query, rows[r], next[r], n);
+    for (size_t r = 0; r < rows->count; r++)
+        out[r] = OF(dot_of)((const char *)query, 1, rows->place[r], rows->place[r + rows->ahead], n);
 }
 
-static void OF(distances)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
-                          float out[4])
+static void OF(distances)(const float *query, const aqe_run *rows, size_t n, float *out)
 {
-    for (int r = 0; r < 4; r++)
-        out[r] = OF(l2_of)(query, rows[r], next[r], n);
+    for (size_t r = 0; r < rows->count; r++)
+        out[r] = OF(l2_of)((const char *)query, 1, rows->place[r], rows->place[r + rows->ahead], n);
 }
 
 INLINE void OF(dot_and_square)(const char *x, const char *y, const char *ahead, size_t n, float *dot, float *square)
@@ -96,24 +114,24 @@ INLINE void OF(dot_and_square)(const char *x, const char *y, const char *ahead, 
         ask_for(ahead, i * SIZE, STEP * SIZE);
         for (size_t j = 0; j < 4; j++) {
             lanes item = LOAD(y + (i + j * WIDTH) * SIZE);
-            xy[j] = mul_add(LOAD(x + (i + j * WIDTH) * SIZE), item, xy[j]);
+            READ_ONCE(item);
+            xy[j] = mul_add(load_f32(x + (i + j * WIDTH) * sizeof(float)), item, xy[j]);
             yy[j] = mul_add(item, item, yy[j]);
         }
     }
     for (; i < n; i += WIDTH) {
         lanes item = OF(rest)(y, i, n);
-        xy[0] = mul_add(OF(rest)(x, i, n), item, xy[0]);
+        xy[0] = mul_add(rest_f32(x, i, n), item, xy[0]);
         yy[0] = mul_add(item, item, yy[0]);
     }
     *dot = sum(add(add(xy[0], xy[1]), add(xy[2], xy[3])));
     *square = sum(add(add(yy[0], yy[1]), add(yy[2], yy[3])));
 }
 
-static void OF(dots_and_squares)(const void *query, const void *const rows[4], const void *const next[4], size_t n,
-                                 float dots[4], float squares[4])
+static void OF(dots_and_squares)(const float *query, const aqe_run *rows, size_t n, float *dots, float *squares)
 {
-    for (int r = 0; r < 4; r++)
-        OF(dot_and_square)(query, rows[r], next[r], n, dots + r, squares + r);
+    for (size_t r = 0; r < rows->count; r++)
+        OF(dot_and_square)((const char *)query, rows->place[r], rows->place[r + rows->ahead], n, dots + r, squares + r);
 }
 
 #undef OF_KIND

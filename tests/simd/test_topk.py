@@ -74,6 +74,16 @@ def test_topk_finds_the_best_of_many(path: simd.Kernels, truth: Truth, metric: A
         rank_is_right(truth, metric, matrix, query, allowed, 25, found)
 
 
+@pytest.mark.parametrize("allowed", [1, 3, 4, 5, 20, 63, 64, 65, 79, 80, 81, 84, 129])
+def test_topk_looks_at_every_allowed_row(path: simd.Kernels, allowed: int) -> None:
+    """However many rows a mask allows, each is looked at once, the last one too, under its own number."""
+    matrix = np.random.default_rng(allowed).permutation(3 * allowed).astype(np.float32).reshape(-1, 1)
+    mask = np.arange(3 * allowed) % 3 == 2
+    rows, scores = path.topk(matrix, np.ones(1, np.float32), 3 * allowed, mask=mask)
+    wanted = np.flatnonzero(mask)[np.argsort(-matrix[mask, 0])]
+    assert (rows.tolist(), scores.tolist()) == (wanted.tolist(), matrix[wanted, 0].tolist())
+
+
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
 def test_topk_scans_narrow_rows(path: simd.Kernels, truth: Truth, kind: str) -> None:
     """Rows of float16, and of bfloat16 in uint16, are ranked as the float32 that they are."""
