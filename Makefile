@@ -5,6 +5,8 @@ PYTHON ?=
 VENV ?= .venv
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# lists of tests and commands that passed a moment ago for this very tree: test-services does not run them again
+PASSED ?=
 
 py := $(VENV)/bin/python
 stamp := $(VENV)/.aqe-ready
@@ -25,9 +27,9 @@ test: $(stamp) ## the fast tier: under 5 minutes, no services, no network
 	$(pytest) $(fast) $(PYTEST_ARGS)
 
 test-services: $(stamp) ## real servers, other interpreters, installs, and every command of docs/features.md
-	$(pytest) -m services $(PYTEST_ARGS)
-	$(py) tools/every_python.py
-	$(py) tools/feature_commands.py
+	$(pytest) -m services --passed-to .work/services-passed $(PYTEST_ARGS)
+	$(py) tools/every_python.py $(PYTEST_ARGS)
+	$(py) tools/feature_commands.py --passed-in .work/services-passed $(PASSED:%=--passed-in %)
 
 nightly: $(stamp) ## fuzzing and soak; its last result stands in docs/nightly.md
 	$(pytest) -m nightly $(PYTEST_ARGS)

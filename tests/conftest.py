@@ -1,4 +1,5 @@
-"""What holds for every test: where the repository is, a time limit, and no skip that is not accounted for."""
+"""What holds for every test: where the repository is, a time limit, no skip that is not accounted for, and lists of
+what passed, so that a later part of the same CI run can leave that out."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LIMITS_S = {"nightly": 3600, "services": 900}
 _skipped: dict[str, str] = {}
+_outcomes: dict[str, bool] = {}
+_LEFT_OUT = pytest.StashKey[bool]()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores Ctrl-C, and so would every command that a test starts
@@ -36,16 +39,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--strict-skips", action="store_true", help="fail the run when a test is skipped without a line in skips.toml"
     )
+    parser.addoption("--passed-to", metavar="FILE", type=Path, help="write the id of each test that passed, one a line")
+    parser.addoption(
+        "--passed-in",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="leave out the tests in this list: they passed a moment ago (repeatable)",
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the slow tiers their longer time limit; the fast tier has the one of pyproject.toml."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what passed already, and give the slow tiers their longer time limit; the fast tier has the one of
+    pyproject.toml."""
+    passed = {line for file in config.getoption("--passed-in") for line in file.read_text("utf-8").splitlines()}
+    if passed:
+        _leave_out(config, items, passed)
     for item in items:
         if item.get_closest_marker("timeout") is None:
             for mark, limit in LIMITS_S.items():
                 if item.get_closest_marker(mark) is not None:
                     item.add_marker(pytest.mark.timeout(limit))
                     break
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], passed: set[str]) -> None:
+    known = [item for item in items if item.nodeid in passed]
+    items[:] = [item for item in items if item.nodeid not in passed]
+    config.hook.pytest_deselected(items=known)
+    config.stash[_LEFT_OUT] = bool(known)
 
 
 def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -56,6 +80,7 @@ def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     _note_skip(report)
+    _outcomes[report.nodeid] = report.passed and _outcomes.get(report.nodeid, True)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
@@ -70,9 +95,17 @@ def _unlisted() -> Iterator[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    is_controller = not hasattr(session.config, "workerinput")
-    if is_controller and session.config.getoption("--strict-skips") and any(_unlisted()):
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("--strict-skips") and any(_unlisted()):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.stash.get(_LEFT_OUT, False):
+        session.exitstatus = pytest.ExitCode.OK
+    if target := config.getoption("--passed-to"):
+        passed = [name for name, is_passed in sorted(_outcomes.items()) if is_passed]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("".join(f"{name}\n" for name in passed), encoding="utf-8")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

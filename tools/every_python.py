@@ -1,7 +1,9 @@
-"""Run the suite under every newer CPython that starts here, and the injected harness's tests under the older ones.
+"""Run the fast suite against a built wheel under every newer CPython that starts here, and the harness's tests
+under the older ones: `python tools/every_python.py [pytest args]`.
 
-aqe itself needs 3.11; what it injects into a project must run from 3.9 on. Prints which interpreters were found, runs
-all of them, and fails when one failed.
+aqe itself needs 3.11; what it injects into a project must run from 3.9 on. This Python runs the whole suite from the
+tree (`make test`); of the wheel it runs what an install changes - kernels, data files, entry points - or all of it
+where no newer CPython was found. Prints which interpreters were found, runs all of them, fails when one failed.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import installed_suite
 import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +24,11 @@ WORK = ROOT / ".work"
 INJECT = ROOT / "agents" / "inject"
 NEWER = [f"3.{minor}" for minor in range(11, 20) if minor != sys.version_info.minor]
 OLDER = ("3.9", "3.10")
+OF_THE_INSTALL = (
+    *("tests/simd", "tests/hygiene", "tests/engine/embedding", "tests/engine/knowledge", "tests/agents/test_plugin.py"),
+    *("tests/server/test_cli.py", "tests/server/test_claude_plugin.py", "tests/server/test_doctor.py"),
+)
+"""The tests of what lies differently in a wheel than in the tree."""
 
 
 def is_harness_test(path: Path) -> bool:
@@ -86,17 +95,22 @@ def main() -> int:
     found = {minor: python for minor in (*OLDER, *NEWER) if (python := interpreters.find(minor))}
     this = ".".join(map(str, sys.version_info[:2]))
     print(f"this one: {this} - found besides: {', '.join(found) or 'none'}", flush=True)
+    wheel = installed_suite.build_wheel("wheel")
     results = {}
-    for minor, python in found.items():
-        print(f"\n== CPython {minor}: {'the injected harness' if minor in OLDER else 'the fast suite'}", flush=True)
+    for minor, python in [*found.items(), (this, sys.executable)]:
+        some = OF_THE_INSTALL if minor == this and set(found) & set(NEWER) else ()
+        what = "the injected harness" if minor in OLDER else f"the {'tests of an install' if some else 'fast suite'}"
+        print(f"\n== CPython {minor}: {what}", flush=True)
+        start = time.monotonic()
         if minor in OLDER:
-            results[minor] = run_harness(minor, python)
+            status = run_harness(minor, python)
         else:
-            suite = [sys.executable, str(ROOT / "tools" / "installed_suite.py"), python]
-            results[minor] = subprocess.run(suite, check=False).returncode
-    for minor, status in results.items():
-        print(f"CPython {minor}: {'passed' if status == 0 else f'FAILED (exit {status})'}")
-    return 1 if any(results.values()) else 0
+            suite = [sys.executable, str(ROOT / "tools" / "installed_suite.py"), python, "--wheel", str(wheel)]
+            status = subprocess.run([*suite, *sys.argv[1:], *some], check=False).returncode
+        results[minor] = f"{'passed' if status == 0 else f'FAILED (exit {status})'} in {time.monotonic() - start:.0f} s"
+    for minor, result in results.items():
+        print(f"CPython {minor}: {result}")
+    return 1 if any("FAILED" in result for result in results.values()) else 0
 
 
 if __name__ == "__main__":

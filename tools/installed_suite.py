@@ -1,11 +1,14 @@
-"""Run the fast suite against a built wheel: `python tools/installed_suite.py [PYTHON] [pytest args]`.
+"""Run the fast suite against a built wheel: `python tools/installed_suite.py [PYTHON] [--wheel FILE] [pytest args]`.
 
-The wheel is built once (it serves every CPython from 3.11 on) and installed into a fresh environment under .work/; the
-tests run from a copy of the tree without the four floors, so that nothing but the installed package can be imported.
+The wheel is built once (it serves every CPython from 3.11 on), or given, and installed into a fresh environment under
+.work/; the tests run from a copy of the tree without the four floors, so that nothing but the installed package can be
+imported. What reads sources and documents alone (the mark `tree`) is the same for every Python and is left to
+`make test`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -15,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work"
 FLOORS = ("server", "agents", "engine", "simd")
-FAST = "not services and not nightly"
+FAST = "not services and not nightly and not tree"
 
 
 def call(command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None, silent: bool = False) -> None:
@@ -68,13 +71,13 @@ def install(python: str, wheel: Path, name: str) -> str:
     return inside
 
 
-def main(python: str, arguments: list[str]) -> None:
+def main(python: str, wheel: Path | None, arguments: list[str]) -> None:
     """Build, install, copy, test."""
     version = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=True
     ).stdout.strip()
     name = f"wheel-py{version}"
-    inside = install(python, build_wheel(name), name)
+    inside = install(python, wheel or build_wheel(name), name)
     tree = WORK / f"{name}-tree"
     copy_tree(tree, left_out=FLOORS)
     environ = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
@@ -84,5 +87,8 @@ def main(python: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else sys.executable
-    main(chosen, sys.argv[2:] if len(sys.argv) > 1 and chosen == sys.argv[1] else sys.argv[1:])
+    parser = argparse.ArgumentParser(description="Run the fast suite against a built wheel.")
+    parser.add_argument("python", nargs="?", default=sys.executable, metavar="PYTHON", help="the interpreter")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel that is built already")
+    told, rest = parser.parse_known_args()
+    main(told.python, told.wheel, rest)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.tree
 COUNTS = {"X": 3, "E": 10, "M": 10, "R": 9, "P": 5, "L": 9, "T": 3, "S": 2, "C": 2, "A": 11, "V": 7, "U": 12, "O": 7}
 IDS = [f"{letter}{number}" for letter, count in COUNTS.items() for number in range(1, count + 1)] + ["B1"]
 Rows = list[tuple[str, str, str, str]]

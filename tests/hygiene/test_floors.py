@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sources import FLOORS, files, folder, imports
 
+pytestmark = pytest.mark.tree
 INJECTED = sorted((folder("aqe.agents.inject") / "_aqe_inject").rglob("*.py"))
 NEWER_THAN_3_9 = {"tomllib", "annotationlib", "compression", "concurrent.interpreters"}
 THE_PROJECT_HAS = {"_aqe_inject", "pytest", "_pytest", "coverage"}

@@ -6,10 +6,12 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
 from sources import files, tree
 
 from aqe.engine.errors import CODES
 
+pytestmark = pytest.mark.tree
 ERRORS = {"AqeError", "UserError", "GateFailed", "OutOfTime", "Cancelled", "InternalError"}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.tree
 LEAVING = ("skip", "skipif", "importorskip", "skipIf", "skipUnless", "skipTest", "SkipTest")
 
 

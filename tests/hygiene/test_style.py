@@ -6,8 +6,10 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
 from sources import files, tree
 
+pytestmark = pytest.mark.tree
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
 # Put together from halves, so that this file does not hold what it looks for.
 UNFINISHED = re.compile("|".join(["FIX" + "ME", "TO" + "DO", "XX" + "X", "NotImplemented" + "Error"]))
