@@ -1,14 +1,14 @@
-"""The kernels beside NumPy, numkong and plain C: `python benchmarks/simd.py [--json FILE] [--rounds N] [--scan-mb N]`.
+"""The kernels beside NumPy, numkong and plain C: `python benchmarks/simd.py [--json FILE] [--rounds N] [--only PART]`.
 
 All sides run in turn in one process, so that a busy machine slows all of them; nanoseconds are medians over the rounds,
 and a ratio is the median over the rounds of the other's time divided by ours (above 1: ours is faster). Everything runs
 on one thread. numkong is a benchmark's guest and no dependency: `python -m pip install numkong` shows its columns.
 
-The scans are set against what one thread can read of the same memory, each by its best round of many (processor time),
-in turn with each other. The readers are loops of reader.c that do nothing else (1, 2 or 4 streams, lines asked for at
-several distances ahead or not at all), NumPy's `bitwise_or` and `max`; the three fastest take part and the best of them
-counts. Without a C compiler NumPy's alone remain, which are slower than the memory. A share beyond 100 % says that no
-reader reached the ceiling, and is told as such.
+The scans are set against what one thread can read of the same memory, in turn with each other, by processor time: a
+share is the median over the rounds of the fastest reader's time in that round divided by the scan's. The readers are
+loops of reader.c that do nothing else (1, 2 or 4 streams, lines asked for at several distances ahead or not at all),
+NumPy's `bitwise_or` and `max`; the three fastest take part. Without a C compiler NumPy's alone remain, which are slower
+than the memory. A share beyond 100 % says that no reader reached the ceiling, and is told as such.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ SLICE_S = 0.004
 BATCH_ROWS = 1_000
 SIDES = ("ours", "numpy", "numkong", "portable")
 STREAMS, AHEAD = (1, 2, 4), (0, 512, 1024, 2048, 4096)  # ways of reading; bytes
-SCAN_ROUNDS, TRIED_ROUNDS, KEPT_READERS = 3, 5, 3  # the first: to each round of the kernels
+SCANNED = ("float32", "float16")
+SCAN_ROUNDS, TRIED_ROUNDS, KEPT_READERS = 2, 5, 3  # the first: to each round of the kernels
 
 
 @dataclass(frozen=True)
@@ -212,45 +213,58 @@ def readers(flat: Array, read: Any) -> dict[str, Work]:
     return made
 
 
-def best_of(calls: dict[str, Work], rounds: int) -> dict[str, float]:
-    """Seconds of processor time that each call took in its best round, one after the other in each."""
-    best = dict.fromkeys(calls, float("inf"))
+def taken(calls: dict[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds of processor time of each call in each round, one after the other."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             start = time.process_time()
             call()
-            best[name] = min(best[name], time.process_time() - start)
-    return best
+            found[name].append(time.process_time() - start)
+    return found
 
 
-def scans(n: int, megabytes: int, rounds: int, read: Any) -> dict[str, Any]:
-    """Bytes a second of each scan for the best 10 rows and of the best reader, at best, and the scans' shares of it."""
-    rows = max(1, megabytes * 1_000_000 // (4 * n))
-    matrix = np.empty((rows, n), np.float32)
-    matrix[:] = np.random.default_rng(n).standard_normal(n).astype(np.float32)
-    query = np.ones(n, np.float32)
-    plain = readers(matrix.reshape(-1), read)
+def scanned(n: int, megabytes: int, kind: str) -> tuple[Array, dict[str, Work]]:
+    """Rows of `kind` and what goes through all of them: the best 10 by each metric, and the product with each."""
+    scale = np.random.default_rng(n)
+    matrix = np.empty((max(1, megabytes * 1_000_000 // (np.dtype(kind).itemsize * n)), n), kind)
+    matrix[:] = scale.standard_normal(n).astype(kind)
+    matrix *= scale.uniform(0.5, 1.5, (len(matrix), 1)).astype(kind)  # so that scores differ, and the heap has work
+    query = scale.standard_normal(n).astype(kind)
     work: dict[str, Work] = {
         f"topk {metric}": lambda metric=metric: simd.topk(matrix, query, 10, metric=metric)
         for metric in ("dot", "cosine", "l2")
     }
     work["matvec"] = lambda: simd.matvec(matrix, query)
-    tried = best_of(plain, TRIED_ROUNDS)
+    return matrix, work
+
+
+def scans(n: int, megabytes: int, rounds: int, read: Any, kind: str) -> dict[str, Any]:
+    """Bytes a second of the best reader and of each scan (medians), and the scans' shares of it, round by round."""
+    matrix, work = scanned(n, megabytes, kind)
+    plain = readers(matrix.reshape(-1).view(np.float32), read)
+    tried = {name: min(times) for name, times in taken(plain, TRIED_ROUNDS).items()}
     kept = sorted(plain, key=lambda name: tried[name])[:KEPT_READERS]
-    best = best_of({name: plain[name] for name in kept} | work, rounds)
-    reader = min(kept, key=lambda name: best[name])
-    found: dict[str, Any] = {"reader": reader, "read_gb_s": round(matrix.nbytes / best[reader] / 1e9, 2)}
+    times = taken({name: plain[name] for name in kept} | work, rounds)
+    reader = min(kept, key=lambda name: statistics.median(times[name]))
+    floor = [min(times[name][at] for name in kept) for at in range(rounds)]
+
+    def speed(name: str) -> float:
+        return round(matrix.nbytes / statistics.median(times[name]) / 1e9, 2)
+
+    found: dict[str, Any] = {"reader": reader, "read_gb_s": speed(reader)}
     for name in work:
-        speed = matrix.nbytes / best[name] / 1e9
-        found[name] = {"gb_s": round(speed, 2), "share": round(best[reader] / best[name], 3)}
-    found["is_ceiling"] = all(best[reader] <= best[name] for name in work)
+        share = statistics.median(least / took for least, took in zip(floor, times[name], strict=True))
+        of_best = min(floor) / min(times[name])
+        found[name] = {"gb_s": speed(name), "share": round(share, 3), "best_of_best": round(of_best, 3)}
+    found["is_ceiling"] = all(found[name]["share"] <= 1 for name in work)
     return found
 
 
-def print_scans(n: int, row: dict[str, Any]) -> None:
-    """One line: what was read at best, and each scan beside it."""
+def print_scans(n: int, kind: str, row: dict[str, Any]) -> None:
+    """One line: what was read, and each scan beside it."""
     told = ", ".join(f"{name} {it['gb_s']} ({it['share']:.0%})" for name, it in row.items() if isinstance(it, dict))
-    print(f"  {n:>4} items: read {row['read_gb_s']} by {row['reader']}; {told}")
+    print(f"  {n:>4} items of {kind}: read {row['read_gb_s']} by {row['reader']}; {told}", flush=True)
     if not row["is_ceiling"]:
         print("       no reader was as fast as a scan: the shares of this line are of no ceiling")
 
@@ -280,10 +294,32 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", metavar="FILE", help="write the figures to this file as well")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="alternating rounds (default 15)")
+    parser.add_argument("--only", choices=("kernels", "scans"), help="measure nothing else")
     parser.add_argument(
         "--scan-mb", type=int, default=300, metavar="N", help="megabytes that are scanned (default 300)"
     )
     return parser.parse_args()
+
+
+def measure_kernels(report: dict[str, Any], options: argparse.Namespace, numkong: Any, held: tuple[str, ...]) -> None:
+    """The kernels at every dimension, into `report`."""
+    for n in DIMENSIONS:
+        found = {case.name: measure(case, options.rounds) for case in cases(n, np.random.default_rng(n), numkong)}
+        report[str(n)] = found
+        print_cases(n, found, held)
+    print("\npublished")
+    report["published"] = print_published(report["768"])
+
+
+def measure_scans(report: dict[str, Any], options: argparse.Namespace) -> None:
+    """The scans of every kind of rows at every dimension, into `report`."""
+    print(f"\nscans of {options.scan_mb} MB for the best 10 rows, GB/s and the share of what is read in the same round")
+    read = compiled_reader()
+    for kind in SCANNED:
+        for n in DIMENSIONS:
+            name = f"scan {kind} {n}"
+            report[name] = scans(n, options.scan_mb, SCAN_ROUNDS * options.rounds, read, kind)
+            print_scans(n, kind, report[name])
 
 
 def main() -> None:
@@ -300,17 +336,10 @@ def main() -> None:
     version = getattr(numkong, "__version__", "installed") if numkong else None
     report: dict[str, Any] = {"path": simd.active(), "numpy": np.__version__, "numkong": version}
     print(f"path {simd.active()}, NumPy {np.__version__}, numkong {version or '- (pip install numkong shows it)'}")
-    for n in DIMENSIONS:
-        found = {case.name: measure(case, options.rounds) for case in cases(n, np.random.default_rng(n), numkong)}
-        report[str(n)] = found
-        print_cases(n, found, held)
-    print("\npublished")
-    report["published"] = print_published(report["768"])
-    print(f"\nscans of {options.scan_mb} MB for the best 10 rows, GB/s at best and share of what is read at best")
-    read = compiled_reader()
-    for n in DIMENSIONS:
-        report[f"scan {n}"] = scans(n, options.scan_mb, SCAN_ROUNDS * options.rounds, read)
-        print_scans(n, report[f"scan {n}"])
+    if options.only != "scans":
+        measure_kernels(report, options, numkong, held)
+    if options.only != "kernels":
+        measure_scans(report, options)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=1)

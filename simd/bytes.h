@@ -3,6 +3,9 @@
 /* So many bytes can be multiplied before a sum of 32 bits could overflow: 2**16 * 2**14 < 2**31. */
 enum { SPAN = 1 << 16 };
 
+/* Bytes between the row that is read and the one that is asked for. */
+enum { FURTHER = 6144 };
+
 INLINE uint64_t hamming_of(const char *a, const char *b, size_t n)
 {
     bit_counts counts = no_bits();
@@ -38,12 +41,18 @@ static int64_t byte_dot(const void *a, const void *b, size_t n) { return byte_do
 
 static void hammings(const void *query, const void *rows, size_t count, size_t n, int64_t *out)
 {
-    for (size_t row = 0; row < count; row++)
-        out[row] = (int64_t)hamming_of(query, (const char *)rows + row * n, n);
+    const size_t further = n ? FURTHER / n + 1 : 1;
+    for (size_t row = 0; row < count; row++) {
+        ask_for((const char *)rows + (row + further < count ? row + further : count - 1) * n, 0, n);
+            out[row] = (int64_t)hamming_of(query, (const char *)rows + row * n, n);
+    }
 }
 
 static void byte_dots(const void *query, const void *rows, size_t count, size_t n, int64_t *out)
 {
-    for (size_t row = 0; row < count; row++)
-        out[row] = byte_dot_of(query, (const char *)rows + row * n, n);
+    const size_t further = n ? FURTHER / n + 1 : 1;
+    for (size_t row = 0; row < count; row++) {
+        ask_for((const char *)rows + (row + further < count ? row + further : count - 1) * n, 0, n);
+            out[row] = byte_dot_of(query, (const char *)rows + row * n, n);
+    }
 }
