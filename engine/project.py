@@ -6,8 +6,8 @@ import errno
 import os
 import threading
 import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aqe.engine.errors import UserError
@@ -84,6 +84,24 @@ def aqe_dir(project: Path) -> Path:
     Raises `UserError` (project-read-only, disk-full) when it cannot be made.
     """
     return _own_folder(project / ".aqe")
+
+
+@contextmanager
+def aqe_dir_if_done(project: Path) -> Iterator[Path]:
+    """As `aqe_dir`, for work that may fail: a folder that was made for it then goes again, unless something is in it.
+
+    Raises `UserError` (project-read-only, disk-full) when it cannot be made.
+    """
+    was_there = (project / ".aqe").exists()
+    folder = aqe_dir(project)
+    try:
+        yield folder
+    except BaseException:
+        if not was_there and [path.name for path in folder.iterdir()] == [".gitignore"]:
+            with suppress(OSError):
+                (folder / ".gitignore").unlink()
+                folder.rmdir()
+        raise
 
 
 def store_dir(project: Path, store: str = "shared") -> Path:

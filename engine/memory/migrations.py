@@ -21,7 +21,10 @@ from aqe.engine.memory.steps import MIGRATIONS, Migration
 
 APPLICATION_ID = 0x61716531  # "aqe1"
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "Migration", "migrate", "pending"]
+__all__ = ["APPLICATION_ID", "BORN", "MIGRATIONS", "Migration", "migrate", "pending"]
+
+BORN = "min(applied_at)"
+"""What tells stores apart, of the table `migrations`: the microsecond in which a file was made; its copies keep it."""
 
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (

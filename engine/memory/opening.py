@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
+from aqe.engine.errors import UserError
+from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.keys import share_pointer, store_key
+from aqe.engine.memory.migrations import migrate, pending
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.project import DATABASE, database_path, store_home
@@ -19,6 +23,8 @@ from aqe.engine.spool import ingest
 from aqe.engine.worktree import find_checkout, head_commit
 
 if TYPE_CHECKING:
+    import apsw
+
     from aqe.engine.memory.rank import Rank
     from aqe.engine.memory.settings import MemorySettings
 
@@ -44,16 +50,11 @@ def open_store(
         path,
         key=store_key(path, environ),
         durability=settings.durability,
-        here=whereabouts(project),
         now=now,
         clean=_redacted if settings.memory.redact else None,
-        growth=_growth(project, settings),
-        shares=Shares(settings.memory.vector_share, settings.memory.shares),
+        **_rules(project, settings),
     )
-    if settings.memory.index == "hnsw":
-        _use_graph(store, settings.memory)
-    if settings.memory.graph:
-        store.graph = Graph(store)
+    _set_up(store, settings.memory)
     share_pointer(path, project / ".aqe")
     if take_spool:
         try:
@@ -64,14 +65,31 @@ def open_store(
     return store
 
 
-def _growth(project: Path, settings: Settings) -> GrowthRules:
-    return GrowthRules(
+class _Rules(TypedDict):
+    here: Provenance
+    growth: GrowthRules
+    shares: Shares
+
+
+def _rules(project: Path, settings: Settings) -> _Rules:
+    """What the project and its settings say of any store of it, however it is opened."""
+    memory = settings.memory
+    growth = GrowthRules(
         root=project,
-        recalled_s=60.0 * settings.memory.recalled_minutes,
-        half_life_days=settings.memory.half_life_days,
-        stale=settings.memory.stale,
+        recalled_s=60.0 * memory.recalled_minutes,
+        half_life_days=memory.half_life_days,
+        stale=memory.stale,
         rank=_rank(settings),
     )
+    return _Rules(here=whereabouts(project), growth=growth, shares=Shares(memory.vector_share, memory.shares))
+
+
+def _set_up(store: Store, memory: MemorySettings) -> None:
+    """Have an open store search as its settings say."""
+    if memory.index == "hnsw":
+        _use_graph(store, memory)
+    if memory.graph:
+        store.graph = Graph(store)
 
 
 def _rank(settings: Settings) -> Rank | None:
@@ -110,11 +128,58 @@ def has_store(project: Path, *, settings: Settings | None = None, environ: Mappi
 
 
 def open_to_read(project: Path) -> Store:
-    """The project's store for a look: where nothing is kept yet an empty one in memory, so that looking writes nothing.
+    """The project's store for a look: where nothing is kept yet an empty one in memory, so that looking writes nothing,
+    and where nothing can be written (a folder of somebody else, a full disk) one that only reads.
 
     Raises what `open_store` raises.
     """
-    return open_store(project) if has_store(project) else Store.open(Path(":memory:"))
+    if not has_store(project):
+        return Store.open(Path(":memory:"))
+    try:
+        return open_store(project)
+    except UserError as error:
+        if error.code not in ("project-read-only", "disk-full"):
+            raise
+        return _open_as_it_is(project, error)
+
+
+def _open_as_it_is(project: Path, why: UserError) -> Store:
+    """The store of a project where nothing can be written, for `why`; that of an earlier version is brought up to date
+    in memory. What test runs left in the spool is not in it."""
+    from aqe.engine.memory.care.place import open_file, place_of
+
+    settings = load_settings(project)
+    place = place_of(project, settings=settings)
+    if not place.path.exists():
+        raise why
+    path, connection = place.path, open_file(place.path, key=place.key)
+    try:
+        if pending(connection, path):
+            path, connection = _in_memory(connection)
+        open_again = functools.partial(open_file, key=place.key)
+        rules, sealed = _rules(project, settings), bool(place.key)
+        store = Store(connection, path, now=utc_now, reopen=open_again, sealed=sealed, **rules)
+    except BaseException:
+        connection.close()
+        raise
+    _set_up(store, settings.memory)
+    return store
+
+
+def _in_memory(earlier: apsw.Connection) -> tuple[Path, apsw.Connection]:
+    """A copy of a store of an earlier version, brought up to date in memory; the file is closed."""
+    from aqe.engine.memory.care.copying import copy_pages
+
+    path = Path(":memory:")
+    connection = open_connection(path)
+    try:
+        copy_pages(earlier, connection, text="Reading")
+        migrate(connection, path, now=utc_now, open_again=open_connection, keep_copy=False)
+    except BaseException:
+        connection.close()
+        raise
+    earlier.close()
+    return path, connection
 
 
 def whereabouts(project: Path) -> Provenance:

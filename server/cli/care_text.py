@@ -1,10 +1,11 @@
-"""What a repair and a migration did, in lines."""
+"""What a look at the store found and what a repair did, in lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aqe.engine.memory.care.repairing import RepairReport
+from aqe.engine.memory.care.verifying import Finding
 from aqe.server.counting import counted, memories
 
 _MENDED = {
@@ -19,14 +20,27 @@ _MENDED = {
 }
 
 
+def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Each thing that is wrong once, with what it means and what to do; checks that found the same are named in one
+    line."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for one in findings:
+        together.setdefault((one.what, one.meaning, one.fix), []).append(one.check)
+    for (what, meaning, fix), checks in together.items():
+        yield f"{', '.join(checks)}: {what}: {meaning}. {fix}"
+
+
 def repair_lines(report: RepairReport) -> Iterator[str]:
     """What was wrong, what became of it, and what is lost."""
     if report.how == "nothing":
         yield "Nothing is wrong; nothing was changed."
         return
     would = "would be " if report.dry_run else ""
-    for finding in report.findings:
-        yield f"found: {finding}"
+    found: dict[str, list[str]] = {}
+    for check, _, what in (finding.partition(": ") for finding in report.findings):
+        found.setdefault(what, []).append(check)
+    for what, checks in found.items():
+        yield f"found: {', '.join(checks)}: {what}"
     if report.unread_pages:
         yield f"{counted(report.unread_pages, 'page')} cannot be read"
     for name, count in vars(report.mended).items():
@@ -42,6 +56,19 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
             report.lost_count > len(report.lost_memories)
         )
         yield f"{memories(report.lost_count)} lost a revision: {', '.join(report.lost_memories)}{more}"
-    yield f"{would}{report.how}: {memories(report.memories)}, {'sound' if report.sound else 'still not sound'}"
+    if report.everything_lost:
+        yield f"Everything {'would be' if report.dry_run else 'is'} lost: no memory in the file can be saved."
+        yield from _ways_back(report.earlier)
+    else:
+        yield f"{would}{report.how}: {memories(report.memories)}, {'sound' if report.sound else 'still not sound'}"
     if report.kept:
         yield f"The file as it was is kept in {report.kept}"
+
+
+def _ways_back(earlier: Sequence[str]) -> Iterator[str]:
+    """Where what is lost may still be; `aqe memory restore` takes any of them."""
+    if not earlier:
+        yield "There is no earlier file in .aqe; `aqe memory restore FILE` puts a backup of yours in its place."
+        return
+    yield "`aqe memory restore FILE` puts a backup of yours in its place, or one of these:"
+    yield from (f"  {name}" for name in earlier)

@@ -34,11 +34,12 @@ def examine(root: Path, python: str | None) -> dict[str, Any]:
     from aqe.agents.gate.diagnosis import diagnose_interpreter, diagnose_sandbox
     from aqe.engine.errors import AqeError
 
-    setting, wrong_setting = None, ""
+    setting, store, wrong_setting = None, "shared", ""
     try:
         from aqe.engine.settings import load_settings
 
-        setting = load_settings(root).python
+        settings = load_settings(root)
+        setting, store = settings.python, settings.store
     except AqeError as error:
         wrong_setting = str(error)
     return {
@@ -48,7 +49,7 @@ def examine(root: Path, python: str | None) -> dict[str, Any]:
         "sandbox": diagnose_sandbox(),
         "interpreter": diagnose_interpreter(root, python, setting),
         "kernels": _kernels(),
-        "store": _store(root),
+        "store": _store(root, store),
     }
 
 
@@ -62,21 +63,20 @@ def _kernels() -> dict[str, Any]:
     return {"active": active, "paths": simd.paths(), "native": simd.features()["native"]}
 
 
-def _store(root: Path) -> dict[str, Any]:
+def _store(root: Path, store: str) -> dict[str, Any]:
     """The state of the database file; nothing is made, migrated or repaired."""
     from aqe.engine.errors import AqeError
-    from aqe.engine.project import database_path, store_home
+    from aqe.engine.project import store_home
 
-    path = store_home(root) / ".aqe" / "aqe.db"
+    path = store_home(root, store) / ".aqe" / "aqe.db"
     clear = _in_clear(root, path)
     if not path.exists():
         return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
     try:
-        from aqe.engine.memory.connection import open_connection
+        from aqe.engine.memory.care import Place
         from aqe.engine.memory.keys import store_key
 
-        path = database_path(root)
-        connection = open_connection(path, key=store_key(path))
+        connection = Place(path, store_key(path)).connect_to_read()
         try:
             said = [str(row[0]) for row in connection.execute("pragma quick_check")]
         finally:
@@ -90,11 +90,12 @@ def _store(root: Path) -> dict[str, Any]:
 
 
 def _in_clear(root: Path, database: Path) -> list[str]:
-    """Where the store has a key: each file of `.aqe` that can be read without it."""
-    from aqe.engine.memory.care.clear import in_clear
+    """Where the store has a key: each file that can be read without it, of its `.aqe` and those of the git worktrees
+    that share it."""
+    from aqe.engine.memory.care.clear import in_clear, shared_folders
     from aqe.engine.memory.keys import is_sealed
 
-    folders = {root / ".aqe", database.parent}
+    folders = {root / ".aqe", database.parent, *shared_folders(database.parent, database.name)}
     return [path.as_posix() for path in in_clear(folders)] if is_sealed(database.parent) else []
 
 

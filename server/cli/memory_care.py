@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,6 +81,7 @@ def verify(
 ) -> int:
     """Look whether all that is kept is sound: pages, texts, revisions, both indexes. Exit 1 if anything is wrong."""
     from aqe.engine.memory.care import verify as verify_store
+    from aqe.server.cli.care_text import finding_lines
 
     root, place, _ = place_in(project)
     with working(json) as (progress, cancel):
@@ -92,14 +91,14 @@ def verify(
     else:
         for run in report.checks:
             print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,}")
-        for finding in report.findings:
-            print(f"{finding.check}: {finding.what}: {finding.meaning}. {finding.fix}")
+        for line in finding_lines(report.findings):
+            print(line)
         print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {memories(report.memories)}")
     return 0 if report.sound else 1
 
 
 def repair(dry_run: DryRunOption = False, json: JsonOption = False, project: ProjectOption = None) -> int:
-    """Bring a damaged store to the last good state, and say what was lost. Exit 1 if anything is still wrong.
+    """Bring a damaged store to the last good state, and say what was lost. Exit 1 if it is not sound, or all was lost.
 
     Where its pages are sound, rows are put right while servers run. Else every row that still stands is saved into a
     new file, and the damaged one is kept in .aqe/backups.
@@ -121,7 +120,7 @@ def repair(dry_run: DryRunOption = False, json: JsonOption = False, project: Pro
         print_json("memory-repair", report, project=root)
     else:
         print("\n".join(repair_lines(report)))
-    return 0 if report.sound else 1
+    return 0 if report.sound and not report.everything_lost else 1
 
 
 def restore(
@@ -140,16 +139,11 @@ def restore(
     Servers may run: they see it in one moment. The audit log, consents and running jobs stay as they are.
     """
     from aqe.engine.memory.care import restore as restore_store
-    from aqe.engine.project import aqe_dir
+    from aqe.engine.project import aqe_dir_if_done
 
     root, place, settings = place_in(project)
-    with contextlib.ExitStack() as stack:
-        if not dry_run:
-            aqe_dir(place.folder.parent)
-        elif not place.folder.exists():
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            place = dataclasses.replace(place, path=scratch / place.path.name)
-        progress, cancel = stack.enter_context(working(json))
+    folder = contextlib.nullcontext() if dry_run else aqe_dir_if_done(place.folder.parent)
+    with folder, working(json) as (progress, cancel):
         report = restore_store(
             place,
             file,
@@ -169,6 +163,9 @@ def restore(
     print(f"{report.file} {would} restored: {memories(report.memories)} in place of {report.memories_before:,}{steps}")
     if report.kept:
         print(f"What was there is kept in {report.kept}", file=sys.stderr)
+    if report.now_in_clear:
+        lies = "would lie" if dry_run else "lies"
+        print(f"What was encrypted in it {lies} in clear here: `aqe memory key set` encrypts it.", file=sys.stderr)
 
 
 def snapshot(
@@ -228,11 +225,13 @@ def rollback(
     from aqe.engine.embedding import open_embedder
     from aqe.engine.memory import open_store
     from aqe.engine.memory.care import roll_back
+    from aqe.engine.memory.opening import open_to_read
     from aqe.engine.retrieval import reembed
 
     root, place, settings = place_in(project)
-    place.connect().close()  # else a store would be made to look for a snapshot in
-    with open_store(root, settings=settings) as store, working(json) as (progress, cancel):
+    place.connect_to_read().close()  # else a store would be made to look for a snapshot in
+    opened = open_to_read(root) if dry_run else open_store(root, settings=settings)
+    with opened as store, working(json) as (progress, cancel):
         report = roll_back(store, name, kept=settings.care.snapshots, dry_run=dry_run, progress=progress, cancel=cancel)
         if not dry_run:
             reembed(store, open_embedder(settings), progress=progress, cancel=cancel)

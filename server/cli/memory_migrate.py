@@ -58,10 +58,11 @@ def _embed(
     """How many memories wait for a vector of the embedder in force, how many got one, and its name."""
     from aqe.engine.embedding import open_embedder
     from aqe.engine.memory import open_store
+    from aqe.engine.memory.opening import open_to_read
     from aqe.engine.retrieval import reembed, waiting
 
     embedder = open_embedder(settings)
-    with open_store(root, settings=settings) as store:
+    with open_to_read(root) if dry_run else open_store(root, settings=settings) as store:
         waits = waiting(store, embedder)
         done = 0
         if waits and not dry_run:

@@ -10,15 +10,14 @@ _CACHED = {"query": "searches were answered as before", "embedding": "texts had 
 
 def command(json: JsonOption = False, project: ProjectOption = None) -> None:
     """Show what the project's store holds: memories, test runs, jobs, and bytes by component."""
-    from aqe.engine.memory import open_store
     from aqe.engine.memory.contents import NOTHING
-    from aqe.engine.memory.opening import has_store
+    from aqe.engine.memory.opening import has_store, open_to_read
     from aqe.engine.project import find_project
 
     root = find_project(explicit=None if project is None else str(project))
     stats, place = NOTHING, "none yet: it is made when something is kept"
     if has_store(root):
-        with open_store(root) as store:
+        with open_to_read(root) as store:
             stats = store.stats(measure=True)
         place = f"{store.path} (version {stats.version})"
     if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import keyring.backend
 import pytest
 
 from aqe.engine.memory import Store
+from aqe.engine.memory.care import Finding
+from aqe.server.cli.care_text import finding_lines
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -115,6 +118,56 @@ def test_repair_says_what_was_lost_and_what_is_kept(aqe: Run) -> None:
     kept = out.split()[-1]
     assert Path(kept).read_bytes()[4096:] == data[4096:]
     assert aqe("memory", "search", "first note")[1].count("first") == 2
+
+
+def test_failed_restore_leaves_no_folder_behind(in_process: Run) -> None:
+    """In a project that remembers nothing a restore of what is no backup makes nothing."""
+    Path("junk.db").write_bytes(b"no database" * 100)
+    assert in_process("memory", "restore", "junk.db")[0] == 2
+    assert in_process("memory", "restore", "none.db")[0] == 2
+    assert not Path(".aqe").exists()
+
+
+def test_repair_of_a_file_without_a_row_names_the_earlier_ones(aqe: Run) -> None:
+    """Where nothing is left to save that is said, with the files that may have it, and the exit status is 1."""
+    aqe("memory", "backup", "b.db")
+    kept = aqe("memory", "restore", "b.db")[2].split()[-1]
+    data = Path(".aqe/aqe.db").read_bytes()
+    Path(".aqe/aqe.db").write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+    status, out, _ = aqe("memory", "repair", "--dry-run")
+    assert (status, "Everything would be lost" in out) == (1, True)
+    status, out, _ = aqe("memory", "repair")
+    lines = out.splitlines()
+    assert (status, lines[1], lines[3]) == (
+        1,
+        "Everything is lost: no memory in the file can be saved.",
+        f"  {Path(kept).resolve()}",
+    )
+    assert aqe("memory", "restore", kept)[1].endswith("restored: 1 memory in place of 0\n")
+
+
+def test_same_finding_of_several_checks_is_one_line() -> None:
+    """What several checks say of a file is told once, with the names of all."""
+    bad = "it cannot be read through: database disk image is malformed"
+    found = [Finding(name, bad, "a part of the file is damaged", "Mend it.") for name in ("texts", "vectors")]
+    assert list(finding_lines([Finding("pages", "page 3 is bad", "damage", "Mend it."), *found])) == [
+        "pages: page 3 is bad: damage. Mend it.",
+        f"texts, vectors: {bad}: a part of the file is damaged. Mend it.",
+    ]
+
+
+@pytest.mark.services
+def test_encrypted_backup_that_comes_into_the_clear_is_said(in_process: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup of an encrypted store, restored where no key is set, lies in clear, and what to do is said."""
+    monkeypatch.setenv("AQE_DB_KEY", "a key")
+    in_process("memory", "add", "a secret")
+    in_process("memory", "backup", "../b.db")
+    monkeypatch.delenv("AQE_DB_KEY")
+    monkeypatch.setenv("OTHER", "a key")
+    shutil.rmtree(".aqe")
+    status, _, err = in_process("memory", "restore", "../b.db", "--key-env", "OTHER")
+    assert (status, err) == (0, "What was encrypted in it lies in clear here: `aqe memory key set` encrypts it.\n")
+    assert in_process("memory", "list")[1].endswith("a secret\n")
 
 
 class HeldKeyring(keyring.backend.KeyringBackend):

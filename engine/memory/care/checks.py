@@ -38,18 +38,27 @@ Check = Callable[[apsw.Connection], Looked]
 def check_pages(connection: apsw.Connection) -> Looked:
     """Every page, index and text index by SQLite's own check."""
     said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
-    wrong = [] if said == ["ok"] else [line for whole in said for line in whole.splitlines() if line.strip()]
+    lines = [] if said == ["ok"] else [line.strip() for whole in said for line in whole.splitlines() if line.strip()]
+    wrong = Counter(lines)
     meaning = "the file is damaged there; what lies on it may be unreadable or wrong"
     pages = int(connection.pragma("page_count"))
-    return pages, [Wrong(line, meaning) for line in wrong[:SHOWN]] + _more(len(wrong), "places", meaning)
+    shown = [f"{line} ({count} times)" if count > 1 else line for line, count in list(wrong.items())[:SHOWN]]
+    beyond = len(wrong) - SHOWN
+    more = [f"and {beyond} more {'place' if beyond == 1 else 'places'}"] if beyond > 0 else []
+    return pages, [Wrong(line, meaning) for line in shown + more]
 
 
 def check_references(connection: apsw.Connection) -> Looked:
     """Every row that names another finds it."""
     found = [(str(row[0]), str(row[2])) for row in connection.execute("PRAGMA foreign_key_check")]
     counts = Counter(found)
-    meaning = "they belong to something that is gone, and are not used"
-    wrong = [Wrong(f"{n} rows of {table} name no row of {parent}", meaning) for (table, parent), n in counts.items()]
+    meaning = "what they belong to is gone, so that nothing uses them"
+    wrong = [
+        Wrong(
+            f"{n} {'row' if n == 1 else 'rows'} of {table} {'names' if n == 1 else 'name'} no row of {parent}", meaning
+        )
+        for (table, parent), n in counts.items()
+    ]
     tables = int(connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").get)
     return tables, wrong
 
@@ -67,7 +76,7 @@ def check_texts(connection: apsw.Connection) -> Looked:
             changed.append(f"{namespace}/{id} (revision {revision})")
     meaning = "a text changed on the disk: it is not what was remembered"
     fix = "Compare it with a backup (`aqe memory diff FILE now`); repair keeps the text and makes its hash anew."
-    return seen, _each(changed, "texts do not match their hash", meaning, fix)
+    return seen, _each(changed, "text does not match its hash", "texts do not match their hash", meaning, fix)
 
 
 def check_revisions(connection: apsw.Connection) -> Looked:
@@ -85,9 +94,25 @@ def check_revisions(connection: apsw.Connection) -> Looked:
     )
     ends = _names(connection, "SELECT namespace, id FROM memories WHERE valid_to < valid_from")
     return memories, [
-        *_each(gaps, "memories have a gap in their revisions", "some of their history is lost", BACKUP),
-        *_each(stale, "memories are at an earlier revision than their last", "a later text was ended out of order"),
-        *_each(ends, "revisions end before they begin", "what held at a moment cannot be told for them"),
+        *_each(
+            gaps,
+            "memory has a gap in its revisions",
+            "memories have a gap in their revisions",
+            "some of the history is lost",
+            BACKUP,
+        ),
+        *_each(
+            stale,
+            "memory is at an earlier revision than its last",
+            "memories are at an earlier revision than their last",
+            "a later text was ended out of order",
+        ),
+        *_each(
+            ends,
+            "revision ends before it begins",
+            "revisions end before they begin",
+            "what held at a moment cannot be told there",
+        ),
     ]
 
 
@@ -106,9 +131,24 @@ def check_text_index(connection: apsw.Connection) -> Looked:
         elif words != len(subtokens(text or "")):
             different.append(f"{namespace}/{id}")
     return seen, [
-        *_each(missing, "memories are not in the text index", "no search finds them by their words"),
-        *_each(different, "entries of the text index have other words", "they are found by wrong words"),
-        *_each([str(row) for row in listed], "entries of the text index belong to nothing", "they take space"),
+        *_each(
+            missing,
+            "memory is not in the text index",
+            "memories are not in the text index",
+            "no search finds it by words",
+        ),
+        *_each(
+            different,
+            "entry of the text index has other words",
+            "entries of the text index have other words",
+            "searches find by wrong words",
+        ),
+        *_each(
+            [str(row) for row in listed],
+            "entry of the text index belongs to nothing",
+            "entries of the text index belong to nothing",
+            "that takes space",
+        ),
     ]
 
 
@@ -128,8 +168,8 @@ def check_vectors(connection: apsw.Connection) -> Looked:
         "SELECT namespace, id FROM retired_vectors JOIN memories USING (row) JOIN embedders ON number = embedder"
         " WHERE length(vector) != 4 * dimension",
     )
-    meaning = "they cannot be brought back by a rollback, which makes them anew"
-    return seen, wrong + _each(ended, "vectors of ended revisions have a wrong length", meaning)
+    one, many = "vector of an ended revision has a wrong length", "vectors of ended revisions have a wrong length"
+    return seen, wrong + _each(ended, one, many, "a rollback cannot bring it back, and has it made anew")
 
 
 def check_snapshots(connection: apsw.Connection) -> Looked:
@@ -143,9 +183,8 @@ def check_snapshots(connection: apsw.Connection) -> Looked:
             is_whole = False
         if not is_whole:
             broken.append(str(name))
-    return seen, _each(
-        broken, "snapshots cannot be read", "no rollback to them", "`aqe memory snapshots --remove NAME`."
-    )
+    one, many = "snapshot cannot be read", "snapshots cannot be read"
+    return seen, _each(broken, one, many, "no rollback leads there", "`aqe memory snapshots --remove NAME`.")
 
 
 CHECKS: tuple[tuple[str, Check, str], ...] = (
@@ -174,8 +213,18 @@ def _check_space(connection: apsw.Connection, number: int, name: str, dimension:
         elif len(vector) != 4 * dimension or not np.isfinite(np.frombuffer(vector, np.float32)).all():
             bad.append("/".join(owner))
     return seen, [
-        *_each(strange, f"vectors of {name} belong to no current memory of theirs", "a search may fail on them"),
-        *_each(bad, f"vectors of {name} are not {dimension} finite numbers", "they are found by wrong neighbours"),
+        *_each(
+            strange,
+            f"vector of {name} belongs to no current memory of its own",
+            f"vectors of {name} belong to no current memory of theirs",
+            "a search may fail on it",
+        ),
+        *_each(
+            bad,
+            f"vector of {name} is not {dimension} finite numbers",
+            f"vectors of {name} are not {dimension} finite numbers",
+            "searches have wrong neighbours",
+        ),
     ]
 
 
@@ -184,24 +233,21 @@ def _check_demoted(connection: apsw.Connection) -> tuple[int, list[Wrong]]:
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'demoted'").fetchone() is None:
         return 0, []
     bad = [name for _, name, _ in bad_demoted(connection)]
-    meaning = "they are found by their words alone"
-    return count(connection), _each(bad, "vectors of smaller tiers are not what their tier says", meaning)
+    one = "vector of a smaller tier is not what its tier says"
+    many = "vectors of smaller tiers are not what their tier says"
+    return count(connection), _each(bad, one, many, "it is found by words alone")
 
 
 def _names(connection: apsw.Connection, sql: str) -> list[str]:
     return [f"{namespace}/{id}" for namespace, id in connection.execute(sql)]
 
 
-def _each(names: Sequence[str], what: str, meaning: str, fix: str = REPAIR) -> list[Wrong]:
-    """One finding for all that are wrong in one way; the first few are named."""
+def _each(names: Sequence[str], one: str, many: str, meaning: str, fix: str = REPAIR) -> list[Wrong]:
+    """One finding for all that are wrong in one way, as `one` is or as `many` are; the first few are named."""
     if not names:
         return []
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return [Wrong(f"{len(names)} {what}: {shown}", meaning, fix)]
-
-
-def _more(count: int, what: str, meaning: str) -> list[Wrong]:
-    return [Wrong(f"and {count - SHOWN} more {what}", meaning)] if count > SHOWN else []
+    return [Wrong(f"{len(names)} {one if len(names) == 1 else many}: {shown}", meaning, fix)]
 
 
 def _varint(data: bytes) -> int:

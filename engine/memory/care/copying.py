@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,17 @@ def spare_for(target: Path) -> Iterator[Path]:
         yield spare
     finally:
         remove(spare)
+
+
+@contextlib.contextmanager
+def workplace(target: Path, *, dry_run: bool) -> Iterator[Path]:
+    """The name that work is done beside: `target`, and in a dry run where nothing can be written there, that name in a
+    temporary folder."""
+    if not dry_run or os.access(target.parent, os.W_OK):
+        yield target
+        return
+    with tempfile.TemporaryDirectory(prefix="aqe-") as folder:
+        yield Path(folder) / target.name
 
 
 def publish(spare: Path, target: Path, *, like: Path | None = None) -> None:

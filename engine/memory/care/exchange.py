@@ -26,12 +26,12 @@ from aqe.engine.project import unwritable
 UNUSABLE = ("database-broken", "database-key", "database-failed", "database-newer")
 
 
-def open_live(place: Place) -> apsw.Connection | None:
+def open_live(place: Place, *, to_read: bool = False) -> apsw.Connection | None:
     """A connection to the store as it is; None where it is missing or cannot be read."""
     if not place.path.exists():
         return None
     try:
-        connection = place.connect()
+        connection = place.connect_to_read() if to_read else place.connect()
     except UserError as error:
         if error.code not in UNUSABLE:
             raise

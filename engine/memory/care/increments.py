@@ -11,18 +11,19 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care.copying import pinned, spare_for, write_copy
-from aqe.engine.memory.care.place import INCREMENT, Place, key_of, open_backup, open_file
+from aqe.engine.memory.care.place import INCREMENT, Place, address_to_read, key_of, open_backup, open_file
 from aqe.engine.memory.connection import BUSY_TIMEOUT_S, broken, speaking, transaction
+from aqe.engine.memory.migrations import BORN
 from aqe.engine.progress import CancelToken, Progress, silent
 
 _HEAD = """
@@ -179,16 +180,23 @@ def _side_by_side(place: Place, spare: Path, base: Path, base_key: str | None) -
             connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
             if place.key:
                 connection.pragma("key", place.key)
-            connection.execute("ATTACH ? AS live KEY ?", (str(place.path), place.key or ""))
-            address = f"file:{quote(str(base.absolute()))}?immutable=1"
-            connection.execute("ATTACH ? AS base KEY ?", (address, base_key or ""))
+            live = str(place.path) if os.access(place.folder, os.W_OK) else address_to_read(place.path)
+            connection.execute("ATTACH ? AS live KEY ?", (live, place.key or ""))
+            connection.execute("ATTACH ? AS base KEY ?", (address_to_read(base), base_key or ""))
             yield connection
         finally:
             connection.close()
 
 
 def _check_basis(connection: apsw.Connection, base: Path) -> int:
-    """The version of both files; raises `UserError` (bad-backup) unless the store grew out of the backup's tables."""
+    """The version of both files; raises `UserError` (bad-backup) unless the store grew out of what the backup holds."""
+    born, there = (connection.execute(f"SELECT {BORN} FROM {name}.migrations").get for name in ("live", "base"))
+    if born != there:
+        raise UserError(
+            f"{str(base)!r} is a backup of another store than this one.",
+            code="bad-backup",
+            fix="Name an earlier backup of this one, or take a whole backup: leave --since out.",
+        )
     version, earlier = (int(connection.execute(f"PRAGMA {name}.user_version").get) for name in ("live", "base"))
     sql = "SELECT name FROM base.sqlite_schema EXCEPT SELECT name FROM live.sqlite_schema"
     if version != earlier or connection.execute(sql).fetchall():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, write_copy
+from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workplace, write_copy
 from aqe.engine.memory.care.place import Place, open_backup, open_file
 from aqe.engine.memory.care.restoring import keep_before
 from aqe.engine.memory.care.sealing import alone, take_over
@@ -52,13 +52,13 @@ def bring_up_to_date(
     one applies each step. Raises `UserError` (no-such-path, database-newer, database-locked, disk-full), `Cancelled`.
     """
     began = time.monotonic()
-    connection = place.connect()
+    connection = place.connect_to_read() if dry_run else place.connect()
     try:
         before = int(connection.pragma("user_version"))
         names = tuple(pending(connection, place.path))
         backup = ""
         if names and dry_run:
-            with spare_for(place.path) as spare:
+            with workplace(place.path, dry_run=True) as work, spare_for(work) as spare:
                 with pinned(connection, place.path):
                     write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
                 _try(spare, place.key, now)

@@ -126,9 +126,13 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False) -> aps
 def _opened(path: Path, write: bool) -> apsw.Connection:
     if write:
         return apsw.Connection(str(path))
+    return apsw.Connection(address_to_read(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def address_to_read(path: Path) -> str:
+    """The address at which SQLite only reads a database file, and writes nothing beside it unless a log lies there."""
     has_log = path.with_name(f"{path.name}-wal").exists()
-    address = f"file:{quote(str(path.absolute()))}?{'' if has_log else 'immutable=1'}"
-    return apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    return f"file:{quote(str(path.absolute()))}?{'mode=ro' if has_log else 'immutable=1'}"
 
 
 def key_of(path: Path, keys: tuple[str | None, ...]) -> str | None:

@@ -11,14 +11,14 @@ import contextlib
 import functools
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, write_copy
+from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workplace, write_copy
 from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.place import Place, open_file
@@ -29,8 +29,24 @@ from aqe.engine.memory.care.rebuilding import (
     rebuild_text_index,
     rebuild_vectors,
 )
-from aqe.engine.memory.care.restoring import copy_as_it_is, copy_name, keep_before, kept_only_if_done, prune_copies
-from aqe.engine.memory.care.salvage import SPACE, Found, Losses, indexed_memories, is_derived, known_tables, salvage
+from aqe.engine.memory.care.restoring import (
+    copy_as_it_is,
+    copy_name,
+    earlier_copies,
+    keep_before,
+    kept_only_if_done,
+    prune_copies,
+)
+from aqe.engine.memory.care.salvage import (
+    SPACE,
+    Found,
+    Losses,
+    first_made,
+    indexed_memories,
+    is_derived,
+    known_tables,
+    salvage,
+)
 from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
 from aqe.engine.memory.codefiles import CodeFolder
 from aqe.engine.memory.connection import speaking, transaction
@@ -50,7 +66,8 @@ class RepairReport:
     `how` is "nothing" for a sound store, "mended" where its pages are sound, "salvaged" where rows were read page by
     page. `saved` counts rows by table, `broken` those that stand only in part, `unknown_rows` those that fit no one
     table; `lost_count` counts memories of which some row is known to be lost, the first of which are named. `kept` is
-    the file as it was.
+    the file as it was. With `everything_lost` not one memory could be saved where some were; `earlier` are then the
+    files in `.aqe`, newest first, that may have what is lost.
     """
 
     how: str
@@ -65,6 +82,8 @@ class RepairReport:
     mended: Mended
     kept: str
     sound: bool
+    everything_lost: bool
+    earlier: tuple[str, ...]
     dry_run: bool
     seconds: float
 
@@ -78,6 +97,13 @@ class _Salvaged:
     blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no row could be saved, or of memories that were there none."""
+        lost = self.losses
+        was_more = lost.named or lost.unknown or lost.unread_pages or "memories" in lost.broken
+        return not self.saved or bool(was_more and not self.saved.get("memories"))
 
 
 def repair(
@@ -121,9 +147,9 @@ def _mend(
     cancel: CancelToken | None,
 ) -> RepairReport:
     """Put right what rows say, in one transaction: of the store, or of a copy in a dry run."""
-    connection, kept = place.connect(), ""
+    connection, kept = place.connect_to_read() if dry_run else place.connect(), ""
     try:
-        with spare_for(place.path) as spare:
+        with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare:
             if dry_run:
                 with pinned(connection, place.path):
                     write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
@@ -165,7 +191,7 @@ def _salvage(
 ) -> RepairReport:
     """Read every row that stands into a new file, which takes the place of the damaged one."""
     made = _Salvaged()
-    with spare_for(place.path) as spare, contextlib.ExitStack() as stack:
+    with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare, contextlib.ExitStack() as stack:
         _begin(spare, place.key)
         exchange = None if dry_run else stack.enter_context(exchanging(place, spare, "a repair of a damaged file"))
         progress("Reading pages")
@@ -174,7 +200,8 @@ def _salvage(
         check_copy(spare, key=place.key)
         after = verify(place, spare, cancel=cancel)
         kept = "" if exchange is None else _swap(exchange, now(), progress, cancel)
-    return _report("salvaged", findings, after, began, dry_run, mended=mended, kept=kept, made=made)
+    earlier = earlier_copies(place) if made.is_nothing else ()
+    return _report("salvaged", findings, after, began, dry_run, mended=mended, kept=kept, made=made, earlier=earlier)
 
 
 def _begin(spare: Path, key: str | None) -> None:
@@ -212,6 +239,8 @@ def _write_new(
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         connection.pragma("foreign_keys", False)
         with transaction(connection, spare):
+            sql = "UPDATE migrations SET applied_at = coalesce(?, applied_at) WHERE number = 1"
+            connection.execute(sql, (first_made(image),))
             _insert_all(connection, image, version, made, progress, cancel)
         migrate(connection, spare, now=now, open_again=open_again, keep_copy=False)
         with transaction(connection, spare):
@@ -321,6 +350,7 @@ def _report(
     mended: Mended | None = None,
     kept: str = "",
     made: _Salvaged | None = None,
+    earlier: Sequence[Path] = (),
 ) -> RepairReport:
     losses = Losses() if made is None else made.losses
     return RepairReport(
@@ -336,6 +366,8 @@ def _report(
         mended=mended or Mended(),
         kept=kept,
         sound=after.sound,
+        everything_lost=made is not None and made.is_nothing,
+        earlier=tuple(map(str, earlier)),
         dry_run=dry_run,
         seconds=round(time.monotonic() - began, 3),
     )

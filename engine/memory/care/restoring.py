@@ -26,6 +26,7 @@ from aqe.engine.memory.care.copying import (
     remove,
     spare_for,
     sync_folder,
+    workplace,
     write_copy,
 )
 from aqe.engine.memory.care.exchange import UNUSABLE, exchanging, open_live
@@ -48,13 +49,15 @@ KEPT = re.compile(r"before-(restore|repair|way-back)-\d{8}T\d{12}Z\.db")
 @dataclass(frozen=True)
 class RestoreReport:
     """What was restored (or with `dry_run` would be): memories in the backup, memories before, steps that brought an
-    older backup up to date, and where what was there before is kept ("" where there was nothing)."""
+    older backup up to date, where what was there before is kept ("" where there was nothing), and whether what was
+    encrypted in the backup lies in clear now."""
 
     file: str
     memories: int
     memories_before: int
     migrated: int
     kept: str
+    now_in_clear: bool
     dry_run: bool
     seconds: float
 
@@ -77,15 +80,17 @@ def restore(
     An incremental backup is put together with the one it rests on: `base`, else the file of that name beside it.
     `keys` are more keys to try on backups; the store keeps its own key. Of the files kept before a restore the
     newest `copies` stay, as far as they fit into `copies_mb`; the last one always does. Everything is prepared and read
-    again beside the store, then comes over in one transaction. Raises `UserError` (no-such-path, database-broken,
+    again beside the store (in a dry run where nothing can be written: in a temporary folder), then comes over in one
+    transaction. Raises `UserError` (no-such-path, database-broken,
     database-key, database-newer, disk-full, database-locked), `Cancelled`; then the store is as it was.
     """
     began = time.monotonic()
     all_keys = place.keys(*keys)
     before, kept = 0, ""
     with (
-        increments.whole(file, base, all_keys, near=place.path, progress=progress, cancel=cancel) as (source, key),
-        spare_for(place.path) as spare,
+        workplace(place.path, dry_run=dry_run) as work,
+        increments.whole(file, base, all_keys, near=work, progress=progress, cancel=cancel) as (source, key),
+        spare_for(work) as spare,
     ):
         _copy(source, key, spare, progress, cancel)
         change_key(spare, key, place.key)
@@ -97,7 +102,8 @@ def restore(
             before, memories, kept = _replace(place, spare, now(), progress, cancel)
             prune_copies(place.folder, copies, copies_mb, kept=Path(kept))
     seconds = round(time.monotonic() - began, 3)
-    return RestoreReport(str(file), memories, before, migrated, kept, dry_run, seconds)
+    now_in_clear = key is not None and place.key is None
+    return RestoreReport(str(file), memories, before, migrated, kept, now_in_clear, dry_run, seconds)
 
 
 def _replace(
@@ -128,7 +134,7 @@ def kept_only_if_done(kept: str | Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _read(place: Place) -> Iterator[apsw.Connection | None]:
     """A connection to look at the store, None where it cannot be read."""
-    connection = open_live(place)
+    connection = open_live(place, to_read=True)
     try:
         yield connection
     finally:
@@ -165,6 +171,15 @@ def kept_copies(folder: Path) -> list[Path]:
     """The files that aqe kept before something was replaced, newest first; a file of another name is somebody's own."""
     found = (path for path in (folder / COPIES).glob("before-*.db") if KEPT.fullmatch(path.name))
     return sorted(found, key=lambda path: path.stem.rpartition("-")[2], reverse=True)
+
+
+def earlier_copies(place: Place) -> list[Path]:
+    """The files in `.aqe` that may hold what a damaged store held: kept before something was replaced or migrated, or
+    put there by somebody; newest first."""
+    found = [path for path in (place.folder / COPIES).glob("*.db") if not path.name.startswith("damaged-")]
+    return sorted(
+        [*found, *place.folder.glob(f"{place.path.name}.v*.bak")], key=lambda path: path.stat().st_mtime, reverse=True
+    )
 
 
 def prune_copies(folder: Path, copies: int, copies_mb: int, *, kept: Path | None = None) -> None:

@@ -191,6 +191,15 @@ def indexed_memories(image: Image) -> Iterator[tuple[str, str, int]]:
                     yield namespace, id, revision
 
 
+def first_made(image: Image) -> int | None:
+    """When the file was first made (`BORN`), where that still stands."""
+    for number in _tree(image, find_roots(image).get("migrations", 0), set()):
+        for record in records(image, number):
+            if record.is_whole and record.row == 1 and isinstance(record.values[-1], int):
+                return record.values[-1]
+    return None
+
+
 def find_roots(image: Image) -> dict[str, int]:
     """The page that the tree of each table and index begins with, as far as the schema can still be read."""
     found: dict[str, int] = {}

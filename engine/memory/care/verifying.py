@@ -14,7 +14,8 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
-from aqe.engine.memory.care.checks import CHECKS, Looked, Wrong
+from aqe.engine.memory.care.checks import CHECKS, REPAIR, Looked, Wrong
+from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.place import Place, open_backup
 from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.connection import transaction
@@ -95,7 +96,8 @@ def verify(
     except UserError as error:
         if error.code not in _CODES:
             raise
-        findings.append(Finding("file", error.message, "nothing in it can be read as it is", Wrong("", "").fix))
+        what = error.message.removesuffix(".")
+        findings.append(Finding("file", what, "nothing in it can be read as it is", REPAIR))
     if file is not None:
         findings = [replace(one, fix=OTHER) for one in findings]
     seconds = round(time.monotonic() - began, 3)
@@ -113,10 +115,11 @@ def _opened(
             connection = place.connect_to_read()
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(has_log))
         else:
-            near = stack.enter_context(
-                increments.whole(file, None, place.keys(*keys), near=file, progress=progress, cancel=cancel)
+            work = stack.enter_context(workplace(file, dry_run=True))
+            path, key = stack.enter_context(
+                increments.whole(file, None, place.keys(*keys), near=work, progress=progress, cancel=cancel)
             )
-            connection, _ = open_backup(near[0], (near[1],))
+            connection, _ = open_backup(path, (key,))
         stack.callback(connection.close)
         yield connection
 

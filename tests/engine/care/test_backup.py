@@ -185,7 +185,8 @@ def test_store_keeps_its_own_key_over_a_restore(
     """A backup with another key, or none, comes into a store under that store's key."""
     place, source = make_place(1, key=here), make_place(5, key=there, name="source")
     back_up(source, tmp_path / "b.db")
-    restore(place, tmp_path / "b.db", keys=(there,))
+    report = restore(place, tmp_path / "b.db", keys=(there,))
+    assert report.now_in_clear == (there is not None and here is None)
     with Store.open(place.path, key=here) as store:
         assert (store.stats().memories, store.vector("4")) == (5, (4.0, 1.0, 2.0))
     assert (place.path.read_bytes()[:15] == b"SQLite format 3") == (here is None)
@@ -337,6 +338,15 @@ def test_backup_destroys_neither_the_store_nor_its_base(make_place: Make, tmp_pa
     refused("bad-backup", back_up, place, tmp_path / "x.db", since=place.path)
     assert [place.path.read_bytes(), base.read_bytes()] == content
     assert back_up(place, place.folder / "backups" / "mine.db").memories == 3
+
+
+def test_backup_of_another_project_is_no_base(make_place: Make, tmp_path: Path) -> None:
+    """An increment rests on a backup of the same store, also after a restore of it into another project."""
+    place, other = make_place(3), make_place(3, name="other")
+    back_up(place, tmp_path / "b.db")
+    refused("bad-backup", back_up, other, tmp_path / "x.db", since=tmp_path / "b.db")
+    restore(other, tmp_path / "b.db")
+    assert back_up(other, tmp_path / "x.db", since=tmp_path / "b.db").memories == 3
 
 
 def test_link_to_a_backup_stays_a_link(make_place: Make, tmp_path: Path) -> None:

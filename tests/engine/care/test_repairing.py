@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.care import Place, repair
+from aqe.engine.memory.care import Place, back_up, repair
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.privacy import audit
 
@@ -97,9 +97,11 @@ def test_sound_store_is_left_alone(make_place: Make) -> None:
     assert place.path.read_bytes() == before
 
 
-def test_lost_leaf_loses_its_rows_and_names_them(make_place: Make) -> None:
-    """With one page of texts gone the other memories stand with vector and words, and the lost ones are named."""
+def test_lost_leaf_loses_its_rows_and_names_them(make_place: Make, tmp_path: Path) -> None:
+    """With one page of texts gone the other memories stand with vector and words, and the lost ones are named; the
+    store goes on from its earlier backups."""
     place = make_place(300)
+    back_up(place, tmp_path / "b.db")
     with Store.open(place.path) as store:
         everything = {memory.id for memory in store.list(limit=1000)}
     connection = open_connection(place.path)
@@ -116,6 +118,7 @@ def test_lost_leaf_loses_its_rows_and_names_them(make_place: Make) -> None:
     assert 0 < len(everything - left) < 60
     assert set(report.lost_memories) == {f"default/{id}" for id in everything - left}
     assert Path(report.kept).read_bytes()[(leaf - 1) * PAGE :][:8] == b"\xa5" * 8
+    assert back_up(place, tmp_path / "i.db", since=tmp_path / "b.db").memories == len(left)
 
 
 @pytest.mark.services
@@ -195,7 +198,7 @@ def test_file_of_noise_becomes_an_empty_store_and_is_kept(make_place: Make) -> N
     place = make_place(1)
     place.path.write_bytes(b"SQLite format 3\0" + random.Random(0).randbytes(200_000))
     report = repair(place)
-    assert (report.memories, report.saved) == (0, {})
+    assert (report.memories, report.saved, report.everything_lost, report.earlier) == (0, {}, True, ())
     assert Path(report.kept).stat().st_size == 200_016
     with Store.open(place.path) as store:
         store.add("goes on")
