@@ -127,7 +127,7 @@ class Answering:
         )
         reason, start = prepared.decision.reason, time.perf_counter()
         if not config.answer:
-            yield await anyio.to_thread.run_sync(self._asked_alone, prepared)
+            yield await anyio.to_thread.run_sync(self._asking.found_alone, prepared)
             return
         if prepared.needs_model:
             completion = replace(self._asking.completion(prepared), **extra)
@@ -177,7 +177,7 @@ class Answering:
     ) -> tuple[Prepared, Answer | None]:
         prepared = self._asking.prepare(prompt, session=session, task=task, config=config)
         if not config.answer:
-            return prepared, self._asked_alone(prepared)
+            return prepared, self._asking.found_alone(prepared)
         if prepared.needs_model:
             return prepared, None
         prepared, said = self._found(prepared)
@@ -185,11 +185,6 @@ class Answering:
         if keep:
             self._asking.keep([(prepared, answer)])
         return prepared, answer
-
-    def _asked_alone(self, prepared: Prepared) -> Answer:
-        answer = self._asking.found_alone(prepared)
-        self._asking.keep_soon(prepared, answer)
-        return answer
 
     def _found(self, prepared: Prepared, reason: str = "") -> tuple[Prepared, Said]:
         """The extractive answer; one of a session's own passages that is not sure is looked up anew."""

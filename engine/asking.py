@@ -8,27 +8,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import apsw
 
 from aqe.engine.answer import Answer, QueryConfig, Timings
 from aqe.engine.completing import route_request
+from aqe.engine.found import Found, interaction_of, unanswered
 from aqe.engine.grounding import cited, shown_passages, support
-from aqe.engine.memory.entry import check_text
+from aqe.engine.memory.entry import check_text, made
 from aqe.engine.memory.store import Store
 from aqe.engine.privacy import Guard
-from aqe.engine.providers.extractive import Citation, Passage, extract
+from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_text
 from aqe.engine.providers.protocol import CompletionRequest, Message, Usage
 from aqe.engine.recall import CachedEmbedder, Recall, Recalled
 from aqe.engine.request_log import RequestLog
-from aqe.engine.requests import Interaction, RequestTable
+from aqe.engine.requests import RequestTable
 from aqe.engine.routing import Decision, Router, RouteRequest
 from aqe.engine.routing.decision import EXTRACTIVE, Tier
-from aqe.engine.routing.log import insert_route
+from aqe.engine.routing.log import insert_routes
 from aqe.engine.sessions.conversations import Conversations
 from aqe.engine.sessions.entry import Session
 from aqe.engine.sessions.followup import standalone
 from aqe.engine.sessions.table import require_open
+
+if TYPE_CHECKING:
+    from aqe.engine.settings import Settings
 
 SHOWN_TOKENS = 3000
 """The most that the passages shown to a model may weigh."""
@@ -109,7 +114,7 @@ class Asking:
         self._conversations = conversations
         self._router = router
         self._guard = guard
-        self._log: RequestLog[tuple[Prepared, Answer]] = RequestLog(self._write)
+        self._log: RequestLog[Found] = RequestLog(self._write)
         requests.flush = self._log.flush
 
     def close(self) -> None:
@@ -159,19 +164,41 @@ class Asking:
         None where it might take longer."""
         if not isinstance(prompt, str) or len(prompt) > AT_HAND:
             return None
-
-        def work() -> tuple[Prepared, Answer]:
-            prepared = self.prepare(prompt, session=None, task=task, config=config)
-            return prepared, self.found_alone(prepared)
-
-        embedder = self._embedder
-        with self._router.settings_held():
-            places = self._recall.places(config.namespace)
-            found = self._store.at_once(work, embedder.id, embedder.dimension, places)
+        settings, embedder = self._router.recent_settings(), self._embedder
+        found = self._store.at_once(
+            lambda: self._find(prompt, task, config, settings),
+            embedder.id,
+            embedder.dimension,
+            self._recall.places(config.namespace, settings),
+        )
         if found is None:
             return None
-        self.keep_soon(*found)
-        return found[1]
+        self._keep_soon(found)
+        return found.answer
+
+    def _find(self, prompt: str, task: str | None, config: QueryConfig, settings: Settings) -> Found:
+        began = time.perf_counter()
+        check_text(prompt)
+        seen = self._recall.at_hand(prompt, config.k, config.namespace, settings)
+        start = time.perf_counter()
+        decision = self._router.decide(route_request(prompt, task, config), settings=settings)
+        route_ms = 1000 * (time.perf_counter() - start)
+        hits, count = seen.hits, self.count_tokens
+        if decision.tier == EXTRACTIVE:
+            memories = [hit.memory for hit in hits]
+            context = tuple([(memory.namespace, memory.id) for memory in memories])
+            weight = sum([count(quotable_text(memory)) for memory in memories])
+        else:
+            shown = self._shown([passage_of(hit) for hit in hits], decision)
+            context = tuple([(passage.namespace, passage.id) for passage in shown])
+            weight = sum([count(passage.text) for passage in shown])
+        total = 1000 * (time.perf_counter() - began)
+        timings = made(
+            Timings,
+            {"embed": seen.embed_ms, "retrieve": seen.retrieve_ms, "route": route_ms, "answer": 0.0, "total": total},
+        )
+        answer = unanswered(self._requests.new_id(), decision, context, weight, count(prompt), timings)
+        return Found(prompt, task, decision, answer)
 
     def anew(self, prepared: Prepared) -> Prepared:
         """The same query with passages of the store, where its session's own were not enough."""
@@ -250,35 +277,27 @@ class Asking:
         )
 
     def found_alone(self, prepared: Prepared) -> Answer:
-        """What was found and where the query would go, without an answer."""
-        decision, recalled, passages = prepared.decision, prepared.recalled, prepared.given
+        """What was found and where the query would go, without an answer; it is written down a moment later, and its
+        session has no turn of it."""
+        recalled, passages, session = prepared.recalled, prepared.given, prepared.session
         count = self.count_tokens
-        weight = sum([count(passage.text) for passage in passages])
         total = 1000 * (time.perf_counter() - prepared.began)
-        return Answer(
-            text="",
-            answered=False,
-            confidence=None,
-            provider=decision.provider,
-            model=decision.model,
-            tier=decision.tier,
-            route_reason=decision.reason,
-            request_id=prepared.request_id,
-            session=None if prepared.session is None else prepared.session.name,
-            context=tuple([(one.namespace, one.id) for one in passages if one.namespace != GIVEN]),
-            context_tokens=weight,
-            citations=(),
-            usage=Usage(count(prepared.prompt), 0, estimated=True),
-            cost_usd=0.0,
-            latency_ms=total,
-            timings=Timings(recalled.embed_ms, recalled.retrieve_ms, prepared.route_ms, 0.0, total),
+        answer = unanswered(
+            prepared.request_id,
+            prepared.decision,
+            tuple([(one.namespace, one.id) for one in passages if one.namespace != GIVEN]),
+            sum([count(passage.text) for passage in passages]),
+            count(prepared.prompt),
+            Timings(recalled.embed_ms, recalled.retrieve_ms, prepared.route_ms, 0.0, total),
+            session=None if session is None else session.name,
             reused=recalled.reused,
         )
+        self._keep_soon(_found(prepared, answer))
+        return answer
 
-    def keep_soon(self, prepared: Prepared, answer: Answer) -> None:
-        """Have a request without an answer written down a moment later; its session has no turn of it."""
-        self._store.note_recalled(answer.context)
-        self._log.add((prepared, answer))
+    def _keep_soon(self, found: Found) -> None:
+        self._store.note_recalled(found.answer.context)
+        self._log.add(found)
 
     def keep(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
         """Store the answers, and the turns of their sessions, in one transaction; long sessions are summarised.
@@ -287,7 +306,7 @@ class Asking:
         """
         grown: list[Session] = []
         with self._store.writing() as connection:
-            self._insert(connection, answers)
+            self._insert(connection, [_found(prepared, answer) for prepared, answer in answers])
             for prepared, answer in answers:
                 if prepared.session is not None:
                     session = require_open(self._conversations.table.require(connection, prepared.session.id))
@@ -298,21 +317,21 @@ class Asking:
                         turn("assistant", answer.text, request_id=answer.request_id),
                     ]
                     grown.append(self._conversations.table.append(connection, session, turns))
-        self._store.note_recalled(key for _, answer in answers for key in answer.context)
+        self._store.note_recalled([key for _, answer in answers for key in answer.context])
         for session in grown:
             self._conversations.fit(session)
 
-    def _insert(self, connection: apsw.Connection, answers: Sequence[tuple[Prepared, Answer]]) -> None:
+    def _insert(self, connection: apsw.Connection, answers: Sequence[Found]) -> None:
         """Write the rows of some requests, and the routes that no model's call has written."""
-        self._requests.insert(connection, [_interaction(prepared, answer) for prepared, answer in answers])
-        now = self._store.now()
-        for prepared, answer in answers:
-            if answer.tier == EXTRACTIVE or not prepared.config.answer:
-                insert_route(connection, prepared.decision, request_id=answer.request_id, task=prepared.task, now=now)
+        self._requests.insert(connection, [interaction_of(one) for one in answers])
+        routes = [one for one in answers if not one.has_route]
+        insert_routes(
+            connection, [(one.answer.request_id, one.task, one.decision) for one in routes], now=self._store.now()
+        )
 
-    def _write(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
+    def _write(self, found: Sequence[Found]) -> None:
         with self._store.writing_aside() as connection:
-            self._insert(connection, answers)
+            self._insert(connection, found)
 
     def _look_up(self, asked: str, config: QueryConfig, session: Session | None, *, anew: bool = False) -> Recalled:
         id = None if session is None else session.id
@@ -375,25 +394,7 @@ def _context(prepared: Prepared, citations: Sequence[Citation], *, everything: b
     return ranked if everything else ranked[:CONTEXT]
 
 
-def _interaction(prepared: Prepared, answer: Answer) -> Interaction:
-    return Interaction(
-        id=answer.request_id,
-        kind="query",
-        prompt=prepared.prompt,
-        answer=answer.text,
-        session=None if prepared.session is None else prepared.session.id,
-        task=prepared.task,
-        provider=answer.provider,
-        model=answer.model,
-        tier=answer.tier,
-        route_reason=answer.route_reason,
-        confidence=answer.confidence,
-        context=answer.context,
-        context_tokens=answer.context_tokens,
-        input_tokens=answer.usage.input_tokens,
-        output_tokens=answer.usage.output_tokens,
-        latency_ms=answer.latency_ms,
-        cost_usd=answer.cost_usd or 0.0,
-        reused=answer.reused,
-        verdict=None if answer.verdict is None else answer.verdict.passed,
-    )
+def _found(prepared: Prepared, answer: Answer) -> Found:
+    session = None if prepared.session is None else prepared.session.id
+    has_route = answer.tier != EXTRACTIVE and prepared.config.answer
+    return Found(prepared.prompt, prepared.task, prepared.decision, answer, session, has_route)

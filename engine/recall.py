@@ -14,13 +14,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aqe import simd
 from aqe.engine.index.indexing import index_scope
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
-from aqe.engine.learning.prior import success_prior
+from aqe.engine.learning.prior import MarkedFeedback, success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.bags import words_of
@@ -56,6 +59,9 @@ KNOWLEDGE_NEAR = 0.35
 """The cosine from which an entry of the knowledge is one for the question; chosen on half a of benchmarks/answers.py,
 whose questions are about projects."""
 
+_LEAST = {KNOWLEDGE: KNOWLEDGE_NEAR}
+_BY_SCORE = attrgetter("score")
+
 
 class CachedEmbedder:
     """An embedder that remembers the last texts it was given; `hits` and `misses` count. What `embedder` keeps in a
@@ -71,12 +77,12 @@ class CachedEmbedder:
         self.hits = 0
         self.misses = 0
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The space of the vectors."""
         return self._embedder.id
 
-    @property
+    @cached_property
     def dimension(self) -> int:
         """Numbers in a vector."""
         return self._embedder.dimension
@@ -84,7 +90,7 @@ class CachedEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row for each text; a text that was given lately is not computed again."""
         if len(texts) == 1:
-            return self._embed_one(texts[0])
+            return np.array([self.vector_of(texts[0])])
         with self._lock:
             known = {text: self._known[text] for text in texts if text in self._known}
             for text in known:
@@ -95,27 +101,28 @@ class CachedEmbedder:
             known |= dict(zip(missing, made, strict=True))
         with self._lock:
             self.hits += len(texts) - len(missing)
-            self.misses += len(missing)
-            for text in missing:
-                self._known[text] = known[text]
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
+            self._keep({text: known[text] for text in missing})
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
 
-    def _embed_one(self, text: str) -> NDArray[np.float32]:
+    def vector_of(self, text: str) -> NDArray[np.float32]:
+        """The unit vector of one text, or zeros; nobody may write into it, since it is the one that is kept."""
         with self._lock:
             row = self._known.get(text)
             if row is not None:
                 self._known.move_to_end(text)
                 self.hits += 1
-                return np.array([row])
-        row = np.asarray(self._embedder.embed([text]), dtype=np.float32)[0]
+                return row
+        made: NDArray[np.float32] = np.asarray(self._embedder.embed([text]), dtype=np.float32)[0]
+        made.flags.writeable = False
         with self._lock:
-            self.misses += 1
-            self._known[text] = row
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
-        return np.array([row])
+            self._keep({text: made})
+        return made
+
+    def _keep(self, made: dict[str, NDArray[np.float32]]) -> None:
+        self.misses += len(made)
+        self._known.update(made)
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,16 @@ class _Pool:
     about: dict[tuple[str, str], Memory]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a question found on the spot: the hits of all places, best first, and the time that it took, in
+    milliseconds."""
+
+    hits: Sequence[Hit]
+    embed_ms: float
+    retrieve_ms: float
+
+
 class Recall:
     """Finds passages in one store; blocking, safe between threads. `pooled` of the `asked` questions were served by
     their session's own passages."""
@@ -153,6 +170,8 @@ class Recall:
         self._store = store
         self._embedder = embedder
         self._settings = settings
+        self._index = index_scope(store)
+        self._marked = MarkedFeedback()
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
         self._lock = threading.Lock()
         self.asked = 0
@@ -169,7 +188,7 @@ class Recall:
         """
         catch_up(self._store, self._embedder)
         start = time.perf_counter()
-        vector = self._embedder.embed([question])[0]
+        vector = self._embedder.vector_of(question)
         embedded = time.perf_counter()
         with self._store.reading():
             passages, rarity, reused = self._found(question, vector, k, namespace, session, anew=anew)
@@ -178,6 +197,19 @@ class Recall:
             self.pooled += reused
         done = time.perf_counter()
         return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded))
+
+    def at_hand(self, question: str, k: int, namespace: str | None, settings: Settings) -> Seen:
+        """As `recall` without a session, within `Store.at_once`: nothing waits for a vector."""
+        start = time.perf_counter()
+        vector = self._embedder.vector_of(question)
+        embedded = time.perf_counter()
+        rarity = self._store.rarity(question, without=KNOWLEDGE)
+        known, wide = self._hits(widened(question, rarity), vector, k, k, namespace, settings)
+        hits = sorted([*known, *(hit for hits in wide for hit in hits)], key=_BY_SCORE, reverse=True)
+        with self._lock:
+            self.asked += 1
+        done = time.perf_counter()
+        return Seen(hits, 1000 * (embedded - start), 1000 * (done - embedded))
 
     def _found(
         self,
@@ -197,41 +229,49 @@ class Recall:
             passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
         return passages, rarity, reused
 
-    def places(self, namespace: str | None) -> list[str | None]:
+    def places(self, namespace: str | None, settings: Settings) -> tuple[str | None, ...]:
         """The namespaces that a question is looked up in."""
         if namespace is not None:
-            return [namespace]
-        knowledge = [KNOWLEDGE] if self._settings().knowledge.enabled else []
-        return [index_scope(self._store), None, *knowledge]
+            return (namespace,)
+        return (self._index, None, KNOWLEDGE) if settings.knowledge.enabled else (self._index, None)
 
-    def _from_store(
-        self, question: str, vector: NDArray[np.float32], k: int, namespace: str | None, session: str | None
-    ) -> tuple[Passage, ...]:
-        settings = self._settings()
-        prior = success_prior(self._store, settings)
-        is_pooled = session is not None and namespace is None
-        most = max(k, POOL_FOUND) if is_pooled else k
-        places = [(namespace, k)] if namespace is not None else [(index_scope(self._store), most), (None, most)]
+    def _hits(
+        self,
+        question: str,
+        vector: NDArray[np.float32],
+        k: int,
+        most: int,
+        namespace: str | None,
+        settings: Settings,
+    ) -> tuple[Sequence[Hit], list[tuple[Hit, ...]]]:
+        """What is known about testing, where the question is about that, and the `most` best hits of each other
+        place, of which `k` count."""
         with_knowledge = namespace is None and settings.knowledge.enabled
-        near = vector if vector.any() else None
-        asked = [*places, (KNOWLEDGE, k)] if with_knowledge else places
+        places = [(self._index, most), (None, most)] if namespace is None else [(namespace, most)]
         answers = find_each(
             self._store,
             self._embedder,
             question,
-            asked,
-            vector=near,
-            prior=prior,
-            least={KNOWLEDGE: KNOWLEDGE_NEAR},
+            [*places, (KNOWLEDGE, k)] if with_knowledge else places,
+            vector=vector if simd.dot(vector, vector) != 0.0 else None,
+            prior=success_prior(self._store, settings, self._marked),
+            least=_LEAST,
             caught_up=True,
         )
-        wide = [answer.hits for answer in answers[: len(places)]]
-        found = [hit for hits in wide for hit in hits[:k]]
-        known = _near_knowledge(answers[-1].hits, found) if with_knowledge else []
+        wide = [answer.hits for answer in answers]
+        known = wide.pop() if with_knowledge else ()
+        return _near_knowledge(known, [hit for hits in wide for hit in hits[:k]]) if known else (), wide
+
+    def _from_store(
+        self, question: str, vector: NDArray[np.float32], k: int, namespace: str | None, session: str | None
+    ) -> tuple[Passage, ...]:
+        is_pooled = session is not None and namespace is None
+        most = max(k, POOL_FOUND) if is_pooled else k
+        known, wide = self._hits(question, vector, k, most, namespace, self._settings())
         if session is not None and is_pooled:
             changes = self._store.changes()
             self._keep_pool(session, [*known, *(hit for hits in wide for hit in hits)], changes)
-        return _passages([*known, *found])
+        return _passages([*known, *(hit for hits in wide for hit in hits[:k])])
 
     def _keep_pool(self, session: str, hits: Sequence[Hit], changes: int) -> None:
         passages = _passages(hits)
@@ -313,7 +353,7 @@ def _near_knowledge(known: Sequence[Hit], found: Sequence[Hit]) -> list[Hit]:
 
 def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
     """Hits of several places as passages, the best first."""
-    return tuple(passage_of(hit) for hit in sorted(hits, key=lambda hit: -hit.score))
+    return tuple([passage_of(hit) for hit in sorted(hits, key=_BY_SCORE, reverse=True)])
 
 
 def _words_of(passage: Passage) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -22,12 +23,15 @@ _log = logging.getLogger(__name__)
 
 
 class RequestLog(Generic[T]):
-    """What waits to be written by `write`, in order; safe between threads."""
+    """What waits to be written by `write`, in order; safe between threads. Only the first of those that are written
+    together wakes the writer: the others cost no more than their place in a queue."""
 
     def __init__(self, write: Callable[[Sequence[T]], None], *, delay_s: float = DELAY_S) -> None:
         self._write = write
         self._delay_s = delay_s
-        self._waiting: list[T] = []
+        self._waiting: deque[T] = deque()
+        self._is_told = False
+        """Whether the writer knows that something waits."""
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._work = threading.Event()
@@ -36,43 +40,52 @@ class RequestLog(Generic[T]):
 
     def add(self, item: T) -> None:
         """Have this written soon; once it is closed, at once."""
-        with self._lock:
-            self._waiting.append(item)
-            is_over = self._end.is_set()
-            if not is_over and (self._writer is None or not self._writer.is_alive()):
-                self._writer = threading.Thread(target=self._run, name="aqe-request-log", daemon=True)
-                self._writer.start()
-        self._work.set()
-        if is_over:
-            self._flush_quietly()
+        self._waiting.append(item)
+        if not self._is_told:
+            self._tell()
 
     def flush(self) -> None:
         """Write what waits now. Raises what `write` raises; then it goes on waiting."""
         with self._turn:  # whoever comes while another writes sees what that one wrote
-            with self._lock:
-                batch, self._waiting = self._waiting, []
+            waiting = self._waiting
+            batch = [waiting.popleft() for _ in range(len(waiting))]
             if not batch:
                 return
             try:
                 self._write(batch)
             except BaseException:
-                with self._lock:
-                    self._waiting = [*batch, *self._waiting][-MOST_WAITING:]
+                waiting.extendleft(reversed(batch))
+                for _ in range(len(waiting) - MOST_WAITING):
+                    waiting.popleft()
                 raise
 
     def close(self) -> None:
         """Write what waits, and end; where it cannot be written the log of this process says so."""
-        self._end.set()
+        with self._lock:
+            self._end.set()
         self._work.set()
         if self._writer is not None:
             self._writer.join()
+        self._is_told = False  # so that whatever comes from now on writes itself
         self._flush_quietly()
+
+    def _tell(self) -> None:
+        with self._lock:
+            is_over = self._end.is_set()
+            if not is_over and (self._writer is None or not self._writer.is_alive()):
+                self._writer = threading.Thread(target=self._run, name="aqe-request-log", daemon=True)
+                self._writer.start()
+            self._is_told = not is_over
+        self._work.set()
+        if is_over:
+            self._flush_quietly()
 
     def _run(self) -> None:
         while not self._end.is_set():
             self._work.wait()
             self._work.clear()
             self._end.wait(self._delay_s)
+            self._is_told = False  # before the batch is taken: what comes after it tells anew
             self._flush_quietly()
 
     def _flush_quietly(self) -> None:

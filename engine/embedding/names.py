@@ -25,6 +25,8 @@ def defined_name(text: str) -> str | None:
     >>> defined_name("The class Cart: what it holds.") is None
     True
     """
+    if "def" not in text and "class" not in text:
+        return None
     found = _START.match(text)
     if found is None and _DECORATED.match(text):  # a decorator that goes over several lines
         found = _LINE.search(text)

@@ -52,15 +52,32 @@ def prior_of(marks: Iterable[Mark], now: int) -> float:
     return max(-CAP, min(CAP, STRENGTH * (2.0 * mean - 1.0)))
 
 
-def success_prior(store: Store, settings: Settings) -> Callable[[Sequence[Key]], Mapping[Key, float]] | None:
-    """What `retrieval.find` asks for the prior of its candidates; None while learning is off or has too few marks."""
+class MarkedFeedback:
+    """How many answers one store has marks of, counted anew when its file changed."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int, int] | None = None
+
+    def count(self, connection: apsw.Connection) -> int:
+        """The number, in the caller's transaction."""
+        version = connection.data_version()
+        known = self._known
+        if known is None or known[0] != version:
+            known = version, int(connection.execute("SELECT count(DISTINCT feedback) FROM marks").get)
+            self._known = known
+        return known[1]
+
+
+def success_prior(
+    store: Store, settings: Settings, marked: MarkedFeedback | None = None
+) -> Callable[[Sequence[Key]], Mapping[Key, float]] | None:
+    """What `retrieval.find` asks for the prior of its candidates; None while learning is off or has too few marks.
+    `marked` of this store saves who asks often most of the counting."""
     if not settings.learning.enabled:
         return None
     with store.reading() as connection:
-        marked = int(connection.execute("SELECT count(DISTINCT feedback) FROM marks").get)
-    if marked < settings.learning.min_marks:
-        return None
-    return lambda keys: read_priors(store, keys)
+        found = (marked or MarkedFeedback()).count(connection)
+    return None if found < settings.learning.min_marks else lambda keys: read_priors(store, keys)
 
 
 def read_priors(store: Store, keys: Sequence[Key]) -> dict[Key, float]:

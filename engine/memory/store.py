@@ -37,7 +37,7 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
 from aqe.engine.memory.growth.expiry import Wanted, alive, end_expired, is_over
-from aqe.engine.memory.growth.recalled import MOST_TEXTS, keyed, note_recalled, said_already
+from aqe.engine.memory.growth.recalled import MOST_TEXTS, note_recalled, said_already
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, fresh_answer
 from aqe.engine.memory.keys import store_key
@@ -245,11 +245,10 @@ class Store:
             said = functools.partial(said_already, connection, self.path, now=now, window_s=window_s)
             return add_rows(connection, rows, now, said)
 
-    def note_recalled(self, shown: Iterable[Hit | tuple[str, str]]) -> None:
+    def note_recalled(self, shown: Sequence[Hit | tuple[str, str]]) -> None:
         """Note, in memory alone, that memories (namespace, id) were shown: what only repeats them is not stored now."""
-        pairs = keyed(shown)
-        self.accesses.count(key for key, _ in pairs)
-        note_recalled(self.path, pairs)
+        self.accesses.count(shown)
+        note_recalled(self.path, shown)
 
     def as_kept(self, text: str) -> str:
         """`text` as it would be written: without secrets where this store takes them out."""

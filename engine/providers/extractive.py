@@ -20,7 +20,7 @@ from aqe.engine.providers.scoring import Scored, confidence_of, features, field_
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory.entry import Hit
+    from aqe.engine.memory.entry import Hit, Memory
 
 DEFAULT = 0.51
 MOST_CITATIONS = 3
@@ -71,15 +71,21 @@ class Extract:
     features: Mapping[str, float] = made_by(default_factory=dict)
 
 
+def quotable_text(memory: Memory) -> str:
+    """A memory's text as a passage has it: of the project index without the line that says where it stands."""
+    text = memory.text
+    return text.partition("\n")[2] if memory.namespace.startswith(INDEX) else text
+
+
 def passage_of(hit: Hit) -> Passage:
-    """A search's hit as a passage; one of the project index without the line that says where it stands."""
+    """A search's hit as a passage."""
     memory = hit.memory
     is_indexed = memory.namespace.startswith(INDEX)
     return made(
         Passage,
         {
             "id": memory.id,
-            "text": memory.text.partition("\n")[2] if is_indexed else memory.text,
+            "text": quotable_text(memory),
             "file": memory.provenance.file or None,
             "line": memory.provenance.line or None,
             "score": hit.score,

@@ -148,4 +148,5 @@ def estimated_tokens(text: str) -> int:
     >>> estimated_tokens("seventeen bytes..")
     5
     """
-    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return -(-size // 4)

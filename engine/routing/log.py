@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,51 +45,46 @@ def log_route(
     answered_by: tuple[str, str] | None = None,
 ) -> None:
     """Keep one route; `answered_by` is the provider and model that answered, where it is not the one decided for."""
+    row = _row(request_id, task, decision, store.now(), outcome, attempts, answered_by)
     with store.writing() as connection:
-        insert_route(
-            connection,
-            decision,
-            request_id=request_id,
-            task=task,
-            outcome=outcome,
-            attempts=attempts,
-            answered_by=answered_by,
-            now=store.now(),
-        )
+        _insert(connection, [row])
 
 
-def insert_route(
-    connection: apsw.Connection,
-    decision: Decision,
-    *,
-    request_id: str,
-    task: str | None,
-    now: int,
-    outcome: str = "ok",
-    attempts: Sequence[Attempt] = (),
-    answered_by: tuple[str, str] | None = None,
-) -> None:
-    """As `log_route`, in the caller's transaction."""
-    provider, model = answered_by or (decision.provider, decision.model)
-    tiers = {(one.provider, one.model): one.tier for one in decision.candidates}
-    connection.execute(
+def insert_routes(connection: apsw.Connection, routes: Sequence[tuple[str, str | None, Decision]], *, now: int) -> None:
+    """Keep routes that no model was asked on, each with its request id and task, in the caller's transaction."""
+    _insert(connection, [_row(request_id, task, decision, now, "ok") for request_id, task, decision in routes])
+
+
+def _insert(connection: apsw.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    connection.executemany(
         "INSERT INTO routes"
         " (request_id, provider, model, tier, need, task, outcome, decision, attempts, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            request_id,
-            provider,
-            model,
-            tiers.get((provider, model), decision.tier),
-            decision.score,
-            task or "",
-            outcome,
-            json.dumps(dataclasses.asdict(decision), ensure_ascii=False),
-            json.dumps([dataclasses.asdict(attempt) for attempt in attempts], ensure_ascii=False),
-            now,
-        ),
+        rows,
     )
-    connection.execute("DELETE FROM routes WHERE row <= ?", (connection.last_insert_rowid() - KEPT,))
+    connection.execute("DELETE FROM routes WHERE row <= (SELECT max(row) FROM routes) - ?", (KEPT,))
+
+
+def _row(
+    request_id: str,
+    task: str | None,
+    decision: Decision,
+    now: int,
+    outcome: str,
+    attempts: Sequence[Attempt] = (),
+    answered_by: tuple[str, str] | None = None,
+) -> tuple[object, ...]:
+    provider, model = answered_by or (decision.provider, decision.model)
+    tier = next(
+        (one.tier for one in decision.candidates if (one.provider, one.model) == (provider, model)), decision.tier
+    )
+    told = {**vars(decision), "candidates": [vars(one) for one in decision.candidates]}
+    return (
+        *(request_id, provider, model, tier, decision.score, task or "", outcome),
+        json.dumps(told, ensure_ascii=False),
+        json.dumps([vars(attempt) for attempt in attempts], ensure_ascii=False),
+        now,
+    )
 
 
 def read_routes(store: Store, *, limit: int = 20, request_id: str | None = None) -> list[Route]:

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.entry import made
 from aqe.engine.providers.protocol import Price, Usage, estimated_tokens
 from aqe.engine.routing.breaker import ALLOWED, Permission
 from aqe.engine.routing.decision import EXTRACTIVE, Candidate, Decision, RouteRequest, Tier
@@ -42,6 +43,12 @@ class Option:
 
 FINDING = Option(EXTRACTIVE, EXTRACTIVE, "extractive", price=Price(0.0, 0.0, "this machine"))
 """The provider that answers with found passages; it needs no breaker, since it is part of this process."""
+
+_ANY = Assumed(0.5, 4000.0)
+"""What is taken for granted of a tier that the table does not have."""
+
+_Order = tuple[bool, int, float, int]
+"""The best first: what is no last resort, by priority, by worth, and by its place in the settings."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,11 @@ def decide(
     Raises `UserError`: no-model where no model is configured for a plain completion, no-route where every one was left
     out, bad-argument for a strategy or privacy class that the table does not have.
     """
+    return course_of(request, table, switches).decide(request.prompt, options, need)
+
+
+def course_of(request: RouteRequest, table: RuleTable, switches: Switches) -> Course:
+    """What is settled for a request whatever its prompt says; `decide` raises the same, no-model and no-route later."""
     strategy = request.strategy or switches.strategy or table.strategy
     weights = table.strategies.get(strategy)
     if weights is None:
@@ -86,25 +98,19 @@ def decide(
     if privacy not in table.privacy:
         raise _unknown("privacy class", privacy, table.privacy)
     rules = (*table.for_task(request.task), *_own_rules(request.task, switches))
-    need = max(need, *(rule.need_at_least for rule in rules), 0.0)
-    need = min(need, *(rule.need_at_most for rule in rules), 1.0)
-    judge = _Judge(request, table, weights, switches, rules, need, privacy)
-    judged = [judge.candidate(option, place) for place, option in enumerate((*options, FINDING))]
-    ranked = sorted((one for one in judged if one.candidate.kept), key=_Judged.order)
-    if not ranked:
-        raise nothing_left(request, [one.candidate for one in judged])
-    out = sorted((one.candidate for one in judged if not one.candidate.kept), key=lambda one: (one.provider, one.model))
-    first = ranked[0].candidate
-    return Decision(
-        provider=first.provider,
-        model=first.model,
-        tier=first.tier,
-        score=need,
-        reason=_reason(strategy, first, need, [one.candidate for one in ranked], rules),
-        candidates=(*(one.candidate for one in ranked), *out),
+    forced = _forced(request, switches)
+    return Course(
+        request=request,
+        table=table,
+        weights=weights,
+        switches=switches,
+        rules=rules,
+        forced=forced,
+        passages_last=forced[0] == "cloud" or any(rule.tier == "cloud" for rule in rules),
         strategy=strategy,
         privacy=privacy,
-        rules=tuple(rule.name for rule in rules),
+        least=max(0.0, *(rule.need_at_least for rule in rules)) if rules else 0.0,
+        most=min(1.0, *(rule.need_at_most for rule in rules)) if rules else 1.0,
     )
 
 
@@ -123,49 +129,82 @@ def nothing_left(request: RouteRequest, candidates: Sequence[Candidate]) -> User
 
 
 @dataclass(frozen=True)
-class _Judged:
-    candidate: Candidate
-    last_resort: bool
-    priority: int
-    place: int
-
-    def order(self) -> tuple[bool, int, float, int]:
-        """The best first; among equals the one that stands first in the settings."""
-        return (self.last_resort, -self.priority, -(self.candidate.score or 0.0), self.place)
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """Everything that one candidate is judged by."""
+class Course:
+    """The decision but for what a prompt says: requests that differ in their prompt alone share one. The need is held
+    between `least` and `most`; of `request` everything but the prompt counts. `forced` is the tier that is forced and
+    who forces it; with `passages_last`, where something asks for the cloud by name, they are only the last resort."""
 
     request: RouteRequest
     table: RuleTable
     weights: Weights
     switches: Switches
     rules: tuple[Rule, ...]
-    need: float
+    forced: tuple[str, str]
+    passages_last: bool
+    strategy: str
     privacy: str
+    least: float
+    most: float
 
-    def candidate(self, option: Option, place: int) -> _Judged:
-        assumed = self.table.tiers.get(option.tier, Assumed(0.5, 4000.0))
+    def decide(self, prompt: str, options: Sequence[Option], need: float) -> Decision:
+        """As `decide` of this module."""
+        need = min(max(need, self.least), self.most)
+        usage = Usage(estimated_tokens(prompt), self.table.output_tokens)
+        ranked: list[tuple[_Order, Candidate]] = []
+        out: list[Candidate] = []
+        for place, option in enumerate((*options, FINDING)):
+            candidate = self._candidate(option, need, usage)
+            if candidate.score is None:
+                out.append(candidate)
+            else:
+                is_last = self.passages_last and option.tier == "extractive"
+                ranked.append(((is_last, -option.priority, -candidate.score, place), candidate))
+        if not ranked:
+            raise nothing_left(self.request, out)
+        kept = [one for _, one in sorted(ranked)]
+        first = kept[0]
+        return made(
+            Decision,
+            {
+                "provider": first.provider,
+                "model": first.model,
+                "tier": first.tier,
+                "score": need,
+                "reason": _reason(self.strategy, first, need, kept, self.rules),
+                "candidates": (*kept, *sorted(out, key=lambda one: (one.provider, one.model))),
+                "strategy": self.strategy,
+                "privacy": self.privacy,
+                "rules": tuple([rule.name for rule in self.rules]),
+            },
+        )
+
+    def _candidate(self, option: Option, need: float, usage: Usage) -> Candidate:
+        assumed = self.table.tiers.get(option.tier, _ANY)
         quality = assumed.quality if option.quality is None else option.quality
         latency_ms = assumed.latency_ms if option.latency_ms is None else option.latency_ms
-        cost_usd = None if option.price is None else option.price.of(self._usage())
-        known = (quality, cost_usd, round(latency_ms, 1))
-        out = self._why_out(option, cost_usd, latency_ms)
-        if out:
-            candidate = Candidate(option.provider, option.model, option.tier, False, out, None, *known)
-            return _Judged(candidate, False, option.priority, place)
-        right = min(1.0 - self.need * (1.0 - quality), assumed.at_most)
-        score = self._worth(option.tier, right, cost_usd, latency_ms)
-        last = option.tier == "extractive" and self._wants_model()
-        why = f"right with {right:.2f}, {_money(cost_usd)}, {latency_ms:.0f} ms: worth {score:.3f}"
-        why = f"last resort: {why}" if last else why
-        candidate = Candidate(option.provider, option.model, option.tier, True, why, round(score, 6), *known)
-        return _Judged(candidate, last, option.priority, place)
-
-    def _usage(self) -> Usage:
-        return Usage(estimated_tokens(self.request.prompt), self.table.output_tokens)
+        cost_usd = None if option.price is None else option.price.of(usage)
+        score = None
+        why = self._why_out(option, cost_usd, latency_ms)
+        is_kept = not why
+        if is_kept:
+            right = min(1.0 - need * (1.0 - quality), assumed.at_most)
+            score = self._worth(option.tier, right, cost_usd, latency_ms)
+            why = f"right with {right:.2f}, {_money(cost_usd)}, {latency_ms:.0f} ms: worth {score:.3f}"
+            why = f"last resort: {why}" if self.passages_last and option.tier == "extractive" else why
+        return made(
+            Candidate,
+            {
+                "provider": option.provider,
+                "model": option.model,
+                "tier": option.tier,
+                "kept": is_kept,
+                "why": why,
+                "score": None if score is None else round(score, 6),
+                "quality": quality,
+                "cost_usd": cost_usd,
+                "latency_ms": round(latency_ms, 1),
+            },
+        )
 
     def _worth(self, tier: Tier, right: float, cost_usd: float | None, latency_ms: float) -> float:
         cost = self.table.scale_usd if cost_usd is None else cost_usd  # unknown: taken to cost what weighs half
@@ -174,16 +213,6 @@ class _Judge:
         here = 0.0 if tier == "cloud" else 1.0
         weights = self.weights
         return weights.quality * right - weights.cost * money - weights.latency * time + weights.local * here
-
-    def _wants_model(self) -> bool:
-        """Whether finding passages is only the last resort: something asks for the cloud by name."""
-        return "cloud" in (self._forced()[0], *(rule.tier for rule in self.rules))
-
-    def _forced(self) -> tuple[str, str]:
-        """The tier that is forced and who forces it; the setting holds over the request."""
-        if self.switches.force != "none":
-            return self.switches.force, "the setting router.force"
-        return self.request.force or "", "the request"
 
     def _why_out(self, option: Option, cost_usd: float | None, latency_ms: float) -> str:
         if option.tier == "extractive":
@@ -201,7 +230,7 @@ class _Judge:
             return "local.enabled is false"
         if tier == "cloud" and not self.switches.cloud_enabled:
             return "cloud.enabled is false"
-        forced, by = self._forced()
+        forced, by = self.forced
         return f"{by} forces {forced}" if forced and forced != tier else ""
 
     def _barred_by_privacy(self, tier: Tier) -> str:
@@ -227,6 +256,13 @@ class _Judge:
         if slowest is not None and latency_ms > slowest:
             return f"it takes {latency_ms:.0f} ms, the limit is {slowest:.0f}"
         return ""
+
+
+def _forced(request: RouteRequest, switches: Switches) -> tuple[str, str]:
+    """The tier that is forced and who forces it; the setting holds over the request."""
+    if switches.force != "none":
+        return switches.force, "the setting router.force"
+    return request.force or "", "the request"
 
 
 def _own_rules(task: str | None, switches: Switches) -> tuple[Rule, ...]:

@@ -21,15 +21,16 @@ from aqe.engine.routing.circuits import Circuits, Key, Watch, permissions
 from aqe.engine.routing.decision import Attempt, Decision, Routed, RouteRequest
 from aqe.engine.routing.journey import Journey
 from aqe.engine.routing.log import log_route
-from aqe.engine.routing.policy import Option, Switches, decide
+from aqe.engine.routing.policy import Course, Option, Switches, course_of
 from aqe.engine.routing.rules import RuleTable, shipped_rules
 from aqe.engine.routing.scorer import need_of
-from aqe.engine.routing.switches import held
+from aqe.engine.routing.switches import recent
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
     from aqe.engine.settings import ProviderSettings, Settings
 
+MOST_COURSES = 64
 _log = logging.getLogger(__name__)
 
 
@@ -57,27 +58,43 @@ class Router:
         self._settings: Callable[[], Settings] = settings if callable(settings) else lambda: settings
         self._guard = guard
         self._rules = rules
-        self._switches: tuple[Settings, str, Switches] | None = None
+        self._switches: tuple[Settings, str, Switches, dict[tuple[object, ...], Course]] | None = None
+        self._recent = recent(self._settings)
         self.places: dict[str, anyio.CapacityLimiter] = {}
 
-    def decide(self, request: RouteRequest) -> Decision:
-        """Where the request would go now, and why; nothing is asked or kept.
+    def decide(self, request: RouteRequest, *, settings: Settings | None = None) -> Decision:
+        """Where the request would go now, and why; nothing is asked or kept. `settings` are those in force where the
+        caller has just looked.
 
         Raises `UserError` (no-model, no-route, bad-argument).
         """
-        return self.weigh(request, need_of(request.prompt))
+        return self.weigh(request, need_of(request.prompt), settings=settings)
 
-    def weigh(self, request: RouteRequest, need: float, *, heed_breakers: bool = True) -> Decision:
+    def weigh(
+        self, request: RouteRequest, need: float, *, heed_breakers: bool = True, settings: Settings | None = None
+    ) -> Decision:
         """As `decide`, with the scorer's need already known; without `heed_breakers` as if all were closed."""
-        settings = self._settings()
-        barred = "" if self._guard is None or self._guard.may_leave(False) else self._strictness()
-        if self._switches is None or self._switches[0] is not settings or self._switches[1] != barred:
-            self._switches = settings, barred, Switches.of(settings, cloud_barred=barred)
-        switches = self._switches[2]
+        course = self._course(request, settings or self._settings())
         options = self.options()
         if not heed_breakers:
             options = [replace(option, permission=ALLOWED) for option in options]
-        return decide(request, options, self._rules or shipped_rules(), switches, need)
+        return course.decide(request.prompt, options, need)
+
+    def _course(self, request: RouteRequest, settings: Settings) -> Course:
+        """What is settled of the request but for its prompt; kept while the settings stay as they are."""
+        barred = "" if self._guard is None or self._guard.may_leave(False) else self._strictness()
+        known = self._switches
+        if known is None or known[0] is not settings or known[1] != barred:
+            known = self._switches = settings, barred, Switches.of(settings, cloud_barred=barred), {}
+        switches, courses = known[2:]
+        asked = (request.task, request.privacy, request.strategy, request.force, request.needs_model)
+        key = (*asked, request.max_cost_usd, request.max_latency_ms)
+        course = courses.get(key)
+        if course is None:
+            if len(courses) >= MOST_COURSES:
+                courses.clear()
+            course = courses[key] = course_of(request, self._rules or shipped_rules(), switches)
+        return course
 
     def plan(self, request: RouteRequest) -> Decision:
         """As `decide`, and where breakers alone leave nothing, the decision that would hold without them."""
@@ -125,9 +142,9 @@ class Router:
         price = None if provider is None else provider.price(completion.model)
         return None if price is None else price.of(completion.usage)
 
-    def settings_held(self) -> contextlib.AbstractContextManager[None]:
-        """Within it this thread looks once whether the settings changed."""
-        return held(self._settings)
+    def recent_settings(self) -> Settings:
+        """The settings that were in force a moment ago: for what asks no model (`LiveSettings.recent`)."""
+        return self._recent()
 
     def settings_now(self) -> Settings:
         """The settings in force now."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import string
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ _CODE_LINE = re.compile(
     r"|[{}]+;?$|assert |raise |print\()"
 )
 _SYMBOLS = frozenset("=+*/^<>|\\{}[]_~%$∀∃∧∨⊃≡→×÷≤≥√π∑∫")
+_PLAIN_SYMBOLS = "".join(sorted(filter(str.isascii, _SYMBOLS))).encode()
+_CAPITALS = string.ascii_uppercase.encode()
+FEATURES = (
+    *("length", "words", "lines", "longest line", "sentences", "word length", "different words", "numbers"),
+    *("digits", "symbols", "capitals", "code share", "options", "questions", "blanks", "quotes"),
+)
+"""What is measured of a prompt, in the order in which the weights stand in the file."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,21 @@ def need_of(prompt: str, model: Model | None = None) -> float:
     False
     """
     model = trained() if model is None else model
+    text = prompt[:MOST_CHARACTERS]
+    words = words_of(text)
     total = model.bias
-    features, words, norm = _shares(prompt, model)
-    for share in features.values():
-        total += share
-    for share in words.values():
-        total += share / norm
+    for value, (weight, mean, deviation, least, most) in zip(
+        _values(prompt, text, words), model.features.values(), strict=True
+    ):
+        total += weight * ((least if value < least else most if value > most else value) - mean) / deviation
+    dot = square = 0.0
+    for word, factor in _times(words).items():
+        known = model.words.get(word)
+        if known is not None:
+            part = known[1] * factor
+            square += part * part
+            dot += known[0] * part
+    total += dot / (math.sqrt(square) or 1.0)
     return _logistic(total)
 
 
@@ -81,18 +98,27 @@ def _shares(prompt: str, model: Model) -> tuple[dict[str, float], dict[str, floa
     """What each feature, and each known word before the norm, adds to the log-odds; and the norm of the words."""
     text = prompt[:MOST_CHARACTERS]
     found = words_of(text)
-    shares, by_word = dict[str, float](), dict[str, float]()
+    shares = dict[str, float]()
     for name, value in measure(prompt, text, found).items():
         weight, mean, deviation, least, most = model.features[name]
         shares[name] = weight * (min(max(value, least), most) - mean) / deviation
+    by_word = dict[str, float]()
     square = 0.0
-    for word, count in Counter(found).items():
+    for word, factor in _times(found).items():
         known = model.words.get(word)
         if known is not None:
-            part = known[1] if count == 1 else known[1] * (1.0 + math.log(count))
+            part = known[1] * factor
             square += part * part
             by_word[word] = known[0] * part
     return shares, by_word, math.sqrt(square) or 1.0
+
+
+def _times(words: list[str]) -> dict[str, float]:
+    """Each word once, in order, with what its count makes of it: 1 + log(count)."""
+    once = dict.fromkeys(words, 1.0)
+    if len(once) == len(words):
+        return once
+    return {word: 1.0 + math.log(count) for word, count in Counter(words).items()}
 
 
 def words_of(text: str) -> list[str]:
@@ -102,29 +128,44 @@ def words_of(text: str) -> list[str]:
 
 def measure(prompt: str, text: str, words: list[str]) -> dict[str, float]:
     """The features of a prompt; `text` is its beginning, `words` the words of that."""
+    return dict(zip(FEATURES, _values(prompt, text, words), strict=True))
+
+
+def _values(prompt: str, text: str, words: list[str]) -> tuple[float, ...]:
     length = len(text) or 1
     lines = text.split("\n")
-    numbers = _NUMBER.findall(text)
-    options = len(_OPTION.findall(text))
+    capitals, symbols, has_numbers = _characters(text)
+    numbers = _NUMBER.findall(text) if has_numbers else []
     count = len(words)
-    return {
-        "length": math.log1p(len(prompt)),
-        "words": math.log1p(count),
-        "lines": math.log1p(len(lines)),
-        "longest line": math.log1p(max(map(len, lines))),
-        "sentences": math.log1p(len(_SENTENCE.findall(text))),
-        "word length": sum(map(len, words)) / count if count else 0.0,
-        "different words": len(set(words)) / count if count else 0.0,
-        "numbers": math.log1p(len(numbers)),
-        "digits": sum(map(len, numbers)) / length,
-        "symbols": 0.0 if _SYMBOLS.isdisjoint(text) else sum(map(text.count, _SYMBOLS)) / length,
-        "capitals": sum(map(str.isupper, text)) / length,
-        "code share": code_share(lines),
-        "options": float(min(options, 10)),
-        "questions": float(min(text.count("?"), 5)),
-        "blanks": float("__" in text),
-        "quotes": float(min(text.count('"'), 10)),
-    }
+    log = math.log1p
+    return (
+        log(len(prompt)),
+        log(count),
+        log(len(lines)),
+        log(max(map(len, lines))),
+        log(len(_SENTENCE.findall(text))),
+        sum(map(len, words)) / count if count else 0.0,
+        len(set(words)) / count if count else 0.0,
+        log(len(numbers)),
+        sum(map(len, numbers)) / length,
+        symbols / length,
+        capitals / length,
+        code_share(lines),
+        float(min(len(_OPTION.findall(text)), 10)),
+        float(min(text.count("?"), 5)),
+        float("__" in text),
+        float(min(text.count('"'), 10)),
+    )
+
+
+def _characters(text: str) -> tuple[int, int, bool]:
+    """How many capitals and symbols a text has, and whether it may have numbers."""
+    if not text.isascii():
+        return sum(map(str.isupper, text)), sum(map(text.count, _SYMBOLS)), True
+    data = text.encode("ascii")
+    small = data.translate(None, _CAPITALS)
+    plain = small.translate(None, _PLAIN_SYMBOLS)
+    return len(data) - len(small), len(small) - len(plain), len(plain.translate(None, b"0123456789")) < len(plain)
 
 
 def code_share(lines: list[str]) -> float:

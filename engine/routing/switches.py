@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aqe.engine.settings import Settings, load_settings, user_file
 
+RECENT_S = 0.1
+"""For so long a look at the files serves the queries that ask no model, and so let nothing leave."""
+
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class LiveSettings:
-    """The settings in force now; a call costs two looks at the file system. Within `held` a thread looks once."""
+    """The settings in force now; a call costs two looks at the file system."""
 
-    def __init__(self, project: Path, flags: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        project: Path,
+        flags: Mapping[str, Any] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._project, self._flags = project, flags
         self._paths = (str(project / "pyproject.toml"), str(user_file()))
+        self._clock = clock
         self._known: tuple[Stamp, Settings] | None = None
-        self._thread = threading.local()
+        self._looked_at = -RECENT_S
 
     def __call__(self) -> Settings:
-        held: Settings | None = getattr(self._thread, "held", None)
-        return self._look() if held is None else held
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """One request of this thread: what is in force at its start holds to its end."""
-        before = getattr(self._thread, "held", None)
-        self._thread.held = self() if before is None else before
-        try:
-            yield
-        finally:
-            self._thread.held = before
-
-    def _look(self) -> Settings:
-        stamp = tuple([_stamp(path) for path in self._paths])
+        now, stamp = self._clock(), tuple([_stamp(path) for path in self._paths])
         known = self._known
         if known is None or known[0] != stamp:
             known = self._known = (stamp, load_settings(self._project, self._flags))
+        self._looked_at = now
+        return known[1]
+
+    def recent(self) -> Settings:
+        """Those that were in force at some moment of the last `RECENT_S`: for what asks no model."""
+        known = self._known
+        if known is None or self._clock() - self._looked_at >= RECENT_S:
+            return self()
         return known[1]
 
 
@@ -54,9 +57,9 @@ def live_settings(project: Path, flags: Mapping[str, Any] | None = None) -> Live
     return LiveSettings(project, flags)
 
 
-def held(settings: Callable[[], Settings]) -> contextlib.AbstractContextManager[None]:
-    """`LiveSettings.held`, and nothing for another function that gives settings."""
-    return settings.held() if isinstance(settings, LiveSettings) else contextlib.nullcontext()
+def recent(settings: Callable[[], Settings]) -> Callable[[], Settings]:
+    """`LiveSettings.recent`, and another function that gives settings as it is."""
+    return settings.recent if isinstance(settings, LiveSettings) else settings
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import apsw
 
 from aqe.engine.errors import AqeError
 from aqe.engine.memory.connection import transaction
+from aqe.engine.memory.entry import Hit
 
 DAY_US = 86_400_000_000
 HALF_LIFE_DAYS = 30.0
@@ -106,7 +107,7 @@ class AccessCounts:
         self._reopen = reopen
         self._now = now
         self._lock = threading.Lock()
-        self._shown: list[list[Key]] = []
+        self._shown: list[Sequence[Hit | Key]] = []
         self._waiting: dict[Key, int] = {}
         self._made: dict[tuple[str, bytes], bytes] = {}
         self._counts: dict[str, int] = {}
@@ -114,11 +115,10 @@ class AccessCounts:
         self._is_kept = str(path) != ":memory:"
         self._half_life_days = half_life_days
 
-    def count(self, keys: Iterable[Key]) -> None:
-        """Count one access of each memory; nothing is written here."""
+    def count(self, shown: Sequence[Hit | Key]) -> None:
+        """Count one access of each memory that was shown; nothing is written here."""
         if not self._is_kept:
             return
-        shown = list(keys)
         with self._lock:
             self._shown.append(shown)
             if len(self._shown) >= TOGETHER:
@@ -127,7 +127,8 @@ class AccessCounts:
 
     def _add_up(self) -> None:
         for shown in self._shown:
-            for key in shown:
+            for one in shown:
+                key = (one.memory.namespace, one.memory.id) if isinstance(one, Hit) else one
                 if key in self._waiting or len(self._waiting) < MOST_WAITING:
                     self._waiting[key] = self._waiting.get(key, 0) + 1
         self._shown.clear()

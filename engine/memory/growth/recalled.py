@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class _Lately:
 
     shown: OrderedDict[Key, tuple[float, str | None]] = field(default_factory=OrderedDict)
     seen: int = 0
-    waiting: list[tuple[float, list[tuple[Key, str | None]]]] = field(default_factory=list)
+    waiting: list[tuple[float, Sequence[Hit | Key]]] = field(default_factory=list)
 
     def note(self, key: Key, at: float, text: str | None) -> None:
         self.shown[key] = at, text if text is None else text[:LONGEST]
@@ -59,8 +59,11 @@ class _Lately:
         """Note what was shown since, the last `MOST` memories of it."""
         newest: dict[Key, tuple[float, str | None]] = {}
         for at, shown in reversed(self.waiting):
-            for key, text in reversed(shown):
-                newest.setdefault(key, (at, text))
+            for one in reversed(shown):
+                if isinstance(one, Hit):
+                    newest.setdefault((one.memory.namespace, one.memory.id), (at, one.memory.text))
+                else:
+                    newest.setdefault(one, (at, None))
             if len(newest) >= MOST:
                 break
         self.waiting.clear()
@@ -72,25 +75,16 @@ _lock = threading.Lock()
 _lately: dict[Path, _Lately] = {}
 
 
-def keyed(shown: Iterable[Hit | Key]) -> list[tuple[Key, str | None]]:
-    """What was shown, hits or memories by namespace and id, each with its text where it is at hand."""
-    found: list[tuple[Key, str | None]] = []
-    for one in shown:
-        if isinstance(one, Hit):
-            found.append(((one.memory.namespace, one.memory.id), one.memory.text))
-        else:
-            found.append((one, None))
-    return found
-
-
-def note_recalled(path: Path, shown: Iterable[tuple[Key, str | None]]) -> None:
-    """Note that memories (namespace and id, and the text where it is at hand) of the store at `path` were shown just
-    now, by any part of this process."""
-    found = time.monotonic(), list(shown)
+def note_recalled(path: Path, shown: Sequence[Hit | Key]) -> None:
+    """Note that hits, or memories by namespace and id, of the store at `path` were shown just now, by any part of this
+    process."""
+    found = time.monotonic(), shown
     with _lock:
-        known = _lately.setdefault(path, _Lately())
+        known = _lately.get(path)
+        if known is None:
+            known = _lately[path] = _Lately()
         known.waiting.append(found)
-        if len(known.waiting) >= MOST_WAITING or len(found[1]) > MOST_TEXTS:
+        if len(known.waiting) >= MOST_WAITING or len(shown) > MOST_TEXTS:
             known.sort_in()
 
 
