@@ -44,7 +44,7 @@ static void hammings(const void *query, const void *rows, size_t count, size_t n
     const size_t further = n ? FURTHER / n + 1 : 1;
     for (size_t row = 0; row < count; row++) {
         ask_for((const char *)rows + (row + further < count ? row + further : count - 1) * n, 0, n);
-            out[row] = (int64_t)hamming_of(query, (const char *)rows + row * n, n);
+        out[row] = (int64_t)hamming_of(query, (const char *)rows + row * n, n);
     }
 }
 
@@ -53,6 +53,6 @@ static void byte_dots(const void *query, const void *rows, size_t count, size_t 
     const size_t further = n ? FURTHER / n + 1 : 1;
     for (size_t row = 0; row < count; row++) {
         ask_for((const char *)rows + (row + further < count ? row + further : count - 1) * n, 0, n);
-            out[row] = byte_dot_of(query, (const char *)rows + row * n, n);
+        out[row] = byte_dot_of(query, (const char *)rows + row * n, n);
     }
 }
