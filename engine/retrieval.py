@@ -82,10 +82,6 @@ def find(
     whose dimension its space does not have.
     """
     numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
-    if store.graph is not None and query is not None and numbers is not None and not filter and not explain:
-        found = store.graph.search(query, numbers, [(namespace, k)], embedder_id=embedder_id, prior=prior)[0]
-        store.note_recalled(found.hits)
-        return found
     return store.search(
         query,
         vector=numbers,
@@ -151,8 +147,6 @@ def find_each(
     embedder_id = None if embedder is None else embedder.id
     if not caught_up:
         numbers, embedder_id = _ready(store, embedder, query, vector, None)
-    if store.graph is not None and numbers is not None and embedder_id is not None:
-        return store.graph.search(query, numbers, places, embedder_id=embedder_id, prior=prior, least=least)
     return store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior, least=least)
 
 

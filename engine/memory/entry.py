@@ -112,7 +112,9 @@ class Explained:
 
     The standard scores are each side's score in standard deviations from the candidates' mean (0 for the vector of a
     memory without one). `text_rank` and `vector_rank` are the places by one side alone, from 1, None where that side
-    did not have it. Beside it the other usual way to join them: `reciprocal_score` is the sum of 1 / (60 + rank), and
+    did not have it. `graph_added` is what the edges between memories added, in a search for tests: there the score is
+    the place of `similarity` + `graph_added` among all that was looked at, and what edges alone led to has no ranks.
+    Beside it the other usual way to join them: `reciprocal_score` is the sum of 1 / (60 + rank), and
     `reciprocal_rank` the place that it would give.
     """
 
@@ -125,6 +127,7 @@ class Explained:
     reciprocal_rank: int
     candidates: int
     similarity: float
+    graph_added: float = 0.0
 
 
 @dataclass(frozen=True)

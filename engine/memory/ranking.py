@@ -106,7 +106,7 @@ def by_vector(
     connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, codes: Codes | None = None
 ) -> list[Scored]:
     """The `k` nearest rows by cosine similarity, nearest first; by `codes` where they are at hand."""
-    found = _vector_scores(connection, table, vector, k, scope, codes)
+    found = near_rows(connection, table, vector, k, scope, codes)
     return [Scored(row, score, None, score) for row, score in found.items()]
 
 
@@ -132,7 +132,7 @@ def sides_of(
         if floor > 0 and not _reaches(connection, table, vector, floor, scope, codes):
             found.append(Sides({}, {}))
             continue
-        near = _vector_scores(connection, table, vector, wide, scope, codes)
+        near = near_rows(connection, table, vector, wide, scope, codes)
         least = 0 if near else 1 if table is not None else k
         if shares:
             inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]
@@ -143,14 +143,14 @@ def sides_of(
         else:
             text = _text_scores(connection, words, wide, scope, lists, least=least)
             rows = [row for row in near if row not in text]
-            others = lists.scores(words.telling, rows) if lists else _text_scores_of(connection, words.telling, rows)
+            others = text_scores_of(connection, words.telling, rows, lists)
         if table is not None and (missing := [row for row in text if row not in near]):
-            near |= _cosines(connection, table, vector, missing, scope, codes)
+            near |= cosines(connection, table, vector, missing, scope, codes)
         found.append(Sides(text | others, near))
     return found
 
 
-def _cosines(
+def cosines(
     connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], scope: Scope, codes: Codes | None
 ) -> dict[int, float]:
     """The cosine of each of `rows` of a scope that has a vector."""
@@ -169,7 +169,7 @@ def _reaches(
 
         if not codes.may_reach(connection, table, np.frombuffer(vector, np.float32), least, scope):
             return False
-    return max(_vector_scores(connection, table, vector, 1, scope, codes).values(), default=0.0) >= least
+    return max(near_rows(connection, table, vector, 1, scope, codes).values(), default=0.0) >= least
 
 
 def _matched(
@@ -224,13 +224,13 @@ def fuse(
     if not (sides.text or sides.near):
         return []
     found = simd.fuse(sides.text, sides.near, share, k, prior=priors)
-    whys = _explained(sides, found) if explain else [None] * len(found)
+    whys = explained(sides, found) if explain else [None] * len(found)
     return [
         Scored(one.row, one.score, one.text, one.near, one.prior, why) for one, why in zip(found, whys, strict=True)
     ]
 
 
-def _explained(sides: Sides, found: Sequence[Fused]) -> list[Explained]:
+def explained(sides: Sides, found: Sequence[Fused]) -> list[Explained]:
     """The parts of each score, and the place by reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009)."""
     text, near = _places(sides.text), _places(sides.near)
     rows = {**sides.text, **sides.near}
@@ -281,7 +281,12 @@ def _best_rows(connection: apsw.Connection, terms: Sequence[str], k: int, scope:
     return _scores(connection, sql, (match_expression(terms), *bound, k))
 
 
-def _text_scores_of(connection: apsw.Connection, terms: Sequence[str], rows: Sequence[int]) -> dict[int, float]:
+def text_scores_of(
+    connection: apsw.Connection, terms: Sequence[str], rows: Sequence[int], lists: TextPostings | None
+) -> dict[int, float]:
+    """BM25 of each of `rows` that any of the terms stands in; by `lists` where they are at hand."""
+    if lists:
+        return lists.scores(terms, rows)
     if not terms or not rows:
         return {}
     marks = ",".join("?" * len(rows))
@@ -294,9 +299,10 @@ def _scores(connection: apsw.Connection, sql: str, arguments: tuple[object, ...]
     return {int(row): float(score) for row, score in connection.execute(sql, arguments)}
 
 
-def _vector_scores(
+def near_rows(
     connection: apsw.Connection, table: int | None, vector: bytes, k: int, scope: Scope, codes: Codes | None
 ) -> dict[int, float]:
+    """The cosine of the `k` nearest rows of a scope, nearest first; by `codes` where they are at hand."""
     if table is None or scope.is_nothing:
         return {}
     if codes is not None and (found := codes.search(connection, table, vector, k, scope)) is not None:

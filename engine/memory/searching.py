@@ -20,6 +20,7 @@ from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
 from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
@@ -64,6 +65,7 @@ class Searcher:
         shares: Shares,
         tally: Callable[[str, int], None],
         rank: Rank | None,
+        graph: Callable[[], Graph | None],
     ) -> None:
         self.words = WordCounts()
         self.codes = codes
@@ -75,6 +77,7 @@ class Searcher:
         self._found = FoundMemories(files)
         self._number = -1
         self.rank = rank
+        self._graph = graph
         self.kept = AnswerCache(files, tally)
         self.moment: int | None = None
         self._first_end: int | None = None
@@ -106,11 +109,14 @@ class Searcher:
         places = tuple([(name, sql, tuple(bound), k) for (name, sql, bound), k in wanted])
         packed = None if vector is None else pack_vector(vector)
         space = None if packed is None else (check_embedder(embedder_id), packed)
-        asked = (query, space, places, explain, tuple(sorted(least.items())) if least else ())
+        asked: tuple[object, ...] = (query, space, places, explain, tuple(sorted(least.items())) if least else ())
         with self._reading() as connection:
             self._follow(connection)
             if self._has_ended():
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
+            graph = self._graph()
+            if graph is not None and any([is_served(name) for name, *_ in places]):
+                asked = (*asked, graph.number(connection))
             found = self.kept.get(asked)
             if found is None:
                 found = self._anew(query, packed, wanted, embedder_id, prior, explain=explain, least=least)
@@ -148,15 +154,22 @@ class Searcher:
             sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists, floors)
             parts = [self.share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
+            asked = Asked(words, table, packed, self.codes, lists)
+            names = [None if condition else namespace for (namespace, condition, _), _ in wanted]
             if prior is None:
-                fused = [ranking.fuse(one, k, share=share, explain=explain) for one, share, k in places]
+                fused = [
+                    self._fused(connection, asked, name, one, k, share=share, explain=explain)
+                    for name, (one, share, k) in zip(names, places, strict=True)
+                ]
                 return self._answers("hybrid", connection, number, fused, most)
             keys = [ranking.keys_of(connection, one) for one in sides]
-        return self._with_prior(prior, places, keys, most, explain=explain)
+        return self._with_prior(prior, asked, names, places, keys, most, explain=explain)
 
     def _with_prior(
         self,
         prior: Prior,
+        asked: Asked,
+        names: Sequence[str | None],
         places: Sequence[tuple[Sides, float | dict[int, float], int]],
         keys: Sequence[Mapping[int, tuple[str, str]]],
         most: Sequence[int],
@@ -169,11 +182,22 @@ class Searcher:
         with self._reading() as connection:
             number = self._follow(connection)
             fused = []
-            for (sides, share, k), known in zip(places, keys, strict=True):
+            for name, (sides, share, k), known in zip(names, places, keys, strict=True):
                 one = ranking.still_current(connection, sides, known)
                 priors = {row: added.get(key, 0.0) for row, key in known.items()}
-                fused.append(ranking.fuse(one, k, share=share, priors=priors, explain=explain))
+                how = {"share": share, "priors": priors, "explain": explain}
+                fused.append(self._fused(connection, asked, name, one, k, **how))
             return self._answers("hybrid", connection, number, fused, most)
+
+    def _fused(
+        self, connection: apsw.Connection, asked: Asked, namespace: str | None, sides: Sides, k: int, **how: Any
+    ) -> list[Scored]:
+        """The `k` best candidates of a place; of tests in the order that edges give, and what these lead to."""
+        graph = self._graph()
+        if graph is None or not is_served(namespace) or self.rank is not None:
+            return ranking.fuse(sides, k, **how)
+        found = ranking.fuse(sides, graph.wide(k), **how)
+        return graph.ordered(connection, self._number, namespace, asked, found, k)
 
     def _wide(self, k: int) -> int:
         return k if self.rank is None else self.rank.wide(k)

@@ -400,6 +400,17 @@ CREATE TABLE snapshots (
 ) STRICT, WITHOUT ROWID;
 """
 
+_EDGE_CHANGES = """
+CREATE TABLE edge_changes (only INTEGER PRIMARY KEY CHECK (only = 1), number INTEGER NOT NULL) STRICT;
+INSERT INTO edge_changes VALUES (1, 0);
+CREATE TRIGGER edges_came AFTER INSERT ON edges WHEN new.kind != 'co-retrieved'
+BEGIN UPDATE edge_changes SET number = number + 1; END;
+CREATE TRIGGER edges_changed AFTER UPDATE ON edges WHEN new.kind != 'co-retrieved'
+BEGIN UPDATE edge_changes SET number = number + 1; END;
+CREATE TRIGGER edges_went AFTER DELETE ON edge_members
+BEGIN UPDATE edge_changes SET number = number + 1; END;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -416,4 +427,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(13, "graph", _GRAPH),
     Migration(14, "snapshots", _SNAPSHOTS),
     Migration(15, "growth and tiers", growth_tables.TABLES),
+    Migration(16, "edge changes", _EDGE_CHANGES),
 )

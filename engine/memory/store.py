@@ -106,7 +106,7 @@ class Store:
         self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
         spare = functools.partial(shrink, connection, self._lock)
         codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
-        about = shares or Shares(), self.accesses.tally, self.growth.rank
+        about = shares or Shares(), self.accesses.tally, self.growth.rank, lambda: self.graph
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
 

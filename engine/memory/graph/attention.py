@@ -12,12 +12,13 @@ All weights stand in one flat float32 vector, so that what learns them need not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 HEADS, WIDTH = 4, 6
 FEATURES = ("score", "text", "vector", "is found", "is a test", "is code", "walk", "one")
@@ -46,8 +47,8 @@ SIZE = sum(int(np.prod(shape)) for _, shape in SHAPES)
 @dataclass(frozen=True)
 class Neighbourhood:
     """Nodes with their features (n, FEATURES), base scores (n,) and whether they may be an answer; and edges as the
-    node that attends, the node that it attends to, their relation, and the logarithm of the edge's weight. Every node
-    has its `self` edge."""
+    node that attends, the node that it attends to, their relation, and the logarithm of the edge's weight, ordered by
+    the node that attends. Every node attends to itself too."""
 
     features: Floats
     scores: Floats
@@ -65,19 +66,28 @@ class Neighbourhood:
         may_answer: NDArray[np.bool_],
         edges: Sequence[tuple[int, int, str, float]],
     ) -> Neighbourhood:
-        """From edges as node that attends, node attended to, relation and weight; the `self` edges are put in."""
-        count = len(scores)
+        """From edges as node that attends, node attended to, relation and weight."""
         kinds = {name: at for at, name in enumerate(RELATIONS)}
-        own = np.arange(count)
-        return cls(
-            features,
-            scores,
-            may_answer,
-            np.concatenate([own, np.array([edge[0] for edge in edges], np.int64)]),
-            np.concatenate([own, np.array([edge[1] for edge in edges], np.int64)]),
-            np.concatenate([np.zeros(count, np.int64), np.array([kinds[edge[2]] for edge in edges], np.int64)]),
-            np.concatenate([np.zeros(count), np.log(np.array([edge[3] for edge in edges], np.float64))]),
+        ordered = sorted(edges, key=lambda edge: edge[0])
+        target, source = (np.array([edge[end] for edge in ordered], np.int64) for end in (0, 1))
+        relation = np.array([kinds[edge[2]] for edge in ordered], np.int64)
+        strength = np.log(np.array([edge[3] for edge in ordered], np.float64))
+        return cls(features, scores, may_answer, target, source, relation, strength)
+
+    def with_own(self) -> Neighbourhood:
+        """The same with an edge of each node to itself among the edges, in no order."""
+        own, none = np.arange(len(self.scores)), np.zeros(len(self.scores))
+        return replace(
+            self,
+            target=np.concatenate([own, self.target]),
+            source=np.concatenate([own, self.source]),
+            relation=np.concatenate([none.astype(np.int64), self.relation]),
+            strength=np.concatenate([none, self.strength]),
         )
+
+
+_STEEPEST = 30.0
+"""A match beyond this counts as this: the shares of all others are nothing beside it."""
 
 
 def parts_of(weights: Floats) -> dict[str, Floats]:
@@ -101,9 +111,51 @@ def initial(seed: int) -> Floats:
     return weights
 
 
+class Attention:
+    """Weights made ready for many neighbourhoods."""
+
+    def __init__(self, weights: Floats) -> None:
+        parts = parts_of(np.asarray(weights, np.float64))
+        scale, wide = 1.0 / np.sqrt(WIDTH), HEADS * WIDTH
+        flat = [parts[name].reshape(len(FEATURES), wide) for name in ("query", "key", "value")]
+        self._ends = np.concatenate([flat[0] * scale, flat[1], flat[2], parts["own"][:, None]], axis=1).astype(
+            np.float32
+        )
+        tables = [parts[f"relation_{name}"].reshape(len(RELATIONS), wide) for name in ("key", "value")]
+        self._keys, self._values = (table.astype(np.float32) for table in tables)
+        self._bias = parts["relation_bias"].astype(np.float32)
+        self._strength = parts["strength"].astype(np.float32)
+        self._out = parts["out"].reshape(wide).astype(np.float32)
+
+    def added(self, hood: Neighbourhood) -> NDArray[np.float32]:
+        """What is added to the score of each node (n,)."""
+        count, wide, to = len(hood.scores), HEADS * WIDTH, hood.target
+        ends = hood.features.astype(np.float32, copy=False) @ self._ends  # too few numbers for a second thread
+        query, key, value = (ends[:, at * wide : (at + 1) * wide] for at in range(3))
+        own = (query * (key + self._keys[0])).reshape(count, HEADS, WIDTH).sum(axis=2) + self._bias[0]
+        total = np.exp(own.clip(-_STEEPEST, _STEEPEST))
+        got = (value + self._values[0]).reshape(count, HEADS, WIDTH) * total[:, :, None]
+        if len(to):
+            key = key[hood.source]
+            key += self._keys[hood.relation]
+            key *= query[to]
+            match = np.einsum("ehw->eh", key.reshape(len(to), HEADS, WIDTH)) + self._bias[hood.relation]
+            match += hood.strength.astype(np.float32)[:, None] * self._strength
+            share = np.exp(match.clip(-_STEEPEST, _STEEPEST))
+            first = np.flatnonzero(np.concatenate([[True], to[1:] != to[:-1]]))
+            total[to[first]] += np.add.reduceat(share, first, axis=0)
+            value = value[hood.source]
+            value += self._values[hood.relation]
+            weighed = value.reshape(len(to), HEADS, WIDTH)
+            weighed *= share[:, :, None]
+            got[to[first]] += np.add.reduceat(weighed, first, axis=0)
+        got /= total[:, :, None]
+        return np.asarray(np.tanh(got).reshape(count, wide) @ self._out + ends[:, -1])
+
+
 def attend(weights: Floats, hood: Neighbourhood) -> Floats:
     """The new score of each node (n,)."""
-    return _forward(parts_of(weights), hood).scores
+    return hood.scores + Attention(weights).added(hood)
 
 
 @dataclass(frozen=True)
@@ -119,6 +171,7 @@ class _Pass:
 
 
 def _forward(parts: dict[str, Floats], hood: Neighbourhood) -> _Pass:
+    """As `Attention.added`, one step after the other; `hood` has its own edges."""
     count, to = len(hood.scores), hood.target
     query = np.einsum("nf,fhw->nhw", hood.features, parts["query"])
     key = np.einsum("nf,fhw->nhw", hood.features, parts["key"])[hood.source] + parts["relation_key"][hood.relation]
@@ -141,7 +194,7 @@ def _forward(parts: dict[str, Floats], hood: Neighbourhood) -> _Pass:
 def loss_and_gradient(weights: Floats, hood: Neighbourhood, right: NDArray[np.bool_]) -> tuple[float, Floats]:
     """How improbable the right nodes are under a softmax over the scores of those that may be an answer, and its
     gradient by the weights."""
-    parts = parts_of(weights)
+    parts, hood = parts_of(weights), hood.with_own()
     there = _forward(parts, hood)
     weight = np.exp(there.scores - there.scores[hood.may_answer].max()) * hood.may_answer
     probability, given = weight / weight.sum(), weight * right / (weight * right).sum()

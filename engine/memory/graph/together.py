@@ -6,16 +6,17 @@ to `SIZE` members. At most `WAITING` sets wait to be written and at most `KEPT` 
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import apsw
 
 from aqe.engine.errors import AqeError
-from aqe.engine.memory.graph.edges import Edge, Key, is_current, put_edges
+from aqe.engine.memory.graph.edges import Edge, Key, put_edges
 
 if TYPE_CHECKING:
     from aqe.engine.memory.store import Store
@@ -35,13 +36,13 @@ class Together:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._counts: Counter[frozenset[Key]] = Counter()
+        self._counts: Counter[frozenset[int]] = Counter()
         self._noted = 0
         self._writer: threading.Thread | None = None
 
-    def note(self, keys: Sequence[Key]) -> None:
-        """Count the memories of one answer, best first; a set that finds no room is not counted."""
-        found = frozenset(keys[:SIZE])
+    def note(self, rows: Sequence[int]) -> None:
+        """Count the rows of one answer, best first; a set that finds no room is not counted."""
+        found = frozenset(rows[:SIZE])
         if len(found) < 2:
             return
         with self._lock:
@@ -62,10 +63,11 @@ class Together:
             return 0
         try:
             with self._store.writing() as connection:
+                keys = _current_keys(connection, {row for rows in counts for row in rows})
                 edges = [
-                    Edge("co-retrieved", tuple(sorted(keys)), float(count), "recall")
-                    for keys, count in counts.items()
-                    if all(is_current(connection, key) for key in keys)
+                    Edge("co-retrieved", tuple(sorted(keys[row] for row in rows)), float(count), "recall")
+                    for rows, count in counts.items()
+                    if rows <= keys.keys()
                 ]
                 new = put_edges(connection, edges, now=self._store.now(), adding=True)
                 _drop_rarest(connection)
@@ -89,6 +91,12 @@ class Together:
             _log.debug("What was found together is not kept: %s", error)
         except apsw.ConnectionClosedError:
             _log.debug("What was found together is not kept: the store is closed")
+
+
+def _current_keys(connection: apsw.Connection, rows: Iterable[int]) -> dict[int, Key]:
+    """The memory of each row that is a current one."""
+    sql = "SELECT row, namespace, id FROM memories WHERE valid_to IS NULL AND row IN (SELECT value FROM json_each(?))"
+    return {row: (namespace, id) for row, namespace, id in connection.execute(sql, (json.dumps([*rows]),))}
 
 
 def _drop_rarest(connection: apsw.Connection) -> None:

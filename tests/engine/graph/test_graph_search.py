@@ -110,12 +110,13 @@ def test_memories_found_together_become_neighbours(tmp_path: Path) -> None:
     embedder = open_static(built_in_path())
     with Store.open(tmp_path / "aqe.db") as store:
         store.graph = Graph(store)
-        keep(store, embedder, [NewMemory(f"the mug number {n} is blue", id=f"m{n}") for n in range(3)])
-        for _ in range(2):
-            find(store, embedder, "blue mug", k=3)
+        mugs = [NewMemory(f"the mug number {n} is blue", id=f"m{n}", namespace="index/tests") for n in range(3)]
+        keep(store, embedder, mugs)
+        for question in ("blue mug", "mug that is blue"):
+            find(store, embedder, question, k=3, namespace="index/tests")
     with Store.open(tmp_path / "aqe.db") as store:
         assert read_figures(store).kinds == {"co-retrieved": 1}
-        assert neighbours(store, "m0")[0].weight == 2.0
+        assert neighbours(store, "m0", namespace="index/tests")[0].weight == 2.0
 
 
 def test_shipped_weights_fit_the_attention() -> None:

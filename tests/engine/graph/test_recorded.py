@@ -124,40 +124,46 @@ def test_feedback_joins_a_correction_with_the_answer(store: Store) -> None:
     assert neighbours(store, "b")[0].weight == 0.5
 
 
+def rows_of(store: Store, ids: str) -> list[int]:
+    """The rows of new memories of these ids."""
+    for id in ids:
+        store.add(f"text {id}", id=id)
+    with store.reading() as connection:
+        return [row for (row,) in connection.execute("SELECT row FROM memories ORDER BY id")]
+
+
 def test_memories_found_together_are_joined_when_written(store: Store) -> None:
     """Sets of memories are counted in memory, and their counts added to what the file has."""
-    for id in "abcd":
-        store.add(f"text {id}", id=id)
+    rows = rows_of(store, "abcd")
     together = Together(store)
-    keys = [("default", id) for id in "abcd"]
-    together.note(keys)
-    together.note(keys[:1])
+    together.note(rows)
+    together.note(rows[:1])
     assert read_figures(store).edges == 0
     assert together.flush() == 1
-    together.note([keys[1], keys[0], keys[2]])
+    together.note([rows[1], rows[0], rows[2]])
     together.close()
     assert [(one.id, one.weight, one.members) for one in neighbours(store, "a")] == [("b", 2.0, 3), ("c", 2.0, 3)]
 
 
 def test_counting_is_bounded(store: Store) -> None:
     """So many sets wait at most; what ended before it was written is left out."""
-    for id in ("x", "y", "z"):
-        store.add(f"text {id}", id=id)
+    x, y, z = rows_of(store, "xyz")
     together = Together(store)
-    together.note([("default", "x"), ("default", "y")])
+    together.note([x, y])
     for number in range(40):
-        together.note([("default", "x"), ("gone", str(number))])
+        together.note([x, 1000 + number])
+    together.note([y, z])
+    store.delete("z")
     assert together.flush() == 1
     assert WAITING < KEPT
 
 
 def test_what_was_counted_is_written_in_the_background(store: Store) -> None:
     """After enough searches the counts are in the file without anybody asking for it."""
-    for id in "ab":
-        store.add(f"text {id}", id=id)
+    rows = rows_of(store, "ab")
     together = Together(store)
     for _ in range(64):
-        together.note([("default", "a"), ("default", "b")])
+        together.note(rows)
     together.close()
     assert neighbours(store, "a")[0].weight == 64.0
 

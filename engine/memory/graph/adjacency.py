@@ -1,0 +1,176 @@
+"""The edges of a store as arrays: what joins a memory is looked up in microseconds, while no edge changes.
+
+Node i's edges stand from `start[i]` to `start[i + 1]`, the strongest first, each with the node at its other end and
+what the edge is to node i (`attention.RELATIONS`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.engine.memory.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.graph.attention import RELATIONS
+from aqe.engine.memory.graph.edges import DIRECTED, KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Places = NDArray[np.int64]
+_PAIR = 16
+"""Bytes of the members of an edge of two."""
+
+_OUT = np.array([RELATIONS.index(f"{kind} out" if kind in DIRECTED else kind) for kind in KINDS])
+_IN = np.array([RELATIONS.index(f"{kind} in" if kind in DIRECTED else kind) for kind in KINDS])
+
+
+@dataclass(frozen=True)
+class Adjacency:
+    """The edges of n nodes: `start` (n + 1), and for each side of an edge `other`, `relation` and `weight`. `rows` (n)
+    are the nodes' memories, -1 where there is none now; `namespace` (n) are places in `names`; `places` has the node of
+    each row. `slots` (n) are -1, for whoever numbers some of the nodes and puts it back."""
+
+    start: Places
+    other: Places
+    relation: Places
+    weight: NDArray[np.float64]
+    numbers: Places
+    rows: Places
+    namespace: Places
+    names: tuple[str, ...]
+    places: dict[int, int] = field(repr=False)
+    slots: Places = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def nodes_of(self, rows: Sequence[int]) -> Places:
+        """The node of each row, -1 where no edge joins it."""
+        find = self.places.get
+        return np.array([find(row, -1) for row in rows], np.int64)
+
+    def sides(self, nodes: Places, most: int) -> tuple[Places, Places]:
+        """The `most` strongest sides of each node as places in `other`, and for each which of `nodes` it is of."""
+        first = self.start[nodes]
+        counts = np.minimum(self.start[nodes + 1] - first, most)
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        return np.arange(total) + np.repeat(first - ends + counts, counts), np.repeat(np.arange(len(nodes)), counts)
+
+    def within(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of `names` of the namespaces the nodes are in, as a table over `namespace`."""
+        return np.array([name in names for name in self.names], np.bool_)
+
+
+class HeldEdges:
+    """The adjacency of one store, as of the caller's read transaction; whoever calls holds the store's lock."""
+
+    def __init__(self) -> None:
+        self._number = -1
+        self._mark: Mark | None = None
+        self._held: Adjacency | None = None
+
+    def at_hand(self, connection: apsw.Connection, moment: int) -> Adjacency:
+        """The edges that the transaction sees, whose last change of a memory has the number `moment`."""
+        number = read_edge_number(connection)
+        if self._held is not None and self._mark is not None and number == self._number:
+            if self._mark.number == moment:
+                return self._held
+            changed = rows_since(connection, self._mark)
+            if changed is not None:
+                _follow(connection, self._held, changed)
+                self._mark = read_mark(connection)
+                return self._held
+        self._held, self._number, self._mark = read_adjacency(connection), number, read_mark(connection)
+        return self._held
+
+
+def read_edge_number(connection: apsw.Connection) -> int:
+    """A number that grows with every change of an edge by anybody."""
+    return int(connection.execute("SELECT number FROM edge_changes").get)
+
+
+def read_adjacency(connection: apsw.Connection) -> Adjacency:
+    """All edges of a store."""
+    numbers, rows, namespace, names = _read_nodes(connection)
+    here, there, kind, weight, is_out = _read_pairs(connection)
+    places = np.searchsorted(numbers, np.stack([here, there]))
+    relation = np.where(is_out, _OUT[kind], _IN[kind])
+    order = np.lexsort((-weight, relation, places[1], places[0]))
+    here, there, relation, weight = places[0][order], places[1][order], relation[order], weight[order]
+    is_first = np.ones(len(here), np.bool_)  # of equal edges from several origins the strongest
+    is_first[1:] = (np.diff(here) != 0) | (np.diff(there) != 0) | (np.diff(relation) != 0)
+    here, there, relation, weight = here[is_first], there[is_first], relation[is_first], weight[is_first]
+    order = np.lexsort((there, -weight, here))
+    start = np.searchsorted(here, np.arange(len(numbers) + 1))
+    held = {int(row): at for at, row in enumerate(rows.tolist()) if row >= 0}
+    slots = np.full(len(numbers), -1)
+    return Adjacency(start, there[order], relation[order], weight[order], numbers, rows, namespace, names, held, slots)
+
+
+def _read_nodes(connection: apsw.Connection) -> tuple[Places, Places, Places, tuple[str, ...]]:
+    sql = (
+        "SELECT nodes.number, coalesce(row, -1), nodes.namespace FROM nodes LEFT JOIN memories"
+        " ON memories.namespace = nodes.namespace AND memories.id = nodes.id AND valid_to IS NULL ORDER BY nodes.number"
+    )
+    found: list[Any] = connection.execute(sql).fetchall()
+    names: dict[str, int] = {}
+    namespace = [names.setdefault(name, len(names)) for _, _, name in found]
+    numbers = np.array([one[0] for one in found], np.int64)
+    return numbers, np.array([one[1] for one in found], np.int64), np.array(namespace, np.int64), tuple(names)
+
+
+def _read_pairs(
+    connection: apsw.Connection,
+) -> tuple[Places, Places, Places, NDArray[np.float64], NDArray[np.bool_]]:
+    """Both sides of each pair that edges make: here, there, the kind, its weight, whether the edge starts here."""
+    kinds: dict[str, int] = {kind: at for at, kind in enumerate(KINDS)}
+    sql = f"SELECT kind, weight, members FROM edges WHERE length(members) = {_PAIR}"
+    found: list[Any] = connection.execute(sql).fetchall()
+    ends = np.frombuffer(b"".join([one[2] for one in found]), "<i8").reshape(-1, 2)
+    kind = np.array([kinds[one[0]] for one in found], np.int64)
+    weight = np.array([one[1] for one in found], np.float64)
+    wider = _read_wider(connection, kinds)
+    ends = np.concatenate([ends, np.array([pair for *pair, _, _ in wider], np.int64).reshape(-1, 2)])
+    kind = np.concatenate([kind, np.array([one[2] for one in wider], np.int64)])
+    weight = np.concatenate([weight, np.array([one[3] for one in wider], np.float64)])
+    outward = np.repeat([True, False], len(ends))
+    here, there = np.concatenate([ends[:, 0], ends[:, 1]]), np.concatenate([ends[:, 1], ends[:, 0]])
+    return here, there, np.tile(kind, 2), np.tile(weight, 2), outward
+
+
+def _read_wider(connection: apsw.Connection, kinds: dict[str, int]) -> list[tuple[int, int, int, float]]:
+    """The pairs of edges of three members and more, each with its share of the weight; two ends of one directed edge
+    are not joined by it."""
+    sql = (
+        "SELECT number, kind, weight, node FROM edges JOIN edge_members ON edge = number"
+        f" WHERE length(members) > {_PAIR} ORDER BY number, place"
+    )
+    members: dict[int, tuple[str, float, list[int]]] = {}
+    for number, kind, weight, node in connection.execute(sql):
+        members.setdefault(number, (kind, weight, []))[2].append(node)
+    found = []
+    for kind, weight, nodes in members.values():
+        for at, here in enumerate(nodes[:1] if kind in DIRECTED else nodes):
+            found += [(here, there, kinds[kind], weight / (len(nodes) - 1)) for there in nodes[at + 1 :]]
+    return found
+
+
+def _follow(connection: apsw.Connection, held: Adjacency, changed: Sequence[int]) -> None:
+    """Look up anew which node each of these rows of `memories` is, if any."""
+    for row in changed:
+        node = held.places.pop(row, None)
+        if node is not None and held.rows[node] == row:
+            held.rows[node] = -1
+    sql = (
+        "SELECT row, nodes.number FROM memories JOIN nodes ON nodes.namespace = memories.namespace"
+        " AND nodes.id = memories.id WHERE valid_to IS NULL AND row IN (SELECT value FROM json_each(?))"
+    )
+    for row, number in connection.execute(sql, (json.dumps(changed),)):
+        node = int(np.searchsorted(held.numbers, number))
+        held.places[row], held.rows[node] = node, row
