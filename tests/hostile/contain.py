@@ -1,6 +1,8 @@
-"""Run one hostile module in a box, with things of the user beside it, and tell as JSON what became of them all.
+"""Run hostile modules in boxes, with things of the user beside them, and tell as JSON what became of them all.
 
-Called as `contain.py FOLDER JSON` by the user whose things they are; FOLDER is empty and belongs to that user.
+Started by the user whose things they are. Each line on stdin is a JSON list of an empty folder, which belongs to that
+user, and an order; it is carried out in a fork of this process, which has the gate imported and nothing else, and
+answered with one line: the report, or null where the fork failed (stderr says how).
 """
 
 from __future__ import annotations
@@ -10,17 +12,20 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 from aqe.agents.gate.box import Box, BoxSpec, Limits
 
 MODULES = Path(__file__).resolve().parent / "modules"
+LIMIT_S = 60
 
 
 def constants(module: str) -> dict[str, Any]:
@@ -116,8 +121,8 @@ class Host:
         return well
 
 
-def main() -> None:
-    folder, order = Path(sys.argv[1]), json.loads(sys.argv[2])
+def carry_out(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Run one module; what became of the user's things, of the box and of the module."""
     module, marker = order["module"], order["marker"]
     facts = constants(module)
     canary, project = plant(folder), folder / "project"
@@ -170,7 +175,36 @@ def main() -> None:
     deadline = time.monotonic() + 1.0
     while (alive := survivors(marker)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    print(json.dumps({**report, "survivors": alive}))
+    return {**report, "survivors": alive}
+
+
+def begin_fork(folder: str, order: dict[str, Any], answer: int) -> None:
+    """In the fork: carry out the order and leave, as a process that nothing was read or done in before."""
+    status = 1
+    try:
+        os.setsid()
+        signal.alarm(LIMIT_S)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(answer, 1)
+        os.chdir(folder)
+        os.write(1, json.dumps(carry_out(Path(folder), order)).encode())
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        folder, order = json.loads(line)
+        with tempfile.TemporaryFile() as answer:
+            child = os.fork()
+            if child == 0:
+                begin_fork(folder, order, answer.fileno())
+            _, status = os.waitpid(child, 0)
+            answer.seek(0)
+            print(answer.read().decode() if status == 0 else "null", flush=True)
 
 
 if __name__ == "__main__":

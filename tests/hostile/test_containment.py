@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +18,60 @@ MODULES = sorted(path.stem for path in (HERE / "modules").glob("*.py"))
 NOBODY = 65534
 USERS = {"root": 0, "user": NOBODY} if os.geteuid() == 0 else {"user": os.geteuid()}
 BOUND_S = 20.0
+Contain = Callable[..., dict[str, Any]]
 
 sys.path.insert(0, str(HERE))
 from contain import constants
 
 
-@pytest.fixture(scope="session")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """A closed home (mode 0700) of each user, with a cache folder in it."""
-    made = {}
-    for uid in USERS.values():
-        home = tmp_path_factory.mktemp(f"home-{uid}")
-        os.chmod(home, 0o700)
+class Warden:
+    """A process of one user that runs modules in boxes; `opened` is ":open" where everybody may enter the folders
+    needed."""
+
+    def __init__(self, uid: int, opened: str, home: Path) -> None:
+        os.chmod(home, 0o700)  # a closed home
         os.chown(home, uid, uid)
-        made[uid] = home
-    return made
+        self._uid, self._things = uid, home / "things"
+        self._things.mkdir()
+        os.chown(self._things, uid, uid)
+        command = [sys.executable, str(HERE / "as_user.py"), f"{uid}{opened}", str(self._things)]
+        command.append(str(HERE / "contain.py"))
+        environ = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TMPDIR": "/tmp"}
+        self._process = subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def contain(self, module: str, rung: int | None = None) -> dict[str, Any]:
+        """Run a module, on this rung or on the highest that holds; the report of `contain.py`."""
+        marker = uuid.uuid4().hex
+        folder = self._things / marker
+        folder.mkdir()
+        os.chown(folder, self._uid, self._uid)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([str(folder), {"module": module, "marker": marker, "rung": rung}]) + "\n")
+        self._process.stdin.flush()
+        report: dict[str, Any] | None = json.loads(self._process.stdout.readline() or "null")
+        assert report is not None, "the fork failed: see stderr"
+        return report
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
 
 
-def contain(module: str, uid: int, home: Path, rung: int | None = None, opened: str = "") -> dict[str, Any]:
-    """Run `contain.py` on `module` as `uid`; `opened` is ":open" where everybody may enter the folders needed."""
-    marker = uuid.uuid4().hex
-    folder = home / marker
-    folder.mkdir()
-    os.chown(folder, uid, uid)
-    order = {"module": module, "marker": marker, "rung": rung}
-    done = subprocess.run(
-        [sys.executable, str(HERE / "as_user.py"), f"{uid}{opened}", str(folder), str(HERE / "contain.py"), str(folder)]
-        + [json.dumps(order)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TMPDIR": "/tmp"},
-    )
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+@pytest.fixture(scope="session")
+def contain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contain]:
+    """Run a module as a user: `contain(module, user, rung)`. The processes that do it start at the first need."""
+    wardens: dict[tuple[int, str], Warden] = {}
+
+    def run(module: str, user: str, rung: int | None = None) -> dict[str, Any]:
+        uid, opened = USERS[user], ":open" if rung == 2 else ""
+        if (uid, opened) not in wardens:
+            wardens[uid, opened] = Warden(uid, opened, tmp_path_factory.mktemp(f"home-{uid}"))
+        return wardens[uid, opened].contain(module, rung)
+
+    yield run
+    for warden in wardens.values():
+        warden.close()
 
 
 def assert_contained(report: dict[str, Any], module: str) -> None:
@@ -74,9 +94,9 @@ def assert_contained(report: dict[str, Any], module: str) -> None:
     "user", [*list(USERS)[:1], *(pytest.param(name, marks=pytest.mark.services) for name in list(USERS)[1:])]
 )
 @pytest.mark.parametrize("module", MODULES)
-def test_hostile_module_is_contained(module: str, user: str, homes: dict[int, Path]) -> None:
+def test_hostile_module_is_contained(module: str, user: str, contain: Contain) -> None:
     """A hostile module ends as it must, leaves nothing alive and the user's files byte-identical."""
-    report = contain(module, USERS[user], homes[USERS[user]])
+    report = contain(module, user)
     assert_contained(report, module)
     assert report["same"], report
 
@@ -116,11 +136,9 @@ CLOCK_AND_SWEEP = [
 @pytest.mark.services
 @pytest.mark.parametrize(("rung", "user"), LOWER)
 @pytest.mark.parametrize("module", MODULES)
-def test_hostile_module_is_contained_below_namespaces(
-    module: str, rung: int, user: str, homes: dict[int, Path]
-) -> None:
+def test_hostile_module_is_contained_below_namespaces(module: str, rung: int, user: str, contain: Contain) -> None:
     """On the rungs without namespaces the same holds, but for the gaps that the layers name."""
-    report = contain(module, USERS[user], homes[USERS[user]], rung, ":open" if rung == 2 else "")
+    report = contain(module, user, rung)
     assert report["rung"].startswith(str(rung))
     if module in GAPS[rung] or (module, rung, user) == WATCHED_ONLY:
         assert report["survivors"] == []
@@ -131,10 +149,10 @@ def test_hostile_module_is_contained_below_namespaces(
 
 @pytest.mark.services
 @pytest.mark.parametrize("module", CLOCK_AND_SWEEP)
-def test_clock_limits_and_sweep_hold_without_any_wall(module: str, homes: dict[int, Path]) -> None:
+def test_clock_limits_and_sweep_hold_without_any_wall(module: str, contain: Contain) -> None:
     """On rung 0 what runs on, hides or floods is still ended and nothing is left alive."""
     user = list(USERS)[-1]
-    assert_contained(contain(module, USERS[user], homes[USERS[user]], 0), module)
+    assert_contained(contain(module, user, 0), module)
 
 
 def test_there_are_at_least_25_hostile_modules() -> None:

@@ -114,6 +114,28 @@ def on_stdio() -> Callable[..., contextlib.AbstractAsyncContextManager[Client]]:
     return _on_stdio
 
 
+@contextlib.asynccontextmanager
+async def _in_memory(project: Path, mode: str, **options: Any) -> AsyncIterator[Client]:
+    from aqe.server.mcp.app import create_server
+    from aqe.server.mcp.prompts import make_prompts, make_resources
+    from aqe.server.mcp.service import Service
+    from aqe.server.mcp.tools import make_tools
+
+    service = Service(str(project))
+    try:
+        server = create_server(make_tools(service), resources=make_resources(service), prompts=make_prompts())
+        async with Client(server, mode=mode, read_timeout_seconds=120, **options) as client:
+            yield client
+    finally:
+        service.close()
+
+
+@pytest.fixture
+def in_memory() -> Callable[..., contextlib.AbstractAsyncContextManager[Client]]:
+    """As `on_stdio`, but the server that it would start is in this process: for what its answers hold."""
+    return _in_memory
+
+
 class HttpServer:
     """A running `aqe serve --http` on a free port."""
 

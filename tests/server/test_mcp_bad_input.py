@@ -55,11 +55,11 @@ def test_mistake_in_a_call_is_an_error_with_its_code(on_stdio: OnStdio, project:
     anyio.run(talk)
 
 
-def test_syntax_of_the_text_index_is_only_text(on_stdio: OnStdio, project: Path) -> None:
+def test_syntax_of_the_text_index_is_only_text(in_memory: OnStdio, project: Path) -> None:
     """Quotes, stars and operators in a question or a search are answered like any other words."""
 
     async def talk() -> None:
-        async with on_stdio(project, "auto") as client:
+        async with in_memory(project, "auto") as client:
             await client.call_tool("memory_add", {"text": "prices are kept in cents"})
             for signs in SYNTAX:
                 found = await client.call_tool("memory_search", {"query": f"{signs} cents"})

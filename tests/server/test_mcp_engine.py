@@ -40,11 +40,11 @@ def test_question_is_answered_with_file_and_line(on_stdio: OnStdio, documented: 
 
 
 @pytest.mark.services
-def test_change_of_a_file_is_seen_by_the_next_question(on_stdio: OnStdio, documented: Path) -> None:
+def test_change_of_a_file_is_seen_by_the_next_question(in_memory: OnStdio, documented: Path) -> None:
     """The index follows the project while the server runs."""
 
     async def ask() -> None:
-        async with on_stdio(documented, "auto") as client:
+        async with in_memory(documented, "auto") as client:
             question = {"prompt": "Where is the warehouse?"}
             assert not (await client.call_tool("query", question)).structured_content["answered"]
             (documented / "docs.md").write_text("# Places\n\nThe warehouse is in Utrecht.\n")
@@ -56,11 +56,11 @@ def test_change_of_a_file_is_seen_by_the_next_question(on_stdio: OnStdio, docume
 
 
 @pytest.mark.services
-def test_what_an_answer_quoted_is_not_stored_as_a_memory(on_stdio: OnStdio, documented: Path) -> None:
+def test_what_an_answer_quoted_is_not_stored_as_a_memory(in_memory: OnStdio, documented: Path) -> None:
     """An assistant that remembers what query just told it is given the passage's id; a fact of its own is kept."""
 
     async def ask() -> None:
-        async with on_stdio(documented, "auto") as client:
+        async with in_memory(documented, "auto") as client:
             question = {"prompt": "From what age on is a person an adult?"}
             assert (await client.call_tool("query", question)).structured_content["answered"]
             copy = {"text": "Remember: a person is an adult from the age of 18 on"}
@@ -75,11 +75,11 @@ def test_what_an_answer_quoted_is_not_stored_as_a_memory(on_stdio: OnStdio, docu
     anyio.run(ask)
 
 
-def test_correction_is_remembered(on_stdio: OnStdio, documented: Path) -> None:
+def test_correction_is_remembered(in_memory: OnStdio, documented: Path) -> None:
     """What was corrected is found afterwards; an unknown request is refused by its code."""
 
     async def teach() -> None:
-        async with on_stdio(documented, "auto") as client:
+        async with in_memory(documented, "auto") as client:
             said = await client.call_tool("query", {"prompt": "Who owns the billing service?"})
             request = said.structured_content["request_id"]
             told = {"request_id": request, "correction": "The billing service is owned by team Heron."}
@@ -94,12 +94,12 @@ def test_correction_is_remembered(on_stdio: OnStdio, documented: Path) -> None:
     anyio.run(teach)
 
 
-def test_route_is_explained(on_stdio: OnStdio, documented: Path) -> None:
+def test_route_is_explained(in_memory: OnStdio, documented: Path) -> None:
     """route says where a request would go and why; a completion without any model is the error that says how to add
     one."""
 
     async def look() -> None:
-        async with on_stdio(documented, "auto") as client:
+        async with in_memory(documented, "auto") as client:
             found = (await client.call_tool("route", {"prompt": "Where are refunds?"})).structured_content
             assert (found["provider"], found["tier"]) == ("extractive", "extractive")
             assert 0 <= found["score"] <= 1
@@ -109,13 +109,13 @@ def test_route_is_explained(on_stdio: OnStdio, documented: Path) -> None:
     anyio.run(look)
 
 
-def test_text_of_withheld_files_does_not_come_back(on_stdio: OnStdio, documented: Path) -> None:
+def test_text_of_withheld_files_does_not_come_back(in_memory: OnStdio, documented: Path) -> None:
     """A file that privacy.never_send covers is cited by its place, never by its words."""
     pyproject = documented / "pyproject.toml"
     pyproject.write_text(pyproject.read_text() + '[tool.aqe.privacy]\nnever_send = ["README.md"]\n')
 
     async def ask() -> None:
-        async with on_stdio(documented, "auto") as client:
+        async with in_memory(documented, "auto") as client:
             found = await client.call_tool("query", {"prompt": "From what age on is a person an adult?"})
             assert "README.md:3" in found.content[0].text
             assert "from the age" not in found.model_dump_json()

@@ -84,11 +84,11 @@ def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnSt
 
 
 @pytest.mark.services
-def test_mistakes_are_worded_for_tools(on_stdio: OnStdio, project: Path) -> None:
+def test_mistakes_are_worded_for_tools(in_memory: OnStdio, project: Path) -> None:
     """A draft that is no Python is named with its line, and each fix names an argument of the tool, not an option."""
 
     async def ask() -> None:
-        async with on_stdio(project, "auto") as client:
+        async with in_memory(project, "auto") as client:
             broken = await client.call_tool("verify_tests", {"draft": "import ages\ndef test_x(:\n    pass\n"})
             assert broken.structured_content["code"] == "syntax-error"
             assert "line 2" in broken.structured_content["message"]

@@ -1,4 +1,5 @@
-"""What an MCP client receives goes through the privacy guard: real server processes, planted secrets."""
+"""What an MCP client receives goes through the privacy guard: planted secrets, the real server in this process, and
+as a process where a test takes `on_stdio`."""
 
 from __future__ import annotations
 
@@ -60,9 +61,9 @@ def _whole(result: Any) -> str:
     return json.dumps(result.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False)
 
 
-def _answers(on_stdio: OnStdio, project: Path, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
+def _answers(connect: OnStdio, project: Path, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
     async def ask() -> list[Any]:
-        async with on_stdio(project, "auto") as client:
+        async with connect(project, "auto") as client:
             return [await client.call_tool(name, arguments) for name, arguments in calls]
 
     return anyio.run(ask)
@@ -86,51 +87,51 @@ def test_memory_comes_back_redacted(on_stdio: OnStdio, project: Path, mode: str)
         assert AWS in store.list()[0].text
 
 
-def test_full_content_where_the_user_said_so(on_stdio: OnStdio, project: Path) -> None:
+def test_full_content_where_the_user_said_so(in_memory: OnStdio, project: Path) -> None:
     """With mcp_content = full the memory comes back as it is, also in strict mode."""
     _set(user_file(), mode="strict", mcp_content="full")
-    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    _, found = _answers(in_memory, project, REMEMBER, SEARCH)
     assert AWS in found.structured_content["found"][0]["text"]
     assert AWS in found.content[0].text
 
 
-def test_a_project_cannot_open_what_a_client_gets(on_stdio: OnStdio, project: Path) -> None:
+def test_a_project_cannot_open_what_a_client_gets(in_memory: OnStdio, project: Path) -> None:
     """With mode = off and mcp_content = full in the project's file alone the memory comes back redacted."""
     _set(project / "pyproject.toml", mode="off", mcp_content="full")
-    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    _, found = _answers(in_memory, project, REMEMBER, SEARCH)
     assert AWS not in _whole(found)
     assert "[redacted:aws-access-token]" in found.structured_content["found"][0]["text"]
 
 
-def test_references_hold_ids_and_places_only(on_stdio: OnStdio, project: Path) -> None:
+def test_references_hold_ids_and_places_only(in_memory: OnStdio, project: Path) -> None:
     """With mcp_content = references a hit has its id, score and file, and no word of the memory."""
     _set(user_file(), mcp_content="references")
-    added, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    added, found = _answers(in_memory, project, REMEMBER, SEARCH)
     row = found.structured_content["found"][0]
     assert (row["id"], row["file"]) == (added.structured_content["id"], "ops/deploy.py")
     assert "deploy with" not in _whole(found)
 
 
-def test_memory_of_a_covered_file_is_withheld(on_stdio: OnStdio, project: Path) -> None:
+def test_memory_of_a_covered_file_is_withheld(in_memory: OnStdio, project: Path) -> None:
     """A memory about a file that never_send covers comes back without its text, even where content is full."""
     _set(user_file(), mode="off", never_send="ops/")
-    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    _, found = _answers(in_memory, project, REMEMBER, SEARCH)
     assert "deploy with" not in _whole(found)
     assert found.structured_content["found"][0]["file"] == "ops/deploy.py"
 
 
-def test_long_secret_is_taken_out_before_the_answer_is_cut(on_stdio: OnStdio, project: Path) -> None:
+def test_long_secret_is_taken_out_before_the_answer_is_cut(in_memory: OnStdio, project: Path) -> None:
     """A secret that stands where a long memory is cut leaves no part of itself in the answer."""
     _set(user_file(), mode="strict")
     texts = [{"text": f"deploy {'x ' * (560 + shift)}{AWS} and more {'y ' * 400}"} for shift in range(0, 40, 4)]
-    *_, found = _answers(on_stdio, project, *(("memory_add", text) for text in texts), SEARCH)
+    *_, found = _answers(in_memory, project, *(("memory_add", text) for text in texts), SEARCH)
     for part in (AWS[:8], AWS[-8:]):
         assert part not in _whole(found)
 
 
-def test_answers_stand_in_the_audit_log(on_stdio: OnStdio, project: Path) -> None:
+def test_answers_stand_in_the_audit_log(in_memory: OnStdio, project: Path) -> None:
     """What a client was given is logged with its name, the tool and what was taken out; a look at figures is not."""
-    _answers(on_stdio, project, REMEMBER, SEARCH, ("stats", {}))
+    _answers(in_memory, project, REMEMBER, SEARCH, ("stats", {}))
     with open_store(project) as store:
         entries = audit.entries(store)
         assert audit.verify(store).intact
@@ -140,9 +141,9 @@ def test_answers_stand_in_the_audit_log(on_stdio: OnStdio, project: Path) -> Non
     assert entries[0].mode == "balanced/redacted"
 
 
-def test_search_that_finds_nothing_writes_nothing(on_stdio: OnStdio, project: Path) -> None:
+def test_search_that_finds_nothing_writes_nothing(in_memory: OnStdio, project: Path) -> None:
     """A search in a project where nothing is kept leaves no file."""
-    _answers(on_stdio, project, SEARCH, ("stats", {}))
+    _answers(in_memory, project, SEARCH, ("stats", {}))
     assert not (project / ".aqe" / "aqe.db").exists()
 
 
@@ -170,7 +171,7 @@ def _assert_redacted(seen: list[str]) -> None:
             assert secret not in text, text[max(0, text.find(secret) - 100) :][:200]
 
 
-def test_what_a_job_left_comes_back_redacted(on_stdio: OnStdio, project: Path) -> None:
+def test_what_a_job_left_comes_back_redacted(in_memory: OnStdio, project: Path) -> None:
     """Secrets in the stored outcome of a verify job are in no summary, verdict, report, resource or prompt."""
     _set(user_file(), mode="strict")
     stored = (Path(__file__).parent / "judged_with_secrets.json").read_text(encoding="utf-8")
@@ -181,7 +182,7 @@ def test_what_a_job_left_comes_back_redacted(on_stdio: OnStdio, project: Path) -
         jobs.finish(job.id, json.loads(stored))
 
     async def look() -> list[str]:
-        async with on_stdio(project, "auto") as client:
+        async with in_memory(project, "auto") as client:
             return await _all_of(client, await client.call_tool("verify_tests", {"job_id": job.id}))
 
     _assert_redacted(anyio.run(look))
@@ -204,9 +205,9 @@ def test_tests_and_reports_come_back_redacted(on_stdio: OnStdio, project: Path) 
     _assert_redacted(anyio.run(judge))
 
 
-def test_error_repeats_no_secret(on_stdio: OnStdio, project: Path) -> None:
+def test_error_repeats_no_secret(in_memory: OnStdio, project: Path) -> None:
     """An error that names what the caller gave names it redacted."""
     _set(user_file(), mode="strict")
-    (result,) = _answers(on_stdio, project, ("verify_tests", {"paths": [f"tests/{AWS}.py"]}))
+    (result,) = _answers(in_memory, project, ("verify_tests", {"paths": [f"tests/{AWS}.py"]}))
     assert result.is_error
     assert AWS not in _whole(result)

@@ -1,4 +1,5 @@
-"""The MCP server as a client meets it: a real process on stdio, in both protocols."""
+"""The MCP server as a client meets it: a real process on stdio, in both protocols; in this process where a test is
+about what an answer holds."""
 
 from __future__ import annotations
 
@@ -63,11 +64,11 @@ def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) ->
     anyio.run(meet)
 
 
-def test_list_of_tools_is_small_and_plain(on_stdio: OnStdio, project: Path) -> None:
+def test_list_of_tools_is_small_and_plain(in_memory: OnStdio, project: Path) -> None:
     """The list is at most 14,000 bytes; each tool has hints, a short description and closed schemas without titles."""
 
     async def look() -> None:
-        async with on_stdio(project, "legacy") as client:
+        async with in_memory(project, "legacy") as client:
             listed = await client.list_tools()
         whole = json.dumps(listed.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"))
         print(f"list of tools: {len(whole)} bytes")
@@ -90,6 +91,7 @@ def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: st
     async def remember() -> None:
         async with on_stdio(project, mode) as client:
             text = "The cart rounds half up, never bankers' rounding"
+            (project / "cart.py").touch()
             added = await client.call_tool("memory_add", {"text": text, "file": "cart.py", "line": 3, "id": "rounding"})
             assert added.structured_content == {"id": "rounding", "existed": False, "namespace": "default"}
             await client.call_tool("memory_add", {"text": "Dates are UTC", "metadata": {"area": "time"}})
@@ -106,15 +108,18 @@ def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: st
     anyio.run(remember)
 
 
-def test_adding_twice_and_figures_are_told(on_stdio: OnStdio, project: Path) -> None:
+def test_adding_twice_and_figures_are_told(in_memory: OnStdio, project: Path) -> None:
     """memory_add says when it was kept already; stats tells each thing that its description names."""
 
     async def add() -> None:
-        async with on_stdio(project, "auto") as client:
+        async with in_memory(project, "auto") as client:
             first = await client.call_tool("memory_add", {"text": "Dates are UTC"})
             again = await client.call_tool("memory_add", {"text": "Dates are UTC"})
             assert (first.structured_content["existed"], again.structured_content["existed"]) == (False, True)
             assert again.content[0].text.startswith("Kept already as ")
+            about = await client.call_tool("memory_add", {"text": "Dates are UTC", "file": "gone/dates.py"})
+            assert about.structured_content["warning"].startswith("The project has no file 'gone/dates.py'")
+            assert about.content[0].text.endswith(about.structured_content["warning"])
             told = (await client.call_tool("stats")).content[0].text
             assert told.startswith("Memories: 1 (1 in default); 0 test outcomes, ")
             listed = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -175,11 +180,11 @@ PROMPT_MISTAKES: list[tuple[str, dict[str, str], str]] = [
 ]
 
 
-def test_mistakes_are_answered_in_one_sentence(on_stdio: OnStdio, project: Path) -> None:
+def test_mistakes_are_answered_in_one_sentence(in_memory: OnStdio, project: Path) -> None:
     """A wrong call is an error the model can read: what was wrong, what to do, a code; the server goes on."""
 
     async def call() -> None:
-        async with on_stdio(project, "legacy") as client:
+        async with in_memory(project, "legacy") as client:
             for tool, arguments, sentence in MISTAKES:
                 wrong = await client.call_tool(tool, arguments)
                 assert wrong.is_error
@@ -191,11 +196,11 @@ def test_mistakes_are_answered_in_one_sentence(on_stdio: OnStdio, project: Path)
     anyio.run(call)
 
 
-def test_wrong_prompt_is_the_protocols_error_for_wrong_params(on_stdio: OnStdio, project: Path, mode: str) -> None:
+def test_wrong_prompt_is_the_protocols_error_for_wrong_params(in_memory: OnStdio, project: Path, mode: str) -> None:
     """An unknown prompt or wrong arguments of one are error -32602 with our sentence, in both protocols."""
 
     async def ask() -> None:
-        async with on_stdio(project, mode) as client:
+        async with in_memory(project, mode) as client:
             for prompt, arguments, sentence in PROMPT_MISTAKES:
                 with pytest.raises(MCPError) as told:
                     await client.get_prompt(prompt, arguments)
@@ -206,11 +211,11 @@ def test_wrong_prompt_is_the_protocols_error_for_wrong_params(on_stdio: OnStdio,
     anyio.run(ask)
 
 
-def test_answer_never_passes_8000_bytes(on_stdio: OnStdio, project: Path, mode: str) -> None:
+def test_answer_never_passes_8000_bytes(in_memory: OnStdio, project: Path, mode: str) -> None:
     """Many long memories come back cut, and the answer says how many fit; max_tokens moves the limit both ways."""
 
     async def ask() -> None:
-        async with on_stdio(project, mode) as client:
+        async with in_memory(project, mode) as client:
             for number in range(12):
                 fact = {"text": f"fact {number} " + "žlutý kůň\n" * 400, "metadata": {"more": "x" * 20_000}}
                 await client.call_tool("memory_add", fact)
@@ -295,11 +300,11 @@ def test_project_is_the_clients_root_where_nothing_else_says_it(project: Path) -
     anyio.run(ask)
 
 
-def test_missing_report_is_said(on_stdio: OnStdio, project: Path) -> None:
+def test_missing_report_is_said(in_memory: OnStdio, project: Path) -> None:
     """Reading the last report before there is one says so; the server stays up."""
 
     async def read() -> None:
-        async with on_stdio(project, "legacy") as client:
+        async with in_memory(project, "legacy") as client:
             with pytest.raises(MCPError, match="no-result"):
                 await client.read_resource("aqe://reports/last")
             assert not (await client.call_tool("stats")).is_error
