@@ -32,12 +32,14 @@ MY_TEST = "tests/test_mine.py::test_mine"
 QUARANTINE = ("quarantine", "add", "--reason", "flips")
 FLAKY = ("flaky", "--runs", "1")
 
-READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
+READ_ONLY = ('mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"',)
 FULL_DISK = (
-    'cp -a "$0/." "$0.was" && mount -t tmpfs -o size=512k tmpfs "$0" && cp -a "$0.was/." "$0" && cd "$0" || exit 99;'
-    ' dd if=/dev/zero of=ballast bs=4k 2>/dev/null; "$@"; status=$?; rm ballast; cp -a "$0/." "$0.after"; exit $status'
+    'cp -a "$0/." "$0.was"; mount -t tmpfs -o size=512k tmpfs "$0"; cp -a "$0.was/." "$0";'
+    ' dd if=/dev/zero of="$0/ballast" bs=4k 2>/dev/null || true',
+    'rm "$0/ballast"; cp -a "$0/." "$0.after"',
 )
-"""What a mount namespace of its own does before the command: the folder becomes read-only, or a full disk of 512 KB."""
+"""What is done in a mount namespace before the command, and after it: the folder becomes read-only, or a full disk of
+512 KB."""
 
 SetUp = Callable[[Path, contextlib.ExitStack], "dict[str, str] | None"]
 
@@ -47,7 +49,7 @@ class Row:
     """One mistake or oddity.
 
     `command` follows `aqe`; `{word}` in it stands for what `set_up` returns. `code` is empty where the command
-    succeeds all the same. `inside` is a script for a mount namespace around the command; `then` looks at the project
+    succeeds all the same. `inside` are scripts for a mount namespace around the command; `then` looks at the project
     afterwards. Rows that take more than about two seconds are `slow`.
     """
 
@@ -57,7 +59,7 @@ class Row:
     code: str
     status: int = 2
     words: str = ""
-    inside: str = ""
+    inside: tuple[str, ...] = ()
     then: Callable[[Path], None] | None = None
     slow: bool = False
 
@@ -431,8 +433,8 @@ ROWS = [
     ),
     Row("read-only project, execute", ("execute",), nothing, "", 0, "1 passed", READ_ONLY, slow=True),
     Row("full disk, execute", ("execute",), nothing, "", 0, "no space left", FULL_DISK, slow=True),
-    Row("broken database, execute", ("execute",), broken_database, "", 0, "1 passed", "", database_is_untouched, True),
-    Row("locked database, execute", ("execute",), locked_database, "", 0, "1 passed", "", still_remembers, True),
+    Row("broken database, execute", ("execute",), broken_database, "", 0, "1 passed", (), database_is_untouched, True),
+    Row("locked database, execute", ("execute",), locked_database, "", 0, "1 passed", (), still_remembers, True),
     # aqe flaky and aqe quarantine
     Row("missing tests, flaky", ("flaky", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
     Row("no runs, flaky", ("flaky", "--runs", "0"), nothing, "bad-argument", 2, "0"),
@@ -517,7 +519,7 @@ ROWS = [
     Row("reason for nothing", ("review", "--reason", "so"), repository, "usage", 2, "--dismiss"),
     Row("unknown format", ("review", "--format", "xml"), repository, "usage", 2, "sarif"),
     Row("two formats", ("review", "--json", "--format", "sarif"), repository, "usage", 2, "exclude"),
-    Row("broken decisions", ("review",), broken_decisions, "bad-decisions", 2, "toml", "", decisions_are_untouched),
+    Row("broken decisions", ("review",), broken_decisions, "bad-decisions", 2, "toml", (), decisions_are_untouched),
     Row("missing tests, audit", ("audit", "gone"), nothing, "no-such-path", 2, "gone"),
     Row("no tests, audit", ("audit", "mod.py"), nothing, "no-tests", 2, "test_*.py"),
     Row("read-only project, audit", ("audit",), nothing, "", 0, "nothing to report", READ_ONLY),
@@ -539,9 +541,9 @@ ROWS = [
     Row("unknown ref, analyze", ("analyze", "--since", "nowhere"), repository, "unknown-ref", 2, "nowhere"),
     Row("page in no folder", ("analyze", "--html", "no/such/page.html"), nothing, "bad-output", 2, "page.html"),
     # memory, stats, config, serve
-    Row("broken database", ADD, broken_database, "database-broken", 2, "aqe.db", "", database_is_untouched),
-    Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", "", database_is_untouched),
-    Row("locked database", ADD, locked_database, "database-locked", 2, "aqe.db", "", still_remembers, True),
+    Row("broken database", ADD, broken_database, "database-broken", 2, "aqe.db", (), database_is_untouched),
+    Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", (), database_is_untouched),
+    Row("locked database", ADD, locked_database, "database-locked", 2, "aqe.db", (), still_remembers, True),
     Row("read-only project, memory", ADD, nothing, "project-read-only", 2, ".aqe", READ_ONLY),
     Row("read-only project, stats", ("stats",), nothing, "", 0, "none yet", READ_ONLY),
     Row("read-only project, config", ("config",), nothing, "", 0, "sandbox.memory_mb", READ_ONLY),
@@ -555,7 +557,7 @@ ROWS = [
         "",
         0,
         "",
-        "",
+        (),
         still_remembers,
     ),
     Row("query of signs alone", ("memory", "search", '"*-'), remembering, "", 0, "0 found by text"),
@@ -572,12 +574,12 @@ ROWS = [
     Row("completion without a model", ("route", "x", "--completion"), nothing, "no-model", 2, "pip install"),
     Row("unknown strategy", ("route", "x", "--strategy", "costs"), nothing, "bad-argument", 2, "Did you mean 'cost'?"),
     Row("misspelt provider key", ("route", "x"), unknown_provider_key, "unknown-setting", 2, "'base_url'"),
-    Row("broken database, route", ("route", "x"), broken_database, "database-broken", 2, "", "", database_is_untouched),
+    Row("broken database, route", ("route", "x"), broken_database, "database-broken", 2, "", (), database_is_untouched),
     Row("read-only project, route", ("route", "x"), nothing, "", 0, "extractive", READ_ONLY),
     Row("empty question", ("query", " "), nothing, "bad-text", 2, "empty"),
     Row("question of signs alone", ("query", '"*-'), nothing, "", 0, "I do not know."),
     Row("question with query syntax", ("query", '"mod" NEAR(x* OR -y)'), nothing, "", 0, "request "),
-    Row("broken database, query", ("query", "x"), broken_database, "database-broken", 2, "", "", database_is_untouched),
+    Row("broken database, query", ("query", "x"), broken_database, "database-broken", 2, "", (), database_is_untouched),
     Row("read-only project, query", ("query", "x"), nothing, "project-read-only", 2, ".aqe", READ_ONLY),
     Row("odd session name", ("query", "x", "--session", "a/b"), nothing, "bad-session", 2, "a/b"),
     Row("no model, complete", ("complete", "x"), nothing, "no-model", 2, "pip install"),
@@ -593,7 +595,7 @@ ROWS = [
         "bad-client-config",
         2,
         "line 4, column 1",
-        "",
+        (),
         client_is_untouched,
     ),
     Row("client config of another shape", ("mcp", "install", "vscode", "--yes"), odd_client, "bad-client-config", 2),
@@ -604,11 +606,11 @@ ROWS = [
         "bad-client-config",
         2,
         "CLAUDE.md",
-        "",
+        (),
         no_client_is_written,
     ),
     Row("unknown client", ("mcp", "install", "claud", "--yes"), nothing, "bad-argument", 2, "'claude'"),
-    Row("nobody to ask", ("mcp", "install", "claude"), nothing, "usage", 2, "--yes", "", no_client_is_written),
+    Row("nobody to ask", ("mcp", "install", "claude"), nothing, "usage", 2, "--yes", (), no_client_is_written),
     Row(
         "read-only project, mcp install",
         ("mcp", "install", "claude", "--yes"),
@@ -645,33 +647,12 @@ def _beside(name: str) -> Any:
     return module
 
 
-WARM = _beside("warm_command").WarmCommand()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _warm() -> Iterator[None]:
-    """The process whose forks run the commands ends with the module."""
-    yield
-    WARM.close()
-
-
-def run_aqe(project: Path, *command: str, inside: str = "") -> subprocess.CompletedProcess[str]:
+def run_aqe(project: Path, *command: str, inside: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """The real command in the project's folder, with no setting of this machine."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AQE_", "VIRTUAL_ENV"))}
     environment["XDG_CONFIG_HOME"] = str(project.parent / "config")
-    if not inside:
-        return WARM.run(command, cwd=project, env=environment)
-    argv = [*namespace(), "sh", "-c", inside, str(project), sys.executable, "-m", "aqe.server.cli", *command]
-    return subprocess.run(
-        argv,
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    warm = WARM_INSIDE if inside else WARM
+    return warm.run(command, cwd=project, env=environment, before=inside[:1], after=inside[1:])
 
 
 def namespace() -> list[str]:
@@ -680,6 +661,19 @@ def namespace() -> list[str]:
     if shutil.which("unshare") is None or subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("this system gives no mount namespace")
     return command
+
+
+WARM = _beside("warm_command").WarmCommand()
+WARM_INSIDE = _beside("warm_command").WarmCommand(namespace)
+"""The same in a mount namespace; what one row mounts lies over its own project alone."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    """The processes whose forks run the commands end with the module."""
+    yield
+    WARM.close()
+    WARM_INSIDE.close()
 
 
 @pytest.fixture

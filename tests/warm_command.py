@@ -12,12 +12,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 FIRST = """
-import importlib, json, os, pkgutil, signal, sys
+import importlib, json, os, pkgutil, signal, subprocess, sys
 import aqe.server.cli
 from aqe.server.cli.verbs import VERBS
 for module, _ in VERBS.values():
@@ -26,9 +26,13 @@ for module in ("aqe.engine.settings", "aqe.engine.memory.opening", "aqe.agents.r
     importlib.import_module(module)
 for line in sys.stdin:
     asked = json.loads(line)
+    for script in asked["before"]:
+        subprocess.run(["sh", "-ec", script, asked["cwd"]], stdin=subprocess.DEVNULL, stdout=2, check=True)
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
+        for script in asked["after"]:
+            subprocess.run(["sh", "-ec", script, asked["cwd"]], stdin=subprocess.DEVNULL, stdout=2, check=True)
         print(os.waitstatus_to_exitcode(status), flush=True)
         continue
     os.setsid()
@@ -57,15 +61,29 @@ for line in sys.stdin:
 
 
 class WarmCommand:
-    """Runs `aqe` in forks of one process; close it, or use it as a context manager."""
+    """Runs `aqe` in forks of one process; close it, or use it as a context manager.
 
-    def __init__(self) -> None:
+    `start` gives what stands before the process's own command line, such as `unshare --mount`; it is asked once.
+    """
+
+    def __init__(self, start: Callable[[], Sequence[str]] = tuple) -> None:
+        self._start = start
         self._process: subprocess.Popen[str] | None = None
 
     def run(
-        self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], limit_s: int = 90
+        self,
+        words: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        limit_s: int = 90,
+        before: Sequence[str] = (),
+        after: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
-        """One run of the command with an empty stdin; ended by SIGALRM after `limit_s` seconds."""
+        """One run of the command with an empty stdin; ended by SIGALRM after `limit_s` seconds.
+
+        `before` and `after` are scripts of sh that the forking process runs around it, with `cwd` as $0.
+        """
         if not hasattr(os, "fork"):
             command = [sys.executable, "-m", "aqe.server.cli", *words]
             return subprocess.run(
@@ -77,6 +95,7 @@ class WarmCommand:
             out.touch()
             err.touch()
             asked: dict[str, Any] = {"words": list(words), "cwd": str(cwd), "env": dict(env), "limit_s": limit_s}
+            asked |= {"before": list(before), "after": list(after)}
             status = self._ask({**asked, "in": os.devnull, "out": str(out), "err": str(err)})
             said = [path.read_text(encoding="utf-8", errors="surrogateescape") for path in (out, err)]
         return subprocess.CompletedProcess(list(words), status, *said)
@@ -84,7 +103,7 @@ class WarmCommand:
     def _ask(self, asked: Mapping[str, Any]) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", FIRST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [*self._start(), sys.executable, "-c", FIRST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
