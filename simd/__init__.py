@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from aqe.simd._bm25 import Postings
     from aqe.simd._forms import Answer, Items, Metric, Path
-    from aqe.simd._fusion import Fused, fuse
+    from aqe.simd._fusion import Fused, fuse, fuse_sides
     from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Vocabulary
 
@@ -83,6 +83,7 @@ __all__ = [
     "dot",
     "features",
     "fuse",
+    "fuse_sides",
     "hamming",
     "kernels",
     "l2",
@@ -202,7 +203,7 @@ def __getattr__(name: str) -> Any:
         from aqe.simd._bm25 import Postings
 
         return Postings
-    if name in ("Fused", "fuse"):
+    if name in ("Fused", "fuse", "fuse_sides"):
         from aqe.simd import _fusion
 
         return getattr(_fusion, name)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe import simd
-from aqe.simd._given import as_k
+from aqe.simd._given import as_k, as_whole
 from aqe.simd._ids import Ids, as_ids, last_of_each
 
 Scores = NDArray[np.float64]
@@ -34,7 +34,7 @@ class _Index(Protocol):
         self, terms: tuple[bytes, ...], k: int, groups: NDArray[np.bool_] | None, allow: Ids | None, /
     ) -> tuple[Any, Any]: ...
     def scores(self, terms: tuple[bytes, ...], ids: Ids, /) -> Any: ...
-    def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None, /) -> list[int]: ...
+    def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None, most: int, /) -> list[int]: ...
     def size(self, groups: NDArray[np.bool_], /) -> int: ...
     def documents(self) -> int: ...
     def has(self, id: int, /) -> bool: ...
@@ -112,9 +112,12 @@ class Postings:
         """The score of each of some documents: 0 where none of the terms stands in it, or where it is not there."""
         return np.frombuffer(self._index.scores(_terms(terms), as_ids(ids)), np.float64)
 
-    def counts(self, terms: Sequence[bytes], *, groups: NDArray[np.bool_] | None = None) -> list[int]:
-        """In how many documents (of those `groups`) each of the terms stands."""
-        return self._index.counts(_terms(terms), _mask(groups))
+    def counts(
+        self, terms: Sequence[bytes], *, groups: NDArray[np.bool_] | None = None, most: int = MOST_DOCUMENTS
+    ) -> list[int]:
+        """In how many documents (of those `groups`) each of the terms stands. A term of more than `most` documents is
+        counted in all of them, which takes no time."""
+        return self._index.counts(_terms(terms), _mask(groups), min(max(as_whole(most, "most"), 0), MOST_DOCUMENTS))
 
     def size(self, groups: NDArray[np.bool_]) -> int:
         """How many documents are of those groups."""
@@ -153,11 +156,12 @@ def _index(path: str, k1: float, b: float) -> _Index:
 
 def _terms(given: Sequence[bytes]) -> tuple[bytes, ...]:
     terms = tuple(given) if not isinstance(given, (bytes, str)) else (given,)
-    for term in terms:
-        if not isinstance(term, bytes):
-            raise TypeError(f"a term must be bytes, got {type(term).__name__}")
-        if len(term) > LONGEST_TERM:
-            raise ValueError(f"a term must have at most {LONGEST_TERM} bytes, got {len(term)}")
+    if not set(map(type, terms)) <= {bytes}:
+        wrong = next((term for term in terms if not isinstance(term, bytes)), None)
+        if wrong is not None:
+            raise TypeError(f"a term must be bytes, got {type(wrong).__name__}")
+    if (longest := max(map(len, terms), default=0)) > LONGEST_TERM:
+        raise ValueError(f"a term must have at most {LONGEST_TERM} bytes, got {longest}")
     return terms
 
 

@@ -28,6 +28,12 @@ class Snapshot:
     ) -> tuple[int, int]:
         """The same over the lists of an inverted file, nearest first; a row that stands in two is found once. Also says
         how many codes were looked at."""
+    def measure(
+        self, query: Buffer, wanted: Buffer, ids: Buffer | None, rows: Buffer | None, scores: Buffer, /
+    ) -> None:
+        """Write the score (float32) of each of `wanted` (int64) by the best form that is kept of it, NaN where there is
+        none but the code. They are row numbers, or ids: then `ids` has all that there are, in order, and `rows` where
+        each is."""
 
 @final
 class Lists:

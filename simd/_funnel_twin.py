@@ -63,6 +63,31 @@ class Snapshot:
         ids[: len(order)], scores[: len(order)] = all_ids[order], found[order]
         return len(order)
 
+    def measure(
+        self,
+        query: Floats,
+        wanted: NDArray[np.int64],
+        ids: NDArray[np.int64] | None,
+        rows: NDArray[np.int64] | None,
+        scores: Floats,
+    ) -> None:
+        """Write the score of each row that is wanted, NaN where there is none or only its code is kept."""
+        if getattr(query, "dtype", None) != np.float32 or query.shape != (self._dim,):
+            raise TypeError(f"query must be {self._dim} items of float32")
+        query, places = prepared(query, self._metric), wanted
+        if ids is not None and rows is not None:
+            found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+            places = np.where(ids[found] == wanted, rows[found], -1) if len(ids) else np.full(len(wanted), -1)
+        scores[: len(wanted)] = np.nan
+        for segment in self._segments:
+            own = np.flatnonzero((places >= segment[0]) & (places < segment[0] + segment[1]))
+            at = places[own] - segment[0]
+            kept = np.zeros(len(at), bool)
+            for values, slots in (segment[4:7:2], segment[7:10:2], segment[10:13:2]):
+                if values is not None:
+                    kept |= True if slots is None else slots[at] >= 0
+            scores[own[kept]] = self._scores(segment, at[kept], query)
+
     def probe(
         self,
         query: Floats,

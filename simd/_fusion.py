@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aqe import simd
 from aqe.simd._given import as_k
+from aqe.simd._ids import Ids, as_ids
+
+DIGITS = 6
+"""Cosines are rounded, so that equal vectors are equally near."""
+
+Found = tuple[int, float, float | None, float | None]
+"""A row, its place between the worst (0) and the best (1), and what each side said of it."""
 
 
 class Fused(NamedTuple):
@@ -60,6 +70,54 @@ def fuse(
             added = None if prior is None else _as_dict(prior)
             return [*map(Fused._make, compiled(_as_dict(text), _as_dict(near), shared, added, min(wanted, 2**31)))]
     return _fuse(text, near, share, prior or {})[:wanted]
+
+
+def fuse_sides(
+    text: tuple[Ids, NDArray[np.float64]],
+    cosines: NDArray[np.float32],
+    near: tuple[Ids, NDArray[np.float32]],
+    words: NDArray[np.float64],
+    share: float,
+    k: int,
+) -> list[Found]:
+    """As `fuse`, of arrays: the ids and BM25 scores of what the words found with the cosine of each (NaN: none), and
+    the ids and cosines of what was near with the BM25 score of each (0: no word). Cosines are rounded to six digits.
+
+    Raises ValueError and TypeError for what does not fit, as for a row that stands twice on a side.
+
+    >>> import numpy as np
+    >>> text = np.array([1, 2]), np.array([2.0, 1.0])
+    >>> near = np.array([1, 3]), np.array([0.5, 0.9], np.float32)
+    >>> found = fuse_sides(text, np.array([0.5, np.nan], np.float32), near, np.array([2.0, 0.0]), 0.75, 2)
+    >>> [(row, round(score, 6), by_text, by_near) for row, score, by_text, by_near in found]
+    [(3, 1.0, None, 0.9), (2, 0.5, 1.0, None)]
+    """
+    wanted = as_k(k)
+    if not 0 <= share <= 1:
+        raise ValueError("share must be from 0 to 1")
+    if simd.active() != "numpy":
+        try:
+            from aqe.simd._postings import join as compiled
+        except ImportError:
+            pass
+        else:
+            return compiled(text[0], text[1], cosines, near[0], near[1], words, float(share), min(wanted, 2**31))
+    return _fuse_sides(text, cosines, near, words, share)[:wanted]
+
+
+def _fuse_sides(text: tuple[Ids, Any], cosines: Any, near: tuple[Ids, Any], words: Any, share: float) -> list[Found]:
+    first, second = as_ids(text[0]).tolist(), as_ids(near[0]).tolist()
+    if not (len(first) == len(text[1]) == len(cosines) and len(second) == len(near[1]) == len(words)):
+        raise ValueError("the arrays of a side must be equally long")
+    if len(set(first)) < len(first) or len(set(second)) < len(second):
+        raise ValueError("a row stands twice on one side")
+    by_text = dict(zip(first, text[1].tolist(), strict=True))
+    by_text |= {
+        row: score for row, score in zip(second, words.tolist(), strict=True) if score > 0 and row not in by_text
+    }
+    rounded = np.round(np.concatenate([cosines, near[1]]).astype(np.float64), DIGITS).tolist()
+    by_near = {row: one for row, one in zip([*first, *second], rounded, strict=True) if one == one}
+    return [(one.row, one.score, one.text, one.near) for one in _fuse(by_text, by_near, share, {})]
 
 
 def _as_dict(given: Mapping[int, float]) -> dict[int, float]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 
+_INT64 = np.dtype(np.int64)
 _FEWEST_SORTED = 4096
 _SHORT_MASK = 256
 """Words of a mask below which a byte for each of its bits is filled sooner than its words are."""
@@ -51,6 +52,11 @@ class Index:
             np.copyto(found, changed, where=changed != -2)
         return found
 
+    def in_order(self) -> tuple[Ids, Ids] | None:
+        """All ids in order with their rows, arrays that never change; None while some changed since."""
+        self._sort()
+        return None if self._recent else (self._ids, self._rows)
+
     def put(self, ids: Ids, rows: Ids) -> Index:
         """Give each id a row, or -1 for none; this index changed, or a new one where many ids did."""
         self._sort()
@@ -80,6 +86,8 @@ def as_ids(given: Any, name: str = "ids") -> Ids:
 
     Raises TypeError for anything else and ValueError for more dimensions or a number beyond int64.
     """
+    if type(given) is np.ndarray and given.dtype is _INT64 and given.ndim == 1 and given.flags.c_contiguous:
+        return given
     if not isinstance(given, np.ndarray):
         return _from_iterable(given, name)
     refuse_masked(given, name)

@@ -79,9 +79,9 @@ class Index:
         numbers = (self._documents.get(id, -1) for id in ids.tolist())
         return bytearray(np.array([sums[at] if at >= 0 else 0.0 for at in numbers], np.float64).tobytes())
 
-    def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None) -> list[int]:
+    def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None, most: int) -> list[int]:
         lists = (self._list(term)[0] for term in terms)
-        return [len(found) if groups is None else len(self._inside(found, groups)) for found in lists]
+        return [len(one) if groups is None or len(one) > most else len(self._inside(one, groups)) for one in lists]
 
     def size(self, groups: NDArray[np.bool_]) -> int:
         return len(self._inside(np.flatnonzero(np.frombuffer(self._alive, np.bool_)), groups)) if self._alive else 0

@@ -20,6 +20,7 @@ from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, LARGEST
 from aqe.simd._given import Allowed, as_floats, as_k, as_rows, as_whole
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, distinct, last_of_each, rows_of_mask, set_bits
+from aqe.simd._measured import scores_of
 from aqe.simd._rows import BLOCK, LEVELS
 from aqe.simd._state import State, state_of
 from aqe.simd._table import CODES_FROM_DIM, Table, compacted
@@ -148,6 +149,10 @@ class Vectors:
         k = as_k(k)
         state, mask = (self._state, None) if allow is None else self._mask(allow)
         return self._find(state, query, k, mask, 0)
+
+    def scores(self, query: Any, ids: Ids | Iterable[int]) -> Floats:
+        """The score of the row of each id, as `exact` gives it; NaN for an id that is not held."""
+        return scores_of(self, query, ids)
 
     def _find(self, state: State, query: Any, k: int, mask: Masks | None, candidates: int) -> tuple[Ids, Floats]:
         most = min(k, state.count)

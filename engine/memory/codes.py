@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
-from aqe.engine.errors import AqeError, Cancelled
+from aqe.engine.errors import AqeError
 from aqe.engine.memory import chunks
+from aqe.engine.memory.background import Background
 from aqe.engine.memory.changelog import Mark, may_lack_since, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFile, CodeFolder
 from aqe.engine.memory.idling import Idling, give_back
@@ -78,17 +78,18 @@ class Codes:
         self._mark: Mark | None = None
         self.moment: int | None = None
         """The number of the last change that the transaction under way sees, where it is known."""
+        self.held = 0
+        """Grows with every change of what is at hand."""
         self._names: list[str] | None = None
         self._asked: dict[Key, int] = {}
         self._masks: OrderedDict[Any, Any] = OrderedDict()
-        self._aside: threading.Thread | None = None
+        self._background = Background("aqe-codes")
         self._done: list[tuple[Key, Part | None, Mark]] = []
         self._known: list[Key] = []
         self._damaged: list[tuple[Key, Part]] = []
         self._erasures = 0
         self._idling = Idling(self._let_go)
         self._reach = Reach()
-        self._closing = False
         self._tiered = 0
         self._has_cold = False
         self.remake: demoted.Remake | None = None
@@ -100,30 +101,32 @@ class Codes:
     ) -> dict[int, float] | None:
         """The `k` nearest rows of a scope by cosine similarity, nearest first, of equals the oldest; None where
         vec0 has to be asked."""
+        import numpy as np
+
         parts = self._of_scope(connection, table, len(vector) // 4, scope)
         if parts is None:
             return None
-        import numpy as np
-
         query = np.frombuffer(vector, np.float32)
         found = []
         for key, part in parts:
-            self._count_search(key, part)
+            self.count_search(key, part)
             allow = self._mask(connection, key, part, scope) if scope.condition else None
+            exact = None
             if self._has_cold and self.remake is not None:
                 exact = partial(demoted.exact_rows, connection, table, part.vectors, self.remake)
-                ids, scores = part.searched.search(query, k, allow=allow, rescore=exact)
-            else:
-                ids, scores = part.searched.search(query, k, allow=allow)
-            found.append((ids, scores))
+            found.append(part.searched.search(query, k, allow=allow, rescore=exact))
         return best_of(found, k)
 
     def may_reach(
         self, connection: apsw.Connection, table: int, vector: NDArray[np.float32], least: float, scope: Scope
     ) -> bool:
         """Whether any row of a scope may have this cosine: False is certain, True is for a search to tell."""
-        parts = None if self._tiered else self._of_scope(connection, table, len(vector), scope)
-        return parts is None or self._reach.may([part for _, part in parts], vector, least)
+        parts = self._of_scope(connection, table, len(vector), scope)
+        return parts is None or self.may_reach_of(parts, vector, least)
+
+    def may_reach_of(self, parts: Sequence[tuple[Key, Part]], vector: NDArray[np.float32], least: float) -> bool:
+        """The same of parts that are at hand."""
+        return bool(self._tiered) or self._reach.may([part for _, part in parts], vector, least)
 
     def cosines(
         self, connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], scope: Scope
@@ -138,13 +141,11 @@ class Codes:
         query, wanted = np.frombuffer(vector, np.float32), np.array(rows, np.int64)
         found: dict[int, float] = {}
         for part in parts:
-            if part is not None and len(wanted) and len(part.vectors):
-                ids, scores = part.vectors.exact(query, len(wanted), allow=wanted)
-                found |= zip(ids.tolist(), np.round(scores, DIGITS).tolist(), strict=True)
-        if self._has_cold:
-            made = demoted.remade_cosines(connection, table, vector, found, self.remake)
-            found |= {row: round(cosine, DIGITS) for row, cosine in made.items()}
-        return found
+            if part is not None:
+                near = np.round(part.vectors.scores(query, wanted).astype(np.float64), DIGITS).tolist()
+                found |= {row: one for row, one in zip(rows, near, strict=True) if one == one}
+        made = demoted.remade_cosines(connection, table, vector, found, self.remake) if self._has_cold else {}
+        return found | {row: round(cosine, DIGITS) for row, cosine in made.items()}
 
     def has(self, table: int) -> bool:
         """Whether vectors of this table are at hand."""
@@ -159,6 +160,18 @@ class Codes:
         """Whether a search as of the change `number` reads nothing from the file but the memories it finds."""
         return self._at_hand(number, table, scope) is not None
 
+    def ground(self, number: int, table: int, scope: Scope) -> tuple[tuple[Key, Part], ...] | None:
+        """The parts of a scope without a condition as of the change `number`, until `held` grows; None where one is not
+        at hand, or has rows whose vectors are made anew for a search."""
+        parts = None if scope.condition or self._has_cold else self._at_hand(number, table, scope)
+        names = [(table, name) for name in self._names_of(scope) or ()]
+        return None if parts is None else tuple(zip(names, parts, strict=True))
+
+    def stands(self, held: int, number: int) -> bool:
+        """Whether what is at hand is what was when `held` was this, and as of the change `number`."""
+        mark = self._mark
+        return self.held == held and not (self._done or self._damaged) and mark is not None and mark.number == number
+
     def search_at_hand(self, number: int, table: int, vector: bytes, k: int, scope: Scope) -> dict[int, float] | None:
         """As `search`, by what is at hand as of the change `number` alone: the database is not looked at; None where
         that is not enough."""
@@ -169,7 +182,7 @@ class Codes:
 
         query = np.frombuffer(vector, np.float32)
         for name, part in zip(self._names_of(scope) or (), parts, strict=True):
-            self._count_search((table, name), part)
+            self.count_search((table, name), part)
         return best_of([part.searched.search(query, k) for part in parts], k)
 
     def _at_hand(self, number: int, table: int, scope: Scope) -> list[Part] | None:
@@ -181,8 +194,7 @@ class Codes:
         return found if len(found) == len(parts) else None
 
     def demote(self, rows: Sequence[int], level: Level) -> int:
-        """Keep no more than `level` of the vectors of `rows` that are at hand ("bits" is the code alone); returns how
-        many kept more until now."""
+        """Keep no more than `level` of the vectors of `rows` at hand ("bits": the code alone); how many kept more."""
         return sum(part.vectors.demote(rows, level) for part in self._parts.values())
 
     def open_files(self, connection: apsw.Connection) -> None:
@@ -218,12 +230,12 @@ class Codes:
     def close(self, connection: apsw.Connection) -> None:
         """Write the files that are worth it, those of large namespaces that were searched without codes too; closing
         twice is nothing."""
-        closed, self._closing = self._closing, True
+        closed = self._background.is_over
+        self._background.end()
         self._idling.close()
         for part in self._parts.values():
             part.close()
-        if self._aside is not None:
-            self._aside.join()
+        self._background.wait()
         if closed or self._folder is None or not (self._parts or self._asked):
             return
         with contextlib.suppress(apsw.Error):
@@ -244,8 +256,8 @@ class Codes:
         for key in self._asked:
             if key not in self._parts and chunks.count_about(connection, *key) in LATE:
                 self._read(connection, key, chunks.dimension_of(connection, key[0]))
-        tables = [int(table) for (table,) in connection.execute("SELECT number FROM embedders")]
-        self._known = [(table, name) for table in tables for name in self._every_name(connection)]
+        tables: list[Any] = connection.execute("SELECT number FROM embedders").fetchall()
+        self._known = [(table, name) for (table,) in tables for name in self._every_name(connection)]
 
     def _of_scope(
         self, connection: apsw.Connection, table: int, dimension: int, scope: Scope
@@ -305,6 +317,7 @@ class Codes:
         self._tiered = tiered
         self._mark, self._names = read_mark(connection), None
         self._masks.clear()
+        self.held += 1
         for key, part in self._parts.items():
             self._write_soon(key, part)
 
@@ -320,7 +333,7 @@ class Codes:
         if count > FEW and self._asked[key] < SEARCHES:
             return None
         if count >= ASIDE and self._reopen is not None:
-            self._start(lambda: self._read_aside(key, dimension))
+            self._background.start(lambda: self._read_aside(key, dimension))
             return None
         return self._read(connection, key, dimension)
 
@@ -365,7 +378,7 @@ class Codes:
         try:
             connection.execute("BEGIN")
             mark = read_mark(connection)
-            part = read_part(connection, key, dimension, lambda: self._closing)
+            part = read_part(connection, key, dimension, lambda: self._background.is_over)
         finally:
             connection.close()
         if part is not None:
@@ -389,16 +402,17 @@ class Codes:
     def _hold(self, key: Key, part: Part) -> None:
         """Search this part from now on."""
         self._parts[key] = part
-        if self.shape is not None and not self._closing:
+        self.held += 1
+        if self.shape is not None and not self._background.is_over:
             part.join(self.shape)
 
-    def _count_search(self, key: Key, part: Part) -> None:
+    def count_search(self, key: Key, part: Part) -> None:
         """Have a file that is searched again and again checked whole, once; damage drops it at the next search."""
         self._idling.touch()
         if part.written is not None and not part.is_checked:
             part.searches += 1
             if part.searches >= LOOKED_THROUGH:
-                self._start(lambda: self._check_aside(key, part))
+                self._background.start(lambda: self._check_aside(key, part))
 
     def _let_go(self) -> None:
         """While nobody searches, the memory of the files' pages, and what SQLite keeps of its own, is the system's."""
@@ -425,10 +439,10 @@ class Codes:
         part.tried_at = time.monotonic()
         mark = self._mark
         if mark is not None:
-            self._start(lambda: self._write_aside(key, part, mark))
+            self._background.start(lambda: self._write_aside(key, part, mark))
 
     def _write_aside(self, key: Key, part: Part, mark: Mark) -> None:
-        tended = part.vectors.tend(cancel=self) if part.graph is None else None
+        tended = part.vectors.tend(cancel=self._background) if part.graph is None else None
         if (tended or part.is_behind) and self._write(key, part, mark) and part.graph is None:
             self._done.append((key, part, mark))
 
@@ -464,23 +478,6 @@ class Codes:
         finally:
             connection.close()
 
-    def _start(self, work: Callable[[], None]) -> None:
-        """Do something in the background, unless something is being done there or the store is being closed."""
-        if not self._closing and (self._aside is None or not self._aside.is_alive()):
-            self._aside = threading.Thread(target=self._guarded, args=(work,), name="aqe-codes", daemon=True)
-            self._aside.start()
-
-    def check(self) -> None:
-        """Break off what is done in the background, once the store is being closed."""
-        if self._closing:
-            raise Cancelled("The store is being closed.", code="cancelled")
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except (apsw.Error, AqeError, MemoryError) as error:
-            _log.info("The codes are left as they are: %s", error)
-
     def _mask(self, connection: apsw.Connection, key: Key, part: Part, scope: Scope) -> Any:
         """The rows of a namespace under the scope's condition, prepared; kept while no memory changes."""
         known = (key, scope.condition, tuple(scope.parameters))
@@ -498,3 +495,4 @@ class Codes:
             self._parts.pop(key).close()
             self._asked[key] = SEARCHES  # read at the next search
         self._masks.clear()
+        self.held += 1

@@ -278,18 +278,17 @@ def pack_vector(vector: Numbers) -> bytes:
                 code="bad-vector",
                 fix="Embed the text again.",
             )
-    return packed.tobytes()
+    made: bytes = packed.tobytes()
+    return made
 
 
-def _floats(given: Numbers) -> array[float]:
+def _floats(given: Numbers) -> Any:
     vector: Any = given
     try:
         if isinstance(vector, array) and vector.typecode == "f":
             return vector
         if getattr(vector, "ndim", 0) == 1 and vector.dtype.char == "f" and vector.dtype.isnative:
-            packed = array("f")
-            packed.frombytes(vector.tobytes())
-            return packed
+            return vector if vector.flags.c_contiguous else array("f", vector.tolist())
         return array("f", vector.tolist() if hasattr(vector, "tolist") else vector)
     except (TypeError, ValueError, OverflowError):
         raise UserError(

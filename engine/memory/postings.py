@@ -39,6 +39,9 @@ ASIDE = 5_000
 MOST_BYTES = 200_000_000
 """The most memory that the lists may take: some two million short texts."""
 
+MOST_ROWS = 1 << 24
+"""The lists hold no more."""
+
 MOST_CHANGED = 0.25
 """Changed rows, as a share of all, above which the lists are read anew."""
 
@@ -105,14 +108,11 @@ class TextPostings:
         """Bytes of memory; 0 while FTS5 answers."""
         return 0 if self._held is None else self._held.postings.nbytes
 
-    def counts(self, terms: Sequence[str], *, without: str = "") -> dict[str, int]:
-        """In how many rows each term stands, terms of no row left out; with `without` rows of the namespaces that begin
-        so are not counted."""
-        if not terms:
-            return {}
+    def counts(self, terms: Sequence[str], *, without: str = "", most: int = MOST_ROWS) -> list[int]:
+        """In how many rows each term stands; with `without` rows of the namespaces that begin so are not counted, but
+        for terms of more than `most` rows."""
         groups = self._outside(without) if without else None
-        found = self._there.postings.counts(_packed(terms), groups=groups)
-        return {term: count for term, count in zip(terms, found, strict=True) if count}
+        return self._there.postings.counts(_packed(terms), groups=groups, most=most)
 
     def rows(self, *, without: str = "") -> int:
         """The number of rows; with `without` but those of the namespaces that begin so."""
@@ -140,6 +140,22 @@ class TextPostings:
             if len(found) >= k or len(ids) < wide:
                 return dict(list(found.items())[:k])
             seen, wide = len(ids), 4 * wide
+
+    def found(
+        self, terms: Sequence[bytes], k: int, groups: NDArray[np.bool_] | None, rows: NDArray[np.int64]
+    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
+        """The `k` best rows of some groups by BM25 with their scores, and the scores of `rows`, 0 where no term is."""
+        postings = self._there.postings
+        return postings.search(terms, k, groups=groups), postings.scores(terms, rows)
+
+    def groups(self, scope: Scope) -> NDArray[np.bool_] | None:
+        """Which of the numbered namespaces are in a scope; None: all."""
+        return None if scope.is_everything else self._mask(scope)
+
+    def is_empty(self, scope: Scope) -> bool:
+        """Whether no row is in a scope, whatever its condition is."""
+        groups = self.groups(scope)
+        return not (len(self._there.postings) if groups is None else self._there.postings.size(groups))
 
     def scores(self, terms: Sequence[str], rows: Sequence[int]) -> dict[int, float]:
         """BM25 of each of `rows` that any of the terms stands in."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import ranking, spaces, vectors
+from aqe.engine.memory import hybrid, ranking, spaces, vectors
 from aqe.engine.memory.answers import AnswerCache
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
@@ -48,8 +49,15 @@ Wanted = tuple[str | None, str, Sequence[object]]
 
 def wanted_in(namespace: str | None, filter: Mapping[str, Any] | None) -> Wanted:
     """What a caller's namespace and filter on the metadata mean. Raises `UserError` (bad-namespace, bad-filter)."""
+    if filter is None and (namespace is None or namespace.__class__ is str):
+        return _named(namespace)
     condition, parameters = filter_sql(filter, "memories.metadata")
     return None if namespace is None else check_namespace(namespace), condition, parameters
+
+
+@lru_cache(maxsize=256)
+def _named(namespace: str | None) -> Wanted:
+    return None if namespace is None else check_namespace(namespace), "", ()
 
 
 class Searcher:
@@ -82,6 +90,8 @@ class Searcher:
         self.moment: int | None = None
         self._first_end: int | None = None
         self._scopes: dict[str | None, Scope] = {}
+        self._grounds: dict[tuple[str | None, int], hybrid.Ground] = {}
+        self._held = -1
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
 
@@ -135,13 +145,18 @@ class Searcher:
         least: Mapping[str, float] | None,
     ) -> tuple[SearchAnswer, ...]:
         terms = _checked_terms(query, vector is not None, wanted)
+        floors = [(least or {}).get(namespace or "", 0.0) for (namespace, *_), _ in wanted]
         packed = vector if isinstance(vector, bytes) else b"" if vector is None else pack_vector(vector)
         space = (check_embedder(embedder_id), len(packed) // 4)
         with self._reading() as connection:
             number = self._follow(connection)
+            table = self._table(connection, space) if packed else None
+            if query is not None and table is not None and prior is None and not explain and self.rank is None:
+                answers = self._at_once(connection, number, terms, table, packed, wanted, floors)
+                if answers is not None:
+                    return answers
             scopes = [(self._wide(k), self._scope(connection, one)) for one, k in wanted]
             most = [k for _, k in wanted]
-            table = self._table(connection, space) if packed else None
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
                 return self._answers("vector", connection, number, found, most)
@@ -150,7 +165,6 @@ class Searcher:
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return self._answers("text", connection, number, found, most)
-            floors = [(least or {}).get(namespace or "", 0.0) for (namespace, *_), _ in wanted]
             sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists, floors)
             parts = [self.share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
@@ -164,6 +178,60 @@ class Searcher:
                 return self._answers("hybrid", connection, number, fused, most)
             keys = [ranking.keys_of(connection, one) for one in sides]
         return self._with_prior(prior, asked, names, places, keys, most, explain=explain)
+
+    def _at_once(
+        self,
+        connection: apsw.Connection,
+        number: int,
+        terms: Sequence[str],
+        table: int,
+        packed: bytes,
+        wanted: Sequence[tuple[Wanted, int]],
+        floors: Sequence[float],
+    ) -> tuple[SearchAnswer, ...] | None:
+        """The answers by words and meaning where nothing must be read but the memories; None where something must."""
+        lists = self.lists.at_hand(connection, number, counts=False)
+        if lists is None:
+            return None
+        if not self.codes.stands(self._held, number):
+            self.codes.follow(connection)
+            self._grounds.clear()
+            self._held = self.codes.held
+        grounds, graph = [], self._graph()
+        for ((namespace, condition, _), k), floor in zip(wanted, floors, strict=True):
+            ground = None if condition else self._grounds.get((namespace, table))
+            if ground is None:
+                ground = self._ground(connection, number, namespace, condition, table)
+                if ground is None:
+                    return None
+            grounds.append((ground, k if graph is None or not is_served(namespace) else graph.wide(k), floor))
+        words = self.words.words(connection, terms, lists)
+        import numpy as np
+
+        found = hybrid.find(self.codes, lists, words.telling, np.frombuffer(packed, np.float32), grounds)
+        for at, ((namespace, *_), k) in enumerate(wanted):
+            if graph is not None and is_served(namespace):
+                asked = Asked(words, table, packed, self.codes, lists)
+                best = graph.ordered(connection, number, namespace, asked, found[at], k)
+                found[at] = [one[:4] for one in best]
+        return tuple([SearchAnswer("hybrid", hits) for hits in self._found.hits_each(connection, number, found)])
+
+    def _ground(
+        self, connection: apsw.Connection, number: int, namespace: str | None, condition: str, table: int
+    ) -> hybrid.Ground | None:
+        """A scope where both sides are at hand, kept until a memory changes; None where one is not, where some rows
+        only have the words, or where each namespace is weighed by itself."""
+        if condition or self._has_ended():
+            return None
+        scope = self._scope(connection, (namespace, "", ()))
+        made = hybrid.Ground((), None, 0.0)
+        if not (scope.is_nothing or self.lists.is_empty(scope)):
+            parts, share = self.codes.ground(number, table, scope), self.share(connection, scope, Sides({}, {}))
+            if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
+                return None
+            made = hybrid.Ground(parts, self.lists.groups(scope), share)
+        self._grounds[namespace, table] = made
+        return made
 
     def _with_prior(
         self,
@@ -267,10 +335,15 @@ class Searcher:
         if self._has_ended() or space not in self._settled or self.lists.number != number:
             return False
         table = self._tables.get(space)
+        if table is not None and self.codes.stands(self._held, number) and self._has_grounds(places, table):
+            return True
         scopes = [self._scopes.get(place) for place in places]
         return table is not None and all(
             scope is not None and self.codes.is_at_hand(number, table, scope) for scope in scopes
         )
+
+    def _has_grounds(self, places: Sequence[str | None], table: int) -> bool:
+        return not {(place, table) for place in places} - self._grounds.keys()
 
     def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder; looked up once for each change."""
@@ -300,6 +373,7 @@ class Searcher:
         if number != self._number:
             self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()
+            self._grounds.clear()
             self.kept.clear()
             self._tables.clear()
             self._settled.clear()

@@ -59,7 +59,8 @@ class WordCounts:
         matters, and there alone counting is cheap.
         """
         if lists is not None:
-            return _listed(lists, terms, without)
+            each = zip(terms, lists.counts(terms, without=without, most=FEW_ROWS), strict=True)
+            return lists.rows(without=without), {term: count for term, count in each if count}
         changes = int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
         with self._lock:
             if changes != self._changes or len(self._counts) > KEPT:
@@ -96,19 +97,18 @@ class WordCounts:
         if len(terms) < 2 or (newest < SMALL_STORE and len(terms) <= QUERY_TERMS):
             return Words(terms, terms, 0)
         rows, counts = self.read(connection, terms, lists=lists)
+        every = rarest(terms, counts, QUERY_TERMS)
         if newest < SMALL_STORE:
-            telling = rarest(terms, counts, QUERY_TERMS)
-            return Words(telling, telling, 0)
-        rare = [term for term in rarest(terms, counts, len(terms)) if counts[term] <= rows / 2]
+            return Words(every, every, 0)
         chosen: list[str] = []
         postings = 0
-        for term in rare[:MOST]:
-            if len(chosen) >= FEWEST and postings + counts[term] > POSTINGS:
+        for term in every[:MOST]:
+            count = counts[term]
+            if count > rows / 2 or (len(chosen) >= FEWEST and postings + count > POSTINGS):
                 break
             chosen.append(term)
-            postings += counts[term]
-        every = rarest(terms, counts, QUERY_TERMS)
-        return Words(every, chosen or every, postings or sum(counts[term] for term in every))
+            postings += count
+        return Words(every, chosen or every, postings or sum([counts[term] for term in every]))
 
     def rarity(
         self, connection: apsw.Connection, terms: Sequence[str], without: str = "", lists: TextPostings | None = None
@@ -129,7 +129,7 @@ class WordCounts:
 
 def rarest(terms: Iterable[str], counts: dict[str, int], most: int) -> list[str]:
     """The `most` terms that stand in the fewest rows but in one at least, the rarest first; equals in their order."""
-    return sorted((term for term in terms if counts.get(term, 0)), key=lambda term: counts[term])[:most]
+    return sorted([term for term in terms if counts.get(term)], key=counts.__getitem__)[:most]
 
 
 def names_below(connection: apsw.Connection, start: str) -> list[str]:
@@ -151,15 +151,6 @@ def end_of(start: str) -> str:
     'index0'
     """
     return start[:-1] + chr(ord(start[-1]) + 1)
-
-
-def _listed(lists: TextPostings, terms: Sequence[str], without: str) -> tuple[int, dict[str, int]]:
-    counts = lists.counts(terms)
-    if without:
-        few = [term for term, count in counts.items() if count <= FEW_ROWS]
-        outside = lists.counts(few, without=without)
-        counts = {term: outside.get(term, 0) if count <= FEW_ROWS else count for term, count in counts.items()}
-    return lists.rows(without=without), {term: count for term, count in counts.items() if count}
 
 
 def _outside(

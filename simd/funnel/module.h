@@ -46,6 +46,9 @@ PyObject *aqe_new_lists(PyTypeObject *type, PyObject *args);
 /* Snapshot.probe: args are (query, k, candidates, lists, patience, tail, ids, scores), `type` is that of lists. */
 PyObject *aqe_probe(PyObject *snapshot, PyTypeObject *type, PyObject *const *args, Py_ssize_t count);
 
+/* Snapshot.measure: args are (query, wanted, ids, rows, scores). */
+PyObject *aqe_measure(PyObject *snapshot, PyObject *const *args, Py_ssize_t count);
+
 /* The type of Lists of the module that this type is of. */
 PyTypeObject *aqe_lists_type(PyTypeObject *of);
 

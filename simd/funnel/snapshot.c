@@ -220,6 +220,8 @@ static PyMethodDef METHODS[] = {
      "search($self, query, k, candidates, allow, ids, scores, /)\n--\n\nWrite the best k; how many."},
     {"probe", (PyCFunction)(void (*)(void))probe, METH_FASTCALL,
      "probe($self, query, k, candidates, lists, patience, tail, ids, scores, /)\n--\n\nThe same over lists."},
+    {"measure", (PyCFunction)(void (*)(void))aqe_measure, METH_FASTCALL,
+     "measure($self, query, wanted, ids, rows, scores, /)\n--\n\nWrite the score of each row that is wanted."},
     {NULL, NULL, 0, NULL},
 };
 

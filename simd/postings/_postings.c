@@ -1,13 +1,10 @@
-/* The Python binding of the postings and of the sum of both sides of a search: checks what comes in, words the errors,
-   releases the GIL for long work. It computes nothing. */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+/* The Python binding of the postings: checks what comes in, words the errors, releases the GIL for long work. It computes
+   nothing. */
+#include "module.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse.h"
 #include "postings.h"
 
 #define LONG_WORK 100000 /* postings; a search of more lets other threads run */
@@ -45,19 +42,9 @@ static PyObject *out_of_memory(postings *self)
     return PyErr_NoMemory();
 }
 
-/* Take a contiguous buffer of `size`-byte integers. */
 static int take(PyObject *object, Py_buffer *view, Py_ssize_t size, const char *name)
 {
-    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0)
-        return -1;
-    const char *format = view->format ? view->format : "B";
-    format += *format == '@' || *format == '=' || *format == '<';
-    int fits = view->itemsize == size && format[0] && !format[1] && strchr(size == 8 ? "qln" : size == 4 ? "iIl" : "B?b", *format);
-    if (fits && view->ndim == 1 && PyBuffer_IsContiguous(view, 'C'))
-        return 0;
-    PyErr_Format(PyExc_TypeError, "%s must be a contiguous row of %zd-byte numbers", name, size);
-    PyBuffer_Release(view);
-    return -1;
+    return aqe_take(object, view, size, size == 8 ? "qln" : size == 4 ? "iIl" : "B?b", name);
 }
 
 static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -315,8 +302,9 @@ static PyObject *scores(postings *self, PyObject *args)
 static PyObject *counts(postings *self, PyObject *args)
 {
     PyObject *terms, *groups, *answer = NULL;
+    unsigned int most;
     Py_buffer group = {0};
-    if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &terms, &groups))
+    if (!PyArg_ParseTuple(args, "O!OI", &PyTuple_Type, &terms, &groups, &most))
         return NULL;
     if (groups != Py_None && take(groups, &group, 1, "groups") < 0)
         return NULL;
@@ -326,7 +314,7 @@ static PyObject *counts(postings *self, PyObject *args)
         answer = numbers ? PyList_New(count) : NULL;
         for (Py_ssize_t i = 0; answer && i < count; i++) {
             uint32_t documents = numbers[i] == AQE_NONE ? 0 : aqe_refresh(&self->index, numbers[i]);
-            if (documents && group.buf)
+            if (documents && documents <= most && group.buf)
                 documents = aqe_count_in(&self->index, numbers[i], group.buf, (size_t)group.len);
             PyObject *number = PyLong_FromUnsignedLong(documents);
             if (!number || PyList_SetItem(answer, i, number) < 0) {
@@ -406,97 +394,9 @@ static PyMethodDef METHODS[] = {
 static PyType_Slot SLOTS[] = {{Py_tp_new, make}, {Py_tp_dealloc, drop}, {Py_tp_methods, METHODS}, {0, NULL}};
 static PyType_Spec SPEC = {"aqe.simd._postings.Index", sizeof(postings), 0, Py_TPFLAGS_DEFAULT, SLOTS};
 
-/* The value of a key as a number; 0 with *has 0 where it is not there. -1 with an error set where it is no number. */
-static double number_at(PyObject *map, PyObject *key, int *has)
-{
-    PyObject *found = PyDict_GetItemWithError(map, key);
-    *has = found != NULL;
-    if (!found)
-        return PyErr_Occurred() ? -1.0 : 0.0;
-    Py_INCREF(found); /* its __float__ may take it out of the dictionary */
-    double value = PyFloat_AsDouble(found);
-    Py_DECREF(found);
-    return value;
-}
-
-static int read_candidate(aqe_candidate *one, PyObject *key, PyObject *text, PyObject *near, PyObject *share,
-                          PyObject *prior)
-{
-    int has = 0;
-    one->row = PyLong_AsLongLong(key);
-    one->text = number_at(text, key, &one->has_text);
-    one->near = number_at(near, key, &one->has_near);
-    one->share = PyDict_Check(share) ? number_at(share, key, &has) : PyFloat_AsDouble(share);
-    if (PyDict_Check(share) && !has && !PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "share must have every row");
-    one->prior = prior == Py_None ? 0.0 : number_at(prior, key, &has);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-/* One candidate as (row, score, text, near, prior, text_standard, near_standard, share). */
-static PyObject *as_tuple(const aqe_candidate *one)
-{
-    PyObject *text = one->has_text ? PyFloat_FromDouble(one->text) : Py_NewRef(Py_None);
-    PyObject *near = one->has_near ? PyFloat_FromDouble(one->near) : Py_NewRef(Py_None);
-    return Py_BuildValue("(LdNNdddd)", (long long)one->row, one->score, text, near, one->prior, one->text_standard,
-                         one->near_standard, one->share);
-}
-
-/* The candidates of two lists of keys, each once; returns how many, -1 with an error set. What converts a number may
-   change the dictionaries, so that neither is walked. */
-static Py_ssize_t read_candidates(aqe_candidate *candidates, PyObject *const keys[2], PyObject *text, PyObject *near,
-                                  PyObject *share, PyObject *prior)
-{
-    Py_ssize_t count = 0, first = PyList_Size(keys[0]), second = PyList_Size(keys[1]);
-    for (Py_ssize_t i = 0; i < first; i++)
-        if (read_candidate(&candidates[count++], PyList_GetItem(keys[0], i), text, near, share, prior) < 0)
-            return -1;
-    for (Py_ssize_t i = 0; i < second; i++) {
-        PyObject *key = PyList_GetItem(keys[1], i);
-        int is_known = PyDict_Contains(text, key);
-        if (is_known < 0 || (!is_known && read_candidate(&candidates[count++], key, text, near, share, prior) < 0))
-            return -1;
-    }
-    return count;
-}
-
-static PyObject *fuse(PyObject *module, PyObject *args)
-{
-    PyObject *text, *near, *share, *prior, *answer = NULL;
-    Py_ssize_t k, count = -1;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O!O!OOn", &PyDict_Type, &text, &PyDict_Type, &near, &share, &prior, &k))
-        return NULL;
-    if (prior != Py_None && !PyDict_Check(prior))
-        return PyErr_Format(PyExc_TypeError, "prior must be a dictionary");
-    PyObject *const keys[2] = {PyDict_Keys(text), PyDict_Keys(near)};
-    aqe_candidate *candidates = NULL;
-    if (keys[0] && keys[1]) {
-        candidates = malloc((size_t)(PyList_Size(keys[0]) + PyList_Size(keys[1]) + 1) * sizeof *candidates);
-        if (candidates)
-            count = read_candidates(candidates, keys, text, near, share, prior);
-        else
-            PyErr_NoMemory();
-    }
-    if (count >= 0) {
-        aqe_fuse(candidates, (size_t)count);
-        Py_ssize_t made = k < count ? k : count;
-        answer = PyList_New(made);
-        for (Py_ssize_t i = 0; answer && i < made; i++) {
-            PyObject *one = as_tuple(&candidates[i]);
-            if (!one || PyList_SetItem(answer, i, one) < 0) {
-                Py_DECREF(answer);
-                answer = NULL;
-            }
-        }
-    }
-    free(candidates);
-    Py_XDECREF(keys[0]);
-    Py_XDECREF(keys[1]);
-    return answer;
-}
-
-static PyMethodDef FUNCTIONS[] = {{"fuse", fuse, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef FUNCTIONS[] = {{"fuse", aqe_fuse_maps, METH_VARARGS, NULL},
+                                  {"join", (PyCFunction)(void (*)(void))aqe_join_sides, METH_FASTCALL, NULL},
+                                  {NULL, NULL, 0, NULL}};
 
 static int fill(PyObject *module)
 {

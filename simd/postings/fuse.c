@@ -41,7 +41,34 @@ static int by_score(const void *a, const void *b)
     return one->row < other->row ? -1 : one->row > other->row;
 }
 
-void aqe_fuse(aqe_candidate *candidates, size_t count)
+static void swap(aqe_candidate *a, aqe_candidate *b)
+{
+    aqe_candidate held = *a;
+    *a = *b;
+    *b = held;
+}
+
+/* Bring the best k of more to the front, in no order (quickselect; Hoare, Algorithm 65: Find, 1961). */
+static void select_best(aqe_candidate *items, size_t count, size_t k)
+{
+    size_t low = 0, high = count; /* the border lies within */
+    while (high - low > 1) {
+        size_t border = low;
+        swap(items + low + (high - low) / 2, items + high - 1);
+        for (size_t i = low; i + 1 < high; i++)
+            if (by_score(items + i, items + high - 1) < 0)
+                swap(items + i, items + border++);
+        swap(items + border, items + high - 1);
+        if (border == k || border + 1 == k)
+            return;
+        if (border < k)
+            low = border + 1;
+        else
+            high = border;
+    }
+}
+
+void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k)
 {
     const spread text = spread_of(candidates, count, 0), near = spread_of(candidates, count, 1);
     double worst = INFINITY, best = -INFINITY;
@@ -55,5 +82,7 @@ void aqe_fuse(aqe_candidate *candidates, size_t count)
     }
     for (size_t i = 0; i < count; i++)
         candidates[i].score = best > worst ? (candidates[i].score - worst) / (best - worst) : 1.0;
-    qsort(candidates, count, sizeof *candidates, by_score);
+    if (k < count)
+        select_best(candidates, count, k);
+    qsort(candidates, k < count ? k : count, sizeof *candidates, by_score);
 }

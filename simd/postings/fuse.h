@@ -12,8 +12,24 @@ typedef struct {
     int has_text, has_near;
 } aqe_candidate;
 
-/* Fill the standard scores and the scores (0 for the worst, 1 for the best) and order the candidates by them, best first,
-   equals by row. */
-void aqe_fuse(aqe_candidate *candidates, size_t count);
+/* What each side of a search found, and what it says of the rows that the other found: cosines are NaN and BM25 scores 0
+   where it has none. */
+typedef struct {
+    const int64_t *text_ids, *near_ids;
+    const double *text, *words;   /* BM25 of text_ids, and of near_ids */
+    const float *cosines, *near;  /* the cosines of text_ids, and of near_ids */
+    size_t text_count, near_count;
+    double share;
+} aqe_sides;
+
+enum { AQE_NO_MEMORY = -1, AQE_TWICE = -2 };
+
+/* Make the candidates of both sides, each once, its cosine rounded to six digits so that equal vectors are equally near;
+   there is room for all. Returns how many, or one of the above (AQE_TWICE: a row stands twice on one side). */
+ptrdiff_t aqe_unite(const aqe_sides *sides, aqe_candidate *candidates);
+
+/* Fill the standard scores and the scores (0 for the worst, 1 for the best) and bring the best k candidates to the front,
+   best first, equals by row. */
+void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define WINDOW 2048u
+#define AT_ONCE 256u /* documents that are scored by name */
 #define CAUTION (1.0 + 1e-9) /* bounds are sums in another order than scores */
 
 typedef struct {
@@ -266,22 +267,41 @@ ptrdiff_t aqe_rank(aqe_postings *index, const uint32_t *terms, size_t term_count
     return (ptrdiff_t)found.count;
 }
 
+/* The posting of a document in a list, or the end of it. */
+static uint32_t place_in(const aqe_term *term, uint32_t document)
+{
+    const uint32_t *words = term->words;
+    uint32_t low = 0, size = term->count;
+    while (size > 1) { /* without a branch that depends on what is found */
+        uint32_t half = size / 2;
+        low = words[low + half] >> 8 <= document ? low + half : low;
+        size -= half;
+    }
+    return size && words[low] >> 8 == document ? low : term->count;
+}
+
 void aqe_score(aqe_postings *index, const uint32_t *terms, size_t term_count, const int64_t *ids, size_t count,
                double *scores)
 {
-    memset(scores, 0, count * sizeof *scores);
+    uint32_t documents[AT_ONCE];
     aqe_fill_norms(index);
-    for (size_t i = 0; i < term_count; i++) {
-        uint32_t documents = terms[i] == AQE_NONE ? 0 : aqe_refresh(index, terms[i]);
-        if (!documents)
-            continue;
-        const aqe_term *term = &index->terms[terms[i]];
-        double weight = aqe_weight(index, documents);
-        for (size_t j = 0; j < count; j++) {
-            uint32_t document = aqe_find_document(index, ids[j]);
-            uint32_t at = document == AQE_NONE ? term->count : seek(term, 0, document);
-            if (at < term->count && term->words[at] >> 8 == document)
-                scores[j] += aqe_impact(index, term, term->words[at], weight);
+    for (size_t start = 0; start < count; start += AT_ONCE) {
+        size_t some = count - start < AT_ONCE ? count - start : AT_ONCE;
+        for (size_t i = 0; i < some; i++) {
+            documents[i] = aqe_find_document(index, ids[start + i]);
+            scores[start + i] = 0.0;
+        }
+        for (size_t i = 0; i < term_count; i++) {
+            uint32_t live = terms[i] == AQE_NONE ? 0 : aqe_refresh(index, terms[i]);
+            if (!live)
+                continue;
+            const aqe_term *term = &index->terms[terms[i]];
+            double weight = aqe_weight(index, live);
+            for (size_t j = 0; j < some; j++) {
+                uint32_t at = documents[j] == AQE_NONE ? term->count : place_in(term, documents[j]);
+                if (at < term->count)
+                    scores[start + j] += aqe_impact(index, term, term->words[at], weight);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-"""`fuse` on both paths, against standard scores of NumPy."""
+"""`fuse` and `fuse_sides` on both paths, against standard scores of NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqe import simd
-from aqe.simd import Fused, fuse
+from aqe.simd import Fused, fuse, fuse_sides
 
 Scores = dict[int, float]
 scores = st.dictionaries(st.integers(-5, 15), st.sampled_from([0.0, 0.5, 1.0]) | st.floats(-1e6, 1e6), max_size=12)
@@ -116,3 +116,85 @@ def test_what_does_not_fit_is_refused(fused: Fuse, wrong: Callable[[Fuse], objec
     """A share outside of 0 to 1, a row without a share, no results asked for, and a score that is no number raise."""
     with pytest.raises(error):
         wrong(fused)
+
+
+@pytest.fixture(params=[name for name in (simd.paths()[0], "numpy") if name in simd.paths()], scope="module")
+def sides(request: pytest.FixtureRequest) -> Callable[..., list[Any]]:
+    """`fuse_sides` on one path; the id of a failing test names it."""
+
+    def call(*args: Any) -> list[Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(simd, "active", lambda: request.param)
+            return fuse_sides(*args)
+
+    return call
+
+
+def arrays(found: Scores, other: Scores, *, text: bool) -> tuple[Any, Any]:
+    """What one side found as arrays, and what the other says of it."""
+    ids = np.array(list(found), np.int64)
+    kinds = (np.float64, np.float32, np.nan) if text else (np.float32, np.float64, 0.0)
+    says = np.array([other.get(row, kinds[2]) for row in found], kinds[1])
+    return (ids, np.array(list(found.values()), kinds[0])), says
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    words=st.dictionaries(st.integers(-5, 15), st.sampled_from([0.5, 1.0]) | st.floats(1e-6, 1e3), max_size=14),
+    cosines=st.dictionaries(st.integers(-5, 15), st.integers(-100, 100).map(lambda one: one / 100), max_size=14),
+    by_words=st.sets(st.integers(-5, 15)),
+    share=st.floats(0, 1),
+    k=st.integers(1, 20),
+)
+def test_arrays_are_fused_as_dictionaries_are(
+    sides: Callable[..., list[Any]], words: Scores, cosines: Scores, by_words: set[int], share: float, k: int
+) -> None:
+    """Whatever part of the candidates each side found, all have the scores that dictionaries of both sides give."""
+    text = {row: score for row, score in words.items() if row in by_words}
+    near = {row: score for row, score in cosines.items() if row not in by_words or row % 2}
+    first, second = arrays(text, cosines, text=True), arrays(near, words, text=False)
+    rows = {*text, *near}
+    expected = fuse(
+        {row: score for row, score in words.items() if row in rows},
+        {row: score for row, score in cosines.items() if row in rows},
+        share,
+        k,
+    )
+    found = sides(*first, *second, share, k)
+    assert len(found) == len(expected)
+    known = {one.row: one for one in fuse({**words}, {**cosines}, share, 99)}
+    for (row, score, by_text, by_near), one in zip(found, expected, strict=True):
+        assert score == pytest.approx(one.score, abs=1e-9)
+        assert (by_text, by_near) == (known[row].text, pytest.approx(known[row].near))
+    if len({round(one.score, 9) for one in expected}) == len(expected):
+        assert [row for row, *_ in found] == [one.row for one in expected]
+
+
+NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
+def test_sides_without_a_row_have_no_candidates(sides: Callable[..., list[Any]]) -> None:
+    """Empty arrays are no error, and one side alone is ranked by itself; thousands of rows are no more work each."""
+    empty = np.zeros(0)
+    assert sides((NOTHING[0], empty), NOTHING[1], NOTHING, empty, 0.5, 3) == []
+    near = np.arange(5000), np.linspace(0, 1, 5000, dtype=np.float32)
+    found = sides((NOTHING[0], empty), NOTHING[1], near, np.zeros(5000), 0.5, 3)
+    assert [(row, by_text) for row, _, by_text, _ in found] == [(4999, None), (4998, None), (4997, None)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (lambda ids, half, whole: ((ids[[0, 0]], whole[:2]), half[:2], (ids, half), whole, 0.5, 1), ValueError),
+        (lambda ids, half, whole: ((ids, whole), half, (ids[[0, 2, 2]] + 9, half), whole, 0.5, 1), ValueError),
+        (lambda ids, half, whole: ((ids, whole), half[:2], (ids, half), whole, 0.5, 1), ValueError),
+        (lambda ids, half, whole: ((ids, whole), half, (ids, half), whole[:1], 0.5, 1), ValueError),
+        (lambda ids, half, whole: ((ids, whole), half, (ids, half), whole, 1.5, 1), ValueError),
+        (lambda ids, half, whole: ((ids, whole), half, (ids, half), whole, 0.5, 0), ValueError),
+        (lambda ids, half, whole: ((ids.astype("f8"), whole), half, (ids, half), whole, 0.5, 1), TypeError),
+    ],
+)
+def test_sides_that_do_not_fit_are_refused(sides: Callable[..., list[Any]], wrong: Any, error: Any) -> None:
+    """A row twice on a side, arrays of other lengths or kinds, and a share or k that cannot be raise."""
+    with pytest.raises(error):
+        sides(*wrong(np.arange(3), np.ones(3, np.float32), np.ones(3)))

@@ -36,6 +36,7 @@ SUITES = (
     "test_inverted.py",
     "test_postings.py",
     "test_fusion.py",
+    "test_scores.py",
 )
 
 

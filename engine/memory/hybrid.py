@@ -1,0 +1,93 @@
+"""Searches by words and meaning together where both sides are at hand: arrays all through, nothing is read but the
+memories that are found.
+
+What a scope is for such a search, its ground, stays until a memory changes. The scores are those of `ranking`, which
+searches whatever is not at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aqe import simd
+from aqe.engine.memory.parts import DIGITS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.memory.codes import Codes
+    from aqe.engine.memory.parts import Key, Part
+    from aqe.engine.memory.postings import TextPostings
+
+    Ids = NDArray[np.int64]
+    Floats = NDArray[np.float32]
+
+Found = tuple[int, float, float | None, float | None]
+"""A row with its score, its BM25 and its cosine; None where that side did not find it."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A scope without a condition: its vectors, which groups of the postings are in it, and the share of the vector.
+    Without parts nothing is in it."""
+
+    parts: tuple[tuple[Key, Part], ...]
+    groups: NDArray[np.bool_] | None
+    share: float
+
+
+def find(
+    codes: Codes,
+    lists: TextPostings,
+    telling: Sequence[str],
+    query: Floats,
+    wanted: Sequence[tuple[Ground, int, float]],
+) -> list[list[Found]]:
+    """The best of each ground, so many as it asks for, best first; none where no cosine reaches its floor (0: it has
+    none). `telling` are the terms to ask the postings for, `query` is the vector."""
+    terms = tuple([term.encode() for term in telling])
+    found: list[list[Found]] = []
+    for ground, k, floor in wanted:
+        if not ground.parts or (floor > 0 and not codes.may_reach_of(ground.parts, query, floor)):
+            found.append([])
+            continue
+        wide = max(50, 4 * k)
+        near = _nearest(codes, ground.parts, query, wide)
+        if floor > 0 and round(float(near[1].max(initial=-1.0)), DIGITS) < floor:
+            found.append([])
+            continue
+        text, words = lists.found(terms, wide, ground.groups, near[0])
+        cosines = _cosines(ground.parts, query, text[0])
+        found.append(simd.fuse_sides(text, cosines, near, words, ground.share, k))
+    return found
+
+
+def _nearest(codes: Codes, parts: Sequence[tuple[Key, Part]], query: Floats, k: int) -> tuple[Ids, Floats]:
+    """The `k` nearest rows of some parts with their cosines; of equals the oldest."""
+    for key, part in parts:
+        codes.count_search(key, part)
+    if len(parts) == 1:
+        return parts[0][1].searched.search(query, k)
+    import numpy as np
+
+    found = [part.searched.search(query, k) for _, part in parts]
+    rows, near = np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
+    if len(rows) > k:
+        best = np.lexsort((rows, -np.round(near.astype(np.float64), DIGITS)))[:k]
+        rows, near = rows[best], near[best]
+    return rows, near
+
+
+def _cosines(parts: Sequence[tuple[Key, Part]], query: Floats, rows: Ids) -> Floats:
+    """The cosine of each row, NaN for one without a vector."""
+    found = parts[0][1].vectors.scores(query, rows)
+    if len(parts) > 1:
+        import numpy as np
+
+        for _, part in parts[1:]:
+            others = part.vectors.scores(query, rows)
+            np.copyto(found, others, where=~np.isnan(others))
+    return found
