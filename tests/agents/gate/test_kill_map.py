@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,26 @@ def test_draw():
 """
 
 
+SINGLE = """
+import importlib, json, os, signal, sys
+import pytest
+from _pytest.config import default_plugins
+for name in default_plugins:
+    importlib.import_module("_pytest." + name)
+for line in sys.stdin:
+    folder, test = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        for number in (0, 1, 2):
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        os.chdir(folder)
+        os._exit(pytest.main(["-q", "-p", "no:cacheprovider", test]))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs one test in a fork of a process that has imported pytest and run nothing; a status below zero is a signal's."""
+
+
 @pytest.mark.services
 def test_kill_map_is_what_single_runs_say(tmp_path: Path) -> None:
     """For 50 mutants each test is run alone in a fresh process against the changed file: the same tests fail."""
@@ -104,8 +125,11 @@ def test_kill_map_is_what_single_runs_say(tmp_path: Path) -> None:
     assert len(programs) >= 50
     step = len(programs) / 50
     chosen = [programs[int(position * step)] for position in range(50)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        alone = list(pool.map(lambda one: killers_alone(tmp_path, one[0].id, one[1], names), chosen))
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SINGLE], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as single:
+        alone = [killers_alone(single, tmp_path, mutant.id, text, names) for mutant, text in chosen]
     differing = [
         (mutant.id, sorted(mutant.killed_by), killers)
         for (mutant, _), killers in zip(chosen, alone, strict=True)
@@ -114,22 +138,21 @@ def test_kill_map_is_what_single_runs_say(tmp_path: Path) -> None:
     assert differing == []
 
 
-def killers_alone(folder: Path, name: str, source: str, tests: list[str]) -> list[str]:
+def killers_alone(single: subprocess.Popen[str], folder: Path, name: str, source: str, tests: list[str]) -> list[str]:
     """The tests that fail, each in a process of its own, beside this source of the subject."""
     place = folder / re.sub(r"\W", "_", name)
     place.mkdir()
     (place / "ledger.py").write_text(source)
     (place / "test_ledger.py").write_text(TESTS)
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    assert single.stdin is not None
+    assert single.stdout is not None
     failed = []
     for test in tests:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-        try:
-            done = subprocess.run(command, cwd=place, env=environment, capture_output=True, timeout=20, check=False)
-        except subprocess.TimeoutExpired:
-            failed.append(test)
-            continue
-        if done.returncode:
+        single.stdin.write(json.dumps([str(place), test]) + "\n")
+        single.stdin.flush()
+        status = int(single.stdout.readline())
+        assert status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, -signal.SIGALRM)
+        if status:
             failed.append(test)
     return sorted(failed)
 
