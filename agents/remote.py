@@ -22,10 +22,13 @@ from aqe.engine.answer import Answer, QueryConfig, Validate
 from aqe.engine.errors import CODES, AqeError, UserError
 from aqe.engine.figures import EngineStats
 from aqe.engine.learning import FeedbackKept, Signal
-from aqe.engine.memory import Kept, SearchAnswer
+from aqe.engine.memory import Kept, SearchAnswer, rfc3339
+from aqe.engine.moments import moment_of
 from aqe.engine.routing import Decision
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from anyio.from_thread import BlockingPortal
     from mcp import Client
     from mcp_types import RequestParamsMeta
@@ -74,8 +77,9 @@ class RemoteEngine:
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
         explain: bool = False,
+        as_of: str | int | datetime | None = None,
     ) -> SearchAnswer:
-        """The `k` best memories of the server by words and meaning; at most 50."""
+        """The `k` best memories of the server by words and meaning, at most 50; with `as_of` of those of then."""
         if query is None or vector is not None or embedder_id is not None:
             raise UserError(
                 "A server is asked with words, not with a vector.", code="bad-argument", fix="Give the query's text."
@@ -88,6 +92,7 @@ class RemoteEngine:
             namespace=namespace,
             metadata=_plain(filter),
             explain=explain or None,
+            as_of=as_of if as_of is None or isinstance(as_of, str) else rfc3339(moment_of(as_of)),
         )
 
     async def remember(

@@ -31,6 +31,7 @@ from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
+from aqe.engine.memory.as_of import past_moment
 from aqe.engine.memory.embeddings import KeptEmbedder
 from aqe.engine.memory.growth.expiry import parse_ttl
 from aqe.engine.memory.growth.upkeep import start_upkeep
@@ -42,7 +43,7 @@ from aqe.engine.providers import CompletionRequest, Provider, open_providers
 from aqe.engine.providers.protocol import estimated_tokens
 from aqe.engine.recall import CachedEmbedder, Recall
 from aqe.engine.requests import RequestTable
-from aqe.engine.retrieval import find, find_at_hand, keep, reembed
+from aqe.engine.retrieval import find, find_as_of, find_at_hand, keep, reembed
 from aqe.engine.routing import Decision, Router, live_settings
 from aqe.engine.scopes import run_cancellable
 from aqe.engine.sessions.conversations import Conversations
@@ -51,6 +52,8 @@ from aqe.engine.sessions.table import SessionLimits
 from aqe.engine.streaming import AnswerStream
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -264,19 +267,35 @@ class Engine:
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
         explain: bool = False,
+        as_of: str | int | datetime | None = None,
     ) -> SearchAnswer:
         """The `k` best memories by words, meaning or both; `namespace` and `filter` as in `Store.search`.
 
         `vector` is the query's where the caller has it, of the engine's own embedder or of the space `embedder_id`.
-        With `explain` each hit by both says what its score is made of. Raises `UserError` (bad-query, bad-limit,
-        bad-filter, bad-vector, bad-namespace).
+        With `explain` each hit by both says what its score is made of. With `as_of`, a moment (`2026-03-01`, `3h ago`,
+        a datetime, or UTC microseconds as in `Memory.valid_from`), it finds among what held then, without feedback.
+        Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace, bad-moment; bad-argument for
+        `explain` of the past).
         """
-        if query is None and vector is not None and not filter:
+        at = None if as_of is None else past_moment(as_of, self._store.now(), explain=explain)
+        if at is None and query is None and vector is not None and not filter:
             found = self._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
             if found is not None:
                 return found
 
         def work() -> SearchAnswer:
+            if at is not None:
+                return find_as_of(
+                    self._store,
+                    self._embedder,
+                    query,
+                    at,
+                    k=k,
+                    namespace=namespace,
+                    filter=filter,
+                    vector=vector,
+                    embedder_id=embedder_id,
+                )
             prior = success_prior(self._store, self._settings()) if query is not None else None
             return find(
                 self._store,

@@ -97,15 +97,17 @@ def find(
 def find_as_of(
     store: Store,
     embedder: Embedder | None,
-    query: str,
+    query: str | None,
     at: int,
     *,
     k: int = 10,
     namespace: str | None = None,
     filter: Mapping[str, Any] | None = None,
+    vector: Numbers | None = None,
+    embedder_id: str | None = None,
 ) -> SearchAnswer:
     """The `k` best of the memories that held at `at` (UTC microseconds), by words and meaning as `find` finds them."""
-    numbers, embedder_id = _ready(store, embedder, query, None, None)
+    numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
     return search_as_of(
         store, at, query, vector=numbers, k=k, namespace=namespace, filter=filter, embedder_id=embedder_id
     )

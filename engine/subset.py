@@ -14,6 +14,8 @@ from aqe.engine.memory import Kept, SearchAnswer
 from aqe.engine.routing import Decision
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from aqe.engine.memory.entry import Numbers
 
 
@@ -42,6 +44,7 @@ class AgentEngine(Protocol):
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
         explain: bool = False,
+        as_of: str | int | datetime | None = None,
     ) -> SearchAnswer:
         """The `k` best memories by words, meaning or both."""
         ...

@@ -36,6 +36,8 @@ from aqe.engine.sessions.entry import Session, SessionHit, Turn
 from aqe.engine.streaming import AnswerStream as AsyncAnswerStream
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -212,9 +214,10 @@ class Engine:
         filter: Mapping[str, Any] | None = None,
         embedder_id: str | None = None,
         explain: bool = False,
+        as_of: str | int | datetime | None = None,
     ) -> SearchAnswer:
-        """The `k` best memories by words, meaning or both."""
-        if query is None and vector is not None and not filter:
+        """The `k` best memories by words, meaning or both; with `as_of` of those that held then."""
+        if as_of is None and query is None and vector is not None and not filter:
             found = self._engine._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
             if found is not None:
                 return found
@@ -228,6 +231,7 @@ class Engine:
                 filter=filter,
                 embedder_id=embedder_id,
                 explain=explain,
+                as_of=as_of,
             )
         )
 

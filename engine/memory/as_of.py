@@ -24,21 +24,33 @@ from aqe.engine.memory.entry import (
     pack_vector,
     rfc3339,
 )
-from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.filters import filter_sql, namespace_sql
 from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.ranking import SHELVES, Scored, Sides
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.searching import MOST_HITS
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.text import QUERY_TERMS, match_expression, query_terms, subtokens
+from aqe.engine.memory.text import QUERY_TERMS, check_query, match_expression, query_terms, subtokens
 from aqe.engine.memory.tiers import demoted
-from aqe.engine.memory.words import end_of
+from aqe.engine.moments import moment_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from aqe.engine.memory.entry import Numbers
 
 PAGE = 500
 _HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?) AND (expires_at IS NULL OR expires_at > ?)"
+
+
+def past_moment(given: str | int | datetime, now: int, *, explain: bool = False) -> int:
+    """The moment (UTC microseconds) that a search of the past is for; what scores are made of it cannot say.
+
+    Raises `UserError` (bad-moment, bad-argument).
+    """
+    if explain:
+        raise UserError("A search of the past explains no scores.", code="bad-argument", fix="Leave explain out.")
+    return moment_of(given, now=now)
 
 
 def get_as_of(store: Store, id: str, at: int, *, namespace: str = "default") -> Memory | None:
@@ -96,6 +108,7 @@ def search_as_of(
     raises.
     """
     check_limit(k, MOST_HITS)
+    check_query(query, has_vector=vector is not None)
     where, bound = _where(at, namespace, filter)
     terms = [] if query is None else query_terms(query)[:QUERY_TERMS]
     packed = None if vector is None else pack_vector(vector)
@@ -136,22 +149,10 @@ def _fused(
 
 
 def _where(at: int, namespace: str | None, filter: Mapping[str, Any] | None) -> tuple[str, list[object]]:
-    parts, bound = [_HELD], list[object]((at, at, at))
-    if namespace is None:
-        for shelf in SHELVES:
-            parts.append("NOT (namespace >= ? AND namespace < ?)")
-            bound += [shelf, end_of(shelf)]
-    elif check_namespace(namespace).endswith("/"):
-        parts.append("namespace >= ? AND namespace < ?")
-        bound += [namespace, end_of(namespace)]
-    else:
-        parts.append("namespace = ?")
-        bound.append(namespace)
+    within, names = namespace_sql(None if namespace is None else check_namespace(namespace), SHELVES)
     condition, parameters = filter_sql(filter, "memories.metadata")
-    if condition:
-        parts.append(condition)
-        bound += parameters
-    return " AND ".join(parts), bound
+    parts = [_HELD, within, *([condition] if condition else [])]
+    return " AND ".join(parts), [at, at, at, *names, *parameters]
 
 
 def _best(scores: Mapping[int, float], count: int) -> list[int]:

@@ -1,15 +1,28 @@
-"""Metadata filters as SQL with bound parameters: `{key: value}` or `{key: {operator: value}}`, all must hold."""
+"""Which memories are meant, as SQL with bound parameters: a namespace, and filters on metadata: `{key: value}` or
+`{key: {operator: value}}`, all must hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.words import end_of
 
 _COMPARE = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "has", "exists")
 """`in`: one of a list; `has`: the value is a list that holds this; `exists`: whether the key is there."""
+
+
+def namespace_sql(namespace: str | None, shelves: Sequence[str]) -> tuple[str, list[object]]:
+    """The condition on rows of `memories`, of any revision, that they are of a namespace, or of all below `name/`; with
+    None that they are of none that begins as one of the `shelves`."""
+    if namespace is None:
+        bound: list[object] = [end for shelf in shelves for end in (shelf, end_of(shelf))]
+        return " AND ".join(["NOT (namespace >= ? AND namespace < ?)"] * len(shelves)) or "1", bound
+    if namespace.endswith("/"):
+        return "namespace >= ? AND namespace < ?", [namespace, end_of(namespace)]
+    return "namespace = ?", [namespace]
 
 
 def filter_sql(filter: Mapping[str, Any] | None, column: str = "metadata") -> tuple[str, list[object]]:

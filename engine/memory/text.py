@@ -14,6 +14,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import cast
 
+from aqe.engine.errors import UserError
+
 QUERY_TERMS = 64
 LONG_QUERY = 512
 """The terms of a long prompt that are weighed, so that the telling ones among them can be asked for."""
@@ -38,6 +40,27 @@ def subtokens(text: str) -> list[str]:
         words = text.encode("ascii").translate(_APART).split()
         return [*chain.from_iterable(map(_words.__getitem__, words))]  # `_words[word]` takes three times as long
     return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
+
+
+def check_query(query: object, *, has_vector: bool) -> None:
+    """Refuse a search for nothing, or for what is no text. Raises `UserError` (bad-query)."""
+    if query is None and not has_vector:
+        raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
+    if query is not None and not isinstance(query, str):
+        raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
+
+
+def index_text(text: str) -> str:
+    """The subtokens of `text` with blanks between them, as the text index is told them.
+
+    >>> index_text("parseHTTPHeader_v2")
+    'pars http header v 2'
+    """
+    if not text.isascii():
+        return " ".join(subtokens(text))
+    if len(_joined) > _KEPT:
+        _joined.clear()
+    return " ".join(map(_joined.__getitem__, text.encode("ascii").translate(_APART).split()))
 
 
 def query_terms(text: str, *, most: int = QUERY_TERMS) -> list[str]:
@@ -77,9 +100,20 @@ class _Words(dict[bytes, list[str]]):
         return found
 
 
+class _Joined(dict[bytes, str]):
+    """The subtokens of runs of letters and digits, with blanks between them."""
+
+    def __missing__(self, word: bytes) -> str:
+        found = " ".join(_words[word])
+        if len(word) <= _LONGEST:
+            self[word] = found
+        return found
+
+
 _KEPT = 65_536
 _APART = bytes(byte if chr(byte).isalnum() and byte < 128 else 32 for byte in range(256))
 _words = _Words()
+_joined = _Joined()
 
 
 def _stem(word: str) -> str:

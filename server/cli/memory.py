@@ -70,6 +70,7 @@ def add(
     With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit,
     run and ttl; the options are for the lines that leave them out.
     """
+    from aqe.engine.memory.growth.staleness import file_warning
     from aqe.engine.retrieval import keep
 
     given = {
@@ -89,7 +90,8 @@ def add(
 
         def kept_of(line: Mapping[str, Any]) -> tuple[Kept, str]:
             new = memory_lines.new_memory(line)
-            return keep(store, embedder, [new])[0], memory_lines.file_warning(root, new)
+            about = "" if new.provenance is None else new.provenance.file
+            return keep(store, embedder, [new])[0], file_warning(root, about)
 
         if jsonl:
             filled = memory_lines.with_defaults

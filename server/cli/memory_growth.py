@@ -73,7 +73,7 @@ def merge(
     root, store = _open(project, looks=dry_run or log)
     with store:
         if undo is not None or log:
-            _undo_or_show(store, root, "memory-merge", undo, namespace or "default", json)
+            _undo_or_show(store, root, "memory-merge", undo, namespace, json)
             return
         memory, cancel = load_settings(root).memory, CancelToken()
         with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
@@ -106,7 +106,7 @@ def prune(
     ] = None,
     undo: UndoOption = None,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Where the memory of --undo is.")
+        str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Where the memory of --undo is, or what --log shows.")
     ] = None,
     log: LogOption = False,
     dry_run: DryRunOption = False,
@@ -116,7 +116,7 @@ def prune(
     """End what is over, and the memories of least worth until the rest fits the budget; 0 means no budget.
 
     The worth of a memory is how often it was recalled lately times what feedback says of it. Pinned ones and
-    corrections stay. The budget is one of all namespaces, so --namespace goes with --undo alone.
+    corrections stay. The budget is one of all namespaces, so --namespace goes with --undo and --log alone.
     """
     from aqe.engine.memory.growth.pruning import prune as prune_store
     from aqe.engine.memory.growth.upkeep import budget_plan
@@ -124,16 +124,16 @@ def prune(
     from aqe.engine.settings import load_settings
     from aqe.server.cli.growth_objects import prune_shown
 
-    if namespace is not None and undo is None:
+    if namespace is not None and undo is None and not log:
         raise UserError(
-            "--namespace goes with --undo alone: the budget is one of all namespaces.",
+            "--namespace goes with --undo and --log alone: the budget is one of all namespaces.",
             code="bad-argument",
             fix="Leave it out.",
         )
     root, store = _open(project, looks=dry_run or log)
     with store:
         if undo is not None or log:
-            _undo_or_show(store, root, "memory-prune", undo, namespace or "default", json)
+            _undo_or_show(store, root, "memory-prune", undo, namespace, json)
             return
         cancel = CancelToken()
         with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
@@ -169,20 +169,22 @@ def _set_pin(id: str, namespace: str, pinned: bool, json: bool, project: Path | 
     print(f"{id} is {'' if changed else 'already '}{'pinned' if pinned else 'not pinned'}")
 
 
-def _undo_or_show(store: Store, root: Path, command: str, undo: str | None, namespace: str, json: bool) -> None:
+def _undo_or_show(store: Store, root: Path, command: str, undo: str | None, namespace: str | None, json: bool) -> None:
+    """Bring a memory back into its namespace ("default" where none is said), or show the log (of all where none is)."""
     from aqe.engine.memory.growth.log import read_log
     from aqe.engine.memory.growth.merging import revive
     from aqe.server.cli.growth_objects import Revived, log_shown
 
     if undo is not None:
-        revision = revive(store, undo, namespace=namespace)
+        place = "default" if namespace is None else namespace
+        revision = revive(store, undo, namespace=place)
         if json:
-            print_json(command, Revived(undo, namespace, revision), project=root)
+            print_json(command, Revived(undo, place, revision), project=root)
         else:
             print(f"{undo} is back, at revision {revision}")
         return
     with store.reading() as connection:
-        shown = log_shown(read_log(connection))
+        shown = log_shown(read_log(connection, namespace=namespace))
     if json:
         print_json(command, shown, project=kept_where(root))
         return

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from aqe.engine.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory import NewMemory, SearchAnswer, Store
     from aqe.engine.memory.store import Prior
@@ -78,16 +76,6 @@ def new_memory(line: Mapping[str, Any]) -> NewMemory:
         provenance=Provenance(**named) if named else None,
         ttl_s=None if line.get("ttl") is None else parse_ttl(line["ttl"]),
     )
-
-
-def file_warning(root: Path, memory: NewMemory) -> str:
-    """What is to be said where the file that a memory is about is not there, else nothing."""
-    from aqe.engine.memory.growth.staleness import GONE, FileDigests
-
-    file = memory.provenance.file if memory.provenance is not None else ""
-    if not file or not isinstance(file, str) or FileDigests(root).digest(file) != GONE:
-        return ""
-    return f"The project has no file {file!r:.200}, so nothing will tell when this is stale."
 
 
 def found_for(

@@ -97,17 +97,34 @@ class Desk:
         memory = NewMemory(text, namespace, id, metadata, provenance=where, ttl_s=ttl_s)
         return keep(self._open(), self.embedder(), [memory])[0]
 
+    def file_warning(self, file: str | None) -> str:
+        """What is to be said where the file that a memory is about is not in the project, else nothing."""
+        from aqe.engine.memory.growth.staleness import file_warning
+
+        return file_warning(self.project, file or "")
+
     def search(
-        self, query: str, namespace: str | None, k: int, metadata: dict[str, Any], *, explain: bool = False
+        self,
+        query: str,
+        namespace: str | None,
+        k: int,
+        metadata: dict[str, Any],
+        *,
+        explain: bool = False,
+        as_of: str | None = None,
     ) -> SearchAnswer:
-        """What the store finds, best first."""
+        """What the store finds, best first; with `as_of` among what held then. Raises `UserError` as the store does."""
         from aqe.engine.learning import success_prior
-        from aqe.engine.retrieval import find
+        from aqe.engine.memory.as_of import past_moment
+        from aqe.engine.retrieval import find, find_as_of
         from aqe.engine.settings import load_settings
 
         with self._reading() as store:
-            prior = success_prior(store, load_settings(self.project))
             embedder, only = self.embedder(), metadata or None
+            if as_of is not None:
+                at = past_moment(as_of, store.now(), explain=explain)
+                return find_as_of(store, embedder, query, at, namespace=namespace, k=k, filter=only)
+            prior = success_prior(store, load_settings(self.project))
             return find(store, embedder, query, namespace=namespace, k=k, filter=only, prior=prior, explain=explain)
 
     def count(self) -> dict[str, Any]:

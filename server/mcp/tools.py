@@ -39,6 +39,7 @@ class MemoryAdded(BaseModel):
     namespace: str
     existed: bool
     recalled: bool = False
+    warning: str = ""
 
 
 class MemoryFound(BaseModel):
@@ -158,7 +159,11 @@ def _memory_tools(service: Service) -> list[Tool]:
         if kept.recalled:
             how = "Not stored again, since it was just recalled; it is kept"
             data["recalled"] = True
-        return with_whole(ctx, answer(f"{how} as {kept.id} in {where}.", data, content=False), kept)
+        told = f"{how} as {kept.id} in {where}."
+        if warning := await in_thread(lambda: desk.file_warning(file)):
+            data["warning"] = warning
+            told += f" {warning}"
+        return with_whole(ctx, answer(told, data, content=False), kept)
 
     async def memory_search(
         ctx: Context[Any, Any],
@@ -167,12 +172,14 @@ def _memory_tools(service: Service) -> list[Tool]:
         k: Annotated[int, Field(ge=1, le=50, description="how many")] = 5,
         metadata: Annotated[dict[str, Any] | None, Field(description="only rows with these values")] = None,
         explain: Annotated[bool, Field(description="show what scores are made of")] = False,
+        as_of: Annotated[str | None, Field(description="as it was then: 2026-03-01, 3h ago")] = None,
         max_tokens: Tokens = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryFound]:
         desk = service.desk(await service.project(project, ctx))
         most = await in_thread(lambda: answer_bytes(desk.project, max_tokens))
-        whole = await in_thread(lambda: desk.search(query, namespace, k, metadata or {}, explain=explain))
+        only = metadata or {}
+        whole = await in_thread(lambda: desk.search(query, namespace, k, only, explain=explain, as_of=as_of))
         mode, found = whole.mode, [row_of(hit) for hit in whole.hits]
         rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]

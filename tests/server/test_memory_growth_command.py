@@ -41,6 +41,8 @@ def test_merge_shows_then_does_and_takes_back(
     assert [one["id"] for one in _aqe(project, capsys, "list")["memories"]] == [new]
     log = _aqe(project, capsys, "merge", "--log")
     assert [(one["what"], one["id"]) for one in log["entries"]] == [("merged", old)]
+    assert _aqe(project, capsys, "merge", "--log", "-n", "default")["entries"] == log["entries"]
+    assert _aqe(project, capsys, "merge", "--log", "-n", "other/")["entries"] == []
     back = _aqe(project, capsys, "merge", "--undo", old)
     assert back["revision"] == 2
     assert len(_aqe(project, capsys, "list")["memories"]) == 2

@@ -54,8 +54,8 @@ def test_options_are_for_the_lines_that_leave_them_out(aqe: Run) -> None:
         (["search", "words", "--jsonl"], "bad-argument", "A QUERY does not go with --jsonl."),
         (["search", ""], "bad-query", "There is nothing to look for."),
         (["search", " "], "bad-query", "There is nothing to look for."),
-        (["prune", "-n", "notes", "--keep", "1"], "bad-argument", "--namespace goes with --undo alone"),
-        (["prune", "-n", "notes", "--dry-run"], "bad-argument", "--namespace goes with --undo alone"),
+        (["prune", "-n", "notes", "--keep", "1"], "bad-argument", "--namespace goes with --undo and --log alone"),
+        (["prune", "-n", "notes", "--dry-run"], "bad-argument", "--namespace goes with --undo and --log alone"),
     ],
 )
 def test_what_would_be_left_unheard_is_refused(aqe: Run, words: list[str], code: str, said: str) -> None:

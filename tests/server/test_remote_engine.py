@@ -25,6 +25,7 @@ def test_each_call_gives_the_engines_own_objects(http_server: Any) -> None:
             engine: AgentEngine = remote
             kept = await engine.remember("refunds round half up", namespace="notes", file="ages.py", line=2)
             found = await engine.search("how are refunds rounded", namespace="notes", k=3)
+            assert (await engine.search("refunds", as_of=0)).hits == ()
             answer = await engine.query("How are refunds rounded?", config=QueryConfig(namespace="notes"))
             taught = await engine.feedback(answer.request_id, rating=5)
             there = await engine.route("Why is the sky blue?")

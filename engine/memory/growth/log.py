@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import apsw
 
+from aqe.engine.memory.entry import check_namespace
+from aqe.engine.memory.filters import namespace_sql
+
 What = Literal["expired", "merged", "pruned", "revived"]
 KEPT = 100_000
 
@@ -34,8 +37,9 @@ def note(connection: apsw.Connection, at: int, what: What, namespace: str, id: s
         connection.execute("DELETE FROM growth_log WHERE number <= ?", (number - KEPT,))
 
 
-def read_log(connection: apsw.Connection, *, limit: int = 50) -> list[Growth]:
-    """The last entries, newest first."""
-    sql = "SELECT number, at, what, namespace, id, facts FROM growth_log ORDER BY number DESC LIMIT ?"
-    found: list[Any] = connection.execute(sql, (limit,)).fetchall()
+def read_log(connection: apsw.Connection, *, namespace: str | None = None, limit: int = 50) -> list[Growth]:
+    """The last entries, newest first; of a namespace (of all below `name/`), or with None of all."""
+    where, bound = ("1", list[object]()) if namespace is None else namespace_sql(check_namespace(namespace), ())
+    sql = f"SELECT number, at, what, namespace, id, facts FROM growth_log WHERE {where} ORDER BY number DESC LIMIT ?"
+    found: list[Any] = connection.execute(sql, (*bound, limit)).fetchall()
     return [Growth(number, at, what, name, id, json.loads(facts)) for number, at, what, name, id, facts in found]

@@ -98,6 +98,13 @@ def by_freshness(hits: Sequence[Hit], policy: Policy, k: int) -> tuple[Hit, ...]
     return tuple(hits[:k])
 
 
+def file_warning(root: Path, file: str) -> str:
+    """What is to be said where the file that a memory is about is not in the project at `root`, else nothing."""
+    if not file or not isinstance(file, str) or FileDigests(root).digest(file) != GONE:
+        return ""
+    return f"The project has no file {file!r:.200}, so nothing will tell when this is stale."
+
+
 def fresh_answer(
     found: SearchAnswer, again: Callable[[int], SearchAnswer], policy: Policy, k: int, most: int
 ) -> SearchAnswer:

@@ -93,7 +93,7 @@ class Reader:
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata without what says nothing, as JSON types."""
-    kept = {str(key): _plain(value) for key, value in metadata.items()}
+    kept = {_whole(str(key)): _plain(value) for key, value in metadata.items()}
     return {key: value for key, value in kept.items() if value not in (None, "", [], {})}
 
 

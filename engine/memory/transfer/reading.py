@@ -11,9 +11,9 @@ import apsw
 
 from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Provenance
+from aqe.engine.memory.filters import namespace_sql
 from aqe.engine.memory.ranking import INDEX, SHELVES
 from aqe.engine.memory.transfer.record import Record
-from aqe.engine.memory.words import end_of
 
 PAGE = 512
 _NAMED = ("id", "namespace", "revision", "text", "metadata", "created_at", "valid_from", "valid_to", "id_given")
@@ -37,17 +37,8 @@ class Wanted:
 
     def sql(self) -> tuple[str, list[object]]:
         """The condition on rows of `memories` and its parameters."""
-        parts, bound = ["1"], list[object]()
-        if self.namespace is not None and self.namespace.endswith("/"):
-            parts.append("namespace >= ? AND namespace < ?")
-            bound += [self.namespace, end_of(self.namespace)]
-        elif self.namespace is not None:
-            parts.append("namespace = ?")
-            bound.append(self.namespace)
-        else:
-            for shelf in INDEX if self.knowledge else SHELVES:
-                parts.append("NOT (namespace >= ? AND namespace < ?)")
-                bound += [shelf, end_of(shelf)]
+        within, bound = namespace_sql(self.namespace, INDEX if self.knowledge else SHELVES)
+        parts = [within]
         if self.at is not None:
             parts.append("valid_from <= ? AND (valid_to IS NULL OR valid_to > ?)")
             bound += [self.at, self.at]

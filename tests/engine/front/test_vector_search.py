@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from aqe.engine import sync
 from aqe.engine.errors import UserError
-from aqe.engine.memory import NewMemory, SearchAnswer, Store
+from aqe.engine.memory import NewMemory, SearchAnswer, Store, rfc3339
 from aqe.engine.settings import Settings
 
 DIM = 24
@@ -65,6 +66,21 @@ def test_vector_of_the_own_embedder_finds_its_memory(engine: Any) -> None:
     answers = [engine.search(vector=query, k=1) for _ in range(6)]
     assert {tuple(ids(answer)) for answer in answers} == {("toy-7",)}
     assert {answer.mode for answer in answers} == {"vector"}
+
+
+def test_search_of_the_past_finds_what_held_then(engine: Any) -> None:
+    """With `as_of` a text or a vector finds the revisions of then, however the moment is given; later ones are not
+    there."""
+    engine.remember("a heron stood in the pond", id="bird")
+    with Store.open(engine.database) as store:
+        then = store.get("bird").valid_from
+        store.update("bird", text="an otter swam in the river")
+    for moment in (then, datetime.fromtimestamp(then / 1e6, UTC) + timedelta(milliseconds=1), rfc3339(then)):
+        (hit,) = engine.search("heron pond", k=1, as_of=moment).hits
+        assert (hit.memory.id, hit.memory.text) == ("bird", "a heron stood in the pond")
+    assert ids(engine.search(vector=own(3), embedder_id="mine", k=1, as_of=then)) == ["own-3"]
+    assert ids(engine.search("heron pond", as_of="1970-01-02")) == []
+    assert "otter" in engine.search("otter river", k=1).hits[0].memory.text
 
 
 def test_vector_of_a_callers_space_finds_that_space_alone(engine: Any) -> None:
