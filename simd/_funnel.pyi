@@ -51,6 +51,7 @@ class Kernels:
         units: tuple[float, float, float, float, float, int],  # `Coding.units`
         live: Buffer,  # uint64: the rows that may be found
         segments: tuple[tuple[Any, ...], ...],  # as `_table` makes them
+        guard: tuple[Buffer, Buffer, Buffer] | None = None,  # `Guard.native` of the file that they are mapped from
         /,
     ) -> Snapshot: ...
     def lists(
@@ -75,6 +76,11 @@ class Kernels:
         /,
     ) -> None:
         """Write the codes of rows into their slots (slot s is in block s // 64)."""
+    def sums(self, data: Buffer, out: Buffer, /) -> None:
+        """Write the sum (uint64) of each 4096 bytes."""
+    def look(self, data: Buffer, sums: Buffer, seen: Buffer, starts: Buffer, size: int, /) -> None:
+        """Hold the pieces under `size` bytes from each of `starts` (int64) on against their sums, unless they were
+        seen; `seen` (a byte a piece) says which are right, its last byte whether any was not."""
     def int8(self, rows: Buffer, values: Buffer, scales: Buffer, /) -> None:
         """Write int8 values (n, dim) and the scale of each row: value * scale is the item to 1/254 of the largest."""
     def unit(self, rows: Buffer, out: Buffer, /) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.simd._guard import looked, sums_of
 from aqe.simd._ivf_twin import Lists, probe
 from aqe.simd._rows import BLOCK, pack, read_codes
 
@@ -34,8 +35,10 @@ class Snapshot:
         units: tuple[float, ...],
         live: Masks,
         segments: Sequence[tuple[Any, ...]],
+        guard: tuple[Any, Any, Any] | None = None,
     ) -> None:
         self._metric, self._dim, self._mean, self._units = metric, dim, mean, units
+        self._guard = guard
         self._live, self._segments = live, segments
 
     def search(
@@ -56,6 +59,7 @@ class Snapshot:
                 part = wanted[start : start + _ROWS_AT_ONCE]
                 best.append(self._scores(segment, part, query))
                 best_ids.append(held[part])
+        self._look()
         if not best:
             return 0
         found, all_ids = np.concatenate(best), np.concatenate(best_ids)
@@ -75,6 +79,7 @@ class Snapshot:
         if getattr(query, "dtype", None) != np.float32 or query.shape != (self._dim,):
             raise TypeError(f"query must be {self._dim} items of float32")
         query, places = prepared(query, self._metric), wanted
+        self._look()
         if ids is not None and rows is not None:
             found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
             places = np.where(ids[found] == wanted, rows[found], -1) if len(ids) else np.full(len(wanted), -1)
@@ -102,6 +107,7 @@ class Snapshot:
         """The same over the lists of an inverted file, and over the rows from `tail` on; also how many codes of lists
         and rows were looked at."""
         query = prepared(query, self._metric)
+        self._look()
         live = np.flatnonzero(np.unpackbits(self._live.view(np.uint8), bitorder="little"))
         outside = live[live >= tail]
         alive = np.zeros(max(len(self._live) * BLOCK, 1), bool)
@@ -124,6 +130,14 @@ class Snapshot:
             ids[own] = segment[2][rows[own] - segment[0]]
         scores[: len(rows)] = -best if self._metric == L2 else best
         return len(rows), looked * BLOCK + len(outside)
+
+    def _look(self) -> None:
+        """Hold everything that is mapped against its sums: all of it is read for every answer."""
+        if self._guard is not None:
+            data, sums, seen = self._guard
+            looked(data, sums, seen, np.zeros(min(1, len(sums)), np.int64), data.size)
+            if seen[-1]:
+                raise ValueError("the file of these vectors is damaged: what was read is not what was saved")
 
     def _scores(self, segment: tuple[Any, ...], rows: NDArray[np.int64], query: Floats) -> Floats:
         found = np.empty(len(rows), np.float32)
@@ -201,6 +215,14 @@ class Kernels:
     def lists(self, *parts: Any) -> Lists:
         """The lists of an inverted file, as `Snapshot.probe` takes them."""
         return Lists(*parts)
+
+    def sums(self, data: Any, out: NDArray[np.uint64]) -> None:
+        """Write the sum of each piece of these bytes."""
+        out[:] = sums_of(np.frombuffer(data, np.uint8))
+
+    def look(self, *parts: Any) -> None:
+        """Look at pieces of a file that were not seen."""
+        looked(*parts)
 
     def unit(self, rows: Floats, out: Floats) -> None:
         """Write the rows, brought to length one."""

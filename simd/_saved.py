@@ -35,6 +35,7 @@ Parts = list[tuple[Segment, NDArray[np.int64]]]
 
 def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None) -> None:
     """Write the rows alive and, where there are, the lists over them; raises OSError."""
+    table.look_at_all()  # nothing damaged is written under new sums
     parts = _alive(table, live)
     count = sum(len(own) for _, own in parts)
     facts: dict[str, Any] = {"dim": table.dim, "metric": metric, "rows": count}
@@ -149,6 +150,8 @@ def fill(table: Table, file: _vectors_file.File) -> int:
     arrays, dim = file.arrays, table.dim
     if not _whole(file.facts.get("rows"), 0, MOST):
         raise ValueError(f"{file.path} is damaged: its header does not tell how many rows there are")
+    file.look_at(("ids", "levels", "mean"))
+    table.guard = file.guard
     ids = _wanted(file, "ids", "int64", (file.facts["rows"],))
     levels = arrays.get("levels")
     if levels is not None:
@@ -179,6 +182,7 @@ def lists_of(file: _vectors_file.File, table: Table) -> Lists | None:
     if facts is None or table.coding is None:
         return None
     facts = _list_facts(file, facts, table.rows)
+    file.look_at(f"lists {name}" for name in LIST_ARRAYS if name != "blocks")
     scales = file.arrays.get("lists scales")
     count = len(scales) if scales is not None else 0
     starts = np.array(_wanted(file, "lists starts", "int64", (count + 1,)))  # its own: a search goes by them

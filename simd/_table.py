@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _rows, _sample
+from aqe.simd._guard import Guard
 from aqe.simd._ids import Ids, rows_of_mask
 from aqe.simd._rows import BLOCK, Coding, Floats, Segment
 
@@ -36,6 +37,7 @@ class Table:
         self.dim, self.metric, self.kernels = dim, metric, kernels
         self.segments: list[Segment] = []
         self.coding: Coding | None = None
+        self.guard: Guard | None = None  # of the file that the first segment is mapped from
         self.bits = False  # may there be rows of which only the code is kept?
 
     @property
@@ -71,7 +73,8 @@ class Table:
         mean = self.coding.mean if self.coding else None
         coding = self.coding
         units = coding.units if coding else (1.0, 1.0, 0.0, 1.0, 0.0, 0, 0)
-        return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts)
+        guard = self.guard.native if self.guard is not None else None
+        return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts, guard)
 
     def append(self, ids: Ids, rows: Floats) -> Ids:
         """Add rows at the end and return their numbers."""
@@ -121,8 +124,26 @@ class Table:
         """The vector of each row by the best that is kept of it."""
         found = np.empty((len(rows), self.dim), np.float32)
         for segment, places, own in self.split(rows):
+            self._look(segment, own)
             found[places] = _rows.rows_of(segment, own, self.coding)
         return found
+
+    def look_at_all(self) -> None:
+        """Hold all that is mapped against its sums, before any of it is copied; raises ValueError."""
+        if self.guard is not None:
+            self.guard.look_at_all()
+
+    def _look(self, segment: Segment, own: Ids) -> None:
+        """The same of these rows alone."""
+        if self.guard is None or segment.first:
+            return
+        for pool in segment.pools.values():
+            items = pool.items(own)
+            for array in (pool.values, pool.scales):
+                if array is not None:
+                    self.guard.look(array, items[items >= 0])
+        if segment.blocks is not None and self.bits:
+            self.guard.look(segment.blocks, own // BLOCK)
 
     def levels_of(self, rows: Ids) -> NDArray[np.uint8]:
         """The number of each row's level in LEVELS."""
@@ -175,6 +196,7 @@ class Table:
 
     def code(self, live: Masks) -> None:
         """Make the codes of all rows against the mean of those alive."""
+        self.look_at_all()
         coding = self._coding_of(live)
         made, cut = [], False
         for segment in self.segments:
@@ -213,6 +235,7 @@ class Table:
 
 def compacted(table: Table, live: Masks) -> Table:
     """A table of the rows alive alone, in their order, each with what is kept of it; the coding stays."""
+    table.look_at_all()
     made = Table(table.dim, table.metric, table.kernels)
     made.coding, made.bits = table.coding, table.bits
     for segment in table.segments:

@@ -83,6 +83,7 @@ def made(vectors: Vectors, task: str, nlist: int | None, step: Step) -> None:
                 table.code(live)
                 vectors._show()
             ground = _ground(vectors, table, live)
+            table.look_at_all()
         if doing == "build":
             lists, share = _measured(_ivf.build(ground, nlist, step), vectors, table, ground.rows, step)
             if share > _ivf.WORTH_SHARE and nlist is None:

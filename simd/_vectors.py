@@ -234,6 +234,7 @@ class Vectors:
         with self._lock:
             rows = self._state.index.find(taken)
             rows = np.sort(rows[rows >= 0])
+            self._table.look_at_all()
             if level == "bits" and len(rows) and self._table.coding is None:
                 self._table.code(self._live)
             self._table.bits |= level == "bits" and len(rows) > 0
@@ -421,6 +422,16 @@ class Vectors:
         """Read the whole file that this was opened from; raises ValueError, naming what is damaged."""
         if self._file is not None:
             self._file.check()
+
+    @property
+    def is_guarded(self) -> bool:
+        """Is each part of the file that this was opened from checked when it is first read?"""
+        return self._file is not None and self._file.guard is not None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Was a part of it read that is not what was saved? What reads it raises ValueError."""
+        return self._file is not None and self._file.guard is not None and self._file.guard.is_damaged
 
     def let_go(self) -> None:
         """Give back the memory that the pages of a mapped file take, until they are needed again."""

@@ -4,8 +4,10 @@
     8-11         length of the header, little-endian; 12-15 its CRC-32
     16-          the header: {"facts": {}, "arrays": {name: [dtype, shape, offset, bytes, CRC-32]}, "size": of the file}
 
-A file is written under another name in its folder, flushed to the disk and renamed, so a reader sees the old one or the
-new one. Opening reads the header and checks its sum and the file's length; `check` reads everything.
+The last array, "sums", has a sum (`_guard`) for each 4096 bytes from the first array on, so that what a mapped file
+gives is held against what was written when it is first read; files of before have none. A file is written under another
+name in its folder, flushed to the disk and renamed, so a reader sees the old one or the new one. Opening reads the
+header and checks its sum and the file's length; `check` reads everything.
 """
 
 from __future__ import annotations
@@ -25,11 +27,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.simd import _funnel_path
+from aqe.simd._guard import PIECE, Guard, Tally
+
 MAGIC = b"aqevec1\n"
 _HEAD = struct.Struct("<8sII")
 _ALIGNED, _LEAST_ALIGNED = 4096, 64
 _LONGEST_HEADER = 1 << 20
 _AT_ONCE = 1 << 24
+SUMS = "sums"
 _KINDS = {"int64", "int32", "uint8", "uint16", "uint64", "int8", "float16", "float32"}
 
 Array = NDArray[Any]
@@ -60,15 +66,25 @@ def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> N
 def _write(file: BinaryIO, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     places: dict[str, list[Any]] = {}
     offset = _ALIGNED * -(-_room(facts, arrays) // _ALIGNED)
-    for name, (kind, shape, pieces) in arrays.items():
+    tally = Tally(_funnel_path.chosen())
+
+    def put(name: str, kind: str, shape: tuple[int, ...], pieces: Iterable[Array]) -> None:
+        nonlocal offset
         file.seek(offset)
         length = checksum = 0
         for piece in pieces:
             data = np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
             file.write(data)
+            tally.take(data)
             checksum, length = zlib.crc32(data, checksum), length + len(data)
+        tally.pad()
         places[name] = [kind, list(shape), offset, length, checksum]
         offset = _ALIGNED * -(-(offset + length) // _ALIGNED)
+
+    for name, (kind, shape, pieces) in arrays.items():
+        put(name, kind, shape, pieces)
+    sums = tally.sums()
+    put(SUMS, "uint64", sums.shape, [sums])
     file.truncate(offset)
     header = json.dumps({"facts": facts, "arrays": places, "size": offset}).encode()
     file.seek(0)
@@ -76,7 +92,7 @@ def _write(file: BinaryIO, facts: Mapping[str, Any], arrays: Mapping[str, Any]) 
 
 
 def _room(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
-    return _HEAD.size + len(json.dumps(facts)) + sum(len(name) + 160 for name in arrays) + 200
+    return _HEAD.size + len(json.dumps(facts)) + sum(len(name) + 160 for name in (*arrays, SUMS)) + 200
 
 
 class File:
@@ -90,8 +106,27 @@ class File:
         self.path, self.facts = path, header["facts"]
         self._places = header["arrays"]
         self.arrays = {name: self._array(name) for name in self._places}
+        self.guard = self._guard() if mapped else None
         if not mapped:
             self.check()
+
+    def _guard(self) -> Guard | None:
+        """The sums of the pieces, which are checked themselves; None in a file of before. Raises ValueError."""
+        sums = self.arrays.pop(SUMS, None)
+        if sums is None:
+            return None
+        _, _, offset, _, wanted = self._places[SUMS]
+        first = offset - sums.size * PIECE
+        if sums.dtype != np.uint64 or sums.ndim != 1 or first < 0 or zlib.crc32(sums.data) != wanted:
+            raise ValueError(f"{self.path} is damaged: its sums are not those that were saved")
+        data = np.frombuffer(self._data, np.uint8, offset - first, first)
+        return Guard(self.path, data, sums, _funnel_path.chosen())
+
+    def look_at(self, names: Iterable[str]) -> None:
+        """Hold these arrays, those that there are, against their sums; raises ValueError."""
+        for name in names:
+            if self.guard is not None and name in self.arrays:
+                self.guard.look(self.arrays[name])
 
     def _array(self, name: str) -> Array:
         kind, shape, offset, length, _ = self._places[name]
@@ -102,6 +137,9 @@ class File:
 
     def check(self) -> None:
         """Read everything; raises ValueError that names the first array whose sum is not the one written."""
+        if self.guard is not None:
+            self._check_pieces(self.guard)
+            return
         view = memoryview(self._data)
         for name, (_, _, offset, length, wanted) in self._places.items():
             checksum = 0
@@ -111,6 +149,16 @@ class File:
                 self._let_go(start, end)
             if checksum != wanted:
                 raise ValueError(f"{self.path} is damaged: its {name} are not those that were saved")
+
+    def _check_pieces(self, guard: Guard) -> None:
+        first = self._places[SUMS][2] - guard.native[0].size
+        for start, size in guard.look_again():
+            self._let_go((first + start) // mmap.PAGESIZE * mmap.PAGESIZE, first + start + size)
+        bad = guard.first_damaged()
+        for name, (_, _, offset, length, _) in self._places.items():
+            if bad is not None and offset <= first + bad < max(offset + length, offset + 1):
+                raise ValueError(f"{self.path} is damaged: its {name} are not those that were saved")
+        guard.refuse()
 
     def let_go(self) -> None:
         """Let the system take back the memory of all that was mapped."""

@@ -5,8 +5,9 @@ it is made anew from the database. A file is written under another name, flushed
 processes may write and read; the name tells of which change of which history it is. Of an encrypted database there are
 none.
 
-Beside a file stands its seal: how long it was and when it changed last, as of the moment when it was written or last
-read through. One that is not as its seal says is read through before anything is answered by it.
+What a file gives is held against sums that it carries when it is first read, whatever its date says. Files of before,
+which have none, have a seal beside them: how long they were and when they changed last, as of the moment when they were
+written or last read through. One that is not as its seal says is read through before anything is answered by it.
 """
 
 from __future__ import annotations
@@ -125,10 +126,11 @@ class CodeFolder:
         return True
 
     def is_sound(self, file: CodeFile, vectors: Vectors, *, anew: bool = False) -> bool:
-        """Whether a file, opened as `vectors`, is as it was written: as its seal says or, where that says something
-        else or `anew` is asked for, as reading it through does."""
+        """Whether a file, opened as `vectors`, is as it was written: so far where each part of it is checked when it is
+        first read; else as its seal says or, where that says something else or `anew` is asked for, as reading it
+        through does."""
         state = _state(file.path)
-        if state and not anew and _read_seal(file.path) == state:
+        if not anew and (vectors.is_guarded or (state and _read_seal(file.path) == state)):
             return True
         try:
             vectors.verify()

@@ -195,7 +195,7 @@ class Codes:
 
     def demote(self, rows: Sequence[int], level: Level) -> int:
         """Keep no more than `level` of the vectors of `rows` at hand ("bits": the code alone); how many kept more."""
-        return sum(part.vectors.demote(rows, level) for part in self._parts.values())
+        return sum(part.vectors.demote(rows, level) for part in self._parts.values() if not part.vectors.is_damaged)
 
     def open_files(self, connection: apsw.Connection) -> None:
         """Have every namespace at hand that has a file."""
@@ -355,10 +355,12 @@ class Codes:
             if part.is_outrun(rows):
                 continue
             part.searches = LOOKED_THROUGH if self._folder.is_due(file) else 0
-            apply(connection, {key: part}, rows)
-            if demoted.marks(connection)[0] > file.mark.number:
-                part.changed += demoted.put_down(connection, part.vectors)
-            return part
+            with contextlib.suppress(ValueError):  # where what these read of it is damaged
+                apply(connection, {key: part}, rows)
+                if demoted.marks(connection)[0] > file.mark.number:
+                    part.changed += demoted.put_down(connection, part.vectors)
+                return part
+            self._folder.drop([file])
         return None
 
     def _read(self, connection: apsw.Connection, key: Key, dimension: int) -> Part | None:
@@ -454,7 +456,7 @@ class Codes:
         changed, erasures = part.changed, self._erasures
         try:
             path = self._folder.write(*key, mark, part.vectors)
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, ValueError) as error:  # the last is of what was read from a damaged file
             _log.info("The codes of %r are kept in memory alone: %s", key[1], error)
             return False
         if erasures != self._erasures:

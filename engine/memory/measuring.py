@@ -8,6 +8,7 @@ import apsw
 
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.contents import SearchFigures
+from aqe.engine.memory.soundness import spare_damaged
 
 SAMPLE = 32
 MOST_COMPARED = 4_000_000
@@ -41,6 +42,12 @@ def search_figures(connection: apsw.Connection, codes: Codes, *, load: bool) -> 
         if part.graph is not None and load:
             part.graph.wait(GRAPH_S)
         searched, sample = part.searched, max(FEWEST, min(SAMPLE, MOST_COMPARED // len(part.vectors)))
-        recall, scanned = round(searched.recall(sample=sample, k=10), 4), round(searched.last_scanned, 4)
+        try:
+            recall, scanned = round(searched.recall(sample=sample, k=10), 4), round(searched.last_scanned, 4)
+        except ValueError:
+            if not spare_damaged(codes):
+                raise
+            found.append(SearchFigures(embedder, namespace, count, "vec0", 1.0, 1.0))
+            continue
         found.append(SearchFigures(embedder, namespace, count, searched.structure, recall, scanned))
     return tuple(found)

@@ -28,6 +28,7 @@ from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.soundness import sound
 from aqe.engine.memory.text import LONG_QUERY, query_terms
 from aqe.engine.memory.weights import Weights
 from aqe.engine.memory.words import WordCounts
@@ -99,6 +100,7 @@ class Searcher:
         """The read transaction is over: what it saw may be so no more."""
         self.moment = self.codes.moment = None
 
+    @sound
     def search(
         self,
         query: str | None,
@@ -286,6 +288,7 @@ class Searcher:
             found = [reordered(connection, rank, one, k, now) for one, k in zip(found, most, strict=True)]
         return tuple(SearchAnswer(mode, self._found.hits(connection, number, one)) for one in found)
 
+    @sound
     def at_hand(
         self, connection: apsw.Connection, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool
     ) -> SearchAnswer | None:

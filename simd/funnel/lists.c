@@ -109,6 +109,7 @@ static size_t scan_lists(const aqe_search *search, const aqe_lists *lists, const
         size_t first = (size_t)lists->starts[order[i].row], end = (size_t)lists->starts[order[i].row + 1];
         ranges[i] = (aqe_range){first, end - first, base_of(search, lists, order + i, shift)};
         blocks += end - first;
+        aqe_trust(&of->guard, lists->blocks + first * of->shape.block_bytes, (end - first) * of->shape.block_bytes);
     }
     aqe_scan(of->path, &search->question, lists->blocks, of->shape.block_bytes, ranges, count, lists->row_of, lists->rows,
              of->live, group);

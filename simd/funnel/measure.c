@@ -78,6 +78,8 @@ static PyObject *measured(const aqe_snapshot *of, const float *query, const task
     }
     if (done == 0)
         return PyErr_Format(PyExc_ValueError, "query holds NaN, infinity or, but for cosine, an item beyond 1e15");
+    if (done > 0 && aqe_is_damaged(&of->guard))
+        return aqe_refuse(AQE_DAMAGED);
     return done < 0 ? PyErr_NoMemory() : Py_NewRef(Py_None);
 }
 

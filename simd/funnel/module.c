@@ -214,12 +214,15 @@ static void drop(PyObject *self)
 
 static PyMethodDef METHODS[] = {
     {"snapshot", snapshot, METH_VARARGS,
-     "snapshot($self, metric, dim, mean, units, live, segments, /)\n--\n\nWhat a search sees."},
+     "snapshot($self, metric, dim, mean, units, live, segments, guard=None, /)\n--\n\nWhat a search sees."},
     {"lists", lists, METH_VARARGS,
      "lists($self, centroids, scales, halves, starts, blocks, row_of, /)\n--\n\nWhat Snapshot.probe takes."},
     {"encode", encode, METH_VARARGS,
      "encode($self, metric, units, rows, centre, mean, slots, blocks, /)\n--\n\nWrite the codes of rows; how many were cut."},
     {"int8", int8, METH_VARARGS, "int8($self, rows, values, scales, /)\n--\n\nWrite int8 items and scales of rows."},
+    {"sums", aqe_write_sums, METH_VARARGS, "sums($self, data, out, /)\n--\n\nWrite the sum of each piece."},
+    {"look", aqe_look, METH_VARARGS,
+     "look($self, data, sums, seen, starts, size, /)\n--\n\nLook at pieces that were not seen."},
     {"unit", unit, METH_VARARGS, "unit($self, rows, out, /)\n--\n\nWrite rows, brought to length one."},
     {NULL, NULL, 0, NULL},
 };

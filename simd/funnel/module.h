@@ -33,9 +33,19 @@ int aqe_hold_query(PyObject *object, Py_buffer *view, size_t dim);
 /* The shape of codes; sets an error and returns -1 for what cannot be. */
 int aqe_shape_of(aqe_shape *shape, int metric, Py_ssize_t dim, double unit_f, double unit_k);
 
+/* What a search gives in place of a count; -1 is for want of memory. */
+enum { AQE_NOT_FINITE = -2, AQE_DAMAGED = -3 };
+
+/* Set the error that one of these means. */
+PyObject *aqe_refuse(ptrdiff_t found);
+
+/* Kernels.sums(data, out) and Kernels.look(data, sums, seen, starts, size). */
+PyObject *aqe_write_sums(PyObject *kernels, PyObject *args);
+PyObject *aqe_look(PyObject *kernels, PyObject *args);
+
 extern PyType_Spec aqe_snapshot_spec;
 
-/* Kernels.snapshot(metric, dim, mean, units, live, segments). */
+/* Kernels.snapshot(metric, dim, mean, units, live, segments, guard or None). */
 PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyObject *args);
 
 extern PyType_Spec aqe_lists_spec;

@@ -95,8 +95,6 @@ typedef struct {
     size_t looked;
 } asked;
 
-enum { NOT_FINITE = -2 };
-
 static ptrdiff_t answer(const aqe_snapshot *of, const aqe_lists *lists, asked *what, const float *query, int64_t *ids,
                         float *scores)
 {
@@ -104,11 +102,11 @@ static ptrdiff_t answer(const aqe_snapshot *of, const aqe_lists *lists, asked *w
     void *room = malloc(aqe_room_for(&of->shape));
     ptrdiff_t found = -1;
     if (room && !aqe_search_open(&search, of, query, what->k, NULL, room))
-        found = NOT_FINITE;
+        found = AQE_NOT_FINITE;
     else if (room)
         found = aqe_lists_search(&search, lists, what->wanted, what->patience, what->tail, ids, scores, &what->looked);
     free(room);
-    return found;
+    return found >= 0 && aqe_is_damaged(&of->guard) ? AQE_DAMAGED : found;
 }
 
 static ptrdiff_t hold_and_answer(const aqe_snapshot *of, const aqe_lists *lists, asked *what, PyObject *const *args)
@@ -153,9 +151,7 @@ PyObject *aqe_probe(PyObject *object, PyTypeObject *type, PyObject *const *args,
         return PyErr_Format(PyExc_ValueError, "these lists cannot be searched so");
     asked what = {.k = (size_t)k, .wanted = (size_t)wanted, .patience = (size_t)patience, .tail = (int32_t)tail};
     ptrdiff_t found = hold_and_answer(of, lists, &what, args);
-    if (found == NOT_FINITE)
-        return PyErr_Format(PyExc_ValueError, "query holds NaN, infinity or, but for cosine, an item beyond 1e15");
     if (found < 0)
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+        return PyErr_Occurred() ? NULL : aqe_refuse(found);
     return Py_BuildValue("(nn)", (Py_ssize_t)found, (Py_ssize_t)what.looked);
 }

@@ -100,9 +100,11 @@ static void scan_segment(const aqe_search *search, const aqe_segment *segment, i
     const uint8_t *block = segment->blocks + (size_t)(row - segment->first) / AQE_BLOCK * bytes;
     for (; row < end; row += AQE_BLOCK, block += bytes) {
         uint64_t word = aqe_word(search, segment, row);
-        if (word)
-            scan_block(of->path, &search->question, block, row + AQE_BLOCK < end ? block + bytes : block, search->base,
-                       word, row, candidates);
+        if (!word)
+            continue;
+        aqe_trust(&of->guard, block, bytes);
+        scan_block(of->path, &search->question, block, row + AQE_BLOCK < end ? block + bytes : block, search->base,
+                   word, row, candidates);
     }
 }
 
@@ -138,6 +140,7 @@ static void estimate_rows(const aqe_search *search, const aqe_segment *segment, 
     if (!has_bits || !segment->blocks)
         return;
     const uint8_t *block = segment->blocks + (size_t)(row - segment->first) / AQE_BLOCK * of->shape.block_bytes;
+    aqe_trust(&of->guard, block, of->shape.block_bytes);
     of->path->estimate(block, block, &search->question, search->base, -INFINITY, estimates);
     for (size_t i = 0; i < count; i++)
         if (isnan(items[i].estimate))

@@ -30,7 +30,11 @@ float aqe_grain_of(const aqe_snapshot *snapshot, int32_t row)
 {
     const aqe_segment *segment = aqe_segment_of(snapshot, row);
     ptrdiff_t item = segment ? item_of(segment->forms + AQE_INT8, row - segment->first) : -1;
-    return item < 0 || !segment->forms[AQE_INT8].scales ? 0 : segment->forms[AQE_INT8].scales[item];
+    const float *scales = segment ? segment->forms[AQE_INT8].scales : NULL;
+    if (item < 0 || !scales)
+        return 0;
+    aqe_trust(&snapshot->guard, scales + item, sizeof *scales);
+    return scales[item];
 }
 
 static const size_t WIDTHS[AQE_FORMS] = {4, 2, 1};
@@ -56,6 +60,9 @@ static float score_by(const aqe_search *search, const aqe_form *form, int number
     const aqe_funnel_path *path = search->of->path;
     size_t dim = search->of->shape.dim;
     const char *at = (const char *)form->values + (size_t)item * dim * WIDTHS[number];
+    aqe_trust(&search->of->guard, at, dim * WIDTHS[number]);
+    if (form->scales)
+        aqe_trust(&search->of->guard, form->scales + item, sizeof *form->scales);
     float scale = form->scales ? form->scales[item] : 1;
     int l2 = search->of->shape.metric == AQE_L2;
     switch (number) {

@@ -3,7 +3,7 @@
 
 #include "module.h"
 
-enum { PARTS = 4 + 3 * AQE_FORMS };
+enum { PARTS = 4 + 3 * AQE_FORMS, GUARD = 3 };
 
 /* Take the next buffer of `self`; NULL with an error set, or without one where the object is None. */
 static const void *take(aqe_snapshot_object *self, PyObject *object, size_t bytes, size_t *held, const char *name)
@@ -64,10 +64,33 @@ static int take_segment(aqe_snapshot_object *self, aqe_segment *segment, PyObjec
     return 0;
 }
 
-static int fill(aqe_snapshot_object *self, PyObject *mean, PyObject *live, PyObject *segments)
+static int take_guard(aqe_snapshot_object *self, PyObject *parts)
+{
+    aqe_guard *guard = &self->as.guard;
+    size_t bytes = 0;
+    if (parts == Py_None)
+        return 0;
+    if (!PyTuple_Check(parts) || PyTuple_Size(parts) != GUARD) {
+        PyErr_Format(PyExc_TypeError, "a guard must be a tuple of %d", GUARD);
+        return -1;
+    }
+    guard->data = take(self, PyTuple_GetItem(parts, 0), 0, &bytes, "data of a guard");
+    guard->pieces = bytes / AQE_PIECE;
+    if (PyErr_Occurred() || !guard->data)
+        return PyErr_Occurred() ? -1 : 0;
+    guard->sums = take(self, PyTuple_GetItem(parts, 1), guard->pieces * sizeof(uint64_t), NULL, "sums of a guard");
+    Py_buffer *seen = self->views + self->view_count;
+    if (PyErr_Occurred() || aqe_hold(PyTuple_GetItem(parts, 2), seen, guard->pieces + 1, 1, "seen of a guard") < 0)
+        return -1;
+    self->view_count++;
+    guard->seen = guard->sums ? seen->buf : NULL;
+    return 0;
+}
+
+static int fill(aqe_snapshot_object *self, PyObject *mean, PyObject *live, PyObject *segments, PyObject *guard)
 {
     size_t count = (size_t)PyTuple_Size(segments), bytes = 0;
-    self->views = calloc(count * PARTS + 2, sizeof *self->views);
+    self->views = calloc(count * PARTS + 2 + GUARD, sizeof *self->views);
     self->as.segments = calloc(count + 1, sizeof *self->as.segments);
     if (!self->views || !self->as.segments) {
         PyErr_NoMemory();
@@ -85,7 +108,16 @@ static int fill(aqe_snapshot_object *self, PyObject *mean, PyObject *live, PyObj
         if (take_segment(self, self->as.segments + i, parts, bytes / sizeof(uint64_t)) < 0)
             return -1;
     }
-    return 0;
+    return take_guard(self, guard);
+}
+
+PyObject *aqe_refuse(ptrdiff_t found)
+{
+    if (found == AQE_NOT_FINITE)
+        return PyErr_Format(PyExc_ValueError, "query holds NaN, infinity or, but for cosine, an item beyond 1e15");
+    if (found == AQE_DAMAGED)
+        return PyErr_Format(PyExc_ValueError, "the file of these vectors is damaged: what was read is not what was saved");
+    return PyErr_NoMemory();
 }
 
 PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyObject *args)
@@ -93,10 +125,10 @@ PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyOb
     int metric, direct, cut;
     Py_ssize_t dim;
     double unit_f, unit_k, spread, reach, grain;
-    PyObject *mean, *live, *segments;
+    PyObject *mean, *live, *segments, *guard = Py_None;
     aqe_shape shape;
-    if (!PyArg_ParseTuple(args, "inO(dddddii)OO!", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &reach, &grain,
-                          &direct, &cut, &live, &PyTuple_Type, &segments))
+    if (!PyArg_ParseTuple(args, "inO(dddddii)OO!|O", &metric, &dim, &mean, &unit_f, &unit_k, &spread, &reach, &grain,
+                          &direct, &cut, &live, &PyTuple_Type, &segments, &guard))
         return NULL;
     if (aqe_shape_of(&shape, metric, dim, unit_f, unit_k) < 0)
         return NULL;
@@ -111,7 +143,7 @@ PyObject *aqe_new_snapshot(const aqe_funnel_path *path, PyTypeObject *type, PyOb
     self->as.grain = (float)grain;
     self->as.direct = direct;
     self->as.cut = cut;
-    if (fill(self, mean, live, segments) < 0) {
+    if (fill(self, mean, live, segments, guard) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -171,19 +203,17 @@ static void let_go(holds *held)
     PyBuffer_Release(&held->scores);
 }
 
-enum { NOT_FINITE = -2 };
-
 static ptrdiff_t answer(const aqe_snapshot *of, holds *held, size_t k, size_t wanted)
 {
     aqe_search search;
     void *room = malloc(aqe_room_for(&of->shape));
     ptrdiff_t found = -1;
     if (room && !aqe_search_open(&search, of, held->query.buf, k, held->allow.buf, room))
-        found = NOT_FINITE;
+        found = AQE_NOT_FINITE;
     else if (room)
         found = aqe_search_run(&search, wanted, held->ids.buf, held->scores.buf);
     free(room);
-    return found;
+    return found >= 0 && aqe_is_damaged(&of->guard) ? AQE_DAMAGED : found;
 }
 
 /* search(query, k, candidates, allow, ids, scores) */
@@ -205,9 +235,7 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
     found = answer(of, &held, (size_t)k, (size_t)wanted);
     Py_END_ALLOW_THREADS
     let_go(&held);
-    if (found == NOT_FINITE)
-        return PyErr_Format(PyExc_ValueError, "query holds NaN, infinity or, but for cosine, an item beyond 1e15");
-    return found < 0 ? PyErr_NoMemory() : PyLong_FromSsize_t(found);
+    return found < 0 ? aqe_refuse(found) : PyLong_FromSsize_t(found);
 }
 
 static PyObject *probe(PyObject *object, PyObject *const *args, Py_ssize_t count)

@@ -3,6 +3,7 @@
 #define AQE_SNAPSHOT_H
 
 #include "candidates.h"
+#include "guard.h"
 
 /* Items beyond this are refused for dot and l2: sums of their squares would leave float32. */
 #define AQE_LARGEST 1e15f
@@ -36,6 +37,7 @@ typedef struct {
     const uint64_t *live;
     aqe_segment *segments;
     size_t count;
+    aqe_guard guard; /* of the file that some of it is mapped from */
 } aqe_snapshot;
 
 /* A query while it is answered. `query` is prepared; `allow` (or NULL) has a word for each of the live mask. */

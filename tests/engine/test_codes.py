@@ -392,3 +392,21 @@ def test_bit_that_flipped_inside_a_file_is_found(many: Store) -> None:
         assert ids(store.search(vector=query.tolist(), k=5)) == exactly(store, query, 5)
     (again,) = files(many)
     assert again.read_bytes()[place] != data[place]
+
+
+def test_bit_that_flipped_under_an_old_date_changes_no_answer(many: Store) -> None:
+    """Whatever byte of a file changed under its date and its seal, the first answer of a fresh store is right."""
+    (file,) = files(many)
+    data, query = file.read_bytes(), rows(1, seed=23)[0]
+    wanted = exactly(many, query, 10)
+    for place in np.random.default_rng(5).integers(0, len(data), 16).tolist():
+        changed = bytearray(data)
+        changed[place] ^= 0x40
+        for made_since in files(many):
+            made_since.unlink()
+        file.write_bytes(changed)
+        found = file.stat()
+        seal = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+        file.with_name(f"{file.name}.sealed").write_text(seal)
+        with Store.open(many.path) as store:
+            assert ids(store.search(vector=query.tolist(), k=10)) == wanted
