@@ -37,7 +37,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.routing.scorer import MOST_CHARACTERS, Model, measure, need_of, read_model, words_of
+from aqe.engine.routing.scorer import Model, need_of, read_model
+from aqe.simd import TextOdds
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "benchmarks" / "data" / "routing_train.jsonl.gz"
@@ -180,13 +181,13 @@ def labels(rows: list[Row], choice: Choice) -> tuple[Array, Array]:
 
 def features_of(rows: list[Row]) -> tuple[Array, list[str]]:
     """The features of each row's prompt, and their names."""
-    found = [measure(row["prompt"], row["prompt"][:MOST_CHARACTERS], words_of(row["prompt"])) for row in rows]
+    found = [TextOdds.shape(row["prompt"]) for row in rows]
     return np.array([list(one.values()) for one in found]), list(found[0])
 
 
 def learn_words(rows: list[Row], components: int) -> Words:
     """The vocabulary, and the strongest directions of its tf-idf space (latent semantic analysis, Deerwester 1990)."""
-    prompts = Counter(word for row in rows for word in set(words_of(row["prompt"])))
+    prompts = Counter(word for row in rows for word in set(TextOdds.words(row["prompt"])))
     place = {word: at for at, word in enumerate(sorted(w for w, n in prompts.items() if n >= LEAST_PROMPTS))}
     rarity = np.array([np.log((1 + len(rows)) / (1 + prompts[word])) + 1 for word in place])
     words = Words(place, rarity, np.zeros((len(place), components)))
@@ -202,7 +203,7 @@ def tfidf(rows: list[Row], words: Words) -> Array:
     """Unit rows of (1 + log count) * rarity over the vocabulary."""
     matrix = np.zeros((len(rows), len(words.place)), np.float32)
     for at, row in enumerate(rows):
-        for word, count in Counter(words_of(row["prompt"][:MOST_CHARACTERS])).items():
+        for word, count in Counter(TextOdds.words(row["prompt"][: TextOdds.MOST_CHARACTERS])).items():
             if word in words.place:
                 matrix[at, words.place[word]] = (1 + np.log(count)) * words.rarity[words.place[word]]
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from aqe.simd._bm25 import Postings
     from aqe.simd._forms import Answer, Items, Metric, Path
     from aqe.simd._fusion import Fused, fuse, fuse_sides
+    from aqe.simd._odds import Features, TextOdds, Words
     from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Vocabulary
 
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def tokens(data: bytes, /) -> list[bytes]: ...
     def vocabulary(words: Iterable[bytes], *, buckets: int) -> Vocabulary: ...
+    def text_odds(bias: float, features: Features, words: Words) -> TextOdds: ...
 
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "Kernels",
     "PathUnavailable",
     "Postings",
+    "TextOdds",
     "Vectors",
     "Vocabulary",
     "active",
@@ -91,6 +94,7 @@ __all__ = [
     "normalize",
     "paths",
     "softmax",
+    "text_odds",
     "tokens",
     "topk",
     "vocabulary",
@@ -98,7 +102,7 @@ __all__ = [
 
 PATHS = ("avx512", "avx2", "sse4", "neon", "portable", "numpy")
 _PLAIN = ("cosine", "dot", "hamming", "l2", "matvec", "normalize", "softmax", "tokens")
-_FUNCTIONS = (*_PLAIN, "topk", "vocabulary")
+_FUNCTIONS = (*_PLAIN, "text_odds", "topk", "vocabulary")
 
 
 class PathUnavailable(ValueError):
@@ -107,7 +111,7 @@ class PathUnavailable(ValueError):
 
 class Kernels:
     """The kernels of one path: `name`, and the functions `dot`, `cosine`, `l2`, `hamming`, `normalize`, `softmax`,
-    `matvec`, `topk`, `tokens` (the stems of a text, in order) and `vocabulary`."""
+    `matvec`, `topk`, `tokens` (the stems of a text, in order), `vocabulary` and `text_odds`."""
 
     __slots__ = ("_path", "name", *_PLAIN)
 
@@ -144,7 +148,18 @@ class Kernels:
         from aqe.simd._vocabulary import Vocabulary
 
         path = self._path
-        return Vocabulary(words, buckets, (path.vocabulary, path.bag, path.embed))
+        return Vocabulary(words, buckets, (path.vocabulary, path.bag, path.embed, path.embedding, path.vector))
+
+    def text_odds(self, bias: float, features: Features, words: Words) -> TextOdds:
+        """Return the linear model over texts that adds these to `bias`: a row of five for each of 16 `features`, a
+        weight and a rarity for each of the known `words` (`_odds` says what they mean).
+
+        Raises ValueError for other features, and for a word that is empty or not in small letters.
+        """
+        from aqe.simd._odds import TextOdds
+
+        path = self._path
+        return TextOdds(bias, features, words, (path.odds, path.log_odds, path.odds_word))
 
 
 def _native_paths() -> Mapping[str, Path]:
@@ -211,6 +226,10 @@ def __getattr__(name: str) -> Any:
         from aqe.simd._vocabulary import Vocabulary
 
         return Vocabulary
+    if name == "TextOdds":
+        from aqe.simd._odds import TextOdds
+
+        return TextOdds
     if name == "Vectors":
         from aqe.simd._vectors import Vectors
 

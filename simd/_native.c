@@ -50,6 +50,8 @@ int aqe_take(PyObject *object, Py_buffer *view, char format, int writable, int d
 #define QUICK(name, signature, text)                                                                                   \
     {#name, (PyCFunction)(void (*)(void))aqe_quick_##name, METH_FASTCALL | METH_KEYWORDS,                              \
      #name "($self, " signature ")\n--\n\n" text}
+#define FAST(name, function, signature, text)                                                                          \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, name "($self, " signature ", /)\n--\n\n" text}
 #define FORM(name, signature) {"_" #name, aqe_form_##name, METH_VARARGS, "_" #name "($self, " signature ", /)\n--\n\n"}
 
 static PyMethodDef METHODS[] = {
@@ -70,6 +72,12 @@ static PyMethodDef METHODS[] = {
     {"bag", aqe_bag_of, METH_VARARGS, "bag($self, vocabulary, data, k, /)\n--\n\nRows and their weights."},
     {"embed", aqe_embed_texts, METH_VARARGS,
      "embed($self, vocabulary, texts, rows, scales, k, out, /)\n--\n\nUnit vectors of texts."},
+    {"embedding", aqe_embedding_of, METH_VARARGS,
+     "embedding($self, vocabulary, rows, scales, k, /)\n--\n\nA handle."},
+    FAST("vector", aqe_vector_of, "embedding, data", "The unit vector of one text as float32 bytes."),
+    {"odds", aqe_odds_model, METH_VARARGS, "odds($self, bias, features, words, weighed, seed, /)\n--\n\nA handle."},
+    FAST("log_odds", aqe_log_odds, "odds, text", "The log-odds of an ASCII text."),
+    FAST("odds_word", aqe_odds_of_word, "odds, word", "The weight and rarity of a word, None where it has none."),
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from aqe.simd import _forms, _tokeniser
+from aqe.simd import _forms, _odds, _tokeniser
 from aqe.simd._forms import BITS, I8, widened
 
 TYPE_CHECKING = False
@@ -237,6 +237,39 @@ class Path:
             total = mix @ table[found].astype(np.float32)
             length = float(np.sqrt(np.square(total, dtype=np.float64).sum()))
             target[at] = total / length if length > 0 else 0
+
+    def embedding(self, handle: Handle, rows: Buffer, scales: Buffer, k: float) -> tuple[Any, ...]:
+        """The handle that `vector` takes."""
+        table, factors = _take(rows, 2, "rows", "b"), _take(scales, 1, "scales")
+        needed = handle.words + handle.buckets
+        if len(table) != needed or len(factors) != needed:
+            raise ValueError(
+                f"rows and scales have {len(table)} and {len(factors)} rows and the vocabulary {needed}: they must be"
+                " equal"
+            )
+        return handle, table, factors, k
+
+    def vector(self, held: tuple[Any, ...], data: bytes) -> bytearray:
+        """The unit vector of one text as float32 bytes."""
+        handle, table, factors, k = held
+        out = np.empty((1, table.shape[1]), np.float32)
+        self.embed(handle, (_bytes(data, "data"),), table, factors, k, memoryview(out))
+        return bytearray(out.tobytes())
+
+    def odds(self, bias: float, features: bytes, words: tuple[bytes, ...], weighed: bytes, seed: int) -> _odds.Reader:
+        """The handle that `log_odds` and `odds_word` take."""
+        rows = np.frombuffer(features, np.float64).reshape(-1, 5).tolist()
+        pairs = np.frombuffer(weighed, np.float64).reshape(-1, 2).tolist()
+        known = {word: (weight, rarity) for word, (weight, rarity) in zip(words, pairs, strict=True)}
+        return _odds.Reader(bias, rows, lambda word: known.get(word))
+
+    def log_odds(self, handle: _odds.Reader, text: str) -> float:
+        """The log-odds of a text."""
+        return handle.read(text)
+
+    def odds_word(self, handle: _odds.Reader, word: bytes) -> tuple[float, float] | None:
+        """The weight and rarity of a word, None where it has none."""
+        return handle.word(word)
 
 
 def _check_table(needed: int, table: NDArray[Any], factors: Floats, target: Floats, texts: int) -> None:

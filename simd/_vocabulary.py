@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     Make = Callable[[tuple[bytes, ...], int, int], Any]
     Bag = Callable[[Any, bytes, float], tuple[list[int], list[float]]]
     Embed = Callable[[Any, tuple[bytes, ...], Buffer, Buffer, float, Buffer], None]
+    Hold = Callable[[Any, Buffer, Buffer, float], Any]
+    Vector = Callable[[Any, bytes], bytearray]
 
 LONGEST = 64
 _MOST_ROWS = 2**31 - 1
@@ -25,9 +29,9 @@ class Vocabulary:
     empty or longer than `LONGEST` bytes, and for buckets below 0; TypeError for a stem that is not bytes.
     """
 
-    __slots__ = ("_bag", "_embed", "_handle", "buckets", "words")
+    __slots__ = ("_bag", "_embed", "_handle", "_hold", "_vector", "buckets", "words")
 
-    def __init__(self, words: Iterable[bytes], buckets: int, functions: tuple[Make, Bag, Embed]) -> None:
+    def __init__(self, words: Iterable[bytes], buckets: int, functions: tuple[Make, Bag, Embed, Hold, Vector]) -> None:
         listed = tuple(words)
         if any(type(word) is not bytes for word in listed):
             raise TypeError("a word of the vocabulary must be bytes")
@@ -38,7 +42,7 @@ class Vocabulary:
         if not 0 <= buckets <= _MOST_ROWS - len(listed):
             raise ValueError(f"buckets must be at least 0 and all rows fewer than 2**31, got {buckets}")
         self.words, self.buckets = len(listed), buckets
-        make, self._bag, self._embed = functions
+        make, self._bag, self._embed, self._hold, self._vector = functions
         self._handle = make(listed, buckets, hash(b"aqe.simd.vocabulary") & _SEED_BITS)  # differs in each process
 
     def bag(self, data: bytes, *, k: float) -> tuple[list[int], list[float]]:
@@ -59,6 +63,14 @@ class Vocabulary:
         """
         _check_saturation(k)
         self._embed(self._handle, tuple(texts), rows, scales, k, out)
+
+    def embedding(self, rows: Buffer, scales: Buffer, *, k: float) -> Callable[[bytes], bytearray]:
+        """Return what gives the unit vector of one text as float32 bytes, as `embed` writes it.
+
+        `rows` and `scales` are held from now on, so that a short text costs little beside its own words.
+        """
+        _check_saturation(k)
+        return partial(self._vector, self._hold(self._handle, rows, scales, k))
 
 
 def _check_saturation(k: float) -> None:

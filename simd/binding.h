@@ -54,5 +54,12 @@ PyObject *aqe_tokens(PyObject *self, PyObject *data);
 PyObject *aqe_vocabulary_of(PyObject *self, PyObject *args);
 PyObject *aqe_bag_of(PyObject *self, PyObject *args);
 PyObject *aqe_embed_texts(PyObject *self, PyObject *args);
+PyObject *aqe_embedding_of(PyObject *self, PyObject *args);
+PyObject *aqe_vector_of(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
+/* How texts lean, in leaning.c. */
+PyObject *aqe_odds_model(PyObject *self, PyObject *args);
+PyObject *aqe_log_odds(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *aqe_odds_of_word(PyObject *self, PyObject *const *args, Py_ssize_t count);
 
 #endif

@@ -397,6 +397,8 @@ int aqe_bag_fill(aqe_bag *bag, aqe_text text, double k)
     return 0;
 }
 
+enum { AHEAD = 4 }; /* rows that are asked for before they are added up */
+
 static void make_unit(float *vector, size_t n)
 {
     double square = 0;
@@ -407,6 +409,19 @@ static void make_unit(float *vector, size_t n)
     double length = sqrt(square);
     for (size_t i = 0; i < n; i++)
         vector[i] = (float)(vector[i] / length);
+}
+
+/* Ask for the row of a share and its scale before they are added up: rows lie all over the table. */
+static void ask_for(const aqe_table *table, const aqe_share *share)
+{
+#ifdef __GNUC__
+    const char *row = (const char *)table->rows + (size_t)share->row * table->dimension;
+    __builtin_prefetch((const char *)table->scales + (size_t)share->row * sizeof(float));
+    for (size_t line = 0; line < table->dimension; line += 64)
+        __builtin_prefetch(row + line);
+#else
+    (void)table, (void)share;
+#endif
 }
 
 int aqe_embed(const aqe_path *path, const aqe_vocabulary *vocabulary, const aqe_table *table, const aqe_text *texts,
@@ -420,8 +435,12 @@ int aqe_embed(const aqe_path *path, const aqe_vocabulary *vocabulary, const aqe_
         memset(sum, 0, n * sizeof *sum);
         failed = aqe_bag_fill(bag, texts[i], k) < 0;
         const aqe_share *share = aqe_bag_shares(bag, &shares);
+        for (size_t j = 0; j < shares && j < AHEAD; j++)
+            ask_for(table, share + j);
         for (size_t j = 0; j < shares && !failed; j++) {
             float scale;
+            if (j + AHEAD < shares)
+                ask_for(table, share + j + AHEAD);
             memcpy(&scale, (const char *)table->scales + (size_t)share[j].row * sizeof scale, sizeof scale);
             path->add_row(sum, table->rows + (size_t)share[j].row * n, (float)share[j].weight * scale, n);
         }

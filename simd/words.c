@@ -6,7 +6,8 @@
 
 #include "tokenise.h"
 
-static const char VOCABULARY[] = "aqe.simd.vocabulary";
+static const char VOCABULARY[] = "aqe.simd.vocabulary", EMBEDDING[] = "aqe.simd.embedding";
+enum { SHORT = 4000 }; /* bytes of a text that is done sooner than other threads would have begun */
 
 static int take_bytes(PyObject *object, aqe_text *text, const char *name)
 {
@@ -197,4 +198,91 @@ PyObject *aqe_embed_texts(PyObject *self, PyObject *args)
     if (failed)
         return NULL;
     Py_RETURN_NONE;
+}
+
+/* A vocabulary with the table behind it, held for as long as anybody asks for vectors. */
+typedef struct {
+    PyObject *capsule;
+    const aqe_vocabulary *vocabulary;
+    Py_buffer rows, scales;
+    double k;
+} embedding;
+
+static void let_go(PyObject *capsule)
+{
+    embedding *held = PyCapsule_GetPointer(capsule, EMBEDDING);
+    PyBuffer_Release(&held->rows);
+    PyBuffer_Release(&held->scales);
+    Py_DECREF(held->capsule);
+    free(held);
+}
+
+static int takes(embedding *held, PyObject *rows, PyObject *scales)
+{
+    Py_ssize_t needed = (Py_ssize_t)aqe_vocabulary_rows(held->vocabulary);
+    if (aqe_take(rows, &held->rows, 'b', 0, 2, "rows") < 0)
+        return 0;
+    if (aqe_take(scales, &held->scales, 'f', 0, 1, "scales") == 0) {
+        if (held->rows.shape[0] == needed && held->scales.shape[0] == needed)
+            return 1;
+        PyErr_Format(PyExc_ValueError, "rows and scales have %zd and %zd rows and the vocabulary %zd: they must be equal",
+                     held->rows.shape[0], held->scales.shape[0], needed);
+        PyBuffer_Release(&held->scales);
+    }
+    PyBuffer_Release(&held->rows);
+    return 0;
+}
+
+/* embedding(vocabulary, rows, scales, k): a handle for `vector`. */
+PyObject *aqe_embedding_of(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *vocabulary, *rows, *scales, *capsule;
+    double k;
+    if (!PyArg_ParseTuple(args, "OOOd", &vocabulary, &rows, &scales, &k))
+        return NULL;
+    const aqe_vocabulary *words = PyCapsule_GetPointer(vocabulary, VOCABULARY);
+    embedding *held = words ? calloc(1, sizeof *held) : NULL;
+    if (!held)
+        return words ? PyErr_NoMemory() : NULL;
+    held->vocabulary = words;
+    held->k = k;
+    if (!takes(held, rows, scales)) {
+        free(held);
+        return NULL;
+    }
+    Py_INCREF(vocabulary);
+    held->capsule = vocabulary;
+    capsule = PyCapsule_New(held, EMBEDDING, let_go);
+    if (!capsule) {
+        PyBuffer_Release(&held->rows);
+        PyBuffer_Release(&held->scales);
+        Py_DECREF(vocabulary);
+        free(held);
+    }
+    return capsule;
+}
+
+/* vector(embedding, data): the unit vector of one text as float32 bytes. */
+PyObject *aqe_vector_of(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    aqe_text text;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "vector takes 2 arguments, got %zd", count);
+    const embedding *held = PyCapsule_GetPointer(args[0], EMBEDDING);
+    if (!held || take_bytes(args[1], &text, "data") < 0)
+        return NULL;
+    aqe_table table = {held->rows.buf, held->scales.buf, (size_t)held->rows.shape[1]};
+    PyObject *answer = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(table.dimension * sizeof(float)));
+    if (!answer)
+        return NULL;
+    char *out = PyByteArray_AsString(answer);
+    PyThreadState *others = text.size > SHORT ? PyEval_SaveThread() : NULL;
+    int failed = aqe_embed(aqe_path_of(self), held->vocabulary, &table, &text, 1, held->k, out) < 0;
+    if (others)
+        PyEval_RestoreThread(others);
+    if (!failed)
+        return answer;
+    Py_DECREF(answer);
+    return PyErr_NoMemory();
 }

@@ -28,6 +28,7 @@ class StaticEmbedder:
         self._table = table
         self._rows, self._scales = table.rows.data, table.scales.data
         self._vocabulary = simd.vocabulary(table.words, buckets=table.buckets)
+        self._vector = self._vocabulary.embedding(self._rows, self._scales, k=table.tf_k)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row for each text; zeros for a text without a letter or digit."""
@@ -35,6 +36,8 @@ class StaticEmbedder:
 
     def _plain(self, texts: Sequence[str]) -> NDArray[np.float32]:
         table = self._table
+        if len(texts) == 1:
+            return np.frombuffer(self._vector(texts[0].encode("utf-8", "replace")), np.float32)[np.newaxis]
         out = np.empty((len(texts), table.dimension), np.float32)
         data = [text.encode("utf-8", "replace") for text in texts]
         self._vocabulary.embed(data, self._rows, self._scales, k=table.tf_k, out=out.data)

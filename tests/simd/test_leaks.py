@@ -19,6 +19,8 @@ a, b = np.ones(700, np.float32), np.arange(700, dtype=np.float32)
 table, codes, small = np.ones((20, 700), np.float32), np.ones((3, 9), np.uint8), np.ones((5, 9), np.int8)
 plain, mask = memoryview(bytes(2800)).cast("f"), np.ones(20, bool)
 words = simd.vocabulary([b"a", b"word"], buckets=3)
+one = words.embedding(np.ones((5, 700), np.int8), np.ones(5, np.float32), k=1.2)
+odds = simd.text_odds(0.1, dict.fromkeys(simd.TextOdds.shape(""), (1.0, 0.0, 1.0, 0.0, 9.0)), {"word": (1.0, 2.0)})
 ids, near = np.arange(200), np.random.default_rng(1).standard_normal((200, 128)).astype(np.float32)
 store, listed, postings = simd.Vectors(128), simd.Vectors(128, "l2"), simd.Postings()
 store.add(ids, near)
@@ -46,7 +48,8 @@ right = [
     lambda: simd.softmax(a), lambda: simd.softmax(table), lambda: simd.normalize(a), lambda: simd.normalize(a, out=a),
     lambda: simd.topk(table, a, 3), lambda: simd.topk(table, a, 3, metric="l2", mask=mask),
     lambda: simd.dot(a.view(np.uint16), a.view(np.uint16), dtype="bfloat16"), lambda: simd.tokens(b"some words"),
-    lambda: words.bag(b"a word or more", k=1.2),
+    lambda: words.bag(b"a word or more", k=1.2), lambda: one(b"a word"), lambda: odds.of("a word (1.5) of more"),
+    lambda: words.embedding(np.ones((5, 9), np.int8), np.ones(5, np.float32), k=1.2)(b"a"),
     lambda: store.search(near[0], 5), lambda: store.search(near[0], 5, allow=allowed), lambda: change(store),
     lambda: listed.search(near[0], 5), lambda: listed.search(near[0], 300, allow=ids[:9]), lambda: change(listed),
     write, lambda: postings.search([b"a", b"last"], 2), lambda: postings.scores([b"a"], ids[:2]),

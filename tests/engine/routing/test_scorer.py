@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqe.engine.routing import explain_need, need_of
-from aqe.engine.routing.scorer import code_share, measure, trained, words_of
+from aqe.engine.routing.scorer import trained
+from aqe.simd import TextOdds
 
 HARD = "In a certain village every man either shaves himself or is shaved. " * 12 + "Which statement must be false?"
 
@@ -49,7 +50,7 @@ def test_the_shares_add_up_to_the_score() -> None:
 
 def test_every_feature_has_a_weight() -> None:
     """The features that are measured are those that the weights are for, each on its own scale."""
-    assert list(measure("x", "x", words_of("x"))) == list(trained().features)
+    assert list(TextOdds.shape("x")) == list(trained().features)
     assert all(deviation > 0 and least < most for _, _, deviation, least, most in trained().features.values())
 
 
@@ -62,9 +63,9 @@ def test_a_prompt_unlike_any_in_training_is_held_at_its_edge() -> None:
 def test_code_is_told_from_prose() -> None:
     """A text of statements has a higher share of code than one of sentences."""
     code = ["import os", "", "def walk(top):", "    for name in os.listdir(top):", "        print(name)"]
-    assert code_share(code) > 0.9
-    assert code_share(["We import goods.", "The class was full, for all it was worth."]) == 0.0
-    assert code_share([]) == 0.0
+    prose = "We import goods.\nThe class was full, for all it was worth."
+    assert TextOdds.shape("\n".join(code))["code share"] > 0.9
+    assert TextOdds.shape(prose)["code share"] == TextOdds.shape("")["code share"] == 0.0
 
 
 def test_the_weights_tell_their_origin(repository: Path) -> None:
