@@ -98,11 +98,14 @@ static void scan_segment(const aqe_search *search, const aqe_segment *segment, i
     size_t bytes = of->shape.block_bytes;
     int32_t row = from > segment->first ? from : segment->first, end = segment->first + segment->rows;
     const uint8_t *block = segment->blocks + (size_t)(row - segment->first) / AQE_BLOCK * bytes;
+    if (!search->allow && row < end)
+        aqe_trust(&of->guard, block, (size_t)(end - row + AQE_BLOCK - 1) / AQE_BLOCK * bytes);
     for (; row < end; row += AQE_BLOCK, block += bytes) {
         uint64_t word = aqe_word(search, segment, row);
         if (!word)
             continue;
-        aqe_trust(&of->guard, block, bytes);
+        if (search->allow)
+            aqe_trust(&of->guard, block, bytes);
         scan_block(of->path, &search->question, block, row + AQE_BLOCK < end ? block + bytes : block, search->base,
                    word, row, candidates);
     }
