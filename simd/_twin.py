@@ -253,7 +253,7 @@ class Path:
         """The unit vector of one text as float32 bytes."""
         handle, table, factors, k = held
         out = np.empty((1, table.shape[1]), np.float32)
-        self.embed(handle, (_bytes(data, "data"),), table, factors, k, memoryview(out))
+        self.embed(handle, (_bytes(data, "data"),), table.data, factors.data, k, out.data)
         return bytearray(out.tobytes())
 
     def odds(self, bias: float, features: bytes, words: tuple[bytes, ...], weighed: bytes, seed: int) -> _odds.Reader:
