@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from aqe.agents.gate.suite import MEMORY_MB, ChangedFile, SuiteRun, is_strict, r
 from aqe.engine.errors import AqeError, Cancelled, GateFailed, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import aqe_dir
+from aqe.engine.scratch import scratch_folder
 
 INJECT = Path(__file__).resolve().parent / "inject"
 SLOWEST = 10
@@ -140,15 +140,15 @@ def execute(
     project = Path(request.project)
     interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
     paths = suite_paths(request.paths, project, request.cwd)
-    with tempfile.TemporaryDirectory(prefix="aqe-execute-") as folder:
-        answer = Path(folder) / "report.json"
+    with scratch_folder("execute") as folder:
+        answer = folder / "report.json"
         options = (*(("--aqe-map",) if request.map else ()), *request.pytest_args)
         command = _command(interpreter, side_folder(interpreter, project), answer, options, paths)
         progress(f"Running the suite with {interpreter.executable}")
         start = time.monotonic()
         suite = None
         if isolated:
-            suite, tail = _run_isolated(command, request, Path(folder), output, progress, cancel)
+            suite, tail = _run_isolated(command, request, folder, output, progress, cancel)
             status = suite.exit_status or 0
         else:
             status, tail = _run(command, project, suite_environ(project), output, progress, cancel)

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from aqe.agents.gate.suite import SuiteRun, run_suite
 from aqe.engine.errors import GateFailed, OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.project import aqe_dir
+from aqe.engine.scratch import scratch_folder
 
 LONGEST_S = 24 * 3600.0
 END_S = 10.0  # after the budget: the test that runs is given up, and what was measured is written
@@ -70,8 +70,7 @@ def run_covered(
     """
     project = Path(request.project)
     paths = suite_paths(request.tests, project, request.cwd)
-    with tempfile.TemporaryDirectory(prefix="aqe-coverage-") as name:
-        folder = Path(name).resolve()
+    with scratch_folder("coverage") as folder:
         answer = folder / "tests.json"
         plugins = ["-p", "_aqe_inject.plugin", f"--aqe-report={answer}", "-p", "_aqe_inject.covering"]
         command = [*_start(interpreter, project), *plugins, *paths]
@@ -119,8 +118,7 @@ def read_data(data: Path, shown: str, interpreter: Interpreter | None, project: 
     if content[:1] in (b"{", b"\xef"):
         return CoveredRun(read_measured(content, project, shown), 0, (), "", "", False)
     assert interpreter is not None
-    with tempfile.TemporaryDirectory(prefix="aqe-coverage-") as name:
-        folder = Path(name).resolve()
+    with scratch_folder("coverage") as folder:
         shutil.copyfile(data, folder / "data")
         command = [*_start(interpreter, project), "--data", str(folder / "data"), str(folder)]
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +23,7 @@ from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.gate.suite import SuiteRun
 from aqe.engine.errors import Cancelled, OutOfTime, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.scratch import scratch_folder
 
 SHARE_OF_RUNS = 0.65  # of the budget; the rest is for causes
 LONGEST_S = 24 * 3600.0
@@ -88,16 +87,13 @@ def hunt(
     project = Path(request.project).resolve()
     interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
     paths = suite_paths(request.paths, project, request.cwd)
-    folder = Path(tempfile.mkdtemp(prefix="aqe-f-"))
-    try:
+    with scratch_folder("f") as folder:
         suite = Suite(project, interpreter, paths, folder, cancel, stop)
         if request.budget_s is not None:
             suite.test_wall_s = max(2.0, min(suite.test_wall_s, request.budget_s / 4))
         hunting = Hunt(request, project, interpreter, suite, time.monotonic())
         _run_all(hunting, progress, stop)
         return _conclude(hunting, progress, cancel, stop)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_all(hunting: Hunt, progress: Progress, stop: CancelToken | None) -> None:

@@ -12,7 +12,6 @@ import datetime
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from aqe.agents.review.sources import Source, parse
 from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.memory.opening import has_store, open_store
 from aqe.engine.progress import CancelToken, Progress
+from aqe.engine.scratch import scratch_folder
 
 RULE = "test-breaks"
 CONFIDENCE = 0.99
@@ -131,8 +131,8 @@ def _outcomes(sides: Sides, folder: Path, nodes: Sequence[str]) -> dict[str, str
     left = sides.deadline - time.monotonic()
     if left < LEAST_S:
         return {}
-    with tempfile.TemporaryDirectory(prefix="aqe-broken-") as name:
-        answer = Path(name).resolve() / "tests.json"
+    with scratch_folder("broken") as scratch:
+        answer = scratch / "tests.json"
         side = side_folder(sides.interpreter, sides.head)
         is_plain = side is None or sides.interpreter.has_pytest
         start = ["-m", "pytest"] if is_plain else ["-c", WITH_SIDE.format(side=side)]

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from aqe.agents.review.smells import find_smells
 from aqe.agents.review.sources import Source
 from aqe.engine.extras import missing_extra
 from aqe.engine.progress import CancelToken
+from aqe.engine.scratch import scratch_folder
 
 NO_RUFF = "ruff was not found, so its rules were left out. Install it: pip install ruff"
 _LEVELS: dict[str, Severity] = {"HIGH": "error", "MEDIUM": "warning", "LOW": "note"}
@@ -105,11 +105,11 @@ def _bandit_command() -> list[str] | None:
 def _bandit(sources: Sequence[Source], found: Looked, wall_s: float) -> list[list[Sighting]]:
     """bandit's findings, by test id, in one process."""
     seen: list[list[Sighting]] = [[] for _ in sources]
-    with tempfile.TemporaryDirectory(prefix="aqe-bandit-") as folder:
+    with scratch_folder("bandit") as folder:
         for number, source in enumerate(sources):
             if not source.is_test:
-                Path(folder, f"{number}.py").write_bytes(source.text.encode("utf-8", "surrogatepass"))
-        command = [*(_bandit_command() or ()), "-q", "-r", folder, "-f", "json", "--exit-zero"]
+                (folder / f"{number}.py").write_bytes(source.text.encode("utf-8", "surrogatepass"))
+        command = [*(_bandit_command() or ()), "-q", "-r", str(folder), "-f", "json", "--exit-zero"]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, timeout=wall_s, check=False, cwd=folder

@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sysconfig
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from aqe.agents.review.brought import Sighting
 from aqe.agents.review.finding import Severity
 from aqe.agents.review.sources import Source, printed
+from aqe.engine.scratch import scratch_folder
 
 WALL_S = 60.0
 SYNTAX = "invalid-syntax"
@@ -79,12 +79,12 @@ def check(ruff: str, sources: Sequence[Source], *, wall_s: float = WALL_S) -> li
     found: list[list[Sighting]] = [[] for _ in sources]
     if not sources:
         return found
-    with tempfile.TemporaryDirectory(prefix="aqe-review-") as folder:
+    with scratch_folder("review") as folder:
         for number, source in enumerate(sources):
-            place = Path(folder, str(number), _plain_name(source.path))
+            place = folder / str(number) / _plain_name(source.path)
             place.parent.mkdir()
             place.write_bytes(source.text.encode("utf-8", "surrogatepass"))
-        for row in _ask(ruff, Path(folder), wall_s):
+        for row in _ask(ruff, folder, wall_s):
             number = int(Path(row["filename"]).parent.name)
             sighting = _sighting(row, sources[number])
             if sighting is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from aqe.agents.review.request import ReviewRequest
 from aqe.agents.review.sources import Source, sources_of
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.scratch import scratch_folder
 
 CLONES_SHARE = 0.3
 LOOKING_SHARE = 0.9
@@ -109,7 +109,7 @@ class _Review:
 
     @cached_property
     def _written_base(self) -> Path:
-        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="aqe-base-"))).resolve()
+        folder = self.stack.enter_context(scratch_folder("base"))
         write_base(Path(self.request.project), self.changes, folder)
         return folder
 

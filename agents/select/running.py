@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from aqe.agents.gate.suite import is_strict, run_suite
 from aqe.agents.select.report import SelectReport, SelectRequest
 from aqe.engine.errors import Cancelled, GateFailed, OutOfTime
 from aqe.engine.progress import CancelToken, Progress
+from aqe.engine.scratch import scratch_folder
 
 NO_TESTS = 5
 COLLECTING_S = 600.0
@@ -50,8 +50,7 @@ def collect(
     Raises `UserError` (suite-not-collected, pytest-usage, no-sandbox; no-tests for the whole suite), `GateFailed`
     (suite-died), `OutOfTime` (not collected in `wall_s` seconds) and `Cancelled`.
     """
-    with tempfile.TemporaryDirectory(prefix="aqe-select-") as name:
-        folder = Path(name).resolve()
+    with scratch_folder("select") as folder:
         plan, listed, answer = folder / "plan.json", folder / "listed.json", folder / "report.json"
         plan.write_text(json.dumps({"tests": [], "list": str(listed)}), encoding="utf-8")
         side = side_folder(interpreter, project)
@@ -140,8 +139,7 @@ def run_selected(
     """Run the report's tests in its order, until the budget is spent; raises what `execute` raises."""
     nodeids = [test.nodeid for test in report.tests]
     left_s = None if request.budget_s is None else max(0.0, request.budget_s - (time.monotonic() - started))
-    with tempfile.TemporaryDirectory(prefix="aqe-select-") as name:
-        folder = Path(name)
+    with scratch_folder("select") as folder:
         plan, told = folder / "plan.json", folder / "told.jsonl"
         until = None if left_s is None else time.time() + left_s
         plan.write_text(json.dumps({"tests": nodeids, "until": until, "told": str(told)}), encoding="utf-8")
