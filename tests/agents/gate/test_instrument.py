@@ -167,7 +167,7 @@ CALLS = {
 }
 
 AGREEMENT = """
-import importlib, importlib.util, json, os, sys, tempfile
+import importlib, importlib.util, json, sys
 sys.path.insert(0, {inject!r})
 name, calls = {name!r}, {calls!r}
 import coverage
@@ -178,9 +178,8 @@ measured.start()
 m = importlib.import_module(name)
 exec(calls)
 measured.stop()
-handle, report = tempfile.mkstemp()
-measured.json_report(outfile=report)
-(figures,) = json.load(open(report))["files"].values()
+measured.json_report(outfile={report!r})
+(figures,) = json.load(open({report!r}))["files"].values()
 from _aqe_inject.loading import load
 m, meta, probes = load(name)
 exec(calls)
@@ -194,9 +193,10 @@ print("\\n" + json.dumps([same, len(theirs), len(ours), lines == list(meta.lines
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_arms_agree_with_coverage_arm_by_arm(name: str) -> None:
+def test_arms_agree_with_coverage_arm_by_arm(name: str, tmp_path: Path) -> None:
     """After the same calls each arm is taken or missed exactly as coverage.py says."""
-    script = AGREEMENT.format(inject=str(INJECT), name=name, calls=CALLS[name])
+    report = str(tmp_path / "report.json")
+    script = AGREEMENT.format(inject=str(INJECT), name=name, calls=CALLS[name], report=report)
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     same, theirs, ours, lines_agree = json.loads(done.stdout.splitlines()[-1])
     assert theirs == ours
