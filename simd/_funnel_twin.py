@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd._guard import looked, sums_of
+from aqe.simd._guard import PIECE, looked, sums_of
 from aqe.simd._ivf_twin import Lists, probe
 from aqe.simd._rows import BLOCK, pack, read_codes
 
@@ -135,7 +135,7 @@ class Snapshot:
         """Hold everything that is mapped against its sums: all of it is read for every answer."""
         if self._guard is not None:
             data, sums, seen = self._guard
-            looked(data, sums, seen, np.zeros(min(1, len(sums)), np.int64), data.size)
+            looked(data, sums, seen, np.arange(len(sums)) * PIECE, PIECE)
             if seen[-1]:
                 raise ValueError("the file of these vectors is damaged: what was read is not what was saved")
 

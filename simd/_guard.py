@@ -137,9 +137,12 @@ class Guard:
 
 def looked(data: Array, sums: Sums, seen: Array, starts: NDArray[np.int64], size: int) -> None:
     """`Kernels.look` in NumPy."""
-    for start in starts.tolist():
-        pieces = np.arange(start // PIECE, min(-(-(start + size) // PIECE), len(sums)))
-        pieces = pieces[seen[pieces] == 0]
+    first, last = starts // PIECE, (starts + size - 1) // PIECE
+    wanted = [first + step for step in range(int((last - first).max(initial=-1)) + 1)]
+    pieces = np.unique(np.concatenate([first[:0], *(np.minimum(some, last) for some in wanted)]))
+    pieces = pieces[(pieces >= 0) & (pieces < len(sums))]
+    pieces = pieces[seen[pieces] == 0]
+    if len(pieces):
         right = sums_of(np.ascontiguousarray(data.reshape(-1, PIECE)[pieces]).reshape(-1)) == sums[pieces]
         seen[pieces[right]] = 1
         if not right.all():

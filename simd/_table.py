@@ -76,6 +76,15 @@ class Table:
         guard = self.guard.native if self.guard is not None else None
         return self.kernels.snapshot(self.metric, self.dim, mean, units, live, parts, guard)
 
+    def frozen(self) -> Table:
+        """The rows as they are now, over the same arrays: what is added, demoted or coded later does not show."""
+        made = Table(self.dim, self.metric, self.kernels)
+        made.coding, made.bits, made.guard = self.coding, self.bits, self.guard
+        for segment in self.segments:
+            pools = {name: replace(pool) for name, pool in segment.pools.items()}
+            made.segments.append(replace(segment, pools=pools))
+        return made
+
     def append(self, ids: Ids, rows: Floats) -> Ids:
         """Add rows at the end and return their numbers."""
         numbers = [np.empty(0, np.int64)]

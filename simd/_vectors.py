@@ -384,10 +384,11 @@ class Vectors:
                 self._compact()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything into one file, which is there whole or not at all; raises OSError."""
+        """Write everything as it is now into one file, which is there whole or not at all; raises OSError."""
         with self._lock:
             lists = self._inverted.lists if self._inverted is not None and self._inverted.fits else None
-            _saved.save(Path(path), self._table, self._live, self.metric, lists)
+            table, live = self._table.frozen(), self._live
+        _saved.save(Path(path), table, live, self.metric, lists)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, mapped: bool = True) -> Vectors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqe import simd
-from aqe.simd import Vectors, _funnel_path, _rows
+from aqe.simd import Vectors, _funnel_path, _rows, _vectors_file
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 LEVELS = ("f32", "f16", "int8", "bits")
@@ -111,6 +112,33 @@ def test_an_opened_store_goes_on(path: str, tmp_path: Path) -> None:
     assert len(again) == 1100 + 1 - 2
     opened.compact()
     same(opened, again)
+
+
+def test_writers_go_on_while_a_store_is_saved(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that come, go and are demoted while a file is written are not held up, and do not show in it."""
+    vectors, before = filled(1100), filled(1100)
+    vectors.build(4)
+    before.build(4)
+    write, over = _vectors_file.write, threading.Event()
+
+    def change() -> None:
+        vectors.add(np.arange(5000, 8000), rows_of(3000, seed=4))
+        vectors.delete(np.arange(0, 300, 3))
+        vectors.demote(np.arange(300, 900), "int8")
+        vectors.compact()
+        over.set()
+
+    def slowly(file: Path, facts: Any, arrays: Any) -> None:
+        writer = threading.Thread(target=change)
+        writer.start()
+        assert over.wait(timeout=300)
+        writer.join()
+        write(file, facts, arrays)
+
+    monkeypatch.setattr(_vectors_file, "write", slowly)
+    vectors.save(tmp_path / "rows.vec")
+    same(before, Vectors.open(tmp_path / "rows.vec"))
+    assert len(vectors) == 1100 + 3000 - 100
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.3, 0.9, 0.9999])
