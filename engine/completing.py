@@ -15,7 +15,7 @@ import anyio.to_thread
 from aqe.engine.answer import Answer, QueryConfig, Sample, Timings, Validate, Verdict
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.majority import cluster_majority, exact_majority, executed_majority
-from aqe.engine.memory.entry import check_text
+from aqe.engine.memory.entry import check_text, made
 from aqe.engine.providers.protocol import CompletionRequest, Message, Role, Usage
 from aqe.engine.recall import CachedEmbedder
 from aqe.engine.requests import Interaction
@@ -155,14 +155,18 @@ def completion_route(messages: Sequence[Message], task: str | None, config: Quer
 
 def route_request(prompt: str, task: str | None, config: QueryConfig) -> RouteRequest:
     """What the router is told of a query."""
-    return RouteRequest(
-        prompt=prompt,
-        task=task,
-        privacy=config.privacy,
-        max_cost_usd=config.max_cost_usd,
-        max_latency_ms=config.max_latency_ms,
-        strategy=config.strategy,
-        force=config.force,
+    return made(
+        RouteRequest,
+        {
+            "prompt": prompt,
+            "task": task,
+            "privacy": config.privacy,
+            "max_cost_usd": config.max_cost_usd,
+            "max_latency_ms": config.max_latency_ms,
+            "strategy": config.strategy,
+            "force": config.force,
+            "needs_model": False,
+        },
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aqe.engine.errors import UserError
@@ -44,6 +45,7 @@ class Option:
 FINDING = Option(EXTRACTIVE, EXTRACTIVE, "extractive", price=Price(0.0, 0.0, "this machine"))
 """The provider that answers with found passages; it needs no breaker, since it is part of this process."""
 
+_NO_USAGE = Usage(0, 0)
 _ANY = Assumed(0.5, 4000.0)
 """What is taken for granted of a tier that the table does not have."""
 
@@ -149,6 +151,33 @@ class Course:
     def decide(self, prompt: str, options: Sequence[Option], need: float) -> Decision:
         """As `decide` of this module."""
         need = min(max(need, self.least), self.most)
+        if options:
+            kept, out = self._ranked(prompt, options, need)
+        else:
+            passages = self._passages(need)
+            kept, out = ((passages,), ()) if passages.kept else ((), (passages,))
+        if not kept:
+            raise nothing_left(self.request, out)
+        first = kept[0]
+        return made(
+            Decision,
+            {
+                "provider": first.provider,
+                "model": first.model,
+                "tier": first.tier,
+                "score": need,
+                "reason": self._reason(need, kept),
+                "candidates": (*kept, *out),
+                "strategy": self.strategy,
+                "privacy": self.privacy,
+                "rules": self.names,
+            },
+        )
+
+    def _ranked(
+        self, prompt: str, options: Sequence[Option], need: float
+    ) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
+        """The candidates that are kept, the best first, and those that are left out, by name."""
         usage = Usage(estimated_tokens(prompt), self.table.output_tokens)
         ranked: list[tuple[_Order, Candidate]] = []
         out: list[Candidate] = []
@@ -159,24 +188,31 @@ class Course:
             else:
                 is_last = self.passages_last and option.tier == "extractive"
                 ranked.append(((is_last, -option.priority, -candidate.score, place), candidate))
-        if not ranked:
-            raise nothing_left(self.request, out)
-        kept = [one for _, one in sorted(ranked)]
+        return [one for _, one in sorted(ranked)], sorted(out, key=lambda one: (one.provider, one.model))
+
+    def _passages(self, need: float) -> Candidate:
+        """The passages as the only candidate: they cost nothing, and up to some need are as likely right as they can
+        ever be, so that one candidate is the same for all prompts."""
+        assumed = self.table.tiers.get(FINDING.tier, _ANY)
+        if 1.0 - need * (1.0 - assumed.quality) >= assumed.at_most:
+            return self._passages_at_best
+        return self._candidate(FINDING, need, _NO_USAGE)
+
+    @cached_property
+    def _passages_at_best(self) -> Candidate:
+        return self._candidate(FINDING, 0.0, _NO_USAGE)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the rules are called."""
+        return tuple([rule.name for rule in self.rules])
+
+    def _reason(self, need: float, kept: Sequence[Candidate]) -> str:
         first = kept[0]
-        return made(
-            Decision,
-            {
-                "provider": first.provider,
-                "model": first.model,
-                "tier": first.tier,
-                "score": need,
-                "reason": _reason(self.strategy, first, need, kept, self.rules),
-                "candidates": (*kept, *sorted(out, key=lambda one: (one.provider, one.model))),
-                "strategy": self.strategy,
-                "privacy": self.privacy,
-                "rules": tuple([rule.name for rule in self.rules]),
-            },
-        )
+        text = f"{self.strategy}, need {need:.2f}: {first.provider}/{first.model} is {first.why}"
+        if len(kept) > 1:
+            text += f"; next {kept[1].provider}/{kept[1].model}"
+        return f"{text}; rules: {', '.join(self.names)}" if self.names else text
 
     def _candidate(self, option: Option, need: float, usage: Usage) -> Candidate:
         assumed = self.table.tiers.get(option.tier, _ANY)
@@ -272,15 +308,6 @@ def _own_rules(task: str | None, switches: Switches) -> tuple[Rule, ...]:
     if task is not None and task in switches.cloud_tasks:
         return (Rule("router.cloud_tasks", (task,), "the settings send this task to the cloud", tier="cloud"),)
     return ()
-
-
-def _reason(strategy: str, first: Candidate, need: float, ranked: Sequence[Candidate], rules: Sequence[Rule]) -> str:
-    text = f"{strategy}, need {need:.2f}: {first.provider}/{first.model} is {first.why}"
-    if len(ranked) > 1:
-        text += f"; next {ranked[1].provider}/{ranked[1].model}"
-    if rules:
-        text += f"; rules: {', '.join(rule.name for rule in rules)}"
-    return text
 
 
 def _money(usd: float | None) -> str:
