@@ -15,6 +15,7 @@ from aqe.engine.memory.entry import Kept, Memory, check_id, check_namespace, met
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.rows import (
     COLUMNS,
+    OF_TEXT,
     Row,
     Waiting,
     close_row,
@@ -103,7 +104,7 @@ def _same(connection: apsw.Connection, row: Row, now: int, waiting: Waiting) -> 
                 fix="Change it with update, or give another id.",
             )
         return found
-    sql = f"SELECT {COLUMNS} WHERE text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 LIMIT 1"
+    sql = f"SELECT {COLUMNS} WHERE {OF_TEXT} AND +namespace = ?2 AND id_given = 0 LIMIT 1"
     duplicate = connection.execute(sql, (row.text_hash, row.namespace)).fetchone()
     known = None if duplicate is None else read_memory(duplicate)
     return None if known is None or _is_over(connection, known, now, waiting) else known

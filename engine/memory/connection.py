@@ -124,14 +124,54 @@ class Reading:
             raise
         finally:
             if error is not None:
-                self._give_up(error)
+                _give_up(self._connection, self._path, error)
 
-    def _give_up(self, error: BaseException) -> None:
-        with speaking(self._path):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+
+class Writing:
+    """One write transaction after the other on a connection behind a lock: all of a block or nothing of it. It is
+    `transaction` for fewer calls, since an addition alone is not much more than its transaction."""
+
+    def __init__(self, connection: apsw.Connection, path: Path, lock: threading.RLock) -> None:
+        self._connection = connection
+        self._path = path
+        self._lock = lock
+
+    def __enter__(self) -> apsw.Connection:
+        self._lock.acquire()
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            self._lock.release()
             if isinstance(error, apsw.Error):
-                raise error
+                raise _spoken(self._path, error, None) from error
+            raise
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        error = value
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+        except BaseException as failed:
+            error = failed
+            raise
+        finally:
+            try:
+                if error is not None:
+                    _give_up(self._connection, self._path, error)
+            finally:
+                self._lock.release()
+
+
+def _give_up(connection: apsw.Connection, path: Path, error: BaseException) -> None:
+    """Roll back after an error of a block; one of SQLite's is told in our words."""
+    with speaking(path):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, apsw.Error):
+            raise error
 
 
 def shrink(connection: apsw.Connection, lock: threading.RLock) -> None:

@@ -12,7 +12,7 @@ import apsw
 
 from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Memory, Provenance, made
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.text import index_text
 
 _decode = json.JSONDecoder().raw_decode
 COLUMNS = (
@@ -20,12 +20,26 @@ COLUMNS = (
     ' file, line, "commit", run, worktree, id_given, expires_at, pinned, end_note, file_digest'
     " FROM memories LEFT JOIN embedders ON embedder = number"
 )
+_IN_A_SPACE = (
+    "SELECT row, embedder FROM embedders CROSS JOIN memories ON embedder = number"
+    " WHERE text_hash = ?1 AND valid_to IS NULL"
+)
+OF_TEXT = (
+    "memories.row IN (SELECT row FROM memories WHERE embedder IS NULL AND text_hash = ?1 AND valid_to IS NULL"
+    f" UNION ALL SELECT row FROM ({_IN_A_SPACE}))"
+)
+"""The condition on `memories` that a row is current and has the text of the hash that is the first parameter; it names
+the spaces because their index begins with them. Beside it a condition on the namespace needs a plus before it."""
+
 _INDEX = "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)"
-_INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
-    metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest)
-    SELECT ?1, ?2, 1 + coalesce(max(revision), 0), ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-    ?17
-    FROM memories WHERE namespace = ?2 AND id = ?1"""
+_LOG = "INSERT INTO change_log (row, stamp) SELECT value, random() & 0x7fffffff FROM json_each(?)"
+_LOG_ONE = "INSERT INTO change_log (row, stamp) VALUES (?, random() & 0x7fffffff)"
+_NEWEST = "SELECT revision FROM memories WHERE namespace = ? AND id = ? ORDER BY revision DESC LIMIT 1"
+_INSERT = (
+    "INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,"
+    ' metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest)'
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 @dataclass(frozen=True)
@@ -49,27 +63,41 @@ class Row:
 
 @dataclass
 class Waiting:
-    """What the text index and the vectors of rows just written are still to be told, to be told in one go.
+    """What the log of changes, the text index and the vectors of rows just written are still to be told, in one go.
 
     FTS5 gathers what it is told in memory, but writes it out at each later statement that SQLite could undo alone, as
-    are those on `memories` because of its triggers: rows are written first, then all of this. Whoever reads an index,
-    or ends a row, tells it before.
+    are those that end or change a row because of their triggers: rows are written first, then all of this. Whoever
+    reads an index, or ends a row, tells it before. An insertion has no trigger: with one SQLite would keep what each
+    page was before it, for two fifths of what writing the row takes.
     """
 
-    texts: list[tuple[int, str]] = field(default_factory=list)
+    texts: dict[int, str | None] = field(default_factory=dict)
+    """By row: the text, None where the row is not a current one."""
     vectors: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
     """By row: table, namespace and vector."""
     tables: dict[tuple[str, int], int] = field(default_factory=dict)
     """By embedder and dimension: the tables that were asked for."""
 
+    def table(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
+        """The table of a space, made when missing."""
+        known = self.tables.get((embedder_id, dimension))
+        if known is None:
+            known = self.tables[embedder_id, dimension] = vectors.ensure_table(connection, embedder_id, dimension)
+        return known
+
     def tell(self, connection: apsw.Connection) -> None:
         """Write it."""
-        if self.texts:
-            connection.executemany(_INDEX, ((number, " ".join(subtokens(text))) for number, text in self.texts))
-            for number, (table, namespace, vector) in self.vectors.items():
-                vectors.put(connection, table, number, namespace, vector)
-            self.texts.clear()
-            self.vectors.clear()
+        if not self.texts:
+            return
+        if len(self.texts) == 1:
+            connection.execute(_LOG_ONE, (*self.texts,))
+        else:
+            connection.execute(_LOG, (json.dumps([*self.texts]),))
+        told = ((number, index_text(text)) for number, text in self.texts.items() if text is not None)
+        connection.executemany(_INDEX, told)
+        vectors.put_each(connection, self.vectors)
+        self.texts.clear()
+        self.vectors.clear()
 
 
 def read_memory(row: Sequence[Any]) -> Memory:
@@ -122,9 +150,10 @@ def insert_row(
     what = (row.text, row.text_hash, id_given, row.metadata, table)
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
     traits = (row.expires_at, row.pinned, row.file_digest)
-    connection.execute(_INSERT, (id, row.namespace, now, created_at, *what, *whence, *traits))
+    revision = connection.execute(_NEWEST, (row.namespace, id)).get or 0
+    connection.execute(_INSERT, (id, row.namespace, revision + 1, now, None, created_at, *what, *whence, *traits))
     number = connection.last_insert_rowid()
-    untold.texts.append((number, row.text))
+    untold.texts[number] = row.text
     if table is not None and vector is not None:
         untold.vectors[number] = table, row.namespace, vector
     if waiting is None:
@@ -150,16 +179,8 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
 
 def _vector_of(connection: apsw.Connection, row: Row, untold: Waiting) -> tuple[int | None, bytes | None]:
     if row.vector is not None:
-        space = row.embedder_id, len(row.vector) // 4
-        table = untold.tables.get(space)
-        if table is None:
-            table = untold.tables[space] = vectors.ensure_table(connection, *space)
-        return table, row.vector
-    twin = connection.execute(
-        "SELECT row, embedder FROM memories"
-        " WHERE text_hash = ? AND valid_to IS NULL AND embedder IS NOT NULL ORDER BY row LIMIT 1",
-        (row.text_hash,),
-    ).fetchone()
+        return untold.table(connection, row.embedder_id, len(row.vector) // 4), row.vector
+    twin = connection.execute(f"{_IN_A_SPACE} ORDER BY row LIMIT 1", (row.text_hash,)).fetchone()
     if twin is None:
         return None, None
     if twin[0] in untold.vectors:

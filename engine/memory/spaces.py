@@ -35,8 +35,9 @@ def stale_tables(connection: apsw.Connection, embedder_id: str, dimension: int) 
 def count_waiting(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
     """How many current memories have no vector, or one of another of aqe's own embedders."""
     tables = stale_tables(connection, embedder_id, dimension)
-    sql = f"SELECT count(*) FROM memories WHERE valid_to IS NULL AND {_waiting(tables)}"
-    return int(connection.execute(sql, tables).get)
+    sql = "SELECT count(*) FROM memories WHERE valid_to IS NULL AND embedder"  # one after the other: an OR reads all
+    in_none = int(connection.execute(f"{sql} IS NULL").get)
+    return in_none + sum(int(connection.execute(f"{sql} = ?", (table,)).get) for table in tables)
 
 
 def read_waiting(
@@ -45,7 +46,8 @@ def read_waiting(
     """The next of those memories, by row, behind the row `after`."""
     tables = stale_tables(connection, embedder_id, dimension)
     sql = (
-        f"SELECT row, text FROM memories WHERE valid_to IS NULL AND row > ? AND {_waiting(tables)} ORDER BY row LIMIT ?"
+        "SELECT row, text FROM memories NOT INDEXED"  # in order of row: the index would be sorted for each batch
+        f" WHERE valid_to IS NULL AND row > ? AND {_waiting(tables)} ORDER BY row LIMIT ?"
     )
     return [(int(row), str(text)) for row, text in connection.execute(sql, (after, *tables, limit))]
 

@@ -411,6 +411,14 @@ CREATE TRIGGER edges_went AFTER DELETE ON edge_members
 BEGIN UPDATE edge_changes SET number = number + 1; END;
 """
 
+_LIGHTER_ADDITIONS = """
+DROP INDEX memories_age;
+DROP INDEX memories_space;
+DROP INDEX memories_text;
+CREATE INDEX memories_text ON memories (embedder, text_hash) WHERE valid_to IS NULL;
+DROP TRIGGER memories_added;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -428,4 +436,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(14, "snapshots", _SNAPSHOTS),
     Migration(15, "growth and tiers", growth_tables.TABLES),
     Migration(16, "edge changes", _EDGE_CHANGES),
+    Migration(17, "lighter additions", _LIGHTER_ADDITIONS),
 )

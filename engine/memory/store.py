@@ -19,7 +19,15 @@ from aqe.engine.memory.adding import add_rows, current_memory, end_memories, era
 from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.connection import BUSY_TIMEOUT_S, Reading, open_connection, shrink, speaking, transaction
+from aqe.engine.memory.connection import (
+    BUSY_TIMEOUT_S,
+    Reading,
+    Writing,
+    open_connection,
+    shrink,
+    speaking,
+    transaction,
+)
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Hit,
@@ -41,10 +49,11 @@ from aqe.engine.memory.growth.recalled import MOST_TEXTS, note_recalled, said_al
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, fresh_answer
 from aqe.engine.memory.keys import store_key
+from aqe.engine.memory.listing import newest_memories, revisions
 from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.migrations import migrate
 from aqe.engine.memory.postings import TextPostings
-from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
+from aqe.engine.memory.rows import Row, end_row
 from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
 from aqe.engine.memory.searching import Prior as Prior
 from aqe.engine.memory.shares import Shares
@@ -109,6 +118,7 @@ class Store:
         about = shares or Shares(), self.accesses.tally, self.growth.rank, lambda: self.graph
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
+        self._changing = Writing(connection, path, self._lock)
 
     @classmethod
     def open(
@@ -128,8 +138,7 @@ class Store:
 
         `here` gives the worktree and commit of what is added; `clean` is what every text and every text of its
         metadata goes through before it is written; `shares` weighs words and meaning in searches by both. Raises
-        `UserError` (database-broken, database-key,
-        database-locked, database-newer, project-read-only, disk-full).
+        `UserError` (database-broken, database-key, database-locked, database-newer, project-read-only, disk-full).
         """
         open_again = functools.partial(open_connection, key=key, durability=durability, busy_timeout_s=busy_timeout_s)
         connection = open_again(path)
@@ -168,11 +177,9 @@ class Store:
     ) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[apsw.Connection]:
+    def writing(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """One write transaction on the store's own connection, for the tables beside the memories."""
-        with self._lock, transaction(self._connection, self.path):
-            yield self._connection
+        return self._changing
 
     @contextlib.contextmanager
     def writing_durably(self) -> Iterator[apsw.Connection]:
@@ -263,8 +270,7 @@ class Store:
     def history(self, id: str, *, namespace: str = "default") -> list[Memory]:
         """All revisions, oldest first, those of a deleted memory too."""
         with self.reading() as connection:
-            sql = f"SELECT {COLUMNS} WHERE namespace = ? AND id = ? ORDER BY revision"
-            return [read_memory(row) for row in connection.execute(sql, (check_namespace(namespace), check_id(id)))]
+            return revisions(connection, check_namespace(namespace), check_id(id))
 
     def update(
         self,
@@ -334,9 +340,8 @@ class Store:
         wanted = wanted_in(namespace, filter)
         check_limit(limit, 1_000_000)
         with self.reading() as connection:
-            where, bound = ranking.scope_of(connection, *alive(connection, wanted, self.now)).where()
-            sql = f"SELECT {COLUMNS} WHERE {where} ORDER BY created_at DESC, row DESC LIMIT ? OFFSET ?"
-            found = [read_memory(row) for row in connection.execute(sql, (*bound, limit, max(0, offset)))]
+            scope = ranking.scope_of(connection, *alive(connection, wanted, self.now))
+            found = newest_memories(connection, scope, limit, offset)
         return [self.files.marked(memory) for memory in found]
 
     def search(
@@ -474,11 +479,7 @@ class Store:
     def vector(self, id: str, *, namespace: str = "default") -> tuple[float, ...] | None:
         """The stored vector of the current revision, None where it has none."""
         with self.reading() as connection:
-            found = connection.execute(
-                "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL",
-                (check_namespace(namespace), check_id(id)),
-            ).fetchone()
-            packed = vectors.read(connection, found[1], found[0]) if found and found[1] is not None else None
+            packed = vectors.read_current(connection, check_namespace(namespace), check_id(id))
         return None if packed is None else tuple(memoryview(packed).cast("f"))
 
     def changes(self) -> int:

@@ -55,10 +55,24 @@ def put(connection: apsw.Connection, table: int, row: int, namespace: str, vecto
     )
 
 
+def put_each(connection: apsw.Connection, rows: Mapping[int, tuple[int, str, bytes]]) -> None:
+    """Store vectors by their rows: for each its table, namespace and vector."""
+    for table in {table for table, _, _ in rows.values()}:
+        of_table = ((row, namespace, packed) for row, (number, namespace, packed) in rows.items() if number == table)
+        connection.executemany(f"INSERT INTO vectors_{table} (row, namespace, vector) VALUES (?, ?, ?)", of_table)
+
+
 def read(connection: apsw.Connection, table: int, row: int) -> bytes | None:
     """The vector of a row as float32 bytes."""
     found = connection.execute(f"SELECT vector FROM vectors_{table} WHERE row = ?", (row,)).fetchone()
     return demoted.read_demoted(connection, row) if found is None else bytes(found[0])
+
+
+def read_current(connection: apsw.Connection, namespace: str, id: str) -> bytes | None:
+    """The vector of a memory's current revision as float32 bytes."""
+    sql = "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    found = connection.execute(sql, (namespace, id)).fetchone()
+    return None if found is None or found[1] is None else read(connection, found[1], found[0])
 
 
 def read_each(connection: apsw.Connection, table: int, rows: Sequence[int]) -> dict[int, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import pytest
 
 from aqe.engine.errors import InternalError
 from aqe.engine.jobs import JobTable
-from aqe.engine.memory import Store
+from aqe.engine.memory import Store, spaces
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.migrations import MIGRATIONS, Migration, migrate, pending
+from aqe.engine.memory.rows import COLUMNS, OF_TEXT
 from aqe.engine.privacy import audit, consent
 from aqe.engine.providers.configured import Recipient
 from aqe.engine.requests import RequestTable
@@ -126,6 +128,29 @@ def test_stored_file_of_each_earlier_version_grows_under_control_after_migrating
         connection.execute("INSERT INTO accesses VALUES (1, 2, 3, 0.5)")
         connection.execute("INSERT INTO demoted VALUES (1, 2, x'00')")
         assert connection.execute("SELECT count, tier FROM accesses JOIN demoted USING (row)").fetchall() == [(2, 2)]
+
+
+def test_stored_file_of_each_earlier_version_knows_its_texts_and_spaces_after_migrating(
+    earlier: tuple[int, Path],
+) -> None:
+    """A store of each earlier version shares the vector of an equal text, joins duplicates and names its spaces, all by
+    one index and not by reading all memories."""
+    with Store.open(earlier[1]) as store:
+        id = store.add("totals round half up")
+        assert store.vector(id) == (0.0, 1.0, 0.0, 0.0)
+        assert store.add("totals round half up") == id
+        with store.reading() as connection:
+            assert spaces.given_spaces(connection) == [("toy", 4)]
+            same_text = f"{OF_TEXT} AND +namespace = ?2 AND id_given = 0"
+            for condition, bound in (
+                (same_text, (b"x", "default")),
+                ("valid_to IS NULL AND embedder = 1", ()),
+                ("valid_to IS NULL AND embedder IS NULL", ()),
+            ):
+                sql = f"EXPLAIN QUERY PLAN SELECT {COLUMNS} WHERE {condition} LIMIT 1"
+                told = " ".join(str(step[3]) for step in connection.execute(sql, bound))
+                assert "INDEX memories_text (embedder=?" in told
+                assert not re.search("SCAN memories|memories_current|memories_revision", told)
 
 
 def test_backup_is_taken_before_migrating(earlier: tuple[int, Path]) -> None:

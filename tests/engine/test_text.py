@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aqe.engine.memory import text
 
@@ -27,3 +29,10 @@ def test_stems_do_not_depend_on_what_is_installed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "Stemmer", None)
     assert [*map(text._new_stemmer(), words)] == compiled
     assert len({*compiled}) < len(words) > 1000
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet="aBcD é漢12_- .\n", max_size=60) | st.text(max_size=40))
+def test_text_for_the_index_is_its_subtokens_with_blanks_between_them(given_text: str) -> None:
+    """The text index is told exactly the subtokens of a text, in their order and with repetitions."""
+    assert text.index_text(given_text).split(" ") == (text.subtokens(given_text) or [""])

@@ -12,13 +12,11 @@ from typing import Any, Literal
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import vectors
 from aqe.engine.memory.adding import current_memory, revise
 from aqe.engine.memory.entry import Memory, check_namespace, metadata_json
 from aqe.engine.memory.growth.expiry import ALIVE
-from aqe.engine.memory.rows import COLUMNS, Row, end_row, read_memory
+from aqe.engine.memory.rows import COLUMNS, OF_TEXT, Row, Waiting, end_row, read_memory
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.text import subtokens
 from aqe.engine.memory.transfer.detecting import Contents
 from aqe.engine.memory.transfer.reading import more_columns
 from aqe.engine.memory.transfer.record import Record
@@ -105,11 +103,12 @@ def import_memories(
             cancel.check()
         progress("Taking memories in", start, len(keys))
         with store.writing() as connection:
-            now, more = store.now(), more_columns(connection)
+            now, more, waiting = store.now(), more_columns(connection), Waiting()
             for key in keys[start : start + batch]:
                 step = _plan(connection, groups[key], conflict, now)
-                _apply(connection, step, more, now)
+                _apply(connection, step, more, now, waiting)
                 done.append(step)
+            waiting.tell(connection)
     return _told(contents, done, dry_run=False)
 
 
@@ -209,8 +208,7 @@ def _hash(text: str) -> bytes:
 
 def _same_text(connection: apsw.Connection, record: Record, now: int) -> Memory | None:
     """The memory without a caller's id that has this text, and is not over."""
-    where = f"text_hash = ? AND namespace = ? AND valid_to IS NULL AND id_given = 0 AND {ALIVE}"
-    sql = f"SELECT {COLUMNS} WHERE {where} LIMIT 1"
+    sql = f"SELECT {COLUMNS} WHERE {OF_TEXT} AND +namespace = ?2 AND id_given = 0 AND {ALIVE} LIMIT 1"
     row = connection.execute(sql, (_hash(record.text), record.namespace, now)).fetchone()
     return None if row is None else read_memory(row)
 
@@ -225,14 +223,16 @@ def _joined(same: Memory, record: Record) -> tuple[dict[str, Any], bool, int | N
     return None if (metadata, pinned, ends) == before else (metadata, pinned, ends)
 
 
-def _apply(connection: apsw.Connection, step: _Step, more: Collection[str], now: int) -> None:
+def _apply(connection: apsw.Connection, step: _Step, more: Collection[str], now: int, waiting: Waiting) -> None:
+    if step.join is not None or step.end is not None:
+        waiting.tell(connection)
     if step.join is not None:
         _join(connection, *step.join, now)
     if step.end is not None:
         namespace, id = step.key
         end_row(connection, namespace, id, step.end)
     for record in step.insert:
-        _insert(connection, record, more)
+        _insert(connection, record, more, waiting)
 
 
 def _join(connection: apsw.Connection, id: str, record: Record, now: int) -> None:
@@ -257,11 +257,11 @@ def _join(connection: apsw.Connection, id: str, record: Record, now: int) -> Non
     connection.execute(sql, (pinned, ends, same.namespace, id))
 
 
-def _insert(connection: apsw.Connection, record: Record, more: Collection[str]) -> None:
-    """Write a revision as it was, with its text index entry where it is the current one, and its vector."""
+def _insert(connection: apsw.Connection, record: Record, more: Collection[str], waiting: Waiting) -> None:
+    """Write a revision as it was; what the indexes are told of it waits for the others of the batch."""
     table = None
     if record.vector is not None and record.embedder_id is not None:
-        table = vectors.ensure_table(connection, record.embedder_id, len(record.vector) // 4)
+        table = waiting.table(connection, record.embedder_id, len(record.vector) // 4)
     known = [name for name in more if name in record.more]
     origin = record.provenance
     sql = _INSERT.format(names="".join(f', "{name}"' for name in known), marks=", ?" * len(known))
@@ -270,13 +270,10 @@ def _insert(connection: apsw.Connection, record: Record, more: Collection[str]) 
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
     connection.execute(sql, (*when, *what, *whence, *(record.more[name] for name in known)))
     number = connection.last_insert_rowid()
-    if record.is_current:
-        connection.execute(
-            "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (number, " ".join(subtokens(record.text)))
-        )
+    waiting.texts[number] = record.text if record.is_current else None
     if table is not None and record.vector is not None:
         if record.is_current:
-            vectors.put(connection, table, number, record.namespace, record.vector)
+            waiting.vectors[number] = table, record.namespace, record.vector
         else:
             connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, record.vector))
 
