@@ -5,34 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aqe.engine.memory.graph.building import GraphReport
-from aqe.engine.memory.graph.edges import Kind, Origin
+from aqe.engine.memory.graph.edges import Edge, GraphFigures, Kind, Neighbour
 
 
 @dataclass(frozen=True)
-class GraphShown:
+class GraphShown(GraphFigures):
     """What `aqe memory graph --json` prints: edges by kind and by what said so; `built` with --build."""
 
-    edges: int
-    memories: int
-    kinds: dict[str, int]
-    origins: dict[str, int]
     built: GraphReport | None
 
 
 @dataclass(frozen=True)
-class NeighbourShown:
+class NeighbourShown(Neighbour):
     """A memory at the other end of an edge. `outward`: the edge starts at the memory asked about (null: the kind has
     no direction); `members` counts the memories of the edge; `via` is the id before it on a way of `depth` edges."""
 
-    namespace: str
-    id: str
-    kind: Kind
-    outward: bool | None
-    weight: float
-    origin: Origin
-    members: int
-    depth: int
-    via: str
     text: str
 
 
@@ -54,20 +41,28 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Linked:
-    """What `aqe memory link --json` prints; `new` unless they were joined already."""
+class EdgeShown:
+    """One edge as it was given."""
 
     kind: Kind
     weight: float
     members: list[Member]
+
+
+@dataclass(frozen=True)
+class Linked(EdgeShown):
+    """What `aqe memory link --json` prints; `new` unless they were joined already."""
+
     new: bool
 
 
 @dataclass(frozen=True)
-class Unlinked:
+class Unlinked(EdgeShown):
     """What `aqe memory unlink --json` prints; `removed` where there was such an edge."""
 
-    kind: Kind
-    weight: float
-    members: list[Member]
     removed: bool
+
+
+def members_of(edge: Edge) -> list[Member]:
+    """The memories of an edge."""
+    return [Member(namespace, id) for namespace, id in edge.members]

@@ -55,8 +55,9 @@ def graph(
                 report = build_graph(store, scope, root, progress=progress, cancel=cancel)
         figures = read_figures(store)
     if json:
-        built = None if report is None else vars(report)
-        print_json("memory-graph", {**vars(figures), "built": built}, project=kept_where(root))
+        from aqe.server.cli.graph_objects import GraphShown
+
+        print_json("memory-graph", GraphShown(**vars(figures), built=report), project=kept_where(root))
         return
     if report is not None:
         print(f"{counted(report.came, 'edge')} came, {report.went} went")
@@ -88,9 +89,10 @@ def neighbours(
         found = find_neighbours(store, id, namespace=namespace, kinds=kinds, depth=depth, k=k)
         texts = [_text(store, one) for one in found]
     if json:
-        shown = [{**vars(one), "text": text} for one, text in zip(found, texts, strict=True)]
-        start = {"id": id, "namespace": namespace}
-        print_json("memory-neighbours", {**start, "neighbours": shown}, project=kept_where(root))
+        from aqe.server.cli.graph_objects import NeighbourShown, NeighboursShown
+
+        shown = [NeighbourShown(**vars(one), text=text) for one, text in zip(found, texts, strict=True)]
+        print_json("memory-neighbours", NeighboursShown(id, namespace, shown), project=kept_where(root))
         return
     for one, text in zip(found, texts, strict=True):
         arrow = "--" if one.outward is None else "->" if one.outward else "<-"
@@ -115,7 +117,9 @@ def link(
         edge = _edge(store, members, kind, weight, namespace)
         new = add_edges(store, [edge])
     if json:
-        print_json("memory-link", {**_shown(edge), "new": bool(new)}, project=root)
+        from aqe.server.cli.graph_objects import Linked, members_of
+
+        print_json("memory-link", Linked(edge.kind, edge.weight, members_of(edge), bool(new)), project=root)
     else:
         print(f"{len(edge.members)} memories are joined" if new else "They were joined already")
 
@@ -136,7 +140,9 @@ def unlink(
         edge = _edge(store, members, kind, 1.0, namespace)
         removed = remove_edges(store, [edge])
     if json:
-        print_json("memory-unlink", {**_shown(edge), "removed": bool(removed)}, project=root)
+        from aqe.server.cli.graph_objects import Unlinked, members_of
+
+        print_json("memory-unlink", Unlinked(edge.kind, edge.weight, members_of(edge), bool(removed)), project=root)
     else:
         print("They are joined no more" if removed else "There is no such edge")
 
@@ -157,11 +163,6 @@ def _edge(store: Store, members: list[str], kind: str, weight: float, namespace:
         names_another = colon and before and id and store.get(member, namespace=namespace) is None
         keys.append((before, id) if names_another else (namespace, member))
     return Edge(cast("Kind", kind), tuple(keys), weight)
-
-
-def _shown(edge: Edge) -> dict[str, object]:
-    members = [{"namespace": namespace, "id": id} for namespace, id in edge.members]
-    return {"kind": edge.kind, "weight": edge.weight, "members": members}
 
 
 def _text(store: Store, one: Neighbour) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from aqe.engine.memory.transfer import Imported
+
 
 @dataclass(frozen=True)
 class MemoriesExported:
@@ -30,24 +32,13 @@ class WholeStateExported:
 
 
 @dataclass(frozen=True)
-class MemoriesImported:
+class MemoriesImported(Imported):
     """What `aqe memory import FILE --json` prints. Of the memories `added` were new, `continued` got the revisions that
     they lacked, `same` were there; those that differ stayed (`kept`) or became a new revision (`taken`), the first 20
     of them in `named`; `left_out` has what could not be a memory, with why. `embedded` got a vector. Of a state also
     the rows of its other parts, by part."""
 
     file: str
-    form: str
-    memories: int
-    added: int
-    continued: int
-    same: int
-    kept: int
-    taken: int
-    revisions: int
-    left_out: list[tuple[str, str]]
-    named: list[str]
-    dry_run: bool
     embedded: int
     added_rows: dict[str, int] | None = None
     same_rows: dict[str, int] | None = None
