@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from aqe.engine.index.indexing import index_scope
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import MarkedFeedback, success_prior
 from aqe.engine.memory import vectors
+from aqe.engine.memory.embeddings import Before
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.extractive import Passage, passage_of
@@ -63,29 +64,16 @@ _LEAST = {KNOWLEDGE: KNOWLEDGE_NEAR}
 _BY_SCORE = attrgetter("score")
 
 
-class CachedEmbedder:
-    """An embedder that remembers the last texts it was given; `hits` and `misses` count. What `embedder` keeps in a
-    store, it keeps too."""
-
-    is_kept = True
+class CachedEmbedder(Before):
+    """An embedder that remembers the last texts it was given; `hits` and `misses` count."""
 
     def __init__(self, embedder: Embedder, *, size: int = CACHED_TEXTS) -> None:
-        self._embedder = embedder
+        super().__init__(embedder)
         self._size = size
         self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
-
-    @cached_property
-    def id(self) -> str:
-        """The space of the vectors."""
-        return self._embedder.id
-
-    @cached_property
-    def dimension(self) -> int:
-        """Numbers in a vector."""
-        return self._embedder.dimension
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row for each text; a text that was given lately is not computed again."""
@@ -205,7 +193,7 @@ class Recall:
         embedded = time.perf_counter()
         rarity = self._store.rarity(question, without=KNOWLEDGE)
         known, wide = self._hits(widened(question, rarity), vector, k, k, namespace, settings)
-        hits = sorted([*known, *(hit for hits in wide for hit in hits)], key=_BY_SCORE, reverse=True)
+        hits = sorted(chain(known, *wide), key=_BY_SCORE, reverse=True)
         with self._lock:
             self.asked += 1
         done = time.perf_counter()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,26 +34,33 @@ def kept_in(store: Store, embedder: Embedder) -> Embedder:
     return embedder if getattr(embedder, "is_kept", False) else KeptEmbedder(embedder, store)
 
 
-class KeptEmbedder:
-    """An embedder whose vectors are kept in a store, if it is costly (None: as measured)."""
+class Before:
+    """What stands before an embedder and is one of the same space; what the other keeps in a store, it keeps too."""
 
     is_kept = True
 
-    def __init__(self, embedder: Embedder, store: Store, *, costly: bool | None = None) -> None:
+    def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._store = store
-        self._costly = costly
-        self._is_cheap = costly is False
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The space of the vectors."""
         return self._embedder.id
 
-    @property
+    @cached_property
     def dimension(self) -> int:
         """Numbers in a vector."""
         return self._embedder.dimension
+
+
+class KeptEmbedder(Before):
+    """An embedder whose vectors are kept in a store, if it is costly (None: as measured)."""
+
+    def __init__(self, embedder: Embedder, store: Store, *, costly: bool | None = None) -> None:
+        super().__init__(embedder)
+        self._store = store
+        self._costly = costly
+        self._is_cheap = costly is False
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row for each text; a text whose vector is kept is not embedded."""
