@@ -19,8 +19,8 @@ from aqe.engine.grounding import cited, shown_passages, support
 from aqe.engine.memory.entry import check_text, made
 from aqe.engine.memory.store import Store
 from aqe.engine.privacy import Guard
-from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_text
-from aqe.engine.providers.protocol import CompletionRequest, Message, Usage
+from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_texts
+from aqe.engine.providers.protocol import CompletionRequest, Message, Usage, weigh
 from aqe.engine.recall import CachedEmbedder, Recall, Recalled
 from aqe.engine.request_log import RequestLog
 from aqe.engine.requests import RequestTable
@@ -187,11 +187,11 @@ class Asking:
         if decision.tier == EXTRACTIVE:
             memories = [hit.memory for hit in hits]
             context = tuple([(memory.namespace, memory.id) for memory in memories])
-            weight = sum([count(quotable_text(memory)) for memory in memories])
+            weight = weigh(quotable_texts(memories), count)
         else:
             shown = self._shown([passage_of(hit) for hit in hits], decision)
             context = tuple([(passage.namespace, passage.id) for passage in shown])
-            weight = sum([count(passage.text) for passage in shown])
+            weight = weigh([passage.text for passage in shown], count)
         total = 1000 * (time.perf_counter() - began)
         timings = made(
             Timings,
@@ -253,7 +253,7 @@ class Asking:
             citations = cited(said.text, prepared.given, self._embedder)
             confidence = support(said.text, prepared.given, self._embedder)
         context = _context(prepared, citations, everything=said.tier != EXTRACTIVE)
-        weight = sum(count(passage.text) for passage in context) + sum(count(one.content) for one in prepared.talk)
+        weight = weigh([*(passage.text for passage in context), *(one.content for one in prepared.talk)], count)
         recalled, total = prepared.recalled, 1000 * (time.perf_counter() - prepared.began)
         return Answer(
             text=said.text,
@@ -286,7 +286,7 @@ class Asking:
             prepared.request_id,
             prepared.decision,
             tuple([(one.namespace, one.id) for one in passages if one.namespace != GIVEN]),
-            sum([count(passage.text) for passage in passages]),
+            weigh([passage.text for passage in passages], count),
             count(prepared.prompt),
             Timings(recalled.embed_ms, recalled.retrieve_ms, prepared.route_ms, 0.0, total),
             session=None if session is None else session.name,

@@ -71,10 +71,13 @@ class Extract:
     features: Mapping[str, float] = made_by(default_factory=dict)
 
 
-def quotable_text(memory: Memory) -> str:
-    """A memory's text as a passage has it: of the project index without the line that says where it stands."""
-    text = memory.text
-    return text.partition("\n")[2] if memory.namespace.startswith(INDEX) else text
+def quotable_texts(memories: Sequence[Memory]) -> list[str]:
+    """The texts of memories as passages have them: those of the project index without the line that says where each
+    stands."""
+    indexed = {name for name in {memory.namespace for memory in memories} if name.startswith(INDEX)}
+    if not indexed:
+        return [memory.text for memory in memories]
+    return [memory.text.partition("\n")[2] if memory.namespace in indexed else memory.text for memory in memories]
 
 
 def passage_of(hit: Hit) -> Passage:
@@ -85,7 +88,7 @@ def passage_of(hit: Hit) -> Passage:
         Passage,
         {
             "id": memory.id,
-            "text": quotable_text(memory),
+            "text": memory.text.partition("\n")[2] if is_indexed else memory.text,
             "file": memory.provenance.file or None,
             "line": memory.provenance.line or None,
             "score": hit.score,

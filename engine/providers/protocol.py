@@ -6,7 +6,7 @@ order is decided by `aqe.engine.routing`; so a provider never retries by itself.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -150,3 +150,14 @@ def estimated_tokens(text: str) -> int:
     """
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return -(-size // 4)
+
+
+def weigh(texts: Sequence[str], count_tokens: Callable[[str], int] = estimated_tokens) -> int:
+    """The tokens of some texts together, each counted by itself.
+
+    >>> weigh(["seventeen bytes..", "Grüße"])
+    7
+    """
+    if count_tokens is not estimated_tokens:
+        return sum(map(count_tokens, texts))
+    return sum([len(text) + 3 >> 2 if text.isascii() else estimated_tokens(text) for text in texts])

@@ -82,7 +82,8 @@ class Router:
 
     def _course(self, request: RouteRequest, settings: Settings) -> Course:
         """What is settled of the request but for its prompt; kept while the settings stay as they are."""
-        barred = "" if self._guard is None or self._guard.may_leave(False) else self._strictness()
+        is_free = not self.providers or self._guard is None or self._guard.may_leave(False)
+        barred = "" if is_free else self._strictness()
         known = self._switches
         if known is None or known[0] is not settings or known[1] != barred:
             known = self._switches = settings, barred, Switches.of(settings, cloud_barred=barred), {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -108,7 +109,7 @@ class AccessCounts:
         self._now = now
         self._lock = threading.Lock()
         self._shown: list[Sequence[Hit | Key]] = []
-        self._waiting: dict[Key, int] = {}
+        self._waiting: Counter[Key] = Counter()
         self._made: dict[tuple[str, bytes], bytes] = {}
         self._counts: dict[str, int] = {}
         self._timer: threading.Timer | None = None
@@ -126,11 +127,12 @@ class AccessCounts:
             self._start()
 
     def _add_up(self) -> None:
+        waiting = self._waiting
         for shown in self._shown:
-            for one in shown:
-                key = (one.memory.namespace, one.memory.id) if isinstance(one, Hit) else one
-                if key in self._waiting or len(self._waiting) < MOST_WAITING:
-                    self._waiting[key] = self._waiting.get(key, 0) + 1
+            keys = [(one.memory.namespace, one.memory.id) if isinstance(one, Hit) else one for one in shown]
+            if len(waiting) + len(keys) > MOST_WAITING:
+                keys = [key for key in keys if key in waiting]
+            waiting.update(keys)
         self._shown.clear()
 
     def tally(self, name: str, count: int) -> None:
@@ -169,7 +171,7 @@ class AccessCounts:
         """Write what waits through `connection`; raises `UserError` as any write, and what waits stays then."""
         with self._lock:
             self._add_up()
-            waiting, self._waiting = self._waiting, {}
+            waiting, self._waiting = self._waiting, Counter()
             made, self._made = self._made, {}
             counts, self._counts = self._counts, {}
         if not (waiting or made or counts):
@@ -182,8 +184,7 @@ class AccessCounts:
                 connection.executemany(sql, [(name, count, count) for name, count in counts.items()])
         except BaseException:
             with self._lock:  # a vector that could not be written is made again; what is counted stays
-                for key, count in waiting.items():
-                    self._waiting[key] = self._waiting.get(key, 0) + count
+                self._waiting.update(waiting)
             raise
 
     def close(self, connection: apsw.Connection) -> None:

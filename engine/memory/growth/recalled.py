@@ -34,7 +34,7 @@ MOST = 256
 MOST_TEXTS = 64
 """More texts at a time are an import, not what somebody says about what they were shown."""
 
-MOST_WAITING = 32
+MOST_WAITING = 64
 """Searches whose memories are noted together, so that each costs a microsecond."""
 
 Key = tuple[str, str]
@@ -52,6 +52,8 @@ class _Lately:
     def note(self, key: Key, at: float, text: str | None) -> None:
         self.shown[key] = at, text if text is None else text[:LONGEST]
         self.shown.move_to_end(key)
+
+    def forget_oldest(self) -> None:
         while len(self.shown) > MOST:
             self.shown.popitem(last=False)
 
@@ -65,10 +67,12 @@ class _Lately:
                 else:
                     newest.setdefault(one, (at, None))
             if len(newest) >= MOST:
+                self.shown.clear()
                 break
         self.waiting.clear()
         for key, (at, text) in reversed(newest.items()):
             self.note(key, at, text)
+        self.forget_oldest()
 
 
 _lock = threading.Lock()
@@ -134,6 +138,7 @@ def _read_others(connection: apsw.Connection, known: _Lately, seen: int, now: in
     for namespace, id, text, last_at in reversed(rows):
         if (namespace, id) not in known.shown:
             known.note((namespace, id), time.monotonic() - max(0, now - last_at) / 1e6, text)
+    known.forget_oldest()
 
 
 def _current(connection: apsw.Connection, key: Key, now: int) -> Memory | None:
