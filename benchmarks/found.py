@@ -3,18 +3,21 @@
 A part of `python benchmarks/query.py`: an engine without a model over N memories (six lines of the standard library
 each) is asked first sentences of docstrings with `QueryConfig(answer=False)`, awaited one by one. Both engines are of
 this run and take turns; what is kept in memory is there before the clock starts. `wall` is what the caller waits,
-beside what the answer says of itself.
+beside what the answer says of itself. `calls` counts the calls of functions that a question takes in the caller's
+thread, Python's and C's: it says on a busy machine too what Python is spread over.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
+import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -34,6 +37,9 @@ WARM = 400
 
 TURN = 25
 """Questions that one engine is asked before it is the other's turn."""
+
+COUNTED = 50
+"""Questions whose calls of functions are counted, after all that are timed."""
 
 LINES, FEWEST_CHARACTERS = 6, 80
 BARS_US = {"own postings": 250.0, "FTS5": 1_500.0}
@@ -91,10 +97,16 @@ async def measure_found(root: Path, sentences: Sequence[str], memories: int, rou
                 with through(way):
                     waits[way] += [await _timed(engine, text, config) for text in left[start : start + TURN]]
         size = own._store._searcher.lists.nbytes
+        calls: dict[str, float] = {}
+        for way, engine in engines.items():
+            with through(way):
+                calls[way] = statistics.median(
+                    [await _calls(engine, f"{text} Why?", config) for text in asked[:COUNTED]]
+                )
     return {
         "memories": len(texts),
         "bytes of the postings": size,
-        "without an answer": {way: _figures(found) for way, found in waits.items()},
+        "without an answer": {way: {**_figures(found), "calls": calls[way]} for way, found in waits.items()},
         "text index": _alone(root / ".aqe" / "aqe.db", rounds),
     }
 
@@ -103,6 +115,22 @@ async def _timed(engine: Engine, text: str, config: QueryConfig) -> tuple[float,
     spent, start = time.thread_time(), time.perf_counter()
     answer = await engine.query(text, config=config)
     return 1e6 * (time.perf_counter() - start), 1e6 * (time.thread_time() - spent), answer
+
+
+async def _calls(engine: Engine, text: str, config: QueryConfig) -> int:
+    """The calls of functions that a question takes in this thread."""
+    count = 0
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        await engine.query(text, config=config)
+    finally:
+        sys.setprofile(None)
+    return count
 
 
 def _figures(found: Sequence[tuple[float, float, Answer]]) -> dict[str, float]:
@@ -147,7 +175,7 @@ def show_found(found: dict[str, Any]) -> None:
     """Print the tables."""
     size = found["bytes of the postings"] / 1e6
     print(f"\nwithout an answer, over {found['memories']} memories; microseconds ({size:.1f} MB of postings)")
-    head = ("p5", "p50", "p95", "p99", *PARTS, "rest", "processor")
+    head = ("p5", "p50", "p95", "p99", *PARTS, "rest", "processor", "calls")
     print(f"{'through':<14}" + "".join(f"{name:>10}" for name in head) + f"{'bar':>10}")
     for way, row in found["without an answer"].items():
         print(f"{way:<14}" + "".join(f"{row[column]:>10.0f}" for column in head) + f"{BARS_US[way]:>10.0f}")
