@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -69,7 +70,10 @@ def write_bytes_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     spare = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with contextlib.suppress(FileNotFoundError):
-            mode = path.stat().st_mode & 0o777
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):  # renaming over a device or a pipe takes it away from everybody
+                raise UserError(f"{str(path)!r} is no file.", code="bad-output", fix="Name a file.")
+            mode &= 0o777
         descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb") as file:
             file.write(data)

@@ -20,7 +20,7 @@ class MemorySettings(Table):
         default=False, description="true: secrets and personal data are taken out of a memory before it is written"
     )
     graph: bool = Field(
-        default=False, description="true: what joins memories is kept up to date, and orders what a search finds"
+        default=True, description="false: what joins memories is not kept up to date, and orders no search for tests"
     )
     index: Literal["own", "hnsw"] = Field(
         default="own", description="what finds near vectors: aqe's own codes, or a graph of usearch (extra `hnsw`)"
@@ -50,7 +50,10 @@ class MemorySettings(Table):
         default=0.8, ge=0.5, le=1, description="near-duplicates share this much of their words and word pairs"
     )
     max_mb: float = Field(
-        default=4096, ge=0, description="the least worth of what is remembered goes above this size, in MB; 0: never"
+        default=4096,
+        ge=0,
+        le=1_048_576,
+        description="the least worth of what is remembered goes above this size, in MB; 0: never",
     )
     answer_tokens: int = Field(
         default=2000, ge=200, le=100_000, description="the longest answer of query and memory_search to an assistant"

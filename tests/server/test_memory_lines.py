@@ -55,6 +55,7 @@ def test_options_are_for_the_lines_that_leave_them_out(aqe: Run) -> None:
         (["search", ""], "bad-query", "There is nothing to look for."),
         (["search", " "], "bad-query", "There is nothing to look for."),
         (["prune", "-n", "notes", "--keep", "1"], "bad-argument", "--namespace goes with --undo and --log alone"),
+        (["prune", "--max-mb", "inf", "--dry-run"], "bad-limit", "inf is no size"),
         (["prune", "-n", "notes", "--dry-run"], "bad-argument", "--namespace goes with --undo and --log alone"),
     ],
 )

@@ -11,8 +11,8 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
-from aqe.engine.memory.care.copying import BESIDE, check_copy, pinned, publish, refuse_taken, spare_for, write_copy
-from aqe.engine.memory.care.place import COPIES, Place
+from aqe.engine.memory.care.copying import check_copy, pinned, publish, refuse_taken, spare_for, write_copy
+from aqe.engine.memory.care.place import BESIDE, Place, is_same, refuse_own
 from aqe.engine.progress import CancelToken, Progress, silent
 
 
@@ -53,7 +53,9 @@ def back_up(
     """
     began = time.monotonic()
     refuse_taken(target, force=force)
-    _refuse_own(place, target, since)
+    refuse_own(place.path, target, "a backup")
+    if since is not None:
+        _refuse_base(place, target, since)
     connection = place.connect_to_read()
     try:
         with pinned(connection, place.path):
@@ -71,34 +73,20 @@ def back_up(
     return BackupReport(*facts, place.key is not None, dry_run, round(time.monotonic() - began, 3))
 
 
-def _refuse_own(place: Place, target: Path, since: Path | None) -> None:
-    """`UserError` where the target would replace what is to be backed up or what it rests on, or where that is no
-    backup but the store itself."""
-    own = [place.path.with_name(place.path.name + suffix) for suffix in BESIDE]
-    folder, real = place.folder.resolve(), target.resolve()
-    lies_within = real.is_relative_to(folder) and not real.is_relative_to(folder / COPIES)
-    if (lies_within and folder.name == ".aqe") or any(_is_same(target, path) for path in own):
-        raise UserError(
-            f"The file {str(target)!r} belongs to what is kept: a backup there would destroy it.",
-            code="bad-output",
-            fix="Name a file elsewhere.",
-        )
-    if since is not None and _is_same(target, since):
+def _refuse_base(place: Place, target: Path, since: Path) -> None:
+    """`UserError` where the target would replace what it rests on, or where that is no backup but the store itself."""
+    if is_same(target, since):
         raise UserError(
             f"The backup {str(since)!r} would be replaced by what rests on it.",
             code="bad-output",
             fix="Name another file.",
         )
-    if since is not None and any(_is_same(since, path) for path in own):
+    if any(is_same(since, place.path.with_name(place.path.name + suffix)) for suffix in BESIDE):
         raise UserError(
             f"{str(since)!r} is the store itself and no backup of it.",
             code="bad-backup",
             fix="Name an earlier backup, or leave --since out.",
         )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _write_whole(

@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.place import open_file
+from aqe.engine.memory.care.place import BESIDE, is_text, open_file
 from aqe.engine.memory.connection import broken, speaking, transaction
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
@@ -28,8 +28,6 @@ ORPHANED_S = 3600.0
 
 PIECE = 1 << 20
 _BINARY: int = getattr(os, "O_BINARY", 0)
-
-BESIDE = ("", "-wal", "-shm", "-journal")
 
 
 @contextlib.contextmanager
@@ -212,11 +210,15 @@ def remove(path: Path) -> None:
 
 
 def refuse_taken(target: Path, *, force: bool = False) -> None:
-    """`UserError` (bad-output) where a file to be written is there already, is a folder, or has no folder."""
+    """`UserError` (bad-output) where a file to be written is there already, can be no file, or has no folder."""
     if target.is_dir():
         why, fix = "is a folder", "Name a file in it."
+    elif target.exists() and not target.is_file():
+        why, fix = "is a device or a pipe", "Name a file."
     elif not target.parent.is_dir():
         why, fix = "lies in no folder that exists", "Make the folder, or name another."
+    elif not is_text(str(target)):
+        why, fix = "has a name that is no UTF-8", "Name another."
     elif os.path.lexists(target) and not force:
         why, fix = "is there already", "Name another file, or replace it with --force."
     else:

@@ -16,9 +16,9 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.copying import BESIDE, STEP_PAGES, copy_bytes, publish
+from aqe.engine.memory.care.copying import STEP_PAGES, copy_bytes, publish
 from aqe.engine.memory.care.holders import holders, locked
-from aqe.engine.memory.care.place import Place, open_file
+from aqe.engine.memory.care.place import BESIDE, Place, open_file
 from aqe.engine.memory.connection import speaking
 from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.project import unwritable

@@ -24,6 +24,9 @@ CLEAR = b"SQLite format 3\0"
 COPIES = "backups"
 """The folder in `.aqe` with the files that aqe keeps before it replaces what is there."""
 
+BESIDE = ("", "-wal", "-shm", "-journal")
+"""What is added to the name of a database file for the files that SQLite keeps beside it, and for itself."""
+
 INCREMENT = 0x61716564
 """The application id of an incremental backup: "aqed"."""
 
@@ -89,6 +92,30 @@ def place_of(project: Path, *, settings: Settings | None = None, environ: Mappin
     return Place(path, store_key(path, environ), settings.durability)
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be said in UTF-8."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
+def refuse_own(database: Path, target: Path, what: str) -> None:
+    """`UserError` (bad-output) where `what` would be written over the store, into what lies beside it, or into the
+    folder that aqe keeps for itself; `backups` in it may hold what a user puts there."""
+    folder, real = database.parent.resolve(), target.resolve()
+    lies_within = real.is_relative_to(folder) and not real.is_relative_to(folder / COPIES)
+    own = [database.with_name(database.name + suffix) for suffix in BESIDE]
+    if (lies_within and folder.name == ".aqe") or any(is_same(target, path) for path in own):
+        raise UserError(
+            f"The file {str(target)!r} belongs to what is kept: {what} there would destroy it.",
+            code="bad-output",
+            fix="Name a file elsewhere.",
+        )
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two names mean one file."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
 def is_encrypted(path: Path) -> bool:
     """Whether a file has content that does not begin as a clear database does."""
     try:
@@ -105,6 +132,10 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False) -> aps
     To read only, nothing is written beside it unless a log lies there. Raises `UserError` (no-such-path,
     database-broken, database-key, project-read-only...).
     """
+    if not is_text(str(path)):
+        raise UserError(
+            f"The name {str(path)!r} is no UTF-8, and SQLite opens no such file.", code="no-such-path", fix="Rename it."
+        )
     if not write and not path.is_file():
         raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
     with speaking(path, key=key):

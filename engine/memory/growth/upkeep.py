@@ -7,13 +7,14 @@ on a connection of its own in short transactions, so that nobody waits for it lo
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aqe.engine.errors import AqeError
+from aqe.engine.errors import AqeError, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ RETIER_S = 3600
 """Vectors move between tiers at most once in this time."""
 
 MEGABYTE = 1_000_000
+LARGEST_MB = 1_048_576
 _log = logging.getLogger(__name__)
 
 
@@ -69,14 +71,17 @@ def tend(
 
 
 def budget_plan(store: Store, settings: Settings, *, max_mb: float | None = None, keep: int | None = None) -> PrunePlan:
-    """What would go under the budget of the settings, or under the one that is given."""
+    """What would go under the budget of the settings, or the one that is given. Raises `UserError` (bad-limit)."""
     from aqe.engine.learning.prior import CAP, read_priors
     from aqe.engine.memory.growth.pruning import plan_pruning
 
     memory = settings.memory
+    if max_mb is not None and not 0 <= max_mb <= LARGEST_MB:
+        fix = f"Give 0 (no budget) to {LARGEST_MB:,}, in MB."
+        raise UserError(f"{max_mb!r} is no size to keep.", code="bad-limit", fix=fix)
     return plan_pruning(
         store,
-        max_bytes=int(MEGABYTE * (memory.max_mb if max_mb is None else max_mb)),
+        max_bytes=math.ceil(MEGABYTE * (memory.max_mb if max_mb is None else max_mb)),
         max_memories=memory.max_count if keep is None else keep,
         half_life_days=memory.half_life_days,
         quality=lambda keys: {key: prior / CAP for key, prior in read_priors(store, keys).items()},

@@ -12,6 +12,7 @@ from typing import Literal, TextIO
 
 from aqe.engine.errors import UserError
 from aqe.engine.marker import write_bytes_atomic
+from aqe.engine.memory.care.place import is_same, refuse_own
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.files import Out, Tensors, write_lines, write_markdown
 from aqe.engine.memory.transfer.reading import PAGE, Wanted, count_records, read_records
@@ -68,7 +69,11 @@ def export_memories(
         )
     for file in (target, vectors):
         if isinstance(file, Path):
-            check_target(file)
+            check_target(file, store)
+    if isinstance(target, Path) and vectors is not None and is_same(target, vectors):
+        raise UserError(
+            "The vectors and the memories cannot go into one file.", code="bad-argument", fix="Name two files."
+        )
     tensors = Tensors() if vectors is not None else None
     seen: set[tuple[str, str]] = set()
     with contextlib.ExitStack() as stack:
@@ -88,8 +93,10 @@ def export_memories(
     return Exported(form, total, len(seen), 0 if tensors is None else tensors.count, counted.bytes)
 
 
-def check_target(file: Path) -> None:
-    """Refuse what is there and is no file: a folder, a device, a pipe. Raises `UserError` (bad-output)."""
+def check_target(file: Path, store: Store) -> None:
+    """Refuse what is there and is no file: a folder, a device, a pipe, and what belongs to the store. Raises
+    `UserError` (bad-output)."""
+    refuse_own(store.path, file, "an export")
     if file.exists() and not file.is_file():
         raise UserError(f"{str(file)!r} is no file.", code="bad-output", fix="Name a file, or - for stdout.")
 

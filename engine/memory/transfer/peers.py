@@ -20,7 +20,9 @@ from typing import Any
 import apsw
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.care.place import INCREMENT
 from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, metadata_json, uuid7
+from aqe.engine.memory.migrations import APPLICATION_ID
 from aqe.engine.memory.transfer.record import Record
 from aqe.engine.moments import read_moment
 
@@ -207,6 +209,7 @@ def read_database(path: Path, reader: Reader, namespace: str) -> tuple[str, list
         try:
             connection = apsw.Connection(str(copy))
             try:
+                _refuse_own(connection, path)
                 return _from_tables(connection, reader, namespace, path.name)
             finally:
                 connection.close()
@@ -214,6 +217,16 @@ def read_database(path: Path, reader: Reader, namespace: str) -> tuple[str, list
             raise UserError(
                 f"{str(path)!r} cannot be read as a database: {error}.", code="bad-record", fix="Give a whole file."
             ) from None
+
+
+def _refuse_own(connection: apsw.Connection, path: Path) -> None:
+    """A database of aqe is restored and not imported. Raises `UserError` (unknown-format)."""
+    if int(connection.pragma("application_id")) in (APPLICATION_ID, INCREMENT):
+        raise UserError(
+            f"{str(path)!r} is a backup of aqe's own.",
+            code="unknown-format",
+            fix="`aqe memory restore FILE` puts it in the place of what is kept, `aqe memory diff FILE` shows it.",
+        )
 
 
 def _from_tables(connection: apsw.Connection, reader: Reader, namespace: str, name: str) -> tuple[str, list[Record]]:

@@ -87,7 +87,7 @@ def export_state(
 
     Raises `UserError` (project-read-only, disk-full) and `Cancelled`; then the archive is not there.
     """
-    check_target(target)
+    check_target(target, store)
     parts: dict[str, dict[str, Any]] = {}
     buffer = io.BytesIO()
     tensors = Tensors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -325,7 +326,7 @@ def test_increment_without_its_base_is_refused(make_place: Make, tmp_path: Path)
 
 def test_backup_destroys_neither_the_store_nor_its_base(make_place: Make, tmp_path: Path) -> None:
     """A target that is the store, its log, its folder's or the base of the increment is refused, by any of its names,
-    and the store is no base."""
+    and the store is no base; a pipe is no target, and neither is a name that SQLite cannot say."""
     place, base = make_place(3), tmp_path / "base.db"
     back_up(place, base)
     (tmp_path / "link.db").symlink_to(place.path)
@@ -336,6 +337,10 @@ def test_backup_destroys_neither_the_store_nor_its_base(make_place: Make, tmp_pa
         refused("bad-output", back_up, place, target, force=True)
     refused("bad-output", back_up, place, base, since=base, force=True)
     refused("bad-backup", back_up, place, tmp_path / "x.db", since=place.path)
+    os.mkfifo(tmp_path / "pipe.db")
+    refused("bad-output", back_up, place, tmp_path / "pipe.db", force=True)
+    refused("bad-output", back_up, place, tmp_path / "half\udcff.db")
+    refused("no-such-path", verify, place, tmp_path / "half\udcff.db")
     assert [place.path.read_bytes(), base.read_bytes()] == content
     assert back_up(place, place.folder / "backups" / "mine.db").memories == 3
 

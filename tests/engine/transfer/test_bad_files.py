@@ -12,6 +12,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
+from aqe.engine.memory.care import Place, back_up
 from aqe.engine.memory.transfer import Wanted, export_memories, export_state, import_memories, import_state, read_file
 from aqe.engine.memory.transfer.state import is_state
 from tests.engine.transfer.conftest import everything, other
@@ -177,6 +178,25 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         read_file(pipe, now=1)
     assert refused.value.code == "no-such-path"
+
+
+def test_store_is_no_target_of_an_export_and_no_source_of_an_import(store: Store, tmp_path: Path) -> None:
+    """Neither the store nor what lies beside it is written over, vectors do not replace their memories, and a backup is
+    pointed to what takes it."""
+    store.add("words", id="a")
+    for name in ("", "-wal", "-shm"):
+        target = store.path.with_name(store.path.name + name)
+        for vectors, file in ((None, target), (target, tmp_path / "x.jsonl")):
+            with pytest.raises(UserError) as refused:
+                export_memories(store, file, form="jsonl", wanted=Wanted(), vectors=vectors)
+            assert refused.value.code == "bad-output"
+    with pytest.raises(UserError) as refused:
+        export_memories(store, tmp_path / "x", form="jsonl", wanted=Wanted(), vectors=tmp_path / "y" / ".." / "x")
+    assert refused.value.code == "bad-argument"
+    back_up(Place(store.path), tmp_path / "b.db")
+    with pytest.raises(UserError) as refused:
+        read_file(tmp_path / "b.db", now=1)
+    assert (refused.value.code, "memory restore" in str(refused.value)) == ("unknown-format", True)
 
 
 @pytest.mark.parametrize(
