@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from sources import files, tree
+from sources import files, nodes
 
 from aqe.engine.errors import CODES
 
@@ -28,7 +28,7 @@ def codes_in_source() -> set[str]:
         node.value
         for module, path in files()
         if module != "aqe.engine.errors"
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
 
@@ -54,7 +54,7 @@ def raised_codes(path: Path) -> set[str]:
     """Each constant given as `code=` to an error."""
     return {
         keyword.value.value
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS
         for keyword in node.keywords
         if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)

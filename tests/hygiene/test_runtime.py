@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from sources import files, folder, tree
+from sources import files, folder, nodes
 
 INJECT = folder("aqe.agents.inject")
 WITHOUT = """
@@ -101,7 +101,7 @@ def test_every_variable_that_is_read_is_a_setting_or_listed_apart() -> None:
     read = {
         node.value
         for _, path in files()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch("AQE_[A-Z_]+[A-Z]", node.value)

@@ -43,7 +43,8 @@ def test_every_test_states_its_behaviour(repository: Path) -> None:
     """Each test function has a docstring that ends as a sentence."""
     silent = []
     for path in our_tests(repository):
-        for node in ast.walk(tree(path)):
+        tops = tree(path).body
+        for node in [*tops, *(inner for top in tops if isinstance(top, ast.ClassDef) for inner in top.body)]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 first = (ast.get_docstring(node) or "").split("\n\n")[0]
                 if not first.endswith("."):
