@@ -1,22 +1,27 @@
-"""Finding the tests of a function from its text: what the edges between memories add to a search.
+"""Finding tests with the edges between memories: what they add to a search, and what it costs.
 
-`python benchmarks/retrieval.py --graph` prints the figures; `python benchmarks/graph.py --learn` learns the weights of
-the attention anew from the training packages and writes them to engine/memory/graph/data/.
+`python benchmarks/retrieval.py --graph` prints the figures; `python benchmarks/graph.py --cost` the time beside the
+same search without edges; `python benchmarks/graph.py --learn` learns the weights of the attention anew from the
+training packages and writes them to engine/memory/graph/data/.
 
-The query is the source of a function, searched in the tests of its package. Right is a test that executed a line of the
-function's body when the package's own suite ran under coverage.py (functions that at most ten tests executed). The
-graph at that time holds what the files say by themselves: names, imports, fixtures. So the truth is measured, and no
-edge of it is in the graph: a test that reaches a function through others is right although it never names it, and one
-that names it without running it is wrong.
+The queries are the source of a function, its name, and the first sentence of its docstring, searched in the tests of
+its package. Right is a test that executed a line of the function's body when the package's own suite ran under
+coverage.py (functions that at most ten tests executed). The graph at that time holds what the files say by themselves:
+names, imports, fixtures. So the truth is measured, and no edge of it is in the graph: a test that reaches a function
+through others is right although it never names it, and one that names it without running it is wrong. Beside them stand
+queries that look for one test by its own words (its name, docstring, first lines), which edges could only spoil.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import shutil
+import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,16 +35,26 @@ from suites import Suite, read_suite
 from aqe.engine.embedding import Embedder
 from aqe.engine.embedding.static import built_in_path, open_static
 from aqe.engine.index import index_project
-from aqe.engine.memory import Hit, Store
-from aqe.engine.memory.graph.attention import attend, initial, learn
+from aqe.engine.memory import Memory, Store
+from aqe.engine.memory.graph.attention import Neighbourhood, attend, initial, learn
 from aqe.engine.memory.graph.linking import link_index
-from aqe.engine.memory.graph.searching import OUTSIDE, WIDE, Hood, read_neighbourhood
+from aqe.engine.memory.graph.searching import Around, Graph, built_in_weights
 
 MOST_TESTS = 10
 QUERIES = 100
+OWN = 60
+"""Tests of a package that are looked for by their own words."""
+
+FEWEST_LETTERS = 15
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "engine" / "memory" / "graph" / "data" / "attention.npy"
 BAR = 0.05
+FUNCTION = ("its source", "its name", "its sentence")
+ITSELF = ("own name", "own sentence", "own lines")
+"""How tests of a function are asked for, and how one test is."""
+
+MEMORIES = 10_000
+"""What the store holds whose searches are timed, at least."""
 
 LEARNED_FROM = (
     "bleach==6.4.0",
@@ -75,20 +90,35 @@ MEASURED_ON = (
 )
 """Packages of which no figure was looked at before the weights were made."""
 
+Key = tuple[str, str]
+
 
 @dataclass(frozen=True)
 class Case:
-    """One query: what lies around its candidates, which nodes are right, and the keys of the search's own order."""
+    """One query: how it asks, what lies around its candidates (None: no edge) by key, which nodes are right, and the
+    keys of the search's own order."""
 
     package: str
-    hood: Hood
+    form: str
+    hood: Neighbourhood | None
+    keys: tuple[Key, ...]
     right: NDArray[np.bool_]
-    found: tuple[tuple[str, str], ...]
-    wanted: frozenset[tuple[str, str]]
+    found: tuple[Key, ...]
+    wanted: frozenset[Key]
+
+
+class _Watched(Graph):
+    """A graph that shows what it looked at."""
+
+    seen: Around | None = None
+
+    def around(self, *asked: Any) -> Around | None:
+        self.seen = super().around(*asked)
+        return self.seen
 
 
 def cases_of(suite: Suite, embedder: Embedder, seed: int) -> Iterator[Case]:
-    """The queries of a package, drawn by the seed, each with the neighbourhood that a search would see."""
+    """The queries of a package, drawn by the seed, each with the neighbourhood that a search sees."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "aqe.db") as store:
         index_project(store, embedder, suite.root)
         link_index(store, "index", suite.root)
@@ -97,46 +127,107 @@ def cases_of(suite: Suite, embedder: Embedder, seed: int) -> Iterator[Case]:
             for namespace in ("index/code", "index/tests")
             for memory in store.list(namespace=namespace, limit=1_000_000)
         }
-        named: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for key, memory in passages.items():
-            named.setdefault((memory.provenance.file, memory.metadata["name"]), []).append(key)
-        functions = [one for one, tests in sorted(suite.covered.items()) if one in named and len(tests) <= MOST_TESTS]
         draw = np.random.default_rng(seed)
-        for at in sorted(draw.permutation(len(functions))[:QUERIES]):
-            function = functions[at]
-            first = min(named[function], key=lambda key: passages[key].provenance.line)
-            wanted = frozenset(key for test in suite.covered[function] for key in named.get(test, ()))
-            text = passages[first].text.partition("\n")[2]
-            if wanted and text.strip():
-                yield _case(store, embedder, suite.name, text, wanted)
+        asked = [*_of_functions(suite, passages, draw), *_of_tests(passages, draw)]
+        with store.reading() as connection:
+            rows = connection.execute("SELECT row, namespace, id FROM memories WHERE valid_to IS NULL")
+            keys = {int(row): (str(namespace), str(id)) for row, namespace, id in rows}
+        for form, text, wanted in asked:
+            case = _case(store, embedder, suite.name, form, text, wanted, keys)
+            if case is not None:
+                yield case
 
 
-def _case(store: Store, embedder: Embedder, package: str, text: str, wanted: frozenset[tuple[str, str]]) -> Case:
-    vector = [float(number) for number in embedder.embed([text])[0]]
-    asked = {"vector": vector, "embedder_id": embedder.id}
-    hits = store.search(text, k=WIDE, namespace="index/tests", **asked).hits
-    outside = store.search(text, k=OUTSIDE, namespace="index/", **asked).hits
-    hood = read_neighbourhood(store, hits, outside, vector, embedder.id)
-    if hood is None:
-        raise SystemExit(f"{package}: no edge around a function's candidates, so the graph is empty.")
-    right = np.array([key in wanted for key in hood.keys]) & hood.nodes.may_answer
-    return Case(package, hood, right, tuple(_key(hit) for hit in hits), wanted)
+def _of_functions(
+    suite: Suite, passages: Mapping[Key, Memory], draw: np.random.Generator
+) -> Iterator[tuple[str, str, frozenset[Key]]]:
+    named: dict[tuple[str, str], list[Key]] = {}
+    for key, memory in passages.items():
+        named.setdefault((memory.provenance.file, memory.metadata["name"]), []).append(key)
+    functions = [one for one, tests in sorted(suite.covered.items()) if one in named and len(tests) <= MOST_TESTS]
+    for at in sorted(draw.permutation(len(functions))[:QUERIES]):
+        function = functions[at]
+        first = min(named[function], key=lambda key: passages[key].provenance.line)
+        wanted = frozenset(key for test in suite.covered[function] for key in named.get(test, ()))
+        text = _body(passages[first])
+        if wanted and text.strip():
+            yield FUNCTION[0], text, wanted
+            yield FUNCTION[1], function[1], wanted
+            if sentence := _sentence(text):
+                yield FUNCTION[2], sentence, wanted
 
 
-def _key(hit: Hit) -> tuple[str, str]:
-    return hit.memory.namespace, hit.memory.id
+def _of_tests(passages: Mapping[Key, Memory], draw: np.random.Generator) -> Iterator[tuple[str, str, frozenset[Key]]]:
+    tests = [key for key, memory in sorted(passages.items()) if key[0] == "index/tests" and _is_test(memory)]
+    for at in sorted(draw.permutation(len(tests))[:OWN]):
+        key = tests[at]
+        text, name = _body(passages[key]), str(passages[key].metadata["name"])
+        yield ITSELF[0], name.rpartition(".")[2].replace("_", " "), frozenset([key])
+        if sentence := _sentence(text):
+            yield ITSELF[1], sentence, frozenset([key])
+        lines = "\n".join(text.splitlines()[1:6])
+        if len(lines) > 2 * FEWEST_LETTERS:
+            yield ITSELF[2], lines, frozenset([key])
 
 
-def reciprocal(order: Sequence[tuple[str, str]], wanted: frozenset[tuple[str, str]]) -> float:
+def _is_test(memory: Memory) -> bool:
+    name = str(memory.metadata["name"]).rpartition(".")[2]
+    return bool(memory.metadata["kind"] == "function" and name.startswith("test"))
+
+
+def _body(memory: Memory) -> str:
+    """A passage without the line that says where it stands."""
+    return memory.text.partition("\n")[2]
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of the docstring of a function's source, "" where there is none to speak of."""
+    try:
+        node = ast.parse("if 1:\n" + "\n".join(f" {line}" for line in text.splitlines())).body[0]
+        inside = node.body[0] if isinstance(node, ast.If) else None
+        told = ast.get_docstring(inside) if isinstance(inside, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
+    except (SyntaxError, ValueError):
+        return ""
+    first = " ".join((told or "").partition("\n\n")[0].split()).partition(". ")[0]
+    return first if len(first) >= FEWEST_LETTERS else ""
+
+
+def _case(
+    store: Store,
+    embedder: Embedder,
+    package: str,
+    form: str,
+    text: str,
+    wanted: frozenset[Key],
+    keys: Mapping[int, Key],
+) -> Case | None:
+    vector = embedder.embed([text])[0]
+    if not vector.any():
+        return None
+    asked = {"vector": vector, "embedder_id": embedder.id, "namespace": "index/tests"}
+    store.graph = None
+    found = tuple((hit.memory.namespace, hit.memory.id) for hit in store.search(text, **asked).hits)
+    store.graph = graph = _Watched(store)
+    store.search(text, **asked)
+    if graph.seen is None:
+        return Case(package, form, None, (), np.zeros(0, bool), found, wanted)
+    around = tuple(keys[row] for row in graph.seen.nodes.rows.tolist())
+    right = np.array([key in wanted for key in around]) & graph.seen.hood.may_answer
+    return Case(package, form, graph.seen.hood, around, right, found, wanted)
+
+
+def reciprocal(order: Sequence[Key], wanted: frozenset[Key]) -> float:
     """1 / rank of the first right one among the first ten, else 0."""
     return next((1 / rank for rank, key in enumerate(order[:10], 1) if key in wanted), 0.0)
 
 
-def reordered(case: Case, weights: NDArray[np.float64]) -> list[tuple[str, str]]:
+def reordered(case: Case, weights: NDArray[np.float64]) -> Sequence[Key]:
     """The memories that may be an answer, by the scores that attention gives."""
-    scores = attend(weights, case.hood.nodes)
-    may = np.flatnonzero(case.hood.nodes.may_answer)
-    return [case.hood.keys[at] for at in may[np.argsort(-scores[may], kind="stable")]]
+    if case.hood is None:
+        return case.found
+    scores = attend(weights, case.hood)
+    may = np.flatnonzero(case.hood.may_answer)
+    return [case.keys[at] for at in may[np.argsort(-scores[may], kind="stable")]]
 
 
 def read_cases(pins: Sequence[str], cache: Path, embedder: Embedder, seed: int) -> list[Case]:
@@ -157,26 +248,32 @@ def measure(cases: Sequence[Case], weights: NDArray[np.float64], seed: int) -> d
 
 
 def report(options: argparse.Namespace) -> int:
-    """What `retrieval.py --graph` prints; 1 where the gain is below the bar."""
+    """What `retrieval.py --graph` prints; 1 where the gain for a function is below the bar, or a test is found worse by
+    its own words."""
     embedder = open_static(options.table)
-    weights = np.asarray(np.load(WEIGHTS, allow_pickle=False), np.float64)
+    weights = np.asarray(built_in_weights(), np.float64)
     cases = read_cases(MEASURED_ON, options.cache.parent / "suites", embedder, options.seed)
-    found = measure(cases, weights, options.seed)
+    forms = {form: [case for case in cases if case.form == form] for form in (*FUNCTION, *ITSELF)}
+    found = {form: measure(own, weights, options.seed) for form, own in forms.items() if own}
     each: dict[str, Any] = {}
     for package in dict.fromkeys(case.package for case in cases):
-        own = [case for case in cases if case.package == package]
+        own = [case for case in forms[FUNCTION[0]] if case.package == package]
         each[package] = {"queries": len(own), **_means(own, weights)}
-    held = found["difference"].mean >= BAR
+    held = found[FUNCTION[0]]["difference"].mean >= BAR
+    held = held and all(found[form]["difference"].high >= 0 for form in found)
     if options.json:
-        shown = {name: asdict(value) for name, value in found.items()}
+        shown = {form: {name: asdict(value) for name, value in one.items()} for form, one in found.items()}
         print(json.dumps({"queries": len(cases), "mrr_at_10": shown, "packages": each, "held": held}, indent=1))
         return int(not held)
-    print(f"\ntests of a function from its text: {len(cases)} queries, {len(each)} packages, MRR@10\n")
-    print("| package | queries | hybrid | hybrid + graph |\n|---|---|---|---|")
-    for package, row in each.items():
-        print(f"| {package} | {row['queries']} | {row['hybrid']:.3f} | {row['hybrid + graph']:.3f} |")
-    print(f"| all | {len(cases)} | {found['hybrid']} | {found['hybrid + graph']} |")
-    print(f"\nthe graph adds {found['difference'].signed()}; the bar is {BAR:+.2f}: {'held' if held else 'MISSED'}")
+    print(f"\ntests by a function and by their own words: {len(cases)} queries, {len(each)} packages, MRR@10\n")
+    print("| tests are asked for by | queries | hybrid | hybrid + graph | difference |\n|---|---|---|---|---|")
+    for form, one in found.items():
+        row = f"{one['hybrid']} | {one['hybrid + graph']} | {one['difference'].signed()}"
+        print(f"| {'function, ' * (form in FUNCTION)}{form} | {len(forms[form])} | {row} |")
+    print(f"\n| package, by {FUNCTION[0]} | queries | hybrid | hybrid + graph |\n|---|---|---|---|")
+    for package, one in each.items():
+        print(f"| {package} | {one['queries']} | {one['hybrid']:.3f} | {one['hybrid + graph']:.3f} |")
+    print(f"\nthe bar is {BAR:+.2f} by {FUNCTION[0]} and no loss elsewhere: {'held' if held else 'MISSED'}")
     return int(not held)
 
 
@@ -186,6 +283,45 @@ def _means(cases: Sequence[Case], weights: NDArray[np.float64]) -> dict[str, flo
     return {"hybrid": plain, "hybrid + graph": graph}
 
 
+def cost(cache: Path, embedder: Embedder, *, searches: int, as_json: bool) -> None:
+    """Processor time of a search for tests with and without edges, one after the other in turn, over packages put into
+    one project until it holds enough."""
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "aqe.db") as store:
+        project, held = Path(folder) / "project", 0
+        for pin in (*LEARNED_FROM, *MEASURED_ON):
+            suite = read_suite(pin, cache)
+            if suite is not None and held < MEMORIES:
+                shutil.copytree(suite.root, project / suite.name)
+                index_project(store, embedder, project)
+                held = store.stats().memories
+        started = time.thread_time()
+        came, _ = link_index(store, "index", project)
+        linked_s = time.thread_time() - started
+        texts = [_body(one) for one in store.list(namespace="index/code", limit=8 * searches)[::8]]
+        asked = [(text, embedder.embed([text])[0]) for text in texts if text.strip()]
+        graph = Graph(store)
+        taken: dict[bool, list[float]] = {False: [], True: []}
+        for at, (text, vector) in enumerate([*asked[:20], *asked]):
+            for with_edges in (at % 2 == 0, at % 2 == 1):
+                store.graph = graph if with_edges else None
+                started = time.thread_time_ns()
+                store.search(text, vector=vector, embedder_id=embedder.id, namespace="index/tests")
+                if at >= 20:
+                    taken[with_edges].append((time.thread_time_ns() - started) / 1000)
+    added = [more - less for less, more in zip(taken[False], taken[True], strict=True)]
+    rows = {"hybrid": taken[False], "hybrid + graph": taken[True], "added": added}
+    shown = {
+        name: [round(statistics.median(ones)), *np.percentile(ones, (5, 95)).round()] for name, ones in rows.items()
+    }
+    if as_json:
+        print(json.dumps({"memories": held, "edges": came, "linked_s": linked_s, "microseconds": shown}, indent=1))
+        return
+    print(f"{held} memories, {came} edges, read from the files in {linked_s:.1f} s; us of processor time a search\n")
+    print("| search for tests | median | p5 | p95 |\n|---|---|---|---|")
+    for name, (median, low, high) in shown.items():
+        print(f"| {name} | {median:.0f} | {low:.0f} | {high:.0f} |")
+
+
 def main() -> int:
     """Learn the weights from the training packages, a part of them held out to choose how long, and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -193,35 +329,41 @@ def main() -> int:
     parser.add_argument("--learn", action="store_true", help="write the weights; else only say how they would do")
     parser.add_argument("--cache", type=Path, default=cache, help="keeps the archives, environment and recordings")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of functions and the first weights")
-    parser.add_argument("--rounds", type=int, default=12, help="passes over the cases")
+    parser.add_argument("--rounds", type=int, default=6, help="passes over the cases")
     parser.add_argument("--rate", type=float, default=0.01, help="step of the learning")
     parser.add_argument("--decay", type=float, default=0.02, help="how strongly weights are drawn to zero")
+    parser.add_argument("--cost", action="store_true", help="time searches with and without edges, and nothing else")
+    parser.add_argument("--searches", type=int, default=300, help="searches that --cost times, each both ways")
+    parser.add_argument("--json", action="store_true", help="what --cost found, as JSON")
     options = parser.parse_args()
+    if options.cost:
+        cost(options.cache, open_static(built_in_path()), searches=options.searches, as_json=options.json)
+        return 0
     started = time.monotonic()
     cases = read_cases(LEARNED_FROM, options.cache, open_static(built_in_path()), options.seed)
     names = list(dict.fromkeys(case.package for case in cases))
     how = {"rounds": options.rounds, "rate": options.rate, "decay": options.decay, "seed": options.seed}
-    held_out = []
+    held_out: dict[str, list[tuple[float, float]]] = {}
     for part in range(3):
         apart = names[part::3]
-        weights = learn(initial(options.seed), [_lesson(one) for one in cases if one.package not in apart], **how)
-        left = [case for case in cases if case.package in apart]
-        held_out += [
-            (reciprocal(case.found, case.wanted), reciprocal(reordered(case, weights), case.wanted)) for case in left
-        ]
-    plain, graph = np.array(held_out).T
-    print(f"held out of {len(names)} packages in thirds: hybrid {figure(plain, 0)}, with the graph {figure(graph, 0)}")
-    print(f"the graph adds {figure(graph - plain, 0).signed()} ({time.monotonic() - started:.0f} s)")
+        weights = learn(initial(options.seed), _lessons([one for one in cases if one.package not in apart]), **how)
+        for case in (one for one in cases if one.package in apart):
+            both = reciprocal(case.found, case.wanted), reciprocal(reordered(case, weights), case.wanted)
+            held_out.setdefault(case.form, []).append(both)
+    print(f"held out of {len(names)} packages in thirds ({time.monotonic() - started:.0f} s):")
+    for form, both in held_out.items():
+        plain, graph = np.array(both).T
+        print(f"  {form}: hybrid {figure(plain, 0)}, the graph adds {figure(graph - plain, 0).signed()}")
     if options.learn:
-        weights = learn(initial(options.seed), [_lesson(case) for case in cases], **how)
+        weights = learn(initial(options.seed), _lessons(cases), **how)
         WEIGHTS.parent.mkdir(exist_ok=True)
         np.save(WEIGHTS, weights.astype(np.float32))
         print(f"{WEIGHTS.relative_to(ROOT)}: {len(weights)} weights from {len(cases)} functions")
     return 0
 
 
-def _lesson(case: Case) -> Any:
-    return case.hood.nodes, case.right
+def _lessons(cases: Sequence[Case]) -> list[tuple[Neighbourhood, NDArray[np.bool_]]]:
+    return [(case.hood, case.right) for case in cases if case.hood is not None]
 
 
 if __name__ == "__main__":

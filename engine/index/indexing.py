@@ -25,6 +25,7 @@ from aqe.engine.index.source import decode_source, read_source
 from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
 from aqe.engine.memory.graph.building import refresh_graph
+from aqe.engine.memory.graph.linking import is_linked
 from aqe.engine.memory.rows import close_row, leave_indexes
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -112,7 +113,7 @@ def index_project(
     Another process that indexes the same project is waited for. Raises `Cancelled`, after which what was done stays,
     and `UserError` (outside-project and those of the store).
     """
-    started, begun = time.monotonic(), store.now()
+    started = time.monotonic()
     project = project.resolve()
     wanted = [_inside(project, path) for path in paths]
     cancel = cancel or CancelToken()
@@ -125,9 +126,9 @@ def index_project(
         names = {file.name for file in files} - tally.refused
         gone = [name for name in known if name not in names and _is_below(project, name, wanted)]
         _forget(store, gone)
-        if store.graph is not None and (tally.new or tally.changed or gone):
+        if store.graph is not None and (tally.new or tally.changed or gone or not is_linked(store, _root(store))):
             progress("Reading which code uses which")
-            refresh_graph(store, _root(store), project, since=begun, cancel=cancel)
+            refresh_graph(store, _root(store), project, cancel=cancel)
     return IndexReport(
         files=tally.files,
         passages=tally.passages,

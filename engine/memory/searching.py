@@ -337,6 +337,9 @@ class Searcher:
         number = self._follow(connection)
         if self._has_ended() or space not in self._settled or self.lists.number != number:
             return False
+        graph = self._graph()
+        if graph is not None and any([is_served(place) for place in places]) and not graph.is_at_hand(connection):
+            return False
         table = self._tables.get(space)
         if table is not None and self.codes.stands(self._held, number) and self._has_grounds(places, table):
             return True

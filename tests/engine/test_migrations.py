@@ -111,6 +111,7 @@ def test_stored_file_of_each_earlier_version_holds_edges_after_migrating(earlier
         with store.reading() as connection:
             assert connection.execute("SELECT id FROM nodes").fetchall() == [("id-1",)]
             assert connection.execute("SELECT count(*) FROM edges").get == 0
+            assert connection.execute("SELECT number FROM edge_changes").get == 3  # it came, and its two members went
 
 
 def test_stored_file_of_each_earlier_version_takes_a_snapshot_after_migrating(earlier: tuple[int, Path]) -> None:

@@ -60,14 +60,15 @@ def test_graph_is_built_from_the_project(aqe: Run, tmp_path: Path) -> None:
 
 
 def test_index_keeps_the_graph_where_the_setting_says_so(aqe: Run, tmp_path: Path) -> None:
-    """With memory.graph on, indexing joins tests with what they name, by itself; else it does not."""
+    """Indexing joins tests with what they name, by itself, unless memory.graph is off; switched on, it makes up for
+    it although no file changed."""
     project = tmp_path / "project"
     (project / "prices.py").write_text("def gross(cents):\n    return cents * 6 // 5\n")
     (project / "test_prices.py").write_text("from prices import gross\n\n\ndef test_it():\n    assert gross(5) == 6\n")
+    (project / "pyproject.toml").write_text("[tool.aqe.memory]\ngraph = false\n")
     aqe("index")
     assert json.loads(aqe("memory", "graph", "--json")[1])["edges"] == 0
-    (project / "pyproject.toml").write_text("[tool.aqe.memory]\ngraph = true\n")
-    (project / "prices.py").write_text("def gross(cents):\n    return cents * 12 // 10\n")
+    (project / "pyproject.toml").write_text("")
     aqe("index")
     assert json.loads(aqe("memory", "graph", "--json")[1])["kinds"]["covers"] == 1
 
@@ -104,11 +105,9 @@ def test_looking_at_the_graph_of_nothing_writes_nothing(aqe: Run, tmp_path: Path
 
 @pytest.mark.services
 def test_recorded_run_joins_tests_with_all_that_they_executed(aqe: Run, tmp_path: Path, repository: Path) -> None:
-    """With memory.graph on, a recorded run of the suite says what each test executed, named in it or not."""
+    """A recorded run of the suite says what each test executed, named in it or not."""
     project = tmp_path / "project"
     shutil.copytree(repository / "fixtures/shop", project, ignore=shutil.ignore_patterns(".aqe"), dirs_exist_ok=True)
-    with (project / "pyproject.toml").open("a") as file:
-        file.write("\n[tool.aqe.memory]\ngraph = true\n")
     assert aqe("index")[0] == 0
     command = [sys.executable, "-m", "aqe.server.cli", "execute", "--map", "--json", "--python", sys.executable]
     done = subprocess.run(command, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.engine.memory.changelog import Mark, read_mark, rows_since
-from aqe.engine.memory.graph.attention import RELATIONS
-from aqe.engine.memory.graph.edges import DIRECTED, KINDS
+from aqe.engine.memory.graph.attention import ATTENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +24,8 @@ Places = NDArray[np.int64]
 _PAIR = 16
 """Bytes of the members of an edge of two."""
 
-_OUT = np.array([RELATIONS.index(f"{kind} out" if kind in DIRECTED else kind) for kind in KINDS])
-_IN = np.array([RELATIONS.index(f"{kind} in" if kind in DIRECTED else kind) for kind in KINDS])
+_KINDS = {kind: at for at, kind in enumerate(ATTENDED)}
+_AMONG = f"kind IN ({', '.join(map(repr, ATTENDED))})"
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,14 @@ class HeldEdges:
     """The adjacency of one store, as of the caller's read transaction; whoever calls holds the store's lock."""
 
     def __init__(self) -> None:
-        self._number = -1
+        self.number = -1
         self._mark: Mark | None = None
         self._held: Adjacency | None = None
 
     def at_hand(self, connection: apsw.Connection, moment: int) -> Adjacency:
         """The edges that the transaction sees, whose last change of a memory has the number `moment`."""
         number = read_edge_number(connection)
-        if self._held is not None and self._mark is not None and number == self._number:
+        if self._held is not None and self._mark is not None and number == self.number:
             if self._mark.number == moment:
                 return self._held
             changed = rows_since(connection, self._mark)
@@ -86,7 +85,7 @@ class HeldEdges:
                 _follow(connection, self._held, changed)
                 self._mark = read_mark(connection)
                 return self._held
-        self._held, self._number, self._mark = read_adjacency(connection), number, read_mark(connection)
+        self._held, self.number, self._mark = read_adjacency(connection), number, read_mark(connection)
         return self._held
 
 
@@ -100,7 +99,7 @@ def read_adjacency(connection: apsw.Connection) -> Adjacency:
     numbers, rows, namespace, names = _read_nodes(connection)
     here, there, kind, weight, is_out = _read_pairs(connection)
     places = np.searchsorted(numbers, np.stack([here, there]))
-    relation = np.where(is_out, _OUT[kind], _IN[kind])
+    relation = 1 + 2 * kind + ~is_out  # as `RELATIONS` has them: each kind outward, then inward
     order = np.lexsort((-weight, relation, places[1], places[0]))
     here, there, relation, weight = places[0][order], places[1][order], relation[order], weight[order]
     is_first = np.ones(len(here), np.bool_)  # of equal edges from several origins the strongest
@@ -129,13 +128,12 @@ def _read_pairs(
     connection: apsw.Connection,
 ) -> tuple[Places, Places, Places, NDArray[np.float64], NDArray[np.bool_]]:
     """Both sides of each pair that edges make: here, there, the kind, its weight, whether the edge starts here."""
-    kinds: dict[str, int] = {kind: at for at, kind in enumerate(KINDS)}
-    sql = f"SELECT kind, weight, members FROM edges WHERE length(members) = {_PAIR}"
+    sql = f"SELECT kind, weight, members FROM edges WHERE length(members) = {_PAIR} AND {_AMONG}"
     found: list[Any] = connection.execute(sql).fetchall()
     ends = np.frombuffer(b"".join([one[2] for one in found]), "<i8").reshape(-1, 2)
-    kind = np.array([kinds[one[0]] for one in found], np.int64)
+    kind = np.array([_KINDS[one[0]] for one in found], np.int64)
     weight = np.array([one[1] for one in found], np.float64)
-    wider = _read_wider(connection, kinds)
+    wider = _read_wider(connection)
     ends = np.concatenate([ends, np.array([pair for *pair, _, _ in wider], np.int64).reshape(-1, 2)])
     kind = np.concatenate([kind, np.array([one[2] for one in wider], np.int64)])
     weight = np.concatenate([weight, np.array([one[3] for one in wider], np.float64)])
@@ -144,20 +142,19 @@ def _read_pairs(
     return here, there, np.tile(kind, 2), np.tile(weight, 2), outward
 
 
-def _read_wider(connection: apsw.Connection, kinds: dict[str, int]) -> list[tuple[int, int, int, float]]:
-    """The pairs of edges of three members and more, each with its share of the weight; two ends of one directed edge
-    are not joined by it."""
+def _read_wider(connection: apsw.Connection) -> list[tuple[int, int, int, float]]:
+    """The pairs of edges of three members and more: where such an edge starts with each of its ends, of which each has
+    its share of the weight."""
     sql = (
         "SELECT number, kind, weight, node FROM edges JOIN edge_members ON edge = number"
-        f" WHERE length(members) > {_PAIR} ORDER BY number, place"
+        f" WHERE length(members) > {_PAIR} AND {_AMONG} ORDER BY number, place"
     )
     members: dict[int, tuple[str, float, list[int]]] = {}
     for number, kind, weight, node in connection.execute(sql):
         members.setdefault(number, (kind, weight, []))[2].append(node)
     found = []
-    for kind, weight, nodes in members.values():
-        for at, here in enumerate(nodes[:1] if kind in DIRECTED else nodes):
-            found += [(here, there, kinds[kind], weight / (len(nodes) - 1)) for there in nodes[at + 1 :]]
+    for kind, weight, (here, *ends) in members.values():
+        found += [(here, there, _KINDS[kind], weight / len(ends)) for there in ends]
     return found
 
 

@@ -22,12 +22,10 @@ Floats = NDArray[np.floating[Any]]
 
 HEADS, WIDTH = 4, 6
 FEATURES = ("score", "text", "vector", "is found", "is a test", "is code", "walk", "one")
-RELATIONS = (
-    "self",
-    *(f"{kind} {way}" for kind in ("covers", "imports", "calls", "fixed-by") for way in ("out", "in")),
-    "co-retrieved",
-    "similar",
-)
+ATTENDED = ("covers", "imports", "calls")
+"""The kinds of edges that are looked at: those that the weights were learned from."""
+
+RELATIONS = ("self", *(f"{kind} {way}" for kind in ATTENDED for way in ("out", "in")))
 """What an edge is to the node that attends: `covers out`, it tests the other; `covers in`, the other tests it."""
 
 SHAPES: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -179,14 +177,9 @@ def _forward(parts: dict[str, Floats], hood: Neighbourhood) -> _Pass:
     value = value + parts["relation_value"][hood.relation]
     match = np.einsum("ehw,ehw->eh", query[to], key) / np.sqrt(WIDTH)
     match += parts["relation_bias"][hood.relation] + hood.strength[:, None] * parts["strength"]
-    highest = np.full((count, HEADS), -np.inf)
-    np.maximum.at(highest, to, match)
-    share = np.exp(match - highest[to])
-    total = np.zeros((count, HEADS))
-    np.add.at(total, to, share)
-    share /= total[to]
-    got = np.zeros((count, HEADS, WIDTH))
-    np.add.at(got, to, share[:, :, None] * value)
+    share = np.exp(match.clip(-_STEEPEST, _STEEPEST))
+    share /= _sums(share, to, count)[to]
+    got = _sums(share[:, :, None] * value, to, count)
     scores = hood.scores + hood.features @ parts["own"] + np.einsum("nhw,hw->n", np.tanh(got), parts["out"])
     return _Pass(query, key, value, share, got, scores)
 
@@ -211,22 +204,27 @@ def _backward(parts: dict[str, Floats], hood: Neighbourhood, there: _Pass, by_sc
     by_got = by_score[:, None, None] * parts["out"] * (1.0 - squashed**2)
     by_value = there.share[:, :, None] * by_got[to]
     by_share = np.einsum("ehw,ehw->eh", there.value, by_got[to])
-    weighted = np.zeros((len(hood.scores), HEADS))
-    np.add.at(weighted, to, there.share * by_share)
-    by_match = there.share * (by_share - weighted[to])
-    np.add.at(found["relation_bias"], hood.relation, by_match)
+    count = len(hood.scores)
+    by_match = there.share * (by_share - _sums(there.share * by_share, to, count)[to])
+    found["relation_bias"][:] = _sums(by_match, hood.relation, len(RELATIONS))
     found["strength"][:] = hood.strength @ by_match
     scaled = by_match[:, :, None] / np.sqrt(WIDTH)
     by_key, by_query = scaled * there.query[to], scaled * there.key
     for name, by_end in (("key", by_key), ("value", by_value)):
-        np.add.at(found[f"relation_{name}"], hood.relation, by_end)
-        at_nodes = np.zeros_like(there.query)
-        np.add.at(at_nodes, hood.source, by_end)
-        found[name][:] = np.einsum("nf,nhw->fhw", x, at_nodes)
-    at_nodes = np.zeros_like(there.query)
-    np.add.at(at_nodes, to, by_query)
-    found["query"][:] = np.einsum("nf,nhw->fhw", x, at_nodes)
+        found[f"relation_{name}"][:] = _sums(by_end, hood.relation, len(RELATIONS))
+        found[name][:] = np.einsum("nf,nhw->fhw", x, _sums(by_end, hood.source, count))
+    found["query"][:] = np.einsum("nf,nhw->fhw", x, _sums(by_query, to, count))
     return gradient
+
+
+def _sums(values: Floats, at: NDArray[np.int64], count: int) -> Floats:
+    """The sum of the values at each of `count` places."""
+    order = np.argsort(at, kind="stable")
+    first = np.flatnonzero(np.diff(at[order], prepend=-1))
+    found = np.zeros((count, *values.shape[1:]))
+    if len(first):
+        found[at[order[first]]] = np.add.reduceat(values[order], first, axis=0)
+    return found
 
 
 def learn(

@@ -46,11 +46,10 @@ def build_graph(
     return GraphReport(came, went, ended)
 
 
-def refresh_graph(store: Store, root: str, project: Path, *, since: int, cancel: CancelToken | None = None) -> None:
-    """After an index run that wrote passages from `since` (UTC microseconds) on: what it changed of the graph."""
+def refresh_graph(store: Store, root: str, project: Path, *, cancel: CancelToken | None = None) -> None:
+    """After an index run: what it changed of the edges that searches look at."""
     link_index(store, root, project, cancel=cancel)
     link_coverage(store, root)
-    link_similar(store, [f"{root}/code", f"{root}/tests"], since=since)
 
 
 def _namespaces(store: Store, root: str) -> list[str]:

@@ -213,31 +213,6 @@ def sweep(connection: apsw.Connection) -> int:
     return int(connection.changes())
 
 
-def edges_among(
-    connection: apsw.Connection, keys: Sequence[Key], most: int, now: int
-) -> list[tuple[Key, Key, str, bool, float]]:
-    """The pairs that edges make of current memories `keys` with any that is current at `now`: the one, the other, the
-    kind, whether the edge starts at the one, and its weight; the `most` strongest. An edge of many members gives each
-    pair its share."""
-    numbers = [number for key in keys if (number := _number(connection, key)) is not None]
-    sql = f"""
-        SELECT nodes.namespace, nodes.id, end.namespace, end.id, edges.kind, mine.place, other.place, edges.weight,
-            (SELECT count(*) FROM edge_members WHERE edge = edges.number)
-        FROM nodes
-        JOIN edge_members AS mine ON mine.node = nodes.number
-        JOIN edges ON edges.number = mine.edge
-        JOIN edge_members AS other ON other.edge = edges.number AND other.node != mine.node
-        JOIN nodes AS end ON end.number = other.node
-        JOIN memories ON memories.namespace = end.namespace AND memories.id = end.id AND memories.valid_to IS NULL
-        WHERE nodes.number IN ({",".join(map(str, numbers))}) AND {ALIVE}
-        ORDER BY edges.weight DESC, edges.number LIMIT ?"""
-    found = []
-    for here, id, there, other, kind, mine, theirs, weight, members in connection.execute(sql, (now, most)):
-        if kind not in DIRECTED or 0 in (mine, theirs):  # two ends of one directed edge are not joined by it
-            found.append(((here, id), (there, other), kind, mine == 0, float(weight) / (int(members) - 1)))
-    return found
-
-
 def check_edge(edge: Edge) -> Edge:
     """`edge` if it can be kept; raises `UserError` (bad-edge)."""
     check_kind(edge.kind)

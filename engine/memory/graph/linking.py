@@ -62,6 +62,12 @@ def link_index(store: Store, root: str, project: Path, *, cancel: CancelToken | 
         return replace_edges(connection, edges, origin=ORIGIN, scope=root, now=store.now())
 
 
+def is_linked(store: Store, root: str) -> bool:
+    """Whether the files of an index were ever read for edges."""
+    with store.reading() as connection:
+        return connection.execute("SELECT 1 FROM source_mentions WHERE scope = ?", (root,)).fetchone() is not None
+
+
 def read_places(store: Store, root: str) -> dict[str, Place]:
     """The source files of an index, by name."""
     places: dict[str, Place] = {}

@@ -73,9 +73,9 @@ def _unpacked(blob: bytes) -> array[int]:
     return found
 
 
-def link_similar(store: Store, namespaces: Iterable[str], *, since: int | None = None) -> int:
-    """Link the memories of each namespace to their nearest by meaning, from a cosine of `LEAST_COSINE` on; returns how
-    many edges were new. With `since` (UTC microseconds) only those that were written from then on; else all anew."""
+def link_similar(store: Store, namespaces: Iterable[str]) -> int:
+    """Link the memories of each namespace to their nearest by meaning, from a cosine of `LEAST_COSINE` on, all anew;
+    returns how many edges were new."""
     came = 0
     for namespace in namespaces:
         with store.reading() as connection:
@@ -83,38 +83,34 @@ def link_similar(store: Store, namespaces: Iterable[str], *, since: int | None =
                 "SELECT DISTINCT embedder FROM memories WHERE namespace = ? AND valid_to IS NULL AND embedder NOT NULL",
                 (namespace,),
             ).fetchall()
-            edges = [edge for (table,) in tables for edge in _alike(connection, int(table), namespace, since)]
+            edges = [edge for (table,) in tables for edge in _alike(connection, int(table), namespace)]
         with store.writing() as connection:
-            if since is None:
-                scope = f"vectors {namespace}"
-                came += replace_edges(connection, edges, origin="vectors", scope=scope, now=store.now())[0]
-            else:
-                still = [edge for edge in edges if all(is_current(connection, key) for key in edge.members)]
-                came += put_edges(connection, still, now=store.now(), scope=f"vectors {namespace}")
+            scope = f"vectors {namespace}"
+            still = [edge for edge in edges if all(is_current(connection, key) for key in edge.members)]
+            came += replace_edges(connection, still, origin="vectors", scope=scope, now=store.now())[0]
     return came
 
 
-def _alike(connection: apsw.Connection, table: int, namespace: str, since: int | None) -> Iterator[Edge]:
+def _alike(connection: apsw.Connection, table: int, namespace: str) -> Iterator[Edge]:
     import numpy as np
 
     sql = (
-        "SELECT id, valid_from, row FROM memories WHERE embedder = ? AND namespace = ? AND valid_to IS NULL"
+        "SELECT id, row FROM memories WHERE embedder = ? AND namespace = ? AND valid_to IS NULL"
         " ORDER BY row DESC LIMIT ?"
     )
     rows: list[Any] = connection.execute(sql, (table, namespace, MOST_ROWS)).fetchall()
     held: dict[int, bytes] = {}
     for first in range(0, len(rows), _BLOCK):
-        held |= vectors.read_each(connection, table, [row for _, _, row in rows[first : first + _BLOCK]])
-    found = [row for row in rows if row[2] in held]
+        held |= vectors.read_each(connection, table, [row for _, row in rows[first : first + _BLOCK]])
+    found = [row for row in rows if row[1] in held]
     if len(found) < 2:
         return
-    units = np.frombuffer(b"".join(held[row[2]] for row in found), np.float32).reshape(len(found), -1).copy()
+    units = np.frombuffer(b"".join(held[row[1]] for row in found), np.float32).reshape(len(found), -1).copy()
     lengths = np.linalg.norm(units, axis=1, keepdims=True)
     np.divide(units, lengths, out=units, where=lengths > 0)
-    wanted = [at for at, row in enumerate(found) if since is None or row[1] >= since]
     seen: set[tuple[int, int]] = set()
-    for first in range(0, len(wanted), _BLOCK):
-        for at, other, cosine in _pairs(units, wanted[first : first + _BLOCK]):
+    for first in range(0, len(found), _BLOCK):
+        for at, other, cosine in _pairs(units, range(first, min(first + _BLOCK, len(found)))):
             pair = (min(at, other), max(at, other))
             if pair not in seen:
                 seen.add(pair)

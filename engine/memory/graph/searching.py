@@ -66,7 +66,13 @@ class Graph:
 
     def number(self, connection: apsw.Connection) -> int:
         """As long as it stays, edges lead to the same memories."""
-        return int(connection.execute("SELECT number FROM edge_changes").get)
+        from aqe.engine.memory.graph.adjacency import read_edge_number
+
+        return read_edge_number(connection)
+
+    def is_at_hand(self, connection: apsw.Connection) -> bool:
+        """Whether a search reads no edge first."""
+        return self._edges is not None and self._edges.number == self.number(connection)
 
     def wide(self, k: int) -> int:
         """How many candidates are looked at for `k` results."""

@@ -57,6 +57,18 @@ def test_gradient_is_that_of_the_loss(seed: int) -> None:
         assert (above[0] - below[0]) / 2e-6 == pytest.approx(gradient @ way, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("edges", [0, 1, 30])
+def test_quick_way_gives_what_is_learned_by(edges: int) -> None:
+    """What a search computes in single precision is what the weights were learned by."""
+    hood, weights = random_hood(7, edges=edges), 3 * initial(7)
+    right = hood.may_answer & (np.arange(9) < 2)
+    quick = attend(weights, hood)
+    over = quick - quick[hood.may_answer].max()
+    share = np.exp(over[hood.may_answer]) / np.exp(over[hood.may_answer]).sum()
+    loss = -np.log(share[right[hood.may_answer]].sum())
+    assert loss_and_gradient(weights, hood, right)[0] == pytest.approx(loss, abs=1e-5)
+
+
 def test_without_weights_the_scores_stay() -> None:
     """Weights of zero leave the order of a search as it is."""
     hood = random_hood(3)
@@ -64,12 +76,12 @@ def test_without_weights_the_scores_stay() -> None:
 
 
 def test_kind_of_an_edge_is_learned() -> None:
-    """Where the tested ones are right, and those that merely look alike are not, the kind of the edge decides."""
+    """Where the tested ones are right, and those that only call are not, the kind of the edge decides."""
 
     def case(seed: int) -> tuple[Neighbourhood, np.ndarray]:
         draw = np.random.default_rng(seed)
         right = int(draw.integers(1, 6))
-        joined = [(at, 0, "covers out" if at == right else "similar", 1.0) for at in range(1, 6)]
+        joined = [(at, 0, "covers out" if at == right else "calls out", 1.0) for at in range(1, 6)]
         hood = Neighbourhood.of(np.ones((6, len(FEATURES))), draw.normal(size=6), np.arange(6) > 0, joined)
         return hood, np.arange(6) == right
 

@@ -11,7 +11,7 @@ import pytest
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.graph import Edge, add_edges, neighbours, read_figures, remove_edges
-from aqe.engine.memory.graph.edges import KINDS, Kind, edges_among, replace_edges, sweep
+from aqe.engine.memory.graph.edges import KINDS, Kind, replace_edges, sweep
 from aqe.engine.memory.rows import end_row
 
 START_US = 1_700_000_000_000_000
@@ -90,8 +90,6 @@ def test_edge_of_three_joins_each_with_the_others(store: Store) -> None:
     add_edges(store, [Edge("co-retrieved", (key("a"), key("b"), key("c")), 4.0)])
     assert ids(store, "b") == ["a", "c"]
     assert {one.members for one in neighbours(store, "b")} == {3}
-    with store.reading() as connection:
-        assert {pair[4] for pair in edges_among(connection, [key("b")], 10, 0)} == {2.0}
 
 
 def test_ends_of_a_directed_edge_of_three_are_not_joined_by_it(store: Store) -> None:

@@ -12,7 +12,7 @@ from aqe.engine.embedding.static import built_in_path, open_static
 from aqe.engine.errors import UserError
 from aqe.engine.index import index_project
 from aqe.engine.memory import NewMemory, Store, open_store
-from aqe.engine.memory.graph import neighbours, read_figures
+from aqe.engine.memory.graph import Edge, add_edges, neighbours, read_figures, remove_edges
 from aqe.engine.memory.graph.attention import SIZE
 from aqe.engine.memory.graph.searching import Graph, built_in_weights
 from aqe.engine.retrieval import find, find_each, keep
@@ -36,7 +36,7 @@ TESTS = NAMED + "".join(ALIKE.format(n=n) for n in range(60))
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("money")
-    (root / "pyproject.toml").write_text("[tool.aqe.memory]\ngraph = true\n")
+    (root / "pyproject.toml").touch()
     (root / "money.py").write_text(CODE)
     (root / "test_money.py").write_text(TESTS)
     return root
@@ -59,6 +59,47 @@ def test_test_that_names_a_function_is_found_by_its_text(store: Store) -> None:
     assert names(store)[0] == "test_edge"
     store.graph = None
     assert names(store)[0] != "test_edge"
+
+
+def test_edges_that_come_and_go_count_at_once(store: Store) -> None:
+    """The same search finds by an edge as soon as it is there, and no more once it is gone."""
+    by_name = {memory.metadata["name"]: memory.id for memory in store.list(namespace="index/tests")}
+    (function,) = store.list(namespace="index/code", filter={"kind": "function"})
+    chosen = ("index/tests", by_name["test_amount_of_cents_is_shown_41"])
+    before = names(store, 3)
+    edge = Edge("covers", (chosen, ("index/code", function.id)), 1.0)
+    add_edges(store, [edge])
+    assert "test_amount_of_cents_is_shown_41" in names(store, 3)
+    remove_edges(store, [edge])
+    assert names(store, 3) == before
+
+
+def test_explained_hit_tells_what_edges_added(store: Store) -> None:
+    """The score is the place of the sum of what the search and the edges gave; other searches have no part of edges."""
+    embedder = open_static(built_in_path())
+    asked = {"k": 200, "explain": True}
+    hits = find(store, embedder, CODE, namespace="index/tests", **asked).hits
+    sums = [hit.explained.similarity + hit.explained.graph_added for hit in hits if hit.explained is not None]
+    assert hits[0].memory.metadata["name"] == "test_edge"
+    assert hits[0].explained is not None
+    assert hits[0].explained.graph_added > 0.05
+    low, high = min(sums), max(sums)
+    assert [(one - low) / (high - low) for one in sums] == pytest.approx([hit.score for hit in hits], abs=1e-4)
+    others = find(store, embedder, CODE, namespace="index/", **asked).hits
+    assert {hit.explained.graph_added for hit in others if hit.explained is not None} == {0.0}
+
+
+def test_explaining_changes_no_order(store: Store) -> None:
+    """The hits are the same, with the same scores, whether or not they are explained."""
+    embedder = open_static(built_in_path())
+    plain, told = (
+        [
+            (hit.memory.id, round(hit.score, 4))
+            for hit in find(store, embedder, CODE, namespace="index/tests", **how).hits
+        ]
+        for how in ({}, {"explain": True})
+    )
+    assert plain == told
 
 
 def test_hits_have_their_scores_in_order(store: Store) -> None:

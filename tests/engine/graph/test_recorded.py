@@ -82,16 +82,6 @@ def test_similar_memories_are_joined_within_their_namespace(store: Store) -> Non
     assert (found.id, found.kind, found.weight) == ("b", "similar", pytest.approx(0.9988, abs=1e-3))
 
 
-def test_new_memories_alone_are_compared(store: Store) -> None:
-    """From a moment on only what was written since is joined, with the old as well."""
-    add(store, "a", [1.0, 0.1])
-    add(store, "b", [1.0, 0.2])
-    since = store.now()
-    add(store, "c", [1.0, 0.3])
-    assert link_similar(store, ["default"], since=since) == 2
-    assert {one.id for one in neighbours(store, "c")} == {"a", "b"}
-
-
 def test_correction_is_joined_with_what_it_corrects(store: Store) -> None:
     """What an answer rested on leads to its correction, the first most; what has ended meanwhile does not."""
     for id in ("first", "second", "gone", "right"):
