@@ -1,6 +1,6 @@
 """Questions with and without an answer, asked of the small projects: what is answered, and what of it is right.
 
-python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2] [--file FILE [--show]] [--misses] [--json]
+python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2|d] [--file FILE [--show]] [--misses] [--json]
 
 Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project answers and 40 near its topic that it
 does not; answers_c.toml has 96 and 86 of two other projects, worded farther from their texts. All of these are fitted
@@ -56,14 +56,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--words", action="store_true", help="without the embedder")
     parser.add_argument("--engine", action="store_true", help="ask through Engine.query")
-    parser.add_argument("--half", choices=("a", "b", "c1", "c2"))
+    parser.add_argument("--half", choices=("a", "b", "c1", "c2", "d"))
     parser.add_argument("--file", type=Path, help="questions that nothing was fitted on")
     parser.add_argument("--show", action="store_true", help="the questions of the file that went wrong, too")
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     embedder = None if options.words else the_embedder()
-    halves = [str(options.file)] if options.file else [options.half] if options.half else ["a", "b", *PARTS]
+    halves = [str(options.file)] if options.file else [options.half] if options.half else ["a", "b", *PARTS, "d"]
     asked = ask_engines(halves) if options.engine else ask_all(halves, embedder)
     figures = {half: judge([one for one in asked if one.half == half]) for half in halves}
     if options.engine:  # what came nearest to an unanswered question is no answer there

@@ -229,7 +229,7 @@ class Asking:
         """The extractive answer; `reason` says why no model gave one."""
         start = time.perf_counter()
         passages = prepared.recalled.passages
-        extracted = extract(prepared.asked, passages, rarity=prepared.recalled.rarity, embedder=self._embedder)
+        extracted = extract(prepared.asked, passages, rarity=prepared.recalled.rarity)
         count = self.count_tokens
         return Said(
             text=extracted.text,

@@ -47,7 +47,7 @@ def answer(
 ) -> Extract:
     """The answer to `question` from the store, with citations, or that there is none (see `extract`)."""
     passages = find_passages(store, embedder, question, k=k, namespaces=namespaces)
-    return extract(question, passages, threshold=threshold, rarity=store.rarity(question), embedder=embedder)
+    return extract(question, passages, threshold=threshold, rarity=store.rarity(question))
 
 
 def _hits(

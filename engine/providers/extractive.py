@@ -19,10 +19,9 @@ from aqe.engine.providers.quotable import Form, Unit
 from aqe.engine.providers.scoring import Scored, confidence_of, features, field_of, rank
 
 if TYPE_CHECKING:
-    from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Hit, Memory
 
-DEFAULT = 0.51
+DEFAULT = 0.60
 MOST_CITATIONS = 3
 ENOUGH = 0.8
 BLOCK_LINES = 3
@@ -106,16 +105,14 @@ def extract(
     *,
     threshold: float = DEFAULT,
     rarity: Mapping[str, float] | None = None,
-    embedder: Embedder | None = None,
 ) -> Extract:
     """The answer to `question` out of `passages`, best first as a search gave them.
 
     `rarity` gives each term of the question (`aqe.engine.memory.text.query_terms`) its weight, 0 to 1 (`Store.rarity`);
-    without it all weigh the same. With an `embedder` units are compared by meaning too. At a `threshold` of 0 the best
-    unit always answers, at one above 1 none does.
+    without it all weigh the same. At a `threshold` of 0 the best unit always answers, at one above 1 none does.
     """
     asked = read_question(question, rarity)
-    field = field_of(asked, passages, embedder) if asked.weights else None
+    field = field_of(asked, passages) if asked.weights else None
     if field is None:
         return Extract(False, UNKNOWN, 0.0, ())
     ranked = rank(field)

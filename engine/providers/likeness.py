@@ -25,6 +25,9 @@ SYNONYM = 0.7
 NEAR, FULL = 0.45, 0.85
 """A word whose meaning is this near begins to stand for a term, and does so wholly."""
 
+TELLING = 1.5
+"""A term tells wholly from the weight on that is one by this."""
+
 Strengths = tuple[list[float], list[float]]
 
 
@@ -51,6 +54,13 @@ class Likeness:
                     alike[place] = max(alike[place], soft)
             found = self._known[key] = (same, alike)
         return found
+
+    def told(self, word: str) -> float:
+        """How much a word tells of what is asked: how well it stands for its best term, less for a common term."""
+        return max(
+            (max(exact, soft) * min(1.0, TELLING * self.weights[place]) for place, exact, soft in self.relevant[word]),
+            default=0.0,
+        )
 
 
 def likeness(

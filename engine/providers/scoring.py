@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.engine.providers.answer_forms import forms_of, share_offered
 from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.likeness import Likeness, likeness
 from aqe.engine.providers.meanings import meanings
+from aqe.engine.providers.plain_words import small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
+from aqe.engine.providers.unit_names import name_of
 
 if TYPE_CHECKING:
-    from aqe.engine.embedding import Embedder
     from aqe.engine.providers.extractive import Passage
     from aqe.engine.providers.question import Question
 
 RANKED = 32
 """Units that are looked at for quotes, the best ones."""
 
-FIELD = 20
-"""The best unit stands out from the mean of this many."""
+SHORT = 2.0
+"""So much rarity is added to each text, or one of a single word would tell more than a sentence."""
+
+FEWEST_PAIRS = 3
+
+_WORD = re.compile(r"[\w'-]+")
 
 Floats = NDArray[np.float64]
 
@@ -38,12 +46,14 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Prepared:
     """A passage taken apart: its units, what of each is compared by meaning, the words of each, of what leads to each,
-    and of the whole passage; the places of the units' words in the table of meanings, and how many each unit has."""
+    of what each names, and of the whole passage; the places of the units' words in the table of meanings, and how many
+    each unit has."""
 
     units: tuple[Unit, ...]
     texts: tuple[str, ...]
     words: tuple[frozenset[str], ...]
     leads: tuple[frozenset[str], ...]
+    named: tuple[frozenset[str], ...]
     every: frozenset[str]
     places: NDArray[np.intp]
     counts: NDArray[np.intp]
@@ -88,13 +98,14 @@ def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
         texts,
         words,
         tuple(words_of(unit.lead) | named for unit in units),
+        tuple(frozenset(word for word in words_of(name_of(unit)) - small_words() if len(word) > 1) for unit in units),
         whole | named | words_of(file),
         np.array([at for one in places for at in one], np.intp),
         np.array([len(one) for one in places], np.intp),
     )
 
 
-def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | None) -> Field | None:
+def field_of(asked: Question, passages: Sequence[Passage]) -> Field | None:
     """The units of the passages with their figures; None where there is none."""
     apart = [prepared(one.text, one.name, one.file or "", one.form) for one in passages]
     units = tuple((one, unit) for one, parts in zip(passages, apart, strict=True) for unit in parts.units)
@@ -112,6 +123,7 @@ def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | 
     figures = np.zeros((len(units), len(FIGURES)))
     columns = {name: figures[:, at] for at, name in enumerate(FIGURES)}
     share = weights / total
+    texts = [text for parts in apart for text in parts.texts]
     held = np.maximum(np.maximum(same, soft), above)
     for name, strengths in (
         ("in the unit", same),
@@ -121,14 +133,23 @@ def field_of(asked: Question, passages: Sequence[Passage], embedder: Embedder | 
         ("meant in its lead", np.maximum(0.0, meant - held)),
     ):
         columns[name][:] = np.einsum("ij,j->i", strengths, share)  # not by BLAS, whose buffers are megabytes
-    columns["cosine"][:] = _cosines(asked.text, [text for parts in apart for text in parts.texts], embedder)
     columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
     best = max(passage.score for passage in passages) or 1.0
     columns["search"][:] = np.repeat([passage.score / best for passage in passages], sizes)
     columns["passage cosine"][:] = np.repeat([passage.vector_score or 0.0 for passage in passages], sizes)
     columns["docs"][:] = np.repeat([passage.namespace.endswith("/docs") for passage in passages], sizes)
-    if "test" not in asked.weights:
-        columns["tests"][:] = np.repeat([passage.namespace.endswith("/tests") for passage in passages], sizes)
+    is_test = np.repeat([passage.namespace.endswith("/tests") for passage in passages], sizes)
+    columns["tests wanted" if "test" in asked.weights else "tests"][:] = is_test
+    told = {word: alike.told(word) for word in alike.relevant}
+    columns["told"][:] = _shares_told(told, [words for parts in apart for words in parts.words])
+    columns["name"][:] = [
+        sum(map(told.__getitem__, words & told.keys())) / len(words) if words else 0.0
+        for parts in apart
+        for words in parts.named
+    ]
+    columns["phrases"][:] = _phrases(asked.text, texts)
+    forms = forms_of(asked.text)
+    columns["asked for"][:] = [share_offered(forms, unit.text) for _, unit in units]
     for at, (_, unit) in enumerate(units):
         columns["form"][at] = fits(asked.kind, unit.kind, unit.text)
         if unit.kind in columns:
@@ -163,12 +184,24 @@ def _strengths(alike: Likeness, texts: Sequence[frozenset[str]]) -> tuple[Floats
     return np.array([same for same, _ in found]), np.array([soft for _, soft in found])
 
 
-def _cosines(question: str, texts: Sequence[str], embedder: Embedder | None) -> Floats:
-    """How near each text is to the question."""
-    if embedder is None:
-        return np.zeros(len(texts))
-    rows = embedder.embed([question, *texts])
-    return np.asarray(np.einsum("ij,j->i", rows[1:], rows[0]), np.float64)  # `@` leaves a thread of BLAS spinning
+def _shares_told(told: Mapping[str, float], texts: Sequence[frozenset[str]]) -> list[float]:
+    """The share of each text, by the rarity of its words among the texts, that tells of what is asked."""
+    counts = Counter(chain.from_iterable(texts))
+    rare = {word: 0.0 if word in small_words() else math.log(1 + len(texts) / count) for word, count in counts.items()}
+    return [
+        sum(rare[word] * told[word] for word in words & told.keys()) / (sum(map(rare.__getitem__, words)) + SHORT)
+        for words in texts
+    ]
+
+
+def _phrases(question: str, texts: Sequence[str]) -> list[float]:
+    """The share of the question's pairs of words in a row that stand in each text so."""
+    words = _WORD.findall(question.lower())
+    telling = {word for word in words if len(word) > 2 and not words_of(word) <= small_words()}
+    pairs = {f"{a} {b}" for a, b in pairwise(words) if a in telling or b in telling}
+    most = max(FEWEST_PAIRS, len(pairs))
+    lowered = [text.lower() for text in texts]
+    return [sum(pair in text for pair in pairs) / most for text in lowered]
 
 
 def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]:
@@ -212,57 +245,85 @@ def fits(kind: str, form: str, text: str) -> bool:
 
 
 RANKING = {
-    "in the unit": 3.13,
-    "in its lead": 1.67,
-    "in the passage": 2.08,
-    "meant in the unit": 4.26,
-    "meant in its lead": 1.73,
-    "cosine": 1.68,
-    "meaning": 3.32,
-    "passage meaning": 2.28,
-    "search": 3.06,
-    "passage cosine": 0.26,
-    "form": 1.33,
-    "key": 0.44,
-    "prose": 0.49,
-    "row": 0.92,
-    "signature": 0.77,
-    "docs": 0.94,
-    "tests": -2.07,
-    "length": 0.40,
+    "in the unit": 1.93,
+    "in its lead": 1.49,
+    "in the passage": 1.61,
+    "meant in the unit": 3.30,
+    "meant in its lead": 1.60,
+    "meaning": 3.77,
+    "passage meaning": 3.33,
+    "search": 2.90,
+    "passage cosine": 0.22,
+    "form": 0.82,
+    "key": 0.90,
+    "prose": 1.02,
+    "row": 1.51,
+    "signature": 0.54,
+    "docs": 0.26,
+    "tests": -1.59,
+    "tests wanted": 0.46,
+    "told": 1.99,
+    "name": 1.64,
+    "phrases": 2.22,
+    "asked for": 2.38,
+    "length": 0.56,
 }
 """Fitted by benchmarks/fit_answers.py, as are the weights of the confidence."""
 
 FIGURES = tuple(RANKING)
 
 
-def features(asked: Question, field: Field, ranked: Sequence[Scored]) -> dict[str, float]:
-    """The figures that the confidence is made of: the score of the best unit, and by how much it stands out; what
-    the weightiest word weighs that stands in no passage; what share of the numbers and identifiers its passage lacks.
+EVIDENCE = (
+    "in the unit",
+    "in its lead",
+    "in the passage",
+    "meant in the unit",
+    "meant in its lead",
+    "meaning",
+    "passage meaning",
+    "search",
+    "passage cosine",
+    "key",
+)
+"""The figures that tell how much of the question stands there; the others tell which of several units it is."""
+
+COVERED = ("in the unit", "in its lead", "meant in the unit")
+
+
+def features(
+    asked: Question, field: Field, ranked: Sequence[Scored], weights: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """The figures that the confidence is made of: what of the best unit's score is evidence, and the share of the
+    question that stands in the unit or what leads to it; how far the question has the unit's name, and whether the unit
+    is of a test, as those are found by a word or two; what share of the kinds of things asked for the unit does not
+    offer; what the weightiest word weighs that stands in no passage; what share of the question's numbers and
+    identifiers the passage lacks.
     """
     best = ranked[0]
     passage = best.passage
     around = " ".join((passage.text, passage.name, passage.file or ""))
-    others = [one.score for one in ranked[:FIELD]]
+    chosen = RANKING if weights is None else weights
     return {
-        "score": best.score,
-        "stands out": best.score - sum(others) / len(others),
+        "evidence": sum(chosen[name] * best.figures[name] for name in EVIDENCE),
+        "covered": sum(best.figures[name] for name in COVERED),
+        "name": best.figures["name"],
+        "tests": best.figures["tests"],
+        "form missing": 1.0 - best.figures["asked for"] if forms_of(asked.text) else 0.0,
         "unknown word": float((field.weights * (field.anywhere == 0.0)).max(initial=0.0)),
         "keys missing": 1.0 - _share(asked.keys, around) if asked.keys else 0.0,
     }
 
 
 WEIGHTS: dict[str, float] = {
-    "score": 0.22,
-    "stands out": 0.27,
-    "unknown word": -0.99,
+    "evidence": 0.22,
+    "covered": 1.38,
+    "name": -1.14,
+    "tests": -1.14,
+    "form missing": -0.41,
+    "unknown word": -0.60,
+    "keys missing": -0.77,
 }
-BIAS = -2.98
-
-
-LACKING = 0.4
-"""What is left of the confidence where the passage has none of the numbers and identifiers that the question names; by
-hand, as few questions name any."""
+BIAS = -1.60
 
 
 def confidence_of(
@@ -270,4 +331,4 @@ def confidence_of(
 ) -> float:
     """How likely one of the quotes answers, by the figures of `features`."""
     sum_of = (BIAS if bias is None else bias) + sum(weight * found[name] for name, weight in weights.items())
-    return (1.0 - (1.0 - LACKING) * found["keys missing"]) / (1.0 + math.exp(-sum_of))
+    return 1.0 / (1.0 + math.exp(-sum_of))
