@@ -22,6 +22,7 @@ from aqe.engine.memory.rows import (
     end_row,
     insert_row,
     leave_indexes,
+    newest_revision,
     put_vector,
     read_memory,
 )
@@ -41,7 +42,8 @@ def add_rows(
 def _add_row(
     connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None], waiting: Waiting
 ) -> Kept:
-    same = _same(connection, row, now, waiting)
+    after = 0 if row.id is None else newest_revision(connection, row.namespace, row.id)
+    same = _same(connection, row, now, waiting) if after or row.id is None else None
     if same is None and row.id is None and not row.as_new and (row.vector is None or row.derived):
         known = said(row.text, row.namespace)
         if known is not None and _joins(known, row):
@@ -55,7 +57,8 @@ def _add_row(
         _join(connection, same, row, now)
         return Kept(same.id, existed=True)
     id = row.id or uuid7(now)
-    insert_row(connection, row, id, id_given=row.id is not None, created_at=None, now=now, waiting=waiting)
+    given = row.id is not None
+    insert_row(connection, row, id, id_given=given, created_at=None, now=now, waiting=waiting, after=after)
     return Kept(id, existed=False)
 
 

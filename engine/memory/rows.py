@@ -140,9 +140,10 @@ def insert_row(
     created_at: int | None,
     now: int,
     waiting: Waiting | None = None,
+    after: int | None = None,
 ) -> None:
-    """Write the next revision of `id` with its text index entry and vector (none given: an equal text's). These two
-    are left to the caller where there is a `waiting` to put them to."""
+    """Write the next revision of `id` (the one `after` that, where its number is known) with its text index entry and
+    vector (none given: an equal text's). These two are left to the caller where there is a `waiting` to put them to."""
     untold = Waiting() if waiting is None else waiting
     table, vector = _vector_of(connection, row, untold)
     origin = row.provenance
@@ -150,14 +151,19 @@ def insert_row(
     what = (row.text, row.text_hash, id_given, row.metadata, table)
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
     traits = (row.expires_at, row.pinned, row.file_digest)
-    revision = connection.execute(_NEWEST, (row.namespace, id)).get or 0
-    connection.execute(_INSERT, (id, row.namespace, revision + 1, now, None, created_at, *what, *whence, *traits))
+    revision = 1 + (newest_revision(connection, row.namespace, id) if after is None else after)
+    connection.execute(_INSERT, (id, row.namespace, revision, now, None, created_at, *what, *whence, *traits))
     number = connection.last_insert_rowid()
     untold.texts[number] = row.text
     if table is not None and vector is not None:
         untold.vectors[number] = table, row.namespace, vector
     if waiting is None:
         untold.tell(connection)
+
+
+def newest_revision(connection: apsw.Connection, namespace: str, id: str) -> int:
+    """The number of the last revision of a memory, current or ended; 0 where there is none."""
+    return connection.execute(_NEWEST, (namespace, id)).get or 0
 
 
 def put_vector(connection: apsw.Connection, number: int, table: int, vector: bytes | None) -> bool:

@@ -1,10 +1,14 @@
-"""The batch form of a command: JSON lines in, one JSON line out for each, in order and flushed as made."""
+"""The batch form of a command: JSON lines in, one JSON line out for each, in order and flushed as made.
+
+A command may answer lines that arrived together in one go: a file is answered in batches, a line of somebody who waits
+for its answer at once.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,21 +19,36 @@ from aqe.engine.errors import AqeError, GateFailed, UserError
 LinesOption = Annotated[bool, typer.Option("--jsonl", help="Read JSON lines on stdin, write one line for each.")]
 
 
-def answer_lines(project: Path | None, command: str, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+TOGETHER = 64
+"""Lines to one batch at most."""
+
+_BLOCK = 65_536
+
+Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+AnswerAll = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+
+
+def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_all: AnswerAll | None = None) -> None:
     """Answer each line of stdin on a line of its own; a summary is kept as the result of `command`.
 
-    Raises `GateFailed` (lines-failed) at the end when some failed; their output lines have the error.
+    `answer_all` answers several or, when it raises, none: they are answered one by one then. Raises `GateFailed`
+    (lines-failed) at the end when some failed; their output lines have the error.
     """
     from aqe.server.cli.output import json_object, keep_result
 
     lines = failed = 0
-    for lines, line in enumerate(_input_lines(), start=1):
-        try:
-            out = answer(_object(line))
-        except AqeError as error:
-            failed += 1
-            out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": lines}
-        sys.stdout.write(json.dumps(out, ensure_ascii=False) + "\n")
+    for arrived in _input_lines():
+        outs = None if answer_all is None or len(arrived) == 1 else _answered_together(arrived, answer_all)
+        for at, line in enumerate(arrived):
+            lines += 1
+            try:
+                out = answer(_object(line)) if outs is None else outs[at]
+            except AqeError as error:
+                failed += 1
+                out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": lines}
+            sys.stdout.write(json.dumps(out, ensure_ascii=False) + "\n")
+            if outs is None:
+                sys.stdout.flush()
         sys.stdout.flush()
     if project is not None:
         keep_result(project, command, json_object(command, {"lines": lines, "failed": failed}))
@@ -39,8 +58,28 @@ def answer_lines(project: Path | None, command: str, answer: Callable[[Mapping[s
         )
 
 
-def _input_lines() -> Iterable[bytes]:
-    return (line for line in sys.stdin.buffer if line.strip())
+def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequence[Mapping[str, Any]] | None:
+    """What stands for each line; None where one is refused, which its own answer says then."""
+    try:
+        return answer_all([_object(line) for line in lines])
+    except AqeError:
+        return None
+
+
+def _input_lines() -> Iterator[list[bytes]]:
+    """The lines of stdin that are not blank, those together that have arrived together."""
+    parts: list[bytes] = []
+    while block := sys.stdin.buffer.read1(_BLOCK):
+        parts.append(block)
+        if b"\n" in block:
+            *whole, rest = b"".join(parts).split(b"\n")
+            parts = [rest]
+            yield from _in_batches([line for line in whole if line.strip()])
+    yield from _in_batches([line for line in (b"".join(parts),) if line.strip()])
+
+
+def _in_batches(lines: list[bytes]) -> Iterator[list[bytes]]:
+    return (lines[at : at + TOGETHER] for at in range(0, len(lines), TOGETHER))
 
 
 def _object(line: bytes) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,18 +88,22 @@ def add(
     with store:
         embedder = _embedder(root)
 
-        def kept_of(line: Mapping[str, Any]) -> tuple[Kept, str]:
-            new = memory_lines.new_memory(line)
-            about = "" if new.provenance is None else new.provenance.file
-            return keep(store, embedder, [new])[0], file_warning(root, about)
+        def kept_of(*lines: Mapping[str, Any]) -> list[tuple[Kept, str]]:
+            new = [memory_lines.new_memory(line) for line in lines]
+            about = ["" if one.provenance is None else one.provenance.file for one in new]
+            return [
+                (one, file_warning(root, file)) for one, file in zip(keep(store, embedder, new), about, strict=True)
+            ]
+
+        def kept_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+            return [_kept_object(*one) for one in kept_of(*(memory_lines.with_defaults(line, given) for line in lines))]
 
         if jsonl:
-            filled = memory_lines.with_defaults
-            answer_lines(root, "memory-add", lambda line: _kept_object(*kept_of(filled(line, given))))
+            answer_lines(root, "memory-add", lambda line: kept_lines([line])[0], answer_all=kept_lines)
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
-        kept, warning = kept_of({**given, "text": sys.stdin.read() if text == "-" else text, "id": id})
+        ((kept, warning),) = kept_of({**given, "text": sys.stdin.read() if text == "-" else text, "id": id})
     if json:
         print_json("memory-add", {"namespace": namespace, **_kept_object(kept, warning)}, project=root)
         return

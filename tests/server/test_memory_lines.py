@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,38 @@ def test_options_are_for_the_lines_that_leave_them_out(aqe: Run) -> None:
     assert [[hit["namespace"] for hit in one["hits"]] for one in _objects(out)] == [["own"], ["notes"]]
     _, out, _ = aqe("memory", "search", "--jsonl", "-m", "n=2", stdin='{"query": "carts tax"}')
     assert [hit["text"] for hit in _objects(out)[0]["hits"]] == ["tax is 19 %"]
+
+
+def test_lines_that_arrive_together_are_kept_and_refused_one_by_one(aqe: Run) -> None:
+    """Of many lines at once each has its answer in its place: a wrong one its error with its number, an equal text the
+    id that it has, and all others are kept."""
+    texts = [f"the cart {at} expires" for at in range(150)]
+    lines = [json.dumps({"text": text}) for text in (*texts, texts[3])]
+    lines[70:70] = ["", '{"text": ""}']
+    status, out, _ = aqe("memory", "add", "--jsonl", stdin="\n".join(lines))
+    told = _objects(out)
+    refused = told.pop(70)
+    assert status == 1
+    assert (refused["line"], refused["error"]["code"]) == (71, "bad-text")
+    assert told[-1] == {"id": told[3]["id"], "existed": True}
+    kept = json.loads(aqe("memory", "list", "--json", "--limit", "999")[1])["memories"]
+    assert {one["id"]: one["text"] for one in kept} == {
+        one["id"]: text for one, text in zip(told[:-1], texts, strict=True)
+    }
+
+
+def test_a_line_is_answered_before_the_next_is_there(tmp_path: Path) -> None:
+    """Somebody who sends a line and waits has its answer, acknowledged, while stdin stays open."""
+    command = [sys.executable, "-m", "aqe.server.cli", "memory", "add", "--jsonl", "--project", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text in ("first", "second"):
+            process.stdin.write(json.dumps({"text": text}) + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["existed"] is False
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(
