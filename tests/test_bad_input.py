@@ -549,6 +549,7 @@ ROWS = [
     Row("read-only project, config", ("config",), nothing, "", 0, "sandbox.memory_mb", READ_ONLY),
     Row("full disk, memory", ADD, nothing, "disk-full", 2, ".aqe", FULL_DISK),
     Row("disk fills up, memory", ADD, remembering, "disk-full", 2, "aqe.db", FULL_DISK, still_remembers),
+    Row("disk is full, list", ("memory", "list"), remembering, "", 0, "keep this", FULL_DISK, still_remembers, True),
     Row("wrong setting, memory", ADD, unknown_key, "unknown-setting", 2, "budget"),
     Row(
         "syntax of the text index",

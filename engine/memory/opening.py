@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.care.place import UNWRITABLE, open_file, place_of
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.graph.searching import Graph
@@ -138,7 +139,7 @@ def open_to_read(project: Path) -> Store:
     try:
         return open_store(project)
     except UserError as error:
-        if error.code not in ("project-read-only", "disk-full"):
+        if error.code not in UNWRITABLE:
             raise
         return _open_as_it_is(project, error)
 
@@ -146,8 +147,6 @@ def open_to_read(project: Path) -> Store:
 def _open_as_it_is(project: Path, why: UserError) -> Store:
     """The store of a project where nothing can be written, for `why`; that of an earlier version is brought up to date
     in memory. What test runs left in the spool is not in it."""
-    from aqe.engine.memory.care.place import open_file, place_of
-
     settings = load_settings(project)
     place = place_of(project, settings=settings)
     if not place.path.exists():

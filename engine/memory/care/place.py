@@ -27,6 +27,9 @@ COPIES = "backups"
 BESIDE = ("", "-wal", "-shm", "-journal")
 """What is added to the name of a database file for the files that SQLite keeps beside it, and for itself."""
 
+UNWRITABLE = ("project-read-only", "disk-full")
+"""What is said where nothing can be written; a look may go on there."""
+
 INCREMENT = 0x61716564
 """The application id of an incremental backup: "aqed"."""
 
@@ -73,7 +76,7 @@ class Place:
         try:
             return self.connect()
         except UserError as error:
-            if error.code != "project-read-only":
+            if error.code not in UNWRITABLE:
                 raise
         connection = open_file(self.path, key=self.key)
         try:
@@ -162,8 +165,15 @@ def _opened(path: Path, write: bool) -> apsw.Connection:
 
 def address_to_read(path: Path) -> str:
     """The address at which SQLite only reads a database file, and writes nothing beside it unless a log lies there."""
-    has_log = path.with_name(f"{path.name}-wal").exists()
-    return f"file:{quote(str(path.absolute()))}?{'mode=ro' if has_log else 'immutable=1'}"
+    return f"file:{quote(str(path.absolute()))}?{'mode=ro' if has_log(path) else 'immutable=1'}"
+
+
+def has_log(path: Path) -> bool:
+    """Whether there is content in the log beside a database file."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
 
 
 def key_of(path: Path, keys: tuple[str | None, ...]) -> str | None:

@@ -16,7 +16,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.checks import CHECKS, REPAIR, Looked, Wrong
 from aqe.engine.memory.care.copying import workplace
-from aqe.engine.memory.care.place import Place, open_backup
+from aqe.engine.memory.care.place import Place, has_log, open_backup
 from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.connection import transaction
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -111,9 +111,9 @@ def _opened(
     """The store or a backup, to be looked at: a log that another process left is read and stays as it is."""
     with contextlib.ExitStack() as stack:
         if file is None:
-            has_log = _has_content(place.path.with_name(f"{place.path.name}-wal"))
+            had_log = has_log(place.path)
             connection = place.connect_to_read()
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(has_log))
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(had_log))
         else:
             work = stack.enter_context(workplace(file, dry_run=True))
             path, key = stack.enter_context(
@@ -122,13 +122,6 @@ def _opened(
             connection, _ = open_backup(path, (key,))
         stack.callback(connection.close)
         yield connection
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
 
 
 def _run_all(
