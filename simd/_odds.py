@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
-    Features = Mapping[str, tuple[float, float, float, float, float]]
-    Words = Mapping[str, tuple[float, float]]
+    Features = Mapping[str, Sequence[float]]
+    Words = Mapping[str, Sequence[float]]
     Make = Callable[[float, bytes, tuple[bytes, ...], bytes, int], Any]
     LogOdds = Callable[[Any, str], float]
     Word = Callable[[Any, bytes], tuple[float, float] | None]

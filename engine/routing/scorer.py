@@ -81,18 +81,19 @@ def _shares(prompt: str, model: Model) -> tuple[dict[str, float], dict[str, floa
 @cache
 def _shipped() -> TextOdds:
     """The weights that come with aqe as the kernel has them; their names are read again by who explains."""
-    return _read().odds
+    found = _read()
+    return simd.text_odds(found["bias"], found["features"], found["words"])
 
 
 @cache
 def trained() -> Model:
     """The weights that come with aqe."""
-    return _read()
+    return read_model(_read())
 
 
-def _read() -> Model:
-    found = json.loads((files("aqe.engine.routing") / "data" / "need.json").read_text(encoding="utf-8"))
-    return read_model(found)
+def _read() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((files("aqe.engine.routing") / "data" / "need.json").read_text(encoding="utf-8"))
+    return found
 
 
 def read_model(found: Mapping[str, Any]) -> Model:
