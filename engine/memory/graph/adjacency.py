@@ -1,7 +1,7 @@
 """The edges of a store as arrays: what joins a memory is looked up in microseconds, while no edge changes.
 
-Node i's edges stand from `start[i]` to `start[i + 1]`, the strongest first, each with the node at its other end and
-what the edge is to node i (`attention.RELATIONS`).
+Each node has a row of `EACH` places, its strongest edges first, -1 where there are no more: the node at the other end,
+what the edge is to the node (`attention.RELATIONS`), and its weight.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Places = NDArray[np.int64]
+EACH = 16
+"""Edges of a node that are looked at, the strongest."""
+
 _PAIR = 16
 """Bytes of the members of an edge of two."""
 
@@ -30,40 +33,46 @@ _AMONG = f"kind IN ({', '.join(map(repr, ATTENDED))})"
 
 @dataclass(frozen=True)
 class Adjacency:
-    """The edges of n nodes: `start` (n + 1), and for each side of an edge `other`, `relation` and `weight`. `rows` (n)
-    are the nodes' memories, -1 where there is none now; `namespace` (n) are places in `names`; `places` has the node of
-    each row. `slots` (n) are -1, for whoever numbers some of the nodes and puts it back."""
+    """The edges of n nodes: `other`, `relation` and `weight` (n, EACH). `numbers` (n) are the nodes' own in the file,
+    `rows` (n) their memories, -1 where there is none now; `places` has the node of each row. `slots` (n + 1) are -1,
+    for whoever numbers some of the nodes and puts it back."""
 
-    start: Places
     other: Places
     relation: Places
     weight: NDArray[np.float64]
     numbers: Places
     rows: Places
-    namespace: Places
-    names: tuple[str, ...]
     places: dict[int, int] = field(repr=False)
     slots: Places = field(repr=False)
+    _namespaces: NDArray[np.int64] = field(repr=False)
+    _names: tuple[str, ...]
+    _inside: dict[tuple[str, ...], NDArray[np.bool_]] = field(repr=False, default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def nodes_of(self, rows: Sequence[int]) -> Places:
+    def nodes_of(self, rows: Sequence[int]) -> list[int]:
         """The node of each row, -1 where no edge joins it."""
         find = self.places.get
-        return np.array([find(row, -1) for row in rows], np.int64)
+        return [find(row, -1) for row in rows]
 
-    def sides(self, nodes: Places, most: int) -> tuple[Places, Places]:
-        """The `most` strongest sides of each node as places in `other`, and for each which of `nodes` it is of."""
-        first = self.start[nodes]
-        counts = np.minimum(self.start[nodes + 1] - first, most)
-        ends = np.cumsum(counts)
-        total = int(ends[-1]) if len(ends) else 0
-        return np.arange(total) + np.repeat(first - ends + counts, counts), np.repeat(np.arange(len(nodes)), counts)
+    def ends_of(self, nodes: Sequence[int], among: NDArray[np.bool_]) -> list[int]:
+        """The nodes at the other ends of the edges of nodes, in their order, each once: those that are `among`."""
+        ends = self.other[list(nodes)].ravel()
+        return [*dict.fromkeys(ends[among[ends]].tolist())]
 
-    def within(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Which of `names` of the namespaces the nodes are in, as a table over `namespace`."""
-        return np.array([name in names for name in self.names], np.bool_)
+    def forget_memories(self) -> None:
+        """Some of the memories are others now."""
+        self._inside.clear()
+
+    def inside(self, namespaces: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which nodes are memories of some namespaces now (n), and False at the end for what is no node (n + 1)."""
+        known = self._inside.get(namespaces)
+        if known is None:
+            known = self._inside[namespaces] = np.zeros(len(self) + 1, np.bool_)
+            numbers = [number for number, name in enumerate(self._names) if name in namespaces]
+            known[:-1] = np.isin(self._namespaces, numbers) & (self.rows >= 0)
+        return known
 
 
 class HeldEdges:
@@ -106,10 +115,14 @@ def read_adjacency(connection: apsw.Connection) -> Adjacency:
     is_first[1:] = (np.diff(here) != 0) | (np.diff(there) != 0) | (np.diff(relation) != 0)
     here, there, relation, weight = here[is_first], there[is_first], relation[is_first], weight[is_first]
     order = np.lexsort((there, -weight, here))
-    start = np.searchsorted(here, np.arange(len(numbers) + 1))
+    here, there, relation, weight = here[order], there[order], relation[order], weight[order]
+    place = np.arange(len(here)) - np.searchsorted(here, here)
+    here, there, relation, weight, place = (one[place < EACH] for one in (here, there, relation, weight, place))
+    other, of, strong = (np.full((len(numbers), EACH), empty) for empty in (-1, 0, 1.0))
+    other[here, place], of[here, place], strong[here, place] = there, relation, weight
     held = {int(row): at for at, row in enumerate(rows.tolist()) if row >= 0}
-    slots = np.full(len(numbers), -1)
-    return Adjacency(start, there[order], relation[order], weight[order], numbers, rows, namespace, names, held, slots)
+    slots = np.full(len(numbers) + 1, -1)
+    return Adjacency(other, of, strong, numbers, rows, held, slots, namespace, names)
 
 
 def _read_nodes(connection: apsw.Connection) -> tuple[Places, Places, Places, tuple[str, ...]]:
@@ -160,6 +173,7 @@ def _read_wider(connection: apsw.Connection) -> list[tuple[int, int, int, float]
 
 def _follow(connection: apsw.Connection, held: Adjacency, changed: Sequence[int]) -> None:
     """Look up anew which node each of these rows of `memories` is, if any."""
+    held.forget_memories()
     for row in changed:
         node = held.places.pop(row, None)
         if node is not None and held.rows[node] == row:

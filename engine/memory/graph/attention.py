@@ -84,6 +84,7 @@ class Neighbourhood:
         )
 
 
+_FLAT = HEADS * WIDTH
 _STEEPEST = 30.0
 """A match beyond this counts as this: the shares of all others are nothing beside it."""
 
@@ -114,7 +115,7 @@ class Attention:
 
     def __init__(self, weights: Floats) -> None:
         parts = parts_of(np.asarray(weights, np.float64))
-        scale, wide = 1.0 / np.sqrt(WIDTH), HEADS * WIDTH
+        scale, wide = 1.0 / np.sqrt(WIDTH), _FLAT
         flat = [parts[name].reshape(len(FEATURES), wide) for name in ("query", "key", "value")]
         self._ends = np.concatenate([flat[0] * scale, flat[1], flat[2], parts["own"][:, None]], axis=1).astype(
             np.float32
@@ -126,29 +127,35 @@ class Attention:
         self._out = parts["out"].reshape(wide).astype(np.float32)
 
     def added(self, hood: Neighbourhood) -> NDArray[np.float32]:
-        """What is added to the score of each node (n,)."""
-        count, wide, to = len(hood.scores), HEADS * WIDTH, hood.target
+        """What is added to the score of each node up to the last that may be an answer, 0 for the others (n,)."""
+        answers = np.flatnonzero(hood.may_answer)
+        count = int(answers[-1]) + 1 if len(answers) else 0
+        kept = int(np.searchsorted(hood.target, count))
+        to, source, relation = hood.target[:kept], hood.source[:kept], hood.relation[:kept]
+        shape = (-1, HEADS, WIDTH)
         ends = hood.features.astype(np.float32, copy=False) @ self._ends  # too few numbers for a second thread
-        query, key, value = (ends[:, at * wide : (at + 1) * wide] for at in range(3))
-        own = (query * (key + self._keys[0])).reshape(count, HEADS, WIDTH).sum(axis=2) + self._bias[0]
+        query, key, value = (ends[:, at * _FLAT : (at + 1) * _FLAT] for at in range(3))
+        own = np.add.reduce((query[:count] * (key[:count] + self._keys[0])).reshape(shape), axis=2) + self._bias[0]
         total = np.exp(own.clip(-_STEEPEST, _STEEPEST))
-        got = (value + self._values[0]).reshape(count, HEADS, WIDTH) * total[:, :, None]
+        got = (value[:count] + self._values[0]).reshape(shape) * total[:, :, None]
         if len(to):
-            key = key[hood.source]
-            key += self._keys[hood.relation]
-            key *= query[to]
-            match = np.einsum("ehw->eh", key.reshape(len(to), HEADS, WIDTH)) + self._bias[hood.relation]
-            match += hood.strength.astype(np.float32)[:, None] * self._strength
-            share = np.exp(match.clip(-_STEEPEST, _STEEPEST))
-            first = np.flatnonzero(np.concatenate([[True], to[1:] != to[:-1]]))
+            match = key[source]
+            match += self._keys[relation]
+            match *= query[to]
+            share = np.add.reduce(match.reshape(shape), axis=2) + self._bias[relation]
+            share += hood.strength[:kept].astype(np.float32)[:, None] * self._strength
+            np.exp(share.clip(-_STEEPEST, _STEEPEST), out=share)
+            weighed = value[source]
+            weighed += self._values[relation]
+            by_head = weighed.reshape(shape)
+            by_head *= share[:, :, None]
+            first = np.flatnonzero(np.diff(to, prepend=-1))
             total[to[first]] += np.add.reduceat(share, first, axis=0)
-            value = value[hood.source]
-            value += self._values[hood.relation]
-            weighed = value.reshape(len(to), HEADS, WIDTH)
-            weighed *= share[:, :, None]
-            got[to[first]] += np.add.reduceat(weighed, first, axis=0)
+            got[to[first]] += np.add.reduceat(by_head, first, axis=0)
         got /= total[:, :, None]
-        return np.asarray(np.tanh(got).reshape(count, wide) @ self._out + ends[:, -1])
+        added = np.zeros(len(hood.scores), np.float32)
+        added[:count] = np.tanh(got).reshape(count, _FLAT) @ self._out + ends[:count, -1]
+        return added
 
 
 def attend(weights: Floats, hood: Neighbourhood) -> Floats:

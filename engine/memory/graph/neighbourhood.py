@@ -13,14 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.memory.graph.adjacency import Adjacency
+from aqe.engine.memory.graph.adjacency import EACH, Adjacency
 from aqe.engine.memory.graph.attention import FEATURES, Floats, Neighbourhood
 
 STARTS = 32
 """The best candidates, whose edges are looked at; and as many of the best nodes that these led to."""
-
-EACH = 16
-"""Edges of a node that are looked at, the strongest."""
 
 MOST_NODES = 256
 SPREAD = 4.0
@@ -31,78 +28,72 @@ _WALKED, _RESTART, _SHARPNESS = 3, 0.3, 12.0
 
 @dataclass(frozen=True)
 class Nodes:
-    """The memories around a search, by row: `found` of them are its candidates, best first, then comes the code nearest
-    to the query, then what edges led to. `node` is -1 where no edge joins a memory; the tests may be an answer."""
+    """The memories around a search, by row: the first `tests` of them may be an answer, and of these the first `found`
+    are its candidates, best first; the others are code, the first `near` of it the nearest to the query. `node` is -1
+    where no edge joins a memory."""
 
     rows: NDArray[np.int64]
     node: NDArray[np.int64]
     found: int
-    is_test: NDArray[np.bool_]
-    is_code: NDArray[np.bool_]
+    tests: int
+    near: int
 
 
 def find_nodes(
-    edges: Adjacency, candidates: Sequence[int], outside: Sequence[int], tests: Sequence[str], code: Sequence[str]
+    edges: Adjacency, candidates: Sequence[int], outside: Sequence[int], tests: str, code: str
 ) -> Nodes | None:
-    """The nodes around candidates, rows of the namespaces `tests`, and rows `outside`, of the namespaces `code`; None
+    """The nodes around candidates, rows of the namespace `tests`, and rows `outside`, of the namespace `code`; None
     where no edge leads anywhere."""
-    known = edges.nodes_of([*candidates, *outside])
-    beside, mine = known[len(candidates) :], known[:STARTS][: len(candidates)]
-    border = np.concatenate([beside, mine])
-    border = border[border >= 0]
-    of_tests, of_code = edges.within(tests), edges.within(code)
-    is_wanted = of_tests | of_code
-    if not len(edges.sides(border, 1)[0]):
+    mine, beside = edges.nodes_of(candidates), edges.nodes_of(outside)
+    border = [node for node in (*beside, *mine[:STARTS]) if node >= 0]
+    if not border:
         return None
-    seen, led = set(known.tolist()), list[int]()
+    is_test, is_wanted, rows = edges.inside((tests,)), edges.inside((tests, code)), edges.rows
+    seen, led = {*mine, *beside}, list[int]()
     for _ in range(2):
-        ends = edges.other[edges.sides(border, EACH)[0]]
-        ends = ends[is_wanted[edges.namespace[ends]] & (edges.rows[ends] >= 0)]
-        fresh = [node for node in dict.fromkeys(ends.tolist()) if node not in seen]
-        led += fresh
+        fresh = [node for node in edges.ends_of(border, is_wanted) if node not in seen]
         seen.update(fresh)
-        border = np.array(fresh[:STARTS], np.int64)
-    others = np.array(led[: max(0, MOST_NODES - len(known))], np.int64)
-    places, count = edges.namespace[others], len(candidates)
-    is_test, is_code = np.zeros((2, len(known) + len(others)), np.bool_)
-    is_test[:count], is_code[count : len(known)] = True, True
-    is_test[len(known) :], is_code[len(known) :] = of_tests[places], of_code[places]
-    rows = np.concatenate([np.array([*candidates, *outside], np.int64), edges.rows[others]])
-    return Nodes(rows, np.concatenate([known, others]), count, is_test, is_code)
+        led += fresh
+        border = fresh[:STARTS]
+    others = np.array(led[: max(0, MOST_NODES - len(mine) - len(beside))], np.int64)
+    of_tests = is_test[others]
+    of_test, of_code = others[of_tests], others[~of_tests]
+    node = np.concatenate([np.array(mine, np.int64), of_test, np.array(beside, np.int64), of_code])
+    known = [np.array(candidates, np.int64), rows[of_test], np.array(outside, np.int64), rows[of_code]]
+    return Nodes(np.concatenate(known), node, len(mine), len(mine) + len(of_test), len(beside))
 
 
 def neighbourhood(edges: Adjacency, nodes: Nodes, scores: Floats, text: Floats, near: Floats) -> Neighbourhood:
-    """The nodes with what is known of each: the score of the search (0 to 1), BM25, and the cosine; and
-    the edges among them at those that may be an answer."""
+    """The nodes with what is known of each: the score of the search (0 to 1), BM25, and the cosine; and the edges among
+    them at those that may be an answer."""
     target, source, side = _joined(edges, nodes.node)
-    weight = edges.weight[side]
-    features = np.empty((len(scores), len(FEATURES)), np.float32)
+    weight = edges.weight.ravel()[side]
+    features = np.zeros((len(scores), len(FEATURES)), np.float32)
     features[:, 0] = scores
     features[:, 1] = text / (text.max(initial=0.0) or 1.0)
     features[:, 2] = near
-    features[:, 3] = np.arange(len(scores)) < nodes.found
-    features[:, 4] = nodes.is_test
-    features[:, 5] = nodes.is_code
+    features[: nodes.found, 3] = 1.0
+    features[: nodes.tests, 4] = 1.0
+    features[nodes.tests :, 5] = 1.0
     features[:, 6] = _walk(near, target, source, weight)
     features[:, 7] = 1.0
-    kept = nodes.is_test[target]
-    target, source, side = target[kept], source[kept], side[kept]
-    strength = np.log(weight[kept])
-    return Neighbourhood(features, SPREAD * scores, nodes.is_test, target, source, edges.relation[side], strength)
+    kept = slice(0, int(np.searchsorted(target, nodes.tests)))
+    may_answer = np.arange(len(scores)) < nodes.tests
+    relation, strength = edges.relation.ravel()[side[kept]], np.log(weight[kept])
+    return Neighbourhood(features, SPREAD * scores, may_answer, target[kept], source[kept], relation, strength)
 
 
 def _joined(
     edges: Adjacency, node: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The edges among nodes: the place of the one, the place of the other, and the side that says so, by the one."""
+    """The edges among nodes: the place of the one, the place of the other, and where the edge stands, by the one."""
     has = np.flatnonzero(node >= 0)
-    side, of = edges.sides(node[has], EACH)
-    slots = edges.slots
-    slots[node[has]] = has
-    source = slots[edges.other[side]]
-    slots[node[has]] = -1
-    is_among = source >= 0
-    return has[of[is_among]], source[is_among], side[is_among]
+    joined, slots = node[has], edges.slots
+    slots[joined] = has
+    source = slots[edges.other[joined]]
+    slots[joined] = -1
+    at, place = np.nonzero(source >= 0)
+    return has[at], source[at, place], joined[at] * EACH + place
 
 
 def _walk(near: Floats, target: NDArray[np.int64], source: NDArray[np.int64], weight: Floats) -> Floats:

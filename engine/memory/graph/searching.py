@@ -123,19 +123,17 @@ class Graph:
 
         beside = f"{namespace.rpartition('/')[0]}/{CODE}"
         outside = ranking.near_rows(connection, asked.table, asked.vector, OUTSIDE, _one(beside), asked.codes)
-        nodes = find_nodes(edges, [one[0] for one in found], list(outside), [namespace], [beside])
+        nodes = find_nodes(edges, [one[0] for one in found], list(outside), namespace, beside)
         if nodes is None:
             return None
-        near, led = dict(outside), nodes.found + len(outside)
-        for name, which in ((namespace, nodes.is_test), (beside, nodes.is_code)):
-            rows = nodes.rows[led:][which[led:]].tolist()
-            if asked.table is not None and rows:
-                near |= ranking.cosines(connection, asked.table, asked.vector, rows, _one(name), asked.codes)
-        others = nodes.rows[nodes.found :].tolist()
-        text = ranking.text_scores_of(connection, asked.words.telling, others, asked.lists)
-        sides = [(one[2], one[3]) for one in found] + [(text.get(row), near.get(row)) for row in others]
-        words = np.array([0.0 if one is None else one for one, _ in sides])
+        rows = nodes.rows[nodes.found :].tolist()
+        within, near = Scope((namespace, beside), (), "", ()), dict(outside)
+        if asked.table is not None and (missing := [row for row in rows if row not in near]):
+            near |= ranking.cosines(connection, asked.table, asked.vector, missing, within, asked.codes)
+        text = ranking.text_scores_of(connection, asked.words.telling, rows, asked.lists)
+        sides = [*[(one[2], one[3]) for one in found], *[(text.get(row), near.get(row)) for row in rows]]
         least = min([one for _, one in sides if one is not None], default=0.0)
+        words = np.array([one or 0.0 for one, _ in sides])
         cosines = np.array([least if one is None else one for _, one in sides])
         scores = _scores(np.array([one[1] for one in found]), words, cosines)
         return Around(nodes, neighbourhood(edges, nodes, scores, words, cosines), sides)
@@ -153,15 +151,19 @@ class Around:
 
 def _scores(given: Floats, words: Floats, near: Floats) -> Floats:
     """The score of each node: of candidates what the search gave, of the others what it gives such words and nearness.
-    A candidate's score is a sum of both sides, so a few of them tell the shares of each."""
+    A candidate's score is a sum of both sides, so the candidates tell how much each side counts (least squares)."""
     import numpy as np
 
-    terms = np.stack([words / (words.max() or 1.0), near, np.ones(len(near))], axis=1)
-    known = terms[: len(given)]
-    shares = np.linalg.solve(known.T @ known + 1e-9 * np.eye(3), known.T @ given)
-    found = np.clip(terms @ shares, -0.5, 1.0)
-    found[: len(given)] = given
-    return np.asarray(found)
+    count, often = len(given), words.max() or 1.0
+    mean_word, mean_near, mean = float(words[:count].mean()), float(near[:count].mean()), float(given.mean())
+    by_word, by_near, by_score = (words - mean_word) / often, near - mean_near, given - mean
+    x, y = by_word[:count], by_near[:count]
+    xx, yy, xy = float(x @ x) + 1e-9, float(y @ y) + 1e-9, float(x @ y)
+    xs, ys, under = float(x @ by_score), float(y @ by_score), xx * yy - xy * xy
+    found = by_word * ((xs * yy - ys * xy) / under) + by_near * ((ys * xx - xs * xy) / under) + mean
+    np.clip(found, -0.5, 1.0, out=found)
+    found[:count] = given
+    return found
 
 
 def _best(around: Around, added: Floats, found: Sequence[Found | Scored], k: int) -> list[Scored]:
@@ -171,8 +173,7 @@ def _best(around: Around, added: Floats, found: Sequence[Found | Scored], k: int
     from aqe.engine.memory.graph.neighbourhood import SPREAD
 
     nodes, scores = around.nodes, around.hood.scores + added
-    wanted = np.flatnonzero(nodes.is_test)
-    best = wanted[np.lexsort((nodes.rows[wanted], -scores[wanted]))]
+    best = np.lexsort((nodes.rows[: nodes.tests], -scores[: nodes.tests]))
     low, span = float(scores[best[-1]]), float(scores[best[0]] - scores[best[-1]]) or 1.0
     made = []
     for at in best[:k].tolist():
