@@ -1,5 +1,6 @@
 #include "lists.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { FIRST = 32, AT_ONCE = 16 }; /* lists before the first look at the best k, and between two looks */
@@ -39,12 +40,14 @@ static size_t offer(aqe_candidates *best, float score, int32_t row)
     return low;
 }
 
-/* Add the best of a group to all candidates, and by int8 to the best; whether one of the first `watched` changed. */
+/* Add the best of a group to all candidates, and by int8 to the best; whether one of the first `watched` changed. What the
+   group has to do without is no better than `border`. */
 static int take_in(const aqe_search *search, size_t watched, aqe_candidates *group, aqe_candidates *candidates,
-                   aqe_candidates *best)
+                   aqe_candidates *best, float *border)
 {
     int changed = 0;
     aqe_candidates_select(group);
+    *border = group->threshold > *border ? group->threshold : *border;
     for (size_t i = 0; i < group->count; i++)
         aqe_candidates_offer(candidates, group->items[i].estimate, group->items[i].row);
     aqe_candidates_select(candidates);
@@ -127,17 +130,34 @@ static size_t rows_from(const aqe_snapshot *of, int32_t tail)
     return rows;
 }
 
+/* Estimates of rows in lists may be as wrong as this share of the doubt about rows of a linear store before a row that
+   was no candidate belongs to the best: measured on queries like the rows, on other text and on noise. */
+static const float SURE = 0.3f;
+
+/* Do the best stand so far above the last candidate that no other row may be among them? A query that is unlike all rows
+   has all of them at nearly one distance, and the codes cannot tell which are the nearest. */
+static int are_sure(const aqe_search *search, const aqe_candidates *best, float border)
+{
+    if (best->count < search->k)
+        return 0;
+    float last = search->k ? best->items[search->k - 1].estimate : INFINITY;
+    if (search->of->shape.metric == AQE_L2)
+        last = (last + search->constant) / 2;
+    return last >= border + SURE * search->doubt + search->slack;
+}
+
 ptrdiff_t aqe_lists_search(const aqe_search *search, const aqe_lists *lists, size_t wanted, size_t patience, int32_t tail,
                            int64_t *ids, float *scores, size_t *looked)
 {
     aqe_candidates order = {0}, candidates = {0}, group = {0}, best = {0};
     ptrdiff_t found = -1;
+    int sure = 1;
     *looked = rows_from(search->of, tail);
     size_t room = aqe_exact_for(search->k) * (aqe_has_bits(search->of) ? STANDS : 1);
     if (aqe_candidates_open(&order, lists->count) < 0 || aqe_candidates_open(&candidates, wanted) < 0 ||
         aqe_candidates_open(&group, wanted) < 0 || aqe_candidates_open(&best, room) < 0)
         goto out;
-    float shift = shift_of(search);
+    float shift = shift_of(search), border = -INFINITY;
     size_t watched = watched_for(search->k);
     order_lists(search, lists, &order);
     aqe_scan_rows(search, tail, &group);
@@ -149,18 +169,22 @@ ptrdiff_t aqe_lists_search(const aqe_search *search, const aqe_lists *lists, siz
         size_t most = at ? AT_ONCE : FIRST, count = ordered - at < most ? ordered - at : most;
         *looked += scan_lists(search, lists, order.items + at, count, shift, &group);
         at += count;
-        if (take_in(search, watched, &group, &candidates, &best))
+        if (take_in(search, watched, &group, &candidates, &best, &border))
             changed = at > FIRST ? at : FIRST / 2; /* what came with the first look came half-way through it */
     }
     if (!order.count)
-        take_in(search, watched, &group, &candidates, &best);
+        take_in(search, watched, &group, &candidates, &best, &border);
     aqe_candidates_unique(&best);
     aqe_finish(search, &best);
+    sure = are_sure(search, &best, border > candidates.threshold ? border : candidates.threshold);
     found = (ptrdiff_t)aqe_write(search, &best, ids, scores);
 out:
     aqe_candidates_close(&best);
     aqe_candidates_close(&group);
     aqe_candidates_close(&candidates);
     aqe_candidates_close(&order);
-    return found;
+    if (sure || found < 0)
+        return found;
+    *looked += rows_from(search->of, 0);
+    return aqe_search_run(search, wanted, ids, scores);
 }

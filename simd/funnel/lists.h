@@ -20,8 +20,9 @@ typedef struct {
 
 /* The best k rows of the lists and of the rows from `tail` (a multiple of 64) on, which are scanned one by one. Lists are
    probed, nearest first, until the best k by int8 stayed the same for `patience` of them; `wanted` candidates at most are
-   above the threshold of the codes at any time. Returns how many were written and in `looked` how many codes were looked
-   at, or -1 without memory. */
+   above the threshold of the codes at any time. Where the best hardly stand above the others, as those of a query that is
+   unlike all rows, every row is looked at as without lists. Returns how many were written and in `looked` how many codes
+   were looked at, or -1 without memory. */
 ptrdiff_t aqe_lists_search(const aqe_search *search, const aqe_lists *lists, size_t wanted, size_t patience, int32_t tail,
                            int64_t *ids, float *scores, size_t *looked);
 

@@ -31,9 +31,9 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An inverted file is due from 500 rows on, and worth it where it looks at every code four times."""
+    """An inverted file is due from 500 rows on, and worth it where it looks at every code six times."""
     monkeypatch.setattr(_ivf, "WORTH_ROWS", 500)
-    monkeypatch.setattr(_ivf, "WORTH_SHARE", 4.0)
+    monkeypatch.setattr(_ivf, "WORTH_SHARE", 6.0)
 
 
 @cache
@@ -382,3 +382,19 @@ def test_no_centroid_stays_without_rows() -> None:
     places = _clusters.Places.of(found)
     lists = _clusters.assign(rows.astype(np.float32), places, places.pairs())
     assert len(np.unique(lists.first)) >= 36
+
+
+def test_queries_unlike_all_rows_find_the_nearest() -> None:
+    """Random directions, from which all rows are nearly as far, find what a look at every row finds: the codes of all
+    rows are asked where those of lists leave it open, and only there."""
+    chance = np.random.default_rng(6)
+    rows = (chance.normal(0.3, 1, (60, 384))[np.arange(4000) % 60] + chance.normal(0, 1, (4000, 384))).astype(
+        np.float32
+    )
+    vectors = Vectors(384)
+    vectors.add(np.arange(4000), rows)
+    vectors.build(8)
+    assert share_found(vectors, rows, chance.normal(0, 1, (30, 384)).astype(np.float32)) >= 0.99
+    asked = vectors.last_scanned
+    assert share_found(vectors, rows, rows[:5] + chance.normal(0, 0.2, (5, 384)).astype(np.float32)) >= 0.99
+    assert simd.active() == "numpy" or vectors.last_scanned <= asked - 1  # which looks at every row anyway
