@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aqe import simd
 from aqe.engine.memory.parts import DIGITS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.memory.codes import Codes
     from aqe.engine.memory.parts import Key, Part
-    from aqe.engine.memory.postings import TextPostings
+    from aqe.engine.memory.ranking import Scope
 
     Ids = NDArray[np.int64]
     Floats = NDArray[np.float32]
@@ -29,26 +29,27 @@ Found = tuple[int, float, float | None, float | None]
 """A row with its score, its BM25 and its cosine; None where that side did not find it."""
 
 
+class Texts(Protocol):
+    """The side of the words, with the terms of the query."""
+
+    def found(
+        self, k: int, scope: Scope, rows: NDArray[np.int64], /
+    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
+        """The `k` best rows of a scope with their BM25, and that of `rows`, 0 where no term is."""
+
+
 @dataclass(frozen=True)
 class Ground:
-    """A scope without a condition: its vectors, which groups of the postings are in it, and the share of the vector.
-    Without parts nothing is in it."""
+    """A scope without a condition with its vectors, and the share of the vector. Without parts nothing is in it."""
 
+    scope: Scope
     parts: tuple[tuple[Key, Part], ...]
-    groups: NDArray[np.bool_] | None
     share: float
 
 
-def find(
-    codes: Codes,
-    lists: TextPostings,
-    telling: Sequence[str],
-    query: Floats,
-    wanted: Sequence[tuple[Ground, int, float]],
-) -> list[list[Found]]:
+def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Ground, int, float]]) -> list[list[Found]]:
     """The best of each ground, so many as it asks for, best first; none where no cosine reaches its floor (0: it has
-    none). `telling` are the terms to ask the postings for, `query` is the vector."""
-    terms = tuple([term.encode() for term in telling])
+    none). `query` is the vector."""
     found: list[list[Found]] = []
     for ground, k, floor in wanted:
         if not ground.parts or (floor > 0 and not codes.may_reach_of(ground.parts, query, floor)):
@@ -59,7 +60,7 @@ def find(
         if floor > 0 and round(float(near[1].max(initial=-1.0)), DIGITS) < floor:
             found.append([])
             continue
-        text, words = lists.found(terms, wide, ground.groups, near[0])
+        text, words = texts.found(wide, ground.scope, near[0])
         cosines = _cosines(ground.parts, query, text[0])
         found.append(simd.fuse_sides(text, cosines, near, words, ground.share, k))
     return found

@@ -141,21 +141,13 @@ class TextPostings:
                 return dict(list(found.items())[:k])
             seen, wide = len(ids), 4 * wide
 
-    def found(
-        self, terms: Sequence[bytes], k: int, groups: NDArray[np.bool_] | None, rows: NDArray[np.int64]
-    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
-        """The `k` best rows of some groups by BM25 with their scores, and the scores of `rows`, 0 where no term is."""
-        postings = self._there.postings
-        return postings.search(terms, k, groups=groups), postings.scores(terms, rows)
+    def asked(self, terms: Sequence[str]) -> Asked:
+        """What these terms find."""
+        return Asked(self._there.postings, _packed(terms), self.groups)
 
     def groups(self, scope: Scope) -> NDArray[np.bool_] | None:
         """Which of the numbered namespaces are in a scope; None: all."""
         return None if scope.is_everything else self._mask(scope)
-
-    def is_empty(self, scope: Scope) -> bool:
-        """Whether no row is in a scope, whatever its condition is."""
-        groups = self.groups(scope)
-        return not (len(self._there.postings) if groups is None else self._there.postings.size(groups))
 
     def scores(self, terms: Sequence[str], rows: Sequence[int]) -> dict[int, float]:
         """BM25 of each of `rows` that any of the terms stands in."""
@@ -242,6 +234,22 @@ class TextPostings:
         held.newest = connection.execute("SELECT max(row) FROM memories").get or 0
         held.mark = mark
         held.sizes.clear()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Some terms that are asked for, in the scopes of one query."""
+
+    postings: Postings
+    terms: Sequence[bytes]
+    groups: Callable[[Scope], NDArray[np.bool_] | None]
+
+    def found(
+        self, k: int, scope: Scope, rows: NDArray[np.int64]
+    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
+        """The `k` best rows of a scope with their BM25, and that of `rows`, 0 where no term is."""
+        best = self.postings.search(self.terms, k, groups=self.groups(scope))
+        return best, self.postings.scores(self.terms, rows)
 
 
 def _packed(terms: Sequence[str]) -> list[bytes]:

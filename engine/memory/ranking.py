@@ -6,7 +6,6 @@ to .75 on the vector (by what a scope holds: weights.py; measured better than re
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +16,7 @@ from aqe import simd
 from aqe.engine.memory import vectors
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import Explained
+from aqe.engine.memory.matching import ONE_PASS, Matched
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.memory.text import match_expression
@@ -32,8 +32,6 @@ SHELVES = (*INDEX, "knowledge/")
 """What is searched only where it is asked for: the project index, and what aqe knows about testing."""
 
 RANK_CONSTANT = 60
-ONE_PASS = 4000
-"""Rows, summed over the terms of a query, that one pass for several scopes reads; above, each scope asks for itself."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def sides_of(
     scored by the other. Without `lists` scopes without a condition share one pass over the text index. A scope whose
     floor (0: it has none) no cosine reaches has no candidates."""
     shares = lists is None and words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
-    ranks, matched = _matched(connection, words.telling) if shares else ({}, {})
+    matched = Matched(connection, words.telling, {}) if shares else None
     found = []
     for at, (k, scope) in enumerate(wanted):
         wide = max(50, 4 * k)
@@ -134,16 +132,15 @@ def sides_of(
             continue
         near = near_rows(connection, table, vector, wide, scope, codes)
         least = 0 if near else 1 if table is not None else k
-        if shares:
-            inside = [pair for namespace, pairs in matched.items() if scope.has(namespace) for pair in pairs]
-            text = {row: -rank for rank, row in heapq.nsmallest(wide, inside)}
+        if matched is not None:
+            rows, scores = matched.best(wide, scope)
+            text = dict(zip(rows.tolist(), scores.tolist(), strict=True))
             if len(text) < least:
                 text = _text_scores(connection, words, wide, scope, lists, least=wide)
-            others = {row: -ranks[row] for row in near if row in ranks}
+            others = matched.scores([*near])
         else:
             text = _text_scores(connection, words, wide, scope, lists, least=least)
-            rows = [row for row in near if row not in text]
-            others = text_scores_of(connection, words.telling, rows, lists)
+            others = text_scores_of(connection, words.telling, [row for row in near if row not in text], lists)
         if table is not None and (missing := [row for row in text if row not in near]):
             near |= cosines(connection, table, vector, missing, scope, codes)
         found.append(Sides(text | others, near))
@@ -170,23 +167,6 @@ def _reaches(
         if not codes.may_reach(connection, table, np.frombuffer(vector, np.float32), least, scope):
             return False
     return max(near_rows(connection, table, vector, 1, scope, codes).values(), default=0.0) >= least
-
-
-def _matched(
-    connection: apsw.Connection, terms: Sequence[str]
-) -> tuple[dict[int, float], dict[str, list[tuple[float, int]]]]:
-    """The rank (BM25 below zero) of every row that any of the terms finds, and by namespace with the rows."""
-    ranks: dict[int, float] = {}
-    by_name: dict[str, list[tuple[float, int]]] = {}
-    if terms:
-        sql = (
-            "SELECT texts.rank, texts.rowid, namespace FROM texts JOIN memories ON memories.row = texts.rowid"
-            " WHERE texts MATCH ?"
-        )
-        for rank, row, namespace in connection.execute(sql, (match_expression(terms),)):
-            ranks[row] = rank
-            by_name.setdefault(namespace, []).append((rank, row))
-    return ranks, by_name
 
 
 def keys_of(connection: apsw.Connection, sides: Sides) -> dict[int, tuple[str, str]]:
@@ -326,6 +306,12 @@ def scope_of(connection: apsw.Connection, namespace: str | None, condition: str,
         return Scope(None, tuple(derived), condition, parameters)
     within = names_below(connection, namespace) if namespace.endswith("/") else [namespace]
     return Scope(tuple(within), (), condition, parameters)
+
+
+def is_empty(connection: apsw.Connection, scope: Scope) -> bool:
+    """Whether no current row is in a scope."""
+    where, bound = scope.where()
+    return connection.execute(f"SELECT 1 FROM memories WHERE {where} LIMIT 1", bound).get is None
 
 
 def _is_remembered(connection: apsw.Connection) -> bool:

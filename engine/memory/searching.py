@@ -25,6 +25,7 @@ from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
+from aqe.engine.memory.matching import ONE_PASS, Matched
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
@@ -93,6 +94,7 @@ class Searcher:
         self._scopes: dict[str | None, Scope] = {}
         self._grounds: dict[tuple[str | None, int], hybrid.Ground] = {}
         self._held = -1
+        self._names: dict[int, str] = {}
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
 
@@ -127,7 +129,7 @@ class Searcher:
             if self._has_ended():
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
             graph = self._graph()
-            if graph is not None and any([is_served(name) for name, *_ in places]):
+            if graph is not None and any(is_served(name) for name, *_ in places):
                 asked = (*asked, graph.number(connection))
             found = self.kept.get(asked)
             if found is None:
@@ -153,8 +155,9 @@ class Searcher:
         with self._reading() as connection:
             number = self._follow(connection)
             table = self._table(connection, space) if packed else None
+            lists = None if query is None else self.lists.at_hand(connection, number)
             if query is not None and table is not None and prior is None and not explain and self.rank is None:
-                answers = self._at_once(connection, number, terms, table, packed, wanted, floors)
+                answers = self._at_once(connection, number, terms, lists, table, packed, wanted, floors)
                 if answers is not None:
                     return answers
             scopes = [(self._wide(k), self._scope(connection, one)) for one, k in wanted]
@@ -162,7 +165,6 @@ class Searcher:
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
                 return self._answers("vector", connection, number, found, most)
-            lists = self.lists.at_hand(connection, number)
             words = self.words.words(connection, terms, lists)
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
@@ -186,14 +188,14 @@ class Searcher:
         connection: apsw.Connection,
         number: int,
         terms: Sequence[str],
+        lists: TextPostings | None,
         table: int,
         packed: bytes,
         wanted: Sequence[tuple[Wanted, int]],
         floors: Sequence[float],
     ) -> tuple[SearchAnswer, ...] | None:
-        """The answers by words and meaning where nothing must be read but the memories; None where something must."""
-        lists = self.lists.at_hand(connection, number, counts=False)
-        if lists is None:
+        """The answers by words and meaning where the vectors are at hand and one pass asks for all words; else None."""
+        if self._has_ended():
             return None
         if not self.codes.stands(self._held, number):
             self.codes.follow(connection)
@@ -208,9 +210,12 @@ class Searcher:
                     return None
             grounds.append((ground, k if graph is None or not is_served(namespace) else graph.wide(k), floor))
         words = self.words.words(connection, terms, lists)
+        if lists is None and words.postings > ONE_PASS:
+            return None
         import numpy as np
 
-        found = hybrid.find(self.codes, lists, words.telling, np.frombuffer(packed, np.float32), grounds)
+        asked_for = Matched(connection, words.telling, self._names) if lists is None else lists.asked(words.telling)
+        found = hybrid.find(self.codes, asked_for, np.frombuffer(packed, np.float32), grounds)
         for at, ((namespace, *_), k) in enumerate(wanted):
             if graph is not None and is_served(namespace):
                 asked = Asked(words, table, packed, self.codes, lists)
@@ -223,15 +228,15 @@ class Searcher:
     ) -> hybrid.Ground | None:
         """A scope where both sides are at hand, kept until a memory changes; None where one is not, where some rows
         only have the words, or where each namespace is weighed by itself."""
-        if condition or self._has_ended():
+        if condition:
             return None
         scope = self._scope(connection, (namespace, "", ()))
-        made = hybrid.Ground((), None, 0.0)
-        if not (scope.is_nothing or self.lists.is_empty(scope)):
+        made = hybrid.Ground(scope, (), 0.0)
+        if not (scope.is_nothing or ranking.is_empty(connection, scope)):
             parts, share = self.codes.ground(number, table, scope), self.share(connection, scope, Sides({}, {}))
             if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
                 return None
-            made = hybrid.Ground(parts, self.lists.groups(scope), share)
+            made = hybrid.Ground(scope, parts, share)
         self._grounds[namespace, table] = made
         return made
 
@@ -338,7 +343,7 @@ class Searcher:
         if self._has_ended() or space not in self._settled or self.lists.number != number:
             return False
         graph = self._graph()
-        if graph is not None and any([is_served(place) for place in places]) and not graph.is_at_hand(connection):
+        if graph is not None and any(is_served(place) for place in places) and not graph.is_at_hand(connection):
             return False
         table = self._tables.get(space)
         if table is not None and self.codes.stands(self._held, number) and self._has_grounds(places, table):
@@ -380,6 +385,7 @@ class Searcher:
             self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()
             self._grounds.clear()
+            self._names.clear()
             self.kept.clear()
             self._tables.clear()
             self._settled.clear()

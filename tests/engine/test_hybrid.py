@@ -82,7 +82,7 @@ def test_search_at_hand_goes_by_arrays(store: Store, monkeypatch: pytest.MonkeyP
     """From the second search on every place is answered by arrays, also after a change; with words alone none is."""
     calls: list[int] = []
     real = hybrid.find
-    monkeypatch.setattr(hybrid, "find", lambda *asked: calls.append(len(asked[4])) or real(*asked))
+    monkeypatch.setattr(hybrid, "find", lambda *asked: calls.append(len(asked[3])) or real(*asked))
     found(store, "round total", [1.0] * 6)
     store.add("a round one", namespace="notes", vector=[1.0] * 6)
     found(store, "round flaky", [1.0] * 6)
@@ -105,10 +105,22 @@ def test_floor_leaves_out_what_is_far(store: Store) -> None:
     assert [high[0], *high[2:]] == [plain[0], *plain[2:]]
 
 
-def test_memory_that_ended_is_not_found(store: Store) -> None:
+def test_memory_that_ended_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found is not found any more once it is deleted, nor when its time is over."""
-    id = store.add("quite unmistakable", namespace="notes", vector=[3.0, -3.0, 3.0, -3.0, 3.0, -3.0])
-    asked = "quite unmistakable", [3.0, -3.0, 3.0, -3.0, 3.0, -3.0]
-    assert found(store, *asked)[0][0][0] == id
-    store.delete(id, namespace="notes")
-    assert id not in [hit[0] for hit in found(store, *asked)[0]]
+    monkeypatch.setattr(postings, "SEARCHES", 0)
+    moment, vector = [10**15], [3.0, -3.0, 3.0]
+    with Store.open(tmp_path / "aqe.db", now=lambda: moment[0]) as store:
+        for at in range(5):
+            store.add(f"note {at}", namespace="notes", vector=[1.0, at, 0.0])
+        store.keep([NewMemory("a mark for a while", namespace="notes", id="brief", vector=vector, ttl_s=60)])
+        store.add("a mark for long", namespace="notes", id="long", vector=vector)
+        places = [("notes", 9)]
+
+        def ids() -> list[str]:
+            return [one[0] for one in found(store, "mark", vector, places=places)[0]][:2]
+
+        assert set([ids() for _ in range(3)][-1]) == {"brief", "long"}
+        moment[0] += 61 * 10**6
+        assert "brief" not in ids()
+        store.delete("long", namespace="notes")
+        assert "long" not in ids()
