@@ -208,3 +208,31 @@ def test_state_carries_the_edges_that_were_given(store: Store, tmp_path: Path) -
         assert [what for what, _ in told.memories.left_out] == ["1 edge"]
         (found,) = neighbours(target, "crash")
         assert (found.id, found.kind, found.outward, found.weight) == ("fix", "fixed-by", True, 2.0)
+
+
+def test_memories_of_one_batch_join_and_go_on(store: Store, tmp_path: Path) -> None:
+    """An equal text joins the one that came just before it in the file, and what is there already goes on between new
+    ones: words, vectors and the log of changes know each row once."""
+    with other(tmp_path, "from") as source:
+        source.add("prices round half up", namespace="a", metadata={"x": 1}, vector=[1.0, 0.0])
+        source.add("prices round half up", namespace="b", metadata={"y": 2})
+        source.add("carts expire", namespace="b", id="c")
+        store.add("carts expire", namespace="all", id="c")
+        source.update("c", namespace="b", text="carts expire after a day")
+        source.add("tax is due", namespace="b", vector=[0.0, 1.0])
+        export_memories(source, tmp_path / "out.jsonl", form="jsonl", wanted=Wanted(history=True))
+    before = store.changes()
+    told = import_memories(store, read_file(tmp_path / "out.jsonl", now=1), namespace="all")
+    assert (told.added, told.continued, told.revisions) == (2, 2, 3)
+    found = {text: store.search(text).hits for text in ("prices round", "carts expire", "tax due")}
+    assert [[hit.memory.text for hit in hits] for hits in found.values()] == [
+        ["prices round half up"],
+        ["carts expire after a day"],
+        ["tax is due"],
+    ]
+    assert found["prices round"][0].memory.metadata == {"x": 1, "y": 2}
+    nearest = store.search(vector=[0.9, 0.1], k=2).hits
+    assert [hit.memory.text for hit in nearest] == ["prices round half up", "tax is due"]
+    with store.reading() as connection:
+        logged = "SELECT count(DISTINCT row) FROM change_log WHERE number > ?"
+        assert connection.execute(logged, (before,)).get == connection.execute("SELECT count(*) FROM memories").get
