@@ -33,6 +33,7 @@ SUITES = (
     "test_vectors_hard.py",
     "test_vectors_hostile.py",
     "test_vectors_file.py",
+    "test_vectors_guard.py",
     "test_inverted.py",
     "test_postings.py",
     "test_fusion.py",
