@@ -114,7 +114,7 @@ def test_an_opened_store_goes_on(path: str, tmp_path: Path) -> None:
     same(opened, again)
 
 
-def test_writers_go_on_while_a_store_is_saved(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_go_on_while_a_store_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that come, go and are demoted while a file is written are not held up, and do not show in it."""
     vectors, before = filled(1100), filled(1100)
     vectors.build(4)

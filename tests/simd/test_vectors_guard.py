@@ -74,7 +74,7 @@ def flipped(data: bytes, at: int, bit: int) -> bytearray:
 
 
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_flipped_bit_changes_no_answer(saved: Saved, at: float, bit: int) -> None:
     """Wherever one bit of a file changed under its old date, a fresh store refuses it or answers as before."""
     file, data = saved.file, saved.data
