@@ -113,17 +113,25 @@ def field_of(asked: Question, passages: Sequence[Passage]) -> Field | None:
         return None
     places = np.unique(np.concatenate([parts.places for parts in apart]), return_index=True)[0]  # spares numpy.ma
     alike = likeness(asked.weights, asked.names, [parts.every for parts in apart], places)
-    weights = np.array(alike.weights)
-    total = float(weights.sum()) or 1.0
-    same, soft = _strengths(alike, [words for parts in apart for words in parts.words])
-    above, meant = _strengths(alike, [words for parts in apart for words in parts.leads])
     wide, _ = _strengths(alike, [parts.every for parts in apart])
-    sizes = [len(parts.units) for parts in apart]
-    around = np.repeat(wide, sizes, axis=0)
     figures = np.zeros((len(units), len(FIGURES)))
     columns = {name: figures[:, at] for at, name in enumerate(FIGURES)}
-    share = weights / total
-    texts = [text for parts in apart for text in parts.texts]
+    _put_coverage(columns, alike, apart, wide)
+    _put_telling(columns, alike, apart)
+    columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
+    columns["phrases"][:] = _phrases(asked.text, [text for parts in apart for text in parts.texts])
+    _put_of_passages(columns, asked, passages, [len(parts.units) for parts in apart])
+    _put_of_units(columns, asked, [unit for _, unit in units])
+    return Field(units, figures, np.array(alike.weights), wide.max(axis=0))
+
+
+def _put_coverage(columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared], wide: Floats) -> None:
+    """How much of the question's weight stands in each unit, in what leads to it and in its passage."""
+    weights = np.array(alike.weights)
+    share = weights / (float(weights.sum()) or 1.0)
+    same, soft = _strengths(alike, [words for parts in apart for words in parts.words])
+    above, meant = _strengths(alike, [words for parts in apart for words in parts.leads])
+    around = np.repeat(wide, [len(parts.units) for parts in apart], axis=0)
     held = np.maximum(np.maximum(same, soft), above)
     for name, strengths in (
         ("in the unit", same),
@@ -133,13 +141,10 @@ def field_of(asked: Question, passages: Sequence[Passage]) -> Field | None:
         ("meant in its lead", np.maximum(0.0, meant - held)),
     ):
         columns[name][:] = np.einsum("ij,j->i", strengths, share)  # not by BLAS, whose buffers are megabytes
-    columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
-    best = max(passage.score for passage in passages) or 1.0
-    columns["search"][:] = np.repeat([passage.score / best for passage in passages], sizes)
-    columns["passage cosine"][:] = np.repeat([passage.vector_score or 0.0 for passage in passages], sizes)
-    columns["docs"][:] = np.repeat([passage.namespace.endswith("/docs") for passage in passages], sizes)
-    is_test = np.repeat([passage.namespace.endswith("/tests") for passage in passages], sizes)
-    columns["tests wanted" if "test" in asked.weights else "tests"][:] = is_test
+
+
+def _put_telling(columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared]) -> None:
+    """How much of each unit, and of what it names, tells of what is asked."""
     told = {word: alike.told(word) for word in alike.relevant}
     columns["told"][:] = _shares_told(told, [words for parts in apart for words in parts.words])
     columns["name"][:] = [
@@ -147,17 +152,34 @@ def field_of(asked: Question, passages: Sequence[Passage]) -> Field | None:
         for parts in apart
         for words in parts.named
     ]
-    columns["phrases"][:] = _phrases(asked.text, texts)
+
+
+def _put_of_passages(
+    columns: Mapping[str, Floats], asked: Question, passages: Sequence[Passage], sizes: Sequence[int]
+) -> None:
+    """What the units have from the passage that they are of; `sizes` says how many each has."""
+    best = max(passage.score for passage in passages) or 1.0
+    tests = "tests wanted" if "test" in asked.weights else "tests"
+    for name, of_each in (
+        ("search", [passage.score / best for passage in passages]),
+        ("passage cosine", [passage.vector_score or 0.0 for passage in passages]),
+        ("docs", [passage.namespace.endswith("/docs") for passage in passages]),
+        (tests, [passage.namespace.endswith("/tests") for passage in passages]),
+    ):
+        columns[name][:] = np.repeat(of_each, sizes)
+
+
+def _put_of_units(columns: Mapping[str, Floats], asked: Question, units: Sequence[Unit]) -> None:
+    """The form and the length of each unit, and which of the question's numbers and identifiers it has."""
     forms = forms_of(asked.text)
-    columns["asked for"][:] = [share_offered(forms, unit.text) for _, unit in units]
-    for at, (_, unit) in enumerate(units):
+    columns["asked for"][:] = [share_offered(forms, unit.text) for unit in units]
+    columns["length"][:] = np.log(np.maximum(10, [len(unit.text) for unit in units]) / 120)
+    for at, unit in enumerate(units):
         columns["form"][at] = fits(asked.kind, unit.kind, unit.text)
         if unit.kind in columns:
             columns[unit.kind][at] = 1.0
-    columns["length"][:] = np.log(np.maximum(10, [len(unit.text) for _, unit in units]) / 120)
     if asked.keys:
-        columns["key"][:] = [_share(asked.keys, unit.text) for _, unit in units]
-    return Field(units, figures, weights, wide.max(axis=0))
+        columns["key"][:] = [_share(asked.keys, unit.text) for unit in units]
 
 
 def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = RANKED) -> list[Scored]:
