@@ -20,6 +20,9 @@ BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000
 """Pages (of 4 kB) that the log gathers before they go into the file; a single insert writes some 20 of them."""
 
+CACHED_KIB = 8192
+"""What a connection keeps of the file's pages at most: what additions come back to of some ten thousand memories."""
+
 
 def open_connection(
     path: Path, *, key: str | None = None, durability: str = "normal", busy_timeout_s: float = BUSY_TIMEOUT_S
@@ -43,6 +46,7 @@ def open_connection(
             connection.pragma("foreign_keys", True)
             _write_ahead(connection, busy_timeout_s)
             connection.wal_autocheckpoint(LOG_PAGES)
+            connection.pragma("cache_size", -CACHED_KIB)
             connection.pragma("synchronous", "full" if durability == "full" else "normal")
         except BaseException:
             connection.close()
