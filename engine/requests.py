@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import apsw
@@ -83,18 +83,14 @@ class RequestTable:
 
     def insert(self, connection: apsw.Connection, rows: Sequence[Interaction]) -> None:
         """Write rows in the caller's transaction, with the store's time and place; the oldest beyond the limit go."""
-        now, here = self._store.now(), self._store.here
+        now, here, clean = self._store.now(), self._store.here, self._store.as_kept
         connection.executemany(
             f"INSERT INTO interactions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})",
-            [(*_values(self._cleaned(row)), now, here.worktree, here.commit) for row in rows],
+            [(*_values(row, clean), now, here.worktree, here.commit) for row in rows],
         )
         connection.execute(
             "DELETE FROM interactions WHERE row <= (SELECT max(row) FROM interactions) - ?", (self._kept,)
         )
-
-    def _cleaned(self, row: Interaction) -> Interaction:
-        """The row without what the setting memory.redact takes out of texts that are kept."""
-        return replace(row, prompt=self._store.as_kept(row.prompt), answer=self._store.as_kept(row.answer))
 
     def get(self, id: str) -> Interaction:
         """The request with this id. Raises `UserError` (unknown-request)."""
@@ -152,9 +148,10 @@ def _unknown(id: str) -> UserError:
     )
 
 
-def _values(row: Interaction) -> tuple[object, ...]:
+def _values(row: Interaction, clean: Callable[[str], str]) -> tuple[object, ...]:
+    """A row's columns but time and place; texts without what the setting memory.redact takes out of what is kept."""
     return (
-        *(row.id, row.kind, row.prompt, row.answer, row.session, row.task),
+        *(row.id, row.kind, clean(row.prompt), clean(row.answer), row.session, row.task),
         *(row.provider, row.model, row.tier, row.route_reason, row.confidence, json.dumps(row.context)),
         *(row.context_tokens, row.input_tokens, row.output_tokens, row.latency_ms, row.cost_usd),
         *(int(row.reused), None if row.verdict is None else int(row.verdict)),

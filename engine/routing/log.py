@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.memory import Store
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 KEPT = 10_000
 """Routes that are kept; the oldest go first."""
 
@@ -81,8 +82,8 @@ def _row(
     told = {**vars(decision), "candidates": [vars(one) for one in decision.candidates]}
     return (
         *(request_id, provider, model, tier, decision.score, task or "", outcome),
-        json.dumps(told, ensure_ascii=False),
-        json.dumps([vars(attempt) for attempt in attempts], ensure_ascii=False),
+        _encode(told),
+        _encode([vars(attempt) for attempt in attempts]),
         now,
     )
 
