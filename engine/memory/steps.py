@@ -5,7 +5,8 @@ A released step is never edited: a change is a new step at the end, with a file 
 From step 12 on `change_log` names the row of each change of `memories` in order: whoever is as of change N (what stands
 in memory or beside the file) reads the rows of the numbers above N and looks them up anew. The last 262,144 are kept.
 `stamp` is random, so that a copy of the file which went another way since is told from this one by its last number's
-stamp. A row number can come back after an erasure; the log names it twice then.
+stamp. A row number can come back after an erasure; the log names it twice then. From step 17 on triggers log the rows
+that change, end or go, and whoever inserts a row logs it in the same transaction (`rows.Waiting`).
 """
 
 from __future__ import annotations
