@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 FEWEST, FOR_EACH, SMALL = 200, 8, 20_000
-"""Candidates at least, and for each row asked for; up to SMALL rows half as many at least, and THREE for each. A search
-takes more by itself where it finds that rows which were no candidates may be as good as those it took: among 10,000 it
-misses as few of 100 with three for each as with eight."""
-THREE = 3
+"""Candidates at least, and for each row asked for; up to SMALL rows half as many at least, and EACH_OF_FEW for each. A
+search takes more by itself where it finds that rows which were no candidates may be as good as those it took: among
+10,000 it misses as few of 100 with two for each as with eight."""
+EACH_OF_FEW = 2
 
 FEWEST_OF_LISTS, ENOUGH_ITEMS = 200, 384
 
@@ -28,7 +28,7 @@ _TIE = 1e-5
 
 def candidates(rows: int, k: int) -> int:
     """How many candidates a search for k among so many rows takes from the codes; 0: all rows may as well be scored."""
-    wanted = max(FEWEST, FOR_EACH * k) if rows > SMALL else max(FEWEST // 2, THREE * k)
+    wanted = max(FEWEST, FOR_EACH * k) if rows > SMALL else max(FEWEST // 2, EACH_OF_FEW * k)
     return wanted if wanted < rows else 0
 
 

@@ -21,7 +21,7 @@ KEPT_CHARACTERS = 4_000_000
 FEW = 32
 """Rows that are named one by one in a statement, which is a third sooner done than a list in JSON."""
 
-_SQL = f"SELECT memories.row, {COLUMNS} WHERE memories.row IN "
+_SQL = f"SELECT {COLUMNS.replace(' FROM', ', memories.row FROM', 1)} WHERE memories.row IN "
 
 
 class FoundMemories:
@@ -44,7 +44,7 @@ class FoundMemories:
         get = self._known.get
         pairs = [(get(one.row), one) for one in scored]
         if missing := [one.row for memory, one in pairs if memory is None]:
-            found = {row[0]: read_memory(row[1:]) for row in _rows(connection, missing)}
+            found = {row[-1]: read_memory(row) for row in _rows(connection, missing)}
             self._keep(found)
             pairs = [(memory or found.get(one.row), one) for memory, one in pairs]
         if self._files is None:
@@ -62,7 +62,7 @@ class FoundMemories:
             self._known.clear()
         known: Mapping[int, Memory] = self._known
         if missing := [one[0] for some in found for one in some if one[0] not in known]:
-            read = {row[0]: read_memory(row[1:]) for row in _rows(connection, missing)}
+            read = {row[-1]: read_memory(row) for row in _rows(connection, missing)}
             known = {one[0]: known[one[0]] for some in found for one in some if one[0] in known} | read
             self._keep(read)
         marked = self._files.marked if self._files is not None else None
@@ -77,8 +77,8 @@ class FoundMemories:
 
 def _rows(connection: apsw.Connection, rows: Sequence[int]) -> Iterable[Any]:
     if len(rows) <= FEW:
-        return connection.execute(f"{_SQL}({','.join('?' * len(rows))})", rows)
-    return connection.execute(f"{_SQL}(SELECT value FROM json_each(?))", (json.dumps(rows),))
+        return connection.execute(f"{_SQL}({','.join('?' * len(rows))})", rows).fetchall()
+    return connection.execute(f"{_SQL}(SELECT value FROM json_each(?))", (json.dumps(rows),)).fetchall()
 
 
 def _made(

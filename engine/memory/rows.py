@@ -101,7 +101,7 @@ class Waiting:
 
 
 def read_memory(row: Sequence[Any]) -> Memory:
-    """A row of `COLUMNS`."""
+    """A row of `COLUMNS`, whatever comes behind them."""
     return made(
         Memory,
         {
@@ -109,7 +109,7 @@ def read_memory(row: Sequence[Any]) -> Memory:
             "namespace": row[1],
             "revision": row[2],
             "text": row[3],
-            "metadata": _decode(row[4])[0],
+            "metadata": {} if row[4] == "{}" else _decode(row[4])[0],
             "created_at": row[5],
             "valid_from": row[6],
             "valid_to": row[7],
