@@ -322,8 +322,8 @@ class Searcher:
             near = self.codes.search_at_hand(self._number, table, packed, k, scope)
         if near is None:
             return None
-        found = [Scored(row, score, None, score) for row, score in near.items()]
-        hits = self._found.hits(connection, self._number, found)
+        found = [[(row, score, None, score) for row, score in near.items()]]
+        (hits,) = self._found.hits_each(connection, self._number, found)
         return None if any(hit.memory.valid_to is not None for hit in hits) else SearchAnswer("vector", hits)
 
     def _catch_up(
