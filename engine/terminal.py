@@ -17,6 +17,16 @@ def one_line(text: str) -> str:
     return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def shortened(text: str, most: int = 90) -> str:
+    """A text in one line of at most `most` characters (more only where some are shown as escapes).
+
+    >>> shortened("two\\nlines", 20), shortened("a long text", 8)
+    ('two lines', 'a lon...')
+    """
+    line = " ".join(text.split())
+    return one_line(line if len(line) <= most else line[: most - 3] + "...")
+
+
 def page(lines: Iterable[str]) -> str:
     """The lines as they are printed, each on one line of its own."""
     return "".join(f"{one_line(line)}\n" for line in lines)

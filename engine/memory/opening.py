@@ -149,7 +149,7 @@ def _open_as_it_is(project: Path, why: UserError) -> Store:
     in memory. What test runs left in the spool is not in it."""
     settings = load_settings(project)
     place = place_of(project, settings=settings)
-    if not place.path.exists():
+    if not place.path.is_file():
         raise why
     path, connection = place.path, open_file(place.path, key=place.key)
     try:

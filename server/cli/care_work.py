@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.output import Shown, terminal_progress
+from aqe.server.cli.output import Shown, project_at, terminal_progress
 
 if TYPE_CHECKING:
     from aqe.engine.memory.care import Place
@@ -24,10 +24,9 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be
 def place_in(project: Path | None) -> tuple[Path, Place, Settings]:
     """The project, where its store is, and its settings."""
     from aqe.engine.memory.care import place_of
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings = load_settings(root)
     return root, place_of(root, settings=settings), settings
 

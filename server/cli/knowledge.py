@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
 from aqe.server.counting import counted
 
 if TYPE_CHECKING:
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory import Store
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="List, add and remove what aqe knows about testing.",
-)
+app = new_group("List, add and remove what aqe knows about testing.")
 
 PartOption = Annotated[
     str | None, typer.Option("--namespace", "-n", metavar="PART", help="patterns, quality, smells or flaky.")
@@ -36,7 +30,7 @@ def list_(namespace: PartOption = None, json: JsonOption = False, project: Proje
     from aqe.engine.knowledge import list_entries
     from aqe.engine.memory.opening import open_to_read
 
-    root = _root(project)
+    root = project_at(project)
     with open_to_read(root) as store:
         entries = list_entries(store, namespace=namespace)
     if json:
@@ -57,7 +51,7 @@ def show(id: Annotated[str, typer.Argument(metavar="ID")], project: ProjectOptio
     from aqe.engine.knowledge import list_entries
     from aqe.engine.memory.opening import open_to_read
 
-    with open_to_read(_root(project)) as store:
+    with open_to_read(project_at(project)) as store:
         found = [entry for entry in list_entries(store) if entry.id == id]
     if not found:
         raise UserError(
@@ -128,17 +122,11 @@ def _done(command: str, word: str, ids: list[str], json: bool, root: Path) -> No
     print(f"{len(ids)} {word}", file=sys.stderr)
 
 
-def _root(project: Path | None) -> Path:
-    from aqe.engine.project import find_project
-
-    return find_project(explicit=None if project is None else str(project))
-
-
 def _open(project: Path | None) -> tuple[Path, Store, Embedder]:
     from aqe.engine.embedding import open_embedder
     from aqe.engine.memory import open_store
     from aqe.engine.settings import load_settings
 
-    root = _root(project)
+    root = project_at(project)
     settings = load_settings(root)
     return root, open_store(root, settings=settings), open_embedder(settings)

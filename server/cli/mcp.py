@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, json_object, keep_result, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, json_object, keep_result, kept_where, new_group, print_json
 
 if TYPE_CHECKING:
     from aqe.server.cli.mcp_objects import InstallShown, PluginShown, WrittenShown
     from aqe.server.clients import Change, Client
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Add aqe to Claude Code, Cursor or VS Code.",
-)
+app = new_group("Add aqe to Claude Code, Cursor or VS Code.")
 
 AFTER = {
     "claude": "Start Claude Code anew; `/mcp` shows it.",

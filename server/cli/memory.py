@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.engine.terminal import one_line, shortened
 from aqe.server.cli import memory_graph, memory_growth, memory_lines, memory_tiers, memory_transfer
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.memory_lines import read_pairs
 from aqe.server.cli.memory_scores import explained, shown_scores
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+from aqe.server.cli.output import (
+    JsonOption,
+    ProjectOption,
+    kept_where,
+    new_group,
+    print_json,
+    project_at,
+    terminal_progress,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +33,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory import Kept, Memory, SearchAnswer, Store
     from aqe.engine.memory.store import Prior
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Keep, find and change what aqe remembers of this project.",
-)
+app = new_group("Keep, find and change what aqe remembers of this project.")
 
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The memory's namespace.")]
 AnyNamespaceOption = Annotated[
@@ -178,9 +181,9 @@ def search(
     asked: Any = None if jsonl else memory_lines.checked_query(query)
     root, store = _look(project)
     with store:
-        embedder = _embedder(_root(project))
+        embedder = _embedder(project_at(project))
         _embed_what_waits(store, embedder, quiet=json or jsonl)
-        prior = _prior(store, _root(project))
+        prior = _prior(store, project_at(project))
         if jsonl:
             given = {"k": k, "namespace": namespace, "filter": only}
 
@@ -200,16 +203,21 @@ def search(
     if json:
         print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)
         return
-    rank = None if store.growth.rank is None else store.growth.rank.text
-    best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
-    for hit in answer.hits:
-        print(f"{shown_scores(hit, best_text)}  {hit.memory.id}  {hit.memory.namespace}  {_told(hit.memory)}")
-        if hit.explained is not None:
-            print(f"      {explained(hit, hit.explained, rank)}")
-    print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
+    _print_answer(answer, None if store.growth.rank is None else store.growth.rank.text)
     if apart:
         names = " and ".join(apart)
         print(f"Memories with a vector of {names} are found by their words alone.", file=sys.stderr)
+
+
+def _print_answer(answer: SearchAnswer, rank: str | None) -> None:
+    """A line for each hit, best first, and how they were found."""
+    best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
+    for hit in answer.hits:
+        name = f"{hit.memory.id}  {hit.memory.namespace}"
+        print(one_line(f"{shown_scores(hit, best_text)}  {name}  {_told(hit.memory)}"))
+        if hit.explained is not None:
+            print(f"      {explained(hit, hit.explained, rank)}")
+    print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
 
 
 @app.command()
@@ -280,7 +288,7 @@ def list_memories(
         print_json("memory-list", {"memories": [memory_object(memory) for memory in found]}, project=root)
         return
     for memory in found:
-        print(f"{memory.id}  {memory.namespace}  {_told(memory)}")
+        print(one_line(f"{memory.id}  {memory.namespace}  {_told(memory)}"))
 
 
 add_care(app)
@@ -325,16 +333,10 @@ def answer_object(answer: SearchAnswer) -> dict[str, Any]:
     return {"mode": answer.mode, "hits": hits}
 
 
-def _root(project: Path | None) -> Path:
-    from aqe.engine.project import find_project
-
-    return find_project(explicit=None if project is None else str(project))
-
-
 def _open(project: Path | None) -> tuple[Path, Store]:
     from aqe.engine.memory import open_store
 
-    root = _root(project)
+    root = project_at(project)
     return root, open_store(root)
 
 
@@ -364,7 +366,7 @@ def _look(project: Path | None) -> tuple[Path | None, Store]:
     """The store of a command that only looks, and the project if its report is kept there."""
     from aqe.engine.memory.opening import open_to_read
 
-    root = _root(project)
+    root = project_at(project)
     return kept_where(root), open_to_read(root)
 
 
@@ -411,12 +413,7 @@ def _print_memory(memory: Memory) -> None:
 def _told(memory: Memory) -> str:
     """The text of a memory in one line, and what there is to know of it."""
     marks = [name for name, is_so in (("stale", memory.stale), ("pinned", memory.pinned)) if is_so]
-    return f"{_one_line(memory.text)}{f' ({chr(44).join(marks)})' if marks else ''}"
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 90 else line[:87] + "..."
+    return f"{shortened(memory.text)}{f' ({chr(44).join(marks)})' if marks else ''}"
 
 
 memory_graph.add_to(app)

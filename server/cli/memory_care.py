@@ -276,19 +276,14 @@ def diff(
 
 
 def _change_lines(change: Change) -> Iterator[str]:
-    from aqe.engine.terminal import one_line
+    from aqe.engine.terminal import one_line, shortened
 
-    name = f"{change.namespace}  {change.id}"
+    name = one_line(f"{change.namespace}  {change.id}")
     yield f"{ {'added': '+', 'removed': '-', 'changed': '~'}[change.kind] } {name}"
     if change.before is not None and change.before != change.after:
-        yield f"    - {one_line(_short(change.before))}"
+        yield f"    - {shortened(change.before)}"
     if change.after is not None and change.before != change.after:
-        yield f"    + {one_line(_short(change.after))}"
+        yield f"    + {shortened(change.after)}"
     if change.kind == "changed" and change.metadata_before != change.metadata_after:
-        before, after = (one_line(_short(str(one))) for one in (change.metadata_before, change.metadata_after))
+        before, after = (shortened(str(one)) for one in (change.metadata_before, change.metadata_after))
         yield f"    metadata {before} -> {after}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 90 else line[:87] + "..."

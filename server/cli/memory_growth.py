@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.engine.terminal import shortened
 from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at, terminal_progress
 from aqe.server.counting import counted, memories
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
+    from aqe.server.cli.growth_objects import PruneShown
 
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The memory's namespace.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done and why; change nothing.")]
@@ -91,7 +93,8 @@ def merge(
         return
     for one in found[:_SHOWN]:
         near = "" if one.cosine is None else f", meaning {one.cosine:.2f}"
-        print(f"{one.id}  {one.namespace}  {_one_line(one.text)}\n  into {one.into}  {_one_line(one.into_text)}")
+        print(f"{one.id}  {one.namespace}  {shortened(one.text, _TEXT)}")
+        print(f"  into {one.into}  {shortened(one.into_text, _TEXT)}")
         print(f"  words {one.overlap:.2f}{near}")
     _say_more(len(found))
     print(f"{len(found)} would be merged" if dry_run else f"{done} merged", file=sys.stderr)
@@ -106,7 +109,8 @@ def prune(
     ] = None,
     undo: UndoOption = None,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Where the memory of --undo is, or what --log shows.")
+        str | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Where the memory of --undo is, or what --log shows."),
     ] = None,
     log: LogOption = False,
     dry_run: DryRunOption = False,
@@ -143,10 +147,15 @@ def prune(
     if json:
         print_json("memory-prune", shown, project=kept_where(root))
         return
+    _print_pruned(shown, dry_run=dry_run)
+
+
+def _print_pruned(shown: PruneShown, *, dry_run: bool) -> None:
+    """What goes and why, and what the budget is."""
     for one in shown.goes[:_SHOWN]:
         quality = "" if one.quality is None else f", feedback {one.quality:+.2f}"
         when = f", last {one.recalled_at}" if one.recalled_at else ""
-        print(f"{one.id}  {one.namespace}  {_one_line(one.text)}")
+        print(f"{one.id}  {one.namespace}  {shortened(one.text, _TEXT)}")
         print(f"  worth {one.worth:.3g}: recalled {counted(one.recalls, 'time')}{when}{quality}; {one.bytes:,} bytes")
     _say_more(len(shown.goes))
     print(f"{memories(shown.memories)}, {shown.bytes:,} bytes{_budget(shown.max_memories, shown.max_bytes)}")
@@ -196,9 +205,8 @@ def _undo_or_show(store: Store, root: Path, command: str, undo: str | None, name
 def _open(project: Path | None, *, looks: bool = False) -> tuple[Path, Store]:
     from aqe.engine.memory import open_store
     from aqe.engine.memory.opening import open_to_read
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     return root, open_to_read(root) if looks else open_store(root)
 
 
@@ -211,8 +219,3 @@ def _budget(most: int, size: int) -> str:
 def _say_more(count: int) -> None:
     if count > _SHOWN:
         print(f"... and {count - _SHOWN} more (--json shows all)")
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT else line[: _TEXT - 3] + "..."

@@ -12,19 +12,13 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.care_work import DryRunOption, named_key, place_in, working
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, new_group, print_json
 
 if TYPE_CHECKING:
     from aqe.engine.memory.care import Place
     from aqe.engine.memory.care.sealing import SealReport
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Encrypt what is kept, change its key, or take the key away. No key is ever printed.",
-)
+app = new_group("Encrypt what is kept, change its key, or take the key away. No key is ever printed.")
 
 KeyringOption = Annotated[
     bool, typer.Option("--keyring", help="Keep the key in the system's keyring, whatever AQE_DB_KEY says.")

@@ -10,7 +10,7 @@ import typer
 
 from aqe.engine.memory.tiers.figures import TierFigures
 from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at, terminal_progress
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,9 @@ def tiers(
     from aqe.engine.memory.tiers.figures import read_figures
     from aqe.engine.memory.tiers.moving import compact_file, retier
     from aqe.engine.progress import CancelToken
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings, cancel, moved, shrunk = load_settings(root), CancelToken(), None, 0
     thresholds = thresholds_of(settings)
     with open_store(root) if move or compact else open_to_read(root) as store:
@@ -70,21 +69,24 @@ def tiers(
             found = read_figures(connection)
     percent = dict(zip((one.name for one in found), thresholds.percents, strict=True))
     to, kept = (None, 0) if moved is None else (moved.to, moved.kept_int8)
+    shown = TiersShown(found, percent, settings.memory.tiers, to, kept, shrunk)
     if json:
-        shown = TiersShown(found, percent, settings.memory.tiers, to, kept, shrunk)
         print_json("memory-tiers", shown, project=kept_where(root))
-        return
-    for one in found:
-        share = f"{percent[one.name]:g} %"
+    else:
+        _print_tiers(shown, compact=compact)
+
+
+def _print_tiers(shown: TiersShown, *, compact: bool) -> None:
+    """A line for each tier, and what was done."""
+    for one in shown.tiers:
+        share = f"{shown.percent[one.name]:g} %"
         print(
             f"{one.name:<5} {one.form:<5} {share:>5} {one.memories:>10,} memories"
             f" {one.file_bytes:>14,} bytes in the file {one.memory_bytes:>14,} in memory"
         )
-    if to is not None:
-        told = ", ".join(f"{count} to {name}" for name, count in to.items() if count) or "nothing"
-        print(
-            f"moved: {told}" + (f"; {kept} stay int8, their vectors cannot be made anew" if kept else ""),
-            file=sys.stderr,
-        )
+    if shown.moved is not None:
+        told = ", ".join(f"{count} to {name}" for name, count in shown.moved.items() if count) or "nothing"
+        stay = f"; {shown.kept_int8} stay int8, their vectors cannot be made anew" if shown.kept_int8 else ""
+        print(f"moved: {told}{stay}", file=sys.stderr)
     if compact:
-        print(f"the file is {shrunk:,} bytes smaller", file=sys.stderr)
+        print(f"the file is {shown.file_shrunk_by:,} bytes smaller", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -15,6 +16,7 @@ from aqe.server.cli.output import (
     as_json,
     kept_where,
     print_json,
+    project_at,
     refuse_output,
     terminal_progress,
 )
@@ -63,26 +65,15 @@ def export(
     from aqe.engine.memory.opening import open_to_read
     from aqe.engine.memory.transfer import Wanted, export_memories, export_state
     from aqe.engine.moments import read_moment
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     piped = str(file) == "-"
     chosen = _out_form(form, file, piped)
     if piped and (chosen == "state" or json):
         raise UserError("This cannot go to stdout.", code="bad-argument", fix="Name a file.")
-    for target in [one for one in (file, vectors) if one is not None and str(one) != "-"]:
-        refuse_output(target, "The file")
-        if target.exists() and not force:
-            raise UserError(
-                f"{str(target)!r} is there already.", code="bad-output", fix="Give --force to write over it."
-            )
-    limits = {"namespace": namespace, "history": history or None, "as_of": as_of, "since": since, "vectors": vectors}
-    if chosen == "state" and (given := next((name for name, value in limits.items() if value is not None), None)):
-        raise UserError(
-            f"--{given.replace('_', '-')} does not go with a whole state.",
-            code="bad-argument",
-            fix="Export .jsonl or .md.",
-        )
+    _refuse_targets((file, vectors), force=force)
+    if chosen == "state":
+        _refuse_limits(namespace=namespace, history=history or None, as_of=as_of, since=since, vectors=vectors)
     with open_to_read(root) as store, terminal_progress(quiet=json) as progress:
         if chosen == "state":
             whole = export_state(store, file, progress=progress)
@@ -105,6 +96,29 @@ def export(
         print_json("memory-export", {"file": file, **told}, project=kept_where(root))
     elif not piped:
         print(line)
+
+
+def _refuse_targets(files: Iterable[Path | None], *, force: bool) -> None:
+    """`UserError` (bad-output) where a file cannot be written, or is there and not to be written over."""
+    for target in files:
+        if target is None or str(target) == "-":
+            continue
+        refuse_output(target, "The file")
+        if target.exists() and not force:
+            raise UserError(
+                f"{str(target)!r} is there already.", code="bad-output", fix="Give --force to write over it."
+            )
+
+
+def _refuse_limits(**limits: object) -> None:
+    """`UserError` (bad-argument) where a part of the state was asked for."""
+    for name, value in limits.items():
+        if value is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} does not go with a whole state.",
+                code="bad-argument",
+                fix="Export .jsonl or .md.",
+            )
 
 
 def import_(
@@ -141,12 +155,11 @@ def import_(
     from aqe.engine.memory.store import utc_now
     from aqe.engine.memory.transfer import import_memories, import_state, read_file
     from aqe.engine.memory.transfer.state import is_state
-    from aqe.engine.project import find_project
     from aqe.engine.retrieval import reembed
     from aqe.engine.settings import load_settings
 
     rule = _rule(conflict)
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     whole = form == "state" or (form is None and is_state(file))
     if whole and (namespace is not None or vectors is not None):
         raise UserError("A state has its own namespaces and vectors.", code="bad-argument", fix="Leave them out.")

@@ -32,6 +32,21 @@ BudgetOption = Annotated[
 ]
 
 
+def new_group(help: str) -> typer.Typer:
+    """A group of commands with plain help, as every group of aqe has it."""
+    return typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, help=help
+    )
+
+
+def project_at(folder: Path | None) -> Path:
+    """The project that --project names, else the one around the working directory. Raises `UserError`
+    (no-such-project)."""
+    from aqe.engine.project import find_project
+
+    return find_project(explicit=None if folder is None else str(folder))
+
+
 def as_json(value: Any) -> Any:
     """`value` as JSON types: dataclasses become objects, tuples lists, paths strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -10,7 +10,7 @@ import typer
 
 from aqe.engine.errors import GateFailed, UserError
 from aqe.server.cli.lines import LinesOption, answer_lines
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json
 from aqe.server.counting import counted
 
 if TYPE_CHECKING:
@@ -19,13 +19,7 @@ if TYPE_CHECKING:
     from aqe.engine.providers.configured import Recipient
     from aqe.engine.settings import Settings
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="See what would leave this machine, what left, and to whom it may go.",
-)
+app = new_group("See what would leave this machine, what left, and to whom it may go.")
 consent_app = typer.Typer(no_args_is_help=True, help="Say to which provider text may go, and for what.")
 app.add_typer(consent_app, name="consent")
 

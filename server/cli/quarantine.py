@@ -12,20 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aqe.agents.flaky import Quarantined
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Keep, list and release tests whose failure does not fail `pytest --aqe-quarantine`.",
-)
+app = new_group("Keep, list and release tests whose failure does not fail `pytest --aqe-quarantine`.")
 
 TestsArgument = Annotated[list[str], typer.Argument(metavar="NODEID...", help="As pytest prints it: PATH::NAME.")]
 
@@ -66,7 +60,7 @@ def add(
 
     if not reason.strip():
         raise UserError("The reason is empty.", code="bad-argument", fix="Say in a few words why, with --reason.")
-    root, today = _root(project), datetime.date.today()
+    root, today = project_at(project), datetime.date.today()
     last = None if expires is None else _day(expires, today)
     added = add_quarantined(root, tests, reason=" ".join(reason.split()), today=today, expires=last)
     for why in filter(None, (doubt(root, entry.id) for entry in added)):
@@ -79,7 +73,7 @@ def list_(json: JsonOption = False, project: ProjectOption = None) -> None:
     """Show the tests in quarantine, since when, until when and why."""
     from aqe.agents.flaky import read_quarantine
 
-    root = _root(project)
+    root = project_at(project)
     _show("quarantine-list", read_quarantine(root), root, datetime.date.today(), json=json, verb="")
 
 
@@ -88,15 +82,9 @@ def release(tests: TestsArgument, json: JsonOption = False, project: ProjectOpti
     """Take tests out of quarantine: their failures count again."""
     from aqe.agents.flaky import release_quarantined
 
-    root = _root(project)
+    root = project_at(project)
     released = release_quarantined(root, tests)
     _show("quarantine-release", released, root, datetime.date.today(), json=json, verb="Released")
-
-
-def _root(project: Path | None) -> Path:
-    from aqe.engine.project import find_project
-
-    return find_project(explicit=None if project is None else str(project))
 
 
 def _day(text: str, today: datetime.date) -> datetime.date:

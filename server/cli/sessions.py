@@ -13,20 +13,14 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import show_answer, styled
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
     from aqe.engine.sessions import Session, SessionTable, Turn
     from aqe.engine.sync import Engine
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help="Talk, and keep, resume and move conversations.",
-)
+app = new_group("Talk, and keep, resume and move conversations.")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The session's name or id.")]
 
 

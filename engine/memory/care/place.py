@@ -76,7 +76,7 @@ class Place:
         try:
             return self.connect()
         except UserError as error:
-            if error.code not in UNWRITABLE:
+            if error.code not in UNWRITABLE or not self.path.is_file():
                 raise
         connection = open_file(self.path, key=self.key)
         try:
