@@ -1,8 +1,8 @@
 """Finding tests with the edges between memories: what they add to a search, and what it costs.
 
 `python benchmarks/retrieval.py --graph` prints the figures; `python benchmarks/graph.py --cost` the time beside the
-same search without edges; `python benchmarks/graph.py --learn` learns the weights of the attention anew from the
-training packages and writes them to engine/memory/graph/data/.
+same search without edges, `--own` what weights of a project's own add; `python benchmarks/graph.py --learn` learns the
+weights of the attention anew from the training packages and writes them to engine/memory/graph/data/.
 
 The queries are the source of a function, its name, and the first sentence of its docstring, searched in the tests of
 its package. Right is a test that executed a line of the function's body when the package's own suite ran under
@@ -38,6 +38,7 @@ from aqe.engine.index import index_project
 from aqe.engine.memory import Memory, Store
 from aqe.engine.memory.graph.attention import Neighbourhood, attend, initial, learn
 from aqe.engine.memory.graph.linking import link_index
+from aqe.engine.memory.graph.own_weights import FEWEST, learned
 from aqe.engine.memory.graph.searching import Around, Graph, built_in_weights
 
 MOST_TESTS = 10
@@ -53,6 +54,7 @@ FUNCTION = ("its source", "its name", "its sentence")
 ITSELF = ("own name", "own sentence", "own lines")
 """How tests of a function are asked for, and how one test is."""
 
+WARMING = 20
 MEMORIES = 10_000
 """What the store holds whose searches are timed, at least."""
 
@@ -283,6 +285,40 @@ def _means(cases: Sequence[Case], weights: NDArray[np.float64]) -> dict[str, flo
     return {"hybrid": plain, "hybrid + graph": graph}
 
 
+def own_weights(cache: Path, embedder: Embedder, seed: int) -> None:
+    """What weights of a project's own add on packages that the weights never saw: learned and tried on one half of the
+    functions, as `aqe memory graph --learn` does, and where they were kept measured on the other half."""
+    began = np.asarray(built_in_weights(), np.float64)
+    gains: dict[str, list[float]] = {"functions": [], "by their own words": []}
+    print("| package | functions | gain on those held out | kept | gain on the other half |\n|---|---|---|---|---|")
+    for pin in MEASURED_ON:
+        cases = read_cases([pin], cache, embedder, seed)
+        functions: list[list[Case]] = []
+        for case in (one for one in cases if one.form in FUNCTION):
+            if case.form == FUNCTION[0]:
+                functions.append([])
+            functions[-1].append(case)
+        order = np.random.default_rng(seed).permutation(len(functions))
+        halves = [[functions[at] for at in half] for half in (order[: len(order) // 2], order[len(order) // 2 :])]
+        trial = learned(began, [_lessons([one for one in own if one.right.any()]) for own in halves[0]], seed=seed)
+        weights = trial.weights if trial.is_won and len(halves[0]) >= FEWEST else began
+        for name, left in (
+            ("functions", [case for own in halves[1] for case in own]),
+            ("by their own words", [case for case in cases if case.form in ITSELF]),
+        ):
+            gains[name] += [
+                reciprocal(reordered(case, weights), case.wanted) - reciprocal(reordered(case, began), case.wanted)
+                for case in left
+            ]
+        mean = float(np.mean(gains["functions"][-sum(map(len, halves[1])) :]))
+        kept = "yes" if weights is not began else "no"
+        print(
+            f"| {pin} | {trial.functions} | {trial.gain:+.3f} ({trial.low:+.3f}) | {kept} | {mean:+.3f} |", flush=True
+        )
+    for name, found in gains.items():
+        print(f"{name}: {len(found)} queries, {figure(np.array(found), seed).signed()}")
+
+
 def cost(cache: Path, embedder: Embedder, *, searches: int, as_json: bool) -> None:
     """Processor time of a search for tests with and without edges, one after the other in turn, over packages put into
     one project until it holds enough."""
@@ -297,17 +333,17 @@ def cost(cache: Path, embedder: Embedder, *, searches: int, as_json: bool) -> No
         started = time.thread_time()
         came, _ = link_index(store, "index", project)
         linked_s = time.thread_time() - started
-        texts = [_body(one) for one in store.list(namespace="index/code", limit=8 * searches)[::8]]
-        asked = [(text, embedder.embed([text])[0]) for text in texts if text.strip()]
+        texts = dict.fromkeys(_body(one) for one in store.list(namespace="index/code", limit=1_000_000)[::8])
+        asked = [(text, embedder.embed([text])[0]) for text in [*texts][: searches + WARMING] if text.strip()]
         graph = Graph(store)
         taken: dict[bool, list[float]] = {False: [], True: []}
-        for at, (text, vector) in enumerate([*asked[:20], *asked]):
+        for at, (text, vector) in enumerate(asked):
             for with_edges in (at % 2 == 0, at % 2 == 1):
                 store.graph = graph if with_edges else None
-                started = time.thread_time_ns()
+                started_ns = time.thread_time_ns()
                 store.search(text, vector=vector, embedder_id=embedder.id, namespace="index/tests")
-                if at >= 20:
-                    taken[with_edges].append((time.thread_time_ns() - started) / 1000)
+                if at >= WARMING:
+                    taken[with_edges].append((time.thread_time_ns() - started_ns) / 1000)
     added = [more - less for less, more in zip(taken[False], taken[True], strict=True)]
     rows = {"hybrid": taken[False], "hybrid + graph": taken[True], "added": added}
     shown = {
@@ -332,10 +368,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6, help="passes over the cases")
     parser.add_argument("--rate", type=float, default=0.01, help="step of the learning")
     parser.add_argument("--decay", type=float, default=0.02, help="how strongly weights are drawn to zero")
+    parser.add_argument("--own", action="store_true", help="what weights of a project's own add, and nothing else")
     parser.add_argument("--cost", action="store_true", help="time searches with and without edges, and nothing else")
     parser.add_argument("--searches", type=int, default=300, help="searches that --cost times, each both ways")
     parser.add_argument("--json", action="store_true", help="what --cost found, as JSON")
     options = parser.parse_args()
+    if options.own:
+        own_weights(options.cache, open_static(built_in_path()), options.seed)
+        return 0
     if options.cost:
         cost(options.cache, open_static(built_in_path()), searches=options.searches, as_json=options.json)
         return 0

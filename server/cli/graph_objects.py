@@ -9,10 +9,27 @@ from aqe.engine.memory.graph.edges import Edge, GraphFigures, Kind, Neighbour
 
 
 @dataclass(frozen=True)
+class WeightsShown:
+    """Weights of a project's own: from how many functions they were learned, on how many queries of others they were
+    tried, and by how much the mean of 1 / the rank of the first right test grew there (`low`: the tenth percentile of
+    its bootstrap). `learned_at` is null where they were not kept."""
+
+    learned_at: str | None
+    functions: int
+    held_out: int
+    gain: float
+    low: float
+
+
+@dataclass(frozen=True)
 class GraphShown(GraphFigures):
-    """What `aqe memory graph --json` prints: edges by kind and by what said so; `built` with --build."""
+    """What `aqe memory graph --json` prints: edges by kind and by what said so; `built` with --build. `weights` are the
+    project's own (null: those that came with aqe order its searches), `tried` what --learn came to (null: the recorded
+    runs tell of too few functions)."""
 
     built: GraphReport | None
+    weights: WeightsShown | None
+    tried: WeightsShown | None
 
 
 @dataclass(frozen=True)

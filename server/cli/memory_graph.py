@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from aqe.engine.memory import Store
     from aqe.engine.memory.graph import Edge, Neighbour
+    from aqe.engine.memory.graph.building import GraphReport
     from aqe.engine.memory.graph.edges import Kind
+    from aqe.server.cli.graph_objects import WeightsShown
 
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The memory's namespace.")]
 KindOption = Annotated[
@@ -35,29 +37,31 @@ def graph(
     build: Annotated[
         bool, typer.Option("--build", help="First bring it up to date with the index, the impact map and the vectors.")
     ] = False,
+    learn: Annotated[
+        bool,
+        typer.Option("--learn", help="Learn from the recorded runs how edges weigh here; kept if it finds more tests."),
+    ] = False,
+    unlearn: Annotated[bool, typer.Option("--unlearn", help="Go back to the weights that came with aqe.")] = False,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
     """Show what joins this project's memories, by kind and by what said so."""
-    from aqe.engine.index import index_scope
     from aqe.engine.memory import open_store
     from aqe.engine.memory.graph import read_figures
-    from aqe.engine.memory.graph.building import build_graph
     from aqe.engine.memory.opening import open_to_read
 
     root = _root(project)
-    with open_store(root) if build else open_to_read(root) as store:
-        cancel = CancelToken()
-        report = None
-        if build:
-            with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
-                scope = index_scope(store).rstrip("/")
-                report = build_graph(store, scope, root, progress=progress, cancel=cancel)
-        figures = read_figures(store)
+    with open_store(root) if build or learn or unlearn else open_to_read(root) as store:
+        report = _build(store, root, quiet=json) if build else None
+        if unlearn:
+            _unlearn(store)
+        tried = _learn(store, root, quiet=json) if learn else None
+        figures, weights = read_figures(store), _weights(store)
     if json:
         from aqe.server.cli.graph_objects import GraphShown
 
-        print_json("memory-graph", GraphShown(**vars(figures), built=report), project=kept_where(root))
+        shown = GraphShown(**vars(figures), built=report, weights=weights, tried=tried)
+        print_json("memory-graph", shown, project=kept_where(root))
         return
     if report is not None:
         print(f"{counted(report.came, 'edge')} came, {report.went} went")
@@ -65,6 +69,69 @@ def graph(
     for title, counts in (("by kind", figures.kinds), ("said by", figures.origins)):
         for name, count in counts.items():
             print(f"  {title}  {name:<13} {count}")
+    if learn:
+        print(_outcome(tried))
+    if weights is not None:
+        print(f"weights of its own since {weights.learned_at}: {_gain(weights)}")
+
+
+def _build(store: Store, root: Path, *, quiet: bool) -> GraphReport:
+    from aqe.engine.index import index_scope
+    from aqe.engine.memory.graph.building import build_graph
+
+    cancel = CancelToken()
+    with stopped_by_signals(cancel), terminal_progress(quiet=quiet) as progress:
+        return build_graph(store, index_scope(store).rstrip("/"), root, progress=progress, cancel=cancel)
+
+
+def _learn(store: Store, root: Path, *, quiet: bool) -> WeightsShown | None:
+    """Learn weights and keep them where they win; what came of it."""
+    from aqe.engine.embedding import open_embedder
+    from aqe.engine.index import index_scope
+    from aqe.engine.memory import rfc3339
+    from aqe.engine.memory.graph.own_weights import keep_weights, learn_from_runs
+    from aqe.engine.settings import load_settings
+    from aqe.server.cli.graph_objects import WeightsShown
+
+    cancel, embedder = CancelToken(), open_embedder(load_settings(root))
+    with stopped_by_signals(cancel), terminal_progress(quiet=quiet) as progress:
+        scope = index_scope(store).rstrip("/")
+        trial = learn_from_runs(store, embedder, scope, progress=progress, cancel=cancel)
+    if trial is None:
+        return None
+    if trial.is_won:
+        keep_weights(store, trial)
+    at = rfc3339(store.now()) if trial.is_won else None
+    return WeightsShown(at, trial.functions, trial.held_out, round(trial.gain, 4), round(trial.low, 4))
+
+
+def _unlearn(store: Store) -> None:
+    from aqe.engine.memory.graph.own_weights import forget_weights
+
+    forget_weights(store)
+
+
+def _weights(store: Store) -> WeightsShown | None:
+    from aqe.engine.memory import rfc3339
+    from aqe.engine.memory.graph.own_weights import read_weights
+    from aqe.server.cli.graph_objects import WeightsShown
+
+    with store.reading() as connection:
+        own = read_weights(connection)
+    if own is None:
+        return None
+    return WeightsShown(rfc3339(own.learned_at), own.functions, own.held_out, round(own.gain, 4), round(own.low, 4))
+
+
+def _outcome(tried: WeightsShown | None) -> str:
+    if tried is None:
+        return "nothing was learned: the recorded runs tell of too few functions (`aqe execute --map` records one)"
+    kept = "kept" if tried.learned_at is not None else "not kept"
+    return f"weights were learned from {counted(tried.functions, 'function')} and are {kept}: {_gain(tried)}"
+
+
+def _gain(weights: WeightsShown) -> str:
+    return f"{weights.gain:+.3f} of 1 / rank on {counted(weights.held_out, 'query', 'queries')} held out"
 
 
 def neighbours(
@@ -94,10 +161,12 @@ def neighbours(
         shown = [NeighbourShown(**vars(one), text=text) for one, text in zip(found, texts, strict=True)]
         print_json("memory-neighbours", NeighboursShown(id, namespace, shown), project=kept_where(root))
         return
+    from aqe.engine.terminal import shortened
+
     for one, text in zip(found, texts, strict=True):
         arrow = "--" if one.outward is None else "->" if one.outward else "<-"
         far = f" (by {one.via})" if one.depth > 1 else ""
-        print(f"{arrow} {one.kind:<12} {one.weight:5.2f}  {one.id}  {one.namespace}  {_short(text)}{far}")
+        print(f"{arrow} {one.kind:<12} {one.weight:5.2f}  {one.id}  {one.namespace}  {shortened(text, _TEXT)}{far}")
 
 
 def link(
@@ -168,11 +237,6 @@ def _edge(store: Store, members: list[str], kind: str, weight: float, namespace:
 def _text(store: Store, one: Neighbour) -> str:
     found = store.get(one.id, namespace=one.namespace)
     return "" if found is None else found.text
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT else line[: _TEXT - 3] + "..."
 
 
 def _root(project: Path | None) -> Path:

@@ -20,6 +20,8 @@ def explained(hit: Hit, why: Explained, rank: str | None = None) -> str:
     place = f"which is {why.similarity:.2f} of the way from the worst to the best of {why.candidates}"
     if rank is not None:
         place += f", and {hit.score:.3g} by memory.rank ({rank})"
+    elif why.graph_added:
+        place += f"; edges add {why.graph_added:+.2f}, so it is {hit.score:.2f} of the way among all that was looked at"
     elif hit.memory.stale and hit.score < why.similarity:
         place += f", and {hit.score:.2f} as its file changed"
     alone = f"{why.text_rank or '-'} by words, {why.vector_rank or '-'} by meaning"

@@ -83,7 +83,8 @@ class MemoryShown:
 class HitExplained:
     """What a score by words and meaning is made of: vector_share * vector_standard + (1 - vector_share) * text_standard
     + prior, placed between the worst (0) and the best (1) candidate, is the `similarity`: the score, unless memory.rank
-    or a changed file makes another of it. Ranks by one side alone are null where it had none."""
+    or a changed file makes another of it. Ranks by one side alone are null where it had none. `graph_added` is what the
+    edges between memories added in a search for tests, which makes another score of it."""
 
     text_standard: float
     vector_standard: float
@@ -94,6 +95,7 @@ class HitExplained:
     reciprocal_rank: int
     candidates: int
     similarity: float
+    graph_added: float
 
 
 @dataclass(frozen=True)

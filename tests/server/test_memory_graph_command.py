@@ -9,7 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from aqe.engine.memory import open_store
+from aqe.engine.memory.graph.attention import SIZE
+from aqe.engine.memory.graph.own_weights import Trial, keep_weights
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -71,6 +76,20 @@ def test_index_keeps_the_graph_where_the_setting_says_so(aqe: Run, tmp_path: Pat
     (project / "pyproject.toml").write_text("")
     aqe("index")
     assert json.loads(aqe("memory", "graph", "--json")[1])["kinds"]["covers"] == 1
+
+
+def test_weights_of_its_own_are_told_and_dropped(aqe: Run, tmp_path: Path) -> None:
+    """Without a recorded run nothing is learned, and the command says what to do; weights that are there are shown
+    until they are dropped."""
+    project = tmp_path / "project"
+    status, out, _ = aqe("memory", "graph", "--learn")
+    assert (status, out.splitlines()[-1].partition(":")[0]) == (0, "nothing was learned")
+    with open_store(project) as store:
+        keep_weights(store, Trial(40, 30, 0.125, 0.05, np.zeros(SIZE)))
+    assert aqe("memory", "graph")[1].splitlines()[-1].endswith("+0.125 of 1 / rank on 30 queries held out")
+    shown = json.loads(aqe("memory", "graph", "--json")[1])
+    assert (shown["weights"]["functions"], shown["weights"]["low"], shown["tried"]) == (40, 0.05, None)
+    assert json.loads(aqe("memory", "graph", "--unlearn", "--json")[1])["weights"] is None
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ class Adjacency:
 class HeldEdges:
     """The adjacency of one store, as of the caller's read transaction; whoever calls holds the store's lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: Sequence[str] = ()) -> None:
+        self._without = without
         self.number = -1
         self._mark: Mark | None = None
         self._held: Adjacency | None = None
@@ -94,7 +95,8 @@ class HeldEdges:
                 _follow(connection, self._held, changed)
                 self._mark = read_mark(connection)
                 return self._held
-        self._held, self.number, self._mark = read_adjacency(connection), number, read_mark(connection)
+        held = read_adjacency(connection, self._without)
+        self._held, self.number, self._mark = held, number, read_mark(connection)
         return self._held
 
 
@@ -103,10 +105,10 @@ def read_edge_number(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT number FROM edge_changes").get)
 
 
-def read_adjacency(connection: apsw.Connection) -> Adjacency:
-    """All edges of a store."""
+def read_adjacency(connection: apsw.Connection, without: Sequence[str] = ()) -> Adjacency:
+    """All edges of a store that are looked at, but those `without` whose origins it shall be."""
     numbers, rows, namespace, names = _read_nodes(connection)
-    here, there, kind, weight, is_out = _read_pairs(connection)
+    here, there, kind, weight, is_out = _read_pairs(connection, without)
     places = np.searchsorted(numbers, np.stack([here, there]))
     relation = 1 + 2 * kind + ~is_out  # as `RELATIONS` has them: each kind outward, then inward
     order = np.lexsort((-weight, relation, places[1], places[0]))
@@ -138,15 +140,15 @@ def _read_nodes(connection: apsw.Connection) -> tuple[Places, Places, Places, tu
 
 
 def _read_pairs(
-    connection: apsw.Connection,
+    connection: apsw.Connection, without: Sequence[str]
 ) -> tuple[Places, Places, Places, NDArray[np.float64], NDArray[np.bool_]]:
     """Both sides of each pair that edges make: here, there, the kind, its weight, whether the edge starts here."""
     sql = f"SELECT kind, weight, members FROM edges WHERE length(members) = {_PAIR} AND {_AMONG}"
-    found: list[Any] = connection.execute(sql).fetchall()
+    found: list[Any] = connection.execute(sql + _but(without), without).fetchall()
     ends = np.frombuffer(b"".join([one[2] for one in found]), "<i8").reshape(-1, 2)
     kind = np.array([_KINDS[one[0]] for one in found], np.int64)
     weight = np.array([one[1] for one in found], np.float64)
-    wider = _read_wider(connection)
+    wider = _read_wider(connection, without)
     ends = np.concatenate([ends, np.array([pair for *pair, _, _ in wider], np.int64).reshape(-1, 2)])
     kind = np.concatenate([kind, np.array([one[2] for one in wider], np.int64)])
     weight = np.concatenate([weight, np.array([one[3] for one in wider], np.float64)])
@@ -155,20 +157,24 @@ def _read_pairs(
     return here, there, np.tile(kind, 2), np.tile(weight, 2), outward
 
 
-def _read_wider(connection: apsw.Connection) -> list[tuple[int, int, int, float]]:
+def _read_wider(connection: apsw.Connection, without: Sequence[str]) -> list[tuple[int, int, int, float]]:
     """The pairs of edges of three members and more: where such an edge starts with each of its ends, of which each has
     its share of the weight."""
     sql = (
         "SELECT number, kind, weight, node FROM edges JOIN edge_members ON edge = number"
-        f" WHERE length(members) > {_PAIR} AND {_AMONG} ORDER BY number, place"
+        f" WHERE length(members) > {_PAIR} AND {_AMONG}{_but(without)} ORDER BY number, place"
     )
     members: dict[int, tuple[str, float, list[int]]] = {}
-    for number, kind, weight, node in connection.execute(sql):
+    for number, kind, weight, node in connection.execute(sql, without):
         members.setdefault(number, (kind, weight, []))[2].append(node)
     found = []
     for kind, weight, (here, *ends) in members.values():
         found += [(here, there, _KINDS[kind], weight / len(ends)) for there in ends]
     return found
+
+
+def _but(origins: Sequence[str]) -> str:
+    return f" AND origin NOT IN ({','.join('?' * len(origins))})" if origins else ""
 
 
 def _follow(connection: apsw.Connection, held: Adjacency, changed: Sequence[int]) -> None:

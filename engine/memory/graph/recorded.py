@@ -35,12 +35,13 @@ def link_coverage(store: Store, root: str) -> tuple[int, int]:
     how many went. A test weighs on a function by 1 over the square root of how many functions it executed."""
     places = read_places(store, root)
     with store.reading() as connection:
-        edges = list(_executed(connection, places))
+        edges = list(executed(connection, places))
     with store.writing() as connection:
         return replace_edges(connection, edges, origin="impact", scope=root, now=store.now())
 
 
-def _executed(connection: apsw.Connection, places: dict[str, Place]) -> Iterator[Edge]:
+def executed(connection: apsw.Connection, places: dict[str, Place]) -> Iterator[Edge]:
+    """Which test executed which function, as the recorded impact map has it."""
     parts: dict[int, Key] = {}
     for number, file, name in connection.execute("SELECT number, file, name FROM impact_parts"):
         place = places.get(file)

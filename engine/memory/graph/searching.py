@@ -60,9 +60,12 @@ class Graph:
     """The edges of an open store, for its searches. Whoever searches holds the store's lock and is in a read
     transaction."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, without: Sequence[str] = ()) -> None:
+        """The edges of a store; or for a trial all but those of the origins `without`, when nothing is counted."""
         self._together = Together(store)
+        self._without = without
         self._edges: HeldEdges | None = None
+        self._attention: tuple[int, Attention] | None = None
 
     def number(self, connection: apsw.Connection) -> int:
         """As long as it stays, edges lead to the same memories."""
@@ -97,9 +100,21 @@ class Graph:
         if around is None:
             best = [one if isinstance(one, Scored) else Scored(*one) for one in found[:k]]
         else:
-            best = _best(around, built_in().added(around.hood), found, k)
-        self._together.note([one.row for one in best])
+            best = _best(around, self._weighed(connection).added(around.hood), found, k)
+        if not self._without:
+            self._together.note([one.row for one in best])
         return best
+
+    def _weighed(self, connection: apsw.Connection) -> Attention:
+        """Attention by the project's own weights where it has some, else by those that came with aqe."""
+        number = -1 if self._edges is None else self._edges.number
+        if self._attention is None or self._attention[0] != number:
+            from aqe.engine.memory.graph.attention import Attention
+            from aqe.engine.memory.graph.own_weights import read_weights
+
+            own = read_weights(connection)
+            self._attention = number, built_in() if own is None else Attention(own.weights)
+        return self._attention[1]
 
     def around(
         self,
@@ -113,7 +128,7 @@ class Graph:
         if self._edges is None:
             from aqe.engine.memory.graph.adjacency import HeldEdges
 
-            self._edges = HeldEdges()
+            self._edges = HeldEdges(self._without)
         edges = self._edges.at_hand(connection, moment)
         if not found or not len(edges):
             return None
