@@ -20,11 +20,14 @@ def give_back() -> None:
 
 class Idling:
     """Calls `rest` once each time that no `touch` came for `after_s` seconds. Nothing runs before the second touch: a
-    process that asks once does not wait for a thread."""
+    process that asks once does not wait for a thread. `clock` gives seconds."""
 
-    def __init__(self, rest: Callable[[], None], *, after_s: float = AFTER_S) -> None:
+    def __init__(
+        self, rest: Callable[[], None], *, after_s: float = AFTER_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._rest = rest
         self._after_s = after_s
+        self._clock = clock
         self._touched_at = 0.0
         self._busy = threading.Event()
         self._over = threading.Event()
@@ -32,7 +35,7 @@ class Idling:
 
     def touch(self) -> None:
         """Something was asked (a tenth of a microsecond, but for the second time)."""
-        self._touched_at = time.monotonic()
+        self._touched_at = self._clock()
         if not self._busy.is_set():
             self._busy.set()
         elif self._thread is None:
@@ -40,14 +43,16 @@ class Idling:
             self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread; there is no rest any more."""
         self._over.set()
         self._busy.set()
 
     def _watch(self) -> None:
         while not self._over.is_set():
             self._busy.wait()
-            left = self._touched_at + self._after_s - time.monotonic()
+            if self._over.is_set():
+                return
+            left = self._touched_at + self._after_s - self._clock()
             if left > 0:
                 self._over.wait(left)
             else:

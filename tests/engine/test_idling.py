@@ -8,15 +8,20 @@ from aqe.engine.memory.idling import Idling
 
 
 def test_rest_comes_after_each_spell_of_work() -> None:
-    """After some touches there is one rest, and another after later touches."""
-    rests = threading.Semaphore(0)
-    idling = Idling(rests.release, after_s=0.01)
+    """After some touches there is one rest, another after later touches, and none with closing."""
+    rests, now = threading.Semaphore(0), [0.0]
+    before = set(threading.enumerate())
+    idling = Idling(rests.release, after_s=0.01, clock=lambda: now[0])
     for _ in range(2):
         for _ in range(5):
             idling.touch()
+        now[0] += 1.0
         assert rests.acquire(timeout=30)
-        assert not rests.acquire(timeout=0.05)
+    (thread,) = [one for one in set(threading.enumerate()) - before if one.name == "aqe-idling"]
     idling.close()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert not rests.acquire(blocking=False)
 
 
 def test_thread_begins_with_the_second_touch_and_ends_with_closing() -> None:
