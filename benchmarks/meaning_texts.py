@@ -17,8 +17,6 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docstrings import _END as END
-
 from aqe.engine.memory.text import query_terms
 
 FILES, OF_PACKAGE, LARGEST = 60, 500, 300_000
@@ -30,6 +28,7 @@ _MANUAL = re.compile(r"(METADATA|PKG-INFO|\.md|\.rst|README[^/]*|FAQ[^/]*)$")
 _NO_MANUAL = re.compile(r"licen[cs]e|notice|changelog|history|news", re.IGNORECASE)
 _FOREIGN = re.compile(r"(^|/)_?(vendor|vendored|extern)")
 _NO_PROSE = re.compile(r"\s*(>>>|\.\. |\||```|:\w+|[-=~^]{3,})")
+_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[A-Z`'\"*(\[:])")
 _Read = Callable[[str], bytes]
 
 
@@ -123,7 +122,7 @@ def _sentences(text: str) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n", text):
         if _NO_PROSE.match(paragraph):
             continue
-        for sentence in END.split(" ".join(paragraph.split())):
+        for sentence in _END.split(" ".join(paragraph.split())):
             words = sentence.split()
             plain = sum(word.isalpha() or word.rstrip(".,:;?").isalpha() for word in words)
             if SHORTEST <= len(words) <= LONGEST and plain > 0.6 * len(words):
