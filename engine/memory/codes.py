@@ -121,12 +121,12 @@ class Codes:
         self, connection: apsw.Connection, table: int, vector: NDArray[np.float32], least: float, scope: Scope
     ) -> bool:
         """Whether any row of a scope may have this cosine: False is certain, True is for a search to tell."""
-        parts = self._of_scope(connection, table, len(vector), scope)
-        return parts is None or self.may_reach_of(parts, vector, least)
+        parts = None if self._tiered else self._of_scope(connection, table, len(vector), scope)
+        return parts is None or self._reach.may([part for _, part in parts], vector, least)
 
-    def may_reach_of(self, parts: Sequence[tuple[Key, Part]], vector: NDArray[np.float32], least: float) -> bool:
-        """The same of parts that are at hand."""
-        return bool(self._tiered) or self._reach.may([part for _, part in parts], vector, least)
+    def few_rows(self, parts: Sequence[tuple[Key, Part]]) -> NDArray[np.float32] | None:
+        """The vectors of parts that hold few, all of them whole; None of others."""
+        return None if self._tiered else self._reach.rows([part for _, part in parts])
 
     def cosines(
         self, connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], scope: Scope

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aqe import simd
 from aqe.engine.memory.parts import DIGITS
+from aqe.engine.memory.reach import comes_near
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,11 +41,13 @@ class Texts(Protocol):
 
 @dataclass(frozen=True)
 class Ground:
-    """A scope without a condition with its vectors, and the share of the vector. Without parts nothing is in it."""
+    """A scope without a condition with its vectors, and the share of the vector. Without parts nothing is in it; `few`
+    are its vectors where it has a floor and they are few."""
 
     scope: Scope
     parts: tuple[tuple[Key, Part], ...]
     share: float
+    few: Floats | None = None
 
 
 def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Ground, int, float]]) -> list[list[Found]]:
@@ -52,7 +55,7 @@ def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Groun
     none). `query` is the vector."""
     found: list[list[Found]] = []
     for ground, k, floor in wanted:
-        if not ground.parts or (floor > 0 and not codes.may_reach_of(ground.parts, query, floor)):
+        if not ground.parts or (floor > 0 and ground.few is not None and not comes_near(ground.few, query, floor)):
             found.append([])
             continue
         wide = max(50, 4 * k)

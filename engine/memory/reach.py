@@ -31,6 +31,12 @@ class _Rows:
     rows: NDArray[np.float32]
 
 
+def comes_near(rows: NDArray[np.float32], query: NDArray[np.float32], least: float) -> bool:
+    """Whether any of these unit vectors may have a cosine of `least` with the query."""
+    best = float(simd.matvec(rows, query).max())
+    return best >= (least - SLACK) * math.sqrt(float(simd.dot(query, query)))
+
+
 class Reach:
     """The vectors of small namespaces as one matrix, made anew when one of them changed."""
 
@@ -42,9 +48,11 @@ class Reach:
         sizes = [len(part.vectors) for part in parts]
         if not 0 < sum(sizes) <= MOST_ROWS:
             return sum(sizes) > 0
-        rows = self._rows(parts)
-        best = float(simd.matvec(rows, query).max())
-        return best >= (least - SLACK) * math.sqrt(float(simd.dot(query, query)))
+        return comes_near(self._rows(parts), query, least)
+
+    def rows(self, parts: Sequence[Part]) -> NDArray[np.float32] | None:
+        """The vectors of parts as they are now; None where they are many or none."""
+        return self._rows(parts) if 0 < sum(len(part.vectors) for part in parts) <= MOST_ROWS else None
 
     def _rows(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         import numpy as np

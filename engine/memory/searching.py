@@ -205,7 +205,7 @@ class Searcher:
         for ((namespace, condition, _), k), floor in zip(wanted, floors, strict=True):
             ground = None if condition else self._grounds.get((namespace, table))
             if ground is None:
-                ground = self._ground(connection, number, namespace, condition, table)
+                ground = self._ground(connection, number, namespace, condition, table, has_floor=floor > 0)
                 if ground is None:
                     return None
             grounds.append((ground, k if graph is None or not is_served(namespace) else graph.wide(k), floor))
@@ -224,7 +224,14 @@ class Searcher:
         return tuple([SearchAnswer("hybrid", hits) for hits in self._found.hits_each(connection, number, found)])
 
     def _ground(
-        self, connection: apsw.Connection, number: int, namespace: str | None, condition: str, table: int
+        self,
+        connection: apsw.Connection,
+        number: int,
+        namespace: str | None,
+        condition: str,
+        table: int,
+        *,
+        has_floor: bool,
     ) -> hybrid.Ground | None:
         """A scope where both sides are at hand, kept until a memory changes; None where one is not, where some rows
         only have the words, or where each namespace is weighed by itself."""
@@ -236,7 +243,7 @@ class Searcher:
             parts, share = self.codes.ground(number, table, scope), self.share(connection, scope, Sides({}, {}))
             if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
                 return None
-            made = hybrid.Ground(scope, parts, share)
+            made = hybrid.Ground(scope, parts, share, self.codes.few_rows(parts) if has_floor else None)
         self._grounds[namespace, table] = made
         return made
 
