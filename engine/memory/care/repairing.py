@@ -106,6 +106,19 @@ class _Salvaged:
         return not self.saved or bool(was_more and not self.saved.get("memories"))
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A repair as it was asked for, with what was found and when it began."""
+
+    place: Place
+    findings: tuple[str, ...]
+    began: float
+    dry_run: bool
+    now: Callable[[], int]
+    progress: Progress
+    cancel: CancelToken | None
+
+
 def repair(
     place: Place,
     *,
@@ -127,81 +140,65 @@ def repair(
     began = time.monotonic()
     report = verify(place, progress=progress, cancel=cancel)
     findings = tuple(f"{one.check}: {one.what}" for one in report.findings)
+    job = _Job(place, findings, began, dry_run, now, progress, cancel)
     if report.sound:
-        return _report("nothing", findings, report, began, dry_run)
+        return _report(job, "nothing", report)
     if any(one.check in ("pages", "file") or one.what.startswith(UNREADABLE) for one in report.findings):
-        return _salvage(place, findings, began, dry_run, now, progress, cancel)
-    done = _mend(place, findings, began, dry_run, now, progress, cancel)
+        return _salvage(job)
+    done = _mend(job)
     if not dry_run:
         prune_copies(place.folder, copies, copies_mb, kept=Path(done.kept))
     return done
 
 
-def _mend(
-    place: Place,
-    findings: tuple[str, ...],
-    began: float,
-    dry_run: bool,
-    now: Callable[[], int],
-    progress: Progress,
-    cancel: CancelToken | None,
-) -> RepairReport:
+def _mend(job: _Job) -> RepairReport:
     """Put right what rows say, in one transaction: of the store, or of a copy in a dry run."""
+    place, dry_run = job.place, job.dry_run
     connection, kept = place.connect_to_read() if dry_run else place.connect(), ""
     try:
         with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare:
             if dry_run:
                 with pinned(connection, place.path):
-                    write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
+                    write_copy(connection, spare, key=place.key, progress=job.progress, cancel=job.cancel)
             else:
-                kept = keep_before(place, connection, now(), "before-repair", progress, cancel)
+                kept = keep_before(place, connection, job.now(), "before-repair", job.progress, job.cancel)
             target = open_file(spare, key=place.key, write=True) if dry_run else connection
             try:
                 with transaction(target, spare if dry_run else place.path):
-                    mended = _put_right(target, findings, progress, cancel)
+                    mended = _put_right(target, job)
             finally:
                 target.close()
-            if not dry_run and any(one.startswith("side files") for one in findings):
+            if not dry_run and any(one.startswith("side files") for one in job.findings):
                 CodeFolder(place.path).clear()
-            after = verify(place, spare if dry_run else None, cancel=cancel)
+            after = verify(place, spare if dry_run else None, cancel=job.cancel)
     finally:
         connection.close()
-    return _report("mended", findings, after, began, dry_run, mended=mended, kept=kept)
+    return _report(job, "mended", after, mended=mended, kept=kept)
 
 
-def _put_right(
-    connection: apsw.Connection, findings: tuple[str, ...], progress: Progress, cancel: CancelToken | None
-) -> Mended:
+def _put_right(connection: apsw.Connection, job: _Job) -> Mended:
     counts = mend_rows(connection)
     lost, given = drop_bad_vectors(connection)
     indexed = 0
-    if counts["ended"] or any(one.startswith("text index") for one in findings):
-        indexed = rebuild_text_index(connection, progress=progress, cancel=cancel)
+    if counts["ended"] or any(one.startswith("text index") for one in job.findings):
+        indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
     return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
 
 
-def _salvage(
-    place: Place,
-    findings: tuple[str, ...],
-    began: float,
-    dry_run: bool,
-    now: Callable[[], int],
-    progress: Progress,
-    cancel: CancelToken | None,
-) -> RepairReport:
+def _salvage(job: _Job) -> RepairReport:
     """Read every row that stands into a new file, which takes the place of the damaged one."""
-    made = _Salvaged()
+    place, dry_run, made = job.place, job.dry_run, _Salvaged()
     with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare, contextlib.ExitStack() as stack:
         _begin(spare, place.key)
         exchange = None if dry_run else stack.enter_context(exchanging(place, spare, "a repair of a damaged file"))
-        progress("Reading pages")
+        job.progress("Reading pages")
         image = read_image(place.path, place.key)
-        mended = _write_new(place, spare, image, made, now, progress, cancel)
+        mended = _write_new(job, spare, image, made)
         check_copy(spare, key=place.key)
-        after = verify(place, spare, cancel=cancel)
-        kept = "" if exchange is None else _swap(exchange, now(), progress, cancel)
+        after = verify(place, spare, cancel=job.cancel)
+        kept = "" if exchange is None else _swap(exchange, job.now(), job.progress, job.cancel)
     earlier = earlier_copies(place) if made.is_nothing else ()
-    return _report("salvaged", findings, after, began, dry_run, mended=mended, kept=kept, made=made, earlier=earlier)
+    return _report(job, "salvaged", after, mended=mended, kept=kept, made=made, earlier=earlier)
 
 
 def _begin(spare: Path, key: str | None) -> None:
@@ -222,31 +219,25 @@ def _swap(exchange: Exchange, now: int, progress: Progress, cancel: CancelToken 
     return str(kept)
 
 
-def _write_new(
-    place: Place,
-    spare: Path,
-    image: Image,
-    made: _Salvaged,
-    now: Callable[[], int],
-    progress: Progress,
-    cancel: CancelToken | None,
-) -> Mended:
+def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
+    """Write what stands to the new file, and make anew what is derived from it."""
+    key, now = job.place.key, job.now
     version = image.version if 1 <= image.version <= MIGRATIONS[-1].number else MIGRATIONS[-1].number
-    connection = open_file(spare, key=place.key, write=True)
+    connection = open_file(spare, key=key, write=True)
     try:
-        open_again = functools.partial(open_file, key=place.key)
+        open_again = functools.partial(open_file, key=key)
         migrate(connection, spare, now=now, open_again=open_again, steps=MIGRATIONS[:version], keep_copy=False)
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         connection.pragma("foreign_keys", False)
         with transaction(connection, spare):
             sql = "UPDATE migrations SET applied_at = coalesce(?, applied_at) WHERE number = 1"
             connection.execute(sql, (first_made(image),))
-            _insert_all(connection, image, version, made, progress, cancel)
+            _insert_all(connection, image, version, made, job)
         migrate(connection, spare, now=now, open_again=open_again, keep_copy=False)
         with transaction(connection, spare):
             counts = mend_rows(connection)
             lost, given = rebuild_vectors(connection, _vectors(connection, made))
-            indexed = rebuild_text_index(connection, progress=progress, cancel=cancel)
+            indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
             connection.execute("DELETE FROM change_log")
             connection.execute("INSERT INTO change_log VALUES (?, 0, random() & 0x7fffffff)", (now(),))
         return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
@@ -254,21 +245,14 @@ def _write_new(
         connection.close()
 
 
-def _insert_all(
-    connection: apsw.Connection,
-    image: Image,
-    version: int,
-    made: _Salvaged,
-    progress: Progress,
-    cancel: CancelToken | None,
-) -> None:
+def _insert_all(connection: apsw.Connection, image: Image, version: int, made: _Salvaged, job: _Job) -> None:
     tables = known_tables(version)
     for name in tables:
         if not is_derived(name):
             connection.execute(f'DELETE FROM "{name}"')
-    for at, found in enumerate(salvage(image, tables, made.losses, progress=progress, cancel=cancel)):
+    for at, found in enumerate(salvage(image, tables, made.losses, progress=job.progress, cancel=job.cancel)):
         if at % LOOK == 0:
-            progress("Saving rows", at)
+            job.progress("Saving rows", at)
         if (space := SPACE.fullmatch(found.table)) is not None:
             _note_block(made, int(space[1]), found)
             continue
@@ -341,11 +325,9 @@ def _vectors(connection: apsw.Connection, made: _Salvaged) -> dict[int, dict[int
 
 
 def _report(
+    job: _Job,
     how: str,
-    findings: tuple[str, ...],
     after: VerifiedStore,
-    began: float,
-    dry_run: bool,
     *,
     mended: Mended | None = None,
     kept: str = "",
@@ -355,7 +337,7 @@ def _report(
     losses = Losses() if made is None else made.losses
     return RepairReport(
         how=how,
-        findings=findings,
+        findings=job.findings,
         memories=after.memories,
         saved={} if made is None else dict(sorted(made.saved.items())),
         broken=dict(sorted(losses.broken.items())),
@@ -368,6 +350,6 @@ def _report(
         sound=after.sound,
         everything_lost=made is not None and made.is_nothing,
         earlier=tuple(map(str, earlier)),
-        dry_run=dry_run,
-        seconds=round(time.monotonic() - began, 3),
+        dry_run=job.dry_run,
+        seconds=round(time.monotonic() - job.began, 3),
     )
