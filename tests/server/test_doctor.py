@@ -66,7 +66,8 @@ def test_doctor_reports_what_is_broken_and_still_ends_well(project: Path) -> Non
 
 
 def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> None:
-    """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup too, the encrypted database not."""
+    """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup and those of a linked worktree too, the
+    encrypted database not."""
     from aqe.engine.memory import Store
 
     with Store.open(made := project / "aqe.db") as store:
@@ -77,8 +78,15 @@ def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> Non
     made.unlink()
     with Store.open(project / ".aqe" / "aqe.db", key="k") as store:
         store.add("kept encrypted")
+    git, linked = project / ".git" / "worktrees" / "linked", project.with_name("linked")
+    for folder in (git, linked / ".aqe" / "results"):
+        folder.mkdir(parents=True)
+    (git / "gitdir").write_text(f"{linked / '.git'}\n")
+    (linked / ".git").write_text(f"gitdir: {git}\n")
+    (linked / ".aqe" / "results" / "verify.json").write_text("{}")
     done = doctor(project, AQE_DB_KEY="k")
     listed = [line.split(": ")[1] for line in done.stdout.splitlines() if "in clear although AQE_DB_KEY is set" in line]
     names = ["aqe.db.v1.bak", "results/verify.json", "token"]
-    assert listed == [(project / ".aqe" / name).as_posix() for name in names]
+    theirs = (linked / ".aqe" / "results" / "verify.json").as_posix()
+    assert listed == sorted([theirs, *((project / ".aqe" / name).as_posix() for name in names)])
     assert "in clear" not in doctor(project).stdout
