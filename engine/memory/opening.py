@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.place import UNWRITABLE, open_file, place_of
+from aqe.engine.memory.care.place import UNWRITABLE, is_encrypted, open_file, place_of
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.entry import Provenance
 from aqe.engine.memory.graph.searching import Graph
@@ -145,8 +145,8 @@ def open_to_read(project: Path) -> Store:
 
 
 def _open_as_it_is(project: Path, why: UserError) -> Store:
-    """The store of a project where nothing can be written, for `why`; that of an earlier version is brought up to date
-    in memory. What test runs left in the spool is not in it."""
+    """The store of a project where nothing can be written, for `why`; one of an earlier version without a key is
+    brought up to date in memory. What test runs left in the spool is not in it."""
     settings = load_settings(project)
     place = place_of(project, settings=settings)
     if not place.path.is_file():
@@ -154,6 +154,13 @@ def _open_as_it_is(project: Path, why: UserError) -> Store:
     path, connection = place.path, open_file(place.path, key=place.key)
     try:
         if pending(connection, path):
+            if is_encrypted(path):  # SQLite copies nothing between a file with a key and memory
+                raise UserError(
+                    f"The database {str(path)!r} is of an earlier version, and nothing can be written to bring it up to"
+                    " date.",
+                    code="project-read-only",
+                    fix=why.fix,
+                )
             path, connection = _in_memory(connection)
         open_again = functools.partial(open_file, key=place.key)
         rules, sealed = _rules(project, settings), bool(place.key)

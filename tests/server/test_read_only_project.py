@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from aqe.engine.memory.care.restoring import change_key
+
 pytestmark = pytest.mark.services
 Run = Callable[..., tuple[int, str, str]]
 
@@ -76,8 +78,11 @@ def test_everything_that_only_looks_works_without_a_right_to_write(in_process: R
     assert sorted((str(path), path.stat().st_mtime_ns) for path in Path(".").rglob("*")) == before
 
 
-def test_store_of_an_earlier_version_is_looked_at(in_process: Run, repository: Path) -> None:
-    """A file of the first version in such a project is brought up to date in memory, and stays as it is."""
+def test_store_of_an_earlier_version_is_looked_at(
+    in_process: Run, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the first version in such a project is brought up to date in memory, and stays as it is; an encrypted
+    one is refused."""
     assert in_process("memory", "add", "to make the folder")[0] == 0
     stored = repository / "tests" / "engine" / "stored" / "v1.db"
     shutil.copyfile(stored, ".aqe/aqe.db")
@@ -85,3 +90,7 @@ def test_store_of_an_earlier_version_is_looked_at(in_process: Run, repository: P
         listed, stats = looked("memory list", "stats")
     assert (listed.count("  default  "), listed[-2:], stats[-2:]) == (3, "[0", "[0")
     assert Path(".aqe/aqe.db").read_bytes() == stored.read_bytes()
+    change_key(Path(".aqe/aqe.db"), None, "a key")
+    monkeypatch.setenv("AQE_DB_KEY", "a key")
+    with sealed():
+        assert looked("memory list") == ["[2"]
