@@ -10,11 +10,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from aqe.engine.errors import AqeError, GateFailed, UserError
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 LinesOption = Annotated[bool, typer.Option("--jsonl", help="Read JSON lines on stdin, write one line for each.")]
 
@@ -69,7 +72,8 @@ def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequenc
 def _input_lines() -> Iterator[list[bytes]]:
     """The lines of stdin that are not blank, those together that have arrived together."""
     parts: list[bytes] = []
-    while block := sys.stdin.buffer.read1(_BLOCK):
+    source = cast("BufferedReader", sys.stdin.buffer)
+    while block := source.read1(_BLOCK):
         parts.append(block)
         if b"\n" in block:
             *whole, rest = b"".join(parts).split(b"\n")
