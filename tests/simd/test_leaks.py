@@ -28,6 +28,8 @@ listed.add(ids, near)
 listed.build(4)
 allowed, groups = store.allowed(ids[::3]), np.array([True, False])
 documents = [b"a word", b"words of a text", b""]
+some = near[0, :3]
+sides = (ids[:3], some.astype("d")), some, (ids[1:4], some), some.astype("d")
 
 def change(vectors):
     vectors.add(ids[:3], near[:3])
@@ -55,8 +57,11 @@ right = [
     write, lambda: postings.search([b"a", b"last"], 2), lambda: postings.scores([b"a"], ids[:2]),
     lambda: postings.search([b"a"], 2, groups=groups, allow=ids[:2]), lambda: postings.counts([b"a"], groups=groups),
     lambda: simd.fuse({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, {1: 0.5, 2: 0.5, 3: 0.1}, 2, prior={1: 0.1}),
+    lambda: store.scores(near[0], ids[:150]), lambda: simd.fuse_sides(*sides, 0.5, 2),
 ]
 wrong = [
+    lambda: store.scores(near[0, :3], [1]), lambda: simd.fuse_sides(sides[0], some[:2], *sides[2:], 0.5, 2),
+    lambda: simd.fuse_sides((ids[[0, 0, 1]], sides[0][1]), *sides[1:], 0.5, 2),
     lambda: simd.dot(a), lambda: simd.dot(a, b[:9]), lambda: simd.dot(plain, b[:9]), lambda: simd.l2(a, [1.0]),
     lambda: simd.cosine(a, b.astype("d")), lambda: simd.dot(a[::2], a[::2]), lambda: simd.hamming(a, a),
     lambda: simd.softmax(a, out=b[:3]), lambda: simd.matvec(table, b[:3]), lambda: simd.topk(table, a, 0),
