@@ -19,7 +19,7 @@ from aqe.engine.memory.graph.attention import FEATURES, Floats, Neighbourhood
 STARTS = 32
 """The best candidates, whose edges are looked at; and as many of the best nodes that these led to."""
 
-MOST_NODES = 256
+MOST_NODES = 144
 SPREAD = 4.0
 """The worst and the best candidate are about so many standard deviations apart."""
 

@@ -142,9 +142,10 @@ class Graph:
         if nodes is None:
             return None
         rows = nodes.rows[nodes.found :].tolist()
-        within, near = Scope((namespace, beside), (), "", ()), dict(outside)
-        if asked.table is not None and (missing := [row for row in rows if row not in near]):
-            near |= ranking.cosines(connection, asked.table, asked.vector, missing, within, asked.codes)
+        near, led = dict(outside), nodes.tests - nodes.found
+        for name, missing in ((namespace, rows[:led]), (beside, rows[led + nodes.near :])):
+            if asked.table is not None and missing:
+                near |= ranking.cosines(connection, asked.table, asked.vector, missing, _one(name), asked.codes)
         text = ranking.text_scores_of(connection, asked.words.telling, rows, asked.lists)
         sides = [*[(one[2], one[3]) for one in found], *[(text.get(row), near.get(row)) for row in rows]]
         least = min([one for _, one in sides if one is not None], default=0.0)
