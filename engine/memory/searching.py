@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
-from aqe.engine.errors import UserError
 from aqe.engine.memory import hybrid, ranking, spaces, vectors
 from aqe.engine.memory.answers import AnswerCache
 from aqe.engine.memory.changelog import read_number
@@ -30,7 +29,7 @@ from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.soundness import sound
-from aqe.engine.memory.text import LONG_QUERY, query_terms
+from aqe.engine.memory.text import LONG_QUERY, check_query, query_terms
 from aqe.engine.memory.weights import Weights
 from aqe.engine.memory.words import WordCounts
 
@@ -429,10 +428,7 @@ class Searcher:
 
 def _checked_terms(query: str | None, has_vector: bool, wanted: Sequence[tuple[Wanted, int]]) -> list[str]:
     """The terms of a query. Raises `UserError` (bad-query, bad-limit)."""
-    if query is None and not has_vector:
-        raise UserError("The search has neither a text nor a vector.", code="bad-query", fix="Give one of them.")
-    if query is not None and not isinstance(query, str):
-        raise UserError(f"The query is {type(query).__name__}, not a text.", code="bad-query", fix="Give a string.")
+    check_query(query, has_vector=has_vector)
     for _, k in wanted:
         check_limit(k, MOST_HITS)
     return [] if query is None else query_terms(query, most=LONG_QUERY)
