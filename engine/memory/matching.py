@@ -34,9 +34,9 @@ class Matched:
     def __init__(self, connection: apsw.Connection, terms: Sequence[str], names: dict[int, str]) -> None:
         self._connection = connection
         self._names = names
-        sql = "SELECT rank, rowid FROM texts WHERE texts MATCH ?"
-        found: Any = connection.execute(sql, (match_expression(terms),)).fetchall() if terms else []
-        self._ranks: dict[int, float] = {row: rank for rank, row in found}
+        sql = "SELECT rowid, rank FROM texts WHERE texts MATCH ?"
+        found: Any = connection.execute(sql, (match_expression(terms),)) if terms else ()
+        self._ranks: dict[int, float] = dict(found)
         self._order: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
 
     def best(self, k: int, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -60,7 +60,9 @@ class Matched:
         if self._order is None:
             import numpy as np
 
-            rows, ranks = np.array([*self._ranks], np.int64), np.array([*self._ranks.values()], np.float64)
+            count = len(self._ranks)
+            rows = np.fromiter(self._ranks, np.int64, count)
+            ranks = np.fromiter(self._ranks.values(), np.float64, count)
             order = np.lexsort((rows, ranks))
             self._order = rows[order], -ranks[order]
         return self._order

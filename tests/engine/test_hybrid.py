@@ -26,10 +26,10 @@ def memory(rng: random.Random, at: int) -> NewMemory:
     return NewMemory(text, namespace=rng.choice(["notes", "tree/a", "tree/b", "index/main"]), vector=vector)
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store whose lists and vectors are at hand from the first search on."""
-    monkeypatch.setattr(postings, "SEARCHES", 0)
+@pytest.fixture(params=["lists", "fts5"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store whose vectors are at hand from the first search on, and whose lists are, or never."""
+    monkeypatch.setattr(postings, "SEARCHES", 0 if request.param == "lists" else 10**9)
     rng = random.Random(3)
     with Store.open(tmp_path / "aqe.db", shares=Shares(0.6)) as store:
         store.add_many([memory(rng, at) for at in range(240)])
