@@ -41,14 +41,15 @@ def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_a
 
     lines = failed = 0
     for arrived in _input_lines():
-        outs = None if answer_all is None or len(arrived) == 1 else _answered_together(arrived, answer_all)
-        for at, line in enumerate(arrived):
+        together = [line for _, line in arrived]
+        outs = None if answer_all is None or len(arrived) == 1 else _answered_together(together, answer_all)
+        for at, (number, line) in enumerate(arrived):
             lines += 1
             try:
                 out = answer(_object(line)) if outs is None else outs[at]
             except AqeError as error:
                 failed += 1
-                out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": lines}
+                out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": number}
             sys.stdout.write(json.dumps(out, ensure_ascii=False) + "\n")
             if outs is None:
                 sys.stdout.flush()
@@ -69,21 +70,24 @@ def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequenc
         return None
 
 
-def _input_lines() -> Iterator[list[bytes]]:
-    """The lines of stdin that are not blank, those together that have arrived together."""
+def _input_lines() -> Iterator[list[tuple[int, bytes]]]:
+    """The lines of stdin that are not blank, each with its number among all, those together that arrived together."""
     parts: list[bytes] = []
+    before = 0
     source = cast("BufferedReader", sys.stdin.buffer)
     while block := source.read1(_BLOCK):
         parts.append(block)
         if b"\n" in block:
             *whole, rest = b"".join(parts).split(b"\n")
             parts = [rest]
-            yield from _in_batches([line for line in whole if line.strip()])
-    yield from _in_batches([line for line in (b"".join(parts),) if line.strip()])
+            yield from _in_batches(whole, before)
+            before += len(whole)
+    yield from _in_batches([b"".join(parts)], before)
 
 
-def _in_batches(lines: list[bytes]) -> Iterator[list[bytes]]:
-    return (lines[at : at + TOGETHER] for at in range(0, len(lines), TOGETHER))
+def _in_batches(lines: Sequence[bytes], before: int) -> Iterator[list[tuple[int, bytes]]]:
+    told = [(number, line) for number, line in enumerate(lines, before + 1) if line.strip()]
+    return (told[at : at + TOGETHER] for at in range(0, len(told), TOGETHER))
 
 
 def _object(line: bytes) -> Mapping[str, Any]:

@@ -47,8 +47,8 @@ def test_options_are_for_the_lines_that_leave_them_out(aqe: Run) -> None:
 
 
 def test_lines_that_arrive_together_are_kept_and_refused_one_by_one(aqe: Run) -> None:
-    """Of many lines at once each has its answer in its place: a wrong one its error with its number, an equal text the
-    id that it has, and all others are kept."""
+    """Of many lines at once each has its answer in its place: a wrong one its error with its number (blank lines
+    counted, as an editor does), an equal text the id that it has, and all others are kept."""
     texts = [f"the cart {at} expires" for at in range(150)]
     lines = [json.dumps({"text": text}) for text in (*texts, texts[3])]
     lines[70:70] = ["", '{"text": ""}']
@@ -56,7 +56,7 @@ def test_lines_that_arrive_together_are_kept_and_refused_one_by_one(aqe: Run) ->
     told = _objects(out)
     refused = told.pop(70)
     assert status == 1
-    assert (refused["line"], refused["error"]["code"]) == (71, "bad-text")
+    assert (refused["line"], refused["error"]["code"]) == (72, "bad-text")
     assert told[-1] == {"id": told[3]["id"], "existed": True}
     kept = json.loads(aqe("memory", "list", "--json", "--limit", "999")[1])["memories"]
     assert {one["id"]: one["text"] for one in kept} == {
