@@ -69,14 +69,16 @@ def is_linked(store: Store, root: str) -> bool:
 
 
 def read_places(store: Store, root: str) -> dict[str, Place]:
-    """The source files of an index, by name."""
+    """The source files of an index, by name. What somebody else put beside its passages is passed over."""
     places: dict[str, Place] = {}
     sql = "SELECT namespace, id, file, line, metadata FROM memories WHERE namespace = ? AND valid_to IS NULL"
     with store.reading() as connection:
         for leaf in ("code", "tests"):
             for namespace, id, file, line, metadata in connection.execute(sql, (f"{root}/{leaf}",)):
-                place = places.setdefault(file, Place(file, leaf == "tests"))
                 told, key = json.loads(metadata), (namespace, id)
+                if not _is_passage(told):
+                    continue
+                place = places.setdefault(file, Place(file, leaf == "tests"))
                 place.lines.append((line, key))
                 place.kinds[key] = told["kind"]
     for place in places.values():
@@ -85,9 +87,14 @@ def read_places(store: Store, root: str) -> dict[str, Place]:
         for leaf in ("code", "tests"):
             rows = connection.execute(f"{sql} ORDER BY line", (f"{root}/{leaf}",))
             for namespace, id, file, _, metadata in rows:
-                if file in places:
-                    places[file].names.setdefault(json.loads(metadata)["name"], (namespace, id))
+                told = json.loads(metadata)
+                if file in places and _is_passage(told):
+                    places[file].names.setdefault(told["name"], (namespace, id))
     return places
+
+
+def _is_passage(told: Mapping[str, object]) -> bool:
+    return isinstance(told.get("kind"), str) and isinstance(told.get("name"), str)
 
 
 def edges_of(places: Mapping[str, Place], mentions: Mapping[str, FileMentions]) -> Iterator[Edge]:

@@ -144,6 +144,16 @@ def test_broken_file_has_no_edges_and_stops_nothing(store: Store, shop: Path) ->
     assert told(store, "test_gross") == {("covers", "gross", 1.0)}
 
 
+def test_memory_that_somebody_put_into_the_index_stops_nothing(store: Store, shop: Path) -> None:
+    """A memory of one's own in a namespace of the index, with any metadata, changes no edge and breaks no linking."""
+    linked(store, shop)
+    before = read_figures(store)
+    store.add("a note of mine", namespace="index/code")
+    store.add("another", namespace="index/tests", metadata={"kind": 3, "name": None})
+    assert linked(store, shop) == (0, 0)
+    assert read_figures(store) == before
+
+
 def test_worktree_of_another_index_is_left_alone(store: Store, shop: Path) -> None:
     """Linking one index drops no edge of another."""
     linked(store, shop)
