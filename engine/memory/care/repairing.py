@@ -240,6 +240,7 @@ def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
             indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
             connection.execute("DELETE FROM change_log")
             connection.execute("INSERT INTO change_log VALUES (?, 0, random() & 0x7fffffff)", (now(),))
+            connection.execute("INSERT OR REPLACE INTO edge_changes VALUES (1, ?)", (now(),))
         return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
     finally:
         connection.close()

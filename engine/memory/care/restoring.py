@@ -219,10 +219,13 @@ def _prepare(spare: Path, key: str | None, live: apsw.Connection | None) -> int:
     connection = open_file(spare, key=key, write=True)
     try:
         with transaction(connection, spare):
-            before = 0 if live is None else _last_change(live)
-            last = max(before, _last_change(connection)) + GAP
+            last, last_of_edges = (
+                max(0 if live is None else _last(live, of), _last(connection, of)) + GAP
+                for of in ("change_log", "edge_changes")
+            )
             connection.execute("DELETE FROM change_log")
             connection.execute("INSERT INTO change_log VALUES (?, 0, random() & 0x7fffffff)", (last,))
+            connection.execute("INSERT OR REPLACE INTO edge_changes VALUES (1, ?)", (last_of_edges,))
             if live is not None:
                 for table in STAYING:
                     _carry(live, connection, table)
@@ -231,9 +234,10 @@ def _prepare(spare: Path, key: str | None, live: apsw.Connection | None) -> int:
         connection.close()
 
 
-def _last_change(connection: apsw.Connection) -> int:
-    with contextlib.suppress(apsw.Error):  # a file of before the log
-        return int(connection.execute("SELECT max(number) FROM change_log").get or 0)
+def _last(connection: apsw.Connection, of: str) -> int:
+    """The last number of a table of changes; 0 where the file is of before it."""
+    with contextlib.suppress(apsw.Error):
+        return int(connection.execute(f"SELECT max(number) FROM {of}").get or 0)
     return 0
 
 

@@ -44,6 +44,9 @@ HELD_OUT = 1 / 3
 MOST_MOVED = 1.0
 """How far each weight may go from where it began."""
 
+LARGEST = 100.0
+"""No learned weight comes near this; sums with much larger ones overflow."""
+
 _ROUNDS, _RATE, _BATCH = 8, 0.003, 8
 _RESAMPLES, _LOWEST = 1000, 10.0
 _NAME, _VERSION = "graph weights", 1
@@ -150,12 +153,17 @@ def read_weights(connection: apsw.Connection) -> OwnWeights | None:
     found = connection.execute("SELECT value FROM impact_facts WHERE name = ?", (_NAME,)).get
     if found is None:
         return None
-    value: dict[str, Any] = json.loads(found)
+    try:
+        return _unpacked(json.loads(found))
+    except (AttributeError, KeyError, TypeError, ValueError):  # damaged, or written by something else
+        return None
+
+
+def _unpacked(value: dict[str, Any]) -> OwnWeights | None:
     if value.get("version") != _VERSION or value.get("began") != _began():
         return None
-    packed = base64.b64decode(value["weights"])
-    weights = np.frombuffer(packed if len(packed) == 4 * SIZE else b"", "<f4").astype(np.float64)
-    if not len(weights) or not np.isfinite(weights).all():
+    weights = np.frombuffer(base64.b64decode(value["weights"]), "<f4").astype(np.float64)
+    if len(weights) != SIZE or not np.abs(weights).max() <= LARGEST:
         return None
     told = {name: value[name] for name in ("learned_at", "functions", "held_out", "gain", "low")}
     return OwnWeights(**told, weights=weights)

@@ -14,6 +14,8 @@ import pytest
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, restore, verify
+from aqe.engine.memory.graph import Edge, add_edges
+from aqe.engine.memory.graph.adjacency import read_edge_number
 from aqe.engine.privacy import audit
 from aqe.engine.progress import CancelToken
 
@@ -343,6 +345,23 @@ def test_backup_destroys_neither_the_store_nor_its_base(make_place: Make, tmp_pa
     refused("no-such-path", verify, place, tmp_path / "half\udcff.db")
     assert [place.path.read_bytes(), base.read_bytes()] == content
     assert back_up(place, place.folder / "backups" / "mine.db").memories == 3
+
+
+def test_count_of_edge_changes_never_comes_back(make_place: Make, tmp_path: Path) -> None:
+    """After a restore the edges have a number that neither the store nor the backup had, so that who holds edges reads
+    them anew."""
+    place = make_place(3)
+    back_up(place, tmp_path / "b.db")
+    numbers = []
+    with Store.open(place.path) as store:
+        for change in (
+            lambda: add_edges(store, [Edge("covers", (("default", "0"), ("default", "1")))]),
+            lambda: restore(place, tmp_path / "b.db"),
+        ):
+            change()
+            with store.reading() as connection:
+                numbers.append(read_edge_number(connection))
+    assert 0 < numbers[0] < numbers[1]
 
 
 def test_backup_of_another_project_is_no_base(make_place: Make, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, repair
 from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.graph import Edge, add_edges
+from aqe.engine.memory.graph.adjacency import read_edge_number
 from aqe.engine.privacy import audit
 
 Make = Callable[..., Place]
@@ -119,6 +121,22 @@ def test_lost_leaf_loses_its_rows_and_names_them(make_place: Make, tmp_path: Pat
     assert set(report.lost_memories) == {f"default/{id}" for id in everything - left}
     assert Path(report.kept).read_bytes()[(leaf - 1) * PAGE :][:8] == b"\xa5" * 8
     assert back_up(place, tmp_path / "i.db", since=tmp_path / "b.db").memories == len(left)
+
+
+def test_edges_are_followed_after_their_count_is_lost(make_place: Make) -> None:
+    """Where the page that counts the changes of edges is gone, the repaired store counts them again."""
+    place = make_place(3)
+    connection = open_connection(place.path)
+    page = int(connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'edge_changes'").get)
+    connection.close()
+    damage(place, page)
+    assert repair(place).memories == 3
+    with Store.open(place.path) as store:
+        with store.reading() as reading:
+            before = read_edge_number(reading)
+        add_edges(store, [Edge("covers", (("default", "0"), ("default", "1")))])
+        with store.reading() as reading:
+            assert read_edge_number(reading) > before
 
 
 @pytest.mark.services

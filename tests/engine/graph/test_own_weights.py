@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from array import array
@@ -143,7 +144,13 @@ def test_kept_weights_order_searches_until_they_are_dropped(store: Store) -> Non
     assert found(store) == before
 
 
-@pytest.mark.parametrize("change", [{"began": "others"}, {"version": 0}, {"weights": "AAAA"}])
+HUGE = base64.b64encode(np.full(SIZE, 1e30, "<f4").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"began": "others"}, {"version": 0}, {"weights": "AAAA"}, {"weights": "AAA"}, {"weights": 5}, {"weights": HUGE}],
+)
 def test_weights_that_do_not_fit_are_passed_over(store: Store, change: dict[str, object]) -> None:
     """Weights that began from others than aqe has now, or are damaged, order nothing."""
     before = found(store)
