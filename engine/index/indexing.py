@@ -26,6 +26,7 @@ from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
 from aqe.engine.memory.graph.building import refresh_graph
 from aqe.engine.memory.graph.linking import is_linked
+from aqe.engine.memory.idling import give_back
 from aqe.engine.memory.rows import close_row, leave_indexes
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -129,6 +130,8 @@ def index_project(
         if store.graph is not None and (tally.new or tally.changed or gone or not is_linked(store, _root(store))):
             progress("Reading which code uses which")
             refresh_graph(store, _root(store), project, cancel=cancel)
+    if tally.new or tally.changed or gone:
+        _let_go(store)
     return IndexReport(
         files=tally.files,
         passages=tally.passages,
@@ -140,6 +143,13 @@ def index_project(
         left_out=tuple(sorted(tally.left_out, key=lambda one: one.file)),
         seconds=time.monotonic() - started,
     )
+
+
+def _let_go(store: Store) -> None:
+    """Give back what the run needed: a server that found a changed file lives on, its next run may be days away."""
+    with store.reading() as connection:
+        connection.release_memory()
+    give_back()
 
 
 def _root(store: Store) -> str:

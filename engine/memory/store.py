@@ -493,6 +493,7 @@ class Store:
         with self.reading() as connection:
             found = read_stats(connection, self.path)
             searches = search_figures(connection, codes, load=measure)
+            connection.release_memory()  # counting has read every page
         return replace(found, searches=searches, bytes={**found.bytes, "codes": codes.size()})
 
     def _checked(self, memory: NewMemory) -> Row:
