@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aqe.engine.terminal import one_line, page, shortened
 from aqe.server.cli import memory_key
 from aqe.server.cli.care_work import DryRunOption, named_keys, place_in, working
 from aqe.server.cli.memory_migrate import migrate
@@ -91,8 +92,7 @@ def verify(
     else:
         for run in report.checks:
             print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,}")
-        for line in finding_lines(report.findings):
-            print(line)
+        sys.stdout.write(page(finding_lines(report.findings)))
         print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {memories(report.memories)}")
     return 0 if report.sound else 1
 
@@ -119,7 +119,7 @@ def repair(dry_run: DryRunOption = False, json: JsonOption = False, project: Pro
     if json:
         print_json("memory-repair", report, project=root)
     else:
-        print("\n".join(repair_lines(report)))
+        sys.stdout.write(page(repair_lines(report)))
     return 0 if report.sound and not report.everything_lost else 1
 
 
@@ -276,8 +276,6 @@ def diff(
 
 
 def _change_lines(change: Change) -> Iterator[str]:
-    from aqe.engine.terminal import one_line, shortened
-
     name = one_line(f"{change.namespace}  {change.id}")
     yield f"{ {'added': '+', 'removed': '-', 'changed': '~'}[change.kind] } {name}"
     if change.before is not None and change.before != change.after:

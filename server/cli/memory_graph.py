@@ -161,12 +161,13 @@ def neighbours(
         shown = [NeighbourShown(**vars(one), text=text) for one, text in zip(found, texts, strict=True)]
         print_json("memory-neighbours", NeighboursShown(id, namespace, shown), project=kept_where(root))
         return
-    from aqe.engine.terminal import shortened
+    from aqe.engine.terminal import one_line, shortened
 
     for one, text in zip(found, texts, strict=True):
         arrow = "--" if one.outward is None else "->" if one.outward else "<-"
         far = f" (by {one.via})" if one.depth > 1 else ""
-        print(f"{arrow} {one.kind:<12} {one.weight:5.2f}  {one.id}  {one.namespace}  {shortened(text, _TEXT)}{far}")
+        line = f"{arrow} {one.kind:<12} {one.weight:5.2f}  {one.id}  {one.namespace}  {shortened(text, _TEXT)}{far}"
+        print(one_line(line))
 
 
 def link(

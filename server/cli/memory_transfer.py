@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.engine.terminal import one_line
 from aqe.server.cli.output import (
     JsonOption,
     ProjectOption,
@@ -233,9 +234,9 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
         if found:
             print(f"{would}{what}: {found}")
     for name in told.named:
-        print(f"differs: {name}")
+        print(f"differs: {one_line(name)}")
     for what, why in told.left_out[:20]:
-        print(f"left out: {what}: {why}", file=sys.stderr)
+        print(one_line(f"left out: {what}: {why}"), file=sys.stderr)
     if len(told.left_out) > 20:
         print(f"and {len(told.left_out) - 20} more left out", file=sys.stderr)
 

@@ -56,6 +56,22 @@ def test_snapshot_diff_and_rollback_go_together(aqe: Run) -> None:
     assert aqe("memory", "snapshots", "--remove", "good")[1].count("\n") == 2
 
 
+def test_ids_of_others_are_shown_and_not_obeyed(aqe: Run, tmp_path: Path) -> None:
+    """An id that a terminal would obey is shown as escapes where something is wrong with its memory, and among
+    neighbours; what differs from a file with a name that is no UTF-8 is asked in vain."""
+    aqe("memory", "add", "a second note", "--id", "a\x1b[2J")
+    aqe("memory", "link", "first", "a\x1b[2J", "--kind", "similar")
+    told = [aqe("memory", "neighbours", "first")[1]]
+    with Store.open(next(tmp_path.rglob("aqe.db"))) as store, store.writing() as connection:
+        connection.execute("UPDATE memories SET text = 'changed' WHERE id != 'first'")
+    told += [aqe("memory", *words)[1] for words in (["verify"], ["repair", "--dry-run"])]
+    for out in told:
+        assert "a\\x1b[2J" in out
+        assert "\x1b" not in out
+    status, _, err = aqe("memory", "diff", "half\udcff.db")
+    assert (status, err.split()[-1]) == (2, "[unknown-snapshot]")
+
+
 def test_backup_is_restored_and_what_it_replaced_is_kept(aqe: Run) -> None:
     """A backup comes back over later changes; the file with those is named."""
     assert aqe("memory", "backup", "b.db")[1].startswith("b.db holds 1 memory in ")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import apsw
 
 from aqe.engine.memory.care import states
-from aqe.engine.memory.care.place import Place, open_backup
+from aqe.engine.memory.care.place import Place, is_text, open_backup
 from aqe.engine.memory.care.snapshots import NOW, read_snapshot, unknown_snapshot
 from aqe.engine.memory.connection import speaking, transaction
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -105,6 +105,8 @@ def _side(stack: contextlib.ExitStack, place: Place, name: str, keys: tuple[str 
 
 
 def _has_snapshot(connection: apsw.Connection, path: Path, name: str) -> bool:
+    if not is_text(name):
+        return False
     with speaking(path):
         there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'snapshots'").fetchone() is not None
         return there and connection.execute("SELECT 1 FROM snapshots WHERE name = ?", (name,)).fetchone() is not None
