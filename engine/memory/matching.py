@@ -50,8 +50,8 @@ class Matched:
         while True:
             some = rows[:wide].tolist()
             self._look_up(some)
-            names = self._names
-            places = [at for at, row in enumerate(some) if scope.has(names[row])]
+            names = [self._names.get(row) for row in some]  # none: a row of the index alone, which a repair takes out
+            places = [at for at, name in enumerate(names) if name is not None and scope.has(name)]
             if len(places) >= k or len(some) < wide:
                 return rows[places[:k]], scores[places[:k]]
             wide *= 4

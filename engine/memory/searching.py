@@ -168,11 +168,12 @@ class Searcher:
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return self._answers("text", connection, number, found, most)
-            sides = ranking.sides_of(connection, words, table, packed, scopes, self.codes, lists, floors)
+            names = [None if condition else namespace for (namespace, condition, _), _ in wanted]
+            asked_for = [(self._looked_at(name, k), scope) for name, (k, scope) in zip(names, scopes, strict=True)]
+            sides = ranking.sides_of(connection, words, table, packed, asked_for, self.codes, lists, floors)
             parts = [self.share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
             asked = Asked(words, table, packed, self.codes, lists)
-            names = [None if condition else namespace for (namespace, condition, _), _ in wanted]
             if prior is None:
                 fused = [
                     self._fused(connection, asked, name, one, k, share=share, explain=explain)
@@ -207,7 +208,7 @@ class Searcher:
                 ground = self._ground(connection, number, namespace, condition, table, has_floor=floor > 0)
                 if ground is None:
                     return None
-            grounds.append((ground, k if graph is None or not is_served(namespace) else graph.wide(k), floor))
+            grounds.append((ground, self._looked_at(namespace, k), floor))
         words = self.words.words(connection, terms, lists)
         if lists is None and words.postings > ONE_PASS:
             return None
@@ -277,8 +278,13 @@ class Searcher:
         graph = self._graph()
         if graph is None or not is_served(namespace) or self.rank is not None:
             return ranking.fuse(sides, k, **how)
-        found = ranking.fuse(sides, graph.wide(k), **how)
+        found = ranking.fuse(sides, self._looked_at(namespace, k), **how)
         return graph.ordered(connection, self._number, namespace, asked, found, k)
+
+    def _looked_at(self, namespace: str | None, k: int) -> int:
+        """How many candidates by words and meaning are put in order for `k` results: more where edges have a say."""
+        graph = self._graph()
+        return k if graph is None or not is_served(namespace) or self.rank is not None else graph.wide(k)
 
     def _wide(self, k: int) -> int:
         return k if self.rank is None else self.rank.wide(k)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aqe.engine.memory import NewMemory, Store, hybrid, postings
+from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.shares import Shares
 
 WORDS = ["refund", "parse", "header", "round", "total", "flaky", "import", "voucher", "cart", "the"]
@@ -124,3 +126,29 @@ def test_memory_that_ended_is_not_found(tmp_path: Path, monkeypatch: pytest.Monk
         assert "brief" not in ids()
         store.delete("long", namespace="notes")
         assert "long" not in ids()
+
+
+def test_row_that_only_the_index_has_is_passed_over(store: Store) -> None:
+    """A text index with a row too many, as a torn write leaves it, still answers with the memories that there are."""
+    before = found(store, "refund voucher", [1.0] * 6, PLACES)
+    with store.writing() as connection:
+        connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (99999, 'refund voucher')")
+    store.delete(store.add("header", namespace="notes", vector=[1.0] * 6), namespace="notes")
+    after = found(store, "refund voucher", [1.0] * 6, PLACES)
+    assert [len(hits) for hits in after] == [len(hits) for hits in before]
+    assert [hits[0][0] for hits in after if hits] == [hits[0][0] for hits in before if hits]
+
+
+def test_explaining_changes_nothing_where_edges_have_a_say(tmp_path: Path) -> None:
+    """Of many tests those that are looked at are the same, whether the scores are explained or not."""
+    rng = random.Random(5)
+    with Store.open(tmp_path / "aqe.db") as store:
+        store.graph = Graph(store)
+        rows = [replace(memory(rng, at), namespace="index/tests") for at in range(300)]
+        store.add_many(rows)
+        for query in ("refund cart", "flaky header total", "import"):
+            vector = [float(rng.randrange(-2, 3)) + 0.1 for _ in range(6)]
+            plain = store.search(query, vector=vector, namespace="index/tests", k=5).hits
+            told = store.search(query, vector=vector, namespace="index/tests", k=5, explain=True).hits
+            assert [hit.memory.id for hit in plain] == [hit.memory.id for hit in told]
+            assert [hit.score for hit in plain] == pytest.approx([hit.score for hit in told], abs=1e-9)
