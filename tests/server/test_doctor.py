@@ -66,8 +66,8 @@ def test_doctor_reports_what_is_broken_and_still_ends_well(project: Path) -> Non
 
 
 def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> None:
-    """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup and those of a linked worktree too, the
-    encrypted database not."""
+    """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup and those of a linked worktree too,
+    the encrypted database not."""
     from aqe.engine.memory import Store
 
     with Store.open(made := project / "aqe.db") as store:
