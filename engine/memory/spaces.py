@@ -13,6 +13,9 @@ import apsw
 from aqe.engine.memory.rows import put_vector
 
 OWN = ("aqe-static-", "st:")
+FEW = 1000
+"""Memories without a vector up to which they are looked up by the index."""
+
 Waiting = tuple[int, str]
 """A row to be embedded, with its text."""
 
@@ -45,9 +48,11 @@ def read_waiting(
 ) -> list[Waiting]:
     """The next of those memories, by row, behind the row `after`."""
     tables = stale_tables(connection, embedder_id, dimension)
+    # in order of row where many wait, since the index would be sorted for each batch; few are told by the index alone
+    way = "NOT INDEXED" if tables or _are_many(connection) else "INDEXED BY memories_text"
     sql = (
-        "SELECT row, text FROM memories NOT INDEXED"  # in order of row: the index would be sorted for each batch
-        f" WHERE valid_to IS NULL AND row > ? AND {_waiting(tables)} ORDER BY row LIMIT ?"
+        f"SELECT row, text FROM memories {way} WHERE valid_to IS NULL AND row > ? AND {_waiting(tables)}"
+        " ORDER BY row LIMIT ?"
     )
     return [(int(row), str(text)) for row, text in connection.execute(sql, (after, *tables, limit))]
 
@@ -64,6 +69,12 @@ def given_spaces(connection: apsw.Connection) -> list[tuple[str, int]]:
         " WHERE EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number) ORDER BY number"
     )
     return [(str(name), int(dimension)) for name, dimension in rows if not is_own(name)]
+
+
+def _are_many(connection: apsw.Connection) -> bool:
+    """Whether more than `FEW` current memories are in no space."""
+    sql = "SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder IS NULL LIMIT 1 OFFSET ?"
+    return connection.execute(sql, (FEW,)).get is not None
 
 
 def _waiting(tables: Sequence[int]) -> str:

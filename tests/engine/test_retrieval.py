@@ -14,7 +14,7 @@ import pytest
 from aqe.engine import CancelToken, UserError
 from aqe.engine.embedding import StaticEmbedder, read_table, write_table
 from aqe.engine.errors import Cancelled
-from aqe.engine.memory import Kept, NewMemory, Store
+from aqe.engine.memory import Kept, NewMemory, Store, spaces
 from aqe.engine.memory.shares import Shares
 from aqe.engine.retrieval import find, keep, reembed, waiting
 
@@ -268,3 +268,21 @@ def test_search_of_a_locked_file_goes_on_with_what_is_there(
         assert {hit.memory.text for hit in answer.hits} == {"the voucher", "a voucher more"}
         assert "found by their words alone" in caplog.text
         assert waiting(store, embedder) == 1
+
+
+@pytest.mark.parametrize("few", [1, 1000])
+def test_few_that_wait_are_found_without_looking_through_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Those without a vector come by row, a batch at a time; where they are few the others are not read for it."""
+    monkeypatch.setattr(spaces, "FEW", few)
+    store.add_many([NewMemory(f"voucher {at}", vector=[1.0, 0.5], embedder_id="theirs") for at in range(1500)])
+    store.add_many([NewMemory(text) for text in ("invoice", "wagon", "echo")])
+    steps: list[int] = []
+    with store.reading() as connection:
+        connection.set_progress_handler(lambda: bool(steps.append(1)), 100)
+        first = spaces.read_waiting(connection, "aqe-static-0", 48, 0, 2)
+        rest = spaces.read_waiting(connection, "aqe-static-0", 48, first[-1][0], 2)
+        connection.set_progress_handler(None)
+    assert [text for _, text in (*first, *rest)] == ["invoice", "wagon", "echo"]
+    assert few == 1 or len(steps) < 10
