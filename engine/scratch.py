@@ -28,12 +28,17 @@ _OURS = re.compile(r"aqe-[a-z]+\.\w{8}")
 def scratch_folder(what: str) -> Iterator[Path]:
     """A new temporary folder `aqe-<what>.<random>`, its real path; removed at the end. `what` is one word of a-z.
 
-    The first one of a process also removes those that killed processes of this user left.
+    The first one of a process also removes those that killed processes of this user left. Raises `OSError` where it
+    cannot be made, or the process may open no more files.
     """
     parent = tempfile.gettempdir()
     _sweep_once(parent)
     with tempfile.TemporaryDirectory(prefix=f"aqe-{what}.", dir=parent, ignore_cleanup_errors=True) as name:
-        lock = _lock(name)
+        try:
+            lock = _lock(name)
+        except OSError:
+            os.rmdir(name)  # which needs no descriptor, as removing a tree does
+            raise
         try:
             yield Path(name).resolve()
         finally:
@@ -48,11 +53,22 @@ def sweep(parent: str, now: float) -> int:
         return removed
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
-            if _OURS.fullmatch(entry.name) and _is_old(entry, now) and (lock := _lock(entry.path)) is not None:
-                shutil.rmtree(entry.path, ignore_errors=True)
-                os.close(lock)
-                removed += 1
+            if _OURS.fullmatch(entry.name) and _is_old(entry, now):
+                removed += _removed(entry.path)
     return removed
+
+
+def _removed(folder: str) -> bool:
+    """Remove a folder, unless its maker lives."""
+    try:
+        lock = _lock(folder)
+    except OSError:
+        return False
+    if lock is None:
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
+    return True
 
 
 @cache
@@ -71,15 +87,13 @@ def _is_old(entry: os.DirEntry[str], now: float) -> bool:
 
 
 def _lock(folder: str) -> int | None:
-    """Lock a folder for as long as the descriptor is open; None where another process holds it or none can."""
+    """Lock a folder for as long as the descriptor is open; None where another process holds it or none can. Raises
+    `OSError` where it cannot be opened: a folder that is made and not locked would be swept under its maker."""
     if sys.platform == "win32":
         return None
     import fcntl
 
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

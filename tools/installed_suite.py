@@ -87,8 +87,11 @@ def main(python: str, wheel: Path | None, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Run the fast suite against a built wheel.")
-    parser.add_argument("python", nargs="?", default=sys.executable, metavar="PYTHON", help="the interpreter")
+    words = sys.argv[1:]
+    python = words.pop(0) if words and not words[0].startswith("-") else sys.executable
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [PYTHON] [--wheel FILE] [pytest args]", description="Run the fast suite against a built wheel."
+    )
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel that is built already")
-    told, rest = parser.parse_known_args()
-    main(told.python, told.wheel, rest)
+    told, rest = parser.parse_known_args(words)
+    main(python, told.wheel, rest)

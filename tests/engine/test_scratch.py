@@ -20,6 +20,22 @@ with scratch_folder("killed") as folder:
     input()
     os.kill(os.getpid(), signal.SIGKILL)
 """
+FULL = """
+import fcntl, os, resource, tempfile
+from aqe.engine.scratch import scratch_folder
+tempfile.gettempdir()  # which tries to make a file
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    pass
+try:
+    with scratch_folder("full"):
+        print("made")
+except OSError:
+    print("refused")
+"""
 LATER_S = YOUNG_S + 60
 
 
@@ -46,6 +62,14 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert folder.is_dir()
     assert sweep(str(tmp_path), time.time()) == 0
     assert sweep(str(tmp_path), time.time() + LATER_S) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_locked_is_not_made(tmp_path: Path) -> None:
+    """A process that may open no more files gets no folder, since the sweep would take it for one of a killed one."""
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", FULL], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
     assert list(tmp_path.iterdir()) == []
 
 
