@@ -20,7 +20,7 @@ BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000
 """Pages (of 4 kB) that the log gathers before they go into the file; a single insert writes some 20 of them."""
 
-CACHED_KIB = 8192
+CACHED_KIB = 4096
 """What a connection keeps of the file's pages at most: what additions come back to of some ten thousand memories."""
 
 
