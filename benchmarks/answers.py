@@ -6,9 +6,9 @@ Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project
 does not; answers_c.toml has 96 and 86 of two other projects, worded farther from their texts, answers_d.toml 60 and 60
 of all four, the unanswerable ones near misses. All of these are fitted on (benchmarks/fit_answers.py), so their figures
 are no measure. --file asks those of another file of the same form (TOML, or JSON lines with the same keys), which
-nothing was fitted on, as answers_e.toml (40 and 40, asked once): of them only totals are printed, unless --show is given. An answer is
-right if one of its quotes is one that the question names (file and pattern); `first` counts those whose first quote is.
---words leaves the embedder out; --engine asks as `aqe query` does, with the starter knowledge
+nothing was fitted on, as answers_e.toml (40 and 40, asked once): of them only totals are printed, unless --show is
+given. An answer is right if one of its quotes is one that the question names (file and pattern); `first` counts those
+whose first quote is. --words leaves the embedder out; --engine asks as `aqe query` does, with the starter knowledge
 beside the project; --misses shows each question that went wrong. Intervals are 95 % (Wilson 1927).
 """
 
