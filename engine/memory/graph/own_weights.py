@@ -55,7 +55,8 @@ _NAME, _VERSION = "graph weights", 1
 @dataclass(frozen=True)
 class Trial:
     """Weights that were learned, and by how much the mean of 1 / the rank of the first right test grew on the queries
-    held out: its mean, and the tenth percentile of its bootstrap."""
+    held out: its mean over their functions, and the tenth percentile of its bootstrap over functions, since the queries
+    of one are much alike."""
 
     functions: int
     held_out: int
@@ -86,13 +87,18 @@ def learned(began: Floats, functions: Sequence[Sequence[Lesson]], *, seed: int =
     order = np.random.default_rng(seed).permutation(len(functions))
     cut = len(order) - max(1, round(HELD_OUT * len(order)))
     taught = [lesson for at in order[:cut] for lesson in functions[at]]
-    tried = [lesson for at in order[cut:] for lesson in functions[at]]
+    tried = [functions[at] for at in order[cut:] if functions[at]]
     found = learn(began, taught, rounds=_ROUNDS, rate=_RATE, decay=0.0, seed=seed, batch=_BATCH)
     found = np.clip(found, began - MOST_MOVED, began + MOST_MOVED)
-    gains = np.array([_reciprocal(found, *one) - _reciprocal(began, *one) for one in tried])
-    draws = np.random.default_rng(seed).integers(0, len(gains), (_RESAMPLES, len(gains)))
-    low = float(np.percentile(gains[draws].mean(axis=1), _LOWEST))
-    return Trial(cut, len(tried), float(gains.mean()), low, found)
+    gains = [[_reciprocal(found, *one) - _reciprocal(began, *one) for one in each] for each in tried]
+    return Trial(cut, sum(map(len, tried)), *mean_and_low(gains, seed=seed), found)
+
+
+def mean_and_low(gains: Sequence[Sequence[float]], *, seed: int = 0) -> tuple[float, float]:
+    """The mean of what the queries of each function gained, and the tenth percentile of its bootstrap by function."""
+    each = np.array([np.mean(one) for one in gains])
+    draws = np.random.default_rng(seed).integers(0, len(each), (_RESAMPLES, len(each)))
+    return float(each.mean()), float(np.percentile(each[draws].mean(axis=1), _LOWEST))
 
 
 def _reciprocal(weights: Floats, hood: Neighbourhood, right: NDArray[np.bool_]) -> float:

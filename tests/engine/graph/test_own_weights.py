@@ -25,6 +25,7 @@ from aqe.engine.memory.graph.own_weights import (
     keep_weights,
     learn_from_runs,
     learned,
+    mean_and_low,
     read_weights,
 )
 from aqe.engine.memory.graph.searching import built_in_weights
@@ -77,6 +78,14 @@ def test_project_whose_tests_import_what_they_test_is_learned() -> None:
     assert trial.gain > 0.05
     assert (trial.functions, trial.held_out) == (32, 32)
     assert np.abs(trial.weights - built_in_weights()).max() <= MOST_MOVED
+
+
+def test_asking_twice_alike_is_no_more_evidence() -> None:
+    """What a second query of each function gained, where it is the same, makes the gain no surer."""
+    gains = [0.5, -0.25, 0.0, 0.5, -0.25, 0.25]
+    mean, low = mean_and_low([[one] for one in gains])
+    assert mean_and_low([[one, one] for one in gains]) == (mean, low)
+    assert low < mean == pytest.approx(0.125)
 
 
 def test_project_that_tells_nothing_is_not_learned() -> None:
