@@ -1,9 +1,10 @@
 """Requests that gave no text are written down a moment later, many in one transaction.
 
 A query that only finds and routes takes a fraction of what one write takes. Its row and its route wait for at most
-`DELAY_S` in memory. Whoever looks for a request in this process (feedback, a list, figures) has them written first, and
-so does closing. What is lost when the process is killed within that moment are these log lines alone: such a request is
-then unknown. Answers with a text, feedback and memories never wait here.
+`DELAY_S` in memory, longer only while the file cannot be written. Whoever looks for a request in this process
+(feedback, a list, figures) has them written first, and so does closing. What is lost when the process is killed within
+that moment are these log lines alone: such a request is then unknown. Answers with a text, feedback and memories never
+wait here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 DELAY_S = 0.1
+AGAIN_S = 5.0
+"""After so long what could not be written is tried again, unless something comes before."""
+
 MOST_WAITING = 10_000
 """Requests beyond which, while nothing can be written, the oldest are given up."""
 
@@ -82,7 +86,7 @@ class RequestLog(Generic[T]):
 
     def _run(self) -> None:
         while not self._end.is_set():
-            self._work.wait()
+            self._work.wait(AGAIN_S if self._waiting else None)
             self._work.clear()
             self._end.wait(self._delay_s)
             self._is_told = False  # before the batch is taken: what comes after it tells anew

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
+
+from aqe.engine import request_log
 from aqe.engine.request_log import RequestLog
 
 
@@ -37,3 +40,22 @@ def test_what_comes_after_the_end_is_written_at_once() -> None:
     log.close()
     log.add(2)
     assert written == [1, 2]
+
+
+def test_what_could_not_be_written_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that met a locked file is written a while later, even where no other comes."""
+    monkeypatch.setattr(request_log, "AGAIN_S", 0.01)
+    tries: list[int] = []
+    written = threading.Event()
+
+    def write(batch: Sequence[int]) -> None:
+        tries.extend(batch)
+        if len(tries) < 3:
+            raise RuntimeError("the database is locked")
+        written.set()
+
+    log = RequestLog(write, delay_s=0.0)
+    log.add(1)
+    assert written.wait(60)
+    log.close()
+    assert tries == [1, 1, 1]
