@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def mend_rows(connection: apsw.Connection) -> dict[str, int]:
     counts["ended"] += connection.changes()
     counts["renumbered"] = _close_gaps(connection)
     counts["snapshots"] = _drop_snapshots(connection)
-    counts["dangling"] = drop_dangling(connection)
+    counts["dangling"] = drop_dangling(connection) + _mend_edges(connection)
     return counts
 
 
@@ -151,6 +152,26 @@ def _drop_keyed(connection: apsw.Connection, table: str, parent: str) -> int:
             )
             return connection.changes()
     return 0
+
+
+def _mend_edges(connection: apsw.Connection) -> int:
+    """Remove edges with a member that is gone, and give the others back the rows of members that their keys still name;
+    returns how many edges it took."""
+    known = {int(number) for (number,) in connection.execute("SELECT number FROM nodes")}
+    sql = (
+        "SELECT number, members FROM edges"
+        " WHERE length(members) != 8 * (SELECT count(*) FROM edge_members WHERE edge = edges.number)"
+    )
+    found: list[Any] = connection.execute(sql).fetchall()
+    for edge, key in found:
+        members = [node for (node,) in struct.iter_unpack("<q", key[: len(key) // 8 * 8])]
+        connection.execute("DELETE FROM edge_members WHERE edge = ?", (edge,))
+        if len(key) % 8 or not known.issuperset(members):
+            connection.execute("DELETE FROM edges WHERE number = ?", (edge,))
+            continue
+        rows = [(node, edge, place) for place, node in enumerate(members)]
+        connection.executemany("INSERT INTO edge_members (node, edge, place) VALUES (?, ?, ?)", rows)
+    return len(found)
 
 
 def _mend_hashes(connection: apsw.Connection) -> int:

@@ -43,7 +43,7 @@ KEPT_LIKE_INDEXES = ("snapshots",)
 """The tables kept like an index to which pages are given that nothing leads to: an index of another table may look like
 any other of them, and a consent that nobody gave must not come out of one."""
 
-_DERIVED = re.compile(r"texts(_|$)|vectors_\d+(_info)?$|sqlite_|change_log$|migrations$")
+_DERIVED = re.compile(r"texts(_|$)|vectors_\d+(_info)?$|sqlite_|change_log$|migrations$|source_mentions$")
 SPACE = re.compile(r"vectors_(\d+)_(chunks|vector_chunks00|rowids)")
 _KINDS: dict[str, tuple[type, ...]] = {
     "INTEGER": (int,),

@@ -109,7 +109,10 @@ def read_adjacency(connection: apsw.Connection, without: Sequence[str] = ()) -> 
     """All edges of a store that are looked at, but those `without` whose origins it shall be."""
     numbers, rows, namespace, names = _read_nodes(connection)
     here, there, kind, weight, is_out = _read_pairs(connection, without)
-    places = np.searchsorted(numbers, np.stack([here, there]))
+    ends = np.stack([here, there])
+    is_known = np.isin(ends, numbers).all(axis=0)  # of a damaged file some are not
+    kind, weight, is_out = kind[is_known], weight[is_known], is_out[is_known]
+    places = np.searchsorted(numbers, ends[:, is_known])
     relation = 1 + 2 * kind + ~is_out  # as `RELATIONS` has them: each kind outward, then inward
     order = np.lexsort((-weight, relation, places[1], places[0]))
     here, there, relation, weight = places[0][order], places[1][order], relation[order], weight[order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import random
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, repair
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.graph import Edge, add_edges
-from aqe.engine.memory.graph.adjacency import read_edge_number
+from aqe.engine.memory.graph.adjacency import read_adjacency, read_edge_number
+from aqe.engine.memory.graph.linking import is_linked
 from aqe.engine.privacy import audit
 
 Make = Callable[..., Place]
@@ -137,6 +139,31 @@ def test_edges_are_followed_after_their_count_is_lost(make_place: Make) -> None:
         add_edges(store, [Edge("covers", (("default", "0"), ("default", "1")))])
         with store.reading() as reading:
             assert read_edge_number(reading) > before
+
+
+@pytest.mark.parametrize(("table", "left"), [("nodes", range(1, 299)), ("edge_members", range(299, 300))])
+def test_edges_with_a_lost_member_go_and_the_others_stay(make_place: Make, table: str, left: range) -> None:
+    """Where a page of what edges join is gone, those that name what is lost go, those whose key names all their
+    members are kept, and the next index run reads the sources anew."""
+    place = make_place(300)
+    with Store.open(place.path) as store:
+        keys = [("default", str(number)) for number in range(300)]
+        assert add_edges(store, [Edge("covers", pair) for pair in itertools.pairwise(keys)]) == 299
+        with store.writing() as connection:
+            connection.execute("INSERT INTO source_mentions VALUES ('index', 'a.py', x'00', 1, '[]')")
+    connection = open_connection(place.path)
+    sql = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
+    page = int(connection.execute(sql, (table,)).get)
+    connection.close()
+    damage(place, page)
+    assert repair(place).sound
+    with Store.open(place.path) as store, store.reading() as connection:
+        edges = read_adjacency(connection)
+        count = int(connection.execute("SELECT count(*) FROM edges").get)
+        assert count in left
+        assert int((edges.other >= 0).sum()) == 2 * count
+        assert connection.execute("SELECT count(*) FROM edge_members").get == 2 * count
+        assert not is_linked(store, "index")
 
 
 @pytest.mark.services
