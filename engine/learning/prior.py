@@ -59,7 +59,8 @@ class MarkedFeedback:
         self._known: tuple[int, int] | None = None
 
     def count(self, connection: apsw.Connection) -> int:
-        """The number, in the caller's transaction."""
+        """The number, in the caller's transaction, which has read something: before that SQLite does not know what
+        other connections wrote, and the number may be that of before."""
         version = connection.data_version()
         known = self._known
         if known is None or known[0] != version:
