@@ -96,7 +96,7 @@ def _alike(connection: apsw.Connection, table: int, namespace: str) -> Iterator[
     import numpy as np
 
     sql = (
-        "SELECT id, row FROM memories WHERE embedder = ? AND namespace = ? AND valid_to IS NULL"
+        "SELECT id, row FROM memories WHERE +embedder = ? AND namespace = ? AND valid_to IS NULL"
         " ORDER BY row DESC LIMIT ?"
     )
     rows: list[Any] = connection.execute(sql, (table, namespace, MOST_ROWS)).fetchall()
