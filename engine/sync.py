@@ -25,6 +25,7 @@ from aqe.engine.completing import Prompt
 from aqe.engine.figures import EngineStats
 from aqe.engine.index import IndexReport
 from aqe.engine.learning import FeedbackKept, Signal
+from aqe.engine.leftover import close_at_end, closed
 from aqe.engine.memory import Kept, SearchAnswer
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -86,7 +87,9 @@ class Engine:
             )
             engine = portal.call(opening)
             stack.callback(portal.call, engine.close)
-            return cls(portal, engine, stack.pop_all())
+            rest = stack.pop_all()
+            close_at_end(rest)
+            return cls(portal, engine, rest)
 
     @property
     def database(self) -> Path:
@@ -95,6 +98,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the engine and end its thread; closing twice is nothing."""
+        closed(self._stack)
         self._stack.close()
 
     def __enter__(self) -> Self:

@@ -183,3 +183,15 @@ def test_settings_name_providers_and_limits(project: Path, embedder: Any) -> Non
         with pytest.raises(UserError) as refused:
             engine.complete("x")
     assert refused.value.code == "no-route"
+
+
+def test_program_that_leaves_an_engine_open_ends(tmp_path: Path) -> None:
+    """A script that never closes its engine ends by itself, and what it asked is in the log."""
+    script = (
+        "import sys; from aqe.engine.sync import Engine; from aqe.engine import QueryConfig\n"
+        "engine = Engine.open(sys.argv[1]); engine.remember('carts expire after a day')\n"
+        "engine.query('When do carts expire?', config=QueryConfig(answer=False))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
+    with sync.Engine.open(tmp_path) as engine:
+        assert engine.stats().queries == 1

@@ -1,0 +1,44 @@
+"""Closes, when the program ends, what was opened and never closed.
+
+A thread that waits for calls would keep the program from ending for ever: Python joins such threads before it runs what
+`atexit` holds. So a daemon thread waits for the end of the main thread, which comes before both, and `atexit` for it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from contextlib import ExitStack
+
+LONGEST_S = 10.0
+"""A program waits no longer than this for what it left open to be closed."""
+
+_lock = threading.Lock()
+_open: set[ExitStack] = set()
+_watcher: threading.Thread | None = None
+
+
+def close_at_end(stack: ExitStack) -> None:
+    """Close `stack` when the main thread ends, unless `closed` takes it out before."""
+    global _watcher
+    with _lock:
+        _open.add(stack)
+        if _watcher is None or not _watcher.is_alive():  # the first, or the first after a fork
+            _watcher = threading.Thread(target=_close_rest, name="aqe-leftover", daemon=True)
+            _watcher.start()
+            atexit.register(_watcher.join, LONGEST_S)
+
+
+def closed(stack: ExitStack) -> None:
+    """`stack` needs no closing any more."""
+    with _lock:
+        _open.discard(stack)
+
+
+def _close_rest() -> None:
+    threading.main_thread().join()
+    with _lock:
+        left = list(_open)
+        _open.clear()
+    for stack in left:
+        stack.close()
