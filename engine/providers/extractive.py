@@ -120,7 +120,7 @@ def extract(
     confidence = confidence_of(found)
     citations = tuple(choose(ranked))
     if confidence < threshold:
-        places = ", ".join(_place(one) for one in citations)
+        places = ", ".join(dict.fromkeys(_place(one) for one in citations))
         text = f"{UNKNOWN} Nearest, but too far for an answer: {places}."
         return Extract(False, text, confidence, (), citations, found)
     text = "\n".join(f"{' '.join(one.quote.split())} [{_place(one)}]" for one in citations)

@@ -92,7 +92,7 @@ def _in_batches(lines: Sequence[bytes], before: int) -> Iterator[list[tuple[int,
 
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(line.decode("utf-8"))
+        found = json.loads(line.decode("utf-8-sig"))  # some editors begin a file with a mark
     except (ValueError, RecursionError) as exc:
         raise UserError(f"The line is not JSON: {exc}.", code="bad-line", fix="Give one JSON object a line.") from None
     if not isinstance(found, dict):

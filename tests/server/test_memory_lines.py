@@ -46,6 +46,12 @@ def test_options_are_for_the_lines_that_leave_them_out(aqe: Run) -> None:
     assert [hit["text"] for hit in _objects(out)[0]["hits"]] == ["tax is 19 %"]
 
 
+def test_a_mark_at_the_start_is_no_part_of_a_line(aqe: Run) -> None:
+    """A file that an editor began with a byte order mark is read as it was meant."""
+    status, _, _ = aqe("memory", "add", "--jsonl", stdin='\ufeff{"text": "carts expire"}\n')
+    assert status == 0
+
+
 def test_lines_that_arrive_together_are_kept_and_refused_one_by_one(aqe: Run) -> None:
     """Of many lines at once each has its answer in its place: a wrong one its error with its number (blank lines
     counted, as an editor does), an equal text the id that it has, and all others are kept."""
