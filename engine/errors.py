@@ -53,6 +53,7 @@ CODES: frozenset[str] = frozenset(
         "demo-tool-failed",
         "disk-full",
         "embedding-broken",
+        "engine-closed",
         "engine-unreachable",
         "file-changed",
         "file-not-ours",

@@ -27,6 +27,7 @@ from aqe.engine.index import IndexReport
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.leftover import close_at_end, closed
 from aqe.engine.memory import Kept, SearchAnswer
+from aqe.engine.memory.connection import engine_closed
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.providers import Provider
@@ -472,7 +473,12 @@ class AnswerStream:
 
 def _await(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
     """The result of async work on the portal's thread; Ctrl-C while waiting cancels the work."""
-    future = portal.start_task_soon(work)
+    try:
+        future = portal.start_task_soon(work)
+    except RuntimeError as error:
+        if "not running" in str(error):  # what anyio says of a portal that has ended
+            raise engine_closed() from None
+        raise
     try:
         return future.result()
     except BaseException:

@@ -199,6 +199,8 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
 
 def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
     name = repr(str(path))
+    if isinstance(exc, apsw.ConnectionClosedError):
+        return engine_closed()
     if isinstance(exc, (apsw.BusyError, apsw.LockedError)):
         return UserError(
             f"The database {name} is locked by another program.",
@@ -226,6 +228,15 @@ def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
             fix="Make the folder writable, or work on a copy of the project.",
         )
     return InternalError(f"The database {name} answered: {exc}.", code="database-failed")
+
+
+def engine_closed() -> UserError:
+    """The error for a call on an engine, or a store, that was closed."""
+    return UserError(
+        "The engine is closed.",
+        code="engine-closed",
+        fix="Make all calls within its `with` block, or before close(), or open another one.",
+    )
 
 
 def broken(path: Path, why: str) -> UserError:

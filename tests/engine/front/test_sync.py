@@ -7,7 +7,7 @@ import runpy
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +195,30 @@ def test_program_that_leaves_an_engine_open_ends(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
     with sync.Engine.open(tmp_path) as engine:
         assert engine.stats().queries == 1
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "query": lambda engine: engine.query("When do carts expire?"),
+    "query without an answer": lambda engine: engine.query("carts?", config=QueryConfig(answer=False)),
+    "search": lambda engine: engine.search("carts"),
+    "remember": lambda engine: engine.remember("carts expire after a day"),
+    "stats": lambda engine: engine.stats(),
+    "sessions": lambda engine: engine.sessions.list(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_closed_engine_says_so(tmp_path: Path, call: Callable[[Any], Any]) -> None:
+    """A call on an engine that was closed is one sentence with its code, with async and without."""
+    with sync.Engine.open(tmp_path) as engine:
+        engine.remember("carts keep their prices")
+
+    async def ask_closed() -> None:
+        async with await Engine.open(tmp_path) as opened:
+            await opened.remember("carts keep their prices")
+        await call(opened)
+
+    for ask in (lambda: call(engine), lambda: anyio.run(ask_closed)):
+        with pytest.raises(UserError) as refused:
+            ask()
+        assert refused.value.code == "engine-closed"
