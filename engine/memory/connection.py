@@ -97,13 +97,7 @@ class Reading:
     def __enter__(self) -> apsw.Connection:
         self._lock.acquire()
         if not self._depth:
-            try:
-                self._connection.execute("BEGIN")
-            except BaseException as error:
-                self._lock.release()
-                if isinstance(error, apsw.Error):
-                    raise _spoken(self._path, error, None) from error
-                raise
+            _begin("BEGIN", self._connection, self._path, self._lock)
         self._depth += 1
         return self._connection
 
@@ -142,13 +136,7 @@ class Writing:
 
     def __enter__(self) -> apsw.Connection:
         self._lock.acquire()
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except BaseException as error:
-            self._lock.release()
-            if isinstance(error, apsw.Error):
-                raise _spoken(self._path, error, None) from error
-            raise
+        _begin("BEGIN IMMEDIATE", self._connection, self._path, self._lock)
         return self._connection
 
     def __exit__(
@@ -167,6 +155,17 @@ class Writing:
                     _give_up(self._connection, self._path, error)
             finally:
                 self._lock.release()
+
+
+def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RLock) -> None:
+    """Begin a transaction behind a lock that is held; where that fails it is held no more."""
+    try:
+        connection.execute(sql)
+    except BaseException as error:
+        lock.release()
+        if isinstance(error, apsw.Error):
+            raise _spoken(path, error, None) from error
+        raise
 
 
 def _give_up(connection: apsw.Connection, path: Path, error: BaseException) -> None:
