@@ -29,9 +29,8 @@ FEWEST, MOST = 4, 16
 """How many terms a search of a large store asks for: never fewer than the first, never more than the second."""
 
 FTS_POSTINGS = 1400
-"""The same through FTS5, which takes some twenty times as long for a row. Among 10,000 memories of code, 300 questions
-about conversations (benchmarks/evidence.py) are answered by words and meaning no worse than by words alone and 2000
-rows: recall@5 .514 and .483, recall@10 .593 and .582, MRR@10 .408 and .406; with 1000 rows the last is .399."""
+"""The same through FTS5, which takes far longer for a row. With fewer, questions about conversations among memories of
+code were answered worse than by words alone."""
 
 KEPT = 50_000  # terms
 
