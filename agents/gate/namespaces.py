@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -117,6 +118,9 @@ def take_trees(
                     raise OSError(38, "no idmapped mounts here")
                 kernel.set_tree_attributes(tree, attributes | kernel.MOUNT_ATTR_IDMAP, maps.descriptor(path))
                 mapped = True
+            except FileNotFoundError:
+                os.close(tree)
+                continue
             except (OSError, KeyError):
                 unmapped.append(path)
         if not mapped:
@@ -193,7 +197,8 @@ def _attach(path: str, tree: int) -> None:
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
         if not os.path.lexists(path):
             _plain_file(path, "")
-    kernel.move_mount(tree, path)
+    with contextlib.suppress(FileNotFoundError):  # removed since it was taken, as one that was gone before
+        kernel.move_mount(tree, path)
     os.close(tree)
 
 

@@ -162,6 +162,32 @@ def test_module_that_lies_in_the_temp_folder_itself_runs(project: Path) -> None:
     assert (done.stdout, done.returncode) == ("hello\nhello\n", 0), done.stderr
 
 
+VANISHING = """
+import os, sys
+from aqe.agents.gate import kernel, namespaces
+
+gone = sys.argv[1]
+try:
+    namespaces.leave(as_root=os.geteuid() == 0)
+except OSError:
+    sys.exit("no namespaces")
+kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+trees, unmapped = namespaces.take_trees([gone], [], None)
+os.rmdir(gone)
+namespaces.build_root(
+    trees, {"limits": {"scratch_mb": 8, "scratch_files": 64}, "shown": [], "masked": [], "links": [], "etc": {}}, 0, 0)
+print(os.path.isdir(gone), unmapped)
+"""
+
+
+def test_folder_that_vanishes_while_a_box_is_built_is_left_out(tmp_path: Path) -> None:
+    """A neighbour in a shared folder may go between its being seen and its being shown; the box is built without it."""
+    (tmp_path / "gone").mkdir()
+    command = [sys.executable, "-c", VANISHING, str(tmp_path / "gone")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip() or done.stderr.strip()) in ("True []", "no namespaces"), done.stderr
+
+
 THIEF = """
 import os
 
