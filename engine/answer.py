@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.providers.extractive import Citation
-from aqe.engine.providers.protocol import Usage
+from aqe.engine.providers.protocol import Usage, check_sampling
+from aqe.engine.ranges import check_range
 from aqe.engine.routing.decision import Tier
 
 
@@ -38,10 +40,13 @@ class QueryConfig:
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= 100:
             raise UserError(f"{self.k!r:.40} is no number of passages.", code="bad-limit", fix="Give 1 to 100.")
-        if not 0 < self.timeout_s <= 86_400:
-            raise UserError(
-                f"{self.timeout_s!r:.40} is no time to wait, in seconds.", code="bad-argument", fix="Give 1 to 86400."
-            )
+        if self.force not in (None, "local", "cloud"):
+            raise UserError(f"{self.force!r:.40} is no place.", code="bad-argument", fix="Force local or cloud.")
+        if not isinstance(self.answer, bool):
+            raise UserError(f"answer={self.answer!r:.40} says neither.", code="bad-argument", fix="Give True or False.")
+        check_range("max_cost_usd", self.max_cost_usd, 0, math.inf)
+        check_range("max_latency_ms", self.max_latency_ms, 0, math.inf)
+        check_sampling(self.temperature, self.max_tokens, self.timeout_s)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,15 @@ def shortened(text: str, most: int = 90) -> str:
     return one_line(line if len(line) <= most else line[: most - 3] + "...")
 
 
+def as_written(text: str) -> str:
+    """A text in its own lines, each as by `one_line`.
+
+    >>> as_written("a\\x1b[31m\\nb")
+    'a\\\\x1b[31m\\nb'
+    """
+    return "\n".join(map(one_line, text.replace("\r\n", "\n").split("\n")))
+
+
 def page(lines: Iterable[str]) -> str:
     """The lines as they are printed, each on one line of its own."""
     return "".join(f"{one_line(line)}\n" for line in lines)

@@ -40,16 +40,24 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
 
 PAGE = 500
+_LEAST = 10**13  # microseconds: milliseconds of any moment before 2286 are fewer, and seconds
 _HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?) AND (expires_at IS NULL OR expires_at > ?)"
 
 
 def past_moment(given: str | int | datetime, now: int, *, explain: bool = False) -> int:
-    """The moment (UTC microseconds) that a search of the past is for; what scores are made of it cannot say.
+    """The moment (UTC microseconds) that a search of the past is for; what scores are made of it cannot say. A number
+    of seconds or milliseconds, which in microseconds would be of the year 1970, is refused.
 
     Raises `UserError` (bad-moment, bad-argument).
     """
     if explain:
         raise UserError("A search of the past explains no scores.", code="bad-argument", fix="Leave explain out.")
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < _LEAST:
+        raise UserError(
+            f"{given} is of the year 1970 as microseconds.",
+            code="bad-moment",
+            fix="Give microseconds, as in Memory.valid_from, a datetime or a text like 2026-03-01.",
+        )
     return moment_of(given, now=now)
 
 

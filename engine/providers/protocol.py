@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from aqe.engine.ranges import check_range
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -37,6 +39,18 @@ class CompletionRequest:
     seed: int | None = None
     json_schema: Mapping[str, Any] | None = None
     timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_sampling(self.temperature, self.max_tokens, self.timeout_s)
+        check_range("top_p", self.top_p, 0, 1)
+        check_range("seed", self.seed, -(2**63), 2**63 - 1, whole=True)
+
+
+def check_sampling(temperature: object, max_tokens: object, timeout_s: object) -> None:
+    """Raises `UserError` (bad-argument) for what no model takes; None leaves the first two to the provider."""
+    check_range("temperature", temperature, 0, 2)
+    check_range("max_tokens", max_tokens, 1, 10_000_000, whole=True)
+    check_range("time to wait, in seconds", "None" if timeout_s is None else timeout_s, 0.001, 86_400)
 
 
 @dataclass(frozen=True)

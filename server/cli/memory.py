@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.engine.terminal import one_line, shortened
+from aqe.engine.terminal import as_written, one_line, shortened
 from aqe.server.cli import memory_graph, memory_growth, memory_lines, memory_tiers, memory_transfer
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.memory_care import add_care
@@ -391,14 +391,14 @@ def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _print_memory(memory: Memory) -> None:
     shown = memory_object(memory)
-    print(f"id          {shown['id']}")
+    print(f"id          {one_line(memory.id)}")
     print(f"namespace   {shown['namespace']}")
     why = f" ({shown['end_note']})" if shown["end_note"] else ""
     ended = f", ended {shown['valid_to']}{why}" if shown["valid_to"] else ""
     print(f"revision    {shown['revision']} from {shown['valid_from']}{ended}")
     origin = ", ".join(f"{name} {value}" for name, value in shown["provenance"].items() if value)
-    print(f"from        {origin or '-'}")
-    print(f"metadata    {jsonlib.dumps(shown['metadata'], ensure_ascii=False)}")
+    print(f"from        {one_line(origin or '-')}")
+    print(f"metadata    {one_line(jsonlib.dumps(shown['metadata'], ensure_ascii=False))}")
     if shown["embedder_id"]:
         print(f"vector      {shown['dimension']} numbers by {shown['embedder_id']}")
     if shown["expires_at"]:
@@ -407,7 +407,7 @@ def _print_memory(memory: Memory) -> None:
         print("pinned      never pruned, never merged away")
     if memory.stale:
         print("stale       its file changed since")
-    print(shown["text"])
+    print(as_written(memory.text))
 
 
 def _told(memory: Memory) -> str:

@@ -179,13 +179,16 @@ def test_update_delete_and_history(aqe: Run) -> None:
 
 
 def test_list_shows_newest_first_by_namespace(aqe: Run) -> None:
-    """`memory list` shows one line for each memory of a namespace or of all, and nothing that a terminal would obey."""
+    """`memory list` shows a line for each memory of a namespace or of all; it and `get` nothing that a terminal obeys."""
     for name, namespace in (("one", "default"), ("two", "agents/flaky"), ("three", "default")):
         aqe("memory", "add", name, "--id", name, "-n", namespace)
     assert [line.split()[0] for line in aqe("memory", "list")[1].splitlines()] == ["three", "two", "one"]
     assert aqe("memory", "list", "-n", "agents/flaky")[1] == "two  agents/flaky  two\n"
     aqe("memory", "add", "red \x1b[31m alert\x07", "--id", "a\x1b[2J", "-n", "odd")
     assert aqe("memory", "list", "-n", "odd")[1] == "a\\x1b[2J  odd  red \\x1b[31m alert\\x07\n"
+    shown = aqe("memory", "get", "a\x1b[2J", "-n", "odd")[1]
+    assert shown.startswith("id          a\\x1b[2J\n")
+    assert shown.endswith("\nred \\x1b[31m alert\\x07\n")
 
 
 def test_jsonl_answers_each_line_and_goes_on_after_a_broken_one(aqe: Run) -> None:

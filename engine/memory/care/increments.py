@@ -103,7 +103,14 @@ def whole(
     if basis is None:
         yield file, key
         return
-    base = file.with_name(basis.name) if base is None else base
+    if base is None:
+        base = file.with_name(basis.name)
+        if not base.exists():
+            raise UserError(
+                f"{str(file)!r} rests on the backup {basis.name!r}, which is not beside it.",
+                code="no-such-path",
+                fix="Put it there, or name it to `aqe memory restore` with --base.",
+            )
     base_key = key_of(base, (*keys, key))
     with spare_for(near) as spare:
         put_together(file, key, base, base_key, spare, progress=progress, cancel=cancel)

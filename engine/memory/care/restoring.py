@@ -87,12 +87,11 @@ def restore(
     began = time.monotonic()
     all_keys = place.keys(*keys)
     before, kept = 0, ""
-    with (
-        workplace(place.path, dry_run=dry_run) as work,
-        increments.whole(file, base, all_keys, near=work, progress=progress, cancel=cancel) as (source, key),
-        spare_for(work) as spare,
-    ):
-        _copy(source, key, spare, progress, cancel)
+    with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare, contextlib.ExitStack() as stack:
+        with _advising_another(file):
+            together = increments.whole(file, base, all_keys, near=work, progress=progress, cancel=cancel)
+            source, key = stack.enter_context(together)
+            _copy(source, key, spare, progress, cancel)
         change_key(spare, key, place.key)
         migrated = _migrate(spare, place.key, now)
         if dry_run:
@@ -104,6 +103,18 @@ def restore(
     seconds = round(time.monotonic() - began, 3)
     now_in_clear = key is not None and place.key is None
     return RestoreReport(str(file), memories, before, migrated, kept, now_in_clear, dry_run, seconds)
+
+
+@contextlib.contextmanager
+def _advising_another(file: Path) -> Iterator[None]:
+    """A broken backup is no broken store, which a repair is for."""
+    try:
+        yield
+    except UserError as error:
+        if error.code not in ("database-broken", "database-failed"):
+            raise
+        fix = f"Restore another backup than {file.name!r}; the store is as it was."
+        raise UserError(error.message, code=error.code, fix=fix) from None
 
 
 def _replace(

@@ -219,6 +219,17 @@ def test_earlier_backup_is_brought_up_to_date(make_place: Make, repository: Path
     assert [path.name for path in place.folder.glob("*.bak")] == []
 
 
+def test_increment_whose_backup_moved_says_how_to_name_it(make_place: Make, tmp_path: Path) -> None:
+    """An incremental backup without the one that it rests on beside it names that one and --base, and works with it."""
+    place, moved = make_place(3), tmp_path / "elsewhere.db"
+    back_up(place, tmp_path / "whole.db")
+    back_up(place, tmp_path / "later.db", since=tmp_path / "whole.db")
+    (tmp_path / "whole.db").rename(moved)
+    with pytest.raises(UserError, match=r"rests on the backup 'whole\.db'.* with --base"):
+        restore(place, tmp_path / "later.db")
+    assert restore(place, tmp_path / "later.db", base=moved).memories == 3
+
+
 def test_newer_foreign_damaged_empty_and_missing_files_are_refused(make_place: Make, tmp_path: Path) -> None:
     """A backup of a newer aqe, of another program, damaged, empty or missing is refused; the store stays as it was."""
     place = make_place(3)
@@ -235,7 +246,8 @@ def test_newer_foreign_damaged_empty_and_missing_files_are_refused(make_place: M
     (tmp_path / "text.db").write_text("no database at all\n" * 50)
     refused("database-newer", restore, place, newer)
     refused("database-broken", restore, place, foreign)
-    refused("database-broken", restore, place, damaged)
+    with pytest.raises(UserError, match=r"Restore another backup than 'damaged\.db'"):
+        restore(place, damaged)
     refused("database-broken", restore, place, tmp_path / "empty.db")
     refused("database-key", restore, place, tmp_path / "text.db")
     refused("no-such-path", restore, place, tmp_path / "none.db")

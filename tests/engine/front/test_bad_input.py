@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,6 +25,20 @@ CALLS: dict[str, tuple[Call, str]] = {
     "query half a character": (lambda engine: engine.query(HALF), "bad-text"),
     "query NUL": (lambda engine: engine.query("a\0b"), "bad-text"),
     "query odd namespace": (lambda engine: engine.query("x", config=QueryConfig(namespace="a:b")), "bad-namespace"),
+    "query by force": (lambda engine: engine.query("x", config=QueryConfig(force=cast("Any", "x"))), "bad-argument"),
+    "query for less than nothing": (
+        lambda engine: engine.query("x", config=QueryConfig(max_cost_usd=-1)),
+        "bad-argument",
+    ),
+    "query too hot": (lambda engine: engine.query("x", config=QueryConfig(temperature=9)), "bad-argument"),
+    "query for no word": (lambda engine: engine.query("x", config=QueryConfig(max_tokens=0)), "bad-argument"),
+    "query in text time": (
+        lambda engine: engine.query("x", config=QueryConfig(timeout_s=cast("Any", "5s"))),
+        "bad-argument",
+    ),
+    "complete too hot": (lambda engine: engine.complete("x", temperature=-1), "bad-argument"),
+    "complete of no share": (lambda engine: engine.complete("x", top_p=2), "bad-argument"),
+    "search of a moment in seconds": (lambda engine: engine.search("x", as_of=1_790_000_000), "bad-moment"),
     "query odd session": (lambda engine: engine.query("x", session="a/b"), "bad-session"),
     "complete nothing": (lambda engine: engine.complete(""), "bad-text"),
     "complete half a character": (lambda engine: engine.complete(HALF), "bad-text"),
