@@ -29,7 +29,7 @@ from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.soundness import sound
-from aqe.engine.memory.text import LONG_QUERY, check_query, query_terms
+from aqe.engine.memory.text import check_query
 from aqe.engine.memory.weights import Weights
 from aqe.engine.memory.words import WordCounts
 
@@ -147,7 +147,7 @@ class Searcher:
         explain: bool,
         least: Mapping[str, float] | None,
     ) -> tuple[SearchAnswer, ...]:
-        terms = _checked_terms(query, vector is not None, wanted)
+        _check(query, vector is not None, wanted)
         floors = [(least or {}).get(namespace or "", 0.0) for (namespace, *_), _ in wanted]
         packed = vector if isinstance(vector, bytes) else b"" if vector is None else pack_vector(vector)
         space = (check_embedder(embedder_id), len(packed) // 4)
@@ -156,7 +156,7 @@ class Searcher:
             table = self._table(connection, space) if packed else None
             lists = None if query is None else self.lists.at_hand(connection, number)
             if query is not None and table is not None and prior is None and not explain and self.rank is None:
-                answers = self._at_once(connection, number, terms, lists, table, packed, wanted, floors)
+                answers = self._at_once(connection, number, query, lists, table, packed, wanted, floors)
                 if answers is not None:
                     return answers
             scopes = [(self._wide(k), self._scope(connection, one)) for one, k in wanted]
@@ -164,7 +164,7 @@ class Searcher:
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
                 return self._answers("vector", connection, number, found, most)
-            words = self.words.words(connection, terms, lists)
+            words = self.words.words(connection, number, query, lists)
             if vector is None:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return self._answers("text", connection, number, found, most)
@@ -187,7 +187,7 @@ class Searcher:
         self,
         connection: apsw.Connection,
         number: int,
-        terms: Sequence[str],
+        query: str,
         lists: TextPostings | None,
         table: int,
         packed: bytes,
@@ -209,7 +209,7 @@ class Searcher:
                 if ground is None:
                     return None
             grounds.append((ground, self._looked_at(namespace, k), floor))
-        words = self.words.words(connection, terms, lists)
+        words = self.words.words(connection, number, query, lists)
         if lists is None and words.postings > ONE_PASS:
             return None
         import numpy as np
@@ -379,10 +379,10 @@ class Searcher:
 
     def rarity(self, query: str, without: str) -> dict[str, float]:
         """As `Store.rarity`."""
-        terms = query_terms(query, most=LONG_QUERY)
         with self._reading() as connection:
-            lists = self.lists.at_hand(connection, self._follow(connection), counts=False)
-            return self.words.rarity(connection, terms, without, lists)
+            number = self._follow(connection)
+            lists = self.lists.at_hand(connection, number, counts=False)
+            return self.words.rarity(connection, number, query, without, lists)
 
     def _has_ended(self) -> bool:
         """Whether a memory is over whose row has not ended yet, so that answers depend on the time."""
@@ -432,9 +432,8 @@ class Searcher:
         return self._tables[space]
 
 
-def _checked_terms(query: str | None, has_vector: bool, wanted: Sequence[tuple[Wanted, int]]) -> list[str]:
-    """The terms of a query. Raises `UserError` (bad-query, bad-limit)."""
+def _check(query: str | None, has_vector: bool, wanted: Sequence[tuple[Wanted, int]]) -> None:
+    """Raises `UserError` (bad-query, bad-limit)."""
     check_query(query, has_vector=has_vector)
     for _, k in wanted:
         check_limit(k, MOST_HITS)
-    return [] if query is None else query_terms(query, most=LONG_QUERY)

@@ -6,15 +6,14 @@ BM25 weighs most. In a small store no term costs anything to speak of, and all o
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory.text import QUERY_TERMS, match_expression
+from aqe.engine.memory.text import LONG_QUERY, QUERY_TERMS, match_expression, query_terms
 
 if TYPE_CHECKING:
     from aqe.engine.memory.postings import TextPostings
@@ -54,98 +53,132 @@ class _Shelf:
     last: int
 
 
+@dataclass
+class _Read:
+    """A text of some moment: its terms, and in how many rows each stands once that was asked for."""
+
+    query: str
+    number: int
+    lists: TextPostings | None
+    terms: Sequence[str]
+    counts: Sequence[int] | None = None
+
+
 class WordCounts:
-    """Counts of one store, kept until a memory changes; safe between threads."""
+    """Counts of one store, kept until a memory changes. Whoever calls holds the store's lock and is in a read
+    transaction, whose last change has the `number` that is given."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._changes = -1
+        self._number = -1
+        self._newest: int | None = None
         self._rows: dict[str, int] = {}
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[str, dict[str, int]] = {}  # by what namespaces begin with that are not counted
         self._shelves: dict[str, _Shelf] = {}
+        self._last: _Read | None = None
 
-    def read(
-        self, connection: apsw.Connection, terms: Sequence[str], without: str = "", lists: TextPostings | None = None
-    ) -> tuple[int, dict[str, int]]:
-        """The number of current rows, and in how many of them each term stands (left out: in none); by `lists` where
+    def words(self, connection: apsw.Connection, number: int, query: str, lists: TextPostings | None = None) -> Words:
+        """What to ask the text index for; rows that only terms left out would find are not found. `lists` count where
         they are at hand.
-
-        With `without` rows of namespaces that begin so are not counted, for terms that few rows have: there alone it
-        matters, and there alone counting is cheap.
-        """
-        if lists is not None:
-            each = zip(terms, lists.counts(terms, without=without, most=FEW_ROWS), strict=True)
-            return lists.rows(without=without), {term: count for term, count in each if count}
-        changes = int(connection.execute("SELECT number FROM changes WHERE of = 'memories'").get)
-        with self._lock:
-            if changes != self._changes or len(self._counts) > KEPT:
-                self._changes, self._rows, self._counts, self._shelves = changes, {}, {}, {}
-            rows, counts, shelves = self._rows, self._counts, self._shelves
-            known = {term: counts[term, without] for term in terms if (term, without) in counts}
-            total = rows.get(without)
-        missing = [term for term in terms if term not in known]
-        if missing or total is None:
-            if without:
-                whole, missed = self.read(connection, missing)
-                if without not in shelves:
-                    shelves[without] = _shelf(connection, without)
-                missed = {term: missed.get(term, 0) for term in missing}
-                whole, missed = _outside(connection, whole, missed, shelves[without])
-            else:
-                whole, missed = _indexed(connection), _count(connection, missing)
-            total = whole
-            made = {term: missed.get(term, 0) for term in missing}
-            with self._lock:
-                rows[without] = whole
-                counts.update({(term, without): count for term, count in made.items()})
-            known |= made
-        return total, {term: count for term, count in known.items() if count}
-
-    def words(self, connection: apsw.Connection, terms: Sequence[str], lists: TextPostings | None = None) -> Words:
-        """What to ask the text index for; rows that only terms left out would find are not found.
 
         FTS5 gives a term that stands in more than half of the rows a weight of 0.000001, and visits every such row for
         it: it is left out first.
         """
-        sql = "SELECT max(row) FROM memories"
-        newest = (connection.execute(sql).get or 0) if lists is None else lists.newest
+        read = self._read(number, query, lists)
+        terms = read.terms
+        newest = self._newest_row(connection) if lists is None else lists.newest
         if len(terms) < 2 or (newest < SMALL_STORE and len(terms) <= QUERY_TERMS):
             return Words(terms, terms, 0)
-        rows, counts = self.read(connection, terms, lists=lists)
-        every = rarest(terms, counts, QUERY_TERMS)
+        if read.counts is None:
+            read.counts = self._counted(connection, terms, "", lists)
+        counted = sorted([(count, at) for at, count in enumerate(read.counts) if count])[:QUERY_TERMS]
+        every = [terms[at] for _, at in counted]
         if newest < SMALL_STORE:
             return Words(every, every, 0)
-        chosen: list[str] = []
-        postings = 0
+        half = self._all(connection, "", lists) / 2
         most = POSTINGS if lists is not None else FTS_POSTINGS
-        for term in every[:MOST]:
-            count = counts[term]
-            if count > rows / 2 or (len(chosen) >= FEWEST and postings + count > most):
+        chosen = postings = 0
+        for count, _ in counted[:MOST]:
+            if count > half or (chosen >= FEWEST and postings + count > most):
                 break
-            chosen.append(term)
+            chosen += 1
             postings += count
-        return Words(every, chosen or every, postings or sum([counts[term] for term in every]))
+        return Words(every, every[:chosen] or every, postings or sum([count for count, _ in counted]))
 
     def rarity(
-        self, connection: apsw.Connection, terms: Sequence[str], without: str = "", lists: TextPostings | None = None
+        self,
+        connection: apsw.Connection,
+        number: int,
+        query: str,
+        without: str = "",
+        lists: TextPostings | None = None,
     ) -> dict[str, float]:
         """How telling each term is, from 0 (every row has it) to 1 (no row has it); of many the most telling ones:
-        those that few rows have, and some that none has."""
-        rows, counts = self.read(connection, terms, without, lists)
+        those that few rows have, and some that none has.
+
+        With `without` rows of namespaces that begin so are not counted, for terms that few rows have: there alone it
+        matters, and there alone counting is cheap.
+        """
+        read = self._read(number, query, lists)
+        terms = read.terms
+        counts = self._counted(connection, terms, without, lists)
+        if not without:
+            read.counts = counts
         if len(terms) > QUERY_TERMS:
-            unknown = [term for term in terms if term not in counts][:MOST]
-            chosen = {*unknown, *rarest(terms, counts, QUERY_TERMS - len(unknown))}
-            terms = [term for term in terms if term in chosen]
-        highest = math.log(1 + (rows + 0.5) / 0.5)
-        return {
-            term: math.log(1 + (rows - counts.get(term, 0) + 0.5) / (counts.get(term, 0) + 0.5)) / highest
-            for term in terms
-        }
+            unknown = [at for at, count in enumerate(counts) if not count][:MOST]
+            known = sorted([(count, at) for at, count in enumerate(counts) if count])[: QUERY_TERMS - len(unknown)]
+            chosen = sorted([*unknown, *[at for _, at in known]])
+            terms, counts = [terms[at] for at in chosen], [counts[at] for at in chosen]
+        rows = self._all(connection, without, lists) + 0.5
+        highest = log(1 + rows / 0.5)
+        weights = [log(1 + (rows - count) / (count + 0.5)) / highest for count in counts]
+        return dict(zip(terms, weights, strict=True))
 
+    def _read(self, number: int, query: str, lists: TextPostings | None) -> _Read:
+        """The terms of a query, which is mostly asked for twice: how telling they are, and which to look for."""
+        last = self._last
+        if last is None or last.query != query or last.number != number or last.lists is not lists:
+            last = self._last = _Read(query, number, lists, query_terms(query, most=LONG_QUERY))
+        if number != self._number:
+            self._number, self._newest, self._rows, self._counts, self._shelves = number, None, {}, {}, {}
+        return last
 
-def rarest(terms: Iterable[str], counts: dict[str, int], most: int) -> list[str]:
-    """The `most` terms that stand in the fewest rows but in one at least, the rarest first; equals in their order."""
-    return sorted([term for term in terms if counts.get(term)], key=counts.__getitem__)[:most]
+    def _counted(
+        self, connection: apsw.Connection, terms: Sequence[str], without: str, lists: TextPostings | None
+    ) -> Sequence[int]:
+        """In how many rows each term stands."""
+        if lists is not None:
+            return lists.counts(terms, without=without, most=FEW_ROWS)
+        known = self._counts.setdefault(without, {})
+        if len(known) > KEPT:
+            known.clear()
+        if missing := [term for term in terms if term not in known]:
+            if without:
+                whole = self._counted(connection, missing, "", None)
+                shelf = self._shelf(connection, without)
+                known.update(_outside(connection, dict(zip(missing, whole, strict=True)), shelf))
+            else:
+                known.update({**dict.fromkeys(missing, 0), **_count(connection, missing)})
+        return [known[term] for term in terms]
+
+    def _all(self, connection: apsw.Connection, without: str, lists: TextPostings | None) -> int:
+        """The number of current rows."""
+        if lists is not None:
+            return lists.rows(without=without)
+        if without not in self._rows:
+            whole = self._all(connection, "", None) if without else _indexed(connection)
+            self._rows[without] = whole - (self._shelf(connection, without).rows if without else 0)
+        return self._rows[without]
+
+    def _shelf(self, connection: apsw.Connection, start: str) -> _Shelf:
+        if start not in self._shelves:
+            self._shelves[start] = _shelf(connection, start)
+        return self._shelves[start]
+
+    def _newest_row(self, connection: apsw.Connection) -> int:
+        """The highest number that a row ever had."""
+        if self._newest is None:
+            self._newest = connection.execute("SELECT max(row) FROM memories").get or 0
+        return self._newest
 
 
 def names_below(connection: apsw.Connection, start: str) -> list[str]:
@@ -176,12 +209,10 @@ def _shelf(connection: apsw.Connection, start: str) -> _Shelf:
     return _Shelf(names, found[0], found[1] or 0, found[2] or 0)
 
 
-def _outside(
-    connection: apsw.Connection, rows: int, counts: dict[str, int], shelf: _Shelf
-) -> tuple[int, dict[str, int]]:
+def _outside(connection: apsw.Connection, counts: dict[str, int], shelf: _Shelf) -> dict[str, int]:
     """The same counts without the rows of some namespaces, for terms that few rows have."""
     if not shelf.rows:
-        return rows, counts
+        return counts
     sql = (
         "SELECT count(*) FROM texts JOIN memories ON memories.row = texts.rowid WHERE texts MATCH ?"
         f" AND texts.rowid BETWEEN ? AND ? AND memories.namespace IN ({_marks(shelf.names)})"
@@ -190,7 +221,7 @@ def _outside(
         if 0 < count <= FEW_ROWS:
             bound = match_expression([term]), shelf.first, shelf.last, *shelf.names
             counts[term] = count - connection.execute(sql, bound).get
-    return rows - shelf.rows, counts
+    return counts
 
 
 def _marks(items: Sequence[object]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.words import FEWEST, MOST, POSTINGS, WordCounts
 
 WORDS = ("alder", "birch", "cedar", "dogwood", "elm", "fir", "gum", "hazel", "ivy", "juniper")
@@ -59,7 +60,7 @@ def test_a_search_of_a_large_store_asks_for_few_terms(large: Store) -> None:
     """The rarest terms are asked for, until they stand in many rows; never one of more than half of the rows."""
     terms = ["note", "common", "zebra", "alder", "nowher", *(f"{number}" for number in range(100, 140))]
     with large.reading() as connection:
-        words = WordCounts().words(connection, terms)
+        words = WordCounts().words(connection, read_number(connection), " ".join(terms))
     assert words.telling[0] == "zebra"
     assert FEWEST <= len(words.telling) <= MOST
     assert words.postings <= POSTINGS
