@@ -179,7 +179,7 @@ def test_update_delete_and_history(aqe: Run) -> None:
 
 
 def test_list_shows_newest_first_by_namespace(aqe: Run) -> None:
-    """`memory list` shows a line for each memory of a namespace or of all; it and `get` nothing that a terminal obeys."""
+    """`memory list` shows a line for each memory of a namespace or of all; as `get`, nothing that a terminal obeys."""
     for name, namespace in (("one", "default"), ("two", "agents/flaky"), ("three", "default")):
         aqe("memory", "add", name, "--id", name, "-n", namespace)
     assert [line.split()[0] for line in aqe("memory", "list")[1].splitlines()] == ["three", "two", "one"]
