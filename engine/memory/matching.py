@@ -6,7 +6,6 @@ best rows alone, and kept while no memory changes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +17,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from aqe.engine.memory.occurrences import KnownRows, Ranked
     from aqe.engine.memory.ranking import Scope
 
 ONE_PASS = 4000
 """Rows, summed over the terms of a query, that one pass reads; above, each scope asks for itself."""
 
-KEPT = 50_000
-_NAMES = "SELECT row, namespace FROM memories WHERE row IN (SELECT value FROM json_each(?))"
-
 
 class Matched:
-    """The rows that any of some terms finds, with their BM25. `names` has the namespaces of rows as far as they are
-    known, and learns those that are looked up. Whoever calls is in a read transaction."""
+    """The rows that any of some terms finds, with their BM25. `known` has what was read of rows, and learns what is
+    looked up. Whoever calls is in a read transaction."""
 
-    def __init__(self, connection: apsw.Connection, terms: Sequence[str], names: dict[int, str]) -> None:
+    def __init__(self, connection: apsw.Connection, terms: Sequence[str], known: KnownRows) -> None:
         self._connection = connection
-        self._names = names
-        sql = "SELECT rowid, rank FROM texts WHERE texts MATCH ?"
-        found: Any = connection.execute(sql, (match_expression(terms),)) if terms else ()
-        self._ranks: dict[int, float] = dict(found)
-        self._order: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+        self._known = known
+        found = known.ranked(connection, terms) if terms else None
+        self._rows, self._scores = found or _ranked_by_fts5(connection, terms)
+        self._best: Ranked | None = None
 
-    def best(self, k: int, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def best(self, k: int, scope: Scope) -> Ranked:
         """The `k` best rows of a scope without a condition with their BM25, best first; of equals the oldest."""
         rows, scores = self._best_first()
         if scope.is_nothing:
@@ -48,45 +44,48 @@ class Matched:
             return rows[:k], scores[:k]
         wide = 2 * k
         while True:
-            some = rows[:wide].tolist()
-            self._look_up(some)
-            names = [self._names.get(row) for row in some]  # none: a row of the index alone, which a repair takes out
-            places = [at for at, name in enumerate(names) if name is not None and scope.has(name)]
-            if len(places) >= k or len(some) < wide:
+            names = self._known.names(self._connection, rows[:wide].tolist())
+            inside = {name for name in {*names} if name is not None and scope.has(name)}
+            places = [at for at, name in enumerate(names) if name in inside]
+            if len(places) >= k or len(names) < wide:
                 return rows[places[:k]], scores[places[:k]]
             wide *= 4
 
-    def _best_first(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        if self._order is None:
+    def _best_first(self) -> Ranked:
+        if self._best is None:
             import numpy as np
 
-            count = len(self._ranks)
-            rows = np.fromiter(self._ranks, np.int64, count)
-            ranks = np.fromiter(self._ranks.values(), np.float64, count)
-            order = np.lexsort((rows, ranks))
-            self._order = rows[order], -ranks[order]
-        return self._order
+            order = np.argsort(-self._scores, kind="stable")
+            self._best = self._rows[order], self._scores[order]
+        return self._best
 
     def scores(self, rows: Sequence[int]) -> dict[int, float]:
         """BM25 of those of `rows` that any of the terms stands in."""
-        ranks = self._ranks
-        return {row: -ranks[row] for row in rows if row in ranks}
-
-    def found(
-        self, k: int, scope: Scope, rows: NDArray[np.int64]
-    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
-        """The `k` best rows of a scope with their BM25, and that of `rows`, 0 where no term is."""
         import numpy as np
 
-        get = self._ranks.get
-        others = np.array([get(row, 0.0) for row in rows.tolist()], np.float64)
-        return self.best(k, scope), -others
+        found = self._scores_of(np.array(rows, np.int64)).tolist()
+        return {row: score for row, score in zip(rows, found, strict=True) if score}
 
-    def _look_up(self, rows: Sequence[int]) -> None:
-        names = self._names
-        if missing := [row for row in rows if row not in names]:
-            if len(names) > KEPT:
-                names.clear()
-                missing = list(rows)
-            found: Any = self._connection.execute(_NAMES, (json.dumps(missing),))
-            names.update(found)
+    def found(self, k: int, scope: Scope, rows: NDArray[np.int64]) -> tuple[Ranked, NDArray[np.float64]]:
+        """The `k` best rows of a scope with their BM25, and that of `rows`, 0 where no term is."""
+        return self.best(k, scope), self._scores_of(rows)
+
+    def _scores_of(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        import numpy as np
+
+        if not len(self._rows):
+            return np.zeros(len(rows), np.float64)
+        places = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
+        return np.where(self._rows[places] == rows, self._scores[places], 0.0)
+
+
+def _ranked_by_fts5(connection: apsw.Connection, terms: Sequence[str]) -> Ranked:
+    """The rows that any of the terms stands in, by number, and their BM25."""
+    import numpy as np
+
+    sql = "SELECT rowid, -rank FROM texts WHERE texts MATCH ?"
+    found: Any = connection.execute(sql, (match_expression(terms),)) if terms else ()
+    ranks: dict[int, float] = dict(found)
+    rows = np.fromiter(ranks, np.int64, len(ranks))
+    order = np.argsort(rows, kind="stable")
+    return rows[order], np.fromiter(ranks.values(), np.float64, len(ranks))[order]

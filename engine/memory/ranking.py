@@ -17,6 +17,7 @@ from aqe.engine.memory import vectors
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import Explained
 from aqe.engine.memory.matching import ONE_PASS, Matched
+from aqe.engine.memory.occurrences import KnownRows
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.memory.text import match_expression
@@ -117,12 +118,13 @@ def sides_of(
     codes: Codes | None = None,
     lists: TextPostings | None = None,
     floors: Sequence[float] = (),
+    known: KnownRows | None = None,
 ) -> list[Sides]:
     """The candidates of both sides for each `k` and scope, more of each side than `k`; each candidate of one side is
     scored by the other. Without `lists` scopes without a condition share one pass over the text index. A scope whose
     floor (0: it has none) no cosine reaches has no candidates."""
     shares = lists is None and words.postings <= ONE_PASS and not any(scope.condition for _, scope in wanted)
-    matched = Matched(connection, words.telling, {}) if shares else None
+    matched = Matched(connection, words.telling, known or KnownRows()) if shares else None
     found = []
     for at, (k, scope) in enumerate(wanted):
         wide = max(50, 4 * k)

@@ -25,6 +25,7 @@ from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
 from aqe.engine.memory.matching import ONE_PASS, Matched
+from aqe.engine.memory.occurrences import KnownRows
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
@@ -93,7 +94,7 @@ class Searcher:
         self._scopes: dict[str | None, Scope] = {}
         self._grounds: dict[tuple[str | None, int], hybrid.Ground] = {}
         self._held = -1
-        self._names: dict[int, str] = {}
+        self._known = KnownRows()
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
 
@@ -170,7 +171,8 @@ class Searcher:
                 return self._answers("text", connection, number, found, most)
             names = [None if condition else namespace for (namespace, condition, _), _ in wanted]
             asked_for = [(self._looked_at(name, k), scope) for name, (k, scope) in zip(names, scopes, strict=True)]
-            sides = ranking.sides_of(connection, words, table, packed, asked_for, self.codes, lists, floors)
+            about = (self.codes, lists, floors, self._known)
+            sides = ranking.sides_of(connection, words, table, packed, asked_for, *about)
             parts = [self.share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
             asked = Asked(words, table, packed, self.codes, lists)
@@ -214,7 +216,7 @@ class Searcher:
             return None
         import numpy as np
 
-        asked_for = Matched(connection, words.telling, self._names) if lists is None else lists.asked(words.telling)
+        asked_for = Matched(connection, words.telling, self._known) if lists is None else lists.asked(words.telling)
         found = hybrid.find(self.codes, asked_for, np.frombuffer(packed, np.float32), grounds)
         for at, ((namespace, *_), k) in enumerate(wanted):
             if graph is not None and is_served(namespace):
@@ -397,7 +399,7 @@ class Searcher:
             self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()
             self._grounds.clear()
-            self._names.clear()
+            self._known.forget()
             self.kept.clear()
             self._tables.clear()
             self._settled.clear()
