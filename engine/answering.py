@@ -52,6 +52,8 @@ class Answering:
         _check_asked(config, validate)
         if (found := self.at_hand(prompt, session, task, config)) is not None:
             return found
+        if not config.answer and session is None:
+            return await anyio.to_thread.run_sync(partial(self._asking.alone, prompt, task=task, config=config))
         prepared, answer = await anyio.to_thread.run_sync(
             partial(self._begin, prompt, session, task, config, keep=validate is None)
         )

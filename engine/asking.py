@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import apsw
@@ -19,11 +20,12 @@ from aqe.engine.grounding import cited, shown_passages, support
 from aqe.engine.memory.entry import check_text, made
 from aqe.engine.memory.store import Store
 from aqe.engine.privacy import Guard
-from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_texts
+from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_text
 from aqe.engine.providers.protocol import CompletionRequest, Message, Usage, weigh
 from aqe.engine.recall import CachedEmbedder, Recall, Recalled
 from aqe.engine.request_log import RequestLog
 from aqe.engine.requests import RequestTable
+from aqe.engine.retrieval import catch_up
 from aqe.engine.routing import Decision, Router, RouteRequest
 from aqe.engine.routing.decision import EXTRACTIVE, Tier
 from aqe.engine.routing.log import insert_routes
@@ -33,6 +35,7 @@ from aqe.engine.sessions.followup import standalone
 from aqe.engine.sessions.table import require_open
 
 if TYPE_CHECKING:
+    from aqe.engine.memory.lookups import Lookup
     from aqe.engine.settings import Settings
 
 SHOWN_TOKENS = 3000
@@ -116,6 +119,7 @@ class Asking:
         self._guard = guard
         self._log: RequestLog[Found] = RequestLog(self._write)
         requests.flush = self._log.flush
+        self._weigh = partial(_weight, count=conversations.count_tokens)
 
     def close(self) -> None:
         """Write what waits to be written."""
@@ -160,44 +164,68 @@ class Asking:
         )
 
     def at_hand(self, prompt: str, *, task: str | None, config: QueryConfig) -> Answer | None:
-        """What `found_alone` gives, where it takes well under a millisecond, so that an event loop may wait for it;
-        None where it might take longer."""
+        """What `alone` gives, where it takes well under a millisecond, so that an event loop may wait for it; None
+        where it might take longer."""
         if not isinstance(prompt, str) or len(prompt) > AT_HAND:
             return None
-        settings, embedder = self._router.recent_settings(), self._embedder
-        found = self._store.at_once(
-            lambda: self._find(prompt, task, config, settings),
-            embedder.id,
-            embedder.dimension,
-            self._recall.places(config.namespace, settings),
-        )
+        return self._at_once(prompt, task, config, wait=False)
+
+    def alone(self, prompt: str, *, task: str | None, config: QueryConfig) -> Answer:
+        """What was found without a session and where the query would go. Raises as `prepare`."""
+        found = None
+        if isinstance(prompt, str):
+            catch_up(self._store, self._embedder)
+            found = self._at_once(prompt, task, config, wait=True)
+        if found is None:
+            found = self.found_alone(self.prepare(prompt, session=None, task=task, config=config))
+        return found
+
+    def _at_once(self, prompt: str, task: str | None, config: QueryConfig, *, wait: bool) -> Answer | None:
+        settings = self._router.recent_settings()
+        lookup = self._recall.lookup(config.k, config.namespace, settings)
+        found = self._store.at_hand.once(lambda: self._find(prompt, task, config, settings, lookup), lookup, wait=wait)
         if found is None:
             return None
         self._keep_soon(found)
         return found.answer
 
-    def _find(self, prompt: str, task: str | None, config: QueryConfig, settings: Settings) -> Found:
+    def _find(
+        self, prompt: str, task: str | None, config: QueryConfig, settings: Settings, lookup: Lookup
+    ) -> Found | None:
+        """A query that is looked up within `AtHand.once`; None where more is needed than is at hand."""
         began = time.perf_counter()
         check_text(prompt)
-        seen = self._recall.at_hand(prompt, config.k, config.namespace, settings)
-        start = time.perf_counter()
         decision = self._router.decide(route_request(prompt, task, config), settings=settings)
-        route_ms = 1000 * (time.perf_counter() - start)
-        hits, count = seen.hits, self.count_tokens
+        routed = time.perf_counter()
+        seen = self._recall.at_hand(prompt, lookup, settings)
+        if seen is None:
+            return None
+        rows, embedded = seen
+        context: tuple[tuple[str, str], ...]
         if decision.tier == EXTRACTIVE:
-            memories = [hit.memory for hit in hits]
-            context = tuple([(memory.namespace, memory.id) for memory in memories])
-            weight = weigh(quotable_texts(memories), count)
+            names = self._store.at_hand.named(rows, self._weigh)
+            if names is None:
+                return None
+            context, weight = tuple([name for name, _, _ in names]), sum([weight for _, weight, _ in names])
         else:
+            hits = self._store.at_hand.hits(rows)
+            if hits is None:
+                return None
             shown = self._shown([passage_of(hit) for hit in hits], decision)
             context = tuple([(passage.namespace, passage.id) for passage in shown])
-            weight = weigh([passage.text for passage in shown], count)
-        total = 1000 * (time.perf_counter() - began)
+            weight = weigh([passage.text for passage in shown], self.count_tokens)
+        done = time.perf_counter()
         timings = made(
             Timings,
-            {"embed": seen.embed_ms, "retrieve": seen.retrieve_ms, "route": route_ms, "answer": 0.0, "total": total},
+            {
+                "embed": 1000 * (embedded - routed),
+                "retrieve": 1000 * (done - embedded),
+                "route": 1000 * (routed - began),
+                "answer": 0.0,
+                "total": 1000 * (done - began),
+            },
         )
-        answer = unanswered(self._requests.new_id(), decision, context, weight, count(prompt), timings)
+        answer = unanswered(self._requests.new_id(), decision, context, weight, self.count_tokens(prompt), timings)
         return Found(prompt, task, decision, answer)
 
     def anew(self, prepared: Prepared) -> Prepared:
@@ -384,6 +412,11 @@ class Asking:
                 break
             shown.append(passage)
         return tuple(shown)
+
+
+def _weight(namespace: str, text: str, *, count: Callable[[str], int]) -> int:
+    """The tokens of a memory's text as a passage has it."""
+    return count(quotable_text(namespace, text))
 
 
 def _context(prepared: Prepared, citations: Sequence[Citation], *, everything: bool) -> list[Passage]:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import MarkedFeedback, success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.embeddings import Before
+from aqe.engine.memory.lookups import Lookup
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.extractive import Passage, passage_of
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Hit, Memory
+    from aqe.engine.memory.hybrid import Found
     from aqe.engine.settings import Settings
 
 CACHED_TEXTS = 2048
@@ -62,6 +64,8 @@ whose questions are about projects."""
 
 _LEAST = {KNOWLEDGE: KNOWLEDGE_NEAR}
 _BY_SCORE = attrgetter("score")
+_SCORE = itemgetter(1)
+MOST_LOOKUPS = 64
 
 
 class CachedEmbedder(Before):
@@ -140,16 +144,6 @@ class _Pool:
     about: dict[tuple[str, str], Memory]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a question found on the spot: the hits of all places, best first, and the time that it took, in
-    milliseconds."""
-
-    hits: Sequence[Hit]
-    embed_ms: float
-    retrieve_ms: float
-
-
 class Recall:
     """Finds passages in one store; blocking, safe between threads. `pooled` of the `asked` questions were served by
     their session's own passages."""
@@ -161,6 +155,7 @@ class Recall:
         self._index = index_scope(store)
         self._marked = MarkedFeedback()
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
+        self._lookups: dict[tuple[int, str | None, bool], Lookup] = {}
         self._lock = threading.Lock()
         self.asked = 0
         self.pooled = 0
@@ -186,18 +181,36 @@ class Recall:
         done = time.perf_counter()
         return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded))
 
-    def at_hand(self, question: str, k: int, namespace: str | None, settings: Settings) -> Seen:
-        """As `recall` without a session, within `Store.at_once`: nothing waits for a vector."""
-        start = time.perf_counter()
+    def lookup(self, k: int, namespace: str | None, settings: Settings) -> Lookup:
+        """How a question without a session is looked up on the spot; the same until the settings say otherwise."""
+        with_knowledge = namespace is None and settings.knowledge.enabled
+        known = self._lookups.get((k, namespace, with_knowledge))
+        if known is not None:
+            return known
+        places = [(self._index, k, 0.0), (None, k, 0.0)] if namespace is None else [(namespace, k, 0.0)]
+        if with_knowledge:
+            places.append((KNOWLEDGE, k, KNOWLEDGE_NEAR))
+        embedder = self._embedder
+        made = Lookup(tuple(places), embedder.id, embedder.dimension, widened, without=KNOWLEDGE)
+        if len(self._lookups) >= MOST_LOOKUPS:
+            self._lookups.clear()
+        self._lookups[k, namespace, with_knowledge] = made
+        return made
+
+    def at_hand(self, question: str, lookup: Lookup, settings: Settings) -> tuple[list[Found], float] | None:
+        """The rows that `recall` without a session finds, best first, and when the question was embedded (in seconds of
+        `perf_counter`), within `AtHand.once`; None where that takes more than is at hand."""
+        store = self._store
         vector = self._embedder.vector_of(question)
         embedded = time.perf_counter()
-        rarity = self._store.rarity(question, without=KNOWLEDGE)
-        known, wide = self._hits(widened(question, rarity), vector, k, k, namespace, settings)
-        hits = sorted(chain(known, *wide), key=_BY_SCORE, reverse=True)
+        if simd.dot(vector, vector) == 0.0 or success_prior(store, settings, self._marked) is not None:
+            return None
+        found = store.at_hand.look_up(lookup, question, vector)
+        if found is None:
+            return None
         with self._lock:
             self.asked += 1
-        done = time.perf_counter()
-        return Seen(hits, 1000 * (embedded - start), 1000 * (done - embedded))
+        return _best_first(found, knows=lookup.places[-1][0] == KNOWLEDGE), embedded
 
     def _found(
         self,
@@ -216,12 +229,6 @@ class Recall:
         if passages is None:
             passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
         return passages, rarity, reused
-
-    def places(self, namespace: str | None, settings: Settings) -> tuple[str | None, ...]:
-        """The namespaces that a question is looked up in."""
-        if namespace is not None:
-            return (namespace,)
-        return (self._index, None, KNOWLEDGE) if settings.knowledge.enabled else (self._index, None)
 
     def _hits(
         self,
@@ -331,6 +338,17 @@ class Recall:
                 rows[numbers[row]] = np.frombuffer(packed, np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))
+
+
+def _best_first(found: Sequence[Sequence[Found]], *, knows: bool) -> list[Found]:
+    """The rows of all places, the best first; of what is known about testing, which is the last where one `knows`, as
+    `_near_knowledge` has it."""
+    known: Sequence[Found] = found[-1] if knows else ()
+    rest = found[:-1] if knows else found
+    if known:
+        least = max([KNOWLEDGE_NEAR, *[near or 0.0 for some in rest for _, _, _, near in some]])
+        known = [one for one in known if (one[3] or 0.0) >= least]
+    return sorted(chain(known, *rest), key=_SCORE, reverse=True)
 
 
 def _near_knowledge(known: Sequence[Hit], found: Sequence[Hit]) -> list[Hit]:

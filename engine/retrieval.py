@@ -126,7 +126,7 @@ def find_at_hand(
     own = embedder_id in (None, embedder.id)
     store.remake_with(embedder)
     space = embedder.id if own else embedder_id
-    return store.search_at_hand(vector, k=k, namespace=namespace, embedder_id=space, own=own)
+    return store.at_hand.search(vector, k=k, namespace=namespace, embedder_id=space, own=own)
 
 
 def find_each(

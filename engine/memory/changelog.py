@@ -31,6 +31,12 @@ def read_mark(connection: apsw.Connection) -> Mark:
     return Mark(*last)
 
 
+def mark_of(connection: apsw.Connection, number: int) -> Mark | None:
+    """The moment of the change with this number; None where the log does not have it."""
+    stamp = connection.execute("SELECT stamp FROM change_log WHERE number = ?", (number,)).get
+    return None if stamp is None else Mark(number, int(stamp))
+
+
 def read_number(connection: apsw.Connection) -> int:
     """The number of the last change that the caller's transaction sees."""
     return int(connection.execute("SELECT max(number) FROM change_log").get)

@@ -102,6 +102,12 @@ class Waiting:
 
 def read_memory(row: Sequence[Any]) -> Memory:
     """A row of `COLUMNS`, whatever comes behind them."""
+    return memory_of(row, row[8], row[9])
+
+
+def memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None) -> Memory:
+    """The same where the space of its vector is known, and not what stands in the row for it."""
+    file, line, commit, run, worktree = row[10:15]
     return made(
         Memory,
         {
@@ -113,9 +119,9 @@ def read_memory(row: Sequence[Any]) -> Memory:
             "created_at": row[5],
             "valid_from": row[6],
             "valid_to": row[7],
-            "embedder_id": row[8],
-            "dimension": row[9],
-            "provenance": _provenance(*row[10:15]),
+            "embedder_id": embedder_id,
+            "dimension": dimension,
+            "provenance": _provenance(file, line, commit, run, worktree),
             "id_given": bool(row[15]),
             "expires_at": row[16],
             "pinned": bool(row[17]),

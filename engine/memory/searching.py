@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
-from aqe.engine.memory import hybrid, ranking, spaces, vectors
-from aqe.engine.memory.answers import AnswerCache
+from aqe.engine.memory import ranking, spaces, vectors
+from aqe.engine.memory.answers import LastFound, looked_at
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
+from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
-from aqe.engine.memory.matching import ONE_PASS, Matched
+from aqe.engine.memory.lookups import Lookup, Lookups
 from aqe.engine.memory.occurrences import KnownRows
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.ranking import Scope, Scored, Sides
@@ -35,7 +35,12 @@ from aqe.engine.memory.weights import Weights
 from aqe.engine.memory.words import WordCounts
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from aqe.engine.memory.entry import Numbers
+    from aqe.engine.memory.hits import Named, Weigh
+    from aqe.engine.memory.hybrid import Found
     from aqe.engine.memory.rank import Rank
 
 MOST_HITS = 1000
@@ -84,17 +89,18 @@ class Searcher:
         self._now = now
         self._shares = shares
         self._weights = Weights()
-        self._found = FoundMemories(files)
+        self._files = files
+        self.memories = FoundMemories(files)
         self._number = -1
         self.rank = rank
-        self._graph = graph
-        self.kept = AnswerCache(files, tally)
+        self.graph = graph
+        self.kept: LastFound[SearchAnswer] = LastFound(tally)
+        self.found: LastFound[Sequence[Found]] = LastFound(tally)
+        self.lookups = Lookups(self)
         self.moment: int | None = None
         self._first_end: int | None = None
         self._scopes: dict[str | None, Scope] = {}
-        self._grounds: dict[tuple[str | None, int], hybrid.Ground] = {}
-        self._held = -1
-        self._known = KnownRows()
+        self.known = KnownRows()
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
 
@@ -128,13 +134,14 @@ class Searcher:
             self._follow(connection)
             if self._has_ended():
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
-            graph = self._graph()
+            graph = self.graph()
             if graph is not None and any(is_served(name) for name, *_ in places):
                 asked = (*asked, graph.number(connection))
-            found = self.kept.get(asked)
-            if found is None:
-                found = self._anew(query, packed, wanted, embedder_id, prior, explain=explain, least=least)
-                self.kept.put(asked, found)
+            known = self.kept.get(asked)
+            if known is not None:
+                return looked_at(known, self._files)
+            found = self._anew(query, packed, wanted, embedder_id, prior, explain=explain, least=least)
+            self.kept.put(asked, found, sum([len(one.hits) for one in found]))
             return found
 
     def _anew(
@@ -154,13 +161,13 @@ class Searcher:
         space = (check_embedder(embedder_id), len(packed) // 4)
         with self._reading() as connection:
             number = self._follow(connection)
-            table = self._table(connection, space) if packed else None
+            table = self.table(connection, space) if packed else None
             lists = None if query is None else self.lists.at_hand(connection, number)
             if query is not None and table is not None and prior is None and not explain and self.rank is None:
                 answers = self._at_once(connection, number, query, lists, table, packed, wanted, floors)
                 if answers is not None:
                     return answers
-            scopes = [(self._wide(k), self._scope(connection, one)) for one, k in wanted]
+            scopes = [(self._wide(k), self.scope(connection, one)) for one, k in wanted]
             most = [k for _, k in wanted]
             if query is None:
                 found = [ranking.by_vector(connection, table, packed, k, scope, self.codes) for k, scope in scopes]
@@ -170,8 +177,8 @@ class Searcher:
                 found = [ranking.by_text(connection, words, k, scope, lists) for k, scope in scopes]
                 return self._answers("text", connection, number, found, most)
             names = [None if condition else namespace for (namespace, condition, _), _ in wanted]
-            asked_for = [(self._looked_at(name, k), scope) for name, (k, scope) in zip(names, scopes, strict=True)]
-            about = (self.codes, lists, floors, self._known)
+            asked_for = [(self.looked_at(name, k), scope) for name, (k, scope) in zip(names, scopes, strict=True)]
+            about = (self.codes, lists, floors, self.known)
             sides = ranking.sides_of(connection, words, table, packed, asked_for, *about)
             parts = [self.share(connection, scope, one) for (_, scope), one in zip(scopes, sides, strict=True)]
             places = [*zip(sides, parts, [k for k, _ in scopes], strict=True)]
@@ -197,57 +204,19 @@ class Searcher:
         floors: Sequence[float],
     ) -> tuple[SearchAnswer, ...] | None:
         """The answers by words and meaning where the vectors are at hand and one pass asks for all words; else None."""
-        if self._has_ended():
+        if self._has_ended() or any(condition for (_, condition, _), _ in wanted):
             return None
-        if not self.codes.stands(self._held, number):
-            self.codes.follow(connection)
-            self._grounds.clear()
-            self._held = self.codes.held
-        grounds, graph = [], self._graph()
-        for ((namespace, condition, _), k), floor in zip(wanted, floors, strict=True):
-            ground = None if condition else self._grounds.get((namespace, table))
-            if ground is None:
-                ground = self._ground(connection, number, namespace, condition, table, has_floor=floor > 0)
-                if ground is None:
-                    return None
-            grounds.append((ground, self._looked_at(namespace, k), floor))
-        words = self.words.words(connection, number, query, lists)
-        if lists is None and words.postings > ONE_PASS:
+        places = [(namespace, k, floor) for ((namespace, *_), k), floor in zip(wanted, floors, strict=True)]
+        grounds = self.lookups.grounds(connection, number, table, [(name, floor) for name, _, floor in places])
+        if grounds is None:
             return None
         import numpy as np
 
-        asked_for = Matched(connection, words.telling, self._known) if lists is None else lists.asked(words.telling)
-        found = hybrid.find(self.codes, asked_for, np.frombuffer(packed, np.float32), grounds)
-        for at, ((namespace, *_), k) in enumerate(wanted):
-            if graph is not None and is_served(namespace):
-                asked = Asked(words, table, packed, self.codes, lists)
-                best = graph.ordered(connection, number, namespace, asked, found[at], k)
-                found[at] = [one[:4] for one in best]
-        return tuple([SearchAnswer("hybrid", hits) for hits in self._found.hits_each(connection, number, found)])
-
-    def _ground(
-        self,
-        connection: apsw.Connection,
-        number: int,
-        namespace: str | None,
-        condition: str,
-        table: int,
-        *,
-        has_floor: bool,
-    ) -> hybrid.Ground | None:
-        """A scope where both sides are at hand, kept until a memory changes; None where one is not, where some rows
-        only have the words, or where each namespace is weighed by itself."""
-        if condition:
+        plan, vector = self.lookups.plan_of(table, grounds, places), np.frombuffer(packed, np.float32)
+        found = self.lookups.find_in(connection, number, query, vector, lists, plan)
+        if found is None:
             return None
-        scope = self._scope(connection, (namespace, "", ()))
-        made = hybrid.Ground(scope, (), 0.0)
-        if not (scope.is_nothing or ranking.is_empty(connection, scope)):
-            parts, share = self.codes.ground(number, table, scope), self.share(connection, scope, Sides({}, {}))
-            if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
-                return None
-            made = hybrid.Ground(scope, parts, share, self.codes.few_rows(parts) if has_floor else None)
-        self._grounds[namespace, table] = made
-        return made
+        return tuple([SearchAnswer("hybrid", hits) for hits in self.memories.hits_each(connection, number, found)])
 
     def _with_prior(
         self,
@@ -277,15 +246,15 @@ class Searcher:
         self, connection: apsw.Connection, asked: Asked, namespace: str | None, sides: Sides, k: int, **how: Any
     ) -> list[Scored]:
         """The `k` best candidates of a place; of tests in the order that edges give, and what these lead to."""
-        graph = self._graph()
+        graph = self.graph()
         if graph is None or not is_served(namespace) or self.rank is not None:
             return ranking.fuse(sides, k, **how)
-        found = ranking.fuse(sides, self._looked_at(namespace, k), **how)
+        found = ranking.fuse(sides, self.looked_at(namespace, k), **how)
         return graph.ordered(connection, self._number, namespace, asked, found, k)
 
-    def _looked_at(self, namespace: str | None, k: int) -> int:
+    def looked_at(self, namespace: str | None, k: int) -> int:
         """How many candidates by words and meaning are put in order for `k` results: more where edges have a say."""
-        graph = self._graph()
+        graph = self.graph()
         return k if graph is None or not is_served(namespace) or self.rank is not None else graph.wide(k)
 
     def _wide(self, k: int) -> int:
@@ -305,7 +274,7 @@ class Searcher:
 
             rank, now = self.rank, self._now()
             found = [reordered(connection, rank, one, k, now) for one, k in zip(found, most, strict=True)]
-        return tuple(SearchAnswer(mode, self._found.hits(connection, number, one)) for one in found)
+        return tuple(SearchAnswer(mode, self.memories.hits(connection, number, one)) for one in found)
 
     @sound
     def at_hand(
@@ -337,7 +306,7 @@ class Searcher:
         if near is None:
             return None
         found = [[(row, score, None, score) for row, score in near.items()]]
-        (hits,) = self._found.hits_each(connection, self._number, found)
+        (hits,) = self.memories.hits_each(connection, self._number, found)
         return None if any(hit.memory.valid_to is not None for hit in hits) else SearchAnswer("vector", hits)
 
     def _catch_up(
@@ -345,30 +314,38 @@ class Searcher:
     ) -> None:
         """Look up anew what a search by a vector of this space needs, after a few changes."""
         self._follow(connection)
-        self._scope(connection, wanted)
-        self._table(connection, space)
+        self.scope(connection, wanted)
+        self.table(connection, space)
         self.codes.follow(connection)
         if own:
             self.is_settled(connection, *space)
 
-    def is_ready(self, connection: apsw.Connection, space: tuple[str, int], places: Sequence[str | None]) -> bool:
-        """Whether searches of these namespaces by words and a vector of this space read nothing but what they find."""
+    def is_ready(self, connection: apsw.Connection, lookup: Lookup, *, at_once: bool) -> bool:
+        """Whether `look_up` finds by what is at hand; `at_once` too says that nothing is read for it but what is found,
+        and asks whether all words are at hand as well."""
         number = self._follow(connection)
-        if self._has_ended() or space not in self._settled or self.lists.number != number:
+        space = lookup.embedder_id, lookup.dimension
+        if self.rank is not None or self._has_ended() or space not in self._settled:
             return False
-        graph = self._graph()
-        if graph is not None and any(is_served(place) for place in places) and not graph.is_at_hand(connection):
+        if at_once and self.lists.number != number:
             return False
-        table = self._tables.get(space)
-        if table is not None and self.codes.stands(self._held, number) and self._has_grounds(places, table):
-            return True
-        scopes = [self._scopes.get(place) for place in places]
-        return table is not None and all(
-            scope is not None and self.codes.is_at_hand(number, table, scope) for scope in scopes
-        )
+        return self.lookups.plan(connection, number, lookup, ready=at_once) is not None
 
-    def _has_grounds(self, places: Sequence[str | None], table: int) -> bool:
-        return not {(place, table) for place in places} - self._grounds.keys()
+    @sound
+    def look_up(
+        self, connection: apsw.Connection, lookup: Lookup, question: str, vector: NDArray[np.float32]
+    ) -> Sequence[Sequence[Found]] | None:
+        """The best rows of each place of a lookup that is ready, best first; None where that is not so any more, or
+        where FTS5 would be asked more than once."""
+        return self.lookups.find(connection, self._follow(connection), lookup, question, vector)
+
+    def named(self, connection: apsw.Connection, found: Sequence[Found], weigh: Weigh) -> list[Named]:
+        """What the memories of some rows that were just found are called."""
+        return self.memories.named(connection, self._number, found, weigh)
+
+    def hits(self, connection: apsw.Connection, found: Sequence[Found]) -> tuple[Hit, ...]:
+        """The memories of some rows that were just found."""
+        return self.memories.hits_each(connection, self._number, [found])[0]
 
     def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder; looked up once for each change."""
@@ -398,14 +375,16 @@ class Searcher:
         if number != self._number:
             self._number, self._first_end = number, first_end(connection)
             self._scopes.clear()
-            self._grounds.clear()
-            self._known.forget()
+            self.lookups.clear()
+            self.known.forget()
             self.kept.clear()
+            self.found.clear()
             self._tables.clear()
             self._settled.clear()
         return number
 
-    def _scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:
+    def scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:
+        """What may be found where this is wanted."""
         namespace, condition, parameters = alive(connection, wanted, self._now) if self._has_ended() else wanted
         if condition:
             return ranking.scope_of(connection, namespace, condition, parameters)
@@ -428,7 +407,8 @@ class Searcher:
         keys = ranking.keys_of(connection, sides)
         return {row: shares.of(namespace) for row, (namespace, _) in keys.items()}
 
-    def _table(self, connection: apsw.Connection, space: tuple[str, int]) -> int | None:
+    def table(self, connection: apsw.Connection, space: tuple[str, int]) -> int | None:
+        """The table of the vectors of a space, by embedder and dimension; None where there is none."""
         if space not in self._tables:
             self._tables[space] = vectors.find_table(connection, *space)
         return self._tables[space]

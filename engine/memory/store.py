@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
 from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import add_rows, current_memory, end_memories, erase_rows, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
+from aqe.engine.memory.at_hand import AtHand
 from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.connection import (
@@ -36,11 +37,9 @@ from aqe.engine.memory.entry import (
     NewMemory,
     Provenance,
     SearchAnswer,
-    check_embedder,
     check_id,
     check_limit,
     check_namespace,
-    pack_vector,
 )
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
@@ -80,9 +79,6 @@ def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
     return open_connection(path, key=key or store_key(path))
 
 
-T = TypeVar("T")
-
-
 class Store:
     """The store behind one connection; safe to share between threads, and between processes through the file.
 
@@ -119,6 +115,9 @@ class Store:
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
         self._changing = Writing(connection, path, self._lock)
+        spot = self._looking, self.files, self.growth.stale, self.note_recalled
+        self.at_hand = AtHand(self._searcher, connection, self._lock, *spot)
+        """Searches that an event loop may wait for."""
 
     @classmethod
     def open(
@@ -372,47 +371,6 @@ class Store:
         found = fresh_answer(search(k), search, self.growth.stale, k, MOST_HITS)
         self.note_recalled(found.hits)
         return found
-
-    def search_at_hand(
-        self,
-        vector: Numbers,
-        *,
-        k: int = 10,
-        namespace: str | None = None,
-        embedder_id: str | None = None,
-        own: bool = False,
-    ) -> SearchAnswer | None:
-        """As `search` by a vector alone, where an event loop may wait for it (well under a millisecond); None where it
-        might take longer: another thread is at work, or something must be read or embedded first."""
-        check_limit(k, MOST_HITS)
-        packed, wanted = pack_vector(vector), wanted_in(namespace, None)
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
-        except apsw.Error:
-            return None  # a search in a transaction says what is wrong
-        finally:
-            self._lock.release()
-        if found is None or (self.growth.stale != "mark" and any(hit.memory.stale for hit in found.hits)):
-            return None
-        self.note_recalled(found.hits)
-        return found
-
-    def at_once(
-        self, work: Callable[[], T], embedder_id: str, dimension: int, places: Sequence[str | None]
-    ) -> T | None:
-        """What `work` gives, in one read transaction, where searches of these namespaces by words and by vectors of
-        this space read nothing first, so that an event loop may wait for it; None where it might take longer: another
-        thread is at work, or something must be read or embedded first."""
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            with self.reading() as connection:
-                ready = self._searcher.is_ready(connection, (embedder_id, dimension), places)
-                return work() if ready else None
-        finally:
-            self._lock.release()
 
     def is_settled(self, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder of aqe's own."""

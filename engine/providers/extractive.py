@@ -19,7 +19,7 @@ from aqe.engine.providers.quotable import Form, Unit
 from aqe.engine.providers.scoring import Scored, confidence_of, features, field_of, rank
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.entry import Hit, Memory
+    from aqe.engine.memory.entry import Hit
 
 DEFAULT = 0.60
 MOST_CITATIONS = 3
@@ -70,13 +70,10 @@ class Extract:
     features: Mapping[str, float] = made_by(default_factory=dict)
 
 
-def quotable_texts(memories: Sequence[Memory]) -> list[str]:
-    """The texts of memories as passages have them: those of the project index without the line that says where each
+def quotable_text(namespace: str, text: str) -> str:
+    """The text of a memory as a passage has it: that of the project index without the line that says where it
     stands."""
-    indexed = {name for name in {memory.namespace for memory in memories} if name.startswith(INDEX)}
-    if not indexed:
-        return [memory.text for memory in memories]
-    return [memory.text.partition("\n")[2] if memory.namespace in indexed else memory.text for memory in memories]
+    return text.partition("\n")[2] if namespace.startswith(INDEX) else text
 
 
 def passage_of(hit: Hit) -> Passage:
@@ -87,7 +84,7 @@ def passage_of(hit: Hit) -> Passage:
         Passage,
         {
             "id": memory.id,
-            "text": memory.text.partition("\n")[2] if is_indexed else memory.text,
+            "text": quotable_text(memory.namespace, memory.text),
             "file": memory.provenance.file or None,
             "line": memory.provenance.line or None,
             "score": hit.score,

@@ -201,10 +201,10 @@ def test_end_in_a_month_keeps_searches_at_hand(tmp_path: Path) -> None:
         query = rows(1, seed=8)[0].tolist()
         for _ in range(SEARCHES):
             store.search(vector=query, k=3)
-        found = store.search_at_hand(query, k=3)
+        found = store.at_hand.search(query, k=3)
         assert found is not None
         assert ids(found)[0] == "short"
         clock[0] += 31 * 86_400_000_000
-        later = store.search_at_hand(query, k=3) or store.search(vector=query, k=3)
+        later = store.at_hand.search(query, k=3) or store.search(vector=query, k=3)
         assert "short" not in ids(later)
         assert "short" not in ids(store.search("short lived", vector=query, k=3))

@@ -1,0 +1,109 @@
+"""What a store finds on the spot: searches that an event loop may wait for, since they take well under a millisecond.
+
+Nothing is read for them but the memories that they find, nothing is embedded and nothing waits for another thread.
+Whatever would take longer is answered by None, and asked again in a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import apsw
+
+from aqe.engine.memory.connection import Reading
+from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit, pack_vector
+from aqe.engine.memory.growth.staleness import FileDigests, Policy
+from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.memory.entry import Numbers
+    from aqe.engine.memory.hits import Named, Weigh
+    from aqe.engine.memory.hybrid import Found
+    from aqe.engine.memory.lookups import Lookup
+
+T = TypeVar("T")
+
+
+class AtHand:
+    """The searches of one store that may be waited for; safe between threads. `reading` holds the store's lock."""
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        connection: apsw.Connection,
+        lock: threading.RLock,
+        reading: Reading,
+        files: FileDigests,
+        stale: Policy,
+        note_recalled: Callable[[Sequence[Hit | tuple[str, str]]], None],
+    ) -> None:
+        self._searcher = searcher
+        self._connection = connection
+        self._lock = lock
+        self._reading = reading
+        self._files = files
+        self._stale_counts = stale != "mark"
+        self._note_recalled = note_recalled
+
+    def search(
+        self,
+        vector: Numbers,
+        *,
+        k: int = 10,
+        namespace: str | None = None,
+        embedder_id: str | None = None,
+        own: bool = False,
+    ) -> SearchAnswer | None:
+        """As `Store.search` by a vector alone; `own` says that the embedder is one of aqe's, whose vectors memories may
+        wait for."""
+        check_limit(k, MOST_HITS)
+        packed, wanted = pack_vector(vector), wanted_in(namespace, None)
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
+        except apsw.Error:
+            return None  # a search in a transaction says what is wrong
+        finally:
+            self._lock.release()
+        if found is None or (self._stale_counts and any(hit.memory.stale for hit in found.hits)):
+            return None
+        self._note_recalled(found.hits)
+        return found
+
+    def once(self, work: Callable[[], T], lookup: Lookup, *, wait: bool = False) -> T | None:
+        """What `work` gives, in one read transaction, where its lookup is ready. A thread may `wait` for others, and
+        for FTS5; then None says that the vectors are not at hand."""
+        if not self._lock.acquire(blocking=wait):
+            return None
+        try:
+            with self._reading as connection:
+                ready = self._searcher.is_ready(connection, lookup, at_once=not wait)
+                return work() if ready else None
+        finally:
+            self._lock.release()
+
+    def look_up(self, lookup: Lookup, question: str, vector: NDArray[np.float32]) -> Sequence[Sequence[Found]] | None:
+        """The best rows in each place of a lookup, within `once`; None where it is ready no more, or where FTS5 would
+        be asked more than once. `vector` is the question's."""
+        return self._searcher.look_up(self._connection, lookup, question, vector)
+
+    def named(self, found: Sequence[Found], weigh: Weigh) -> Sequence[Named] | None:
+        """What the memories of rows just found are called, in their order, and what `weigh` gives for their texts,
+        within `once`. None where one is stale, and that has a say in what is found."""
+        names = self._searcher.named(self._connection, found, weigh)
+        if self._stale_counts and (files := [about for _, _, about in names if about is not None]):
+            digest = self._files.digest
+            if any(digest(file) not in ("", was) for file, was in files):
+                return None
+        return names
+
+    def hits(self, found: Sequence[Found]) -> Sequence[Hit] | None:
+        """The same memories whole."""
+        hits = self._searcher.hits(self._connection, found)
+        return None if self._stale_counts and any(hit.memory.stale for hit in hits) else hits

@@ -1,0 +1,190 @@
+"""Places that are looked up together again and again, by words and meaning: what such searches share is prepared once.
+
+A question is looked up in the same few places as the one before it, so what does not depend on its words (which
+namespaces these are, where their vectors lie, how much each side weighs) is made once and stands until a memory
+changes. What is left to do for a question is to weigh its terms and to go through codes and postings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import apsw
+
+from aqe.engine.memory import hybrid, ranking
+from aqe.engine.memory.graph.searching import Asked, is_served
+from aqe.engine.memory.hybrid import Found, Ground
+from aqe.engine.memory.matching import ONE_PASS, Matched
+from aqe.engine.memory.ranking import Sides
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aqe.engine.memory.postings import TextPostings
+    from aqe.engine.memory.searching import Searcher
+
+MOST_PLANS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """How questions are looked up. `places` are namespaces as `Store.search` takes them, each with how many memories
+    are wanted of it and the cosine that one of them must reach (0: none has to). Vectors are of the space of
+    `embedder_id` and `dimension`. `asked` gives what the words look for, of a question and of how telling its terms are
+    in all rows but those of the namespaces that begin with `without`. It is made once and kept: no two are equal."""
+
+    places: tuple[tuple[str | None, int, float], ...]
+    embedder_id: str
+    dimension: int
+    asked: Callable[[str, Mapping[str, float]], str]
+    without: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What lookups share: the table of their vectors; each place with how many candidates are put in order, and its
+    floor; and the places, by number, that edges put in order, with how many memories are wanted of them."""
+
+    table: int
+    grounds: Sequence[tuple[Ground, int, float]]
+    served: Sequence[tuple[int, str, int]]
+
+
+class Lookups:
+    """What one store has prepared. Whoever calls holds the store's lock and is in a read transaction."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self._grounds: dict[tuple[str | None, int], Ground] = {}
+        self._plans: dict[Lookup, Plan] = {}
+        self._held = -1
+
+    def clear(self) -> None:
+        """Forget all: a memory changed."""
+        self._grounds.clear()
+        self._plans.clear()
+
+    def plan(self, connection: apsw.Connection, number: int, lookup: Lookup, *, ready: bool) -> Plan | None:
+        """What lookups share as of the change `number`; None where the vectors of a place are not at hand. Only one
+        that is `ready` is given: nothing is read to make it."""
+        searcher = self._searcher
+        plan = self._plans.get(lookup) if searcher.codes.stands(self._held, number) else None
+        if plan is None and not ready:
+            plan = self._made(connection, number, lookup)
+        if plan is None or not plan.served:
+            return plan
+        graph = searcher.graph()
+        return plan if graph is None or not ready or graph.is_at_hand(connection) else None
+
+    def grounds(
+        self, connection: apsw.Connection, number: int, table: int, places: Sequence[tuple[str | None, float]]
+    ) -> list[Ground] | None:
+        """The ground of each namespace, which has a floor; None where one has none."""
+        codes = self._searcher.codes
+        if not codes.stands(self._held, number):
+            codes.follow(connection)
+            self.clear()
+            self._held = codes.held
+        found = []
+        for namespace, floor in places:
+            ground = self._grounds.get((namespace, table))
+            if ground is None:
+                ground = self._ground(connection, number, namespace, table, has_floor=floor > 0)
+                if ground is None:
+                    return None
+            found.append(ground)
+        return found
+
+    def find(
+        self,
+        connection: apsw.Connection,
+        number: int,
+        lookup: Lookup,
+        question: str,
+        vector: NDArray[np.float32],
+    ) -> Sequence[Sequence[Found]] | None:
+        """The best rows of each place of a lookup whose `plan` was made; None where it does not stand any more, or FTS5
+        would be asked more than once."""
+        searcher = self._searcher
+        plan = self._plans.get(lookup) if searcher.codes.stands(self._held, number) else None
+        if plan is None:
+            return None
+        graph = searcher.graph() if plan.served else None
+        key = (lookup, question) if graph is None else (lookup, question, graph.number(connection))
+        known = searcher.found.get(key)
+        if known is not None:
+            return known
+        lists = searcher.lists.at_hand(connection, number)
+        rarity = searcher.words.rarity(connection, number, question, lookup.without, lists)
+        asked = lookup.asked(question, rarity)
+        found = self.find_in(connection, number, asked, vector, lists, plan)
+        if found is not None:
+            searcher.found.put(key, found, sum(map(len, found)))
+        return found
+
+    def find_in(
+        self,
+        connection: apsw.Connection,
+        number: int,
+        query: str,
+        vector: NDArray[np.float32],
+        lists: TextPostings | None,
+        plan: Plan,
+    ) -> list[list[Found]] | None:
+        """The best rows of each place; None where FTS5 would be asked for each by itself."""
+        searcher = self._searcher
+        words = searcher.words.words(connection, number, query, lists)
+        if lists is None and words.postings > ONE_PASS:
+            return None
+        texts = Matched(connection, words.telling, searcher.known) if lists is None else lists.asked(words.telling)
+        found = hybrid.find(searcher.codes, texts, vector, plan.grounds)
+        graph = searcher.graph() if plan.served else None
+        if graph is not None:
+            asked = Asked(words, plan.table, vector.tobytes(), searcher.codes, lists)
+            for at, namespace, k in plan.served:
+                best = graph.ordered(connection, number, namespace, asked, found[at], k)
+                found[at] = [one[:4] for one in best]
+        return found
+
+    def _made(self, connection: apsw.Connection, number: int, lookup: Lookup) -> Plan | None:
+        searcher = self._searcher
+        table = searcher.table(connection, (lookup.embedder_id, lookup.dimension))
+        wanted = [(namespace, floor) for namespace, _, floor in lookup.places]
+        grounds = None if table is None else self.grounds(connection, number, table, wanted)
+        if table is None or grounds is None:
+            return None
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.clear()
+        plan = self._plans[lookup] = self.plan_of(table, grounds, lookup.places)
+        return plan
+
+    def plan_of(self, table: int, grounds: Sequence[Ground], places: Sequence[tuple[str | None, int, float]]) -> Plan:
+        """The plan of places, each with its ground."""
+        searcher = self._searcher
+        ways = [
+            (ground, searcher.looked_at(namespace, k), floor)
+            for ground, (namespace, k, floor) in zip(grounds, places, strict=True)
+        ]
+        is_ordered = searcher.graph() is not None
+        served = [(at, name, k) for at, (name, k, _) in enumerate(places) if is_ordered and is_served(name)]
+        return Plan(table, ways, served)
+
+    def _ground(
+        self, connection: apsw.Connection, number: int, namespace: str | None, table: int, *, has_floor: bool
+    ) -> Ground | None:
+        """A scope where both sides are at hand; None where one is not, where some rows only have the words, or where
+        each namespace is weighed by itself."""
+        searcher = self._searcher
+        scope = searcher.scope(connection, (namespace, "", ()))
+        made = Ground(scope, (), 0.0)
+        if not (scope.is_nothing or ranking.is_empty(connection, scope)):
+            codes = searcher.codes
+            parts, share = codes.ground(number, table, scope), searcher.share(connection, scope, Sides({}, {}))
+            if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
+                return None
+            made = Ground(scope, parts, share, codes.few_rows(parts) if has_floor else None)
+        self._grounds[namespace, table] = made
+        return made
