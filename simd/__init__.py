@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from aqe.simd._bm25 import Postings
     from aqe.simd._forms import Answer, Items, Metric, Path
     from aqe.simd._fusion import Fused, fuse, fuse_sides
+    from aqe.simd._listed import best_listed, rank_lists
     from aqe.simd._odds import Features, TextOdds, Words
     from aqe.simd._vectors import Vectors
     from aqe.simd._vocabulary import Vocabulary
@@ -82,6 +83,7 @@ __all__ = [
     "Vectors",
     "Vocabulary",
     "active",
+    "best_listed",
     "cosine",
     "dot",
     "features",
@@ -93,6 +95,7 @@ __all__ = [
     "matvec",
     "normalize",
     "paths",
+    "rank_lists",
     "softmax",
     "text_odds",
     "tokens",
@@ -222,6 +225,10 @@ def __getattr__(name: str) -> Any:
         from aqe.simd import _fusion
 
         return getattr(_fusion, name)
+    if name in ("best_listed", "rank_lists"):
+        from aqe.simd import _listed
+
+        return getattr(_listed, name)
     if name == "Vocabulary":
         from aqe.simd._vocabulary import Vocabulary
 

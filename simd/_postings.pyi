@@ -24,6 +24,17 @@ def join(
     k: int,
     /,
 ) -> list[tuple[int, float, float | None, float | None]]: ...
+def rank_lists(
+    lists: tuple[str, ...], lengths: NDArray[np.int32], documents: float, mean: float, k1: float, b: float, /
+) -> tuple[bytearray, bytearray, bytearray]: ...
+def best_listed(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    groups: NDArray[np.int32] | None,
+    among: NDArray[np.bool_] | None,
+    k: int,
+    /,
+) -> tuple[bytearray, bytearray]: ...
 
 @final
 class Index:

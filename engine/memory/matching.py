@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe import simd
+from aqe.engine.memory.occurrences import UNKNOWN, KnownRows
 from aqe.engine.memory.text import match_expression
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.occurrences import KnownRows, Ranked
+    from aqe.engine.memory.occurrences import Groups, Ids, Ranked
     from aqe.engine.memory.ranking import Scope
 
 ONE_PASS = 4000
@@ -33,31 +35,27 @@ class Matched:
         self._known = known
         found = known.ranked(connection, terms) if terms else None
         self._rows, self._scores = found or _ranked_by_fts5(connection, terms)
-        self._best: Ranked | None = None
+        self._groups: Groups | None = None
 
     def best(self, k: int, scope: Scope) -> Ranked:
         """The `k` best rows of a scope without a condition with their BM25, best first; of equals the oldest."""
-        rows, scores = self._best_first()
-        if scope.is_nothing:
-            return rows[:0], scores[:0]
+        if scope.is_nothing or not len(self._rows):
+            return self._rows[:0], self._scores[:0]
         if scope.is_everything:
-            return rows[:k], scores[:k]
-        wide = 2 * k
+            return simd.best_listed(self._rows, self._scores, k)
+        known, connection = self._known, self._connection
+        if self._groups is None:
+            self._groups = known.groups(connection, self._rows)
+        wide = k
         while True:
-            names = self._known.names(self._connection, rows[:wide].tolist())
-            inside = {name for name in {*names} if name is not None and scope.has(name)}
-            places = [at for at, name in enumerate(names) if name in inside]
-            if len(places) >= k or len(names) < wide:
-                return rows[places[:k]], scores[places[:k]]
+            among = known.among(scope)
+            rows, scores = simd.best_listed(self._rows, self._scores, wide, groups=self._groups, among=among)
+            places = self._rows.searchsorted(rows)
+            unknown = places[self._groups[places] == UNKNOWN]
+            if not len(unknown):
+                return rows[:k], scores[:k]
+            self._groups[unknown] = known.look_up(connection, self._rows[unknown])
             wide *= 4
-
-    def _best_first(self) -> Ranked:
-        if self._best is None:
-            import numpy as np
-
-            order = np.argsort(-self._scores, kind="stable")
-            self._best = self._rows[order], self._scores[order]
-        return self._best
 
     def scores(self, rows: Sequence[int]) -> dict[int, float]:
         """BM25 of those of `rows` that any of the terms stands in."""
@@ -70,13 +68,15 @@ class Matched:
         """The `k` best rows of a scope with their BM25, and that of `rows`, 0 where no term is."""
         return self.best(k, scope), self._scores_of(rows)
 
-    def _scores_of(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _scores_of(self, rows: Ids) -> NDArray[np.float64]:
         import numpy as np
 
         if not len(self._rows):
             return np.zeros(len(rows), np.float64)
-        places = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
-        return np.where(self._rows[places] == rows, self._scores[places], 0.0)
+        places = np.minimum(self._rows.searchsorted(rows), len(self._rows) - 1)
+        scores = self._scores[places]
+        scores[self._rows[places] != rows] = 0.0
+        return scores
 
 
 def _ranked_by_fts5(connection: apsw.Connection, terms: Sequence[str]) -> Ranked:

@@ -9,29 +9,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from math import log
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe import simd
 from aqe.engine.memory.text import match_expression
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Ranked = tuple[NDArray[np.int64], NDArray[np.float64]]
+    from aqe.engine.memory.ranking import Scope
 
-K1, B = 1.2, 0.75
-LEAST_WEIGHT = 1e-6
-"""What FTS5 gives a term that stands in half of the rows or more."""
+    Ids = NDArray[np.int64]
+    Ranked = tuple[Ids, NDArray[np.float64]]
+    Groups = NDArray[np.int32]
 
 MOST_ROWS = 1 << 24
-KEPT = 50_000
+"""The highest number of a row of which anything is kept."""
+
+UNKNOWN, NOWHERE, FIRST = 0, 1, 2
+"""Groups: of a row whose namespace was not looked up, of one of the index alone, and of the first namespace."""
+
 _NAMES = "SELECT row, namespace FROM memories WHERE row IN (SELECT value FROM json_each(?))"
 _LENGTHS = "SELECT id, sz FROM texts_docsize WHERE id IN (SELECT value FROM json_each(?))"
 _PLACES = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab('main', 'texts', 'instance')"
-_OF_TERM = "SELECT count(*), group_concat(doc) FROM temp.places WHERE term = ?"
+_OF_TERM = "SELECT group_concat(doc) FROM temp.places WHERE term = ?"
 _TOTALS = "SELECT block FROM texts_data WHERE id = 1"
 """FTS5's averages record: the number of rows, then that of the tokens of each column."""
 
@@ -41,94 +45,98 @@ class KnownRows:
     Whoever calls holds the store's lock and is in a read transaction."""
 
     def __init__(self) -> None:
-        self._names: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}  # of the namespaces
+        self._groups: Groups | None = None  # by row
         self._lengths: NDArray[np.int32] | None = None  # by row, 0 for one that is not known
-        self._rows = self._tokens = 0
+        self._totals: tuple[int, ...] = ()
+        self._masks: dict[Any, NDArray[np.bool_]] = {}
         self._differs: bool | None = None
 
     def forget(self) -> None:
         """A memory changed."""
-        self._names.clear()
-        self._lengths = None
+        self._groups = self._lengths = None
 
-    def names(self, connection: apsw.Connection, rows: Sequence[int]) -> list[str | None]:
-        """The namespace of each row; None for a row of the index alone, which a repair takes out."""
-        names = self._names
-        if missing := [row for row in rows if row not in names]:
-            if len(names) > KEPT:
-                names.clear()
-                missing = list(rows)
-            found: Any = connection.execute(_NAMES, (json.dumps(missing),))
-            names.update(found)
-        return [names.get(row) for row in rows]
+    def groups(self, connection: apsw.Connection, rows: Ids) -> Groups:
+        """The group of each row, `UNKNOWN` as long as it was not looked up."""
+        import numpy as np
+
+        self._prepare(connection)
+        known = self._groups
+        return np.zeros(len(rows), np.int32) if known is None or not _are_in(rows, len(known)) else known[rows]
+
+    def look_up(self, connection: apsw.Connection, rows: Ids) -> Groups:
+        """The group of each of a few rows."""
+        import numpy as np
+
+        numbers, listed = self._numbers, rows.tolist()
+        found: Any = connection.execute(_NAMES, (json.dumps(listed),))
+        group_of = {row: numbers.setdefault(name, FIRST + len(numbers)) for row, name in found}
+        groups = np.array([group_of.get(row, NOWHERE) for row in listed], np.int32)
+        known = self._groups
+        if known is not None and _are_in(rows, len(known)):
+            known[rows] = groups
+        return groups
+
+    def among(self, scope: Scope) -> NDArray[np.bool_]:
+        """Which groups are in a scope without a condition; a row that was not looked up may be."""
+        import numpy as np
+
+        asked = (scope.within, scope.without, len(self._numbers))
+        mask = self._masks.get(asked)
+        if mask is None:
+            if len(self._masks) > 64:
+                self._masks.clear()
+            mask = self._masks[asked] = np.array([True, False, *map(scope.has, self._numbers)], np.bool_)
+        return mask
 
     def ranked(self, connection: apsw.Connection, terms: Sequence[str]) -> Ranked | None:
         """The rows that any of the terms stands in, by number, and their BM25; None where FTS5 has to rank them."""
         if self._differs:
             return None
-        found = self._occurring(connection, terms)
+        self._prepare(connection)
+        if self._lengths is None:
+            return None
+        connection.execute(_PLACES)
+        lists = [connection.execute(_OF_TERM, (term,)).get or "" for term in terms]
+        try:
+            found = self._scored(connection, lists)
+        except ValueError:  # the lists of a damaged index
+            return None
         if self._differs is None and found is not None:
             self._differs = not _is_as_fts5_says(connection, terms, *found)
         return None if self._differs else found
 
-    def _occurring(self, connection: apsw.Connection, terms: Sequence[str]) -> Ranked | None:
-        import numpy as np
-
-        connection.execute(_PLACES)
-        each: list[Any] = [connection.execute(_OF_TERM, (term,)).get for term in terms]
-        places = np.fromstring(",".join([listed for count, listed in each if count]), np.int64, sep=",")
-        owners = np.repeat(np.arange(len(each)), [count for count, _ in each])
-        starts = np.flatnonzero(_first_of_runs(places) | _first_of_runs(owners))
-        often = np.diff(starts, append=len(places)).astype(np.float64)
-        rows, owners = places[starts], owners[starts]
-        lengths = self._lengths_of(connection, rows)
-        if lengths is None:
+    def _scored(self, connection: apsw.Connection, lists: Sequence[str]) -> Ranked | None:
+        known, (documents, tokens) = self._lengths, self._totals
+        if known is None:
             return None
-        counts = np.bincount(owners, minlength=len(each))
-        weights = np.array([_weight(self._rows, count) for count in counts.tolist()], np.float64)[owners]
-        norms = K1 * (1 - B + B * lengths / (self._tokens / self._rows))
-        scores = weights * (often * (K1 + 1.0) / (often + norms))
-        order = np.argsort(rows, kind="stable")  # of a row its terms stay in their order, so that sums are FTS5's too
-        rows = rows[order]
-        first = _first_of_runs(rows)
-        sums: Any = np.bincount(np.cumsum(first) - 1, weights=scores[order])
-        return rows[first], sums
+        rows, scores, unknown = simd.rank_lists(lists, known, documents=documents, tokens=tokens)
+        if not len(unknown):
+            return rows, scores
+        if not _are_in(unknown, len(known)):
+            return None
+        for row, size in connection.execute(_LENGTHS, (json.dumps(unknown.tolist()),)):
+            (known[row],) = _numbers(size)
+        rows, scores, unknown = simd.rank_lists(lists, known, documents=documents, tokens=tokens)
+        return None if len(unknown) else (rows, scores)
 
-    def _lengths_of(self, connection: apsw.Connection, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """The number of tokens of each of some rows; None where one is in no place where it can be known."""
+    def _prepare(self, connection: apsw.Connection) -> None:
+        """Room for what is known of rows, none where that would be too much."""
+        if self._groups is not None:
+            return
         import numpy as np
 
-        if self._lengths is None:
-            newest = connection.execute("SELECT max(row) FROM memories").get or 0
-            totals = _numbers(connection.execute(_TOTALS).get or b"")
-            if newest > MOST_ROWS or len(totals) != 2 or not all(totals):
-                return None
-            self._rows, self._tokens = totals
+        newest = connection.execute("SELECT max(row) FROM memories").get or 0
+        if newest >= MOST_ROWS:
+            return
+        self._groups = np.zeros(newest + 1, np.int32)
+        self._totals = (*_numbers(connection.execute(_TOTALS).get or b""),)
+        if len(self._totals) == 2 and all(self._totals):
             self._lengths = np.zeros(newest + 1, np.int32)
-        known = self._lengths
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(known):
-            return None
-        lengths = known[rows]
-        if not lengths.all():
-            missing = np.unique(rows[lengths == 0]).tolist()
-            for row, size in connection.execute(_LENGTHS, (json.dumps(missing),)):
-                (known[row],) = _numbers(size)
-            lengths = known[rows]
-        return lengths.astype(np.float64) if lengths.all() else None
 
 
-def _first_of_runs(values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of some values are others than the one before."""
-    import numpy as np
-
-    first = np.ones(len(values), np.bool_)
-    np.not_equal(values[1:], values[:-1], out=first[1:])
-    return first
-
-
-def _weight(rows: int, count: int) -> float:
-    weight = log((rows - count + 0.5) / (count + 0.5))
-    return weight if weight > 0 else LEAST_WEIGHT
+def _are_in(rows: Ids, size: int) -> bool:
+    return len(rows) == 0 or bool(0 <= rows.min() <= rows.max() < size)
 
 
 def _numbers(packed: Iterable[int]) -> list[int]:
@@ -142,10 +150,8 @@ def _numbers(packed: Iterable[int]) -> list[int]:
     return found
 
 
-def _is_as_fts5_says(
-    connection: apsw.Connection, terms: Sequence[str], rows: NDArray[np.int64], scores: NDArray[np.float64]
-) -> bool:
+def _is_as_fts5_says(connection: apsw.Connection, terms: Sequence[str], rows: Ids, scores: NDArray[np.float64]) -> bool:
     """Whether the first row that FTS5 finds has this score there."""
     sql = "SELECT rowid, -rank FROM texts WHERE texts MATCH ? LIMIT 1"
-    said: Any = connection.execute(sql, (match_expression(terms),)).fetchone()
-    return (said is None and not len(rows)) or (said is not None and said == (rows[:1].sum(), scores[:1].sum()))
+    said: object = connection.execute(sql, (match_expression(terms),)).fetchone()
+    return said == ((int(rows[0]), float(scores[0])) if len(rows) else None)

@@ -396,6 +396,8 @@ static PyType_Spec SPEC = {"aqe.simd._postings.Index", sizeof(postings), 0, Py_T
 
 static PyMethodDef FUNCTIONS[] = {{"fuse", aqe_fuse_maps, METH_VARARGS, NULL},
                                   {"join", (PyCFunction)(void (*)(void))aqe_join_sides, METH_FASTCALL, NULL},
+                                  {"rank_lists", aqe_rank_lists, METH_VARARGS, NULL},
+                                  {"best_listed", aqe_best_listed, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 
 static int fill(PyObject *module)

@@ -16,4 +16,10 @@ PyObject *aqe_fuse_maps(PyObject *module, PyObject *args);
 /* join(text_ids, text_scores, cosines, near_ids, near_scores, words, share, k), of arrays. */
 PyObject *aqe_join_sides(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
+/* rank_lists(lists, lengths, documents, mean, k1, b): rows, their scores, and the rows whose length is not known. */
+PyObject *aqe_rank_lists(PyObject *module, PyObject *args);
+
+/* best_listed(rows, scores, groups, among, k): rows and scores. */
+PyObject *aqe_best_listed(PyObject *module, PyObject *args);
+
 #endif

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 
-from aqe.engine.memory import NewMemory, Store, occurrences
+from aqe import simd
+from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.occurrences import KnownRows
 from aqe.engine.memory.text import match_expression
 
@@ -53,7 +55,7 @@ def test_fts5_ranks_where_its_scores_turn_out_to_be_others(tmp_path: Path, monke
         store.add_many([NewMemory(f"{text_of(random.Random(at))} {at}", vector=[1.0, float(at)]) for at in range(40)])
         asked = {"query": "refund größe", "vector": [0.3, 1.0]}
         expected = store.search(**asked).hits
-    monkeypatch.setattr(occurrences, "K1", 2.0)
+    monkeypatch.setattr(simd, "rank_lists", partial(simd.rank_lists, k1=2.0))
     with Store.open(tmp_path / "aqe.db") as store:
         with store.reading() as connection:
             assert KnownRows().ranked(connection, ["refund"]) is None
