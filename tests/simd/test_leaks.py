@@ -31,6 +31,11 @@ documents = [b"a word", b"words of a text", b""]
 some = near[0, :3]
 sides = (ids[:3], some.astype("d")), some, (ids[1:4], some), some.astype("d")
 
+lengths = np.ones(3, np.int32)
+
+def unranked(text):
+    return simd.rank_lists(["1,2", text], lengths, documents=9, tokens=36)
+
 def change(vectors):
     vectors.add(ids[:3], near[:3])
     vectors.delete(ids[:1])
@@ -58,8 +63,11 @@ right = [
     lambda: postings.search([b"a"], 2, groups=groups, allow=ids[:2]), lambda: postings.counts([b"a"], groups=groups),
     lambda: simd.fuse({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, {1: 0.5, 2: 0.5, 3: 0.1}, 2, prior={1: 0.1}),
     lambda: store.scores(near[0], ids[:150]), lambda: simd.fuse_sides(*sides, 0.5, 2),
+    lambda: simd.rank_lists(["0,1,1", "2"], lengths, documents=9, tokens=36), lambda: unranked("7"),
+    lambda: simd.best_listed(ids[:3], np.arange(3.0), 2, groups=lengths, among=groups),
 ]
 wrong = [
+    lambda: unranked("2,1"), lambda: unranked(b"1"), lambda: simd.best_listed(ids[:3], np.arange(2.0), 2),
     lambda: store.scores(near[0, :3], [1]), lambda: simd.fuse_sides(sides[0], some[:2], *sides[2:], 0.5, 2),
     lambda: simd.fuse_sides((ids[[0, 0, 1]], sides[0][1]), *sides[1:], 0.5, 2),
     lambda: simd.dot(a), lambda: simd.dot(a, b[:9]), lambda: simd.dot(plain, b[:9]), lambda: simd.l2(a, [1.0]),

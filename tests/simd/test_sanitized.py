@@ -37,6 +37,7 @@ SUITES = (
     "test_inverted.py",
     "test_postings.py",
     "test_fusion.py",
+    "test_listed.py",
     "test_scores.py",
 )
 
