@@ -133,11 +133,12 @@ class Kernels:
         mask: Items | None = None,
         dtype: str | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the rows of `matrix` (int64) nearest to `query` and their scores (float32), best first, at most `k`.
+        """Return the rows of `matrix` (int64) nearest to `query` and their scores, best first, at most `k`.
 
-        `metric` is "dot" or "cosine" (highest first) or "l2" (lowest first). `mask` holds a bool or uint8 for each
-        row: rows where it is 0 are passed over. Ties go to the lower row and NaN comes last. The GIL is released on the
-        C paths. Raises TypeError or ValueError for what does not fit.
+        `metric` is "dot" or "cosine" (highest first) or "l2" (lowest first); of packed bits in uint8 it must be
+        "hamming" (lowest first). Scores are float32; those of bits, and "dot" and "l2" of int8, are exact int64.
+        `mask` holds a bool or uint8 for each row: rows where it is 0 are passed over. Ties go to the lower row and NaN
+        comes last. The GIL is released on the C paths. Raises TypeError or ValueError for what does not fit.
         """
         from aqe.simd import _forms
 

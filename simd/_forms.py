@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aqe.simd import _native, _twin
 
     Path = _native.Path | _twin.Path
-    Metric = Literal["dot", "cosine", "l2"]
+    Metric = Literal["dot", "cosine", "l2", "hamming"]
     Taken = tuple[memoryview, int]
     Items = Buffer | NDArray[Any]  # what offers a buffer; NumPy's stubs say so from Python 3.12 on only
     Answer = Any  # a number for two vectors, an array for rows
@@ -27,7 +27,7 @@ METRICS = ("dot", "cosine", "l2", "hamming")  # their places are the numbers tha
 F32, F16, BF16, I8, BITS = range(5)  # and so are those of the kinds
 _NAMES = ("float32", "float16", "uint16", "int8", "uint8")
 _FORMATS = "feHbB"
-_NUMBERS, _FLOATS = (F32, F16, I8), (F32, F16)
+_NUMBERS = (F32, F16, I8)
 _ORDERS = ("", "@", "=", "<" if sys.byteorder == "little" else ">")
 _MOST = 2**62
 _BLOCK_BYTES = 1 << 18  # rows of the larger side that stay in a cache while the smaller side passes over them
@@ -77,12 +77,14 @@ def topk(
     path: Path, matrix: Items, query: Items, k: int, metric: Metric, mask: Items | None, dtype: str | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows and scores of the best k rows that the mask allows, best first."""
-    if metric not in METRICS[:3]:
-        raise ValueError(f"metric must be 'dot', 'cosine' or 'l2', got {metric!r}")
+    if metric not in METRICS:
+        raise ValueError(f"metric must be 'dot', 'cosine', 'l2' or 'hamming', got {metric!r}")
     from aqe.simd._given import as_k
 
     wanted = min(as_k(k), _MOST)
-    kinds = _kinds(_FLOATS, dtype)
+    if metric == "hamming" and dtype is not None:
+        raise ValueError(f"dtype must be None with metric 'hamming', whose rows are packed bits, got {dtype!r}")
+    kinds = (BITS,) if metric == "hamming" else _kinds(_NUMBERS, dtype)
     (table, kind), (target, other) = take(matrix, "matrix", kinds, (2,)), take(query, "query", kinds, (1,))
     _check_kinds(("matrix", kind), ("query", other))
     _fitting(target, "query", table, "matrix")
@@ -93,7 +95,7 @@ def topk(
     places, scores = path._scan(
         kind, METRICS.index(metric), np.asarray(target), np.asarray(table), allowed, rows, n, wanted
     )
-    return np.frombuffer(places, np.int64).copy(), np.frombuffer(scores, np.float32).copy()
+    return np.frombuffer(places, np.int64).copy(), np.frombuffer(scores, result_of(kind, METRICS.index(metric))).copy()
 
 
 def take(item: Any, name: str, kinds: tuple[int, ...], dimensions: tuple[int, ...]) -> Taken:
@@ -125,6 +127,8 @@ def _refusal(name: str, kinds: tuple[int, ...], got: str) -> str:
     hint = ""
     if F16 in kinds and got.lstrip("@=<>") == "H":
         hint = "; pass dtype='bfloat16' where these are the upper halves of float32"
+    elif I8 in kinds and got.lstrip("@=<>") == "B":
+        hint = "; packed bits go with hamming"
     return f"{name} must hold {' or '.join(filter(None, (', '.join(told[:-1]), told[-1])))}, got '{got}'{hint}"
 
 

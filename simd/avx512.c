@@ -2,7 +2,10 @@
 #include "dispatch.h"
 
 #ifdef AQE_X86
+#include <string.h>
+
 #include "lanes_avx512.h"
+#include "short_codes.h"
 
 AQE_FOR_AVX512
 #include "kernels.h"

@@ -7,6 +7,13 @@
 
 #include "isa.h"
 
+/* Ask for a line of the cache: a hint, which may be wrong. */
+#ifdef __GNUC__
+#define AQE_ASK_FOR(address) __builtin_prefetch(address)
+#else
+#define AQE_ASK_FOR(address) ((void)(address))
+#endif
+
 /* What the items of a vector are. bfloat16 is the upper half of a float32; sums of all of these are float32. */
 typedef enum { AQE_F32, AQE_F16, AQE_BF16, AQE_I8, AQE_BITS } aqe_kind;
 enum { AQE_FLOAT_KINDS = 3 };
@@ -20,6 +27,9 @@ typedef struct {
 
 /* So many rows are in a run at most: more would leave the memory idle while their sums are looked at. */
 enum { AQE_RUN = 4, AQE_MOST_AHEAD = 16 };
+
+/* So many rows of bytes are added up together. */
+enum { AQE_TOGETHER = 8 };
 
 /* Vectors are n items at any address: kernels load unaligned. Sums are kept in at least 8 float32 lanes. A query that goes
    with many rows is float32, whatever they are. */
@@ -40,6 +50,9 @@ typedef struct {
     int64_t (*hamming)(const void *a, const void *b, size_t n);  /* of packed bits, n bytes */
     void (*byte_dots)(const void *query, const void *rows, size_t count, size_t n, int64_t *out);
     void (*hammings)(const void *query, const void *rows, size_t count, size_t n, int64_t *out);
+    void (*byte_dots_and_squares)(const void *query, const void *rows, size_t count, size_t n, int64_t *dots,
+                                  int64_t *squares);
+    int (*any_beyond)(const int64_t *numbers, size_t count, int64_t low, int64_t high); /* < low or > high */
     void (*softmax)(const void *row, void *out, size_t n); /* out may be row */
     void (*scale)(const void *row, float factor, void *out, size_t n);
     void (*add_row)(float *sum, const signed char *row, float weight, size_t n); /* sum[i] += weight * row[i] */
@@ -58,6 +71,11 @@ double aqe_pair(const aqe_path *path, aqe_kind kind, aqe_metric metric, const vo
 /* One pair of int8 (dot, l2) or packed bits (hamming): exact. */
 int64_t aqe_whole_pair(const aqe_path *path, aqe_metric metric, const void *a, const void *b, size_t n);
 double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_t n);
+
+static inline double aqe_within_one(double cosine)
+{
+    return cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+}
 
 /* A query that many rows of floats will be compared with: as it was given, as float32 that begins with a line of the
    cache, and its square by the same path where the metric is cosine. */
@@ -86,17 +104,25 @@ void aqe_each(const aqe_query *query, const aqe_run *rows, float *out);
 int aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
              size_t n, void *out);
 
+/* The same of the whole kinds: packed bits where the metric is hamming, else int8. */
+void aqe_whole_rows(const aqe_path *path, aqe_metric metric, const void *query, const void *matrix, size_t rows, size_t n,
+                    void *out);
+
 /* Each row of a rows x n float32 matrix divided by its length; a zero row stays zero. out may be the matrix. */
 void aqe_normalize(const aqe_path *path, const void *matrix, size_t rows, size_t n, void *out);
 
 typedef struct {
-    float score;
+    double score; /* a float, or a whole number */
     int64_t row;
 } aqe_hit;
 
 /* Write the best k rows of the rows x n matrix, of those that `mask` (a byte each; NULL: all) allows, into hits, best
-   first; ties by row, NaN last. Returns how many there are, k at most, or -1 without memory. */
+   first; ties by row, NaN last. Returns how many there are, k at most, or -1 without memory. Kinds and metrics go
+   together as for aqe_rows. */
 ptrdiff_t aqe_topk(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
                    size_t rows, size_t n, const unsigned char *mask, size_t k, aqe_hit *hits);
+/* The same of the whole kinds. */
+size_t aqe_whole_topk(const aqe_path *path, aqe_metric metric, const void *query, const void *matrix, size_t rows, size_t n,
+                      const unsigned char *mask, size_t k, aqe_hit *hits);
 
 #endif

@@ -17,6 +17,9 @@ static void release(Py_buffer *views, int count)
         PyBuffer_Release(views + count);
 }
 
+/* Sums of whole numbers are exact, all else is float. */
+static int is_whole(int kind, int metric) { return kind == AQE_BITS || (kind == AQE_I8 && metric != AQE_COSINE); }
+
 /* pair(kind, metric, a, b): a number. */
 PyObject *aqe_form_pair(PyObject *self, PyObject *args)
 {
@@ -34,9 +37,9 @@ PyObject *aqe_form_pair(PyObject *self, PyObject *args)
     }
     const void *a = views[0].buf, *b = views[1].buf;
     size_t n = (size_t)views[0].len / aqe_item_size((aqe_kind)kind);
-    int is_whole = kind == AQE_BITS || (kind == AQE_I8 && metric != AQE_COSINE);
+    int whole_answer = is_whole(kind, metric);
     Py_BEGIN_ALLOW_THREADS
-    if (is_whole)
+    if (whole_answer)
         whole = aqe_whole_pair(path, (aqe_metric)metric, a, b, n);
     else if (kind == AQE_I8)
         found = aqe_byte_cosine(path, a, b, n);
@@ -44,12 +47,12 @@ PyObject *aqe_form_pair(PyObject *self, PyObject *args)
         found = aqe_pair(path, (aqe_kind)kind, (aqe_metric)metric, a, b, n);
     Py_END_ALLOW_THREADS
     release(views, 2);
-    return is_whole ? PyLong_FromLongLong(whole) : PyFloat_FromDouble(found);
+    return whole_answer ? PyLong_FromLongLong(whole) : PyFloat_FromDouble(found);
 }
 
 static int fits_rows(const Py_buffer *views, int kind, int metric, Py_ssize_t rows, Py_ssize_t n)
 {
-    Py_ssize_t result = kind == AQE_BITS || (kind == AQE_I8 && metric != AQE_COSINE) ? 8 : 4;
+    Py_ssize_t result = is_whole(kind, metric) ? sizeof(int64_t) : sizeof(float);
     if (kind < 0 || kind > AQE_BITS || rows < 0 || n < 0)
         return 0;
     Py_ssize_t stride = n * (Py_ssize_t)aqe_item_size((aqe_kind)kind);
@@ -80,17 +83,22 @@ PyObject *aqe_form_rows(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* The hits as the bytes of int64 rows and of float32 scores. */
-static PyObject *as_bytes(const aqe_hit *hits, size_t count)
+/* The hits as the bytes of int64 rows and of their scores, int64 or float32. */
+static PyObject *as_bytes(const aqe_hit *hits, size_t count, int whole)
 {
     PyObject *rows = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int64_t)));
-    PyObject *scores = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(float)));
+    PyObject *scores = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * (whole ? sizeof(int64_t) : sizeof(float))));
     PyObject *answer = NULL;
     if (rows && scores) {
         char *row = PyBytes_AsString(rows), *score = PyBytes_AsString(scores);
         for (size_t i = 0; i < count; i++) {
             memcpy(row + i * sizeof(int64_t), &hits[i].row, sizeof(int64_t));
-            memcpy(score + i * sizeof(float), &hits[i].score, sizeof(float));
+            const int64_t number = whole ? (int64_t)hits[i].score : 0;
+            const float real = (float)hits[i].score;
+            if (whole)
+                memcpy(score + i * sizeof number, &number, sizeof number);
+            else
+                memcpy(score + i * sizeof real, &real, sizeof real);
         }
         answer = PyTuple_Pack(2, rows, scores);
     }
@@ -111,12 +119,13 @@ static PyObject *scan(const aqe_path *path, int kind, int metric, Py_buffer *vie
     count = aqe_topk(path, (aqe_kind)kind, (aqe_metric)metric, views[0].buf, views[1].buf, (size_t)rows, (size_t)n, mask,
                      most, hits);
     Py_END_ALLOW_THREADS
-    PyObject *answer = count < 0 ? PyErr_NoMemory() : as_bytes(hits, (size_t)count);
+    PyObject *answer = count < 0 ? PyErr_NoMemory() : as_bytes(hits, (size_t)count, is_whole(kind, metric));
     free(hits);
     return answer;
 }
 
-/* scan(kind, metric, query, matrix, mask, rows, n, k): rows and scores; a mask of no bytes allows every row. */
+/* scan(kind, metric, query, matrix, mask, rows, n, k): rows and scores; a mask of no bytes allows every row. Packed bits go
+   with hamming and with nothing else. */
 PyObject *aqe_form_scan(PyObject *self, PyObject *args)
 {
     int kind, metric;
@@ -126,7 +135,8 @@ PyObject *aqe_form_scan(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "iiy*y*y*nnn", &kind, &metric, views, views + 1, views + 2, &rows, &n, &k))
         return NULL;
     const Py_buffer *mask = views + 2;
-    Py_ssize_t stride = kind >= 0 && kind < AQE_FLOAT_KINDS ? n * (Py_ssize_t)aqe_item_size((aqe_kind)kind) : -1;
+    int goes_together = kind >= 0 && kind <= AQE_BITS && (kind == AQE_BITS) == (metric == AQE_HAMMING);
+    Py_ssize_t stride = goes_together ? n * (Py_ssize_t)aqe_item_size((aqe_kind)kind) : -1;
     if (stride < 0 || n < 0 || rows < 0 || k < 0 || views[0].len != stride || views[1].len != rows * stride
         || (mask->len && mask->len != rows))
         refuse_sizes();

@@ -7,12 +7,8 @@ typedef uint16_t item_f16, item_bf16;
 /* Ask for `size` bytes of a row from `at` on; no row: nothing is asked for. */
 INLINE void ask_for(const char *row, size_t at, size_t size)
 {
-#ifdef __GNUC__
     for (size_t line = 0; row && line < size; line += 64)
-        __builtin_prefetch(row + at + line);
-#else
-    (void)row, (void)at, (void)size;
-#endif
+        AQE_ASK_FOR(row + at + line);
 }
 
 /* Keep what was read in a register: a compiler would rather read it again, which costs as much as the sums where a row
@@ -49,4 +45,4 @@ static void add_row(float *total, const signed char *row, float weight, size_t n
     {dot_##kind, l2_##kind, products_##kind, widen_##kind, dots_##kind, distances_##kind, dots_and_squares_##kind}
 #define AQE_PATH(name, isa)                                                                                            \
     const aqe_path name = {isa,      {SUMS(f32), SUMS(f16), SUMS(bf16)}, byte_dot, hamming, byte_dots, hammings,       \
-                           softmax,  scale,                              add_row}
+                           byte_dots_and_squares, any_beyond, softmax, scale, add_row}

@@ -79,6 +79,12 @@ INLINE bytes load_bytes_tail(const char *at, size_t left)
     memcpy(items, at, left);
     return load_bytes(items);
 }
+/* The last `left` bytes before `end`, behind zeros; there are BYTES before it. */
+INLINE bytes load_bytes_last(const char *end, size_t left)
+{
+    static const int64_t MASKS[8] = {0, 0, 0, 0, -1, -1, -1, -1};
+    return _mm256_and_si256(load_bytes(end - BYTES), load_bytes((const char *)MASKS + left));
+}
 
 typedef __m256i bit_counts; /* bits of each half of a byte, looked up by VPSHUFB */
 INLINE bit_counts no_bits(void) { return _mm256_setzero_si256(); }
@@ -107,11 +113,45 @@ INLINE byte_products add_byte_products(byte_products sums, bytes a, bytes b)
                                       _mm256_cvtepi8_epi16(_mm256_extracti128_si256(b, 1)));
     return _mm256_add_epi32(sums, _mm256_add_epi32(lower, upper));
 }
-INLINE int64_t sum_byte_products(byte_products sums)
+typedef __m256i whole_sums;
+enum { ROW_SHIFT = 0 };
+INLINE whole_sums wholes_of(byte_products sums) { return sums; }
+INLINE whole_sums no_wholes(void) { return no_products(); }
+INLINE whole_sums add_row_products(whole_sums sums, bytes query, bytes row)
+{
+    return add_byte_products(sums, query, row);
+}
+INLINE int64_t sum_wholes(whole_sums sums)
 {
     __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     half = _mm_add_epi32(half, _mm_unpackhi_epi64(half, half));
     return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 1)));
+}
+
+/* The sums of four vectors as one, twice. */
+#define SUMS_TOGETHER
+INLINE void sum_bits_of_four(const bit_counts *c, int64_t *out)
+{
+    __m256i ab = _mm256_add_epi64(_mm256_unpacklo_epi64(c[0], c[1]), _mm256_unpackhi_epi64(c[0], c[1]));
+    __m256i cd = _mm256_add_epi64(_mm256_unpacklo_epi64(c[2], c[3]), _mm256_unpackhi_epi64(c[2], c[3]));
+    __m256i all = _mm256_add_epi64(_mm256_permute2x128_si256(ab, cd, 0x20), _mm256_permute2x128_si256(ab, cd, 0x31));
+    _mm256_storeu_si256((__m256i *)out, all);
+}
+INLINE void sum_bits_together(const bit_counts *counts, int64_t *out)
+{
+    sum_bits_of_four(counts, out);
+    sum_bits_of_four(counts + 4, out + 4);
+}
+INLINE void sum_products_of_four(const whole_sums *s, int64_t *out)
+{
+    __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    _mm256_storeu_si256((__m256i *)out, _mm256_cvtepi32_epi64(four));
+}
+INLINE void sum_products_together(const whole_sums *sums, int64_t *out)
+{
+    sum_products_of_four(sums, out);
+    sum_products_of_four(sums + 4, out + 4);
 }
 
 AQE_FOR_END

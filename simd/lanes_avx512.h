@@ -62,6 +62,7 @@ INLINE bytes load_bytes_tail(const char *at, size_t left)
 {
     return _mm512_maskz_loadu_epi8((__mmask64)((1ull << left) - 1), at);
 }
+INLINE bytes load_bytes_last(const char *end, size_t left) { return load_bytes_tail(end - left, left); }
 
 typedef __m512i bit_counts; /* VPOPCNTDQ */
 INLINE bit_counts no_bits(void) { return _mm512_setzero_si512(); }
@@ -70,6 +71,22 @@ INLINE bit_counts add_differing_bits(bit_counts counts, bytes a, bytes b)
     return _mm512_add_epi64(counts, _mm512_popcnt_epi64(_mm512_xor_si512(a, b)));
 }
 INLINE uint64_t sum_bits(bit_counts counts) { return (uint64_t)_mm512_reduce_add_epi64(counts); }
+
+/* The sums of eight vectors as one: halves of two vectors side by side, so that each step adds up both. */
+#define SUMS_TOGETHER
+INLINE __m512i folded_64(__m512i a, __m512i b)
+{
+    return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+INLINE void sum_bits_together(const bit_counts *c, int64_t *out)
+{
+    __m512i ab = folded_64(c[0], c[1]), cd = folded_64(c[2], c[3]);
+    __m512i ef = folded_64(c[4], c[5]), gh = folded_64(c[6], c[7]);
+    __m512i abcd = _mm512_add_epi64(_mm512_shuffle_i64x2(ab, cd, 0x88), _mm512_shuffle_i64x2(ab, cd, 0xdd));
+    __m512i efgh = _mm512_add_epi64(_mm512_shuffle_i64x2(ef, gh, 0x88), _mm512_shuffle_i64x2(ef, gh, 0xdd));
+    _mm512_storeu_si512(out, _mm512_add_epi64(_mm512_shuffle_i64x2(abcd, efgh, 0x88),
+                                              _mm512_shuffle_i64x2(abcd, efgh, 0xdd)));
+}
 
 /* VNNI multiplies unsigned by signed bytes: (a + 128) * b, less 128 * b. */
 typedef struct {
@@ -82,9 +99,33 @@ INLINE byte_products add_byte_products(byte_products sums, bytes a, bytes b)
     return (byte_products){_mm512_dpbusd_epi32(sums.shifted, unsigned_a, b),
                            _mm512_dpbusd_epi32(sums.excess, _mm512_set1_epi8(1), b)};
 }
-INLINE int64_t sum_byte_products(byte_products sums)
+typedef __m512i whole_sums;
+INLINE whole_sums wholes_of(byte_products sums)
 {
-    return _mm512_reduce_add_epi32(_mm512_sub_epi32(sums.shifted, _mm512_slli_epi32(sums.excess, 7)));
+    return _mm512_sub_epi32(sums.shifted, _mm512_slli_epi32(sums.excess, 7));
+}
+INLINE int64_t sum_wholes(whole_sums sums) { return _mm512_reduce_add_epi32(sums); }
+
+/* Of many rows the excess is the same: ROW_SHIFT times the sum of the query. */
+enum { ROW_SHIFT = 128 };
+INLINE whole_sums no_wholes(void) { return _mm512_setzero_si512(); }
+INLINE whole_sums add_row_products(whole_sums sums, bytes query, bytes row)
+{
+    return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(row, _mm512_set1_epi8(-128)), query);
+}
+INLINE __m512i folded_32(__m512i a, __m512i b)
+{
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+INLINE void sum_products_together(const whole_sums *s, int64_t *out)
+{
+    __m512i ab = folded_32(s[0], s[1]), cd = folded_32(s[2], s[3]);
+    __m512i ef = folded_32(s[4], s[5]), gh = folded_32(s[6], s[7]);
+    __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    __m512i efgh = _mm512_add_epi32(_mm512_unpacklo_epi64(ef, gh), _mm512_unpackhi_epi64(ef, gh));
+    __m512i all = _mm512_add_epi32(_mm512_shuffle_i32x4(abcd, efgh, 0x88), _mm512_shuffle_i32x4(abcd, efgh, 0xdd));
+    all = _mm512_add_epi32(_mm512_shuffle_i32x4(all, all, 0x88), _mm512_shuffle_i32x4(all, all, 0xdd));
+    _mm512_storeu_si512(out, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(all)));
 }
 
 AQE_FOR_END

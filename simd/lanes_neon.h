@@ -73,6 +73,12 @@ INLINE bytes load_bytes_tail(const char *at, size_t left)
     memcpy(items, at, left);
     return vld1q_u8(items);
 }
+/* The last `left` bytes before `end`, behind zeros; there are BYTES before it. */
+INLINE bytes load_bytes_last(const char *end, size_t left)
+{
+    static const int64_t MASKS[4] = {0, 0, -1, -1};
+    return vandq_u8(load_bytes(end - BYTES), load_bytes((const char *)MASKS + left));
+}
 
 typedef uint64x2_t bit_counts;
 INLINE bit_counts no_bits(void) { return vdupq_n_u64(0); }
@@ -90,4 +96,12 @@ INLINE byte_products add_byte_products(byte_products sums, bytes a, bytes b)
     sums = vpadalq_s16(sums, vmull_s8(vget_low_s8(x), vget_low_s8(y)));
     return vpadalq_s16(sums, vmull_high_s8(x, y));
 }
-INLINE int64_t sum_byte_products(byte_products sums) { return vaddlvq_s32(sums); }
+typedef int32x4_t whole_sums;
+enum { ROW_SHIFT = 0 };
+INLINE whole_sums wholes_of(byte_products sums) { return sums; }
+INLINE whole_sums no_wholes(void) { return no_products(); }
+INLINE whole_sums add_row_products(whole_sums sums, bytes query, bytes row)
+{
+    return add_byte_products(sums, query, row);
+}
+INLINE int64_t sum_wholes(whole_sums sums) { return vaddlvq_s32(sums); }

@@ -112,6 +112,7 @@ INLINE bytes load_bytes_tail(const char *at, size_t left)
     return r;
 }
 INLINE bytes load_bytes(const char *at) { return load_bytes_tail(at, BYTES); }
+INLINE bytes load_bytes_last(const char *end, size_t left) { return load_bytes_tail(end - left, left); }
 
 typedef uint64_t bit_counts; /* bits counted by halves: of 2, of 4, of 8, then all bytes by a product */
 INLINE bit_counts no_bits(void) { return 0; }
@@ -137,4 +138,12 @@ INLINE byte_products add_byte_products(byte_products sums, bytes a, bytes b)
         total += x[j] * y[j];
     return sums + total;
 }
-INLINE int64_t sum_byte_products(byte_products sums) { return sums; }
+typedef int64_t whole_sums;
+enum { ROW_SHIFT = 0 };
+INLINE whole_sums wholes_of(byte_products sums) { return sums; }
+INLINE whole_sums no_wholes(void) { return no_products(); }
+INLINE whole_sums add_row_products(whole_sums sums, bytes query, bytes row)
+{
+    return add_byte_products(sums, query, row);
+}
+INLINE int64_t sum_wholes(whole_sums sums) { return sums; }

@@ -89,6 +89,12 @@ INLINE bytes load_bytes_tail(const char *at, size_t left)
     memcpy(items, at, left);
     return load_bytes(items);
 }
+/* The last `left` bytes before `end`, behind zeros; there are BYTES before it. */
+INLINE bytes load_bytes_last(const char *end, size_t left)
+{
+    static const int64_t MASKS[4] = {0, 0, -1, -1};
+    return _mm_and_si128(load_bytes(end - BYTES), load_bytes((const char *)MASKS + left));
+}
 
 typedef __m128i bit_counts; /* bits of each half of a byte, looked up by PSHUFB */
 INLINE bit_counts no_bits(void) { return _mm_setzero_si128(); }
@@ -114,7 +120,15 @@ INLINE byte_products add_byte_products(byte_products sums, bytes a, bytes b)
                                    _mm_cvtepi8_epi16(_mm_unpackhi_epi64(b, b)));
     return _mm_add_epi32(sums, _mm_add_epi32(lower, upper));
 }
-INLINE int64_t sum_byte_products(byte_products sums)
+typedef __m128i whole_sums;
+enum { ROW_SHIFT = 0 };
+INLINE whole_sums wholes_of(byte_products sums) { return sums; }
+INLINE whole_sums no_wholes(void) { return no_products(); }
+INLINE whole_sums add_row_products(whole_sums sums, bytes query, bytes row)
+{
+    return add_byte_products(sums, query, row);
+}
+INLINE int64_t sum_wholes(whole_sums sums)
 {
     sums = _mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums));
     return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));

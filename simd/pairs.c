@@ -18,11 +18,6 @@ size_t aqe_item_size(aqe_kind kind)
     return SIZES[kind];
 }
 
-static double within_one(double cosine)
-{
-    return cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
-}
-
 /* Item i in double, by the path's own reading: an item times one. */
 static double item(const aqe_sums *sums, aqe_kind kind, const void *vector, size_t i)
 {
@@ -65,7 +60,7 @@ static double cosine_in_double(const aqe_sums *sums, aqe_kind kind, const void *
         return product;
     if (square_a == 0 || square_b == 0)
         return 0;
-    return within_one(product / (sqrt(square_a) * sqrt(square_b)));
+    return aqe_within_one(product / (sqrt(square_a) * sqrt(square_b)));
 }
 
 static int is_safe(float square)
@@ -76,7 +71,7 @@ static int is_safe(float square)
 static double cosine(const aqe_sums *sums, aqe_kind kind, const void *a, const void *b, size_t n, const float made[3])
 {
     if (is_safe(made[1]) && is_safe(made[2]))
-        return within_one(made[0] / sqrt((double)made[1] * made[2]));
+        return aqe_within_one(made[0] / sqrt((double)made[1] * made[2]));
     return cosine_in_double(sums, kind, a, b, n);
 }
 
@@ -96,30 +91,6 @@ double aqe_pair(const aqe_path *path, aqe_kind kind, aqe_metric metric, const vo
     }
 }
 
-int64_t aqe_whole_pair(const aqe_path *path, aqe_metric metric, const void *a, const void *b, size_t n)
-{
-    switch (metric) {
-    case AQE_HAMMING:
-        return path->hamming(a, b, n);
-    case AQE_L2:
-        return path->byte_dot(a, a, n) - 2 * path->byte_dot(a, b, n) + path->byte_dot(b, b, n);
-    default:
-        return path->byte_dot(a, b, n);
-    }
-}
-
-static double cosine_of_sums(int64_t product, int64_t square_a, int64_t square_b)
-{
-    if (square_a == 0 || square_b == 0)
-        return 0;
-    return within_one((double)product / (sqrt((double)square_a) * sqrt((double)square_b)));
-}
-
-double aqe_byte_cosine(const aqe_path *path, const void *a, const void *b, size_t n)
-{
-    return cosine_of_sums(path->byte_dot(a, b, n), path->byte_dot(a, a, n), path->byte_dot(b, b, n));
-}
-
 /* Turn the products of a query with rows of these squares into cosines. */
 static void cosines(const aqe_query *query, const aqe_run *rows, const float *squares, float *products)
 {
@@ -129,7 +100,7 @@ static void cosines(const aqe_query *query, const aqe_run *rows, const float *sq
     if (safe) {
         float length = sqrtf(query->square);
         for (size_t i = 0; i < rows->count; i++)
-            products[i] = (float)within_one(products[i] / (length * sqrtf(squares[i])));
+            products[i] = (float)aqe_within_one(products[i] / (length * sqrtf(squares[i])));
         return;
     }
     const aqe_sums *sums = &query->path->sums[query->kind];
@@ -198,34 +169,12 @@ static int float_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, co
     return 0;
 }
 
-static void byte_rows(const aqe_path *path, aqe_metric metric, const void *query, const char *matrix, size_t rows,
-                      size_t n, char *out)
-{
-    int64_t square = path->byte_dot(query, query, n);
-    for (size_t row = 0; row < rows; row++) {
-        const char *place = matrix + row * n;
-        int64_t product = path->byte_dot(query, place, n), other = path->byte_dot(place, place, n);
-        if (metric == AQE_COSINE) {
-            float score = (float)cosine_of_sums(product, square, other);
-            memcpy(out + row * sizeof score, &score, sizeof score);
-        } else {
-            int64_t distance = square - 2 * product + other;
-            memcpy(out + row * sizeof distance, &distance, sizeof distance);
-        }
-    }
-}
-
 int aqe_rows(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix, size_t rows,
              size_t n, void *out)
 {
-    if (kind == AQE_BITS)
-        path->hammings(query, matrix, rows, n, out);
-    else if (kind == AQE_I8 && metric == AQE_DOT)
-        path->byte_dots(query, matrix, rows, n, out);
-    else if (kind == AQE_I8)
-        byte_rows(path, metric, query, matrix, rows, n, out);
-    else
+    if ((int)kind < AQE_FLOAT_KINDS)
         return float_rows(path, kind, metric, query, matrix, rows, n, out);
+    aqe_whole_rows(path, metric, query, matrix, rows, n, out);
     return 0;
 }
 

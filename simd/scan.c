@@ -1,55 +1,5 @@
 /* The scan for the best k rows of a matrix, some rows at a time, with a heap of what was best so far. */
-#include <math.h>
-#include <stdlib.h>
-
-#include "dispatch.h"
-
-/* Higher scores come first, then lower rows; NaN comes after everything. */
-static int comes_before(aqe_hit x, aqe_hit y)
-{
-    if (x.score > y.score)
-        return 1;
-    if (x.score < y.score)
-        return 0;
-    if (isnan(x.score) != isnan(y.score))
-        return isnan(y.score);
-    return x.row < y.row;
-}
-
-static int by_rank(const void *x, const void *y)
-{
-    return comes_before(*(const aqe_hit *)x, *(const aqe_hit *)y) ? -1 : 1;
-}
-
-/* Put `hit` into the heap of `count` hits from `place` down; the root is the hit that comes last. */
-static void sift_down(aqe_hit *heap, size_t count, size_t place, aqe_hit hit)
-{
-    for (size_t child; (child = 2 * place + 1) < count; place = child) {
-        if (child + 1 < count && comes_before(heap[child], heap[child + 1]))
-            child++;
-        if (!comes_before(hit, heap[child]))
-            break;
-        heap[place] = heap[child];
-    }
-    heap[place] = hit;
-}
-
-typedef struct {
-    aqe_hit *heap;
-    size_t held, k;
-} best;
-
-static void offer(best *found, aqe_hit hit)
-{
-    if (found->held < found->k) {
-        found->heap[found->held++] = hit;
-        if (found->held == found->k)
-            for (size_t place = found->k / 2; place-- > 0;)
-                sift_down(found->heap, found->k, place, found->heap[place]);
-    } else if (comes_before(hit, found->heap[0])) {
-        sift_down(found->heap, found->k, 0, hit);
-    }
-}
+#include "heap.h"
 
 /* The rows that the mask allows, some at a time, in order: their numbers and places, `filled` of them, and which of them
    come next. */
@@ -94,13 +44,13 @@ static size_t scan(const aqe_query *query, table *from, size_t k, aqe_hit *hits)
 {
     float sign = query->metric == AQE_L2 ? -1.0f : 1.0f, scores[AQE_RUN];
     size_t ahead = aqe_ahead(from->stride);
-    best found = {hits, 0, k};
+    aqe_best found = {hits, 0, k};
     for (aqe_run now = next_run(from, ahead); k && now.count; now = next_run(from, ahead)) {
         aqe_each(query, &now, scores);
         for (size_t i = 0; i < now.count; i++, from->at++)
-            offer(&found, (aqe_hit){sign * scores[i], (int64_t)from->row[from->at]});
+            aqe_offer(&found, (aqe_hit){sign * scores[i], (int64_t)from->row[from->at]});
     }
-    qsort(hits, found.held, sizeof *hits, by_rank);
+    aqe_rank(&found);
     for (size_t i = 0; i < found.held; i++)
         hits[i].score = sign * hits[i].score;
     return found.held;
@@ -109,6 +59,8 @@ static size_t scan(const aqe_query *query, table *from, size_t k, aqe_hit *hits)
 ptrdiff_t aqe_topk(const aqe_path *path, aqe_kind kind, aqe_metric metric, const void *query, const void *matrix,
                    size_t rows, size_t n, const unsigned char *mask, size_t k, aqe_hit *hits)
 {
+    if ((int)kind >= AQE_FLOAT_KINDS)
+        return (ptrdiff_t)aqe_whole_topk(path, metric, query, matrix, rows, n, mask, k, hits);
     table from = {.matrix = matrix, .rows = rows, .stride = n * aqe_item_size(kind), .mask = mask};
     aqe_query asked;
     if (aqe_query_open(&asked, path, kind, metric, query, n) < 0)

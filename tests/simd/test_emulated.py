@@ -52,7 +52,7 @@ def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     """A function: the command that runs answer.c on a machine, compiled once a compiler."""
     folder = tmp_path_factory.mktemp("emulated")
     simd = repository / "simd"
-    ideas = ("avx512", "avx2", "sse4", "neon", "portable", "dispatch", "pairs", "scan")
+    ideas = ("avx512", "avx2", "sse4", "neon", "portable", "dispatch", "pairs", "bytes", "scan")
 
     def command(machine: str) -> list[str]:
         compiler, emulator, _ = MACHINES[machine]
@@ -138,10 +138,32 @@ def test_rows_and_scans_agree_with_float64(emulated: Emulated, truth: Truth, met
         expected = [truth(metric, query, row) for row in matrix]
         assert all(abs(got - true) <= room for got, (true, room) in zip(found, expected, strict=True))
         ranked = emulated.ask([((TOPK, F32, place, rows, n, 5, 1), data + mask.tobytes())])
-        hits = np.frombuffer(ranked[8:], np.dtype([("row", "<i8"), ("score", "<f4")]))
+        hits = np.frombuffer(ranked[8:], np.dtype([("row", "<i8"), ("score", "<f8")]))
         order = np.argsort(found if metric == "l2" else -found, kind="stable")
         assert hits["row"].tolist() == [row for row in order.tolist() if mask[row]][:5]
         np.testing.assert_array_equal(hits["score"], found[hits["row"]])
+
+
+@pytest.mark.parametrize("metric", [0, 2, 3], ids=["dot", "l2", "hamming"])
+def test_rows_and_scans_of_bytes_are_exact(emulated: Emulated, metric: int) -> None:
+    """A query with any number of rows of int8 or bits, of any width, gives exact numbers, and the best in order."""
+    random = np.random.default_rng(7)
+    kind = BITS if metric == 3 else I8
+    for rows, n in ((1, 5), (7, 48), (9, 16), (70, 33), (300, 48), (20, 96), (20, 128), (17, 384), (9, 40_000)):
+        query, matrix = (random.integers(-128, 128, shape).astype(np.int8) for shape in (n, (rows, n)))
+        wide, target = matrix.astype(np.int64), query.astype(np.int64)
+        expected = wide @ target if metric == 0 else ((wide - target) ** 2).sum(axis=1)
+        if metric == 3:
+            expected = np.unpackbits((matrix ^ query).view(np.uint8), axis=1).sum(axis=1)
+        mask = (random.random(rows) < 0.6).astype(np.uint8)
+        data = query.tobytes() + matrix.tobytes()
+        found = np.frombuffer(emulated.ask([((ROWS, kind, metric, rows, n, 0, 1), data)]), np.int64)
+        assert found.tolist() == expected.tolist()
+        ranked = emulated.ask([((TOPK, kind, metric, rows, n, 5, 1), data + mask.tobytes())])
+        hits = np.frombuffer(ranked[8:], np.dtype([("row", "<i8"), ("score", "<f8")]))
+        order = np.argsort(-expected if metric == 0 else expected, kind="stable")
+        assert hits["row"].tolist() == [row for row in order.tolist() if mask[row]][:5]
+        assert hits["score"].tolist() == expected[hits["row"]].tolist()
 
 
 def test_rows_as_probabilities_and_unit_vectors(emulated: Emulated) -> None:

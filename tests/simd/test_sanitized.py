@@ -26,6 +26,7 @@ SUITES = (
     "test_pairs.py",
     "test_rows.py",
     "test_topk.py",
+    "test_topk_whole.py",
     "test_tokeniser.py",
     "test_vectors.py",
     "test_vectors_levels.py",
