@@ -42,7 +42,7 @@ SLICE_S = 0.004
 BATCH_ROWS = 1_000
 SIDES = ("ours", "numpy", "numkong", "portable")
 STREAMS, AHEAD = (1, 2, 4), (0, 512, 1024, 2048, 4096)  # ways of reading; bytes
-SCANNED = ("float32", "float16")
+SCANNED = ("float32", "float16", "int8", "bits")
 SCAN_ROUNDS, TRIED_ROUNDS, KEPT_READERS = 2, 5, 3  # the first: to each round of the kernels
 
 
@@ -227,10 +227,16 @@ def taken(calls: dict[str, Work], rounds: int) -> dict[str, list[float]]:
 def scanned(n: int, megabytes: int, kind: str) -> tuple[Array, dict[str, Work]]:
     """Rows of `kind` and what goes through all of them: the best 10 by each metric, and the product with each."""
     scale = np.random.default_rng(n)
+    if kind == "bits":
+        return scanned_codes(n, megabytes, scale)
     matrix = np.empty((max(1, megabytes * 1_000_000 // (np.dtype(kind).itemsize * n)), n), kind)
-    matrix[:] = scale.standard_normal(n).astype(kind)
-    matrix *= scale.uniform(0.5, 1.5, (len(matrix), 1)).astype(kind)  # so that scores differ, and the heap has work
-    query = scale.standard_normal(n).astype(kind)
+    if kind == "int8":
+        matrix[:] = scale.integers(-128, 128, matrix.shape, np.int8)
+        query = scale.integers(-128, 128, n, np.int8)
+    else:
+        matrix[:] = scale.standard_normal(n).astype(kind)
+        matrix *= scale.uniform(0.5, 1.5, (len(matrix), 1)).astype(kind)  # so that scores differ, and the heap has work
+        query = scale.standard_normal(n).astype(kind)
     work: dict[str, Work] = {
         f"topk {metric}": lambda metric=metric: simd.topk(matrix, query, 10, metric=metric)
         for metric in ("dot", "cosine", "l2")
@@ -239,10 +245,20 @@ def scanned(n: int, megabytes: int, kind: str) -> tuple[Array, dict[str, Work]]:
     return matrix, work
 
 
+def scanned_codes(n: int, megabytes: int, random: np.random.Generator) -> tuple[Array, dict[str, Work]]:
+    """Packed codes of n bits and what goes through all of them: the best 10, and the differing bits of each."""
+    codes = random.integers(0, 256, (max(1, megabytes * 8_000_000 // n), n // 8), np.uint8)
+    query = random.integers(0, 256, n // 8, np.uint8)
+    return codes, {
+        "topk hamming": lambda: simd.topk(codes, query, 10, metric="hamming"),
+        "hamming": lambda: simd.hamming(query, codes),
+    }
+
+
 def scans(n: int, megabytes: int, rounds: int, read: Any, kind: str) -> dict[str, Any]:
     """Bytes a second of the best reader and of each scan (medians), and the scans' shares of it, round by round."""
     matrix, work = scanned(n, megabytes, kind)
-    plain = readers(matrix.reshape(-1).view(np.float32), read)
+    plain = readers(matrix.reshape(-1).view(np.uint8)[: matrix.nbytes // 4 * 4].view(np.float32), read)
     tried = {name: min(times) for name, times in taken(plain, TRIED_ROUNDS).items()}
     kept = sorted(plain, key=lambda name: tried[name])[:KEPT_READERS]
     times = taken({name: plain[name] for name in kept} | work, rounds)
