@@ -117,7 +117,7 @@ class Asking:
         self._conversations = conversations
         self._router = router
         self._guard = guard
-        self._log: RequestLog[Found] = RequestLog(self._write)
+        self._log: RequestLog[Found] = RequestLog(self._write, rest=store.rest_aside)
         requests.flush = self._log.flush
         self._weigh = partial(_weight, count=conversations.count_tokens)
 
@@ -183,21 +183,29 @@ class Asking:
     def _at_once(self, prompt: str, task: str | None, config: QueryConfig, *, wait: bool) -> Answer | None:
         settings = self._router.recent_settings()
         lookup = self._recall.lookup(config.k, config.namespace, settings)
-        found = self._store.at_hand.once(lambda: self._find(prompt, task, config, settings, lookup), lookup, wait=wait)
+        found = self._store.at_hand.once(
+            lambda connection: self._find(connection, prompt, task, config, settings, lookup), lookup, wait=wait
+        )
         if found is None:
             return None
         self._keep_soon(found)
         return found.answer
 
     def _find(
-        self, prompt: str, task: str | None, config: QueryConfig, settings: Settings, lookup: Lookup
+        self,
+        connection: apsw.Connection,
+        prompt: str,
+        task: str | None,
+        config: QueryConfig,
+        settings: Settings,
+        lookup: Lookup,
     ) -> Found | None:
         """A query that is looked up within `AtHand.once`; None where more is needed than is at hand."""
         began = time.perf_counter()
         check_text(prompt)
         decision = self._router.decide(route_request(prompt, task, config), settings=settings)
         routed = time.perf_counter()
-        seen = self._recall.at_hand(prompt, lookup, settings)
+        seen = self._recall.at_hand(connection, prompt, lookup, settings)
         if seen is None:
             return None
         rows, embedded = seen

@@ -23,7 +23,7 @@ import numpy as np
 from aqe import simd
 from aqe.engine.index.indexing import index_scope
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
-from aqe.engine.learning.prior import MarkedFeedback, success_prior
+from aqe.engine.learning.prior import MarkedFeedback, has_prior, success_prior
 from aqe.engine.memory import vectors
 from aqe.engine.memory.embeddings import Before
 from aqe.engine.memory.lookups import Lookup
@@ -35,6 +35,7 @@ from aqe.engine.providers.question import widened
 from aqe.engine.retrieval import catch_up, find_each
 
 if TYPE_CHECKING:
+    import apsw
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
@@ -74,6 +75,7 @@ class CachedEmbedder(Before):
     def __init__(self, embedder: Embedder, *, size: int = CACHED_TEXTS) -> None:
         super().__init__(embedder)
         self._size = size
+        self._one: Callable[[str], NDArray[np.float32]] | None = getattr(embedder, "vector_of", None)
         self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
         self.hits = 0
@@ -104,8 +106,12 @@ class CachedEmbedder(Before):
                 self._known.move_to_end(text)
                 self.hits += 1
                 return row
-        made: NDArray[np.float32] = np.asarray(self._embedder.embed([text]), dtype=np.float32)[0]
-        made.flags.writeable = False
+        if self._one is not None:
+            made = self._one(text)
+        else:
+            made = np.asarray(self._embedder.embed([text]), dtype=np.float32)[0]
+        if made.flags.writeable:
+            made.flags.writeable = False
         with self._lock:
             self._keep({text: made})
         return made
@@ -197,15 +203,16 @@ class Recall:
         self._lookups[k, namespace, with_knowledge] = made
         return made
 
-    def at_hand(self, question: str, lookup: Lookup, settings: Settings) -> tuple[list[Found], float] | None:
+    def at_hand(
+        self, connection: apsw.Connection, question: str, lookup: Lookup, settings: Settings
+    ) -> tuple[list[Found], float] | None:
         """The rows that `recall` without a session finds, best first, and when the question was embedded (in seconds of
         `perf_counter`), within `AtHand.once`; None where that takes more than is at hand."""
-        store = self._store
         vector = self._embedder.vector_of(question)
         embedded = time.perf_counter()
-        if simd.dot(vector, vector) == 0.0 or success_prior(store, settings, self._marked) is not None:
+        if simd.dot(vector, vector) == 0.0 or has_prior(connection, settings, self._marked):
             return None
-        found = store.at_hand.look_up(lookup, question, vector)
+        found = self._store.at_hand.look_up(lookup, question, vector)
         if found is None:
             return None
         with self._lock:

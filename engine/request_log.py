@@ -19,6 +19,10 @@ DELAY_S = 0.1
 AGAIN_S = 5.0
 """After so long what could not be written is tried again, unless something comes before."""
 
+PORTION, PAUSE_S = 16, 0.001
+"""So many are written in one go, and so long the writer rests before the next: a query that comes meanwhile waits for
+the interpreter until a busy thread lets go of it, which is up to five milliseconds."""
+
 MOST_WAITING = 10_000
 """Requests beyond which, while nothing can be written, the oldest are given up."""
 
@@ -28,10 +32,18 @@ _log = logging.getLogger(__name__)
 
 class RequestLog(Generic[T]):
     """What waits to be written by `write`, in order; safe between threads. Only the first of those that are written
-    together wakes the writer: the others cost no more than their place in a queue."""
+    together wakes the writer: the others cost no more than their place in a queue. After a while without any it calls
+    `rest`."""
 
-    def __init__(self, write: Callable[[Sequence[T]], None], *, delay_s: float = DELAY_S) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[T]], None],
+        *,
+        delay_s: float = DELAY_S,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
         self._write = write
+        self._rest = rest
         self._delay_s = delay_s
         self._waiting: deque[T] = deque()
         self._is_told = False
@@ -50,9 +62,12 @@ class RequestLog(Generic[T]):
 
     def flush(self) -> None:
         """Write what waits now. Raises what `write` raises; then it goes on waiting."""
+        self._flush(MOST_WAITING)
+
+    def _flush(self, most: int) -> None:
         with self._turn:  # whoever comes while another writes sees what that one wrote
             waiting = self._waiting
-            batch = [waiting.popleft() for _ in range(len(waiting))]
+            batch = [waiting.popleft() for _ in range(min(len(waiting), most))]
             if not batch:
                 return
             try:
@@ -86,14 +101,19 @@ class RequestLog(Generic[T]):
 
     def _run(self) -> None:
         while not self._end.is_set():
-            self._work.wait(AGAIN_S if self._waiting else None)
+            if not self._work.wait(AGAIN_S) and not self._waiting:
+                self._rest()
+                self._work.wait()
             self._work.clear()
             self._end.wait(self._delay_s)
             self._is_told = False  # before the batch is taken: what comes after it tells anew
-            self._flush_quietly()
+            while self._flush_quietly(PORTION) and self._waiting:
+                self._end.wait(PAUSE_S)
 
-    def _flush_quietly(self) -> None:
+    def _flush_quietly(self, most: int = MOST_WAITING) -> bool:
         try:
-            self.flush()
+            self._flush(most)
         except Exception as error:  # whatever it is: the next ones are to be written all the same
             _log.warning("%d requests are not in the log yet: %s", len(self._waiting), error)
+            return False
+        return True

@@ -19,6 +19,7 @@ from aqe.engine.memory.store import Store
 
 Kind = Literal["query", "complete"]
 KEPT = 10_000
+_encode = json.JSONEncoder(check_circular=False).encode
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _values(row: Interaction, clean: Callable[[str], str]) -> tuple[object, ...]
     """A row's columns but time and place; texts without what the setting memory.redact takes out of what is kept."""
     return (
         *(row.id, row.kind, clean(row.prompt), clean(row.answer), row.session, row.task),
-        *(row.provider, row.model, row.tier, row.route_reason, row.confidence, json.dumps(row.context)),
+        *(row.provider, row.model, row.tier, row.route_reason, row.confidence, _encode(row.context)),
         *(row.context_tokens, row.input_tokens, row.output_tokens, row.latency_ms, row.cost_usd),
         *(int(row.reused), None if row.verdict is None else int(row.verdict)),
     )

@@ -74,11 +74,15 @@ def success_prior(
 ) -> Callable[[Sequence[Key]], Mapping[Key, float]] | None:
     """What `retrieval.find` asks for the prior of its candidates; None while learning is off or has too few marks.
     `marked` of this store saves who asks often most of the counting."""
-    if not settings.learning.enabled:
-        return None
     with store.reading() as connection:
-        found = (marked or MarkedFeedback()).count(connection)
-    return None if found < settings.learning.min_marks else lambda keys: read_priors(store, keys)
+        is_known = has_prior(connection, settings, marked or MarkedFeedback())
+    return (lambda keys: read_priors(store, keys)) if is_known else None
+
+
+def has_prior(connection: apsw.Connection, settings: Settings, marked: MarkedFeedback) -> bool:
+    """Whether there is such a prior, in the caller's transaction, which has read something."""
+    learning = settings.learning
+    return learning.enabled and marked.count(connection) >= learning.min_marks
 
 
 def read_priors(store: Store, keys: Sequence[Key]) -> dict[Key, float]:

@@ -43,6 +43,7 @@ class AtHand:
         note_recalled: Callable[[Sequence[Hit | tuple[str, str]]], None],
     ) -> None:
         self._searcher = searcher
+        self._lookups = searcher.lookups
         self._connection = connection
         self._lock = lock
         self._reading = reading
@@ -76,7 +77,7 @@ class AtHand:
         self._note_recalled(found.hits)
         return found
 
-    def once(self, work: Callable[[], T], lookup: Lookup, *, wait: bool = False) -> T | None:
+    def once(self, work: Callable[[apsw.Connection], T], lookup: Lookup, *, wait: bool = False) -> T | None:
         """What `work` gives, in one read transaction, where its lookup is ready. A thread may `wait` for others, and
         for FTS5; then None says that the vectors are not at hand."""
         if not self._lock.acquire(blocking=wait):
@@ -84,19 +85,19 @@ class AtHand:
         try:
             with self._reading as connection:
                 ready = self._searcher.is_ready(connection, lookup, at_once=not wait)
-                return work() if ready else None
+                return work(connection) if ready else None
         finally:
             self._lock.release()
 
     def look_up(self, lookup: Lookup, question: str, vector: NDArray[np.float32]) -> Sequence[Sequence[Found]] | None:
         """The best rows in each place of a lookup, within `once`; None where it is ready no more, or where FTS5 would
         be asked more than once. `vector` is the question's."""
-        return self._searcher.look_up(self._connection, lookup, question, vector)
+        return self._lookups.find(self._connection, lookup, question, vector)
 
     def named(self, found: Sequence[Found], weigh: Weigh) -> Sequence[Named] | None:
         """What the memories of rows just found are called, in their order, and what `weigh` gives for their texts,
         within `once`. None where one is stale, and that has a say in what is found."""
-        names = self._searcher.named(self._connection, found, weigh)
+        names = self._searcher.memories.named(self._connection, self._searcher.number, found, weigh)
         if self._stale_counts and (files := [about for _, _, about in names if about is not None]):
             digest = self._files.digest
             if any(digest(file) not in ("", was) for file, was in files):
@@ -105,5 +106,5 @@ class AtHand:
 
     def hits(self, found: Sequence[Found]) -> Sequence[Hit] | None:
         """The same memories whole."""
-        hits = self._searcher.hits(self._connection, found)
+        (hits,) = self._searcher.memories.hits_each(self._connection, self._searcher.number, [found])
         return None if self._stale_counts and any(hit.memory.stale for hit in hits) else hits

@@ -81,6 +81,38 @@ def transaction(connection: apsw.Connection, path: Path, *, write: bool = True) 
             raise
 
 
+class Beside:
+    """A connection beside that of a store, for what is written while nobody waits for it: it is opened by the first
+    write, which takes longer than the write itself, and kept for those that follow. One writes after the other."""
+
+    def __init__(self, path: Path, reopen: Callable[[Path], apsw.Connection]) -> None:
+        self._path = path
+        self._reopen = reopen
+        self._turn = threading.Lock()
+        self._connection: apsw.Connection | None = None
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """One write transaction. After one that failed the connection is opened anew."""
+        with self._turn:
+            connection = self._connection or self._reopen(self._path)
+            self._connection = None
+            try:
+                with transaction(connection, self._path):
+                    yield connection
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+
+    def close(self) -> None:
+        """Close it; a write that comes later opens it again."""
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
 class Reading:
     """One read transaction on a connection behind a lock, entered again and again; one within another is part of it.
     `ended` is called while it still stands. It costs a few calls less than a generator, and a query enters it often."""

@@ -82,6 +82,12 @@ class KeptEmbedder(Before):
             known |= fresh
         return np.stack([known[digest] for digest in digests]) if texts else self._made(texts)
 
+    def vector_of(self, text: str) -> NDArray[np.float32]:
+        """The unit vector of one text; nobody may write into it."""
+        one = getattr(self._embedder, "vector_of", None)
+        made: NDArray[np.float32] = self.embed([text])[0] if one is None or not self._is_cheap else one(text)
+        return made
+
     def _is_costly(self) -> bool:
         if self._costly is not None:
             return self._costly

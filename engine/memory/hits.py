@@ -96,7 +96,7 @@ class FoundMemories:
             self._weigh = weigh
             self._named.clear()
         get = self._named.get
-        names = [get(row) for row, *_ in found]
+        names = [get(one[0]) for one in found]
         if None in names:
             missing = [one[0] for one, name in zip(found, names, strict=True) if name is None]
             if len(self._named) > KEPT_NAMES:

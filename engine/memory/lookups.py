@@ -18,6 +18,7 @@ from aqe.engine.memory.graph.searching import Asked, is_served
 from aqe.engine.memory.hybrid import Found, Ground
 from aqe.engine.memory.matching import ONE_PASS, Matched
 from aqe.engine.memory.ranking import Sides
+from aqe.engine.memory.soundness import sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +59,7 @@ class Lookups:
 
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
+        self.codes = searcher.codes
         self._grounds: dict[tuple[str | None, int], Ground] = {}
         self._plans: dict[Lookup, Plan] = {}
         self._held = -1
@@ -71,7 +73,7 @@ class Lookups:
         """What lookups share as of the change `number`; None where the vectors of a place are not at hand. Only one
         that is `ready` is given: nothing is read to make it."""
         searcher = self._searcher
-        plan = self._plans.get(lookup) if searcher.codes.stands(self._held, number) else None
+        plan = self._plans.get(lookup) if self.codes.stands(self._held, number) else None
         if plan is None and not ready:
             plan = self._made(connection, number, lookup)
         if plan is None or not plan.served:
@@ -83,7 +85,7 @@ class Lookups:
         self, connection: apsw.Connection, number: int, table: int, places: Sequence[tuple[str | None, float]]
     ) -> list[Ground] | None:
         """The ground of each namespace, which has a floor; None where one has none."""
-        codes = self._searcher.codes
+        codes = self.codes
         if not codes.stands(self._held, number):
             codes.follow(connection)
             self.clear()
@@ -98,18 +100,15 @@ class Lookups:
             found.append(ground)
         return found
 
+    @sound
     def find(
-        self,
-        connection: apsw.Connection,
-        number: int,
-        lookup: Lookup,
-        question: str,
-        vector: NDArray[np.float32],
+        self, connection: apsw.Connection, lookup: Lookup, question: str, vector: NDArray[np.float32]
     ) -> Sequence[Sequence[Found]] | None:
-        """The best rows of each place of a lookup whose `plan` was made; None where it does not stand any more, or FTS5
-        would be asked more than once."""
+        """The best rows of each place of a lookup whose `plan` was made, best first; None where it does not stand any
+        more, or FTS5 would be asked more than once."""
         searcher = self._searcher
-        plan = self._plans.get(lookup) if searcher.codes.stands(self._held, number) else None
+        number = searcher.follow(connection)
+        plan = self._plans.get(lookup) if self.codes.stands(self._held, number) else None
         if plan is None:
             return None
         graph = searcher.graph() if plan.served else None
@@ -140,10 +139,10 @@ class Lookups:
         if lists is None and words.postings > ONE_PASS:
             return None
         texts = Matched(connection, words.telling, searcher.known) if lists is None else lists.asked(words.telling)
-        found = hybrid.find(searcher.codes, texts, vector, plan.grounds)
+        found = hybrid.find(self.codes, texts, vector, plan.grounds)
         graph = searcher.graph() if plan.served else None
         if graph is not None:
-            asked = Asked(words, plan.table, vector.tobytes(), searcher.codes, lists)
+            asked = Asked(words, plan.table, vector.tobytes(), self.codes, lists)
             for at, namespace, k in plan.served:
                 best = graph.ordered(connection, number, namespace, asked, found[at], k)
                 found[at] = [one[:4] for one in best]
@@ -181,7 +180,7 @@ class Lookups:
         scope = searcher.scope(connection, (namespace, "", ()))
         made = Ground(scope, (), 0.0)
         if not (scope.is_nothing or ranking.is_empty(connection, scope)):
-            codes = searcher.codes
+            codes = self.codes
             parts, share = codes.ground(number, table, scope), searcher.share(connection, scope, Sides({}, {}))
             if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
                 return None

@@ -18,7 +18,7 @@ from aqe.engine.memory import ranking, spaces, vectors
 from aqe.engine.memory.answers import LastFound, looked_at
 from aqe.engine.memory.changelog import read_number
 from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
+from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
 from aqe.engine.memory.filters import filter_sql
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
@@ -35,11 +35,7 @@ from aqe.engine.memory.weights import Weights
 from aqe.engine.memory.words import WordCounts
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from aqe.engine.memory.entry import Numbers
-    from aqe.engine.memory.hits import Named, Weigh
     from aqe.engine.memory.hybrid import Found
     from aqe.engine.memory.rank import Rank
 
@@ -91,7 +87,7 @@ class Searcher:
         self._weights = Weights()
         self._files = files
         self.memories = FoundMemories(files)
-        self._number = -1
+        self.number = -1
         self.rank = rank
         self.graph = graph
         self.kept: LastFound[SearchAnswer] = LastFound(tally)
@@ -131,7 +127,7 @@ class Searcher:
         space = None if packed is None else (check_embedder(embedder_id), packed)
         asked: tuple[object, ...] = (query, space, places, explain, tuple(sorted(least.items())) if least else ())
         with self._reading() as connection:
-            self._follow(connection)
+            self.follow(connection)
             if self._has_ended():
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
             graph = self.graph()
@@ -160,7 +156,7 @@ class Searcher:
         packed = vector if isinstance(vector, bytes) else b"" if vector is None else pack_vector(vector)
         space = (check_embedder(embedder_id), len(packed) // 4)
         with self._reading() as connection:
-            number = self._follow(connection)
+            number = self.follow(connection)
             table = self.table(connection, space) if packed else None
             lists = None if query is None else self.lists.at_hand(connection, number)
             if query is not None and table is not None and prior is None and not explain and self.rank is None:
@@ -233,7 +229,7 @@ class Searcher:
         asked for outside of a transaction; candidates that ended meanwhile are left out."""
         added = prior([key for one in keys for key in one.values()])
         with self._reading() as connection:
-            number = self._follow(connection)
+            number = self.follow(connection)
             fused = []
             for name, (sides, share, k), known in zip(names, places, keys, strict=True):
                 one = ranking.still_current(connection, sides, known)
@@ -250,7 +246,7 @@ class Searcher:
         if graph is None or not is_served(namespace) or self.rank is not None:
             return ranking.fuse(sides, k, **how)
         found = ranking.fuse(sides, self.looked_at(namespace, k), **how)
-        return graph.ordered(connection, self._number, namespace, asked, found, k)
+        return graph.ordered(connection, self.number, namespace, asked, found, k)
 
     def looked_at(self, namespace: str | None, k: int) -> int:
         """How many candidates by words and meaning are put in order for `k` results: more where edges have a say."""
@@ -289,7 +285,7 @@ class Searcher:
         if self.rank is not None:
             return None
         space = (embedder_id, len(packed) // 4)
-        changed = read_number(connection) - self._number
+        changed = read_number(connection) - self.number
         if changed:
             known = self._tables.get(space)
             if not 0 < changed <= FEW_CHANGES or known is None or not self.codes.has(known):
@@ -302,18 +298,18 @@ class Searcher:
             return None
         near = None
         if not self._has_ended():
-            near = self.codes.search_at_hand(self._number, table, packed, k, scope)
+            near = self.codes.search_at_hand(self.number, table, packed, k, scope)
         if near is None:
             return None
         found = [[(row, score, None, score) for row, score in near.items()]]
-        (hits,) = self.memories.hits_each(connection, self._number, found)
+        (hits,) = self.memories.hits_each(connection, self.number, found)
         return None if any(hit.memory.valid_to is not None for hit in hits) else SearchAnswer("vector", hits)
 
     def _catch_up(
         self, connection: apsw.Connection, table: int, wanted: Wanted, space: tuple[str, int], *, own: bool
     ) -> None:
         """Look up anew what a search by a vector of this space needs, after a few changes."""
-        self._follow(connection)
+        self.follow(connection)
         self.scope(connection, wanted)
         self.table(connection, space)
         self.codes.follow(connection)
@@ -323,7 +319,7 @@ class Searcher:
     def is_ready(self, connection: apsw.Connection, lookup: Lookup, *, at_once: bool) -> bool:
         """Whether `look_up` finds by what is at hand; `at_once` too says that nothing is read for it but what is found,
         and asks whether all words are at hand as well."""
-        number = self._follow(connection)
+        number = self.follow(connection)
         space = lookup.embedder_id, lookup.dimension
         if self.rank is not None or self._has_ended() or space not in self._settled:
             return False
@@ -331,25 +327,9 @@ class Searcher:
             return False
         return self.lookups.plan(connection, number, lookup, ready=at_once) is not None
 
-    @sound
-    def look_up(
-        self, connection: apsw.Connection, lookup: Lookup, question: str, vector: NDArray[np.float32]
-    ) -> Sequence[Sequence[Found]] | None:
-        """The best rows of each place of a lookup that is ready, best first; None where that is not so any more, or
-        where FTS5 would be asked more than once."""
-        return self.lookups.find(connection, self._follow(connection), lookup, question, vector)
-
-    def named(self, connection: apsw.Connection, found: Sequence[Found], weigh: Weigh) -> list[Named]:
-        """What the memories of some rows that were just found are called."""
-        return self.memories.named(connection, self._number, found, weigh)
-
-    def hits(self, connection: apsw.Connection, found: Sequence[Found]) -> tuple[Hit, ...]:
-        """The memories of some rows that were just found."""
-        return self.memories.hits_each(connection, self._number, [found])[0]
-
     def is_settled(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder; looked up once for each change."""
-        self._follow(connection)
+        self.follow(connection)
         if (embedder_id, dimension) not in self._settled:
             if spaces.count_waiting(connection, embedder_id, dimension):
                 return False
@@ -359,7 +339,7 @@ class Searcher:
     def rarity(self, query: str, without: str) -> dict[str, float]:
         """As `Store.rarity`."""
         with self._reading() as connection:
-            number = self._follow(connection)
+            number = self.follow(connection)
             lists = self.lists.at_hand(connection, number, counts=False)
             return self.words.rarity(connection, number, query, without, lists)
 
@@ -367,13 +347,13 @@ class Searcher:
         """Whether a memory is over whose row has not ended yet, so that answers depend on the time."""
         return self._first_end is not None and self._first_end <= self._now()
 
-    def _follow(self, connection: apsw.Connection) -> int:
+    def follow(self, connection: apsw.Connection) -> int:
         """The number of the last change; what was kept from before it is dropped. One transaction asks once."""
         if self.moment is not None:
             return self.moment
         number = self.moment = self.codes.moment = read_number(connection)
-        if number != self._number:
-            self._number, self._first_end = number, first_end(connection)
+        if number != self.number:
+            self.number, self._first_end = number, first_end(connection)
             self._scopes.clear()
             self.lookups.clear()
             self.known.forget()
@@ -397,7 +377,7 @@ class Searcher:
         """The share of the vector in the scores of a scope: one for all, or that of each candidate's namespace."""
         shares = self._shares
         if shares.vector is None:
-            share = self._weights.vector_share(connection, scope, self._number)
+            share = self._weights.vector_share(connection, scope, self.number)
             if not shares.named:
                 return share
             shares = replace(shares, vector=share)

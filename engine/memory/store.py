@@ -22,6 +22,7 @@ from aqe.engine.memory.checking import checked_row
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.connection import (
     BUSY_TIMEOUT_S,
+    Beside,
     Reading,
     Writing,
     open_connection,
@@ -115,6 +116,7 @@ class Store:
         self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
         self._changing = Writing(connection, path, self._lock)
+        self._beside = Beside(path, reopen)
         spot = self._looking, self.files, self.growth.stale, self.note_recalled
         self.at_hand = AtHand(self._searcher, connection, self._lock, *spot)
         """Searches that an event loop may wait for."""
@@ -162,6 +164,7 @@ class Store:
         """Close the connection; closing twice is nothing."""
         if self.graph is not None:
             self.graph.close()
+        self._beside.close()
         with self._lock:
             self.accesses.close(self._connection)
             self._searcher.lists.close()
@@ -197,22 +200,23 @@ class Store:
         return self._looking
 
     def writing_aside(self) -> contextlib.AbstractContextManager[apsw.Connection]:
-        """As `writing`, on a connection of its own, so that no reader waits for it."""
-        return self._aside(write=True)
+        """As `writing`, on another connection, so that no reader waits for it; that stays open until `rest_aside`."""
+        return self.writing() if str(self.path) == ":memory:" else self._beside.writing()
 
-    def looking(self) -> contextlib.AbstractContextManager[apsw.Connection]:
-        """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
-        return self._aside(write=False)
+    def rest_aside(self) -> None:
+        """Close the connection of `writing_aside` until somebody writes so again."""
+        self._beside.close()
 
     @contextlib.contextmanager
-    def _aside(self, *, write: bool) -> Iterator[apsw.Connection]:
+    def looking(self) -> Iterator[apsw.Connection]:
+        """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
         if str(self.path) == ":memory:":
-            with self.writing() if write else self.reading() as connection:
+            with self.reading() as connection:
                 yield connection
             return
         connection = self._reopen(self.path)
         try:
-            with transaction(connection, self.path, write=write):
+            with transaction(connection, self.path, write=False):
                 yield connection
         finally:
             connection.close()

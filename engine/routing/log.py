@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.memory import Store
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 KEPT = 10_000
 """Routes that are kept; the oldest go first."""
 
@@ -83,7 +83,7 @@ def _row(
     return (
         *(request_id, provider, model, tier, decision.score, task or "", outcome),
         _encode(told),
-        _encode([vars(attempt) for attempt in attempts]),
+        _encode([vars(attempt) for attempt in attempts]) if attempts else "[]",
         now,
     )
 

@@ -59,3 +59,38 @@ def test_what_could_not_be_written_is_tried_again(monkeypatch: pytest.MonkeyPatc
     assert written.wait(60)
     log.close()
     assert tries == [1, 1, 1]
+
+
+def test_many_requests_are_written_in_portions_and_in_order() -> None:
+    """No write of the background is long, and all of them come in the order in which they were asked."""
+    portions: list[Sequence[int]] = []
+    log = RequestLog(portions.append, delay_s=0.01)
+    for number in range(100):
+        log.add(number)
+    log.close()
+    assert [number for portion in portions for number in portion] == [*range(100)]
+
+
+def test_whoever_looks_has_all_of_it_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader waits for no pause of the background."""
+    monkeypatch.setattr(request_log, "PAUSE_S", 3600.0)
+    written: list[int] = []
+    log = RequestLog[int](written.extend, delay_s=0.0)
+    for number in range(100):
+        log.add(number)
+    log.flush()
+    assert written == [*range(100)]
+    log.close()
+
+
+def test_writer_that_has_nothing_to_do_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the writer holds is let go of after a while without requests, and those that come later are written."""
+    monkeypatch.setattr(request_log, "AGAIN_S", 0.01)
+    written: list[int] = []
+    rested = threading.Event()
+    log = RequestLog[int](written.extend, delay_s=0.0, rest=rested.set)
+    log.add(1)
+    assert rested.wait(60)
+    log.add(2)
+    log.close()
+    assert written == [1, 2]
