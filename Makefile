@@ -7,6 +7,8 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 # lists of tests and commands that passed a moment ago for this very tree: test-services does not run them again
 PASSED ?=
+# the folder of a demo that passed a moment ago for this very tree: test-services judges it and runs no other
+DEMO ?=
 
 py := $(VENV)/bin/python
 stamp := $(VENV)/.aqe-ready
@@ -27,7 +29,7 @@ test: $(stamp) ## the fast tier: under 5 minutes, no services, no network
 	$(pytest) $(fast) $(PYTEST_ARGS)
 
 test-services: $(stamp) ## real servers, other interpreters, installs, and every command of docs/features.md
-	$(pytest) -m services --passed-to .work/services-passed $(PYTEST_ARGS)
+	$(pytest) -m services --passed-to .work/services-passed $(DEMO:%=--demo-in %) $(PYTEST_ARGS)
 	$(py) tools/every_python.py $(PYTEST_ARGS)
 	$(py) tools/feature_commands.py --passed-in .work/services-passed $(PASSED:%=--passed-in %)
 
@@ -93,4 +95,5 @@ $(stamp): pyproject.toml setup.py $(native_sources)
 	@{ $(py) -m pip install --disable-pip-version-check --upgrade "pip>=25.1" && \
 	   $(py) -m pip install --disable-pip-version-check --editable . --group dev; \
 	} >$(VENV)/install.log 2>&1 || { cat $(VENV)/install.log >&2; exit 1; }
+	@$(py) -m compileall -q server agents engine simd # as pip does for a wheel: the boxes of user code write no byte code
 	@touch $@

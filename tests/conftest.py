@@ -48,6 +48,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="leave out the tests in this list: they passed a moment ago (repeatable)",
     )
+    parser.addoption(
+        "--demo-in",
+        metavar="DIR",
+        type=Path,
+        help="judge the demo that `aqe demo` left here a moment ago, in place of running it once more",
+    )
 
 
 @pytest.hookimpl(trylast=True)

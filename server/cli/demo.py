@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.server.cli.output import BudgetOption, JsonOption, SeedOption, print_json, terminal_progress
+from aqe.engine.results import json_text
+from aqe.server.cli.output import BudgetOption, JsonOption, SeedOption, json_object, print_json, terminal_progress
 
 if TYPE_CHECKING:
     from aqe.server.demo.report import DemoReport
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET = "60s"
 PAGE = "report.html"
+FIGURES = "report.json"
 
 
 def command(
@@ -51,6 +53,7 @@ def command(
     page = home / PAGE
     write_atomic(page, page_of(report))
     report = dataclasses.replace(report, page=str(page))
+    write_atomic(home / FIGURES, json_text(json_object("demo", report)) + "\n")
     if json_:
         print_json("demo", report)
     else:

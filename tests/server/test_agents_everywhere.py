@@ -52,7 +52,7 @@ WHAT: dict[str, dict[str, Any]] = {
     "verify": {"tests": ["tests/test_ages.py"], "runs": 2, "seed": 1, "max_mutants": 8},
     "execute": {"paths": ["tests/test_ages.py"]},
     "coverage": {"since": "HEAD"},
-    "flaky": {"runs": 6, "seed": 1},
+    "flaky": {"runs": 3, "seed": 1},
     "select": {"since": "HEAD"},
     "review": {"since": "HEAD", "budget_s": 60.0},
     "run": {"since": "HEAD", "budget_s": 120.0},

@@ -8,9 +8,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from aqe.server.cli.demo import command
+from aqe.server.demo.report import DemoReport
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,13 +45,24 @@ def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.strip().endswith("[project-read-only]")
 
 
-@pytest.mark.services
-def test_the_demo_meets_its_bars_over_a_real_server(tmp_path: Path) -> None:
-    """Of each kind at least half is found with at most one false alarm; each written test is stable; no tool fails."""
+@pytest.fixture
+def demo(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The folder of a demo: one that was made a moment ago for this very tree (`--demo-in`), else a new one."""
+    if left := request.config.getoption("--demo-in"):
+        return Path(left).resolve(strict=True)
     done = aqe_demo("--json", "--dir", str(tmp_path / "demo"), cwd=tmp_path)
+    assert done.stdout == (tmp_path / "demo" / "report.json").read_text(encoding="utf-8"), done.stderr
     report = json.loads(done.stdout)
-    assert report["schema"] == "aqe.demo/1"
     assert done.returncode == 0, (report["bars"], [step for step in report["steps"] if step["failed"]])
+    return tmp_path / "demo"
+
+
+@pytest.mark.services
+def test_the_demo_meets_its_bars_over_a_real_server(demo: Path) -> None:
+    """Of each kind at least half is found with at most one false alarm; each written test is stable; no tool fails."""
+    report = json.loads((demo / "report.json").read_text(encoding="utf-8"))
+    assert report["schema"] == "aqe.demo/1"
+    assert (report["folder"], report["page"]) == (str(demo), str(demo / "report.html"))
     assert report["met"]
     assert 2 * report["suspected"] >= report["planted"] == 15
     bars = {row["part"]: row for row in report["bars"]}
@@ -64,10 +79,28 @@ def test_the_demo_meets_its_bars_over_a_real_server(tmp_path: Path) -> None:
     assert not any(step["failed"] for step in report["steps"])
     for lesson in report["lessons"]:
         assert lesson["helped"] <= (lesson["before"]["quotes"] != lesson["after"]["quotes"])
-    shop = tmp_path / "demo" / "shop"
+    shop = demo / "shop"
     for module in report["modules"]:
         assert all((shop / file).is_file() for file in module["files"])
-    assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
+    assert (demo / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("missed", "status"), [(0, 0), (9, 1)])
+def test_what_json_prints_lies_beside_the_page(
+    missed: int,
+    status: int,
+    sample_report: Callable[..., DemoReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--json` prints what `report.json` holds, which names the page; the exit status tells whether all bars hold."""
+    monkeypatch.setattr("aqe.server.demo.story.run_demo", lambda *_, **__: sample_report(missed=missed, alarms=0))
+    assert command(tmp_path, json_=True) == status
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "report.json").read_text(encoding="utf-8")
+    assert json.loads(printed)["page"] == str(tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.services
