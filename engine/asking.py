@@ -23,7 +23,7 @@ from aqe.engine.privacy import Guard
 from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_text
 from aqe.engine.providers.protocol import CompletionRequest, Message, Usage, weigh
 from aqe.engine.recall import CachedEmbedder, Recall, Recalled
-from aqe.engine.request_log import RequestLog
+from aqe.engine.request_log import PORTION, RequestLog
 from aqe.engine.requests import RequestTable
 from aqe.engine.retrieval import catch_up
 from aqe.engine.routing import Decision, Router, RouteRequest
@@ -365,9 +365,11 @@ class Asking:
             connection, [(one.answer.request_id, one.task, one.decision) for one in routes], now=self._store.now()
         )
 
-    def _write(self, found: Sequence[Found]) -> None:
+    def _write(self, found: Sequence[Found], pause: Callable[[], None]) -> None:
         with self._store.writing_aside() as connection:
-            self._insert(connection, found)
+            for at in range(0, len(found), PORTION):
+                self._insert(connection, found[at : at + PORTION])
+                pause()
 
     def _look_up(self, asked: str, config: QueryConfig, session: Session | None, *, anew: bool = False) -> Recalled:
         id = None if session is None else session.id

@@ -20,13 +20,16 @@ AGAIN_S = 5.0
 """After so long what could not be written is tried again, unless something comes before."""
 
 PORTION, PAUSE_S = 16, 0.001
-"""So many are written in one go, and so long the writer rests before the next: a query that comes meanwhile waits for
-the interpreter until a busy thread lets go of it, which is up to five milliseconds."""
+"""After so many requests the background pauses for so long: a query that comes meanwhile waits for the interpreter
+until a busy thread lets go of it, which is up to five milliseconds."""
 
 MOST_WAITING = 10_000
 """Requests beyond which, while nothing can be written, the oldest are given up."""
 
 T = TypeVar("T")
+Write = Callable[[Sequence[T], Callable[[], None]], None]
+"""Writes requests, all or none of them, and calls what it is given after every `PORTION` of them."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ class RequestLog(Generic[T]):
 
     def __init__(
         self,
-        write: Callable[[Sequence[T]], None],
+        write: Write[T],
         *,
         delay_s: float = DELAY_S,
         rest: Callable[[], None] = lambda: None,
@@ -62,16 +65,16 @@ class RequestLog(Generic[T]):
 
     def flush(self) -> None:
         """Write what waits now. Raises what `write` raises; then it goes on waiting."""
-        self._flush(MOST_WAITING)
+        self._flush(lambda: None)
 
-    def _flush(self, most: int) -> None:
+    def _flush(self, pause: Callable[[], None]) -> None:
         with self._turn:  # whoever comes while another writes sees what that one wrote
             waiting = self._waiting
-            batch = [waiting.popleft() for _ in range(min(len(waiting), most))]
+            batch = [waiting.popleft() for _ in range(len(waiting))]
             if not batch:
                 return
             try:
-                self._write(batch)
+                self._write(batch, pause)
             except BaseException:
                 waiting.extendleft(reversed(batch))
                 for _ in range(len(waiting) - MOST_WAITING):
@@ -107,13 +110,13 @@ class RequestLog(Generic[T]):
             self._work.clear()
             self._end.wait(self._delay_s)
             self._is_told = False  # before the batch is taken: what comes after it tells anew
-            while self._flush_quietly(PORTION) and self._waiting:
-                self._end.wait(PAUSE_S)
+            self._flush_quietly(self._pause)
 
-    def _flush_quietly(self, most: int = MOST_WAITING) -> bool:
+    def _pause(self) -> None:
+        self._end.wait(PAUSE_S)
+
+    def _flush_quietly(self, pause: Callable[[], None] = lambda: None) -> None:
         try:
-            self._flush(most)
+            self._flush(pause)
         except Exception as error:  # whatever it is: the next ones are to be written all the same
             _log.warning("%d requests are not in the log yet: %s", len(self._waiting), error)
-            return False
-        return True
