@@ -3,6 +3,7 @@
 
 #ifdef AQE_X86
 #include "lanes_avx2.h"
+#include "short_codes_avx2.h"
 
 AQE_FOR_AVX2
 #include "kernels.h"

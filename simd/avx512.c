@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lanes_avx512.h"
-#include "short_codes.h"
+#include "short_codes_avx512.h"
 
 AQE_FOR_AVX512
 #include "kernels.h"
