@@ -4,8 +4,9 @@
 tables, one transaction each, with the same durability and none of our checks, indexes, ids, revisions or codes.
 "processor" is the time of the processor, which a busy machine changes less than the clock. "codes learn it" is what
 the next search pays for a memory that was added. "Engine.search beyond" is the median of `Engine.search(vector=)` less
-that of `Vectors.search` on the same vectors and queries, in turn; its memories are read from the file ("new") or were
-found lately ("known"). "open" is a store opened anew and its first answer, with and without the file of codes.
+that of `Vectors.search` on the same vectors and queries, in turn, but each query's turns lie others apart: else the
+second one finds in the processor's caches what the first one left there. Its memories are read from the file ("new")
+or were found lately ("known"). "open" is a store opened anew and its first answer, with and without the file of codes.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ from aqe.engine.settings import Settings
 
 Floats = NDArray[np.float32]
 Seconds = tuple[float, float]
+APART = 20
+"""Queries between two turns of one query."""
+
 ALONE = 500
 BATCH = 500
 
@@ -189,10 +193,11 @@ async def searches(engine: Engine, queries: Floats, count: int) -> dict[str, flo
     await asked(queries[0])
     (part,) = [part for part in store._searcher.codes._parts.values() if len(part.vectors) >= count]
     new, known, bare, learnt = [], [], [], []
-    for query in queries:
+    for at, query in enumerate(queries):
         new.append(await asked(query))
-        known.append(await asked(query))
-        bare.append(timed(lambda query=query: part.vectors.search(query, 10)))
+        if at >= 2 * APART:
+            known.append(await asked(queries[at - APART]))
+            bare.append(timed(lambda query=queries[at - 2 * APART]: part.vectors.search(query, 10)))
     for at, query in enumerate(queries[:100]):
         store.add(f"learnt {at}", id=f"learnt-{at}", vector=query)
         learnt.append(await asked(query))

@@ -84,8 +84,20 @@ class FoundMemories:
             read = self._read(connection, missing)
             known = {one[0]: known[one[0]] for some in found for one in some if one[0] in known} | read
             self._keep(read)
-        marked = self._files.marked if self._files is not None else None
-        return [_made(known, some, marked) for some in found]
+        return [_made(known, some, self._files) for some in found]
+
+    def nearest(self, connection: apsw.Connection, number: int, near: Mapping[int, float]) -> tuple[Hit, ...] | None:
+        """The memories of rows by cosine, where no transaction holds what was found; None where one ended meanwhile."""
+        if number != self._number:
+            self._follow(connection, number)
+        known: Mapping[int, Memory] = self._known
+        if missing := [row for row in near if row not in known]:
+            read = self._read(connection, missing)
+            if any(memory.valid_to is not None for memory in read.values()):
+                return None
+            known = {row: known[row] for row in near if row in known} | read
+            self._keep(read)
+        return _made(known, [(row, cosine, None, cosine) for row, cosine in near.items()], self._files)
 
     def named(self, connection: apsw.Connection, number: int, found: Sequence[Found], weigh: Weigh) -> list[Named]:
         """What the memories of some rows are called, in their order; a row that is not there is left out. `weigh` is
@@ -145,16 +157,14 @@ def _rows(connection: apsw.Connection, sql: str, rows: Sequence[int]) -> Sequenc
     return connection.execute(f"{sql}(SELECT value FROM json_each(?))", (json.dumps(rows),)).fetchall()
 
 
-def _made(
-    known: Mapping[int, Memory], found: Sequence[Found], marked: Callable[[Memory], Memory] | None
-) -> tuple[Hit, ...]:
+def _made(known: Mapping[int, Memory], found: Sequence[Found], files: FileDigests | None) -> tuple[Hit, ...]:
     hits, new, put = [], object.__new__, object.__setattr__
     for row, score, text, near in found:
         memory = known.get(row)
         if memory is None:
             continue
-        if marked is not None and memory.file_digest:
-            memory = marked(memory)
+        if memory.file_digest and files is not None:
+            memory = files.marked(memory)
         hit = new(Hit)
         values = {"memory": memory, "score": score, "text_score": text, "vector_score": near, "prior": 0.0}
         values["explained"] = None

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory import vectors
-from aqe.engine.memory.entry import Memory, Provenance, made
+from aqe.engine.memory.entry import Memory, Provenance
 from aqe.engine.memory.text import index_text
 
 _decode = json.JSONDecoder().raw_decode
@@ -107,29 +107,28 @@ def read_memory(row: Sequence[Any]) -> Memory:
 
 def memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None) -> Memory:
     """The same where the space of its vector is known, and not what stands in the row for it."""
-    file, line, commit, run, worktree = row[10:15]
-    return made(
-        Memory,
-        {
-            "id": row[0],
-            "namespace": row[1],
-            "revision": row[2],
-            "text": row[3],
-            "metadata": {} if row[4] == "{}" else _decode(row[4])[0],
-            "created_at": row[5],
-            "valid_from": row[6],
-            "valid_to": row[7],
-            "embedder_id": embedder_id,
-            "dimension": dimension,
-            "provenance": _provenance(file, line, commit, run, worktree),
-            "id_given": bool(row[15]),
-            "expires_at": row[16],
-            "pinned": bool(row[17]),
-            "end_note": row[18],
-            "file_digest": row[19],
-            "stale": False,
-        },
-    )
+    memory = object.__new__(Memory)  # as `made` does it: a search that reads its hits makes many
+    values = {
+        "id": row[0],
+        "namespace": row[1],
+        "revision": row[2],
+        "text": row[3],
+        "metadata": {} if row[4] == "{}" else _decode(row[4])[0],
+        "created_at": row[5],
+        "valid_from": row[6],
+        "valid_to": row[7],
+        "embedder_id": embedder_id,
+        "dimension": dimension,
+        "provenance": _provenance(row[10], row[11], row[12], row[13], row[14]),
+        "id_given": row[15] == 1,
+        "expires_at": row[16],
+        "pinned": row[17] == 1,
+        "end_note": row[18],
+        "file_digest": row[19],
+        "stale": False,
+    }
+    object.__setattr__(memory, "__dict__", values)
+    return memory
 
 
 @lru_cache(maxsize=256)

@@ -301,9 +301,8 @@ class Searcher:
             near = self.codes.search_at_hand(self.number, table, packed, k, scope)
         if near is None:
             return None
-        found = [[(row, score, None, score) for row, score in near.items()]]
-        (hits,) = self.memories.hits_each(connection, self.number, found)
-        return None if any(hit.memory.valid_to is not None for hit in hits) else SearchAnswer("vector", hits)
+        hits = self.memories.nearest(connection, self.number, near)
+        return None if hits is None else SearchAnswer("vector", hits)
 
     def _catch_up(
         self, connection: apsw.Connection, table: int, wanted: Wanted, space: tuple[str, int], *, own: bool
