@@ -34,8 +34,9 @@ MOST_PLANS = 64
 class Lookup:
     """How questions are looked up. `places` are namespaces as `Store.search` takes them, each with how many memories
     are wanted of it and the cosine that one of them must reach (0: none has to). Vectors are of the space of
-    `embedder_id` and `dimension`. `asked` gives what the words look for, of a question and of how telling its terms are
-    in all rows but those of the namespaces that begin with `without`. It is made once and kept: no two are equal."""
+    `embedder_id` and `dimension`. `asked` gives what the words look for, of a question and of those of its terms (by
+    how telling they are, 1) that no row has but of the namespaces that begin with `without`. It is made once and kept:
+    no two are equal."""
 
     places: tuple[tuple[str | None, int, float], ...]
     embedder_id: str
@@ -117,8 +118,8 @@ class Lookups:
         if known is not None:
             return known
         lists = searcher.lists.at_hand(connection, number)
-        rarity = searcher.words.rarity(connection, number, question, lookup.without, lists)
-        asked = lookup.asked(question, rarity)
+        nowhere = searcher.words.nowhere(connection, number, question, lookup.without, lists)
+        asked = lookup.asked(question, nowhere)
         found = self.find_in(connection, number, asked, vector, lists, plan)
         if found is not None:
             searcher.found.put(key, found, sum(map(len, found)))

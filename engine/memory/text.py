@@ -94,7 +94,8 @@ class _Words(dict[bytes, list[str]]):
     """The subtokens of runs of letters and digits."""
 
     def __missing__(self, word: bytes) -> list[str]:
-        found = [_stem(part) for part in _PLAIN.findall(word.decode("ascii"))]
+        text = word.decode("ascii")
+        found = [_stem(part) for part in ((text,) if word.isalpha() and word.islower() else _PLAIN.findall(text))]
         if len(word) <= _LONGEST:
             self[word] = found
         return found

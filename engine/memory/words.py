@@ -22,14 +22,11 @@ FEW_ROWS = 100
 SMALL_STORE = 1000  # rows
 
 POSTINGS = 2000
-"""Rows, summed over the terms, that a search of a large store looks at before it leaves the less telling terms out."""
+"""Rows, summed over the terms, that a search of a large store looks at before it leaves the less telling terms out.
+With less than 1,400, questions about conversations among memories of code were answered worse than by words alone."""
 
 FEWEST, MOST = 4, 16
 """How many terms a search of a large store asks for: never fewer than the first, never more than the second."""
-
-FTS_POSTINGS = 1400
-"""The same through FTS5, which takes far longer for a row. With fewer, questions about conversations among memories of
-code were answered worse than by words alone."""
 
 KEPT = 50_000  # terms
 
@@ -95,14 +92,24 @@ class WordCounts:
         if newest < SMALL_STORE:
             return Words(every, every, 0)
         half = self._all(connection, "", lists) / 2
-        most = POSTINGS if lists is not None else FTS_POSTINGS
         chosen = postings = 0
         for count, _ in counted[:MOST]:
-            if count > half or (chosen >= FEWEST and postings + count > most):
+            if count > half or (chosen >= FEWEST and postings + count > POSTINGS):
                 break
             chosen += 1
             postings += count
         return Words(every, every[:chosen] or every, postings or sum([count for count, _ in counted]))
+
+    def nowhere(
+        self, connection: apsw.Connection, number: int, query: str, without: str = "", lists: TextPostings | None = None
+    ) -> dict[str, float]:
+        """Those terms of `rarity` that no row has, which takes less than all of it."""
+        terms = self._read(number, query, lists).terms
+        counts = self._counted(connection, terms, without, lists)
+        if 0 not in counts:
+            return {}
+        none = [term for term, count in zip(terms, counts, strict=True) if not count]
+        return dict.fromkeys(none[:MOST] if len(terms) > QUERY_TERMS else none, 1.0)
 
     def rarity(
         self,
@@ -146,13 +153,14 @@ class WordCounts:
         self, connection: apsw.Connection, terms: Sequence[str], without: str, lists: TextPostings | None
     ) -> Sequence[int]:
         """In how many rows each term stands."""
-        if lists is not None:
-            return lists.counts(terms, without=without, most=FEW_ROWS)
         known = self._counts.setdefault(without, {})
         if len(known) > KEPT:
             known.clear()
         if missing := [term for term in terms if term not in known]:
-            if without:
+            if lists is not None:
+                counts = lists.counts(missing, without=without, most=FEW_ROWS)
+                known.update(zip(missing, counts, strict=True))
+            elif without:
                 whole = self._counted(connection, missing, "", None)
                 shelf = self._shelf(connection, without)
                 known.update(_outside(connection, dict(zip(missing, whole, strict=True)), shelf))

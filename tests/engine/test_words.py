@@ -10,6 +10,7 @@ import pytest
 
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.changelog import read_number
+from aqe.engine.memory.postings import SEARCHES
 from aqe.engine.memory.words import FEWEST, MOST, POSTINGS, WordCounts
 
 WORDS = ("alder", "birch", "cedar", "dogwood", "elm", "fir", "gum", "hazel", "ivy", "juniper")
@@ -65,6 +66,22 @@ def test_a_search_of_a_large_store_asks_for_few_terms(large: Store) -> None:
     assert FEWEST <= len(words.telling) <= MOST
     assert words.postings <= POSTINGS
     assert not {"note", "nowher"} & set(words.telling)
+
+
+@pytest.mark.parametrize("query", [f"{PADDING} note zebra alder", "common birch elm", "nowhere zebra", "17"])
+def test_both_ways_ask_for_the_same_terms(large: Store, query: str) -> None:
+    """Through FTS5 and by own postings the same terms are asked for, and the same ones stand nowhere."""
+    for at in range(SEARCHES + 2):
+        large.search(f"alder {at}")
+    with large.reading() as connection:
+        number = read_number(connection)
+        lists = large._searcher.lists.at_hand(connection, number)
+        assert lists is not None
+        assert WordCounts().words(connection, number, query) == WordCounts().words(connection, number, query, lists)
+        for without in ("", "notes"):
+            weights = WordCounts().rarity(connection, number, query, without)
+            alone = {term: weight for term, weight in weights.items() if weight == 1.0}
+            assert WordCounts().nowhere(connection, number, query, without, lists) == alone
 
 
 def test_counts_follow_the_memories(store: Store) -> None:
