@@ -74,10 +74,11 @@ static float OF(l2)(const void *a, const void *b, size_t n) { return OF(l2_of)(a
 /* What a cosine needs, in one pass: a.b, a.a and b.b. */
 static void OF(products)(const void *a, const void *b, size_t n, float out[3])
 {
-    lanes ab[2] = {zeros(), zeros()}, aa[2] = {zeros(), zeros()}, bb[2] = {zeros(), zeros()};
+    lanes ab[4] = {zeros(), zeros(), zeros(), zeros()}, aa[4] = {zeros(), zeros(), zeros(), zeros()};
+    lanes bb[4] = {zeros(), zeros(), zeros(), zeros()};
     size_t i = 0;
-    for (; i + 2 * WIDTH <= n; i += 2 * WIDTH)
-        for (size_t j = 0; j < 2; j++) {
+    for (; i + STEP <= n; i += STEP)
+        for (size_t j = 0; j < 4; j++) {
             lanes x = LOAD((const char *)a + (i + j * WIDTH) * SIZE), y = LOAD((const char *)b + (i + j * WIDTH) * SIZE);
             ab[j] = mul_add(x, y, ab[j]);
             aa[j] = mul_add(x, x, aa[j]);
@@ -89,9 +90,9 @@ static void OF(products)(const void *a, const void *b, size_t n, float out[3])
         aa[0] = mul_add(x, x, aa[0]);
         bb[0] = mul_add(y, y, bb[0]);
     }
-    out[0] = sum(add(ab[0], ab[1]));
-    out[1] = sum(add(aa[0], aa[1]));
-    out[2] = sum(add(bb[0], bb[1]));
+    out[0] = sum(add(add(ab[0], ab[1]), add(ab[2], ab[3])));
+    out[1] = sum(add(add(aa[0], aa[1]), add(aa[2], aa[3])));
+    out[2] = sum(add(add(bb[0], bb[1]), add(bb[2], bb[3])));
 }
 
 static void OF(dots)(const float *query, const aqe_run *rows, size_t n, float *out)
