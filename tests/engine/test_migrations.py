@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import apsw
@@ -171,12 +170,29 @@ def test_new_store_has_no_backup(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".bak")] == []
 
 
+def opens_when_told(path: Path, wait: int, begin: int) -> int:
+    """A process that opens the store as soon as nobody holds the other end of a pipe any more."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(begin)
+            os.read(wait, 1)
+            Store.open(path).close()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
 def test_processes_that_open_together_migrate_once(earlier: tuple[int, Path]) -> None:
     """Four processes that open an earlier store at the same time apply each step once."""
     _, path = earlier
-    script = "import sys; from pathlib import Path; from aqe.engine.memory import Store; Store.open(Path(sys.argv[1]))"
-    openers = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(4)]
-    assert [opener.wait(timeout=60) for opener in openers] == [0] * 4
+    wait, begin = os.pipe()
+    openers = [opens_when_told(path, wait, begin) for _ in range(4)]
+    os.close(wait)
+    os.close(begin)
+    assert [os.waitstatus_to_exitcode(os.waitpid(opener, 0)[1]) for opener in openers] == [0] * 4
     connection = apsw.Connection(str(path))
     applied = [number for (number,) in connection.execute("SELECT number FROM migrations ORDER BY number")]
     connection.close()
