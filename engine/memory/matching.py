@@ -1,7 +1,7 @@
 """What words find by FTS5, for the searches of several scopes together: one pass over the rows that the terms stand in.
 
 The index knows no namespaces, and to look each row's up costs as much again as to rank it, so they are looked up of the
-best rows alone, and kept while no memory changes.
+best rows alone, and kept until they change.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """BM25 of the rows that some terms stand in, from FTS5's list of where each term occurs (fts5vocab).
 
 FTS5 looks the length of each row up that it ranks, which is two thirds of what ranking takes. Here lengths are kept
-while no memory changes; those that are not known yet are looked up in one go. The scores are FTS5's, operation by
-operation; the first ones of a store are compared with its own, and where they differ, FTS5 ranks.
+until the log of changes names the row; those that are not known yet are looked up in one go. The scores are FTS5's,
+operation by operation; the first ones of a store are compared with its own, and where they differ, FTS5 ranks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe import simd
+from aqe.engine.memory.changelog import Mark, read_mark, rows_since
 from aqe.engine.memory.text import match_expression
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     Groups = NDArray[np.int32]
 
 MOST_ROWS = 1 << 24
-"""The highest number of a row of which anything is kept."""
+"""The number of a row from which on nothing is kept."""
+
+MOST_CHANGES = 5000
+"""Changes above which all is forgotten, which takes less time than to read their log."""
 
 UNKNOWN, NOWHERE, FIRST = 0, 1, 2
 """Groups: of a row whose namespace was not looked up, of one of the index alone, and of the first namespace."""
@@ -41,20 +45,22 @@ _TOTALS = "SELECT block FROM texts_data WHERE id = 1"
 
 
 class KnownRows:
-    """What was read of the rows of one store, namespaces and lengths, until it is forgotten because a memory changed.
-    Whoever calls holds the store's lock and is in a read transaction."""
+    """What was read of the rows of one store: namespaces and lengths, until the rows change. Whoever calls
+    holds the store's lock and is in a read transaction."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}  # of the namespaces
         self._groups: Groups | None = None  # by row
         self._lengths: NDArray[np.int32] | None = None  # by row, 0 for one that is not known
         self._totals: tuple[int, ...] = ()
+        self._mark: Mark | None = None
+        self._is_current = False
         self._masks: dict[Any, NDArray[np.bool_]] = {}
         self._differs: bool | None = None
 
     def forget(self) -> None:
-        """A memory changed."""
-        self._groups = self._lengths = None
+        """A memory changed: nothing is known any more of the rows that the log of changes names."""
+        self._is_current = False
 
     def groups(self, connection: apsw.Connection, rows: Ids) -> Groups:
         """The group of each row, `UNKNOWN` as long as it was not looked up."""
@@ -94,7 +100,7 @@ class KnownRows:
         if self._differs:
             return None
         self._prepare(connection)
-        if self._lengths is None:
+        if self._lengths is None or len(self._totals) != 2 or not all(self._totals):
             return None
         connection.execute(_PLACES)
         lists = [connection.execute(_OF_TERM, (term,)).get or "" for term in terms]
@@ -121,18 +127,35 @@ class KnownRows:
         return None if len(unknown) else (rows, scores)
 
     def _prepare(self, connection: apsw.Connection) -> None:
-        """Room for what is known of rows, none where that would be too much."""
-        if self._groups is not None:
+        """Room for what is known of rows, as of the caller's transaction; none where that would be too much."""
+        if self._is_current:
             return
         import numpy as np
 
+        before, self._mark, self._is_current = self._mark, read_mark(connection), True
         newest = connection.execute("SELECT max(row) FROM memories").get or 0
-        if newest >= MOST_ROWS:
-            return
-        self._groups = np.zeros(newest + 1, np.int32)
         self._totals = (*_numbers(connection.execute(_TOTALS).get or b""),)
-        if len(self._totals) == 2 and all(self._totals):
-            self._lengths = np.zeros(newest + 1, np.int32)
+        changed = None
+        if before is not None and self._mark.number - before.number <= MOST_CHANGES and newest < MOST_ROWS:
+            changed = rows_since(connection, before)
+        if changed is None:
+            self._groups = self._lengths = None
+        if newest < MOST_ROWS:
+            gone = np.array([row for row in changed or () if row <= newest], np.int64)
+            self._groups = _grown(self._groups, newest + 1, gone)
+            self._lengths = _grown(self._lengths, newest + 1, gone)
+
+
+def _grown(known: NDArray[np.int32] | None, size: int, gone: Ids) -> NDArray[np.int32]:
+    """Room for so many rows, with what is known of them, but of those that changed."""
+    import numpy as np
+
+    if known is None:
+        return np.zeros(size, np.int32)
+    if size > len(known):
+        known = np.concatenate([known, np.zeros(size // 4 + size - len(known), np.int32)])
+    known[gone] = 0
+    return known
 
 
 def _are_in(rows: Ids, size: int) -> bool:
