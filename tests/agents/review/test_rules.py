@@ -14,6 +14,7 @@ from aqe.agents.review.looking import NO_RUFF, look
 from aqe.agents.review.sources import Source
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken
+from tests.environments import install, new_environment
 
 
 def source(text: str, path: str = "shop/a.py") -> Source:
@@ -143,13 +144,10 @@ def test_bandit_is_asked_only_on_request(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_bandits_findings_stand_beside_ruffs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A bandit on PATH is run over both sides, and its findings bear its name."""
     import os
-    import subprocess
-    import venv
 
-    venv.create(tmp_path / "env", with_pip=True)
-    scripts = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([scripts / "python", "-m", "pip", "install", "-q", "bandit"], check=True)
-    monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    python = new_environment(tmp_path / "env")
+    install(python, "bandit")
+    monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     found = look([[source("import subprocess\nsubprocess.Popen('ls', shell=True)\n")]], bandit=True)
     assert ("B602", "bandit") in {(one.sighting.rule, one.sighting.tool) for one in found.placed[0]}
 
