@@ -9,6 +9,7 @@ thread, Python's and C's: it says on a busy machine too what Python is spread ov
 
 from __future__ import annotations
 
+import functools
 import random
 import statistics
 import sys
@@ -25,12 +26,16 @@ import anyio
 from aqe.engine.answer import Answer, QueryConfig
 from aqe.engine.engine import Engine
 from aqe.engine.memory import NewMemory, Store, postings
+from aqe.engine.memory.matching import Matched
+from aqe.engine.memory.occurrences import KnownRows
+from aqe.engine.memory.ranking import Scope
 from aqe.engine.memory.text import match_expression, query_terms
 from aqe.engine.retrieval import keep
-from aqe.simd import Postings
 
 PARTS = ("embed", "retrieve", "route")
 TERMS = (4, 8, 12)
+KINDS = ("rarest", "any")
+WAYS = ("own postings", "FTS5's lists", "FTS5")
 TOP = 50
 WARM = 400
 """Questions before the clock starts: a server's first ones touch pages and stem words that later ones find there."""
@@ -144,24 +149,39 @@ def _figures(found: Sequence[tuple[float, float, Answer]]) -> dict[str, float]:
 
 
 def _alone(path: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """The best 50 for terms of a text that is there, drawn at random: FTS5 and `Postings`, in turns."""
+    """The best 50 for terms of a text that is there, its rarest or any: FTS5, its lists as a query asks for them, and
+    `Postings`, in turns; with the rows that the terms stand in, summed."""
     sql = "SELECT rowid, rank FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
     found: dict[str, dict[str, float]] = {}
     with Store.open(path) as store, store.reading() as connection:
         held = postings._read(connection, lambda: False)
         assert held is not None
-        lists: Postings = held.postings
+        lists, known = held.postings, KnownRows()
+        every = Scope(None, (), "", ())
+
+        def from_lists(terms: Sequence[str]) -> object:
+            return Matched(connection, terms, known).best(TOP, every)
+
         texts = [text for (text,) in connection.execute("SELECT text FROM memories WHERE valid_to IS NULL")]
-        rng = random.Random(3)
-        for size in TERMS:
-            walls: dict[str, list[float]] = {way: [] for way in BARS_US}
+        for kind, size in [(kind, size) for kind in KINDS for size in TERMS]:
+            rng = random.Random(3)
+            times: dict[str, list[float]] = {way: [] for way in (*WAYS, "rows")}
             for _ in range(min(rounds, 100)):
                 drawn = query_terms(str(rng.choice(texts)))
-                terms = rng.sample(drawn, min(size, len(drawn)))
+                counts = dict(zip(drawn, lists.counts([term.encode() for term in drawn]), strict=True))
+                some = rng.sample(drawn, min(size, len(drawn)))
+                terms = some if kind == "any" else sorted(drawn, key=counts.__getitem__)[:size]
                 packed, expression = [term.encode() for term in terms], match_expression(terms)
-                walls["own postings"].append(_wall(lambda packed=packed: lists.search(packed, TOP)))
-                walls["FTS5"].append(_wall(lambda asked=expression: connection.execute(sql, (asked, TOP)).fetchall()))
-            found[str(size)] = {way: round(statistics.median(times), 1) for way, times in walls.items()}
+                from_lists(terms)  # the lengths of their rows are known to whoever asks again and again
+                works: dict[str, Callable[[], object]] = {
+                    "own postings": functools.partial(lists.search, packed, TOP),
+                    "FTS5's lists": functools.partial(from_lists, terms),
+                    "FTS5": lambda asked=expression: connection.execute(sql, (asked, TOP)).fetchall(),
+                }
+                for way, work in works.items():
+                    times[way].append(_wall(work))
+                times["rows"].append(sum(counts[term] for term in terms))
+            found[f"{size} {kind}"] = {way: round(statistics.median(one), 1) for way, one in times.items()}
     return found
 
 
@@ -179,7 +199,7 @@ def show_found(found: dict[str, Any]) -> None:
     print(f"{'through':<14}" + "".join(f"{name:>10}" for name in head) + f"{'bar':>10}")
     for way, row in found["without an answer"].items():
         print(f"{way:<14}" + "".join(f"{row[column]:>10.0f}" for column in head) + f"{BARS_US[way]:>10.0f}")
-    print("the text index alone, best 50 for terms of one text; microseconds")
+    print("the text index alone, best 50 for the rarest terms of one text, and for any of them; microseconds")
+    print(f"{'terms':<14}{'rows':>10}" + "".join(f"{way:>14}" for way in WAYS))
     for terms, row in found["text index"].items():
-        times = "".join(f"{way:>14} {time_us:>8.1f}" for way, time_us in row.items())
-        print(f"{terms:>3} terms{times}   x {row['FTS5'] / row['own postings']:.0f}")
+        print(f"{terms:<14}{row['rows']:>10.0f}" + "".join(f"{row[way]:>14.1f}" for way in WAYS))
