@@ -59,7 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what passed already, and give the slow tiers their longer time limit; the fast tier has the one of
-    pyproject.toml."""
+    pyproject.toml. The hostile modules come last: many and short, they keep every worker busy to the end."""
+    items.sort(key=lambda item: item.path.parent == ROOT / "tests" / "hostile")
     passed = {line for file in config.getoption("--passed-in") for line in file.read_text("utf-8").splitlines()}
     if passed:
         _leave_out(config, items, passed)

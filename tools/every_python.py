@@ -14,7 +14,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import installed_suite
 import interpreters
@@ -66,14 +69,15 @@ for name in {names!r}:
     return subprocess.run([python, "-I", "-c", code], cwd=WORK, check=False).returncode
 
 
-def run_harness(minor: str, python: str) -> int:
-    """Run the harness tests in an environment that holds pytest alone, away from aqe's own sources."""
+def run_harness(minor: str, python: str) -> tuple[int, str]:
+    """Run the harness tests in an environment that holds pytest alone, away from aqe's own sources; the status, and
+    what was said."""
     if status := import_all(python):
-        return status
+        return status, ""
     home, tree = WORK / f"harness-py{minor}", WORK / f"harness-py{minor}-tests"
     subprocess.run([python, "-m", "venv", "--clear", str(home)], check=True)
     inside = str(home / "bin" / "python")
-    quiet = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    quiet = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
     subprocess.run([*quiet, "pytest"], check=True)
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir()
@@ -82,35 +86,62 @@ def run_harness(minor: str, python: str) -> int:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / "tests" / name, tree / name)
     if not chosen:
-        print("no test file needs only the injected package: every module was imported, nothing more")
-        return 0
+        return 0, "no test file needs only the injected package: every module was imported, nothing more\n"
     environ = {**os.environ, "PYTHONPATH": str(INJECT), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *chosen]
-    return subprocess.run(command, cwd=tree, env=environ, check=False).returncode
+    done = subprocess.run(command, cwd=tree, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def prepared(
+    minor: str, python: str, wheel: Future[Path], paths: tuple[str, ...]
+) -> tuple[int, tuple[str, Path] | None]:
+    """The status of an install of the wheel; its interpreter and the folder to test it from, or None if it failed."""
+    try:
+        return 0, installed_suite.prepare(python, wheel.result(), f"wheel-py{minor}", *paths)
+    except SystemExit as failed:
+        return int(failed.code or 1), None
+
+
+def clocked(work: Callable[..., Any], *given: Any) -> tuple[Any, float]:
+    """What the work gives, and the seconds that it took."""
+    start = time.monotonic()
+    return work(*given), time.monotonic() - start
 
 
 def main() -> int:
-    """Find, tell, run."""
+    """Find, tell, make ready what takes one processor each beside each other, run."""
     WORK.mkdir(exist_ok=True)
     found = {minor: python for minor in (*OLDER, *NEWER) if (python := interpreters.find(minor))}
     this = ".".join(map(str, sys.version_info[:2]))
     print(f"this one: {this} - found besides: {', '.join(found) or 'none'}", flush=True)
-    wheel = installed_suite.build_wheel("wheel")
+    whole = {minor: python for minor, python in found.items() if minor in NEWER}
     results = {}
-    for minor, python in [*found.items(), (this, sys.executable)]:
-        some = OF_THE_INSTALL if minor == this and set(found) & set(NEWER) else ()
-        what = "the injected harness" if minor in OLDER else f"the {'tests of an install' if some else 'fast suite'}"
-        print(f"\n== CPython {minor}: {what}", flush=True)
-        start = time.monotonic()
-        if minor in OLDER:
-            status = run_harness(minor, python)
-        else:
-            suite = [sys.executable, str(ROOT / "tools" / "installed_suite.py"), python, "--wheel", str(wheel)]
-            status = subprocess.run([*suite, *sys.argv[1:], *some], check=False).returncode
-        results[minor] = f"{'passed' if status == 0 else f'FAILED (exit {status})'} in {time.monotonic() - start:.0f} s"
+    with ThreadPoolExecutor(int(os.environ.get("WORKERS", "2"))) as pool:
+        wheel = pool.submit(installed_suite.build_wheel, "wheel")
+        harness = {minor: pool.submit(clocked, run_harness, minor, found[minor]) for minor in OLDER if minor in found}
+        newest = [*whole.items(), (this, sys.executable)]
+        some = {minor: OF_THE_INSTALL if minor == this and whole else () for minor, _ in newest}
+        ready = {minor: pool.submit(clocked, prepared, minor, at, wheel, some[minor]) for minor, at in newest}
+    for minor, job in harness.items():
+        (status, said), took_s = job.result()
+        print(f"\n== CPython {minor}: the injected harness\n{said}", end="", flush=True)
+        results[minor] = told(status, took_s)
+    for minor, job in ready.items():
+        print(f"\n== CPython {minor}: the {'tests of an install' if some[minor] else 'fast suite'}", flush=True)
+        (status, place), took_s = job.result()
+        if place:
+            status, more_s = clocked(installed_suite.run_suite, *place, [*sys.argv[1:], *some[minor]])
+            took_s += more_s
+        results[minor] = told(status, took_s)
     for minor, result in results.items():
         print(f"CPython {minor}: {result}")
     return 1 if any("FAILED" in result for result in results.values()) else 0
+
+
+def told(status: int, took_s: float) -> str:
+    """How a run ended, as one phrase."""
+    return f"{'passed' if status == 0 else f'FAILED (exit {status})'} in {took_s:.0f} s"
 
 
 if __name__ == "__main__":

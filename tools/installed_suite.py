@@ -78,19 +78,38 @@ def install(python: str, wheel: Path, name: str) -> str:
     return inside
 
 
-def main(python: str, wheel: Path | None, arguments: list[str]) -> None:
+def prepare(python: str, wheel: Path, name: str, *paths: str) -> tuple[str, Path]:
+    """An environment with the wheel and a copy of the tree without the floors: the interpreter and the folder.
+
+    The tests of `paths` (else all) are collected once, so that they are compiled and no worker has to do it again.
+    """
+    inside = install(python, wheel, name)
+    tree = WORK / f"{name}-tree"
+    copy_tree(tree, left_out=FLOORS)
+    if not sys.dont_write_bytecode:
+        call([inside, "-m", "pytest", "--collect-only", "-q", *paths], tree, own_environment(inside), silent=True)
+    return inside, tree
+
+
+def own_environment(inside: str) -> dict[str, str]:
+    """The variables of a process that finds the installed commands, and no package from elsewhere."""
+    environ = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return {**environ, "PATH": os.pathsep.join([str(Path(inside).parent), environ.get("PATH", os.defpath)])}
+
+
+def run_suite(inside: str, tree: Path, arguments: list[str]) -> int:
+    """Run the fast suite from the copy with the installed package; the status of pytest."""
+    command = [inside, "-m", "pytest", "-n", os.environ.get("WORKERS", "2"), "-m", FAST, "-q", *arguments]
+    print("+", " ".join(command), flush=True)
+    return subprocess.run(command, cwd=tree, env=own_environment(inside), check=False).returncode
+
+
+def main(python: str, wheel: Path | None, arguments: list[str]) -> int:
     """Build, install, copy, test."""
     version = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    name = f"wheel-py{version}"
-    inside = install(python, wheel or build_wheel(name), name)
-    tree = WORK / f"{name}-tree"
-    copy_tree(tree, left_out=FLOORS)
-    environ = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environ["PATH"] = os.pathsep.join([str(Path(inside).parent), environ.get("PATH", os.defpath)])
-    workers = os.environ.get("WORKERS", "2")
-    call([inside, "-m", "pytest", "-n", workers, "-m", FAST, "-q", *arguments], cwd=tree, env=environ)
+    return run_suite(*prepare(python, wheel or build_wheel("wheel"), f"wheel-py{version}"), arguments)
 
 
 if __name__ == "__main__":
@@ -101,4 +120,4 @@ if __name__ == "__main__":
     )
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel that is built already")
     told, rest = parser.parse_known_args(words)
-    main(python, told.wheel, rest)
+    sys.exit(main(python, told.wheel, rest))

@@ -1,4 +1,5 @@
 """Make .links/aqe/<floor> so that type checkers and editors find aqe.* from source."""
+
 import os
 from pathlib import Path
 
