@@ -54,6 +54,7 @@ right = [
     lambda: simd.hamming(codes, codes), lambda: simd.matvec(table, a), lambda: simd.matvec(small, small[0]),
     lambda: simd.softmax(a), lambda: simd.softmax(table), lambda: simd.normalize(a), lambda: simd.normalize(a, out=a),
     lambda: simd.topk(table, a, 3), lambda: simd.topk(table, a, 3, metric="l2", mask=mask),
+    lambda: simd.topk(small, small[0], 3), lambda: simd.topk(codes, codes[0], 3, metric="hamming"),
     lambda: simd.dot(a.view(np.uint16), a.view(np.uint16), dtype="bfloat16"), lambda: simd.tokens(b"some words"),
     lambda: words.bag(b"a word or more", k=1.2), lambda: one(b"a word"), lambda: odds.of("a word (1.5) of more"),
     lambda: words.embedding(np.ones((5, 9), np.int8), np.ones(5, np.float32), k=1.2)(b"a"),
