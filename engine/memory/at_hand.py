@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.memory.entry import Numbers
-    from aqe.engine.memory.hits import Named, Weigh
     from aqe.engine.memory.hybrid import Found
     from aqe.engine.memory.lookups import Lookup
+    from aqe.engine.memory.names import Named, Names, Weigh
 
 T = TypeVar("T")
 
@@ -38,6 +38,7 @@ class AtHand:
         connection: apsw.Connection,
         lock: threading.RLock,
         reading: Reading,
+        names: Names,
         files: FileDigests,
         stale: Policy,
         note_recalled: Callable[[Sequence[Hit | tuple[str, str]]], None],
@@ -47,6 +48,7 @@ class AtHand:
         self._connection = connection
         self._lock = lock
         self._reading = reading
+        self._names = names
         self._files = files
         self._stale_counts = stale != "mark"
         self._note_recalled = note_recalled
@@ -97,7 +99,7 @@ class AtHand:
     def named(self, found: Sequence[Found], weigh: Weigh) -> Sequence[Named] | None:
         """What the memories of rows just found are called, in their order, and what `weigh` gives for their texts,
         within `once`. None where one is stale, and that has a say in what is found."""
-        names = self._searcher.memories.named(self._connection, self._searcher.number, found, weigh)
+        names = self._names.of(self._connection, self._searcher.number, found, weigh)
         if self._stale_counts and (files := [about for _, _, about in names if about is not None]):
             digest = self._files.digest
             if any(digest(file) not in ("", was) for file, was in files):

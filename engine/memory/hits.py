@@ -1,15 +1,10 @@
-"""What a search found, read out of the file; what was read lately is at hand while its row does not change.
-
-Whoever shows memories has them whole. A question that only asks what there is needs no more of each than its name, what
-its text weighs, and the file that it is about: many more rows fit into as much memory so, and less is read of each.
-"""
+"""What a search found, read out of the file; what was read lately is at hand while its row does not change."""
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from sys import intern
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -24,21 +19,11 @@ from aqe.engine.memory.rows import COLUMNS, memory_of
 KEPT_ROWS = 4096
 KEPT_CHARACTERS = 4_000_000
 
-KEPT_NAMES = 16_384
-"""Memories of which the name alone is kept, some 350 bytes each."""
-
 FEW = 32
 """Rows that are named one by one in a statement, which is a third sooner done than a list in JSON."""
 
 _PLAIN = COLUMNS.partition(" LEFT JOIN")[0].replace("embedder_id, dimension", "embedder, 0")
 _SQL = f"SELECT {_PLAIN.replace(' FROM', ', row FROM', 1)} WHERE row IN "
-_NAMES = "SELECT row, namespace, id, text, file, file_digest FROM memories WHERE row IN "
-
-Named = tuple[tuple[str, str], int, tuple[str, str] | None]
-"""A memory by namespace and id, what its text weighs, and the file that it is about with that one's digest then."""
-
-Weigh = Callable[[str, str], int]
-"""What a text of a namespace weighs."""
 
 
 class FoundMemories:
@@ -50,8 +35,6 @@ class FoundMemories:
         self._mark: Mark | None = None
         self._characters = 0
         self._known: OrderedDict[int, Memory] = OrderedDict()
-        self._named: dict[int, Named] = {}
-        self._weigh: Weigh | None = None
         self._spaces: dict[int | None, tuple[str | None, int | None]] = {None: (None, None)}
 
     def hits(self, connection: apsw.Connection, number: int, scored: Sequence[Scored]) -> tuple[Hit, ...]:
@@ -99,45 +82,20 @@ class FoundMemories:
             self._keep(read)
         return _made(known, [(row, cosine, None, cosine) for row, cosine in near.items()], self._files)
 
-    def named(self, connection: apsw.Connection, number: int, found: Sequence[Found], weigh: Weigh) -> list[Named]:
-        """What the memories of some rows are called, in their order; a row that is not there is left out. `weigh` is
-        the same each time, or all is weighed anew."""
-        if number != self._number:
-            self._follow(connection, number)
-        if weigh is not self._weigh:
-            self._weigh = weigh
-            self._named.clear()
-        get = self._named.get
-        names = [get(one[0]) for one in found]
-        if None in names:
-            missing = [one[0] for one, name in zip(found, names, strict=True) if name is None]
-            if len(self._named) > KEPT_NAMES:
-                self._named.clear()
-            read = {
-                row: ((intern(namespace), id), weigh(namespace, text), (file, digest) if digest else None)
-                for row, namespace, id, text, file, digest in _rows(connection, _NAMES, missing)
-            }
-            self._named.update(read)
-            names = [name or read.get(one[0]) for one, name in zip(found, names, strict=True)]
-        return [name for name in names if name is not None]
-
     def _follow(self, connection: apsw.Connection, number: int) -> None:
         """Forget the rows that changed since."""
         rows = None if self._mark is None else rows_since(connection, self._mark)
-        if rows is None or len(rows) > len(self._known) + len(self._named):
+        if rows is None or len(rows) > len(self._known):
             self._known.clear()
-            self._named.clear()
             self._characters = 0
         else:
             gone = [self._known.pop(row) for row in rows if row in self._known]
             self._characters -= sum([len(memory.text) for memory in gone])
-            for row in rows:
-                self._named.pop(row, None)
         self._spaces = {None: (None, None)}
         self._number, self._mark = number, mark_of(connection, number)
 
     def _read(self, connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Memory]:
-        read = _rows(connection, _SQL, rows)
+        read = _rows(connection, rows)
         spaces = self._spaces
         if any(row[8] not in spaces for row in read):
             sql = "SELECT number, embedder_id, dimension FROM embedders"
@@ -151,10 +109,10 @@ class FoundMemories:
             self._characters -= len(self._known.popitem(last=False)[1].text)
 
 
-def _rows(connection: apsw.Connection, sql: str, rows: Sequence[int]) -> Sequence[Any]:
+def _rows(connection: apsw.Connection, rows: Sequence[int]) -> Sequence[Any]:
     if len(rows) <= FEW:
-        return connection.execute(f"{sql}({','.join('?' * len(rows))})", rows).fetchall()
-    return connection.execute(f"{sql}(SELECT value FROM json_each(?))", (json.dumps(rows),)).fetchall()
+        return connection.execute(f"{_SQL}({','.join('?' * len(rows))})", rows).fetchall()
+    return connection.execute(f"{_SQL}(SELECT value FROM json_each(?))", (json.dumps(rows),)).fetchall()
 
 
 def _made(known: Mapping[int, Memory], found: Sequence[Found], files: FileDigests | None) -> tuple[Hit, ...]:

@@ -52,6 +52,7 @@ from aqe.engine.memory.keys import store_key
 from aqe.engine.memory.listing import newest_memories, revisions
 from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.migrations import migrate
+from aqe.engine.memory.names import Names
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.rows import Row, end_row
 from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
@@ -117,7 +118,8 @@ class Store:
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
         self._changing = Writing(connection, path, self._lock)
         self._beside = Beside(path, reopen)
-        spot = self._looking, self.files, self.growth.stale, self.note_recalled
+        self._names = Names(path, reopen=reopen)
+        spot = self._looking, self._names, self.files, self.growth.stale, self.note_recalled
         self.at_hand = AtHand(self._searcher, connection, self._lock, *spot)
         """Searches that an event loop may wait for."""
 
@@ -165,6 +167,7 @@ class Store:
         if self.graph is not None:
             self.graph.close()
         self._beside.close()
+        self._names.close()
         with self._lock:
             self.accesses.close(self._connection)
             self._searcher.lists.close()

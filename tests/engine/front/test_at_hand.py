@@ -10,7 +10,8 @@ import pytest
 
 from aqe.engine import Engine, QueryConfig
 from aqe.engine.answer import Answer
-from aqe.engine.memory import NewMemory, Provenance, hits, postings
+from aqe.engine.memory import NewMemory, Provenance, postings
+from aqe.engine.memory.names import Names
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.retrieval import keep
 
@@ -73,10 +74,8 @@ async def test_a_change_is_seen_and_the_others_stay_known(opened: Any, monkeypat
         engine._store.delete("p-5")
         await ready(engine)
         read: list[int] = []
-        real = hits._rows
-        monkeypatch.setattr(
-            hits, "_rows", lambda connection, sql, rows: read.extend(rows) or real(connection, sql, rows)
-        )
+        real = Names._look_up
+        monkeypatch.setattr(Names, "_look_up", lambda *asked: read.extend(asked[2]) or real(*asked))
         after = at_hand(engine, ASKED[2])
         assert len(read) <= 1
         assert ("default", "p-5") not in after.context
