@@ -157,16 +157,31 @@ class WordCounts:
         if len(known) > KEPT:
             known.clear()
         if missing := [term for term in terms if term not in known]:
-            if lists is not None:
-                counts = lists.counts(missing, without=without, most=FEW_ROWS)
-                known.update(zip(missing, counts, strict=True))
-            elif without:
-                whole = self._counted(connection, missing, "", None)
-                shelf = self._shelf(connection, without)
-                known.update(_outside(connection, dict(zip(missing, whole, strict=True)), shelf))
+            if without:
+                whole = self._counted(connection, missing, "", lists)
+                known.update(self._outside(connection, dict(zip(missing, whole, strict=True)), without, lists))
+            elif lists is not None:
+                known.update(zip(missing, lists.counts(missing), strict=True))
             else:
                 known.update({**dict.fromkeys(missing, 0), **_count(connection, missing)})
         return [known[term] for term in terms]
+
+    def _outside(
+        self, connection: apsw.Connection, counts: dict[str, int], without: str, lists: TextPostings | None
+    ) -> dict[str, int]:
+        """The same counts without the rows of some namespaces, for terms that few rows have."""
+        few = [term for term, count in counts.items() if 0 < count <= FEW_ROWS]
+        if few and lists is not None:
+            counts.update(zip(few, lists.counts(few, without=without), strict=True))
+        elif few and (shelf := self._shelf(connection, without)).rows:
+            sql = (
+                "SELECT count(*) FROM texts JOIN memories ON memories.row = texts.rowid WHERE texts MATCH ?"
+                f" AND texts.rowid BETWEEN ? AND ? AND memories.namespace IN ({_marks(shelf.names)})"
+            )
+            for term in few:
+                bound = match_expression([term]), shelf.first, shelf.last, *shelf.names
+                counts[term] -= connection.execute(sql, bound).get
+        return counts
 
     def _all(self, connection: apsw.Connection, without: str, lists: TextPostings | None) -> int:
         """The number of current rows."""
@@ -215,21 +230,6 @@ def _shelf(connection: apsw.Connection, start: str) -> _Shelf:
     sql = f"SELECT count(*), min(row), max(row) FROM memories WHERE valid_to IS NULL AND namespace IN ({_marks(names)})"
     found: Any = connection.execute(sql, names).fetchone()
     return _Shelf(names, found[0], found[1] or 0, found[2] or 0)
-
-
-def _outside(connection: apsw.Connection, counts: dict[str, int], shelf: _Shelf) -> dict[str, int]:
-    """The same counts without the rows of some namespaces, for terms that few rows have."""
-    if not shelf.rows:
-        return counts
-    sql = (
-        "SELECT count(*) FROM texts JOIN memories ON memories.row = texts.rowid WHERE texts MATCH ?"
-        f" AND texts.rowid BETWEEN ? AND ? AND memories.namespace IN ({_marks(shelf.names)})"
-    )
-    for term, count in counts.items():
-        if 0 < count <= FEW_ROWS:
-            bound = match_expression([term]), shelf.first, shelf.last, *shelf.names
-            counts[term] = count - connection.execute(sql, bound).get
-    return counts
 
 
 def _marks(items: Sequence[object]) -> str:
