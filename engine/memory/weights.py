@@ -1,7 +1,7 @@
 """How much meaning and how much words say of what a scope holds: measured for code and for prose.
 
 On the code of packages that the built-in vectors never saw three quarters on the vector find most; on prose (their
-docstrings, and conversations) words deserve half and more (benchmarks/retrieval.py, benchmarks/evidence.py). Which of
+docstrings, and conversations) words deserve more (benchmarks/retrieval.py, benchmarks/evidence.py). Which of
 the two a scope holds is told by how many of its characters are those that code is made of.
 """
 
@@ -15,7 +15,7 @@ import apsw
 
 from aqe.engine.memory.ranking import SHELVES, Scope
 
-CODE_SHARE, PROSE_SHARE = 0.75, 0.4
+CODE_SHARE, PROSE_SHARE = 0.75, 0.3
 SAMPLE = 40
 """Texts of a scope that are looked at."""
 
@@ -62,7 +62,7 @@ def share_of(texts: Sequence[str]) -> float:
     """The weight of the vector for such texts: between that of prose and that of code by how much of it is code.
 
     >>> share_of(["The suite takes four seconds, said Mira."]), share_of(["def f(x):\\n    return g(x)[0]"])
-    (0.4, 0.75)
+    (0.3, 0.75)
     """
     if not texts:
         return CODE_SHARE

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.memory.stop_words import without_stop_words
 from aqe.engine.memory.text import LONG_QUERY, QUERY_TERMS, match_expression, query_terms
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ KEPT = 50_000  # terms
 
 @dataclass(frozen=True)
 class Words:
-    """The terms of a query, those of them to ask for, and the rows that these stand in, summed (0 in a small store)."""
+    """The terms of a query that are no stop words, those of them to ask for, and the rows that these stand in, summed
+    (0 in a small store)."""
 
     terms: Sequence[str]
     telling: Sequence[str]
@@ -52,12 +54,14 @@ class _Shelf:
 
 @dataclass
 class _Read:
-    """A text of some moment: its terms, and in how many rows each stands once that was asked for."""
+    """A text of some moment: its terms, the places of those to look for, and in how many rows each term stands once
+    that was asked for."""
 
     query: str
     number: int
     lists: TextPostings | None
     terms: Sequence[str]
+    places: Sequence[int]
     counts: Sequence[int] | None = None
 
 
@@ -81,13 +85,15 @@ class WordCounts:
         it: it is left out first.
         """
         read = self._read(number, query, lists)
-        terms = read.terms
+        terms, places = read.terms, read.places
         newest = self._newest_row(connection) if lists is None else lists.newest
-        if len(terms) < 2 or (newest < SMALL_STORE and len(terms) <= QUERY_TERMS):
-            return Words(terms, terms, 0)
+        if len(places) < 2 or (newest < SMALL_STORE and len(places) <= QUERY_TERMS):
+            every = [terms[at] for at in places]
+            return Words(every, every, 0)
         if read.counts is None:
             read.counts = self._counted(connection, terms, "", lists)
-        counted = sorted([(count, at) for at, count in enumerate(read.counts) if count])[:QUERY_TERMS]
+        counts = read.counts
+        counted = sorted([(counts[at], at) for at in places if counts[at]])[:QUERY_TERMS]
         every = [terms[at] for _, at in counted]
         if newest < SMALL_STORE:
             return Words(every, every, 0)
@@ -144,7 +150,8 @@ class WordCounts:
         """The terms of a query, which is mostly asked for twice: how telling they are, and which to look for."""
         last = self._last
         if last is None or last.query != query or last.number != number or last.lists is not lists:
-            last = self._last = _Read(query, number, lists, query_terms(query, most=LONG_QUERY))
+            terms = query_terms(query, most=LONG_QUERY)
+            last = self._last = _Read(query, number, lists, terms, without_stop_words(terms))
         if number != self._number:
             self._number, self._newest, self._rows, self._counts, self._shelves = number, None, {}, {}, {}
         return last

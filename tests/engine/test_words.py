@@ -49,6 +49,24 @@ def test_a_small_store_chooses_from_a_long_prompt_too(store: Store) -> None:
     assert [hit.memory.text for hit in found.hits] == ["the zebra stands alone"]
 
 
+@pytest.mark.parametrize("searches", [1, SEARCHES + 1])
+def test_words_of_a_question_do_not_find_other_questions(store: Store, searches: int) -> None:
+    """What somebody asks about is found before what is worded as the question is, through FTS5 and own postings."""
+    store.add("Mira: the kettle is in the greenhouse, under a seed tray")
+    store.add("Jonas: and what was it for, where did you have it?")
+    store.add_many([NewMemory(f"{word} in the wood") for word in WORDS])
+    for _ in range(searches):
+        found = store.search("And where was it that you did have the kettle, and what for?", k=1)
+    assert "greenhouse" in found.hits[0].memory.text
+
+
+def test_a_question_of_stop_words_alone_finds_them(store: Store) -> None:
+    """Where nothing else is asked for, words such as "to" and "be" are looked for."""
+    store.add("to be or not to be")
+    store.add("the zebra stands alone")
+    assert [hit.memory.text for hit in store.search("or not to be").hits] == ["to be or not to be"]
+
+
 def test_rarity_of_a_long_prompt_is_of_its_telling_words(large: Store) -> None:
     """Of many words those that few rows have are weighed, with some that no row has, 64 at most."""
     found = large.rarity(f"{PADDING} note zebra alder")
