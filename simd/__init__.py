@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.simd._bm25 import Postings
+    from aqe.simd._bound import Bound
     from aqe.simd._forms import Answer, Items, Metric, Path
     from aqe.simd._fusion import Fused, fuse, fuse_sides
+    from aqe.simd._hybrid import Hybrid
     from aqe.simd._listed import best_listed, rank_lists
     from aqe.simd._odds import Features, TextOdds, Words
     from aqe.simd._vectors import Vectors
@@ -75,7 +77,9 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Bound",
     "Fused",
+    "Hybrid",
     "Kernels",
     "PathUnavailable",
     "Postings",
@@ -106,6 +110,20 @@ __all__ = [
 PATHS = ("avx512", "avx2", "sse4", "neon", "portable", "numpy")
 _PLAIN = ("cosine", "dot", "hamming", "l2", "matvec", "normalize", "softmax", "tokens")
 _FUNCTIONS = (*_PLAIN, "text_odds", "topk", "vocabulary")
+_ELSEWHERE = {
+    "Bound": "_bound",
+    "Fused": "_fusion",
+    "Hybrid": "_hybrid",
+    "Postings": "_bm25",
+    "TextOdds": "_odds",
+    "Vectors": "_vectors",
+    "Vocabulary": "_vocabulary",
+    "best_listed": "_listed",
+    "fuse": "_fusion",
+    "fuse_sides": "_fusion",
+    "rank_lists": "_listed",
+}
+"""What is loaded when it is first asked for, and from where."""
 
 
 class PathUnavailable(ValueError):
@@ -218,30 +236,11 @@ def features() -> dict[str, bool]:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Postings":
-        from aqe.simd._bm25 import Postings
+    if name in _ELSEWHERE:
+        from importlib import import_module
 
-        return Postings
-    if name in ("Fused", "fuse", "fuse_sides"):
-        from aqe.simd import _fusion
-
-        return getattr(_fusion, name)
-    if name in ("best_listed", "rank_lists"):
-        from aqe.simd import _listed
-
-        return getattr(_listed, name)
-    if name == "Vocabulary":
-        from aqe.simd._vocabulary import Vocabulary
-
-        return Vocabulary
-    if name == "TextOdds":
-        from aqe.simd._odds import TextOdds
-
-        return TextOdds
-    if name == "Vectors":
-        from aqe.simd._vectors import Vectors
-
-        return Vectors
+        found = globals()[name] = getattr(import_module(f"aqe.simd.{_ELSEWHERE[name]}"), name)
+        return found
     if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     function = globals()[name] = getattr(_active(), name)

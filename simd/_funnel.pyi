@@ -35,6 +35,9 @@ class Snapshot:
         none but the code. They are row numbers, or ids: then `ids` has all that there are, in order, and `rows` where
         each is."""
 
+    def near(self) -> object:
+        """What other extensions may ask of this (near.h), as a capsule."""
+
 @final
 class Lists:
     """The arrays of an inverted file, checked against each other. Made by `Kernels.lists`."""
@@ -81,6 +84,8 @@ class Kernels:
     def look(self, data: Buffer, sums: Buffer, seen: Buffer, starts: Buffer, size: int, /) -> None:
         """Hold the pieces under `size` bytes from each of `starts` (int64) on against their sums, unless they were
         seen; `seen` (a byte a piece) says which are right, its last byte whether any was not."""
+    def bound(self, query: Buffer, values: Buffer, scales: Buffer, /) -> float:
+        """The highest scale * query . values / |query| of rows of int8 (n, dim); 1 where that is not to be had."""
     def int8(self, rows: Buffer, values: Buffer, scales: Buffer, /) -> None:
         """Write int8 values (n, dim) and the scale of each row: value * scale is the item to 1/254 of the largest."""
     def unit(self, rows: Buffer, out: Buffer, /) -> None:

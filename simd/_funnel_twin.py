@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -229,6 +230,16 @@ class Kernels:
         """Write the rows, brought to length one."""
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             out[start : start + _ROWS_AT_ONCE] = unit(rows[start : start + _ROWS_AT_ONCE])
+
+    def bound(self, query: Floats, values: NDArray[np.int8], scales: Floats) -> float:
+        """The highest product of the query, brought to length one, with rows of int8; 1 where that is not to be had."""
+        if getattr(query, "dtype", None) != np.float32 or query.shape != values.shape[1:]:
+            raise TypeError(f"query must be {values.shape[1]} items of float32")
+        with np.errstate(over="ignore"):
+            square = float(query @ query)
+        if not 1e-20 < square < 1e20:
+            return math.nan if math.isnan(square) else 1.0
+        return float((values.astype(np.float32) @ query * scales).max()) / math.sqrt(square)
 
     def int8(self, rows: Floats, values: NDArray[np.int8], scales: Floats) -> None:
         """Write int8 values (n, dim) and the scale of each row."""

@@ -18,13 +18,18 @@ _SHORT_MASK = 256
 """Words of a mask below which a byte for each of its bits is filled sooner than its words are."""
 
 
+_SORTED_FOR_ONE = 3_000
+"""Ids that are sorted in again in the time that a search with arrays in order saves."""
+
+
 class Index:
     """The row of each id. Changes go through `put`, which tells the index to use from then on."""
 
     def __init__(self, ids: Ids, rows: Ids) -> None:
         self._given: tuple[Ids, Ids] | None = ids, rows  # sorted when it is first asked: a search needs no index
-        self._ids, self._rows = ids[:0], rows[:0]
-        self._recent: dict[int, int] = {}
+        self._sorted = ids[:0], rows[:0]
+        self._recent: dict[int, int] = {}  # beside which a reader takes `_sorted` second: what goes there stands there
+        self._asked = 0
 
     def _sort(self) -> None:
         given = self._given
@@ -34,36 +39,61 @@ class Index:
         if (ids[1:] <= ids[:-1]).any():
             order = np.argsort(ids, kind="stable")
             ids, rows = ids[order], rows[order]
-        self._ids, self._rows = ids, rows
+        self._sorted = ids, rows
         self._given = None
 
     def find(self, ids: Ids) -> Ids:
         """The row of each id, -1 where there is none."""
         self._sort()
-        if len(self._ids):
-            places = self._ids.searchsorted(ids)
-            found = self._rows.take(places, mode="clip")
-            found[self._ids.take(places, mode="clip") != ids] = -1
+        recent = self._recent
+        known, rows = self._sorted
+        if len(known):
+            places = known.searchsorted(ids)
+            found = rows.take(places, mode="clip")
+            found[known.take(places, mode="clip") != ids] = -1
         else:
             found = np.full(len(ids), -1, np.int64)
-        if self._recent:
-            get = self._recent.get
+        if recent:
+            get = recent.get
             changed = np.fromiter((get(one, -2) for one in ids.tolist()), np.int64, len(ids))
             np.copyto(found, changed, where=changed != -2)
         return found
 
     def in_order(self) -> tuple[Ids, Ids] | None:
-        """All ids in order with their rows, arrays that never change; None while some changed since."""
+        """All ids in order with their rows, arrays that never change; None while some changed since. Those are sorted
+        in when this was asked so often since the last change that it pays. One thread at a time may ask or `put`."""
         self._sort()
-        return None if self._recent else (self._ids, self._rows)
+        if self._recent:
+            self._asked += 1
+            if self._asked * _SORTED_FOR_ONE < len(self._sorted[0]):
+                return None
+            self._sorted = self._with_recent()
+            self._recent = {}
+        return self._sorted
+
+    def _with_recent(self) -> tuple[Ids, Ids]:
+        count = len(self._recent)
+        changed = np.fromiter(self._recent, np.int64, count)
+        numbers = np.fromiter(self._recent.values(), np.int64, count)
+        order = np.argsort(changed)
+        changed, numbers = changed[order], numbers[order]
+        ids, rows = self._sorted
+        if len(ids):
+            places = ids.searchsorted(changed)
+            places = places[ids.take(places, mode="clip") == changed]
+            ids, rows = np.delete(ids, places), np.delete(rows, places)
+        changed, numbers = changed[numbers >= 0], numbers[numbers >= 0]
+        places = ids.searchsorted(changed)
+        return np.insert(ids, places, changed), np.insert(rows, places, numbers)
 
     def put(self, ids: Ids, rows: Ids) -> Index:
         """Give each id a row, or -1 for none; this index changed, or a new one where many ids did."""
         self._sort()
-        if len(ids) + len(self._recent) <= max(_FEWEST_SORTED, len(self._ids) // 8):
+        self._asked = 0
+        if len(ids) + len(self._recent) <= max(_FEWEST_SORTED, len(self._sorted[0]) // 8):
             self._recent.update(zip(ids.tolist(), rows.tolist(), strict=True))
             return self
-        parts_ids, parts_rows = [self._ids], [self._rows]
+        parts_ids, parts_rows = [self._sorted[0]], [self._sorted[1]]
         if self._recent:
             parts_ids.append(np.fromiter(self._recent, np.int64, len(self._recent)))
             parts_rows.append(np.fromiter(self._recent.values(), np.int64, len(self._recent)))
@@ -77,7 +107,7 @@ class Index:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays, and about those of the dictionary."""
-        held = self._given or (self._ids, self._rows)
+        held = self._given or self._sorted
         return held[0].nbytes + held[1].nbytes + 100 * len(self._recent)
 
 

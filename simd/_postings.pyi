@@ -51,3 +51,27 @@ class Index:
     def documents(self) -> int: ...
     def has(self, id: int, /) -> bool: ...
     def figures(self) -> dict[str, int]: ...
+
+@final
+class Hybrid:
+    def __new__(
+        cls,
+        index: Index,
+        near: object,  # Snapshot.near() of rows that are compared by cosine
+        count: int,  # of vectors
+        groups: NDArray[np.bool_] | None,
+        ids: NDArray[np.int64],  # in order, of all vectors
+        rows: NDArray[np.int64],
+        /,
+    ) -> Hybrid: ...
+    def search(
+        self,
+        query: NDArray[np.float32],
+        terms: tuple[bytes, ...],
+        wide: int,
+        candidates: int,
+        k: int,
+        share: float,
+        floor: float,
+        /,
+    ) -> list[tuple[int, float, float | None, float | None]]: ...

@@ -27,7 +27,7 @@ from aqe.engine.memory.changelog import Mark, may_lack_since, read_mark, read_nu
 from aqe.engine.memory.codefiles import CodeFile, CodeFolder
 from aqe.engine.memory.idling import Idling, give_back
 from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, apply, best_of, open_part, read_part
-from aqe.engine.memory.reach import Reach
+from aqe.engine.memory.reach import Few, Reach
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ class Codes:
         parts = None if self._tiered else self._of_scope(connection, table, len(vector), scope)
         return parts is None or self._reach.may([part for _, part in parts], vector, least)
 
-    def few_rows(self, parts: Sequence[tuple[Key, Part]]) -> NDArray[np.float32] | None:
+    def few_rows(self, parts: Sequence[tuple[Key, Part]]) -> Few | None:
         """The vectors of parts that hold few, all of them whole; None of others."""
-        return None if self._tiered else self._reach.rows([part for _, part in parts])
+        return None if self._tiered else self._reach.few([part for _, part in parts])
 
     def cosines(
         self, connection: apsw.Connection, table: int, vector: bytes, rows: Sequence[int], scope: Scope

@@ -8,12 +8,12 @@ searches whatever is not at hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aqe import simd
 from aqe.engine.memory.parts import DIGITS
-from aqe.engine.memory.reach import comes_near
+from aqe.engine.memory.postings import Asked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.codes import Codes
     from aqe.engine.memory.parts import Key, Part
     from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.reach import Few
 
     Ids = NDArray[np.int64]
     Floats = NDArray[np.float32]
@@ -42,12 +43,13 @@ class Texts(Protocol):
 @dataclass(frozen=True)
 class Ground:
     """A scope without a condition with its vectors, and the share of the vector. Without parts nothing is in it; `few`
-    are its vectors where it has a floor and they are few."""
+    are its vectors where it has a floor and they are few, `both` its two sides as one where one call searches them."""
 
     scope: Scope
     parts: tuple[tuple[Key, Part], ...]
     share: float
-    few: Floats | None = None
+    few: Few | None = None
+    both: list[simd.Hybrid] = field(default_factory=list, compare=False)
 
 
 def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Ground, int, float]]) -> list[list[Found]]:
@@ -55,10 +57,14 @@ def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Groun
     none). `query` is the vector."""
     found: list[list[Found]] = []
     for ground, k, floor in wanted:
-        if not ground.parts or (floor > 0 and ground.few is not None and not comes_near(ground.few, query, floor)):
+        if not ground.parts or (floor > 0 and ground.few is not None and not ground.few.may_reach(query, floor)):
             found.append([])
             continue
         wide = max(50, 4 * k)
+        if isinstance(texts, Asked) and (both := _both(ground, texts)) is not None:
+            codes.count_search(*ground.parts[0])
+            found.append(both.search(query, texts.terms, k, ground.share, wide=wide, floor=floor))
+            continue
         near = _nearest(codes, ground.parts, query, wide)
         if floor > 0 and round(float(near[1].max(initial=-1.0)), DIGITS) < floor:
             found.append([])
@@ -67,6 +73,16 @@ def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Groun
         cosines = _cosines(ground.parts, query, text[0])
         found.append(simd.fuse_sides(text, cosines, near, words, ground.share, k))
     return found
+
+
+def _both(ground: Ground, texts: Asked) -> simd.Hybrid | None:
+    """Both sides of a ground of one part, made once; None where a graph is searched in place of codes."""
+    vectors = ground.parts[0][1].searched
+    if len(ground.parts) > 1 or vectors is not ground.parts[0][1].vectors:
+        return None
+    if not ground.both or ground.both[0].postings is not texts.postings:
+        ground.both[:] = [simd.Hybrid(vectors, texts.postings, groups=texts.groups(ground.scope))]
+    return ground.both[0]
 
 
 def _nearest(codes: Codes, parts: Sequence[tuple[Key, Part]], query: Floats, k: int) -> tuple[Ids, Floats]:

@@ -68,6 +68,22 @@ static uint64_t estimate(const uint8_t *block, const uint8_t *next, const aqe_qu
     return above;
 }
 
+static uint64_t raised(const uint8_t *block, const float *estimates, float doubt, float threshold)
+{
+    uint64_t above = 0;
+    const lanes least = all(threshold), far = all(doubt);
+    if (!block) {
+        for (size_t slot = 0; slot < AQE_BLOCK; slot += WIDTH)
+            above |= (uint64_t)exceeding(load_f32((const char *)(estimates + slot)), least) << slot;
+        return above;
+    }
+    for (size_t slot = 0; slot < AQE_BLOCK; slot += WIDTH) {
+        lanes f = load_f16((const char *)block + 2 * slot);
+        above |= (uint64_t)exceeding(mul_add(f, far, load_f32((const char *)(estimates + slot))), least) << slot;
+    }
+    return above;
+}
+
 static float dot(const float *a, const float *b, size_t n)
 {
     const char *x = (const char *)a, *y = (const char *)b;
@@ -111,16 +127,20 @@ static float l2(const float *a, const float *b, size_t n)
 static float dot_int8(const float *a, const int8_t *b, size_t n)
 {
     const char *x = (const char *)a;
-    lanes s0 = zeros(), s1 = s0;
+    lanes s0 = zeros(), s1 = s0, s2 = s0, s3 = s0;
     size_t i = 0;
     float rest = 0;
-    for (; i + 2 * WIDTH <= n; i += 2 * WIDTH, x += 8 * WIDTH) {
+    for (; i + 4 * WIDTH <= n; i += 4 * WIDTH, x += 16 * WIDTH) {
         s0 = mul_add(load_f32(x), load_i8(b + i), s0);
         s1 = mul_add(load_f32(x + 4 * WIDTH), load_i8(b + i + WIDTH), s1);
+        s2 = mul_add(load_f32(x + 8 * WIDTH), load_i8(b + i + 2 * WIDTH), s2);
+        s3 = mul_add(load_f32(x + 12 * WIDTH), load_i8(b + i + 3 * WIDTH), s3);
     }
+    for (; i + WIDTH <= n; i += WIDTH, x += 4 * WIDTH)
+        s0 = mul_add(load_f32(x), load_i8(b + i), s0);
     for (; i < n; i++)
         rest += a[i] * (float)b[i];
-    return sum(add(s0, s1)) + rest;
+    return sum(add(add(s0, s1), add(s2, s3))) + rest;
 }
 
 static float l2_int8(const float *a, const int8_t *b, float scale, size_t n)
@@ -186,5 +206,5 @@ static aqe_rest take_apart(const float *row, const float *centre, const float *m
 }
 
 #define AQE_FUNNEL_PATH(name, isa)                                                                                     \
-    const aqe_funnel_path name = {isa,     estimate, dot,     l2,        dot_int8,                                      \
-                                  l2_int8, dot_half, l2_half, take_apart}
+    const aqe_funnel_path name = {isa,     estimate, raised,   dot,     l2,                                             \
+                                  dot_int8, l2_int8,  dot_half, l2_half, take_apart}

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 int aqe_candidates_open(aqe_candidates *candidates, size_t wanted)
 {
@@ -144,7 +145,90 @@ static int by_rank(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
+/* A candidate as a whole number, the lower the better. */
+static uint64_t key_of(const aqe_candidate *item)
+{
+    float estimate = item->estimate + 0.0f; /* of both zeros the same */
+    uint32_t bits;
+    memcpy(&bits, &estimate, sizeof bits);
+    bits = bits >> 31 ? bits : ~bits & INT32_MAX;
+    return (uint64_t)bits << 32 | (uint32_t)item->row;
+}
+
+static aqe_candidate item_of(uint64_t key)
+{
+    aqe_candidate item = {.row = (int32_t)(uint32_t)key};
+    uint32_t bits = (uint32_t)(key >> 32);
+    bits = bits >> 31 ? bits : ~bits & INT32_MAX;
+    memcpy(&item.estimate, &bits, sizeof bits);
+    return item;
+}
+
+/* Two runs in order made one, without a branch that depends on what is compared. */
+static void merge(const uint64_t *one, size_t ones, const uint64_t *other, size_t others, uint64_t *out)
+{
+    size_t i = 0, j = 0;
+    while (i < ones && j < others) {
+        uint64_t a = one[i], b = other[j];
+        size_t first = a <= b;
+        *out++ = first ? a : b;
+        i += first;
+        j += !first;
+    }
+    memcpy(out, one + i, (ones - i) * sizeof *out);
+    memcpy(out + (ones - i), other + j, (others - j) * sizeof *out);
+}
+
+static void put_in_order(uint64_t *a, uint64_t *b)
+{
+    const uint64_t first = *a, second = *b;
+    *a = first < second ? first : second;
+    *b = first < second ? second : first;
+}
+
+enum { RUN = 4 };
+
+static void order_runs(uint64_t *keys, size_t count)
+{
+    size_t whole = count / RUN * RUN;
+    for (uint64_t *at = keys; at < keys + whole; at += RUN) {
+        put_in_order(at, at + 1);
+        put_in_order(at + 2, at + 3);
+        put_in_order(at, at + 2);
+        put_in_order(at + 1, at + 3);
+        put_in_order(at + 1, at + 2);
+    }
+    for (size_t i = whole + 1; i < count; i++)
+        for (size_t at = i; at > whole; at--)
+            put_in_order(keys + at - 1, keys + at);
+}
+
+enum { ON_STACK = 512 };
+
 void aqe_rank(aqe_candidate *items, size_t count)
 {
-    qsort(items, count, sizeof *items, by_rank);
+    uint64_t few[2 * ON_STACK], *keys = count <= ON_STACK ? few : NULL;
+    if (!keys && count <= SIZE_MAX / (2 * sizeof *keys))
+        keys = malloc(2 * count * sizeof *keys);
+    if (!keys) {
+        qsort(items, count, sizeof *items, by_rank);
+        return;
+    }
+    uint64_t *from = keys, *to = keys + count;
+    for (size_t i = 0; i < count; i++)
+        from[i] = key_of(items + i);
+    order_runs(keys, count);
+    for (size_t run = RUN; run < count; run *= 2) {
+        for (size_t at = 0; at < count; at += 2 * run) {
+            size_t ones = count - at < run ? count - at : run, both = count - at < 2 * run ? count - at : 2 * run;
+            merge(from + at, ones, from + at + ones, both - ones, to + at);
+        }
+        uint64_t *held = from;
+        from = to;
+        to = held;
+    }
+    for (size_t i = 0; i < count; i++)
+        items[i] = item_of(from[i]);
+    if (keys != few)
+        free(keys);
 }

@@ -24,6 +24,19 @@
 #define AQE_FETCH(address) ((void)(address))
 #endif
 
+/* The place of the lowest bit of a word that has one. */
+static inline unsigned aqe_lowest_bit(uint64_t word)
+{
+#ifdef __GNUC__
+    return (unsigned)__builtin_ctzll(word);
+#else
+    unsigned at = 0;
+    for (; !(word & 1); word >>= 1)
+        at++;
+    return at;
+#endif
+}
+
 enum { AQE_BLOCK = 64, AQE_HALVES = 4 * AQE_BLOCK }; /* bytes of f and k at the head of a block */
 enum { AQE_MOST_BYTES = 2048 }; /* of a code: dimensions up to 16,384 */
 enum { AQE_DOT = 0, AQE_COSINE = 1, AQE_L2 = 2 };
@@ -60,6 +73,9 @@ typedef struct {
        bit is set. `next` (any readable address) is fetched into the cache line by line meanwhile. */
     uint64_t (*estimate)(const uint8_t *block, const uint8_t *next, const aqe_question *question, float base,
                          float threshold, float *out);
+    /* Which of the 64 estimates of a block exceed `threshold` as bits, each raised by its row's f times `doubt`; no block:
+       as they are. */
+    uint64_t (*raised)(const uint8_t *block, const float *estimates, float doubt, float threshold);
     float (*dot)(const float *a, const float *b, size_t n);
     float (*l2)(const float *a, const float *b, size_t n);
     float (*dot_int8)(const float *a, const int8_t *b, size_t n); /* sum of a[i] * b[i] */

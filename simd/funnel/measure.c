@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "ids.h"
 #include "module.h"
 
 enum { AT_ONCE = 128, LONG_WORK = 1024 /* rows; more let other threads run */ };
@@ -14,20 +15,9 @@ typedef struct {
 } task;
 
 /* The row of an id among those in order, -1 where it is not there; without them it is the row itself. */
-static int32_t row_of(const task *of, int64_t id)
+static int64_t row_of(const task *of, int64_t id)
 {
-    size_t low = 0, high = of->known;
-    if (!of->by_id)
-        return id < 0 || id > INT32_MAX ? -1 : (int32_t)id;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (of->ids[middle] < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    int64_t row = low < of->known && of->ids[low] == id ? of->rows[low] : -1;
-    return row < 0 || row > INT32_MAX ? -1 : (int32_t)row;
+    return of->by_id ? aqe_row_of(of->ids, of->rows, of->known, id) : id;
 }
 
 static float as_written(int metric, float score)
@@ -39,16 +29,29 @@ static float as_written(int metric, float score)
     return metric == AQE_COSINE && score > 1 ? 1 : metric == AQE_COSINE && score < -1 ? -1 : score;
 }
 
-static void measure_all(const aqe_search *search, const task *of)
+void aqe_measure_rows(const aqe_search *search, const int64_t *rows, size_t count, float *scores)
 {
     aqe_candidate items[AT_ONCE];
+    for (size_t start = 0; start < count; start += AT_ONCE) {
+        size_t some = count - start < AT_ONCE ? count - start : AT_ONCE;
+        for (size_t i = 0; i < some; i++) {
+            int64_t row = rows[start + i];
+            items[i] = (aqe_candidate){.row = row < 0 || row > INT32_MAX ? -1 : (int32_t)row, .estimate = NAN};
+        }
+        aqe_score_exact(search, items, some);
+        for (size_t i = 0; i < some; i++)
+            scores[start + i] = as_written(search->of->shape.metric, items[i].estimate);
+    }
+}
+
+static void measure_all(const aqe_search *search, const task *of)
+{
+    int64_t rows[AT_ONCE];
     for (size_t start = 0; start < of->count; start += AT_ONCE) {
         size_t count = of->count - start < AT_ONCE ? of->count - start : AT_ONCE;
         for (size_t i = 0; i < count; i++)
-            items[i] = (aqe_candidate){.row = row_of(of, of->wanted[start + i]), .estimate = NAN};
-        aqe_score_exact(search, items, count);
-        for (size_t i = 0; i < count; i++)
-            of->scores[start + i] = as_written(search->of->shape.metric, items[i].estimate);
+            rows[i] = row_of(of, of->wanted[start + i]);
+        aqe_measure_rows(search, rows, count, of->scores + start);
     }
 }
 

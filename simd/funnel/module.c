@@ -223,6 +223,8 @@ static PyMethodDef METHODS[] = {
     {"sums", aqe_write_sums, METH_VARARGS, "sums($self, data, out, /)\n--\n\nWrite the sum of each piece."},
     {"look", aqe_look, METH_VARARGS,
      "look($self, data, sums, seen, starts, size, /)\n--\n\nLook at pieces that were not seen."},
+    {"bound", (PyCFunction)(void (*)(void))aqe_bound, METH_FASTCALL,
+     "bound($self, query, values, scales, /)\n--\n\nThe highest product with rows of int8."},
     {"unit", unit, METH_VARARGS, "unit($self, rows, out, /)\n--\n\nWrite rows, brought to length one."},
     {NULL, NULL, 0, NULL},
 };

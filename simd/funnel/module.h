@@ -59,6 +59,12 @@ PyObject *aqe_probe(PyObject *snapshot, PyTypeObject *type, PyObject *const *arg
 /* Snapshot.measure: args are (query, wanted, ids, rows, scores). */
 PyObject *aqe_measure(PyObject *snapshot, PyObject *const *args, Py_ssize_t count);
 
+/* Kernels.bound(query, values, scales). */
+PyObject *aqe_bound(PyObject *kernels, PyObject *const *args, Py_ssize_t count);
+
+/* Snapshot.near(): the capsule of near.h. */
+PyObject *aqe_hand_over(PyObject *snapshot, PyObject *unused);
+
 /* The type of Lists of the module that this type is of. */
 PyTypeObject *aqe_lists_type(PyTypeObject *of);
 

@@ -4,16 +4,8 @@
 #include <math.h>
 
 #ifdef __GNUC__
-#define LOWEST(word) ((unsigned)__builtin_ctzll(word))
 #define COUNT(word) ((size_t)__builtin_popcountll(word))
 #else
-static unsigned LOWEST(uint64_t word)
-{
-    unsigned at = 0;
-    for (; !(word & 1); word >>= 1)
-        at++;
-    return at;
-}
 static size_t COUNT(uint64_t word)
 {
     size_t bits = 0;
@@ -30,7 +22,7 @@ static inline void scan_block(const aqe_funnel_path *path, const aqe_question *q
     float estimates[AQE_BLOCK];
     word &= path->estimate(block, next, question, base, candidates->threshold, estimates);
     for (; word; word &= word - 1) {
-        unsigned slot = LOWEST(word);
+        unsigned slot = aqe_lowest_bit(word);
         aqe_candidates_offer(candidates, estimates[slot], row + (int32_t)slot);
     }
 }
@@ -43,7 +35,7 @@ static inline void scan_listed(const aqe_funnel_path *path, const aqe_question *
     float estimates[AQE_BLOCK];
     uint64_t word = path->estimate(block, next, question, base, candidates->threshold, estimates);
     for (; word; word &= word - 1) {
-        unsigned slot = LOWEST(word);
+        unsigned slot = aqe_lowest_bit(word);
         int32_t row = rows[slot];
         if (row >= 0 && row < end && (mask[row / 64] >> (row % 64) & 1))
             aqe_candidates_offer(candidates, estimates[slot], row);
@@ -158,7 +150,7 @@ void aqe_score_rows(const aqe_search *search, int by_int8, aqe_candidates *candi
             aqe_candidate items[AT_ONCE];
             size_t count = 0;
             for (uint64_t word = aqe_word(search, segment, row); word; word &= word - 1)
-                items[count++] = (aqe_candidate){NAN, row + (int32_t)LOWEST(word)};
+                items[count++] = (aqe_candidate){NAN, row + (int32_t)aqe_lowest_bit(word)};
             if (segment->forms[AQE_INT8].slots)
                 estimate_rows(search, segment, row, items, count);
             (by_int8 ? aqe_score_int8 : aqe_score_exact)(search, items, count);

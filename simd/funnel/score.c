@@ -101,15 +101,20 @@ static void score(const aqe_search *search, aqe_candidate *item, int form, int e
         item->estimate = -INFINITY;
 }
 
-enum { AHEAD = 4 }; /* rows fetched before they are scored */
+/* Rows fetched before they are scored: a short form is scored sooner than memory answers. */
+static size_t ahead_of(int form)
+{
+    return form == AQE_F32 ? 4 : 16;
+}
 
 static void score_all(const aqe_search *search, aqe_candidate *items, size_t count, int form, int end, int fresh)
 {
-    for (size_t i = 0; i < count && i < AHEAD; i++)
+    const size_t ahead = ahead_of(form);
+    for (size_t i = 0; i < count && i < ahead; i++)
         fetch(search, items[i].row, form);
     for (size_t i = 0; i < count; i++) {
-        if (i + AHEAD < count)
-            fetch(search, items[i + AHEAD].row, form);
+        if (i + ahead < count)
+            fetch(search, items[i + ahead].row, form);
         score(search, items + i, form, end, fresh);
     }
 }

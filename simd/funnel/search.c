@@ -36,6 +36,7 @@ int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *que
     memcpy(prepared, query, dim * sizeof *prepared);
     if (of->shape.metric == AQE_COSINE ? !aqe_unit(prepared, dim, prepared) : !is_within(prepared, dim))
         return 0;
+    search->length = of->shape.metric == AQE_DOT ? of->path->dot(prepared, prepared, dim) : 1;
     if (!of->mean)
         return 1;
     aqe_ask(&of->shape, prepared, of->mean, (uint8_t *)room + dim * sizeof(float), &search->question);
@@ -50,14 +51,20 @@ int aqe_search_open(aqe_search *search, const aqe_snapshot *of, const float *que
     return 1;
 }
 
-/* How far from the truth scores by int8 are, of rows like these. */
-static float blur_of(const aqe_search *search, const aqe_candidate *items, size_t count)
+float aqe_blur_of(const aqe_search *search, const aqe_candidate *item)
 {
-    const aqe_snapshot *of = search->of;
-    float most = 0, length = of->shape.metric == AQE_DOT ? of->path->dot(search->query, search->query, of->shape.dim) : 1;
-    for (size_t i = 0; i < count && !of->direct; i++) {
-        float far = of->shape.metric == AQE_L2 ? -4 * items[i].estimate : length;
-        float blur = sqrtf(far > 0 ? far : 0) * aqe_grain_of(of, items[i].row);
+    if (search->of->direct)
+        return 0;
+    float far = search->of->shape.metric == AQE_L2 ? -4 * item->estimate : search->length;
+    return sqrtf(far > 0 ? far : 0) * aqe_grain_of(search->of, item->row);
+}
+
+/* How far from the truth scores by int8 are at most, of rows like these. */
+static float most_blur(const aqe_search *search, const aqe_candidate *items, size_t count)
+{
+    float most = 0;
+    for (size_t i = 0; i < count; i++) {
+        float blur = aqe_blur_of(search, items + i);
         most = blur > most ? blur : most;
     }
     return most;
@@ -71,7 +78,7 @@ static size_t doubtful(const aqe_search *search, const aqe_candidates *candidate
     aqe_keep_best(items, candidates->count, search->k);
     for (size_t i = 0; i < search->k; i++)
         least = items[i].estimate < least ? items[i].estimate : least;
-    least -= blur_of(search, items, search->k);
+    least -= most_blur(search, items, search->k);
     size_t near = search->k;
     for (size_t i = near; i < candidates->count; i++)
         if (items[i].estimate >= least) {
@@ -111,16 +118,19 @@ size_t aqe_write(const aqe_search *search, const aqe_candidates *candidates, int
     return count;
 }
 
-/* The k-th best score of candidates, scored by int8, as an estimate that is not too high. */
-static float worth(const aqe_search *search, aqe_candidates *candidates)
+float aqe_least_score(const aqe_search *search, aqe_candidate *items, size_t count)
 {
-    if (candidates->count <= search->k)
+    if (count <= search->k)
         return -INFINITY;
-    aqe_keep_best(candidates->items, candidates->count, search->k);
+    aqe_keep_best(items, count, search->k);
     float score = INFINITY;
     for (size_t i = 0; i < search->k; i++)
-        score = candidates->items[i].estimate < score ? candidates->items[i].estimate : score;
-    score -= blur_of(search, candidates->items, search->k);
+        score = items[i].estimate < score ? items[i].estimate : score;
+    return score - most_blur(search, items, search->k);
+}
+
+float aqe_as_estimate(const aqe_search *search, float score)
+{
     return search->of->shape.metric == AQE_L2 ? (score + search->constant) / 2 : score;
 }
 
@@ -174,13 +184,13 @@ static int scan_again(const aqe_search *search, float wanted, aqe_candidates *ca
 
 /* Where rows that were no candidates may be as good as those found, the scan is repeated; where they are very many, every
    row is scored. */
-static int by_codes(const aqe_search *search, aqe_candidates *candidates)
+static int by_stream(const aqe_search *search, aqe_candidates *candidates)
 {
     aqe_scan_rows(search, 0, candidates);
     aqe_candidates_select(candidates);
     float border = candidates->threshold;
     aqe_score_int8(search, candidates->items, candidates->count);
-    float wanted = worth(search, candidates);
+    float wanted = aqe_as_estimate(search, aqe_least_score(search, candidates->items, candidates->count));
     int left = 0;
     if (!(wanted >= border + search->of->reach * search->doubt + search->slack))
         left = scan_again(search, wanted, candidates);
@@ -189,6 +199,22 @@ static int by_codes(const aqe_search *search, aqe_candidates *candidates)
     else if (left == 0)
         aqe_finish(search, candidates);
     return left < 0 ? -1 : 0;
+}
+
+static int by_codes(const aqe_search *search, aqe_candidates *candidates)
+{
+    switch (aqe_survey(search, candidates)) {
+    case 0:
+        aqe_finish(search, candidates);
+        return 0;
+    case AQE_SAYS_LITTLE:
+        by_rows(search, 0, candidates);
+        return 0;
+    case AQE_TOO_LARGE:
+        return by_stream(search, candidates);
+    default:
+        return -1;
+    }
 }
 
 /* Are so few rows allowed that each may as well be read? */

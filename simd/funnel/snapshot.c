@@ -250,6 +250,7 @@ static PyMethodDef METHODS[] = {
      "probe($self, query, k, candidates, lists, patience, tail, ids, scores, /)\n--\n\nThe same over lists."},
     {"measure", (PyCFunction)(void (*)(void))aqe_measure, METH_FASTCALL,
      "measure($self, query, wanted, ids, rows, scores, /)\n--\n\nWrite the score of each row that is wanted."},
+    {"near", aqe_hand_over, METH_NOARGS, "near($self, /)\n--\n\nWhat other extensions may ask of this."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -49,6 +49,7 @@ typedef struct {
     float base, constant; /* of a linear store; what turns an estimate into minus a squared distance */
     float doubt;          /* how far the estimate of a row with an f of unit_f is trusted to be from the truth */
     float slack;          /* what rounding takes from any estimate */
+    float length;         /* of the query, squared */
     size_t k;
 } aqe_search;
 
@@ -64,6 +65,9 @@ void aqe_score_exact(const aqe_search *search, aqe_candidate *items, size_t coun
    at most, but for one in some thousands. */
 float aqe_grain_of(const aqe_snapshot *snapshot, int32_t row);
 
+/* Write the scores of rows as a search gives them, NaN for one that is not there or of which only its code is kept. */
+void aqe_measure_rows(const aqe_search *search, const int64_t *rows, size_t count, float *scores);
+
 /* Turn scores by int8 into exact ones where float32 or half floats are kept. */
 void aqe_score_again(const aqe_search *search, aqe_candidate *items, size_t count);
 
@@ -75,6 +79,24 @@ static inline size_t aqe_exact_for(size_t k)
 {
     return 2 * k + 12;
 }
+
+/* How far from the truth the score by int8 of a row is at most, but for one in some thousands. */
+float aqe_blur_of(const aqe_search *search, const aqe_candidate *item);
+
+/* The k-th best score of items, which are scored by int8 and come to the front, less what int8 may be off: no row that is
+   worse by its exact score is among the best k. -INFINITY where there are no more than k. */
+float aqe_least_score(const aqe_search *search, aqe_candidate *items, size_t count);
+
+/* A score as the estimate that a row of that score should have. */
+float aqe_as_estimate(const aqe_search *search, float score);
+
+/* Why a survey has no candidates: there are too many rows, or too many alike, for it; or the codes tell them so badly
+   apart that each may as well be scored; or memory is out. */
+enum { AQE_TOO_LARGE = 1, AQE_SAYS_LITTLE = 2, AQE_NO_ROOM = 3 };
+
+/* Fill `candidates` from the codes of the store with all rows that may be among the best k, scored by int8; 0, or one of
+   the above. */
+int aqe_survey(const aqe_search *search, aqe_candidates *candidates);
 
 /* From scores by int8 to the best k, ranked by exact scores. */
 void aqe_finish(const aqe_search *search, aqe_candidates *candidates);

@@ -5,18 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "postings.h"
+typedef aqe_postings_object postings;
 
-#define LONG_WORK 100000 /* postings; a search of more lets other threads run */
-
-typedef struct {
-    PyObject_HEAD
-    aqe_postings index;
-    PyThread_type_lock lock; /* one works on the index at a time */
-    int is_broken;           /* memory was out in the middle of a change */
-} postings;
-
-static int enter(postings *self)
+int aqe_enter(postings *self)
 {
     if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
         Py_BEGIN_ALLOW_THREADS
@@ -30,7 +21,7 @@ static int enter(postings *self)
     return -1;
 }
 
-static void leave(postings *self)
+void aqe_leave(postings *self)
 {
     PyThread_release_lock(self->lock);
 }
@@ -38,7 +29,7 @@ static void leave(postings *self)
 static PyObject *out_of_memory(postings *self)
 {
     self->is_broken = 1;
-    leave(self);
+    aqe_leave(self);
     return PyErr_NoMemory();
 }
 
@@ -100,11 +91,11 @@ static PyObject *add(postings *self, PyObject *args)
     if (id.shape[0] != count || group.shape[0] != count) {
         PyErr_Format(PyExc_ValueError, "%zd ids and %zd groups for %zd documents: they must be equal", id.shape[0],
                      group.shape[0], count);
-    } else if (are_bytes(texts, count) && enter(self) == 0) {
+    } else if (are_bytes(texts, count) && aqe_enter(self) == 0) {
         if (aqe_squeeze(&self->index, (uint64_t)self->index.count + (uint64_t)count > AQE_DOCUMENTS) < 0) {
             answer = out_of_memory(self);
         } else if ((uint64_t)self->index.count + (uint64_t)count > AQE_DOCUMENTS) {
-            leave(self);
+            aqe_leave(self);
             PyErr_Format(PyExc_ValueError, "postings hold at most %u documents", AQE_DOCUMENTS);
         } else {
             int failed = 0;
@@ -116,7 +107,7 @@ static PyObject *add(postings *self, PyObject *args)
             if (failed) {
                 answer = out_of_memory(self);
             } else {
-                leave(self);
+                aqe_leave(self);
                 Py_INCREF(Py_None);
                 answer = Py_None;
             }
@@ -142,12 +133,12 @@ static PyObject *extend(postings *self, PyObject *args)
     if (id.shape[0] != frequency.shape[0])
         PyErr_Format(PyExc_ValueError, "%zd ids and %zd frequencies: they must be equal", id.shape[0],
                      frequency.shape[0]);
-    else if (enter(self) == 0) {
+    else if (aqe_enter(self) == 0) {
         int failed = aqe_extend(&self->index, term, (size_t)size, id.buf, frequency.buf, (size_t)id.shape[0]);
         if (failed < 0) {
             answer = out_of_memory(self);
         } else {
-            leave(self);
+            aqe_leave(self);
             if (failed)
                 PyErr_SetString(PyExc_ValueError, failed == 1
                                                       ? "the documents of a term must be there and come in their order"
@@ -169,35 +160,43 @@ static PyObject *delete_ids(postings *self, PyObject *ids)
     if (take(ids, &id, 8, "ids") < 0)
         return NULL;
     PyObject *answer = NULL;
-    if (enter(self) == 0) {
+    if (aqe_enter(self) == 0) {
         Py_ssize_t gone = 0;
         for (Py_ssize_t i = 0; i < id.shape[0]; i++)
             gone += aqe_delete_document(&self->index, ((const int64_t *)id.buf)[i]);
-        leave(self);
+        aqe_leave(self);
         answer = PyLong_FromSsize_t(gone);
     }
     PyBuffer_Release(&id);
     return answer;
 }
 
-/* The numbers of some terms, those unknown AQE_NONE; the lock is held. NULL with an error set where one is no bytes. */
-static uint32_t *numbers_of(postings *self, PyObject *terms, Py_ssize_t count)
+int aqe_number_terms(const postings *self, PyObject *terms, Py_ssize_t count, uint32_t *numbers)
 {
-    uint32_t *numbers = malloc((size_t)(count ? count : 1) * sizeof *numbers);
-    if (!numbers) {
-        PyErr_NoMemory();
-        return NULL;
-    }
     for (Py_ssize_t i = 0; i < count; i++) {
         char *name;
         Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyTuple_GetItem(terms, i), &name, &size) < 0) {
-            free(numbers);
-            return NULL;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(terms, i), &name, &size) < 0)
+            return -1;
+        if (size > AQE_LONGEST_TERM) {
+            PyErr_Format(PyExc_ValueError, "a term must have at most %d bytes, got %zd", AQE_LONGEST_TERM, size);
+            return -1;
         }
         numbers[i] = aqe_find_term(&self->index, name, (size_t)size);
     }
-    return numbers;
+    return 0;
+}
+
+/* The numbers of some terms; the lock is held. NULL with an error set where one is no bytes. */
+static uint32_t *numbers_of(postings *self, PyObject *terms, Py_ssize_t count)
+{
+    uint32_t *numbers = malloc((size_t)(count ? count : 1) * sizeof *numbers);
+    if (numbers && aqe_number_terms(self, terms, count, numbers) == 0)
+        return numbers;
+    if (!numbers)
+        PyErr_NoMemory();
+    free(numbers);
+    return NULL;
 }
 
 /* A byte for each document: may it be found? NULL where memory is out. */
@@ -226,14 +225,19 @@ static PyObject *pair_of(const aqe_found *found, Py_ssize_t count)
     return answer;
 }
 
+int aqe_is_long(const aqe_postings *index, const uint32_t *numbers, size_t terms)
+{
+    uint64_t work = 0;
+    for (size_t i = 0; i < terms; i++)
+        work += numbers[i] == AQE_NONE ? 0 : index->terms[numbers[i]].count;
+    return work >= AQE_LONG_WORK;
+}
+
 /* Rank with the lock held; a long search without the GIL. */
 static ptrdiff_t rank(postings *self, const uint32_t *numbers, size_t terms, size_t k, const aqe_allow *allow,
                       aqe_found *found)
 {
-    uint64_t work = 0;
-    for (size_t i = 0; i < terms; i++)
-        work += numbers[i] == AQE_NONE ? 0 : self->index.terms[numbers[i]].count;
-    if (work < LONG_WORK)
+    if (!aqe_is_long(&self->index, numbers, terms))
         return aqe_rank(&self->index, numbers, terms, k, allow, found);
     ptrdiff_t count;
     Py_BEGIN_ALLOW_THREADS
@@ -255,7 +259,7 @@ static PyObject *search(postings *self, PyObject *args)
         PyBuffer_Release(&group);
         return NULL;
     }
-    if (enter(self) == 0) {
+    if (aqe_enter(self) == 0) {
         Py_ssize_t count = PyTuple_Size(terms);
         uint32_t *numbers = numbers_of(self, terms, count);
         aqe_allow allow = {group.buf, NULL, group.buf ? (size_t)group.len : 0};
@@ -269,7 +273,7 @@ static PyObject *search(postings *self, PyObject *args)
             ptrdiff_t made = most ? rank(self, numbers, (size_t)count, most, &allow, found) : 0;
             answer = made < 0 ? PyErr_NoMemory() : pair_of(found, made);
         }
-        leave(self);
+        aqe_leave(self);
         free(found);
         free(allowed);
         free(numbers);
@@ -285,14 +289,14 @@ static PyObject *scores(postings *self, PyObject *args)
     Py_buffer id;
     if (!PyArg_ParseTuple(args, "O!O", &PyTuple_Type, &terms, &ids) || take(ids, &id, 8, "ids") < 0)
         return NULL;
-    if (enter(self) == 0) {
+    if (aqe_enter(self) == 0) {
         Py_ssize_t count = PyTuple_Size(terms);
         uint32_t *numbers = numbers_of(self, terms, count);
         answer = numbers ? PyByteArray_FromStringAndSize(NULL, id.len) : NULL;
         if (answer)
             aqe_score(&self->index, numbers, (size_t)count, id.buf, (size_t)id.shape[0],
                       (double *)(void *)PyByteArray_AsString(answer));
-        leave(self);
+        aqe_leave(self);
         free(numbers);
     }
     PyBuffer_Release(&id);
@@ -308,7 +312,7 @@ static PyObject *counts(postings *self, PyObject *args)
         return NULL;
     if (groups != Py_None && take(groups, &group, 1, "groups") < 0)
         return NULL;
-    if (enter(self) == 0) {
+    if (aqe_enter(self) == 0) {
         Py_ssize_t count = PyTuple_Size(terms);
         uint32_t *numbers = numbers_of(self, terms, count);
         answer = numbers ? PyList_New(count) : NULL;
@@ -322,7 +326,7 @@ static PyObject *counts(postings *self, PyObject *args)
                 answer = NULL;
             }
         }
-        leave(self);
+        aqe_leave(self);
         free(numbers);
     }
     PyBuffer_Release(&group);
@@ -335,12 +339,12 @@ static PyObject *size_of(postings *self, PyObject *groups)
     if (take(groups, &group, 1, "groups") < 0)
         return NULL;
     PyObject *answer = NULL;
-    if (enter(self) == 0) {
+    if (aqe_enter(self) == 0) {
         uint32_t size = 0;
         const aqe_postings *index = &self->index;
         for (uint32_t i = 0; i < index->count; i++)
             size += index->alive[i] && aqe_is_in(index, i, group.buf, (size_t)group.len);
-        leave(self);
+        aqe_leave(self);
         answer = PyLong_FromUnsignedLong(size);
     }
     PyBuffer_Release(&group);
@@ -356,17 +360,17 @@ static PyObject *documents(postings *self, PyObject *unused)
 static PyObject *has(postings *self, PyObject *id)
 {
     long long wanted = PyLong_AsLongLong(id);
-    if ((wanted == -1 && PyErr_Occurred()) || enter(self) < 0)
+    if ((wanted == -1 && PyErr_Occurred()) || aqe_enter(self) < 0)
         return NULL;
     int found = aqe_find_document(&self->index, wanted) != AQE_NONE;
-    leave(self);
+    aqe_leave(self);
     return PyBool_FromLong(found);
 }
 
 static PyObject *figures(postings *self, PyObject *unused)
 {
     (void)unused;
-    if (enter(self) < 0)
+    if (aqe_enter(self) < 0)
         return NULL;
     const aqe_postings *index = &self->index;
     unsigned long long listed = 0;
@@ -374,7 +378,7 @@ static PyObject *figures(postings *self, PyObject *unused)
         listed += index->terms[i].count;
     PyObject *answer = Py_BuildValue("{sIsKsIsKsn}", "documents", index->live, "tokens", (unsigned long long)index->tokens,
                                      "terms", index->term_count, "postings", listed, "bytes", (Py_ssize_t)aqe_bytes(index));
-    leave(self);
+    aqe_leave(self);
     return answer;
 }
 
@@ -400,18 +404,50 @@ static PyMethodDef FUNCTIONS[] = {{"fuse", aqe_fuse_maps, METH_VARARGS, NULL},
                                   {"best_listed", aqe_best_listed, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 
+typedef struct {
+    PyTypeObject *index, *hybrid;
+} types;
+
+PyTypeObject *aqe_index_type(PyTypeObject *of)
+{
+    types *held = PyType_GetModuleState(of);
+    return held->index;
+}
+
 static int fill(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&SPEC);
-    if (!type || PyModule_AddObject(module, "Index", type) < 0) {
-        Py_XDECREF(type);
+    types *held = PyModule_GetState(module);
+    held->index = (PyTypeObject *)PyType_FromModuleAndSpec(module, &SPEC, NULL);
+    held->hybrid = (PyTypeObject *)PyType_FromModuleAndSpec(module, &aqe_hybrid_spec, NULL);
+    if (!held->index || !held->hybrid)
         return -1;
-    }
-    return 0;
+    return PyModule_AddType(module, held->index) < 0 || PyModule_AddType(module, held->hybrid) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot MODULE_SLOTS[] = {{Py_mod_exec, fill}, {0, NULL}};
-static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_postings", NULL, 0, FUNCTIONS, MODULE_SLOTS, NULL, NULL, NULL};
+static int visit_types(PyObject *module, visitproc visit, void *arg)
+{
+    types *held = PyModule_GetState(module);
+    Py_VISIT(held->index);
+    Py_VISIT(held->hybrid);
+    return 0;
+}
+
+static int clear_types(PyObject *module)
+{
+    types *held = PyModule_GetState(module);
+    Py_CLEAR(held->index);
+    Py_CLEAR(held->hybrid);
+    return 0;
+}
+
+static PyModuleDef MODULE = {.m_base = PyModuleDef_HEAD_INIT,
+                             .m_name = "_postings",
+                             .m_size = sizeof(types),
+                             .m_methods = FUNCTIONS,
+                             .m_slots = MODULE_SLOTS,
+                             .m_traverse = visit_types,
+                             .m_clear = clear_types};
 
 PyMODINIT_FUNC PyInit__postings(void)
 {

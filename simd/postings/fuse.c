@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     double mean, deviation; /* deviation 0: all are the same */
@@ -18,7 +19,7 @@ static spread spread_of(const aqe_candidate *candidates, size_t count, int of_ne
             continue;
         double value = of_near ? candidates[i].near : candidates[i].text;
         sum += value;
-        most = fmax(most, fabs(value));
+        most = fabs(value) > most ? fabs(value) : most;
         n++;
     }
     spread found = {n ? sum / (double)n : 0.0, 0.0};
@@ -68,6 +69,27 @@ static void select_best(aqe_candidate *items, size_t count, size_t k)
     }
 }
 
+enum { FEW = 64 };
+
+/* Bring the best few of more to the front, best first; the others are lost. */
+static void order_few(aqe_candidate *items, size_t count, size_t k)
+{
+    const aqe_candidate *best[FEW];
+    aqe_candidate held[FEW];
+    size_t kept = 0;
+    for (size_t i = 0; i < count && k; i++) {
+        if (kept == k && by_score(items + i, best[k - 1]) > 0)
+            continue;
+        size_t at = kept < k ? kept++ : k - 1;
+        for (; at && by_score(items + i, best[at - 1]) < 0; at--)
+            best[at] = best[at - 1];
+        best[at] = items + i;
+    }
+    for (size_t i = 0; i < kept; i++)
+        held[i] = *best[i];
+    memcpy(items, held, kept * sizeof *items);
+}
+
 void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k)
 {
     const spread text = spread_of(candidates, count, 0), near = spread_of(candidates, count, 1);
@@ -77,11 +99,15 @@ void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k)
         one->text_standard = text.deviation > 0 ? (one->text - text.mean) / text.deviation : 0.0;
         one->near_standard = one->has_near && near.deviation > 0 ? (one->near - near.mean) / near.deviation : 0.0;
         one->score = one->share * one->near_standard + (1 - one->share) * one->text_standard + one->prior;
-        worst = fmin(worst, one->score);
-        best = fmax(best, one->score);
+        worst = one->score < worst ? one->score : worst;
+        best = one->score > best ? one->score : best;
     }
     for (size_t i = 0; i < count; i++)
         candidates[i].score = best > worst ? (candidates[i].score - worst) / (best - worst) : 1.0;
+    if (k < count && k <= FEW) {
+        order_few(candidates, count, k);
+        return;
+    }
     if (k < count)
         select_best(candidates, count, k);
     qsort(candidates, k < count ? k : count, sizeof *candidates, by_score);

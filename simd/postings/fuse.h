@@ -29,7 +29,7 @@ enum { AQE_NO_MEMORY = -1, AQE_TWICE = -2 };
 ptrdiff_t aqe_unite(const aqe_sides *sides, aqe_candidate *candidates);
 
 /* Fill the standard scores and the scores (0 for the worst, 1 for the best) and bring the best k candidates to the front,
-   best first, equals by row. */
+   best first, equals by row; where there are more, the others may be lost. */
 void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse.h"
 
 int aqe_take(PyObject *object, Py_buffer *view, Py_ssize_t size, const char *letters, const char *name)
 {
@@ -136,7 +135,7 @@ static PyObject *best_of(const aqe_candidate *candidates, Py_ssize_t count)
     return answer;
 }
 
-static PyObject *joined(const aqe_sides *sides, Py_ssize_t k)
+PyObject *aqe_joined(const aqe_sides *sides, Py_ssize_t k)
 {
     aqe_candidate *candidates = malloc((sides->text_count + sides->near_count + 1) * sizeof *candidates);
     ptrdiff_t count = candidates ? aqe_unite(sides, candidates) : AQE_NO_MEMORY;
@@ -191,7 +190,7 @@ PyObject *aqe_join_sides(PyObject *module, PyObject *const *args, Py_ssize_t cou
                            .cosines = held[COSINES].buf, .near = held[NEAR].buf,
                            .text_count = (size_t)held[TEXT_IDS].shape[0],
                            .near_count = (size_t)held[NEAR_IDS].shape[0], .share = share};
-        answer = joined(&sides, k);
+        answer = aqe_joined(&sides, k);
     }
     while (taken)
         PyBuffer_Release(held + --taken);

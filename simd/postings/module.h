@@ -6,12 +6,42 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include "fuse.h"
+#include "postings.h"
+
+enum { AQE_LONGEST_TERM = 65535 }; /* bytes */
+#define AQE_LONG_WORK 100000 /* postings; a search of more lets other threads run */
+
+typedef struct {
+    PyObject_HEAD
+    aqe_postings index;
+    PyThread_type_lock lock; /* one works on the index at a time */
+    int is_broken;           /* memory was out in the middle of a change */
+} aqe_postings_object;
+
+/* Take the lock of an index, or -1 with an error set; and give it back. */
+int aqe_enter(aqe_postings_object *self);
+void aqe_leave(aqe_postings_object *self);
+
+/* With the lock held: the numbers of terms, those unknown AQE_NONE; -1 with an error set where one is no bytes. */
+int aqe_number_terms(const aqe_postings_object *self, PyObject *terms, Py_ssize_t count, uint32_t *numbers);
+
+int aqe_is_long(const aqe_postings *index, const uint32_t *numbers, size_t terms);
+
+/* The type of Index of the module that this type is of. */
+PyTypeObject *aqe_index_type(PyTypeObject *of);
+
+extern PyType_Spec aqe_hybrid_spec;
+
 /* Take a contiguous row of `size`-byte numbers, whose format is one of the letters; on failure an error that names it is
    set and nothing is held. */
 int aqe_take(PyObject *object, Py_buffer *view, Py_ssize_t size, const char *letters, const char *name);
 
 /* fuse(text, near, share, prior, k), of dictionaries. */
 PyObject *aqe_fuse_maps(PyObject *module, PyObject *args);
+
+/* Both sides fused: the best k as a list of (row, score, text, near); NULL with an error set. */
+PyObject *aqe_joined(const aqe_sides *sides, Py_ssize_t k);
 
 /* join(text_ids, text_scores, cosines, near_ids, near_scores, words, share, k), of arrays. */
 PyObject *aqe_join_sides(PyObject *module, PyObject *const *args, Py_ssize_t count);

@@ -15,6 +15,25 @@
 #define AQE_ESCAPE 255u
 #define AQE_TABLE 4096u /* lengths whose share in the formula is looked up instead of computed */
 
+#ifdef __GNUC__
+#define AQE_FETCH(address) __builtin_prefetch(address)
+#else
+#define AQE_FETCH(address) ((void)(address))
+#endif
+
+/* The place of the lowest bit of a word that has one. */
+static inline unsigned aqe_lowest_bit(uint64_t bits)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(bits);
+#else
+    unsigned place = 0;
+    while (!(bits >> place & 1))
+        place++;
+    return place;
+#endif
+}
+
 typedef struct {
     uint32_t document, frequency;
 } aqe_often;
@@ -87,6 +106,7 @@ int aqe_delete_document(aqe_postings *index, int64_t id); /* 1 where it was ther
 int aqe_squeeze(aqe_postings *index, int always);          /* drops what is deleted once it is more than half */
 
 uint32_t aqe_find_document(const aqe_postings *index, int64_t id);
+void aqe_find_documents(const aqe_postings *index, const int64_t *ids, size_t count, uint32_t *documents);
 uint32_t aqe_find_term(const aqe_postings *index, const char *name, size_t size);
 uint32_t aqe_refresh(aqe_postings *index, uint32_t term); /* the live documents of a term */
 uint32_t aqe_count_in(const aqe_postings *index, uint32_t term, const uint8_t *groups, size_t group_count); /* fresh */
@@ -104,6 +124,15 @@ void aqe_impacts(const aqe_postings *index, const uint32_t *words, size_t count,
    how many, -1 where memory is out. */
 ptrdiff_t aqe_rank(aqe_postings *index, const uint32_t *terms, size_t term_count, size_t k, const aqe_allow *allow,
                    aqe_found *found);
+/* The same where aqe_are_few() says so; `found` has room for k. Writes the scores of the documents that are named too. */
+typedef struct {
+    const uint32_t *documents; /* AQE_NONE: one that is not there */
+    double *scores;
+    size_t count;
+} aqe_named;
+int aqe_are_few(aqe_postings *index, const uint32_t *terms, size_t term_count);
+ptrdiff_t aqe_rank_few(aqe_postings *index, const uint32_t *terms, size_t term_count, size_t k, const aqe_allow *allow,
+                       const aqe_named *named, aqe_found *found);
 /* The score of each of some documents, 0 where no term stands in it. */
 void aqe_score(aqe_postings *index, const uint32_t *terms, size_t term_count, const int64_t *ids, size_t count,
                double *scores);

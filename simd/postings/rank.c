@@ -202,18 +202,6 @@ static int by_rank(const void *a, const void *b)
     return is_worse(a, b) ? 1 : -1;
 }
 
-static unsigned lowest_bit(uint64_t bits)
-{
-#if defined(__GNUC__)
-    return (unsigned)__builtin_ctzll(bits);
-#else
-    unsigned place = 0;
-    while (!(bits >> place & 1))
-        place++;
-    return place;
-#endif
-}
-
 static void offer_window(const aqe_postings *index, cursor *cursors, size_t count, cursor *const *optional,
                          size_t optionals, const aqe_allow *allow, uint32_t base, double *sums, uint64_t *touched,
                          best *found)
@@ -223,7 +211,7 @@ static void offer_window(const aqe_postings *index, cursor *cursors, size_t coun
         rest += optional[i]->bound;
     for (uint32_t part = 0; part < WINDOW / 64; part++)
         for (uint64_t bits = touched[part]; bits; bits &= bits - 1) {
-            uint32_t place = part * 64 + lowest_bit(bits), document = base + place;
+            uint32_t place = part * 64 + aqe_lowest_bit(bits), document = base + place;
             double score = sums[place];
             sums[place] = 0.0;
             if (found->count == found->k && (score + rest) * CAUTION < found->heap[0].score)
@@ -238,8 +226,8 @@ static void offer_window(const aqe_postings *index, cursor *cursors, size_t coun
     memset(touched, 0, WINDOW / 8);
 }
 
-ptrdiff_t aqe_rank(aqe_postings *index, const uint32_t *terms, size_t term_count, size_t k, const aqe_allow *allow,
-                   aqe_found *heap)
+static ptrdiff_t rank_many(aqe_postings *index, const uint32_t *terms, size_t term_count, size_t k,
+                           const aqe_allow *allow, aqe_found *heap)
 {
     double sums[WINDOW] = {0};
     uint64_t touched[WINDOW / 64] = {0};
@@ -265,6 +253,14 @@ ptrdiff_t aqe_rank(aqe_postings *index, const uint32_t *terms, size_t term_count
     free(optional);
     qsort(heap, found.count, sizeof *heap, by_rank);
     return (ptrdiff_t)found.count;
+}
+
+ptrdiff_t aqe_rank(aqe_postings *index, const uint32_t *terms, size_t term_count, size_t k, const aqe_allow *allow,
+                   aqe_found *found)
+{
+    if (aqe_are_few(index, terms, term_count))
+        return aqe_rank_few(index, terms, term_count, k, allow, &(aqe_named){NULL, NULL, 0}, found);
+    return rank_many(index, terms, term_count, k, allow, found);
 }
 
 /* The posting of a document in a list, or the end of it. */

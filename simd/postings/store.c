@@ -111,6 +111,15 @@ uint32_t aqe_find_document(const aqe_postings *index, int64_t id)
     return found != AQE_NONE && index->alive[found] ? found : AQE_NONE;
 }
 
+/* The same for many: what the search for one waits for is fetched while others are looked for. */
+void aqe_find_documents(const aqe_postings *index, const int64_t *ids, size_t count, uint32_t *documents)
+{
+    for (size_t i = 0; i < count; i++)
+        AQE_FETCH(index->id_slots + ((uint32_t)mixed((uint64_t)ids[i] ^ index->seed) & index->id_mask));
+    for (size_t i = 0; i < count; i++)
+        documents[i] = aqe_find_document(index, ids[i]);
+}
+
 static int slots_of_terms(aqe_postings *index, uint32_t slots)
 {
     uint32_t *made = empty_slots(slots);

@@ -59,6 +59,13 @@ int main(void)
                 failed += differ(name, "estimate", dim, out[s], wanted[s], 1e-4 * (1 + fabs(wanted[s])));
                 failed += (a >> s & 1) != (out[s] > 0) || ((b >> s & 1) != (wanted[s] > 0));
             }
+            for (int how = 0; how < 3; how++) { /* as they are, raised by f, and what is no number */
+                wanted[7] = how < 2 ? wanted[7] : NAN;
+                uint64_t one = path->raised(how ? block : NULL, wanted, .3f, .4f);
+                failed += one != plain->raised(how ? block : NULL, wanted, .3f, .4f) || (how == 2 && one >> 7 & 1);
+                for (int s = 0; s < 64 && !how; s++)
+                    failed += (one >> s & 1) != (wanted[s] > .4f);
+            }
             float scale = aqe_quantise(rows[0], dim, small);
             for (size_t i = 0; i < dim; i++)
                 halves[i] = aqe_to_half(rows[1][i]);

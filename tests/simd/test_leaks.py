@@ -29,6 +29,7 @@ listed.build(4)
 allowed, groups = store.allowed(ids[::3]), np.array([True, False])
 documents = [b"a word", b"words of a text", b""]
 some = near[0, :3]
+both = simd.Hybrid(store, postings)
 sides = (ids[:3], some.astype("d")), some, (ids[1:4], some), some.astype("d")
 
 lengths = np.ones(3, np.int32)

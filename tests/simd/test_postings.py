@@ -104,13 +104,24 @@ def test_search_of_many_documents_leaves_out_no_better_one(make: Make, many: lis
     postings = make()
     postings.add(range(len(many)), many)
     rng = np.random.default_rng(6)
-    for size in (2, 5, 12):
+    for size, of in ((2, 400), (5, 400), (12, 400), (6, 12), (14, 20)):  # of the first words are most of all
         for _ in range(8):
-            terms = [f"w{number}".encode() for number in rng.choice(400, size, replace=False)]
+            terms = [f"w{number}".encode() for number in rng.choice(of, size, replace=False)]
             whole = postings.scores(terms, range(len(many)))
             order = np.lexsort((np.arange(len(many)), -whole))[:10]
             expected = [(int(at), float(whole[at])) for at in order if whole[at] > 0]
             assert found(postings, terms) == expected
+
+
+@pytest.mark.parametrize("k", [1, 7, 300, 3000])
+def test_equal_scores_stand_in_the_order_of_ids(make: Make, k: int) -> None:
+    """Of hundreds of documents with one score those of the lowest ids are found, whatever order they came in."""
+    postings = make()
+    ids = np.random.default_rng(7).permutation(1800)
+    postings.add(ids, [b"same words" if id % 3 else b"same" for id in ids.tolist()])
+    whole = postings.scores([b"same", b"words"], range(1800))
+    order = np.lexsort((np.arange(1800), -whole))[:k]
+    assert found(postings, [b"same", b"words"], k) == [(int(at), float(whole[at])) for at in order]
 
 
 def test_paths_give_the_same_bits(many: list[bytes]) -> None:

@@ -40,6 +40,8 @@ SUITES = (
     "test_fusion.py",
     "test_listed.py",
     "test_scores.py",
+    "test_hybrid.py",
+    "test_bound.py",
 )
 
 
