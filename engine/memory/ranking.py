@@ -1,6 +1,6 @@
 """Search over text (BM25), vectors (cosine) or both, in one read transaction of the caller.
 
-Both sides together: each score becomes standard scores over the candidates of the query, then they are summed with .3
+Both sides together: each score becomes standard scores over the candidates of the query, then they are summed with .25
 to .75 on the vector (by what a scope holds: weights.py; measured better than reciprocal ranks; docs/retrieval.md).
 """
 

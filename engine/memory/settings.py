@@ -68,7 +68,7 @@ class MemorySettings(Table):
         default=None,
         ge=0,
         le=1,
-        description="how much of a score is meaning, the rest is words: 1 is all; not set: .75 for code, .3 for prose",
+        description="how much of a score is meaning, the rest is words: 1 is all; not set: .75 for code, .25 for prose",
     )
     shares: dict[str, Share] = Field(
         default={}, description="the same for single namespaces, `name/` for all below; the variable is a JSON object"

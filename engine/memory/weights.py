@@ -15,7 +15,7 @@ import apsw
 
 from aqe.engine.memory.ranking import SHELVES, Scope
 
-CODE_SHARE, PROSE_SHARE = 0.75, 0.3
+CODE_SHARE, PROSE_SHARE = 0.75, 0.25
 SAMPLE = 40
 """Texts of a scope that are looked at."""
 
@@ -62,7 +62,7 @@ def share_of(texts: Sequence[str]) -> float:
     """The weight of the vector for such texts: between that of prose and that of code by how much of it is code.
 
     >>> share_of(["The suite takes four seconds, said Mira."]), share_of(["def f(x):\\n    return g(x)[0]"])
-    (0.3, 0.75)
+    (0.25, 0.75)
     """
     if not texts:
         return CODE_SHARE
