@@ -34,7 +34,7 @@ class BuildWithShop(build_py):
 
 
 setup(
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}, "build_ext": {"parallel": os.cpu_count() or 1}},
     cmdclass={"build_py": BuildWithShop},
     packages=[f"aqe.{name}" for name in packages],
     ext_modules=[]
