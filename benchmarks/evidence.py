@@ -27,11 +27,13 @@ from typing import Any
 import numpy as np
 import snowballstemmer
 from figures import Figure, figure
+from found import chunks
 from numpy.typing import NDArray
 
 from aqe.engine.embedding import Embedder
 from aqe.engine.embedding.static import built_in_path, open_static
 from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.shares import Shares
 from aqe.engine.retrieval import find, keep
 
 CONVERSATIONS = Path(__file__).resolve().parent / "data" / "evidence"
@@ -106,7 +108,7 @@ def measured(found: Found, questions: Sequence[Question]) -> dict[str, NDArray[n
     return dict(zip(MEASURES, np.array(rows).T, strict=True))
 
 
-def bm25(turns: Sequence[Turn]) -> Found:
+def bm25(turns: Sequence[Turn], beside: Sequence[str] = ()) -> Found:
     """Okapi BM25 (Robertson et al., 1994) as anybody would write it: lower-case words without the common ones, stemmed
     (Porter2), k1 1.2 and b .75."""
     stem = snowballstemmer.stemmer("english").stemWord
@@ -114,7 +116,8 @@ def bm25(turns: Sequence[Turn]) -> Found:
     def terms(text: str) -> list[str]:
         return [stem(word) for word in re.findall(r"\w+", text.lower()) if word not in COMMON]
 
-    stems = [terms(turn.memory.text) for turn in turns]
+    stems = [*map(terms, [*(turn.memory.text for turn in turns), *beside])]
+    ids = [turn.id for turn in turns] + [""] * len(beside)
     mean = sum(map(len, stems)) / len(stems)
     lists: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for at, of in enumerate(stems):
@@ -122,13 +125,13 @@ def bm25(turns: Sequence[Turn]) -> Found:
             lists[term].append((at, tf * (K1 + 1) / (tf + K1 * (1 - B + B * len(of) / mean))))
 
     def found(ask: str) -> list[str]:
-        scores = np.zeros(len(turns))
+        scores = np.zeros(len(stems))
         for term in set(terms(ask)):
-            idf = math.log(1 + (len(turns) - len(lists[term]) + 0.5) / (len(lists[term]) + 0.5))
+            idf = math.log(1 + (len(stems) - len(lists[term]) + 0.5) / (len(lists[term]) + 0.5))
             for at, weight in lists[term]:
                 scores[at] += idf * weight
         best = np.argsort(-scores, kind="stable")[:MOST]
-        return [turns[at].id for at in best if scores[at] > 0]
+        return [ids[at] for at in best if scores[at] > 0]
 
     return found
 
@@ -155,15 +158,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=[*SETS], default="projects", help="the conversations and questions")
     parser.add_argument("--folder", type=Path, help="those of another folder")
+    parser.add_argument("--share", type=float, help="of meaning, in place of what the memories are")
+    parser.add_argument("--beside", type=int, default=0, help="so many pieces of code in the same namespace")
     parser.add_argument("--table", type=Path, default=built_in_path(), help="another table than the one built in")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     options = parser.parse_args()
     turns, questions = read_conversations(options.folder or SETS[options.set])
     embedder = open_static(options.table)
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "aqe.db") as store:
+    code = chunks(options.beside)
+    shares = Shares(options.share)
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "aqe.db", shares=shares) as store:
         keep(store, embedder, [turn.memory for turn in turns])
-        by = {BM25: bm25(turns), **ways(store, embedder)}
+        keep(store, embedder, [NewMemory(text, NAMESPACE) for text in code])
+        by = {BM25: bm25(turns, code), **ways(store, embedder)}
         found = {name: measured(way, questions) for name, way in by.items()}
     figures = {
         name: {measure: figure(of, options.seed) for measure, of in columns.items()} for name, columns in found.items()
