@@ -146,12 +146,18 @@ static int take_best(survey *of, size_t wanted, float *border)
     return failed;
 }
 
+/* No item of a row of length one is above 1, so that the step of its int8 form is no larger. */
+static const float LARGEST_STEP = 1.001f / 127;
+
 /* Drop what cannot be as good as `least` by its exact score: what its own int8 form may be off does not make up for it. */
 static void drop_worse(survey *of, float least)
 {
     size_t kept = 0;
+    float hopeless = of->search->of->shape.metric == AQE_COSINE ? least - LARGEST_STEP : -INFINITY;
     for (size_t i = 0; i < of->count; i++) {
         const aqe_candidate one = of->items[i];
+        if (one.estimate < hopeless)
+            continue;
         of->items[kept] = one;
         kept += one.estimate >= least || one.estimate + aqe_blur_of(of->search, &one) >= least;
     }

@@ -29,7 +29,8 @@ typedef struct {
     aqe_found *met; /* with the numbers of documents as ids */
     size_t met_count;
     double sums[WINDOW];
-    uint64_t touched[WINDOW / 64];
+    uint16_t places[WINDOW + 1]; /* of the sums that are not 0 */
+    size_t place_count;
 } pass;
 
 int aqe_are_few(aqe_postings *index, const uint32_t *terms, size_t count)
@@ -50,13 +51,14 @@ static void add_lists(pass *of, uint32_t base)
         uint32_t at = one->at, end = one->term->count;
         for (; at < end && (words[at] >> 8) - base < WINDOW; at++) {
             uint32_t place = (words[at] >> 8) - base;
+            of->places[of->place_count] = (uint16_t)place;
+            of->place_count += of->sums[place] == 0.0 && of->place_count < WINDOW; /* what is added is above 0 */
             if (one->is_plain) { /* as aqe_impacts() */
                 double frequency = words[at] & AQE_ESCAPE;
                 of->sums[place] += one->weight * (frequency * up / (frequency + index->norms[index->lengths[words[at] >> 8]]));
             } else {
                 of->sums[place] += aqe_impact(index, one->term, words[at], one->weight);
             }
-            of->touched[place / 64] |= (uint64_t)1 << place % 64;
         }
         one->at = at;
     }
@@ -78,14 +80,12 @@ static void keep_window(pass *of, uint32_t base)
         if (place < WINDOW)
             of->named->scores[i] = of->sums[place];
     }
-    for (uint32_t part = 0; part < WINDOW / 64; part++) {
-        for (uint64_t bits = of->touched[part]; bits; bits &= bits - 1) {
-            uint32_t place = part * 64 + aqe_lowest_bit(bits);
-            of->met[of->met_count++] = (aqe_found){of->sums[place], base + place};
-            of->sums[place] = 0.0;
-        }
-        of->touched[part] = 0;
+    for (size_t i = 0; i < of->place_count; i++) {
+        uint32_t place = of->places[i];
+        of->met[of->met_count++] = (aqe_found){of->sums[place], base + place};
+        of->sums[place] = 0.0;
     }
+    of->place_count = 0;
 }
 
 static uint32_t next_base(const pass *of)

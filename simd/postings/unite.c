@@ -22,9 +22,12 @@ static uint32_t *slot_of(const places *in, int64_t row)
     return in->slots + slot;
 }
 
+/* To six digits, halves to even: a number of this size has no room for a fraction, which is how the sum rounds. */
 static double rounded(float cosine)
 {
-    return rint((double)cosine * 1e6) / 1e6;
+    const double room = 6755399441055744.0; /* 1.5 * 2^52 */
+    double millionths = (double)cosine * 1e6;
+    return (fabs(millionths) < 1e15 ? (millionths + room) - room : millionths) / 1e6;
 }
 
 static aqe_candidate candidate_of(int64_t row, double text, int has_text, float cosine, double share)
