@@ -1,4 +1,4 @@
-"""BM25 of rows that another index lists (FTS5's vocabulary does, for each term), and the best of them in some groups."""
+"""BM25 of rows that another index lists (FTS5's vocabulary does, by term), and the best of them in some groups."""
 
 from __future__ import annotations
 
