@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.occurrences import Groups, Ids, Ranked
     from aqe.engine.memory.ranking import Scope
 
-ONE_PASS = 4000
+ONE_PASS = 50_000
 """Rows, summed over the terms of a query, that one pass reads; above, each scope asks for itself."""
 
 
