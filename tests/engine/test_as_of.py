@@ -47,6 +47,7 @@ def test_search_as_of_now_is_the_search(store: Store, moment: int) -> None:
     for query, vector in (("prices", None), (None, [0.5, 0.5]), ("prices even", [0.5, 0.5])):
         now = store.search(query, vector=vector)
         then = search_as_of(store, store.now(), query, vector=vector)
+        assert now.hits
         assert then.mode == now.mode
         assert [hit.memory for hit in then.hits] == [hit.memory for hit in now.hits]
         assert [hit.score for hit in then.hits] == pytest.approx([hit.score for hit in now.hits], abs=1e-5)

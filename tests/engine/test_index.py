@@ -106,7 +106,9 @@ def test_each_definition_is_a_passage_with_its_lines(memory: Store, project: Pat
 def test_passage_holds_the_lines_of_the_file_word_for_word(memory: Store, project: Path) -> None:
     """Below the line that says where it stands, a passage is its lines as they are in the file."""
     run(memory, project)
-    for one in rows(memory):
+    passages = rows(memory)
+    assert passages
+    for one in passages:
         lines = (project / one.provenance.file).read_text().split("\n")
         first, last = one.metadata["first"], one.metadata["last"]
         assert one.text.partition("\n")[2] == "\n".join(lines[first - 1 : last])

@@ -112,9 +112,15 @@ def test_it_is_an_engine_to_the_type_checker(tmp_path: Path) -> None:
 
 def test_no_proxy_is_shown_the_token(http_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the environment names as a proxy, the server is asked without it."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    _open(http_server.url, http_server.token)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        _open(http_server.url, http_server.token)
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
 
 
 def test_agents_give_a_server_no_secrets(http_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

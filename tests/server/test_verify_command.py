@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from aqe.agents.inject._aqe_inject.zygote import descendants
 from aqe.server.cli.app import main
 
 GOOD = "from sums import add\n\n\ndef test_add():\n    assert add(2, 3) == 5\n"
@@ -110,17 +111,21 @@ def test_generated_files_are_named_as_seen_from_here(
 
 
 def test_ctrl_c_ends_verify_at_once(project: Path) -> None:
-    """Ctrl-C while a test sleeps ends the command with status 130 and leaves no process of it."""
-    (project / "test_slow.py").write_text("import time, sums\ndef test_slow():\n    time.sleep(60)\n")
-    command = [sys.executable, "-m", "aqe.server.cli", "verify", "test_slow.py"]
+    """Ctrl-C while boxes are at work ends the command with status 130, long before the test that sleeps in them, and
+    leaves no process of it."""
+    (project / "test_slow.py").write_text("import time, sums\ndef test_slow():\n    time.sleep(600)\n")
+    command = [sys.executable, "-m", "aqe.server.cli", "verify", "test_slow.py", "--budget", "600"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(3.0)
-    sent = time.monotonic()
+    while len(at_work := descendants(process.pid)) < 4 and process.poll() is None:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "[cancelled]" in said
-    assert time.monotonic() - sent < 3.0
+    end = time.monotonic() + 30
+    while (left := [pid for pid in at_work if Path(f"/proc/{pid}").exists()]) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert left == []
 
 
 STUCK = """

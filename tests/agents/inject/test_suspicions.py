@@ -119,6 +119,7 @@ def test_planted_bugs_are_suspected_with_a_short_reproduction(buggy: dict, targe
 
 def test_what_is_suspected_is_not_asserted_as_right(buggy: dict) -> None:
     """No case expects a suspected value: no None of tier, no discount by a negative percentage."""
+    assert {"tier", "discount"} <= {case["target"] for case in buggy["cases"]}
     for case in buggy["cases"]:
         assert not (case["target"] == "tier" and case["outcome"]["src"] == "None")
         assert not (
