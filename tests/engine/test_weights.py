@@ -62,7 +62,7 @@ def test_little_memory_is_looked_at_again_when_it_grows(store: Store) -> None:
     assert share(store, "notes") == pytest.approx(PROSE_SHARE)
     for n in range(9):
         store.add_many([NewMemory(f"{CODE}# {n}", "notes", f"code {n}", vector=[0.5, 1.0], embedder_id="own")])
-    assert share(store, "notes") > 0.7
+    assert share(store, "notes") == pytest.approx(PROSE_SHARE + 0.9 * (CODE_SHARE - PROSE_SHARE))
 
 
 def test_set_share_holds_whatever_the_memories_are(tmp_path: Path) -> None:
