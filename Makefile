@@ -95,5 +95,5 @@ $(stamp): pyproject.toml setup.py $(native_sources)
 	@{ $(py) -m pip install --disable-pip-version-check --upgrade "pip>=25.1" && \
 	   $(py) -m pip install --disable-pip-version-check --editable . --group dev; \
 	} >$(VENV)/install.log 2>&1 || { cat $(VENV)/install.log >&2; exit 1; }
-	@$(py) -m compileall -q server agents engine simd # as pip does for a wheel: the boxes of user code write no byte code
+	@$(py) -m compileall -q -x /data/ server agents engine simd # as pip does for a wheel: the boxes of user code write no byte code
 	@touch $@
