@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from aqe.engine.memory import hybrid, ranking
-from aqe.engine.memory.graph.searching import Asked, is_served
+from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.hybrid import Found, Ground
 from aqe.engine.memory.matching import ONE_PASS, Matched
 from aqe.engine.memory.ranking import Sides
@@ -47,10 +47,12 @@ class Lookup:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What lookups share: the table of their vectors; each place with how many candidates are put in order, and its
-    floor; and the places, by number, that edges put in order, with how many memories are wanted of them."""
+    """What lookups share: the table of their vectors; the store's graph; each place with how many candidates are put in
+    order, and its floor; and the places, by number, that edges put in order, with how many memories are wanted of
+    them."""
 
     table: int
+    graph: Graph | None
     grounds: Sequence[tuple[Ground, int, float]]
     served: Sequence[tuple[int, str, int]]
 
@@ -73,14 +75,12 @@ class Lookups:
     def plan(self, connection: apsw.Connection, number: int, lookup: Lookup, *, ready: bool) -> Plan | None:
         """What lookups share as of the change `number`; None where the vectors of a place are not at hand. Only one
         that is `ready` is given: nothing is read to make it."""
-        searcher = self._searcher
-        plan = self._plans.get(lookup) if self.codes.stands(self._held, number) else None
+        plan = self._standing(number, lookup)
         if plan is None and not ready:
             plan = self._made(connection, number, lookup)
-        if plan is None or not plan.served:
+        if plan is None or plan.graph is None or not plan.served or not ready:
             return plan
-        graph = searcher.graph()
-        return plan if graph is None or not ready or graph.is_at_hand(connection) else None
+        return plan if plan.graph.is_at_hand(connection) else None
 
     def grounds(
         self, connection: apsw.Connection, number: int, table: int, places: Sequence[tuple[str | None, float]]
@@ -109,10 +109,10 @@ class Lookups:
         more, or FTS5 would be asked more than once."""
         searcher = self._searcher
         number = searcher.follow(connection)
-        plan = self._plans.get(lookup) if self.codes.stands(self._held, number) else None
+        plan = self._standing(number, lookup)
         if plan is None:
             return None
-        graph = searcher.graph() if plan.served else None
+        graph = plan.graph if plan.served else None
         key = (lookup, question) if graph is None else (lookup, question, graph.number(connection))
         known = searcher.found.get(key)
         if known is not None:
@@ -141,8 +141,8 @@ class Lookups:
             return None
         texts = Matched(connection, words.telling, searcher.known) if lists is None else lists.asked(words.telling)
         found = hybrid.find(self.codes, texts, vector, plan.grounds)
-        graph = searcher.graph() if plan.served else None
-        if graph is not None:
+        graph = plan.graph
+        if graph is not None and plan.served:
             asked = Asked(words, plan.table, vector.tobytes(), self.codes, lists)
             for at, namespace, k in plan.served:
                 best = graph.ordered(connection, number, namespace, asked, found[at], k)
@@ -168,9 +168,15 @@ class Lookups:
             (ground, searcher.looked_at(namespace, k), floor)
             for ground, (namespace, k, floor) in zip(grounds, places, strict=True)
         ]
-        is_ordered = searcher.graph() is not None
-        served = [(at, name, k) for at, (name, k, _) in enumerate(places) if is_ordered and is_served(name)]
-        return Plan(table, ways, served)
+        served = [(at, name, k) for at, (name, k, _) in enumerate(places) if is_served(name)]
+        return Plan(table, searcher.graph(), ways, served)
+
+    def _standing(self, number: int, lookup: Lookup) -> Plan | None:
+        """The plan of a lookup, if it was made and still stands."""
+        plan = self._plans.get(lookup)
+        if plan is None or plan.graph is not self._searcher.graph():
+            return None
+        return plan if self.codes.stands(self._held, number) else None
 
     def _ground(
         self, connection: apsw.Connection, number: int, namespace: str | None, table: int, *, has_floor: bool

@@ -18,7 +18,6 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.errors import AqeError
 from aqe.engine.memory.changelog import Mark, mark_of, read_mark, rows_since
 from aqe.engine.memory.hits import FEW
 from aqe.engine.memory.hybrid import Found
@@ -29,7 +28,7 @@ KEPT = 16_384
 LOOKED_UP = 3
 """Questions that look names up before all are read."""
 
-PORTION, PAUSE_S = 128, 0.001
+PORTION, PAUSE_S = 32, 0.001
 """The background rests for so long after so many rows: a question waits for the interpreter while a thread is busy."""
 
 _COLUMNS = "SELECT row, namespace, id, text, file, file_digest FROM memories"
@@ -121,7 +120,7 @@ class Names:
                         return
             finally:
                 connection.close()
-        except (apsw.Error, AqeError) as error:
+        except Exception as error:  # also of the caller's own measure: whoever looks a name up meets it there
             _log.info("The names of memories are read as they are found: %s", error)
             return
         self._made.append((dict(reversed(made.items())), mark, weigh))  # the oldest go first
