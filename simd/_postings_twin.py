@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 from array import array
 from collections import Counter
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +18,34 @@ from aqe.simd._ids import Ids
 _MOST_DOCUMENTS = 1 << 24
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _by_one(method: Callable[Concatenate[Index, P], T]) -> Callable[Concatenate[Index, P], T]:
+    """One thread at a time works on an index, so that each sees it whole."""
+
+    @functools.wraps(method)
+    def locked(self: Index, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Index:
     """What `aqe.simd._postings.Index` is; it reads every list of a query to its end."""
 
     def __init__(self, k1: float, b: float) -> None:
         self._k1, self._b = k1, b
+        self._lock = threading.Lock()
         self._lists: dict[bytes, tuple[array[int], array[int]]] = {}
         self._ids, self._groups, self._lengths = array("q"), array("i"), array("q")
         self._alive = bytearray()
         self._documents: dict[int, int] = {}
         self._tokens = 0
 
+    @_by_one
     def add(self, ids: Ids, groups: NDArray[np.int32], documents: tuple[bytes, ...]) -> None:
         if not all(isinstance(text, bytes) for text in documents):
             raise TypeError("a document must be bytes")
@@ -43,6 +64,7 @@ class Index:
             for term, often in Counter(terms).items():
                 self._append(term, number, often)
 
+    @_by_one
     def extend(self, term: bytes, ids: Ids, frequencies: NDArray[np.int32]) -> None:
         if len(ids) != len(frequencies):
             raise ValueError(f"{len(ids)} ids and {len(frequencies)} frequencies: they must be equal")
@@ -59,9 +81,11 @@ class Index:
             self._tokens += often
             self._append(term, number, often)
 
+    @_by_one
     def delete(self, ids: Ids) -> int:
         return sum(self._drop(id) for id in ids.tolist())
 
+    @_by_one
     def search(
         self, terms: tuple[bytes, ...], k: int, groups: NDArray[np.bool_] | None, allow: Ids | None
     ) -> tuple[bytearray, bytearray]:
@@ -74,24 +98,30 @@ class Index:
         best = np.lexsort((ids, -scores))[:k]
         return bytearray(ids[best].tobytes()), bytearray(scores[best].tobytes())
 
+    @_by_one
     def scores(self, terms: tuple[bytes, ...], ids: Ids) -> bytearray:
         sums, _ = self._summed(terms)
         numbers = (self._documents.get(id, -1) for id in ids.tolist())
         return bytearray(np.array([sums[at] if at >= 0 else 0.0 for at in numbers], np.float64).tobytes())
 
+    @_by_one
     def counts(self, terms: tuple[bytes, ...], groups: NDArray[np.bool_] | None, most: int) -> list[int]:
         lists = (self._list(term)[0] for term in terms)
         return [len(one) if groups is None or len(one) > most else len(self._inside(one, groups)) for one in lists]
 
+    @_by_one
     def size(self, groups: NDArray[np.bool_]) -> int:
         return len(self._inside(np.flatnonzero(np.frombuffer(self._alive, np.bool_)), groups)) if self._alive else 0
 
+    @_by_one
     def documents(self) -> int:
         return len(self._documents)
 
+    @_by_one
     def has(self, id: int) -> bool:
         return id in self._documents
 
+    @_by_one
     def figures(self) -> dict[str, int]:
         listed = sum(len(numbers) for numbers, _ in self._lists.values())
         names = sum(len(term) + 200 for term in self._lists)  # a bytes, two arrays, a tuple and a slot
