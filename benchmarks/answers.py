@@ -1,15 +1,16 @@
 """Questions with and without an answer, asked of the small projects: what is answered, and what of it is right.
 
-python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2|d] [--file FILE [--show]] [--misses] [--json]
+python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2|d|e] [--file FILE [--show]] [--misses] [--json]
 
 Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project answers and 40 near its topic that it
 does not; answers_c.toml has 96 and 86 of two other projects, worded farther from their texts, answers_d.toml 60 and 60
-of all four, the unanswerable ones near misses. All of these are fitted on (benchmarks/fit_answers.py), so their figures
-are no measure. --file asks those of another file of the same form (TOML, or JSON lines with the same keys), which
-nothing was fitted on, as answers_e.toml (40 and 40, asked once): of them only totals are printed, unless --show is
-given. An answer is right if one of its quotes is one that the question names (file and pattern); `first` counts those
-whose first quote is. --words leaves the embedder out; --engine asks as `aqe query` does, with the starter knowledge
-beside the project; --misses shows each question that went wrong. Intervals are 95 % (Wilson 1927).
+of all four, the unanswerable ones near misses, answers_e.toml 40 and 40 like them. No weight was fitted on any of these
+(benchmarks/fit_answers.py). Last come halves a and b, each by the threshold that lets a tenth of the other's
+unanswerable questions through. --file asks the questions of another file of the same form (TOML, or JSON lines with the
+same keys): of them only totals are printed, unless --show is given. An answer is right if one of its quotes is one that
+the question names (file and pattern); `first` counts those whose first quote is. --words leaves the embedder out;
+--engine asks as `aqe query` does, with the starter knowledge beside the project; --misses shows each question that went
+wrong. Intervals are 95 % (Wilson 1927).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from aqe.engine.memory import Store
 from aqe.engine.providers.extractive import DEFAULT, Citation, Extract
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "benchmarks" / "data"
 PARTS = {"c1": "sprout", "c2": "quill"}
+HALVES = ("a", "b", *PARTS, "d", "e")
 BAR = {"unanswerable answered": 0.10, "answerable right": 0.70}
 
 
@@ -57,30 +60,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--words", action="store_true", help="without the embedder")
     parser.add_argument("--engine", action="store_true", help="ask through Engine.query")
-    parser.add_argument("--half", choices=("a", "b", "c1", "c2", "d"))
-    parser.add_argument("--file", type=Path, help="questions that nothing was fitted on")
+    parser.add_argument("--half", choices=HALVES)
+    parser.add_argument("--file", type=Path, help="other questions")
     parser.add_argument("--show", action="store_true", help="the questions of the file that went wrong, too")
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     embedder = None if options.words else the_embedder()
-    halves = [str(options.file)] if options.file else [options.half] if options.half else ["a", "b", *PARTS, "d"]
+    halves = [str(options.file)] if options.file else [options.half] if options.half else HALVES
     asked = ask_engines(halves) if options.engine else ask_all(halves, embedder)
     figures = {half: judge([one for one in asked if one.half == half]) for half in halves}
     if options.engine:  # what came nearest to an unanswered question is no answer there
         for figure in figures.values():
             del figure["answerable right were all answered"]
+    crossed = {} if options.engine or options.half or options.file else by_other_half(asked)
     if options.json:
-        print(json.dumps({"embedder": embedder and embedder.id, "threshold": DEFAULT, "bar": BAR, "halves": figures}))
+        said = {"embedder": embedder and embedder.id, "threshold": DEFAULT, "bar": BAR, "halves": figures}
+        print(json.dumps({**said, "threshold of the other half": crossed}))
         return
     print(f"embedder {embedder.id if embedder else 'none'}, threshold {DEFAULT}")
     for half, figure in figures.items():
         print(f"half {half}: " + ", ".join(f"{name} {value:.3f}" for name, value in figure.items()))
-        for name, of in (("answerable right", "answerable"), ("unanswerable answered", "unanswerable")):
-            low, high = interval(figure[name], figure[of])
-            print(f"    {name}: {low:.3f} to {high:.3f}")
+        tell_intervals(figure)
+    for half, figure in crossed.items():
+        print(f"half {half} at {figure['threshold']:.3f}, the threshold of the other half: ", end="")
+        print(", ".join(f"{name} {figure[name]:.3f}" for name in BAR))
+        tell_intervals(figure)
     if options.show or (options.misses and not options.file):
         tell_misses(asked)
+
+
+def by_other_half(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
+    """The figures of halves a and b, each at the threshold that lets a tenth of the other's unanswerable through."""
+    found = {}
+    for chosen, half in (("a", "b"), ("b", "a")):
+        no = sorted(
+            (one.found.confidence for one in asked if one.half == chosen and not one.is_answerable), reverse=True
+        )
+        threshold = no[int(BAR["unanswerable answered"] * len(no))] + 1e-9
+        found[half] = {"threshold": threshold, **judge([one for one in asked if one.half == half], threshold)}
+    return found
+
+
+def tell_intervals(figure: Mapping[str, float]) -> None:
+    """Between what the two figures of the bar lie."""
+    for name, of in (("answerable right", "answerable"), ("unanswerable answered", "unanswerable")):
+        low, high = interval(figure[name], figure[of])
+        print(f"    {name}: {low:.3f} to {high:.3f}")
 
 
 def interval(share: float, count: float, z: float = 1.96) -> tuple[float, float]:

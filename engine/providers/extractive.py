@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.memory.entry import made
 from aqe.engine.memory.ranking import INDEX
+from aqe.engine.providers.confidence import confidence_of, features
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
-from aqe.engine.providers.scoring import Scored, confidence_of, features, field_of, rank
+from aqe.engine.providers.scoring import Scored, field_of, rank
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Hit
 
-DEFAULT = 0.60
+DEFAULT = 0.39
 MOST_CITATIONS = 3
-ENOUGH = 0.8
-BLOCK_LINES = 3
+ENOUGH = 0.9
+BLOCK_LINES = 6
 UNKNOWN = "I do not know."
 
 _FORMS: Mapping[str, Form] = {"function": "code", "class": "code", "module": "code", "settings": "settings"}
@@ -112,10 +113,10 @@ def extract(
     field = field_of(asked, passages) if asked.weights else None
     if field is None:
         return Extract(False, UNKNOWN, 0.0, ())
-    ranked = rank(field)
-    found = features(asked, field, ranked)
+    chosen = choose(rank(field))
+    citations = tuple(quote for _, quote in chosen)
+    found = features(asked, field, chosen[0][0], [one.quote for one in citations])
     confidence = confidence_of(found)
-    citations = tuple(choose(ranked))
     if confidence < threshold:
         places = ", ".join(dict.fromkeys(_place(one) for one in citations))
         text = f"{UNKNOWN} Nearest, but too far for an answer: {places}."
@@ -124,17 +125,21 @@ def extract(
     return Extract(True, text, confidence, citations, (), found)
 
 
-def choose(ranked: Sequence[Scored]) -> list[Citation]:
-    """Quotes of the best units until it is likely enough that the answer is among them, if there is one."""
-    chosen: list[Citation] = []
+def choose(ranked: Sequence[Scored]) -> list[tuple[Scored, Citation]]:
+    """The best units with their quotes until it is likely enough that the answer is among them, if there is one; what
+    an earlier quote says word for word, in whatever file, is not said again."""
+    chosen: list[tuple[Scored, Citation]] = []
+    said: list[str] = []
     sure = 0.0
     for one in ranked:
         if len(chosen) == MOST_CITATIONS or sure >= ENOUGH:
             break
         sure += one.chance
         quote = quote_of(one)
-        if not any(quote.id == other.id and quote.quote in other.quote for other in chosen):
-            chosen.append(quote)
+        text = " ".join(quote.quote.split())
+        if not any(text in other for other in said):
+            chosen.append((one, quote))
+            said.append(text)
     return chosen
 
 

@@ -33,12 +33,14 @@ Strengths = tuple[list[float], list[float]]
 
 @dataclass(frozen=True)
 class Likeness:
-    """The terms with what they weigh, and for each word that stands for any of them: the place of the term, how well
-    as a word, and how well by meaning."""
+    """The terms with what they weigh; for each word that stands for any of them: the place of the term, how well as a
+    word, and how well by meaning; and how near each word of the table that the passages have is to each term in
+    meaning, whether it stands for it or not (words, terms), 0 to 1."""
 
     terms: tuple[str, ...]
     weights: tuple[float, ...]
     relevant: Mapping[str, Sequence[tuple[int, float, float]]]
+    near: NDArray[np.float32]
     _known: dict[frozenset[str], Strengths] = field(default_factory=dict)
 
     def of(self, words: frozenset[str]) -> Strengths:
@@ -88,19 +90,23 @@ def likeness(
             weighed[term] *= max(0.1, min(_rarity(counts[word], len(texts)) for word in kin))
     telling = [term for term in terms if term not in names and not term.isdigit() and term not in small_words()]
     numbers = {term: place for place, term in enumerate(terms)}
-    for (term, word), soft in _meant(telling, counts, places).items():
+    table = meanings()
+    near = np.einsum("ij,kj->ik", table.vectors(places), table.vectors(table.places(terms)))  # BLAS takes megabytes
+    for (term, word), soft in _meant(telling, counts, places, near[:, [numbers[term] for term in telling]]).items():
         rare = _rarity(counts[word], len(texts)) / max(0.05, weighed[term])
         strength = soft * min(1.0, 1.5 * rare)
         if strength > 0.05:
             relevant.setdefault(word, []).append((numbers[term], 0.0, strength))
-    return Likeness(terms, tuple(weighed.values()), relevant)
+    return Likeness(terms, tuple(weighed.values()), relevant, np.maximum(near, 0.0, out=near))
 
 
-def _meant(terms: Sequence[str], words: Mapping[str, int], places: NDArray[np.intp]) -> Mapping[tuple[str, str], float]:
-    """Pairs of a term and another word that means the like, with how well it stands for it."""
+def _meant(
+    terms: Sequence[str], words: Mapping[str, int], places: NDArray[np.intp], near: NDArray[np.float32]
+) -> Mapping[tuple[str, str], float]:
+    """Pairs of a term and another word that means the like, with how well it stands for it; `near` is how near the
+    words at the places are to the terms."""
     found: dict[tuple[str, str], float] = {}
     table = meanings()
-    near = np.einsum("ij,kj->ik", table.vectors(places), table.vectors(table.places(terms)))  # BLAS takes megabytes
     for at, row in zip(*np.nonzero(near > NEAR), strict=True):
         word = table.word(int(places[at]))
         if word != terms[row] and word not in small_words() and len(word) > 2:

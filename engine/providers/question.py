@@ -24,6 +24,7 @@ LONG_PROMPT = 600
 """Characters from which on a prompt is taken to hold more than its question."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_MEASURE = re.compile(r"\bhow (?:long|large|big|old|far|high|small|fast|often|soon|wide|deep)\b", re.IGNORECASE)
 _ADVERB = re.compile(r"\b[a-z]{3,}ly\b")
 _WORD = re.compile(r"[A-Za-z_][\w'-]*|\d[\d.,]*")
 _NUMBERED = re.compile(r"([A-Za-z]+) +(\d+(?:[.,:]\d+)*)(?!\w)")
@@ -49,7 +50,8 @@ def read_question(question: str, rarity: Mapping[str, float] | None) -> Question
     Of a long prompt the sentences that ask are the question, where any does.
     """
     question = _asking(question)
-    terms = [term for term in query_terms(question, most=LONG_QUERY) if term not in small_words()]
+    bare = _MEASURE.sub("how", question)  # "how long" asks for a time, and not for what is long
+    terms = [term for term in query_terms(bare, most=LONG_QUERY) if term not in small_words()]
     known = dict.fromkeys(terms, 1.0) if rarity is None else rarity
     general = general_words() | {stem for word in _ADVERB.findall(question) for stem in subtokens(word)}
     weights = {term: known.get(term, 0.0) * (GENERAL if term in general else 1.0) for term in terms}

@@ -27,6 +27,7 @@ _ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
 _RULE = re.compile(r"[ \t]*(?:\|?[ \t]*:?[-=]{2,}:?[ \t|:+=-]*|([=~^*+#\"'`-])\1{3,}[ \t]*)$")
 _COLUMNS = re.compile(r"[ \t]*={2,}(?:[ \t]+={2,})+[ \t]*$")
 _SENTENCE = re.compile(r"(?<!^\d\.)(?<!\n\d\.)(?<!\n\d\d\.)(?<=[.!?])[\"')`*]*\s+(?=[A-Z0-9`*\"(])")
+_TARGET = re.compile(r"[ \t]*(?:\.\. _[^:]*: *\S*|\[[^\]]+\]:? *<?https?://\S+)$")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 _SIGNATURE = re.compile(r"[ \t]*(?:async[ \t]+def|def|class)[ \t]+\w+")
 _FIELD = re.compile(r"[ \t]*(?::\w[^:]*:|\w[\w. ]*:)[ \t]+\S")
@@ -82,7 +83,7 @@ def _prose(lines: Sequence[str], start: int, end: int, lead: str = "") -> Iterat
             rows = range(at + 3 if head else at + 1, close)
             yield from (_unit(lines, n, n, "row", head) for n in rows if not _RULE.fullmatch(lines[n]))
             at = close + 1
-        elif _RULE.fullmatch(line):
+        elif _RULE.fullmatch(line) or _TARGET.match(line):
             at += 1
         else:
             close = _block_end(lines, at, end)
@@ -227,7 +228,7 @@ def _columns_end(lines: Sequence[str], at: int, end: int) -> int:
 
 
 def _block_end(lines: Sequence[str], at: int, end: int) -> int:
-    while at < end and lines[at].strip() and not lines[at].strip().startswith(_FENCE):
+    while at < end and lines[at].strip() and not lines[at].strip().startswith(_FENCE) and not _TARGET.match(lines[at]):
         at += 1
     return at
 

@@ -1,7 +1,6 @@
-"""Ranks what of some passages can be quoted by how well it answers a question, and says how sure that is.
+"""Ranks what of some passages can be quoted by how well it answers a question.
 
-Two linear models with few figures each, fitted and judged by benchmarks/fit_answers.py: a conditional logit ranks the
-units, a logistic regression says how likely a right one is among the quotes.
+A conditional logit of a few figures, fitted and judged by benchmarks/fit_answers.py.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as made_by
 from functools import lru_cache
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.providers.answer_forms import forms_of, share_offered
+from aqe.engine.providers.answer_forms import forms_of
 from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.likeness import Likeness, likeness
 from aqe.engine.providers.meanings import meanings
@@ -38,7 +38,19 @@ SHORT = 2.0
 
 FEWEST_PAIRS = 3
 
+NEARLY = 0.6
+"""A unit has a term, as far as its rarity among the units goes, that one of its words is this near to."""
+
+UNLISTED = 0.8
+"""What a word that is not in the table of meanings makes of a text."""
+
 _WORD = re.compile(r"[\w'-]+")
+_TESTS = re.compile(
+    r"\b(?:which|what|where|whose) (?:\w+ )?tests?\b|\btests? (?:for|of|that|which|covers?|checks?|shows?|proves?)\b|"
+    r"\b(?:is|are|gets?|how|where) (?:\w+ ){0,4}tested\b",
+    re.IGNORECASE,
+)
+_NEWS = re.compile(r"change|history|news|release", re.IGNORECASE)
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +59,7 @@ Floats = NDArray[np.float64]
 class Prepared:
     """A passage taken apart: its units, what of each is compared by meaning, the words of each, of what leads to each,
     of what each names, and of the whole passage; the places of the units' words in the table of meanings, and how many
-    each unit has."""
+    each unit has; and, for the forms of answers that were asked for so far, which of the units offer one."""
 
     units: tuple[Unit, ...]
     texts: tuple[str, ...]
@@ -57,15 +69,17 @@ class Prepared:
     every: frozenset[str]
     places: NDArray[np.intp]
     counts: NDArray[np.intp]
+    offers: dict[re.Pattern[str], NDArray[np.bool_]] = made_by(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A unit with its passage, figures, the score that they make, and its share of all units' chances to be the answer,
-    if there is one."""
+    """A unit with its passage, its place among the units of the field, its figures, the score that they make, and its
+    share of all units' chances to be the answer, if there is one."""
 
     passage: Passage
     unit: Unit
+    place: int
     figures: Mapping[str, float]
     score: float
     chance: float
@@ -73,13 +87,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Field:
-    """The units of some passages before they are ranked: their figures (n, len(FIGURES)), what the question's terms
-    weigh, and how well a word of any passage stands for each by its stem or ending."""
+    """The units of some passages before they are ranked: their figures (n, len(FIGURES)), how near each comes to the
+    question (n,), and what the question's weightiest word weighs that none of the passages comes near to."""
 
     units: tuple[tuple[Passage, Unit], ...]
     figures: Floats
-    weights: Floats
-    anywhere: Floats
+    reach: Floats
+    missing: float
 
 
 @lru_cache(maxsize=512)
@@ -111,22 +125,30 @@ def field_of(asked: Question, passages: Sequence[Passage]) -> Field | None:
     units = tuple((one, unit) for one, parts in zip(passages, apart, strict=True) for unit in parts.units)
     if not units:
         return None
-    places = np.unique(np.concatenate([parts.places for parts in apart]), return_index=True)[0]  # spares numpy.ma
+    places, back = np.unique(np.concatenate([parts.places for parts in apart]), return_inverse=True)
     alike = likeness(asked.weights, asked.names, [parts.every for parts in apart], places)
-    wide, _ = _strengths(alike, [parts.every for parts in apart])
+    every, _ = _strengths(alike, [parts.every for parts in apart])
+    sizes = [len(parts.units) for parts in apart]
     figures = np.zeros((len(units), len(FIGURES)))
     columns = {name: figures[:, at] for at, name in enumerate(FIGURES)}
-    _put_coverage(columns, alike, apart, wide)
+    held, around = _put_coverage(columns, alike, apart, every)
+    near, wide = _nearest(alike, apart, back)
+    near = np.maximum(near, held)
+    reach = _put_nearness(columns, alike, near, np.maximum(wide, around), sizes)
     _put_telling(columns, alike, apart)
     columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
     columns["phrases"][:] = _phrases(asked.text, [text for parts in apart for text in parts.texts])
-    _put_of_passages(columns, asked, passages, [len(parts.units) for parts in apart])
+    _put_of_passages(columns, asked, passages, sizes)
     _put_of_units(columns, asked, [unit for _, unit in units])
-    return Field(units, figures, np.array(alike.weights), wide.max(axis=0))
+    columns["asked for"][:] = _offered(forms_of(asked.text), apart)
+    return Field(units, figures, reach, _missing(alike, near))
 
 
-def _put_coverage(columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared], wide: Floats) -> None:
-    """How much of the question's weight stands in each unit, in what leads to it and in its passage."""
+def _put_coverage(
+    columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared], wide: Floats
+) -> tuple[Floats, Floats]:
+    """How much of the question's weight stands in each unit, in what leads to it and in its passage; returns how well
+    each unit with its lead holds each term by a word of its stem, and how well its passage does."""
     weights = np.array(alike.weights)
     share = weights / (float(weights.sum()) or 1.0)
     same, soft = _strengths(alike, [words for parts in apart for words in parts.words])
@@ -141,6 +163,50 @@ def _put_coverage(columns: Mapping[str, Floats], alike: Likeness, apart: Sequenc
         ("meant in its lead", np.maximum(0.0, meant - held)),
     ):
         columns[name][:] = np.einsum("ij,j->i", strengths, share)  # not by BLAS, whose buffers are megabytes
+    hard = np.maximum(same, above)
+    return hard, np.maximum(hard, around)
+
+
+def _nearest(alike: Likeness, apart: Sequence[Prepared], back: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """How near the nearest word of each unit with what comes before it, and of its passage, is to each term; `back`
+    says which row of `alike.near` each of the passages' words is."""
+    counts = np.concatenate([parts.counts for parts in apart])
+    nearest = np.zeros((len(counts), len(alike.terms)))
+    full = np.flatnonzero(counts)
+    if len(full):
+        starts = (np.cumsum(counts) - counts)[full]
+        nearest[full] = np.maximum.reduceat(alike.near[back], starts, axis=0)
+    wholes = np.cumsum([len(parts.counts) for parts in apart]) - 1
+    return np.delete(nearest, wholes, axis=0), np.repeat(nearest[wholes], [len(parts.units) for parts in apart], axis=0)
+
+
+def _put_nearness(
+    columns: Mapping[str, Floats], alike: Likeness, near: Floats, wide: Floats, sizes: Sequence[int]
+) -> Floats:
+    """How near the nearest words of each unit come to the question's (late interaction as in Khattab and Zaharia,
+    "ColBERT", 2020, over single words): in the unit by how few of the units have each term, in its passage and in the
+    units beside it by the terms' weights. Returned is what those make of each unit."""
+    weights = np.array(alike.weights)
+    share = weights / (float(weights.sum()) or 1.0)
+    rare = np.log1p(len(near) / (1.0 + (near > NEARLY).sum(axis=0))) * (weights > 0)
+    columns["near"][:] = np.einsum("ij,j->i", near, rare / (float(rare.sum()) or 1.0))
+    columns["near in the passage"][:] = np.einsum("ij,j->i", np.maximum(near, wide), share)
+    reach: Floats = np.einsum("ij,j->i", near, share)
+    passage = np.repeat(np.arange(len(sizes)), sizes)
+    together = passage[1:] == passage[:-1]
+    beside = columns["beside"]
+    beside[1:] = np.where(together, reach[:-1], 0.0)
+    beside[:-1] = np.maximum(beside[:-1], np.where(together, reach[1:], 0.0))
+    return reach
+
+
+def _missing(alike: Likeness, near: Floats) -> float:
+    """What the weightiest term weighs that no unit comes near to: by its rarity, and by how much such a word makes of
+    what a text means."""
+    table = meanings()
+    places = table.places(alike.terms)
+    telling = np.where(places >= 0, table.weights[places], UNLISTED)
+    return float((telling * np.sqrt(alike.weights) * (1.0 - near.max(axis=0))).max(initial=0.0))
 
 
 def _put_telling(columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared]) -> None:
@@ -154,32 +220,43 @@ def _put_telling(columns: Mapping[str, Floats], alike: Likeness, apart: Sequence
     ]
 
 
+def _offered(forms: Sequence[re.Pattern[str]], apart: Sequence[Prepared]) -> Floats:
+    """What share of the forms asked for each unit offers; 0 where none of a known form is."""
+    for parts in apart:
+        for form in forms:
+            if form not in parts.offers:
+                parts.offers[form] = np.array([form.search(unit.text) is not None for unit in parts.units], bool)
+    offered = [np.concatenate([parts.offers[form] for parts in apart]) for form in forms]
+    return np.mean(offered, axis=0) if forms else np.zeros(sum(len(parts.units) for parts in apart))
+
+
 def _put_of_passages(
     columns: Mapping[str, Floats], asked: Question, passages: Sequence[Passage], sizes: Sequence[int]
 ) -> None:
     """What the units have from the passage that they are of; `sizes` says how many each has."""
     best = max(passage.score for passage in passages) or 1.0
-    tests = "tests wanted" if "test" in asked.weights else "tests"
+    tests = "tests wanted" if _TESTS.search(asked.text) else "tests"
     for name, of_each in (
         ("search", [passage.score / best for passage in passages]),
         ("passage cosine", [passage.vector_score or 0.0 for passage in passages]),
-        ("docs", [passage.namespace.endswith("/docs") for passage in passages]),
+        ("setting", [passage.form == "settings" for passage in passages]),
+        ("docs", [passage.namespace.endswith("/docs") and tests == "tests" for passage in passages]),
         (tests, [passage.namespace.endswith("/tests") for passage in passages]),
+        ("news", [_NEWS.search(passage.file or "") is not None for passage in passages]),
     ):
         columns[name][:] = np.repeat(of_each, sizes)
 
 
 def _put_of_units(columns: Mapping[str, Floats], asked: Question, units: Sequence[Unit]) -> None:
     """The form and the length of each unit, and which of the question's numbers and identifiers it has."""
-    forms = forms_of(asked.text)
-    columns["asked for"][:] = [share_offered(forms, unit.text) for unit in units]
     columns["length"][:] = np.log(np.maximum(10, [len(unit.text) for unit in units]) / 120)
+    columns["odd length"][:] = columns["length"] ** 2 * [unit.kind not in ("row", "signature") for unit in units]
     for at, unit in enumerate(units):
         columns["form"][at] = fits(asked.kind, unit.kind, unit.text)
         if unit.kind in columns:
             columns[unit.kind][at] = 1.0
     if asked.keys:
-        columns["key"][:] = [_share(asked.keys, unit.text) for unit in units]
+        columns["key"][:] = [share_of(asked.keys, unit.text) for unit in units]
 
 
 def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = RANKED) -> list[Scored]:
@@ -193,6 +270,7 @@ def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = R
         Scored(
             field.units[at][0],
             field.units[at][1],
+            at,
             dict(zip(FIGURES, field.figures[at].tolist(), strict=True)),
             float(scores[at]),
             float(chances[at]),
@@ -240,7 +318,7 @@ def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]
     return np.delete(near, wholes), np.repeat(near[wholes], [len(parts.units) for parts in apart])
 
 
-def _share(keys: Sequence[str], text: str) -> float:
+def share_of(keys: Sequence[str], text: str) -> float:
     """The share of some numbers and identifiers that stand in a text as they are."""
     lowered = text.lower()
     return sum(_stands(key, lowered) for key in keys) / len(keys)
@@ -267,90 +345,36 @@ def fits(kind: str, form: str, text: str) -> bool:
 
 
 RANKING = {
-    "in the unit": 1.93,
-    "in its lead": 1.49,
-    "in the passage": 1.61,
-    "meant in the unit": 3.30,
-    "meant in its lead": 1.60,
-    "meaning": 3.77,
-    "passage meaning": 3.33,
-    "search": 2.90,
-    "passage cosine": 0.22,
-    "form": 0.82,
-    "key": 0.90,
-    "prose": 1.02,
-    "row": 1.51,
-    "signature": 0.54,
-    "docs": 0.26,
-    "tests": -1.59,
-    "tests wanted": 0.46,
-    "told": 1.99,
-    "name": 1.64,
-    "phrases": 2.22,
-    "asked for": 2.38,
-    "length": 0.56,
+    "in the unit": 1.92,
+    "in its lead": 1.47,
+    "in the passage": 0.24,
+    "meant in the unit": 2.11,
+    "meant in its lead": 0.14,
+    "meaning": 2.70,
+    "passage meaning": 1.79,
+    "search": 2.24,
+    "passage cosine": -0.09,
+    "form": 0.83,
+    "key": 0.95,
+    "prose": 0.70,
+    "row": -1.20,
+    "signature": 0.31,
+    "docs": 0.82,
+    "tests": -2.92,
+    "tests wanted": 1.20,
+    "told": 0.26,
+    "name": 0.37,
+    "phrases": 0.79,
+    "asked for": 1.55,
+    "length": 0.08,
+    "near": 3.62,
+    "near in the passage": 2.15,
+    "beside": 1.33,
+    "odd length": -0.57,
+    "code": 1.08,
+    "setting": -0.85,
+    "news": -0.97,
 }
-"""Fitted by benchmarks/fit_answers.py, as are the weights of the confidence."""
+"""Fitted by benchmarks/fit_answers.py."""
 
 FIGURES = tuple(RANKING)
-
-
-EVIDENCE = (
-    "in the unit",
-    "in its lead",
-    "in the passage",
-    "meant in the unit",
-    "meant in its lead",
-    "meaning",
-    "passage meaning",
-    "search",
-    "passage cosine",
-    "key",
-)
-"""The figures that tell how much of the question stands there; the others tell which of several units it is."""
-
-COVERED = ("in the unit", "in its lead", "meant in the unit")
-
-
-def features(
-    asked: Question, field: Field, ranked: Sequence[Scored], weights: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """The figures that the confidence is made of: what of the best unit's score is evidence, and the share of the
-    question that stands in the unit or what leads to it; how far the question has the unit's name, and whether the unit
-    is of a test, as those are found by a word or two; what share of the kinds of things asked for the unit does not
-    offer; what the weightiest word weighs that stands in no passage; what share of the question's numbers and
-    identifiers the passage lacks.
-    """
-    best = ranked[0]
-    passage = best.passage
-    around = " ".join((passage.text, passage.name, passage.file or ""))
-    chosen = RANKING if weights is None else weights
-    return {
-        "evidence": sum(chosen[name] * best.figures[name] for name in EVIDENCE),
-        "covered": sum(best.figures[name] for name in COVERED),
-        "name": best.figures["name"],
-        "tests": best.figures["tests"],
-        "form missing": 1.0 - best.figures["asked for"] if forms_of(asked.text) else 0.0,
-        "unknown word": float((field.weights * (field.anywhere == 0.0)).max(initial=0.0)),
-        "keys missing": 1.0 - _share(asked.keys, around) if asked.keys else 0.0,
-    }
-
-
-WEIGHTS: dict[str, float] = {
-    "evidence": 0.22,
-    "covered": 1.38,
-    "name": -1.14,
-    "tests": -1.14,
-    "form missing": -0.41,
-    "unknown word": -0.60,
-    "keys missing": -0.77,
-}
-BIAS = -1.60
-
-
-def confidence_of(
-    found: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS, bias: float | None = None
-) -> float:
-    """How likely one of the quotes answers, by the figures of `features`."""
-    sum_of = (BIAS if bias is None else bias) + sum(weight * found[name] for name, weight in weights.items())
-    return 1.0 / (1.0 + math.exp(-sum_of))

@@ -112,7 +112,8 @@ def test_answer_is_a_few_lines_and_explained(shop: Store) -> None:
     """An answer has at most three quotes, and the figures behind its confidence."""
     found = ask(shop, "What does shipping cost?", threshold=0.0)
     assert 1 <= len(found.citations) <= MOST_CITATIONS
-    assert found.features["unknown word"] == 0.0
+    unknown = ask(shop, "What does zeppelin shipping cost?", threshold=0.0)
+    assert found.features["word missing"] < unknown.features["word missing"]
     assert found.features["covered"] > 0.5
 
 
@@ -222,9 +223,9 @@ def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tupl
     assert [(one.first, one.last, one.text) for one in found] == expected
 
 
-def test_questions_of_the_fitted_half_fare_as_the_docs_say(repository: Path) -> None:
-    """On half a of the benchmark at least 28 of 40 questions are answered right, and at most 4 of 40 that have no
-    answer are answered."""
+def test_questions_of_half_a_fare_as_the_docs_say(repository: Path) -> None:
+    """On half a of the benchmark, which nothing is fitted on, at least 28 of 40 questions are answered right, and at
+    most 4 of 40 that have no answer are answered."""
     benchmark = runpy.run_path(str(repository / "benchmarks" / "answers.py"))
     figures = benchmark["judge"](benchmark["ask_all"](["a"], benchmark["the_embedder"]()))
     assert figures["answerable right"] >= 28 / 40
@@ -260,6 +261,59 @@ def test_what_has_the_form_that_is_asked_for_is_quoted_first(question: str, righ
     """A text that names an error, a time, a reason is quoted before one that only has more of the question's words."""
     found = extract(question, page(*others, right), threshold=0.0)
     assert found.citations[0].quote == right
+
+
+def test_paragraph_of_six_lines_is_quoted_whole() -> None:
+    """A short paragraph is quoted with what leads to its answer; of a longer one the sentence alone."""
+    short = "The lock is taken\nwhen the import\nbegins. It is kept\nfor ninety seconds\nat most, and\nnever renewed."
+    long = short + "\nNobody waits\nfor it."
+    question = "How many seconds is the lock of the import kept?"
+    assert extract(question, page(short), threshold=0.0).citations[0].quote == short
+    assert extract(question, page(long), threshold=0.0).citations[0].quote != long
+
+
+def test_what_two_files_say_alike_is_quoted_once() -> None:
+    """The second and third quote say something else than the first, though another file repeats that."""
+    same = "The port is 8080 unless the setting says otherwise."
+    passages = [
+        Passage(f"p{at}", text, file, 1, 1.0, "index/docs")
+        for at, (text, file) in enumerate(
+            ((same, "README.md"), (same, "docs/index.md"), ("The host is local.", "a.md"))
+        )
+    ]
+    quotes = [one.quote for one in extract("What is the port?", passages, threshold=0.0).citations]
+    assert len(quotes) == len(set(quotes))
+
+
+@pytest.mark.parametrize(
+    ("question", "silent", "offering"),
+    [
+        (
+            "Why does the reader close the file at once?",
+            "The reader closes the file at once.",
+            "The reader closes the file at once to avoid a leak.",
+        ),
+        (
+            "How many files does the reader close?",
+            "The reader closes files early.",
+            "The reader closes 20 files early.",
+        ),
+    ],
+    ids=["why", "how many"],
+)
+def test_quotes_without_what_is_asked_for_take_confidence(question: str, silent: str, offering: str) -> None:
+    """Words of the question alone are held for less sure than the same words with a reason, or a number."""
+    without, offered = (extract(question, page(text), threshold=0.0) for text in (silent, offering))
+    assert without.features["forms missing"] > offered.features["forms missing"]
+    assert without.confidence < offered.confidence
+
+
+def test_targets_of_links_are_not_quoted() -> None:
+    """Where a link leads to is no sentence of the text that has it."""
+    text = (
+        "The reader follows the guide.\n\n.. _guide: https://example.org/reader/guide\n[1] https://example.org/reader"
+    )
+    assert [one.text for one in units_of(text)] == ["The reader follows the guide."]
 
 
 def test_setting_whose_key_is_asked_for_is_quoted_before_values_that_have_the_word() -> None:
