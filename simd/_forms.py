@@ -77,10 +77,13 @@ def topk(
     path: Path, matrix: Items, query: Items, k: int, metric: Metric, mask: Items | None, dtype: str | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows and scores of the best k rows that the mask allows, best first."""
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise ValueError(f"metric must be 'dot', 'cosine', 'l2' or 'hamming', got {metric!r}")
     from aqe.simd._given import as_k
+    from aqe.simd._ids import refuse_masked
 
+    for given, name in ((matrix, "matrix"), (query, "query"), (mask, "mask")):
+        refuse_masked(given, name)
     wanted = min(as_k(k), _MOST)
     if metric == "hamming" and dtype is not None:
         raise ValueError(f"dtype must be None with metric 'hamming', whose rows are packed bits, got {dtype!r}")

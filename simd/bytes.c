@@ -171,7 +171,8 @@ typedef struct {
     size_t rows[BLOCK], count;
 } waiting;
 
-/* Add the rows from `row` to `end` that the mask allows; where eight are not, they are passed over at once. */
+/* Add the rows from `row` to `end` that the mask allows, as far as there is room: another thread may have set more of the
+   mask since it was counted. Where eight are not allowed, they are passed over at once. */
 static void gather(const unsigned char *mask, size_t row, size_t end, waiting *few)
 {
     for (uint64_t eight = 0; row < end; row += eight ? 1 : sizeof eight) {
@@ -179,7 +180,7 @@ static void gather(const unsigned char *mask, size_t row, size_t end, waiting *f
             memcpy(&eight, mask + row, sizeof eight);
         else
             eight = 1;
-        if (mask[row])
+        if (mask[row] && few->count < BLOCK)
             few->rows[few->count++] = row;
     }
 }

@@ -17,6 +17,12 @@ static void release(Py_buffer *views, int count)
         PyBuffer_Release(views + count);
 }
 
+/* Whether so many bytes are `count` things of `each` bytes. */
+static int holds(Py_ssize_t bytes, Py_ssize_t count, Py_ssize_t each)
+{
+    return each ? bytes % each == 0 && bytes / each == count : bytes == 0;
+}
+
 /* Sums of whole numbers are exact, all else is float. */
 static int is_whole(int kind, int metric) { return kind == AQE_BITS || (kind == AQE_I8 && metric != AQE_COSINE); }
 
@@ -55,8 +61,8 @@ static int fits_rows(const Py_buffer *views, int kind, int metric, Py_ssize_t ro
     Py_ssize_t result = is_whole(kind, metric) ? sizeof(int64_t) : sizeof(float);
     if (kind < 0 || kind > AQE_BITS || rows < 0 || n < 0)
         return 0;
-    Py_ssize_t stride = n * (Py_ssize_t)aqe_item_size((aqe_kind)kind);
-    return views[0].len == stride && views[1].len == rows * stride && views[2].len == rows * result;
+    return holds(views[0].len, n, (Py_ssize_t)aqe_item_size((aqe_kind)kind)) && holds(views[1].len, rows, views[0].len)
+           && holds(views[2].len, rows, result);
 }
 
 /* rows(kind, metric, query, matrix, out, rows, n): fills out. */
@@ -136,8 +142,8 @@ PyObject *aqe_form_scan(PyObject *self, PyObject *args)
         return NULL;
     const Py_buffer *mask = views + 2;
     int goes_together = kind >= 0 && kind <= AQE_BITS && (kind == AQE_BITS) == (metric == AQE_HAMMING);
-    Py_ssize_t stride = goes_together ? n * (Py_ssize_t)aqe_item_size((aqe_kind)kind) : -1;
-    if (stride < 0 || n < 0 || rows < 0 || k < 0 || views[0].len != stride || views[1].len != rows * stride
+    if (!goes_together || n < 0 || rows < 0 || k < 0
+        || !holds(views[0].len, n, (Py_ssize_t)aqe_item_size((aqe_kind)kind)) || !holds(views[1].len, rows, views[0].len)
         || (mask->len && mask->len != rows))
         refuse_sizes();
     else
@@ -154,7 +160,9 @@ static PyObject *each_row(PyObject *self, PyObject *args, int is_softmax)
     Py_buffer views[2];
     if (!PyArg_ParseTuple(args, "y*w*nn", views, views + 1, &rows, &n))
         return NULL;
-    int fits = rows >= 0 && n >= 0 && views[0].len == rows * n * (Py_ssize_t)sizeof(float) && views[1].len == views[0].len;
+    const Py_ssize_t item = sizeof(float);
+    int fits = rows >= 0 && n >= 0 && n <= PY_SSIZE_T_MAX / item && holds(views[0].len, rows, n * item)
+               && views[1].len == views[0].len;
     if (fits) {
         const char *from = views[0].buf;
         char *to = views[1].buf;

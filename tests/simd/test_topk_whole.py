@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -82,7 +84,26 @@ def test_masks_of_any_density_hold(path: simd.Kernels, metric: str, share: float
     agrees(path, metric, matrix, matrix[-1], mask, 1500)
 
 
-@pytest.mark.parametrize("n", [40_000, 65_537])
+@pytest.mark.parametrize("metric", (*METRICS, "cosine"))
+@pytest.mark.parametrize("sparse", [1, 2, 40])
+def test_masks_of_changing_density_keep_the_order(path: simd.Kernels, metric: Any, sparse: int) -> None:
+    """Where blocks of which few rows are allowed stand before blocks of which most are, equal rows keep their order."""
+    random = np.random.default_rng(15)
+    matrix = random.integers(-2, 3, (256 * (sparse + 2), 48)).astype(np.int8)[random.integers(0, 6, 256 * (sparse + 2))]
+    mask = np.arange(len(matrix)) % 37 == 3
+    mask[256 * sparse : 256 * (sparse + 1)] = np.arange(256) % 10 != 0
+    query = matrix[3].copy()
+    for k in (1, 5, len(matrix)):
+        if metric != "cosine":
+            agrees(path, metric, matrix, query, mask, k)
+            continue
+        every, allowed = path.cosine(query, matrix), np.flatnonzero(mask)
+        rows, scores = path.topk(matrix, query, k, metric="cosine", mask=mask)
+        order = allowed[np.argsort(-every[allowed], kind="stable")][:k]
+        assert (rows.tolist(), scores.tolist()) == (order.tolist(), every[order].tolist())
+
+
+@pytest.mark.parametrize("n", [40_000, 65_537, 140_000])
 def test_long_rows_of_the_largest_numbers_do_not_overflow(path: simd.Kernels, n: int) -> None:
     """Rows so long that a sum of 32 bits would overflow are exact, also where every number is the lowest."""
     matrix = np.full((9, n), -128, np.int8)
@@ -105,6 +126,10 @@ def test_cosines_of_bytes_are_ranked(path: simd.Kernels) -> None:
         np.testing.assert_allclose(scores, np.sort(expected)[::-1][:k], atol=1e-6)
         np.testing.assert_allclose(scores, expected[rows], atol=1e-6)
         assert len(set(rows.tolist())) == k
+    every = path.cosine(query, np.tile(matrix, (4, 1)))
+    rows, scores = path.topk(np.tile(matrix, (4, 1)), query, 50, metric="cosine")
+    order = np.argsort(-every, kind="stable")[:50]
+    assert (rows.tolist(), scores.tolist()) == (order.tolist(), every[order].tolist())
     assert path.topk(matrix * 0, query, 3, metric="cosine")[1].tolist() == [0.0] * 3
 
 
@@ -140,3 +165,43 @@ def test_rows_that_do_not_go_with_the_metric_are_refused(
     """Bits go with hamming and nothing else does: every path says so with the same sentence."""
     with pytest.raises(kind, match=sentence):
         call(path)
+
+
+RACE = """
+import sys, threading, time
+import numpy as np
+from aqe import simd
+
+kernels, rows = simd.kernels(sys.argv[1]), np.random.default_rng(0).integers(-128, 128, (20_000, 64)).astype(np.int8)
+sparse, full = np.arange(len(rows)) % 32 == 0, np.ones(len(rows), bool)
+mask, done = sparse.copy(), []
+
+
+def flip():
+    while not done:
+        mask[:] = full
+        mask[:] = sparse
+
+
+threading.Thread(target=flip, daemon=True).start()
+for _ in range(400):
+    assert len(set(kernels.topk(rows, rows[5], 10, metric="dot", mask=mask)[0].tolist())) == 10
+done.append(1)
+"""
+
+
+@pytest.mark.services
+def test_mask_that_another_thread_changes_is_no_crash(path: simd.Kernels) -> None:
+    """A scan whose mask changes under it finds some rows that were allowed at some time, each once."""
+    done = subprocess.run([sys.executable, "-c", RACE, path.name], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_cannot_be_ranked_is_refused(path: simd.Kernels) -> None:
+    """Masked arrays, whose masks would go unseen, and metrics that are no names are refused."""
+    rows = np.zeros((4, 8), np.int8)
+    for given in ((np.ma.array(rows, mask=True), rows[0], None), (rows, rows[0], np.ma.array(np.ones(4, bool)))):
+        with pytest.raises(TypeError, match="must not be a masked array"):
+            path.topk(given[0], given[1], 2, mask=given[2])
+    with pytest.raises(ValueError, match="metric must be"):
+        path.topk(rows, rows[0], 2, metric=np.array(["dot", "l2"]))
