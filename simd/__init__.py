@@ -5,9 +5,9 @@ all give the same answers to rounding. The environment variable AQE_SIMD forces 
 chooses. What offers a contiguous buffer will do (a NumPy array, an `array.array`, a memoryview), at any address.
 
 `dot`, `cosine`, `l2` (the squared distance) take float32, float16 or int8, both of one kind, and bfloat16 as uint16
-with `dtype="bfloat16"`; `hamming` takes packed bits as uint8, and `topk` all of these (scores of int8, cosines apart, and
-of bits are int64). Two vectors give a number, a vector and a matrix an array
-with an item for each row, two matrices a matrix. Sums of int8 and of bits are exact; of floats, every item is read as
+with `dtype="bfloat16"`; `hamming` takes packed bits as uint8, and `topk` all of these (scores of int8, cosines apart,
+and of bits are int64). Two vectors give a number, a vector and a matrix an array with an item for each row, two
+matrices a matrix. Sums of int8 and of bits are exact; of floats, every item is read as
 float32 and the sum kept in float32, so that for vectors of n items
 
 - a dot product is off by at most (n / 8 + 8) * 6e-8 * sum(|a[i] * b[i]|),

@@ -177,7 +177,7 @@ class Path:
         """Rows (int64) and scores of the best k that the mask allows; one of no bytes allows all."""
         scores = np.empty(rows, _forms.result_of(kind, metric))
         self._rows(kind, metric, query, matrix, scores, rows, n)
-        allowed = np.flatnonzero(np.asarray(mask)) if len(memoryview(mask)) else np.arange(rows)
+        allowed = np.flatnonzero(np.array(mask)) if len(memoryview(mask)) else np.arange(rows)
         with np.errstate(all="ignore"):
             costs = scores[allowed] if metric >= 2 else -scores[allowed]
         found = allowed[_best(costs, min(k, len(costs)))]
