@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SHOWN_TOKENS = 3000
 """The most that the passages shown to a model may weigh."""
 
-SURE = 0.7
+SURE = 0.5
 """An extractive answer from a session's own passages stands with this confidence; else the store is asked too."""
 
 GIVEN = "session"

@@ -43,7 +43,8 @@ _ERROR = (
     r"\berrors?\b|\bexceptions?\b|\bfail"
 )
 _STATED = (
-    r"\b(?:not|never|no|only|always|none|any|with(?:out)?|unless|may|must|can|cannot|can't|doesn't|don't|won't|isn't|is|"
+    r"\b(?:not|nothing|never|no|only|always|none|any|with(?:out)?|unless|above|below|"
+    r"(?:more|less) than|at (?:least|most)|may|must|can|cannot|can't|doesn't|don't|won't|isn't|is|"
     r"are|will|should|supports?|supported|allow(?:s|ed)?|possible|also|either|both|even|instead|raises?|returns?|"
     r"ignored|if|optional|required)\b"
 )
@@ -66,7 +67,7 @@ _FORMS = tuple(
             r"\b[vV]?\d+\.\d+|\bPython \d|\b\d+\.x\b|>= ?\d",
         ),
         (
-            r"\bwhen (?:will|was|were|did|is|are)\b|\bhow soon\b|\bwhat (?:date|day|time|year)\b|\bby when\b",
+            r"\bwhen (?:will|was|were|did)\b|\bhow soon\b|\bwhat (?:date|day|time|year)\b|\bby when\b",
             _TIME,
         ),
         (r"\b(?:exceptions?|errors?|raise[sd]?|throws?|thrown)\b", _ERROR),
