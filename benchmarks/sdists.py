@@ -1,7 +1,8 @@
 """Source archives of pinned public packages, unpacked in a cache folder: projects to ask questions about.
 
-benchmarks/data/question_packages.toml lists them with their licences. pip downloads each as it is on the index and
-nothing of it is run or installed; one that cannot be had is an error, since its questions could not be asked.
+benchmarks/data/question_packages.toml lists them with their licences. pip downloads each as it is on the index, for
+which it has the package's build backend tell its metadata; nothing is installed. One that cannot be had is an error,
+since its questions could not be asked.
 """
 
 from __future__ import annotations
