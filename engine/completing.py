@@ -153,8 +153,18 @@ def completion_route(messages: Sequence[Message], task: str | None, config: Quer
     return replace(route_request(prompt, task, config or QueryConfig()), needs_model=True)
 
 
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def route_request(prompt: str, task: str | None, config: QueryConfig) -> RouteRequest:
-    """What the router is told of a query."""
+    """What the router is told of a query. Raises `UserError` (bad-argument)."""
+    if task is not None and not (isinstance(task, str) and _is_storable(task)):
+        raise UserError(f"The task {task!r:.100} is no name.", code="bad-argument", fix="Give valid Unicode, or none.")
     return made(
         RouteRequest,
         {

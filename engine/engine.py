@@ -87,7 +87,8 @@ class Engine:
         self._recall = Recall(store, self._embedder, settings)
         self._requests = RequestTable(store, kept=now.requests.kept)
         limits = SessionLimits(now.sessions.expire_days, now.sessions.size_kb, now.sessions.token_budget)
-        conversations = Conversations(store, self._embedder, limits=limits, count_tokens=count_tokens)
+        counted = count_tokens if count_tokens is estimated_tokens else lambda text: int(count_tokens(text))
+        conversations = Conversations(store, self._embedder, limits=limits, count_tokens=counted)
         self._conversations = conversations
         asking = Asking(
             store,

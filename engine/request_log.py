@@ -9,11 +9,16 @@ wait here.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from aqe.engine.errors import UserError
 
 DELAY_S = 0.1
 AGAIN_S = 5.0
@@ -26,11 +31,15 @@ until a busy thread lets go of it, which is up to five milliseconds."""
 MOST_WAITING = 10_000
 """Requests beyond which, while nothing can be written, the oldest are given up."""
 
+MOST_BAD = 16
+"""Requests that are tried by themselves before it is the file that cannot be written."""
+
 T = TypeVar("T")
 Write = Callable[[Sequence[T], Callable[[], None]], None]
 """Writes requests, all or none of them, and calls what it is given after every `PORTION` of them."""
 
 _log = logging.getLogger(__name__)
+_logs: WeakSet[RequestLog[Any]] = WeakSet()
 
 
 class RequestLog(Generic[T]):
@@ -56,6 +65,7 @@ class RequestLog(Generic[T]):
         self._work = threading.Event()
         self._end = threading.Event()
         self._writer: threading.Thread | None = None
+        _logs.add(self)
 
     def add(self, item: T) -> None:
         """Have this written soon; once it is closed, at once."""
@@ -75,11 +85,48 @@ class RequestLog(Generic[T]):
                 return
             try:
                 self._write(batch, pause)
-            except BaseException:
-                waiting.extendleft(reversed(batch))
-                for _ in range(len(waiting) - MOST_WAITING):
-                    waiting.popleft()
+            except UserError:  # the file cannot be written now: locked, full, read-only
+                self._put_back(batch)
                 raise
+            except Exception:
+                if not self._write_each(batch):
+                    raise
+            except BaseException:
+                self._put_back(batch)
+                raise
+
+    def _write_each(self, batch: Sequence[T]) -> bool:
+        """One by one, where together they could not be written. What fails while others can be written never will be,
+        and is given up; where none can, all go on waiting and this is False."""
+        bad: list[T] = []
+        for at, one in enumerate(batch):
+            try:
+                self._write([one], lambda: None)
+            except BaseException as error:
+                bad.append(one)
+                is_value = isinstance(error, Exception) and not isinstance(error, UserError)
+                if not is_value or (len(bad) > at and at + 1 >= MOST_BAD):
+                    self._put_back([*bad, *batch[at + 1 :]])
+                    if is_value:
+                        return False
+                    raise
+        if len(bad) == len(batch):
+            self._put_back(bad)
+            return False
+        _log.warning("%d requests cannot be logged, and are given up", len(bad))
+        return True
+
+    def _put_back(self, batch: Sequence[T]) -> None:
+        waiting = self._waiting
+        waiting.extendleft(reversed(batch))
+        for _ in range(len(waiting) - MOST_WAITING):
+            waiting.popleft()
+
+    def begin_anew(self) -> None:
+        """In a forked process: what waits is the parent's to write, and there is no writer."""
+        self._waiting.clear()
+        self._is_told, self._writer = False, None
+        self._lock, self._turn, self._work = threading.Lock(), threading.Lock(), threading.Event()
 
     def close(self) -> None:
         """Write what waits, and end; where it cannot be written the log of this process says so."""
@@ -120,3 +167,19 @@ class RequestLog(Generic[T]):
             self._flush(pause)
         except Exception as error:  # whatever it is: the next ones are to be written all the same
             _log.warning("%d requests are not in the log yet: %s", len(self._waiting), error)
+
+
+@atexit.register
+def _write_the_rest() -> None:
+    """What the logs of engines hold that nobody closed before the program ended."""
+    for log in list(_logs):
+        log._flush_quietly()
+
+
+def _begin_anew() -> None:
+    for log in list(_logs):
+        log.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -88,7 +88,8 @@ class Names:
             for row in [*islice(known, len(known) - KEPT + KEPT // 4)]:
                 del known[row]
         self._looked_up += 1
-        if self._looked_up == LOOKED_UP and self._reopen is not None:
+        is_reading = self._aside is not None and self._aside.is_alive()
+        if self._looked_up == LOOKED_UP and self._reopen is not None and not is_reading:
             self._aside = threading.Thread(target=self._read_aside, args=(self._weigh,), name="aqe-names", daemon=True)
             self._aside.start()
         return read
@@ -97,6 +98,8 @@ class Names:
         """Forget what changed since, and take over what the background read."""
         if number != self._number:
             self._known = _still(connection, self._known, self._mark)
+            if not self._known:
+                self._looked_up = 0  # they are worth reading ahead anew
             self._number, self._mark = number, mark_of(connection, number)
         if weigh is not self._weigh:
             self._weigh = weigh

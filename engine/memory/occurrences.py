@@ -8,7 +8,7 @@ operation by operation; the first ones of a store are compared with its own, and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -106,9 +106,9 @@ class KnownRows:
         lists = [connection.execute(_OF_TERM, (term,)).get or "" for term in terms]
         try:
             found = self._scored(connection, lists)
-        except ValueError:  # the lists of a damaged index
+        except (ValueError, OverflowError):  # the lists or lengths of a damaged index
             return None
-        if self._differs is None and found is not None:
+        if self._differs is None and found is not None and len(found[0]):
             self._differs = not _is_as_fts5_says(connection, terms, *found)
         return None if self._differs else found
 
@@ -134,7 +134,7 @@ class KnownRows:
 
         before, self._mark, self._is_current = self._mark, read_mark(connection), True
         newest = connection.execute("SELECT max(row) FROM memories").get or 0
-        self._totals = (*_numbers(connection.execute(_TOTALS).get or b""),)
+        self._totals = (*_numbers(connection.execute(_TOTALS).get),)
         changed = None
         if before is not None and self._mark.number - before.number <= MOST_CHANGES and newest < MOST_ROWS:
             changed = rows_since(connection, before)
@@ -162,9 +162,11 @@ def _are_in(rows: Ids, size: int) -> bool:
     return len(rows) == 0 or bool(0 <= rows.min() <= rows.max() < size)
 
 
-def _numbers(packed: Iterable[int]) -> list[int]:
-    """SQLite's varints, of less than nine bytes each."""
-    found, number = [], 0
+def _numbers(packed: object) -> list[int]:
+    """SQLite's varints, of less than nine bytes each; none of what a damaged index has in place of bytes."""
+    found, number = list[int](), 0
+    if not isinstance(packed, bytes):
+        return found
     for byte in packed:
         number = number << 7 | byte & 127
         if byte < 128:

@@ -7,6 +7,7 @@ are rare enough to weigh: without them more of the evidence is found, and no les
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from aqe.engine.memory.text import subtokens
@@ -22,11 +23,21 @@ STOP_WORDS = frozenset(subtokens(_WORDS))
 """Their stems."""
 
 
-def without_stop_words(terms: Sequence[str]) -> list[int]:
-    """Which of the terms (their places) are no stop words; all of them where none is left.
+_RUN = re.compile(r"\w+")
+_OF_A_NAME = re.compile(r"[^\W_]_[^\W_]|[a-zß-öø-ÿ][A-ZÀ-ÖØ-Þ]")
+
+
+def without_stop_words(terms: Sequence[str], query: str = "") -> list[int]:
+    """Which of the terms (their places) are no stop words, or part of a name in the query (`to_dict`, `assertIn`); all
+    of them where none is left.
 
     >>> without_stop_words(["what", "did", "mira", "say"]), without_stop_words(["to", "be"])
     ([2, 3], [0, 1])
+    >>> without_stop_words(["what", "doe", "to", "dict", "do"], "What does to_dict do?")
+    [2, 3]
     """
-    places = [at for at, term in enumerate(terms) if term not in STOP_WORDS]
+    left_out = STOP_WORDS
+    if _OF_A_NAME.search(query):
+        left_out = STOP_WORDS.difference(*[subtokens(run) for run in _RUN.findall(query) if _OF_A_NAME.search(run)])
+    places = [at for at, term in enumerate(terms) if term not in left_out]
     return places or [*range(len(terms))]

@@ -40,6 +40,7 @@ class Weights:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], tuple[int, int, float]] = {}
+        """By scope: the change it was measured at, how many changes it stands for, and the share."""
 
     def vector_share(self, connection: apsw.Connection, scope: Scope, changes: int) -> float:
         """The weight of the vector, from 0 to 1, in a search of a scope; what is left is that of the words. `changes`
@@ -49,12 +50,14 @@ class Weights:
         key = (scope.within, scope.without)
         known = self._known.get(key)
         if known is not None:
-            at, looked_at, share = known
-            if changes == at or (looked_at == SAMPLE and changes - at < _MEASURED_ANEW):
+            at, stands, share = known
+            if changes - at <= stands:
                 return share
         texts = _read_texts(connection, scope)
         share = share_of(texts)
-        self._known[key] = (changes, len(texts), share)
+        newest = connection.execute("SELECT max(row) FROM memories").get or 0
+        stands = min(_MEASURED_ANEW, newest // 8) if len(texts) == SAMPLE else 0
+        self._known[key] = (changes, stands, share)
         return share
 
 

@@ -86,6 +86,11 @@ class WordCounts:
         """
         read = self._read(number, query, lists)
         terms, places = read.terms, read.places
+        if len(places) < len(terms):
+            if read.counts is None:
+                read.counts = self._counted(connection, terms, "", lists)
+            if not any(map(read.counts.__getitem__, places)):  # then the stop words are all that can be found
+                places = [*range(len(terms))]
         newest = self._newest_row(connection) if lists is None else lists.newest
         if len(places) < 2 or (newest < SMALL_STORE and len(places) <= QUERY_TERMS):
             every = [terms[at] for at in places]
@@ -151,7 +156,7 @@ class WordCounts:
         last = self._last
         if last is None or last.query != query or last.number != number or last.lists is not lists:
             terms = query_terms(query, most=LONG_QUERY)
-            last = self._last = _Read(query, number, lists, terms, without_stop_words(terms))
+            last = self._last = _Read(query, number, lists, terms, without_stop_words(terms, query))
         if number != self._number:
             self._number, self._newest, self._rows, self._counts, self._shelves = number, None, {}, {}, {}
         return last

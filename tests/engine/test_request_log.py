@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +96,58 @@ def test_writer_that_has_nothing_to_do_rests(monkeypatch: pytest.MonkeyPatch) ->
     log.add(2)
     log.close()
     assert written == [1, 2]
+
+
+def test_request_that_no_file_takes_holds_no_other_up() -> None:
+    """A row that cannot be written while others can is given up; those before and after it are written."""
+    written: list[int] = []
+
+    def write(batch: Sequence[int], _: Callable[[], None]) -> None:
+        if 2 in batch:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        written.extend(batch)
+
+    log = RequestLog[int](write, delay_s=60.0)
+    for number in (1, 2, 3):
+        log.add(number)
+    log.flush()
+    log.close()
+    assert written == [1, 3]
+
+
+LEFT = """
+import sys
+from aqe.engine.request_log import RequestLog
+
+log = RequestLog(lambda batch, _: print(*batch), delay_s=60.0)
+log.add(7)
+"""
+
+
+def test_program_that_never_closes_writes_what_waits() -> None:
+    """What waits when a program ends is written, though nobody closed its log."""
+    done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("7\n", 0), done.stderr
+
+
+def test_forked_process_writes_its_own_requests_and_no_others(tmp_path: Path) -> None:
+    """A child of a fork leaves what its parent has waiting to the parent, and writes what it asks itself."""
+    told = tmp_path / "told"
+
+    def write(batch: Sequence[str], _: Callable[[], None]) -> None:
+        with told.open("a") as file:
+            file.write("".join(batch))
+
+    log = RequestLog[str](write, delay_s=60.0)
+    log.add("parent ")
+
+    def ask() -> None:
+        log.add("child ")
+        log.close()
+
+    child = multiprocessing.get_context("fork").Process(target=ask)
+    child.start()
+    child.join(60)
+    assert told.read_text() == "child "
+    log.close()
+    assert told.read_text() == "child parent "

@@ -60,6 +60,23 @@ def test_words_of_a_question_do_not_find_other_questions(store: Store, searches:
     assert "greenhouse" in found.hits[0].memory.text
 
 
+def test_stop_words_within_names_are_asked_for(store: Store) -> None:
+    """A name of code is found first by its own stop words, and a question whose other words stand nowhere by them."""
+    texts = (
+        "use to_dict for a copy",
+        "use from_dict for a copy",
+        "turn_on the lamp",
+        "turn_off the lamp",
+        "assertNotIn x",
+    )
+    store.add_many([NewMemory(text, id=text.split()[0 if "turn" in text or "assert" in text else 1]) for text in texts])
+    store.add("assertIn and assertIs", id="assertIn")
+    for _ in range(2 * SEARCHES):  # by FTS5, then by own postings
+        for name in ("to_dict", "from_dict", "turn_on", "turn_off", "assertNotIn"):
+            assert store.search(f"what does {name} do?").hits[0].memory.id == name
+        assert {hit.memory.id for hit in store.search("the zebra").hits} == {"turn_on", "turn_off"}
+
+
 def test_a_question_of_stop_words_alone_finds_them(store: Store) -> None:
     """Where nothing else is asked for, words such as "to" and "be" are looked for."""
     store.add("to be or not to be")

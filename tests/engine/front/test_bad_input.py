@@ -39,6 +39,11 @@ CALLS: dict[str, tuple[Call, str]] = {
     "complete too hot": (lambda engine: engine.complete("x", temperature=-1), "bad-argument"),
     "complete of no share": (lambda engine: engine.complete("x", top_p=2), "bad-argument"),
     "search of a moment in seconds": (lambda engine: engine.search("x", as_of=1_790_000_000), "bad-moment"),
+    "query for half a task": (lambda engine: engine.query("x", task="a\ud800"), "bad-argument"),
+    "find for half a task": (
+        lambda engine: engine.query("x", task="a\ud800", config=QueryConfig(answer=False)),
+        "bad-argument",
+    ),
     "query odd session": (lambda engine: engine.query("x", session="a/b"), "bad-session"),
     "complete nothing": (lambda engine: engine.complete(""), "bad-text"),
     "complete half a character": (lambda engine: engine.complete(HALF), "bad-text"),
