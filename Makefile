@@ -29,7 +29,7 @@ test: $(stamp) ## the fast tier: under 5 minutes, no services, no network
 	$(pytest) $(fast) $(PYTEST_ARGS)
 
 test-services: $(stamp) ## real servers, other interpreters, installs, and every command of docs/features.md
-	$(pytest) -m services --passed-to .work/services-passed $(DEMO:%=--demo-in %) $(PYTEST_ARGS)
+	$(pytest) -m services --passed-to=.work/services-passed $(DEMO:%=--demo-in=%) $(PYTEST_ARGS)
 	$(py) tools/every_python.py $(PYTEST_ARGS)
 	$(py) tools/feature_commands.py --passed-in .work/services-passed $(PASSED:%=--passed-in %)
 

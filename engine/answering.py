@@ -288,6 +288,10 @@ class Answering:
 
 
 def _check_asked(config: QueryConfig, validate: Validate | None) -> None:
+    if not isinstance(config, QueryConfig):
+        raise UserError(
+            f"config is {type(config).__name__}, not a QueryConfig.", code="bad-argument", fix="Give QueryConfig(...)."
+        )
     if validate is not None and not config.answer:
         raise UserError(
             "A query without an answer has nothing that could be validated.",

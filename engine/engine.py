@@ -43,7 +43,7 @@ from aqe.engine.providers import CompletionRequest, Provider, open_providers
 from aqe.engine.providers.protocol import estimated_tokens
 from aqe.engine.recall import CachedEmbedder, Recall
 from aqe.engine.requests import RequestTable
-from aqe.engine.retrieval import find, find_as_of, find_at_hand, keep, reembed
+from aqe.engine.retrieval import find, find_as_of, find_at_hand, reembed, remember
 from aqe.engine.routing import Decision, Router, live_settings
 from aqe.engine.scopes import run_cancellable
 from aqe.engine.sessions.conversations import Conversations
@@ -338,7 +338,7 @@ class Engine:
         origin = Provenance(file=file, line=line) if file or line else None
         ttl_s = None if ttl is None else parse_ttl(ttl)
         memory = NewMemory(text, namespace, id, metadata or {}, provenance=origin, ttl_s=ttl_s)
-        kept = await anyio.to_thread.run_sync(partial(keep, self._store, self._embedder, [memory]))
+        kept = await anyio.to_thread.run_sync(partial(remember, self._store, self._embedder, [memory]))
         return kept[0]
 
     async def forget(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:

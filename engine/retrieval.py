@@ -19,6 +19,7 @@ from aqe.engine.memory import spaces, vectors
 from aqe.engine.memory.as_of import search_as_of
 from aqe.engine.memory.embeddings import kept_in
 from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
+from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -59,6 +60,20 @@ def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory])
         if packed is not None:
             given[at] = replace(given[at], vector=array("f", packed), embedder_id=embedder.id, derived=True)
     return store.keep(given)
+
+
+def remember(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory]) -> list[Kept]:
+    """As `keep`, for what a caller brings. The namespaces of the index are `aqe index`'s own: it drops what it did not
+    put there. Raises `UserError` (bad-namespace) for them."""
+    given = list(memories)
+    for memory in given:
+        if isinstance(memory.namespace, str) and memory.namespace.startswith(INDEX):
+            raise UserError(
+                f"The namespace {memory.namespace!r} is filled from the project's files, and by nothing else.",
+                code="bad-namespace",
+                fix="Use another one, such as notes.",
+            )
+    return keep(store, embedder, given)
 
 
 def find(

@@ -52,7 +52,7 @@ def run(command: str, names: list[str], tree: Path, passed: Sequence[Path] = ())
     """Run one command in a scratch tree; show its output only when it fails."""
     if any(command in file.read_text(encoding="utf-8").splitlines() for file in passed):
         return tell("ok", 0.0, names, f"{command} (it passed a moment ago)")
-    options = "".join(f"--passed-in {shlex.quote(str(file))} " for file in passed)
+    options = "".join(f"--passed-in={shlex.quote(str(file))} " for file in passed)
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "AQE_PROJECT"))}
     environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
     start = time.monotonic()

@@ -135,7 +135,7 @@ def _marks(
         return [(*key, success, weight / rank) for rank, key in enumerate(request.context, 1)]
     known = {id for _, id in request.context}
     if not isinstance(used, (list, tuple)) or not all(isinstance(id, str) and id in known for id in used):
-        raise _bad("`used` names what the answer did not rest on.", "List ids of the answer's context_ids.")
+        raise _bad("`used` names what the answer did not rest on.", "List ids of memories in the answer's context.")
     return [(*key, success, weight) for key in request.context if key[1] in used]
 
 

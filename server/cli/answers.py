@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aqe.engine.providers.extractive import Citation
 
 QUOTE = 100
+MOST_PIPED = 32_000_000
 
 
 def show_answer(answer: Answer, *, text: bool = True) -> None:
@@ -51,6 +52,9 @@ def styled(text: str, *, err: bool = False, fg: str | None = None, bold: bool = 
 
 def prompt_of(given: str | None) -> str:
     """What was asked: the argument, or with - standard input."""
-    if given is None or given == "-":
-        return sys.stdin.read()
-    return given
+    return piped_text() if given is None or given == "-" else given
+
+
+def piped_text() -> str:
+    """Standard input as far as a text may be long, and then some, so that a longer one is refused as such."""
+    return sys.stdin.read(MOST_PIPED)

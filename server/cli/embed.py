@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.server.cli.answers import piped_text
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 
@@ -35,7 +35,7 @@ def command(
         return
     if text is None:
         raise UserError("There is no text to embed.", code="bad-text", fix="Give it, or - to read stdin.")
-    vector = vector_of(embedder, sys.stdin.read() if text == "-" else text)
+    vector = vector_of(embedder, piped_text() if text == "-" else text)
     if json:
         shown = {"embedder_id": embedder.id, "dimension": embedder.dimension, "vector": vector}
         print_json("embed", shown, project=kept_where(root))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.server.cli.answers import piped_text
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
 from aqe.server.counting import counted
 
@@ -88,7 +89,7 @@ def add(
         elif text is None:
             raise UserError("There is no text to add.", code="bad-text", fix="Give it, or - to read stdin.")
         else:
-            body = sys.stdin.read() if text == "-" else text
+            body = piped_text() if text == "-" else text
             ids = [add_entry(store, embedder, body, namespace=namespace, title=title, source=source, id=id)]
     _done("knowledge-add", "added", ids, json, root)
 

@@ -12,6 +12,7 @@ import typer
 from aqe.engine.errors import UserError
 from aqe.engine.terminal import as_written, one_line, shortened
 from aqe.server.cli import memory_graph, memory_growth, memory_lines, memory_tiers, memory_transfer
+from aqe.server.cli.answers import piped_text
 from aqe.server.cli.lines import LinesOption, answer_lines
 from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.memory_lines import read_pairs
@@ -74,7 +75,7 @@ def add(
     run and ttl; the options are for the lines that leave them out.
     """
     from aqe.engine.memory.growth.staleness import file_warning
-    from aqe.engine.retrieval import keep
+    from aqe.engine.retrieval import remember
 
     given = {
         "namespace": namespace,
@@ -95,7 +96,7 @@ def add(
             new = [memory_lines.new_memory(line) for line in lines]
             about = ["" if one.provenance is None else one.provenance.file for one in new]
             return [
-                (one, file_warning(root, file)) for one, file in zip(keep(store, embedder, new), about, strict=True)
+                (one, file_warning(root, file)) for one, file in zip(remember(store, embedder, new), about, strict=True)
             ]
 
         def kept_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -106,7 +107,7 @@ def add(
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
-        ((kept, warning),) = kept_of({**given, "text": sys.stdin.read() if text == "-" else text, "id": id})
+        ((kept, warning),) = kept_of({**given, "text": piped_text() if text == "-" else text, "id": id})
     if json:
         print_json("memory-add", {"namespace": namespace, **_kept_object(kept, warning)}, project=root)
         return
@@ -205,7 +206,7 @@ def search(
         return
     _print_answer(answer, None if store.growth.rank is None else store.growth.rank.text)
     if apart:
-        names = " and ".join(apart)
+        names = " and ".join(map(repr, apart))
         print(f"Memories with a vector of {names} are found by their words alone.", file=sys.stderr)
 
 
@@ -236,7 +237,7 @@ def update(
 
     root, store = _open(project)
     with store:
-        new = sys.stdin.read() if text == "-" else text
+        new = piped_text() if text == "-" else text
         changed = None if metadata is None else read_pairs(metadata)
         revision = store.update(id, namespace=namespace, text=new, metadata=changed)
         if new is not None:

@@ -91,11 +91,11 @@ class Desk:
         from aqe.engine.memory.growth.expiry import parse_ttl
 
         where = Provenance(file=file or "", line=line or 0) if file or line else None
-        from aqe.engine.retrieval import keep
+        from aqe.engine.retrieval import remember
 
         ttl_s = None if ttl is None else parse_ttl(ttl)
         memory = NewMemory(text, namespace, id, metadata, provenance=where, ttl_s=ttl_s)
-        return keep(self._open(), self.embedder(), [memory])[0]
+        return remember(self._open(), self.embedder(), [memory])[0]
 
     def file_warning(self, file: str | None) -> str:
         """What is to be said where the file that a memory is about is not in the project, else nothing."""

@@ -120,7 +120,7 @@ def test_vectors_of_a_caller_stay_apart(aqe: Run) -> None:
     aqe("memory", "add", "--jsonl", stdin='{"text": "red fox", "id": "f", "vector": [1, 0], "embedder_id": "mine"}\n')
     status, out, err = aqe("memory", "search", "fox")
     assert (status, "meaning     -" in out) == (0, True)
-    assert "Memories with a vector of mine are found by their words alone." in err
+    assert "Memories with a vector of 'mine' are found by their words alone." in err
     assert json.loads(aqe("memory", "search", "fox", "--json")[1])["other_spaces"] == ["mine"]
     line = '{"id": 7, "vector": [1, 0, 0], "embedder_id": "mine"}\n'
     status, out, _ = aqe("memory", "search", "--jsonl", stdin=line)

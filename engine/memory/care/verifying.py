@@ -27,6 +27,9 @@ UNREADABLE = "it cannot be read through"
 OTHER = "Go back to another backup; `aqe memory restore FILE --dry-run` says whether this one can still be restored."
 """What to do about a backup that is not sound."""
 
+EMPTIED = "`aqe memory restore FILE` puts a backup in its place; the next addition begins a new store."
+"""What to do about a file of nothing."""
+
 _CODES = ("database-broken", "database-failed")
 
 
@@ -100,6 +103,8 @@ def verify(
         findings.append(Finding("file", what, "nothing in it can be read as it is", REPAIR))
     if file is not None:
         findings = [replace(one, fix=OTHER) for one in findings]
+    if file is None and not findings and not version:
+        findings.append(Finding("file", "it holds no tables", "what it held before, if anything, is gone", EMPTIED))
     seconds = round(time.monotonic() - began, 3)
     return VerifiedStore(str(path), not findings, version, memories, tuple(runs), tuple(findings), seconds)
 

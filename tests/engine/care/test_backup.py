@@ -255,6 +255,17 @@ def test_newer_foreign_damaged_empty_and_missing_files_are_refused(make_place: M
         assert store.stats().memories == 3
 
 
+def test_emptied_store_is_not_sound(make_place: Make, tmp_path: Path) -> None:
+    """A store whose file was emptied is told from a sound one, also when it was looked at before; a backup mends it."""
+    place = make_place(3)
+    back_up(place, tmp_path / "b.db")
+    place.path.write_bytes(b"")
+    for _ in range(2):
+        assert [finding.what for finding in verify(place).findings] == ["it holds no tables"]
+    restore(place, tmp_path / "b.db")
+    assert verify(place).sound
+
+
 @pytest.mark.services
 def test_damaged_store_is_replaced_and_kept(make_place: Make, tmp_path: Path) -> None:
     """A restore over a file that is no database any more keeps that file and brings the backup."""

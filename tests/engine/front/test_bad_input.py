@@ -58,6 +58,8 @@ CALLS: dict[str, tuple[Call, str]] = {
     "remember 10 MB": (lambda engine: engine.remember(BIG), "text-too-long"),
     "remember half a character": (lambda engine: engine.remember(HALF), "bad-text"),
     "remember odd namespace": (lambda engine: engine.remember("x", namespace="../x"), "bad-namespace"),
+    "remember in the index": (lambda engine: engine.remember("x", namespace="index/docs"), "bad-namespace"),
+    "query by a table": (lambda engine: engine.query("x", config=cast("Any", {"answer": False})), "bad-argument"),
     "remember odd id": (lambda engine: engine.remember("x", id=HALF), "bad-id"),
     "remember odd metadata": (lambda engine: engine.remember("x", metadata={"a": HALF}), "bad-metadata"),
     "forget unknown": (lambda engine: engine.forget("nil"), "unknown-id"),
