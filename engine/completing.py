@@ -15,7 +15,7 @@ import anyio.to_thread
 from aqe.engine.answer import Answer, QueryConfig, Sample, Timings, Validate, Verdict
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.majority import cluster_majority, exact_majority, executed_majority
-from aqe.engine.memory.entry import check_text, made
+from aqe.engine.memory.entry import check_text, made, stored_size
 from aqe.engine.providers.protocol import CompletionRequest, Message, Role, Usage
 from aqe.engine.recall import CachedEmbedder
 from aqe.engine.requests import Interaction
@@ -153,18 +153,10 @@ def completion_route(messages: Sequence[Message], task: str | None, config: Quer
     return replace(route_request(prompt, task, config or QueryConfig()), needs_model=True)
 
 
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def route_request(prompt: str, task: str | None, config: QueryConfig) -> RouteRequest:
     """What the router is told of a query. Raises `UserError` (bad-argument)."""
-    if task is not None and not (isinstance(task, str) and _is_storable(task)):
-        raise UserError(f"The task {task!r:.100} is no name.", code="bad-argument", fix="Give valid Unicode, or none.")
+    if task is not None:
+        stored_size(task, "The task", "bad-argument")
     return made(
         RouteRequest,
         {

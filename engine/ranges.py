@@ -7,12 +7,15 @@ import math
 from aqe.engine.errors import UserError
 
 
-def check_range(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    """Raises `UserError` (bad-argument) unless `value` is None or a number (a `whole` one) from `low` to `high`.
+def check_range(
+    name: str, value: object, low: float, high: float, *, whole: bool = False, optional: bool = True
+) -> None:
+    """Raises `UserError` (bad-argument) unless `value` is a number (a `whole` one) from `low` to `high`, or None where
+    it is `optional`.
 
     >>> check_range("temperature", 0.5, 0, 2)
     """
-    if value is None:
+    if value is None and optional:
         return
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:

@@ -12,11 +12,11 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -65,6 +65,7 @@ whose questions are about projects."""
 
 _LEAST = {KNOWLEDGE: KNOWLEDGE_NEAR}
 _BY_SCORE = attrgetter("score")
+T = TypeVar("T")
 _SCORE = itemgetter(1)
 MOST_LOOKUPS = 64
 
@@ -262,7 +263,11 @@ class Recall:
         )
         wide = [answer.hits for answer in answers]
         known = wide.pop() if with_knowledge else ()
-        return _near_knowledge(known, [hit for hits in wide for hit in hits[:k]]) if known else (), wide
+        if known:
+            known = tuple(
+                _near_knowledge(known, [hit for hits in wide for hit in hits[:k]], attrgetter("vector_score"))
+            )
+        return known, wide
 
     def _from_store(
         self, question: str, vector: NDArray[np.float32], k: int, namespace: str | None, session: str | None
@@ -353,15 +358,14 @@ def _best_first(found: Sequence[Sequence[Found]], *, knows: bool) -> list[Found]
     known: Sequence[Found] = found[-1] if knows else ()
     rest = found[:-1] if knows else found
     if known:
-        least = max([KNOWLEDGE_NEAR, *[near or 0.0 for some in rest for _, _, _, near in some]])
-        known = [one for one in known if (one[3] or 0.0) >= least]
+        known = _near_knowledge(known, chain.from_iterable(rest), itemgetter(3))
     return sorted(chain(known, *rest), key=_SCORE, reverse=True)
 
 
-def _near_knowledge(known: Sequence[Hit], found: Sequence[Hit]) -> list[Hit]:
+def _near_knowledge(known: Sequence[T], found: Iterable[T], near: Callable[[T], float | None]) -> list[T]:
     """What is known about testing, where the question is about that: near enough, and nearer than the project's own."""
-    least = max([KNOWLEDGE_NEAR, *(hit.vector_score or 0.0 for hit in found)])
-    return [hit for hit in known if (hit.vector_score or 0.0) >= least]
+    least = max([KNOWLEDGE_NEAR, *[near(one) or 0.0 for one in found]])
+    return [one for one in known if (near(one) or 0.0) >= least]
 
 
 def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:

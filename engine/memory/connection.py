@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from weakref import WeakSet
 
 import apsw
 import sqlite_vec
@@ -90,6 +92,14 @@ class Beside:
         self._reopen = reopen
         self._turn = threading.Lock()
         self._connection: apsw.Connection | None = None
+        _beside.add(self)
+
+    def begin_anew(self) -> None:
+        """In a forked process: the connection is the parent's, and may be neither used nor closed."""
+        self._turn = threading.Lock()
+        if self._connection is not None:
+            _of_a_parent.append(self._connection)
+            self._connection = None
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
@@ -111,6 +121,19 @@ class Beside:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+_beside: WeakSet[Beside] = WeakSet()
+_of_a_parent: list[apsw.Connection] = []  # kept, since letting go of one would close it
+
+
+def _begin_anew() -> None:
+    for beside in list(_beside):
+        beside.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 class Reading:

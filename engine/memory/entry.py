@@ -186,7 +186,7 @@ if hasattr(os, "register_at_fork"):
 
 def check_text(text: str) -> str:
     """`text` if it can be stored; raises `UserError` (bad-text, text-too-long)."""
-    size = _encoded(text, "The text", "bad-text")
+    size = stored_size(text, "The text", "bad-text")
     if not text.strip():
         raise UserError("The text is empty.", code="bad-text", fix="Give some words.")
     if size > TEXT_BYTES:
@@ -198,7 +198,8 @@ def check_text(text: str) -> str:
     return text
 
 
-def _encoded(text: str, what: str, code: str) -> int:
+def stored_size(text: str, what: str, code: str) -> int:
+    """The bytes of a text that can be stored; raises `UserError` with this code, which calls it `what`."""
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError as exc:
@@ -216,7 +217,7 @@ def _encoded(text: str, what: str, code: str) -> int:
 
 def check_id(id: str) -> str:
     """`id` if it can name a memory; raises `UserError` (bad-id)."""
-    size = _encoded(id, "The id", "bad-id")
+    size = stored_size(id, "The id", "bad-id")
     if not 0 < size <= ID_BYTES:
         raise UserError(f"The id has {size} bytes.", code="bad-id", fix=f"Give 1 to {ID_BYTES} bytes.")
     return id
@@ -224,7 +225,7 @@ def check_id(id: str) -> str:
 
 def check_namespace(namespace: str) -> str:
     """`namespace` if it is one; raises `UserError` (bad-namespace)."""
-    _encoded(namespace, "The namespace", "bad-namespace")
+    stored_size(namespace, "The namespace", "bad-namespace")
     if not _NAMESPACE.fullmatch(namespace) or ".." in namespace:
         raise UserError(
             f"{namespace!r:.120} is not a namespace.",
@@ -256,7 +257,7 @@ def metadata_json(metadata: Mapping[str, Any] | None) -> str:
         text = _encode(found)
     except (TypeError, ValueError, RecursionError) as exc:
         raise UserError(f"The metadata is not JSON: {exc}.", code="bad-metadata", fix="Give JSON values.") from None
-    if _encoded(text, "The metadata", "bad-metadata") > METADATA_BYTES:
+    if stored_size(text, "The metadata", "bad-metadata") > METADATA_BYTES:
         raise UserError(
             f"The metadata is larger than {METADATA_BYTES} bytes.", code="bad-metadata", fix="Store less of it."
         )
@@ -306,7 +307,7 @@ def check_provenance(provenance: Provenance) -> Provenance:
     if provenance == _UNKNOWN:
         return provenance
     for name in ("file", "commit", "run", "worktree"):
-        _encoded(getattr(provenance, name), f"The provenance's {name}", "bad-provenance")
+        stored_size(getattr(provenance, name), f"The provenance's {name}", "bad-provenance")
     line = provenance.line
     if not isinstance(line, int) or not 0 <= line < 1 << 62:
         raise UserError(f"The provenance's line is {line!r}.", code="bad-provenance", fix="Give a line number.")

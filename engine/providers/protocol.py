@@ -50,7 +50,7 @@ def check_sampling(temperature: object, max_tokens: object, timeout_s: object) -
     """Raises `UserError` (bad-argument) for what no model takes; None leaves the first two to the provider."""
     check_range("temperature", temperature, 0, 2)
     check_range("max_tokens", max_tokens, 1, 10_000_000, whole=True)
-    check_range("time to wait, in seconds", "None" if timeout_s is None else timeout_s, 0.001, 86_400)
+    check_range("time to wait, in seconds", timeout_s, 0.001, 86_400, optional=False)
 
 
 @dataclass(frozen=True)

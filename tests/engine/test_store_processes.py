@@ -159,3 +159,26 @@ def test_a_writer_that_was_stopped_blocks_no_reader(tmp_path: Path) -> None:
                 other.add("must wait")
             assert caught.value.code == "database-locked"
         other.add("may write now")
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+from aqe.engine.memory import Store
+
+store = Store.open(Path(sys.argv[1]))
+with store.writing_aside() as kept:
+    pass
+if (child := os.fork()) == 0:
+    with store.writing_aside() as mine:
+        os._exit(3 if mine is kept else 0)
+ended = os.waitpid(child, 0)[1]
+store.close()
+sys.exit(os.waitstatus_to_exitcode(ended))
+"""
+
+
+def test_forked_process_writes_aside_on_a_connection_of_its_own(tmp_path: Path) -> None:
+    """What a child writes aside does not go through the connection that its parent keeps for that."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(tmp_path / "aqe.db")]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
