@@ -15,9 +15,10 @@ stamp := $(VENV)/.aqe-ready
 native_sources := $(wildcard simd/*.c simd/*.h simd/*/*.c simd/*/*.h)
 fast := -m "not services and not nightly"
 pytest := $(py) -m pytest -n $(WORKERS)
+peers := .work/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services nightly lint types floors bench transcript schemas public cli-docs clean
+.PHONY: help demo test test-services nightly lint types floors bench bench-public transcript schemas public cli-docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,18 +53,43 @@ bench: $(stamp) ## the benchmarks that need no network
 	$(py) benchmarks/embedding.py
 	$(py) benchmarks/startup.py
 	$(py) benchmarks/store.py
+	$(py) benchmarks/index.py fixtures/shop
 	$(py) benchmarks/care.py --memories 2000
 	$(py) benchmarks/evidence.py
+	$(py) benchmarks/evidence.py --set life
 	$(py) benchmarks/memory_tiers.py
 	$(py) benchmarks/plugin.py
 	$(py) benchmarks/sandbox.py
 	$(py) benchmarks/cancel.py
 	$(py) benchmarks/redaction.py
+	$(py) benchmarks/privacy.py
 	$(py) benchmarks/resilience.py
 	$(py) benchmarks/query.py
+	$(py) benchmarks/answers.py
+	$(py) benchmarks/sessions.py
+	$(py) benchmarks/batches.py
 	$(py) benchmarks/feedback.py --seed 2
 	$(py) benchmarks/knowledge.py
 	$(py) benchmarks/flaky/measure.py --suites 1
+
+bench-public: $(stamp) ## the benchmarks that fetch public packages first, and libraries to compare with; hours
+	$(py) -m pip install --quiet --disable-pip-version-check --upgrade --target $(peers) usearch hnswlib faiss-cpu numexpr
+	$(py) benchmarks/memory.py --parts search store hard growth --sizes 10k 100k 300k --peers-from $(peers)
+	PYTHONPATH=$(peers) $(py) benchmarks/memory_rank.py
+	$(py) benchmarks/retrieval.py --split dev --stop-words
+	$(py) benchmarks/retrieval.py --split fresh --stop-words
+	$(py) benchmarks/retrieval.py --graph
+	$(py) benchmarks/graph.py --cost
+	$(py) benchmarks/graph.py --own
+	$(py) benchmarks/together.py
+	$(py) benchmarks/select.py
+	$(py) benchmarks/packages.py
+	$(py) benchmarks/testgen.py --json .work/testgen.json
+	$(py) benchmarks/review/measure.py
+	$(py) benchmarks/flaky/measure.py --peers
+	$(py) benchmarks/plugin.py --installed
+	$(py) benchmarks/startup.py --cold
+	$(py) benchmarks/tour.py
 
 transcript: $(stamp) ## write the README's transcript anew from a real run
 	$(py) tools/transcript.py

@@ -17,7 +17,8 @@ from typing import Any
 from aqe.agents.advice import Advice
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
-from aqe.engine.privacy import redact
+from aqe.engine.privacy.never_send import WITHHELD, NeverSend
+from aqe.engine.privacy.structure import redacted
 from aqe.engine.subset import AgentMemory, own_memory
 
 FLAKY = "agents/flaky"
@@ -81,8 +82,8 @@ def consult(asked: Questions, memory: AgentMemory) -> tuple[Advice, ...]:
 def open_memory(project: Path) -> Iterator[AgentMemory]:
     """The memory of the server that the settings name, else the project's own.
 
-    What goes to a server is redacted, and the privacy mode strict refuses it: behind a port of this machine may be a
-    tunnel. Raises `AqeError`.
+    What goes to a server is redacted, holds nothing of files that never leave, and the privacy mode strict refuses it:
+    behind a port of this machine may be a tunnel. Raises `AqeError`.
     """
     from aqe.engine.settings import load_settings
 
@@ -101,19 +102,22 @@ def open_memory(project: Path) -> Iterator[AgentMemory]:
     from aqe.agents.remote import open_remote
 
     with open_remote(server, os.environ.get("AQE_ENGINE_TOKEN", ""), timeout_s=SERVER_S) as remote:
-        yield remote if settings.privacy.mode == "off" else _Redacting(remote)
+        never = NeverSend(project, settings.privacy.never_send)
+        yield GuardedMemory(remote, never, is_open=settings.privacy.mode == "off")
 
 
-class _Redacting:
-    """A memory elsewhere that is given no secrets and no personal data."""
+class GuardedMemory:
+    """A memory elsewhere that is given no secrets and no personal data, and nothing about files that never leave."""
 
-    def __init__(self, memory: AgentMemory) -> None:
+    def __init__(self, memory: AgentMemory, never_send: NeverSend, *, is_open: bool) -> None:
         self._memory = memory
+        self._never_send = never_send
+        self._is_open = is_open
 
     def search(
         self, query: str, *, k: int = 10, namespace: str | None = None, filter: Mapping[str, Any] | None = None
     ) -> SearchAnswer:
-        return self._memory.search(redact(query).text, k=k, namespace=namespace, filter=filter)
+        return self._memory.search(self._said(query), k=k, namespace=namespace, filter=self._said(filter))
 
     def remember(
         self,
@@ -126,8 +130,13 @@ class _Redacting:
         line: int = 0,
         ttl: str | float | None = None,
     ) -> Kept:
-        said = redact(text).text
-        return self._memory.remember(said, namespace=namespace, id=id, metadata=metadata, file=file, line=line, ttl=ttl)
+        is_covered = self._never_send.covers(file or None) or self._never_send.source_of([text]) is not None
+        said = WITHHELD if is_covered else self._said(text)
+        told = {} if is_covered else self._said(metadata)
+        return self._memory.remember(said, namespace=namespace, id=id, metadata=told, file=file, line=line, ttl=ttl)
+
+    def _said(self, value: Any) -> Any:
+        return value if self._is_open else redacted(value)
 
 
 def questions(agent: str, report: Any) -> Questions:

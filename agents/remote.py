@@ -107,7 +107,8 @@ class RemoteEngine:
         ttl: str | float | None = None,
     ) -> Kept:
         """Keep a text on the server."""
-        place = {"file": file or None, "line": line or None, "ttl": None if ttl is None else str(ttl)}
+        lasts = ttl if ttl is None or isinstance(ttl, str) else f"{ttl}s"
+        place = {"file": file or None, "line": line or None, "ttl": lasts}
         return await self._call(
             "memory_add", Kept, text=text, namespace=namespace, id=id, metadata=_plain(metadata), **place
         )

@@ -1,13 +1,19 @@
-"""Fits how answers are ranked and how sure they are: `python benchmarks/fit_answers.py [--folds] [--projects FOLDER]`.
+"""Fits how answers are ranked and how sure they are.
 
-Fitted on are the questions of benchmarks/data/questions_[123].toml alone: 462 with an answer and 462 without one, over
-42 public packages, which are fetched as source archives (sdists.py); those over the projects in fixtures/
+python benchmarks/fit_answers.py [--folds | --writers | --curve] [--without FIGURE ...] [--projects FOLDER]
+
+Fitted on are the questions of benchmarks/data/questions_[1-5].toml alone: 800 with an answer and 786 without one, over
+72 public packages, which are fetched as source archives (sdists.py); those over the projects in fixtures/
 (answers_*.toml) are not read here. The ranking is a conditional logit over the quotable units of a question: the share
 of the right ones, by Newton's method with a ridge. The confidence is a logistic model of "one of the quotes is right"
 on figures of questions that the ranking was not fitted on. Printed are first the figures that tell of an unknown
 package: each sixth of the packages is judged by a ranking, a confidence and a threshold that were fitted on the others,
 in three divisions. Then the weights for engine/providers/scoring.py and confidence.py and the threshold for
-extractive.py.
+extractive.py; what unmet words tell is written to engine/providers/data/unmet_words.npy.
+
+--folds prints the figures alone. --writers judges each file by what was fitted on the others, of whose five writers
+none wrote it, and whose packages are others too. --curve fits on a quarter, a half, three quarters and all of the other
+packages. --without leaves figures of the confidence out (their names stand in confidence.py).
 """
 
 from __future__ import annotations
@@ -31,7 +37,8 @@ from aqe.engine.providers import confidence, scoring
 from aqe.engine.providers.extractive import choose, quote_of
 from aqe.engine.providers.question import Question, read_question
 
-FILES = tuple(DATA / f"questions_{number}.toml" for number in (1, 2, 3))
+FILES = tuple(DATA / f"questions_{number}.toml" for number in (1, 2, 3, 4, 5))
+UNMET_FILE = DATA.parent.parent / "engine" / "providers" / "data" / "unmet_words.npy"
 FOLDS, DIVISIONS, SMALL = 6, 3, 330
 """Parts that the packages are divided into, how often they are, and the passages of a small package."""
 
@@ -40,6 +47,13 @@ LEANING = {"tests wanted": 1.5}
 """What the weights of the ranking are pulled to, 0 where nothing is said: hardly any question asks for a test."""
 
 CONFIDENCE_PULL = 15.0
+UNMET_PULL = 600.0
+"""How the weights of the confidence are pulled to 0, all figures having a like spread; unmet words have many."""
+
+SURE = 0.6
+"""A near miss that is answered with this confidence misleads."""
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
 BAR = 0.10
 """The share of the unanswerable questions that may be answered, for which the threshold is chosen."""
 
@@ -48,13 +62,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Asked:
-    """A question with its units, which of them are right (n,), and how many passages its project has."""
+    """A question with its units, which of them are right (n,), how many passages its project has, and its file."""
 
     question: dict[str, Any]
     read: Question
     field: scoring.Field
     right: NDArray[np.bool_]
     passages: int
+    file: str
 
     @property
     def project(self) -> str:
@@ -79,10 +94,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Confidence:
-    """The weights of the confidence and its bias."""
+    """The weights of the confidence, its bias, and what it tells that words are not met (2, d)."""
 
     weights: dict[str, float]
     bias: float
+    unmet: Floats
 
 
 @dataclass(frozen=True)
@@ -98,23 +114,35 @@ def main() -> None:
     """Cross-validate by package, then fit on everything; print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folds", action="store_true", help="only the figures of unknown packages")
+    parser.add_argument("--writers", action="store_true", help="the figures of unknown packages and writers")
+    parser.add_argument("--curve", action="store_true", help="those of fits on fewer packages")
+    parser.add_argument("--without", nargs="+", default=(), choices=confidence.WEIGHTS, help="figures to leave out")
     parser.add_argument("--projects", type=Path, help="the unpacked source archives, where they are at hand")
     options = parser.parse_args()
     questions = read_questions(options.projects)
-    tell_unknown(questions)
-    if options.folds:
+    if options.curve:
+        for share in SHARES:
+            print(f"fitted on {share:.0%} of the others")
+            tell_unknown(questions, share, options.without)
+        return
+    if options.writers:
+        tell([judged_by_others(questions, by_file(questions), 1.0, options.without)])
+        return
+    tell_unknown(questions, 1.0, options.without)
+    if options.folds or options.without:
         return
     model = fit(questions)
     print("\nRANKING = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in model.ranking.items()) + "\n}")
     named = model.confidence.weights.items()
     print("WEIGHTS = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in named) + "\n}")
     print(f"BIAS = {model.confidence.bias:.2f}\nDEFAULT = {model.threshold:.2f}")
+    np.save(UNMET_FILE, model.confidence.unmet.astype(np.float32))
 
 
 def read_questions(folder: Path | None = None) -> list[Asked]:
     """The questions that are fitted on, with every unit that could be quoted."""
-    listed = [one for file in FILES for one in load(str(file))]
-    names = dict.fromkeys(one["project"] for one in listed)
+    listed = [(one, file.stem) for file in FILES for one in load(str(file))]
+    names = dict.fromkeys(one["project"] for one, _ in listed)
     roots = projects(names) if folder is None else {name: folder / name for name in names}
     embedder = the_embedder()
     found = []
@@ -122,7 +150,7 @@ def read_questions(folder: Path | None = None) -> list[Asked]:
         with tempfile.TemporaryDirectory() as work:
             store = Store.open(Path(work) / "project.db")
             passages = index_project(store, embedder, roots[name]).passages
-            for question in (one for one in listed if one["project"] == name):
+            for question, file in ((one, file) for one, file in listed if one["project"] == name):
                 near = find_passages(store, embedder, question["ask"])
                 read = read_question(question["ask"], store.rarity(question["ask"]))
                 field = scoring.field_of(read, near)
@@ -131,37 +159,47 @@ def read_questions(folder: Path | None = None) -> list[Asked]:
                     right = np.zeros(len(every), bool)
                     for one in every:
                         right[one.place] = is_right(question, quote_of(one))
-                    found.append(Asked(question, read, field, right, passages))
+                    found.append(Asked(question, read, field, right, passages, file))
             store.close()
     return found
 
 
-def tell_unknown(questions: Sequence[Asked]) -> None:
-    """The questions of each part of the packages by what was fitted on the others."""
-    judged: list[list[Judged]] = []
-    for division in range(DIVISIONS):
-        judged.append([])
-        for kept, left in parted(questions, division):
-            model = fit([questions[at] for at in kept])
-            judged[-1] += [judge(questions[at], model) for at in left]
-    head = "right in quotes  first quote   right   unanswerable answered   right at 10 %   told apart"
-    print(f"{'fitted on other packages':<26}{head}")
+def tell_unknown(questions: Sequence[Asked], share: float, without: Sequence[str]) -> None:
+    """The questions of each part of the packages by what was fitted on a share of the others."""
+    tell([judged_by_others(questions, parted(questions, division), share, without) for division in range(DIVISIONS)])
+
+
+def judged_by_others(
+    questions: Sequence[Asked], parts: Sequence[tuple[list[int], list[int]]], share: float, without: Sequence[str]
+) -> list[Judged]:
+    """The questions of each part by what was fitted on those of a share of the packages of the other parts."""
+    found = []
+    for number, (kept, left) in enumerate(parts):
+        names = sorted({questions[at].project for at in kept})
+        some = set(np.random.default_rng(number).permutation(names)[: round(share * len(names))])
+        model = fit([questions[at] for at in kept if questions[at].project in some], without)
+        found += [judge(questions[at], model) for at in left]
+    return found
+
+
+def tell(judged: Sequence[Sequence[Judged]]) -> None:
+    """The figures, as means of some divisions."""
+    print(f"{'fitted on others':<18}{HEAD}")
     for name, least, most in (("small packages", 0, SMALL), ("others", SMALL, 10**9), ("all", 0, 10**9)):
         rows = [figures_of([one for one in some if least <= one.asked.passages < most]) for some in judged]
-        print(
-            f"{name:<26}"
-            + "".join(f"{value:{width}.3f}" for value, width in zip(np.mean(rows, 0), WIDTHS, strict=True))
-        )
+        values = zip(np.mean(rows, 0), WIDTHS, strict=True)
+        print(f"{name:<18}" + "".join(f"{value:{width}.3f}" for value, width in values))
 
 
-WIDTHS = (15, 13, 8, 24, 16, 13)
+HEAD = "right in quotes  first quote   right   unanswerable answered   surely   right at 10 %   told apart"
+WIDTHS = (15, 13, 8, 24, 9, 16, 13)
 
 
 def figures_of(judged: Sequence[Judged]) -> list[float]:
     """The figures of a line: shares of the answerable questions whose right quote is among those given, is the first,
-    and is given at the threshold; of the unanswerable ones that are answered; right ones at the threshold that lets a
-    tenth of these unanswerable ones through; and of pairs of a right answer and an unanswerable question those in which
-    the right one has the higher confidence."""
+    and is given at the threshold; of the unanswerable ones that are answered, and with a confidence of `SURE`; right
+    ones at the threshold that lets a tenth of these unanswerable ones through; and of pairs of a right answer and an
+    unanswerable question those in which the right one has the higher confidence."""
     yes = [one for one in judged if one.asked.is_answerable]
     no = [one for one in judged if not one.asked.is_answerable]
     least = threshold_of([one.confidence for one in no], BAR)
@@ -172,23 +210,26 @@ def figures_of(judged: Sequence[Judged]) -> list[float]:
         float(np.mean([one.first_right for one in yes])),
         float(np.mean([one.right and one.confidence >= one.threshold for one in yes])),
         float(np.mean([one.confidence >= one.threshold for one in no])),
+        float(np.mean(wrong >= SURE)),
         float(np.mean([one.right and one.confidence >= least for one in yes])),
         float(np.mean(pairs)),
     ]
 
 
-def fit(questions: Sequence[Asked]) -> Model:
+def fit(questions: Sequence[Asked], without: Sequence[str] = ()) -> Model:
     """The model of some questions; its threshold lets a tenth of the unanswerable ones through, each judged by what was
     fitted on other packages."""
-    found, marks = held_out(questions)
+    found, unmet, marks = held_out(questions)
     chances = [0.0] * len(found)
     for kept, left in parted(questions):
-        other = fit_confidence([found[at] for at in kept], marks[kept])
+        other = fit_confidence([found[at] for at in kept], unmet[kept], marks[kept], without)
         for at in left:
-            chances[at] = confidence.confidence_of(found[at], other.weights, other.bias)
+            lacking = np.einsum("ij,ij->i", other.unmet, unmet[at])
+            known = found[at] | dict(zip(confidence.UNMET, lacking.tolist(), strict=True))
+            chances[at] = confidence.confidence_of(known, other.weights, other.bias)
     no = [chances[at] for at, one in enumerate(questions) if not one.is_answerable]
     ranking = dict(zip(scoring.FIGURES, map(float, fit_ranking(questions)), strict=True))
-    return Model(ranking, fit_confidence(found, marks), threshold_of(no, BAR))
+    return Model(ranking, fit_confidence(found, unmet, marks, without), threshold_of(no, BAR))
 
 
 def parted(questions: Sequence[Asked], division: int = 0) -> list[tuple[list[int], list[int]]]:
@@ -205,6 +246,15 @@ def parted(questions: Sequence[Asked], division: int = 0) -> list[tuple[list[int
     ]
 
 
+def by_file(questions: Sequence[Asked]) -> list[tuple[list[int], list[int]]]:
+    """For each file where the questions of the others stand, and where its own do."""
+    every = range(len(questions))
+    return [
+        ([at for at in every if questions[at].file != name], [at for at in every if questions[at].file == name])
+        for name in sorted({one.file for one in questions})
+    ]
+
+
 def threshold_of(confidences: Sequence[float], share: float) -> float:
     """The least threshold that no more than a share of some confidences reach."""
     ordered = sorted(confidences, reverse=True)
@@ -213,17 +263,23 @@ def threshold_of(confidences: Sequence[float], share: float) -> float:
 
 def judge(one: Asked, model: Model) -> Judged:
     """A question by a model."""
-    found, right, first = features_of(one, model.ranking)
+    found, _, right, first = features_of(one, model.ranking, model.confidence.unmet)
     sure = confidence.confidence_of(found, model.confidence.weights, model.confidence.bias)
     return Judged(one, sure, model.threshold, right, first)
 
 
-def features_of(one: Asked, ranking: dict[str, float]) -> tuple[dict[str, float], bool, bool]:
-    """The figures of the confidence, and whether one of the quotes is right, and the first."""
+def features_of(
+    one: Asked, ranking: dict[str, float], unmet: Floats | None = None
+) -> tuple[dict[str, float], Floats, bool, bool]:
+    """The figures of the confidence, the unmet words (2, d), and whether one of the quotes is right, and the first."""
     chosen = choose(scoring.rank(one.field, ranking))
     rights = [is_right(one.question, quote) for _, quote in chosen]
     quotes = [quote.quote for _, quote in chosen]
-    return confidence.features(one.read, one.field, chosen[0][0], quotes, ranking), any(rights), rights[0]
+    best = chosen[0][0]
+    words = confidence.unmet_words(one.read, one.field, best.place)
+    table = np.zeros_like(words) if unmet is None else unmet
+    found = confidence.features(one.read, one.field, best, quotes, ranking, table)
+    return found, words, any(rights), rights[0]
 
 
 def fit_ranking(questions: Sequence[Asked]) -> Floats:
@@ -247,25 +303,34 @@ def fit_ranking(questions: Sequence[Asked]) -> Floats:
     return weights
 
 
-def held_out(questions: Sequence[Asked]) -> tuple[list[dict[str, float]], Floats]:
-    """For each question the figures of the confidence and whether a quote is right; the ranking is fitted on other
-    packages."""
+def held_out(questions: Sequence[Asked]) -> tuple[list[dict[str, float]], Floats, Floats]:
+    """For each question the figures of the confidence, its unmet words (2, d), and whether a quote is right; the
+    ranking is fitted on other packages."""
     found: list[dict[str, float]] = [{} for _ in questions]
+    unmet: list[Floats] = [np.zeros(0) for _ in questions]
     marks = np.zeros(len(questions))
     for kept, left in parted(questions):
         weights = fit_ranking([questions[at] for at in kept])
         ranking = dict(zip(scoring.FIGURES, map(float, weights), strict=True))
         for at in left:
-            found[at], marks[at], _ = features_of(questions[at], ranking)
-    return found, marks
+            found[at], unmet[at], marks[at], _ = features_of(questions[at], ranking)
+    return found, np.array(unmet), marks
 
 
-def fit_confidence(found: Sequence[dict[str, float]], marks: Floats) -> Confidence:
-    """Logistic regression with a ridge on figures of equal spread, by Newton's method; the bias is not pulled."""
-    rows = np.array([[one[name] for name in confidence.WEIGHTS] for one in found])
-    middle, spread = rows.mean(0), rows.std(0) + 1e-9
+def fit_confidence(
+    found: Sequence[dict[str, float]], unmet: Floats, marks: Floats, without: Sequence[str]
+) -> Confidence:
+    """Logistic regression with a ridge on figures of equal spread, by Newton's method; the bias is not pulled. The
+    unmet words (n, 2, d) have one spread for each of the two."""
+    plain = [name for name in confidence.WEIGHTS if name not in (*confidence.UNMET, *without)]
+    unmet = unmet * np.array([name not in without for name in confidence.UNMET])[None, :, None]
+    rows = np.array([[one[name] for name in plain] for one in found])
+    spreads = np.repeat(np.sqrt((unmet**2).mean(axis=(0, 2))), unmet.shape[2])
+    spread = np.concatenate([rows.std(0), spreads]) + 1e-9
+    rows = np.hstack([rows, unmet.reshape(len(rows), -1)])
+    middle = rows.mean(0)
     x = np.hstack([np.ones((len(rows), 1)), (rows - middle) / spread])
-    ridge = np.diag([1e-6] + [CONFIDENCE_PULL] * (x.shape[1] - 1))
+    ridge = np.diag([1e-6] + [CONFIDENCE_PULL] * len(plain) + [UNMET_PULL] * len(spreads))
     weights = np.zeros(x.shape[1])
     for _ in range(50):
         chance = 1 / (1 + np.exp(-x @ weights))
@@ -275,8 +340,9 @@ def fit_confidence(found: Sequence[dict[str, float]], marks: Floats) -> Confiden
         weights = weights - step
         if float(np.abs(step).max()) < 1e-9:
             break
-    plain = weights[1:] / spread
-    return Confidence(dict(zip(confidence.WEIGHTS, plain.tolist(), strict=True)), float(weights[0] - plain @ middle))
+    bare = weights[1:] / spread
+    named = dict(zip(plain, bare.tolist(), strict=False)) | dict.fromkeys(confidence.UNMET, 1.0)
+    return Confidence(named, float(weights[0] - bare @ middle), bare[len(plain) :].reshape(unmet.shape[1:]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Finding tests with the edges between memories: what they add to a search, and what it costs.
 
 `python benchmarks/retrieval.py --graph` prints the figures; `python benchmarks/graph.py --cost` the time beside the
-same search without edges, `--own` what weights of a project's own add; `python benchmarks/graph.py --learn` learns the
-weights of the attention anew from the training packages and writes them to engine/memory/graph/data/.
+same search without edges, `--own` what weights of a project's own add, `python benchmarks/together.py` what edges from
+searches would; `python benchmarks/graph.py --learn` learns the weights of the attention anew from the training packages
+and writes them to engine/memory/graph/data/.
 
 The queries are the source of a function, its name, and the first sentence of its docstring, searched in the tests of
 its package. Right is a test that executed a line of the function's body when the package's own suite ran under
@@ -16,12 +17,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import json
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,8 @@ MEASURED_ON = (
 """Packages of which no figure was looked at before the weights were made."""
 
 Key = tuple[str, str]
+Asked = tuple[str, str, frozenset[Key]]
+"""A query: how it asks, its text, and the memories that are right."""
 
 
 @dataclass(frozen=True)
@@ -121,28 +125,42 @@ class _Watched(Graph):
 
 def cases_of(suite: Suite, embedder: Embedder, seed: int) -> Iterator[Case]:
     """The queries of a package, drawn by the seed, each with the neighbourhood that a search sees."""
+    with indexed(suite, embedder) as store:
+        yield from cases_in(store, embedder, suite.name, asked_of(store, suite, seed))
+
+
+@contextlib.contextmanager
+def indexed(suite: Suite, embedder: Embedder) -> Iterator[Store]:
+    """A store with the code and the tests of a package, and the edges that its files say."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "aqe.db") as store:
         index_project(store, embedder, suite.root)
         link_index(store, "index", suite.root)
-        passages = {
-            (namespace, memory.id): memory
-            for namespace in ("index/code", "index/tests")
-            for memory in store.list(namespace=namespace, limit=1_000_000)
-        }
-        draw = np.random.default_rng(seed)
-        asked = [*_of_functions(suite, passages, draw), *_of_tests(passages, draw)]
-        with store.reading() as connection:
-            rows = connection.execute("SELECT row, namespace, id FROM memories WHERE valid_to IS NULL")
-            keys = {int(row): (str(namespace), str(id)) for row, namespace, id in rows}
-        for form, text, wanted in asked:
-            case = _case(store, embedder, suite.name, form, text, wanted, keys)
-            if case is not None:
-                yield case
+        yield store
 
 
-def _of_functions(
-    suite: Suite, passages: Mapping[Key, Memory], draw: np.random.Generator
-) -> Iterator[tuple[str, str, frozenset[Key]]]:
+def asked_of(store: Store, suite: Suite, seed: int) -> list[Asked]:
+    """The queries of a package, drawn by the seed; those of one function stand together, by its source first."""
+    passages = {
+        (namespace, memory.id): memory
+        for namespace in ("index/code", "index/tests")
+        for memory in store.list(namespace=namespace, limit=1_000_000)
+    }
+    draw = np.random.default_rng(seed)
+    return [*_of_functions(suite, passages, draw), *_of_tests(passages, draw)]
+
+
+def cases_in(store: Store, embedder: Embedder, package: str, asked: Iterable[Asked]) -> Iterator[Case]:
+    """Each query with the neighbourhood that a search of the store sees; one without a vector is left out."""
+    with store.reading() as connection:
+        rows = connection.execute("SELECT row, namespace, id FROM memories WHERE valid_to IS NULL")
+        keys = {int(row): (str(namespace), str(id)) for row, namespace, id in rows}
+    for form, text, wanted in asked:
+        case = _case(store, embedder, package, form, text, wanted, keys)
+        if case is not None:
+            yield case
+
+
+def _of_functions(suite: Suite, passages: Mapping[Key, Memory], draw: np.random.Generator) -> Iterator[Asked]:
     named: dict[tuple[str, str], list[Key]] = {}
     for key, memory in passages.items():
         named.setdefault((memory.provenance.file, memory.metadata["name"]), []).append(key)
@@ -159,7 +177,7 @@ def _of_functions(
                 yield FUNCTION[2], sentence, wanted
 
 
-def _of_tests(passages: Mapping[Key, Memory], draw: np.random.Generator) -> Iterator[tuple[str, str, frozenset[Key]]]:
+def _of_tests(passages: Mapping[Key, Memory], draw: np.random.Generator) -> Iterator[Asked]:
     tests = [key for key, memory in sorted(passages.items()) if key[0] == "index/tests" and _is_test(memory)]
     for at in sorted(draw.permutation(len(tests))[:OWN]):
         key = tests[at]
@@ -300,7 +318,7 @@ def own_weights(cache: Path, embedder: Embedder, seed: int) -> None:
             functions[-1].append(case)
         order = np.random.default_rng(seed).permutation(len(functions))
         halves = [[functions[at] for at in half] for half in (order[: len(order) // 2], order[len(order) // 2 :])]
-        trial = learned(began, [_lessons([one for one in own if one.right.any()]) for own in halves[0]], seed=seed)
+        trial = learned(began, [lessons([one for one in own if one.right.any()]) for own in halves[0]], seed=seed)
         weights = trial.weights if trial.is_won and len(halves[0]) >= FEWEST else began
         for name, left in (
             ("functions", [case for own in halves[1] for case in own]),
@@ -386,7 +404,7 @@ def main() -> int:
     held_out: dict[str, list[tuple[float, float]]] = {}
     for part in range(3):
         apart = names[part::3]
-        weights = learn(initial(options.seed), _lessons([one for one in cases if one.package not in apart]), **how)
+        weights = learn(initial(options.seed), lessons([one for one in cases if one.package not in apart]), **how)
         for case in (one for one in cases if one.package in apart):
             both = reciprocal(case.found, case.wanted), reciprocal(reordered(case, weights), case.wanted)
             held_out.setdefault(case.form, []).append(both)
@@ -395,14 +413,15 @@ def main() -> int:
         plain, graph = np.array(both).T
         print(f"  {form}: hybrid {figure(plain, 0)}, the graph adds {figure(graph - plain, 0).signed()}")
     if options.learn:
-        weights = learn(initial(options.seed), _lessons(cases), **how)
+        weights = learn(initial(options.seed), lessons(cases), **how)
         WEIGHTS.parent.mkdir(exist_ok=True)
         np.save(WEIGHTS, weights.astype(np.float32))
         print(f"{WEIGHTS.relative_to(ROOT)}: {len(weights)} weights from {len(cases)} functions")
     return 0
 
 
-def _lessons(cases: Sequence[Case]) -> list[tuple[Neighbourhood, NDArray[np.bool_]]]:
+def lessons(cases: Sequence[Case]) -> list[tuple[Neighbourhood, NDArray[np.bool_]]]:
+    """What weights are learned from: neighbourhoods, and which of their nodes are right."""
     return [(case.hood, case.right) for case in cases if case.hood is not None]
 
 

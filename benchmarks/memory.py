@@ -23,6 +23,7 @@ import platformdirs
 PARTS = {
     "search": ("memory_search", "search from Python beside sqlite-vec, usearch, hnswlib, faiss and NumPy"),
     "store": ("memory_store", "keeping, deleting and finding memories, opening a store, and bytes"),
+    "hard": ("memory_hard", "queries that are unlike all rows, over all codes and over an inverted file"),
     "growth": ("memory_growth", "the cost of a search from 1k to 1M vectors, and the plot of it"),
 }
 """By name: the module, and what it measures. A module has `measure(options) -> figures`."""
@@ -65,6 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", help="which of them (all of them if left out, none if empty)")
     parser.add_argument("--peers-from", type=Path, help="folder that pip installed the peers to")
     parser.add_argument("--graphs-to", type=size, default=size("100k"), help="largest size that graphs are built for")
+    parser.add_argument("--lists", type=int, help="make so many lists, whatever the size (hard)")
     parser.add_argument("--out", type=Path, help="file for the plot (growth)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     return parser.parse_args()

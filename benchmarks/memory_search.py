@@ -161,6 +161,8 @@ def restricted(ours: Vectors, ids: NDArray[np.int64]) -> Callable[[Floats, int],
 
 def peers(rows: Floats, count: int, options: argparse.Namespace, figures: dict[str, Any]) -> list[Peer]:
     """The peers that are wanted and there; what is left out is said."""
+    if unknown := set(options.peers or ()) - PEERS.keys():
+        raise SystemExit(f"No such peers: {', '.join(sorted(unknown))}. There are {', '.join(PEERS)}.")
     found = []
     figures["left_out"] = {}
     for name in PEERS if options.peers is None else options.peers:

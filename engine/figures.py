@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aqe.engine.learning import feedback_figures
+from aqe.engine.activity import read_activity
 from aqe.engine.memory.contents import StoreStats
 from aqe.engine.memory.store import Store
 from aqe.engine.recall import CachedEmbedder, Recall
@@ -45,15 +45,7 @@ class EngineStats:
 
 def read_figures(store: Store, requests: RequestTable, embedder: CachedEmbedder, recall: Recall) -> EngineStats:
     """All figures now."""
-    kept = requests.figures()
-    with store.reading() as connection:
-        sessions = dict(
-            connection.execute(
-                "SELECT CASE WHEN ended_at IS NOT NULL THEN 'ended' WHEN expires_at <= ? THEN 'expired' ELSE 'open'"
-                " END, count(*) FROM sessions GROUP BY 1 ORDER BY 1",
-                (store.now(),),
-            )
-        )
+    activity = read_activity(store, requests)
     hits, asked = embedder.hits + recall.pooled, embedder.hits + embedder.misses + recall.asked
     cache = CacheFigures(
         embedding_hits=embedder.hits,
@@ -62,16 +54,4 @@ def read_figures(store: Store, requests: RequestTable, embedder: CachedEmbedder,
         retrievals=recall.asked,
         hit_rate=hits / asked if asked else None,
     )
-    return EngineStats(
-        queries=kept.queries,
-        completions=kept.completions,
-        mean_confidence=kept.mean_confidence,
-        reused=kept.reused,
-        cost_usd=kept.cost_usd,
-        providers=kept.providers,
-        signals=feedback_figures(store)["signals"],
-        sessions={str(state): int(count) for state, count in sessions.items()},
-        cache=cache,
-        embedder=embedder.id,
-        store=store.stats(),
-    )
+    return EngineStats(**vars(activity), cache=cache, embedder=embedder.id, store=store.stats())

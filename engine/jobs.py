@@ -60,6 +60,7 @@ class Job:
 
     @property
     def is_live(self) -> bool:
+        """Whether it has not ended: queued or running."""
         return self.state in LIVE
 
 

@@ -31,6 +31,7 @@ class CancelToken:
 
     @property
     def is_set(self) -> bool:
+        """Whether work is to stop."""
         return self._event.is_set()
 
     def cancel(self) -> None:

@@ -43,8 +43,8 @@ def has_marker(folder: Path) -> bool:
 
 def _named(text: str, origin: str) -> Path:
     path = Path(text).expanduser()
-    if not path.is_dir():
-        what = "is a file, not a folder" if path.exists() else "does not exist"
+    if not os.path.isdir(path):  # which, unlike the path's own, says no of a name that is too long
+        what = "is a file, not a folder" if os.path.exists(path) else "does not exist"
         raise UserError(
             f"The project folder {text!r} given by {origin} {what}.",
             code="no-such-project",
@@ -106,8 +106,18 @@ def aqe_dir_if_done(project: Path) -> Iterator[Path]:
 
 def store_dir(project: Path, store: str = "shared") -> Path:
     """The `.aqe/` that holds the database: in a linked git worktree the main worktree's, unless `store` is
-    "local". Results and spool always stay in the project's own (`aqe_dir`)."""
-    return _own_folder(store_home(project, store) / ".aqe")
+    "local". Results and spool always stay in the project's own (`aqe_dir`).
+
+    Raises `UserError` (no-such-path, project-read-only, disk-full) when it cannot be made, or hold a database.
+    """
+    home = store_home(project, store)
+    if os.fsencode(home) != str(home).encode("utf-8", "replace"):
+        raise UserError(
+            f"The name {str(home)!r} is no UTF-8, and SQLite opens no file there.",
+            code="no-such-path",
+            fix="Rename the folder, or work on a copy of the project.",
+        )
+    return _own_folder(home / ".aqe")
 
 
 def store_home(project: Path, store: str = "shared") -> Path:

@@ -19,7 +19,7 @@ from aqe.engine.memory import spaces, vectors
 from aqe.engine.memory.as_of import search_as_of
 from aqe.engine.memory.embeddings import kept_in
 from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
-from aqe.engine.memory.ranking import INDEX
+from aqe.engine.memory.ranking import INDEX, SHELVES
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -64,7 +64,8 @@ def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory])
 
 def remember(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory]) -> list[Kept]:
     """As `keep`, for what a caller brings. The namespaces of the index are `aqe index`'s own: it drops what it did not
-    put there. Raises `UserError` (bad-namespace) for them."""
+    put there; those of the knowledge are no memory's, and searched as such. Raises `UserError` (bad-namespace) for
+    them."""
     given = list(memories)
     for memory in given:
         if isinstance(memory.namespace, str) and memory.namespace.startswith(INDEX):
@@ -72,6 +73,12 @@ def remember(store: Store, embedder: Embedder | None, memories: Iterable[NewMemo
                 f"The namespace {memory.namespace!r} is filled from the project's files, and by nothing else.",
                 code="bad-namespace",
                 fix="Use another one, such as notes.",
+            )
+        if isinstance(memory.namespace, str) and memory.namespace.startswith(SHELVES):
+            raise UserError(
+                f"The namespace {memory.namespace!r} is of the knowledge about testing, and of no memory.",
+                code="bad-namespace",
+                fix="`aqe knowledge add` puts an entry there; for a memory use another namespace, such as notes.",
             )
     return keep(store, embedder, given)
 
@@ -204,7 +211,7 @@ def reembed(
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> int:
-    """Embed the memories that have no vector, or one of another embedder of aqe's own; returns how many.
+    """Embed the memories that have no vector, or one that another engine's embedder made; returns how many.
 
     Batch after batch (of `size` memories, else `BATCH`), each in a transaction of its own: what is done stays done when
     the work is cut off, and the next call goes on. Of several processes one works and the others wait for it. Raises
@@ -223,7 +230,7 @@ def reembed(
                 return done
             made = _packed(kept_in(store, embedder).embed([text for _, text in batch]))
             with store.writing() as connection:
-                table = vectors.ensure_table(connection, embedder.id, embedder.dimension)
+                table = vectors.ensure_table(connection, embedder.id, embedder.dimension, derived=True)
                 placed = [(row, packed) for (row, _), packed in zip(batch, made, strict=True)]
                 done += spaces.put_made(connection, table, placed)
             after = batch[-1][0]
@@ -262,8 +269,4 @@ def _check_dimension(store: Store, embedder_id: str, dimension: int) -> None:
 
 def _refuse_unless(dimension: int, embedder_id: str, known: Sequence[int]) -> None:
     if dimension not in known:
-        raise UserError(
-            f"The vector has {dimension} numbers; those of {embedder_id!r} have {' or '.join(map(str, known))}.",
-            code="bad-vector",
-            fix="Give a vector of the embedder that made the stored ones, or name another with embedder_id.",
-        )
+        raise vectors.other_dimension(dimension, embedder_id, known)

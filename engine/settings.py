@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from aqe.engine.allowed import allowed_values
+from aqe.engine.allowed import ANY_TEXT, allowed_values
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.layers import PREFIX, Layer, variable
@@ -413,11 +413,20 @@ def _wrong_value(layers: Sequence[Layer], problem: Any) -> UserError:
     if parts[0] in TABLES:
         return _wrong_table(layers, parts, problem)
     key = next(key for end in range(len(parts), 0, -1) if (key := ".".join(parts[:end])) in declared_keys())
+    allowed = allowed_values(declared_keys()[key])
+    about = f"; it is {declared_keys()[key].description}" if allowed == ANY_TEXT else ""
     return UserError(
-        f"The setting {key!r} from {_origin(layers, key)} is {problem['input']!r}.",
+        f"The setting {key!r} from {_origin(layers, key)} is {_said(problem['input'])}.",
         code="bad-setting",
-        fix=f"Allowed: {allowed_values(declared_keys()[key])}.",
+        fix=f"Allowed: {allowed}{about}.",
     )
+
+
+def _said(value: Any) -> str:
+    """A refused value as an error repeats it: without the password of an address that has one."""
+    from aqe.engine.privacy.structure import redacted
+
+    return repr(redacted(value))
 
 
 def _wrong_table(layers: Sequence[Layer], parts: Sequence[str], problem: Any) -> UserError:
@@ -426,7 +435,7 @@ def _wrong_table(layers: Sequence[Layer], parts: Sequence[str], problem: Any) ->
     origin = _table_origin(layers, parts)
     if len(parts) < 3:
         return UserError(
-            f"The setting {key!r} from {origin} is {problem['input']!r}.",
+            f"The setting {key!r} from {origin} is {_said(problem['input'])}.",
             code="bad-setting",
             fix="Allowed: a table, or a JSON object in the variable.",
         )
@@ -438,7 +447,7 @@ def _wrong_table(layers: Sequence[Layer], parts: Sequence[str], problem: Any) ->
     if problem["type"] == "missing":
         return UserError(f"The setting {key!r} is missing in {origin}.", code="bad-setting", fix=f"It is {about}.")
     return UserError(
-        f"The setting {key!r} from {origin} is {problem['input']!r}.",
+        f"The setting {key!r} from {origin} is {_said(problem['input'])}.",
         code="bad-setting",
         fix=f"Allowed: {allowed_values(fields[parts[2]])}; it is {about}.",
     )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class AgentEngine(Protocol):
-    """An engine as agents see it, in this process or behind a server; `aqe.engine.Engine` is one."""
+    """An engine as agents see it, in this process or behind a server; `aqe.engine.Engine` is one, and says more of what
+    arguments mean and which errors are raised."""
 
     async def query(
         self,

@@ -120,7 +120,7 @@ class Engine:
         validate: Validate | None = None,
     ) -> Answer:
         """Answer a question from what is remembered, known and indexed."""
-        if config is not None and not config.answer and validate is None:
+        if isinstance(config, QueryConfig) and not config.answer and validate is None:
             found = self._engine._answering.at_hand(prompt, session, task, config)
             if found is not None:
                 return found
@@ -222,7 +222,7 @@ class Engine:
         as_of: str | int | datetime | None = None,
     ) -> SearchAnswer:
         """The `k` best memories by words, meaning or both; with `as_of` of those that held then."""
-        if as_of is None and query is None and vector is not None and not filter:
+        if as_of is None and query is None and vector is not None and filter is None and explain is False:
             found = self._engine._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
             if found is not None:
                 return found
@@ -302,7 +302,11 @@ class Engine:
         return self._call(partial(self._engine.similarity, a, b))
 
     def index(
-        self, paths: Sequence[str | Path] = (), *, progress: Progress = silent, cancel: CancelToken | None = None
+        self,
+        paths: str | Path | Sequence[str | Path] = (),
+        *,
+        progress: Progress = silent,
+        cancel: CancelToken | None = None,
     ) -> IndexReport:
         """Bring the passages of the project's docs, code and tests up to date."""
         return self._call(partial(self._engine.index, paths, progress=progress, cancel=cancel))

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from aqe.simd._bm25 import Postings
     from aqe.simd._bound import Bound
     from aqe.simd._forms import Answer, Items, Metric, Path
-    from aqe.simd._fusion import Fused, fuse, fuse_sides
+    from aqe.simd._fusion import Apart, Fused, fuse, fuse_sides
     from aqe.simd._hybrid import Hybrid
+    from aqe.simd._lexicon import Lexicon
     from aqe.simd._listed import best_listed, rank_lists
     from aqe.simd._odds import Features, TextOdds, Words
     from aqe.simd._vectors import Vectors
@@ -78,10 +79,12 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Apart",
     "Bound",
     "Fused",
     "Hybrid",
     "Kernels",
+    "Lexicon",
     "PathUnavailable",
     "Postings",
     "TextOdds",
@@ -112,9 +115,11 @@ PATHS = ("avx512", "avx2", "sse4", "neon", "portable", "numpy")
 _PLAIN = ("cosine", "dot", "hamming", "l2", "matvec", "normalize", "softmax", "tokens")
 _FUNCTIONS = (*_PLAIN, "text_odds", "topk", "vocabulary")
 _ELSEWHERE = {
+    "Apart": "_fusion",
     "Bound": "_bound",
     "Fused": "_fusion",
     "Hybrid": "_hybrid",
+    "Lexicon": "_lexicon",
     "Postings": "_bm25",
     "TextOdds": "_odds",
     "Vectors": "_vectors",

@@ -42,7 +42,8 @@ class _Index(Protocol):
 
 
 class Postings:
-    """The documents of each term, by 64-bit ids of the caller's; at most 16,777,216 documents.
+    """The documents of each term, by 64-bit ids of the caller's; at most 16,777,216 documents. Scores are BM25 as
+    SQLite's FTS5 has it (Robertson and Zaragoza, 2009).
 
     A document is bytes: its terms, with repetitions, between spaces. Each document may have a group, a number from 0
     on, by which searches can be narrowed. Every method sees a whole state and may be called from any thread; long

@@ -16,7 +16,8 @@ _ROUNDING = 1e-4
 
 class Bound:
     """The highest cosine that any of some vectors (n, dim) can have with a query: by their int8 forms, and what these
-    are off by at most. The vectors may be of any length; a zero vector has cosine 0 with everything.
+    are off by at most (Cauchy-Schwarz). The vectors, float32 or float16, may be of any length; a zero vector has cosine
+    0 with everything. Raises ValueError where there is none, TypeError for another dtype.
 
     >>> import numpy as np
     >>> from aqe.simd import Bound

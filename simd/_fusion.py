@@ -25,6 +25,15 @@ Found = tuple[int, float, float | None, float | None]
 """A row, its place between the worst (0) and the best (1), and what each side said of it."""
 
 
+class Apart(NamedTuple):
+    """The share of `near` where it is not one for all: `other` for the ids that are `marked` (by place; none is
+    beyond its end), `share` for all others."""
+
+    share: float
+    other: float
+    marked: NDArray[np.bool_]
+
+
 class Fused(NamedTuple):
     """One candidate: `score` is its place between the worst (0) and the best (1). `text` and `near` are what came in,
     None where that side did not have it; the standard scores of both, the share of `near`, and what was added."""
@@ -77,11 +86,12 @@ def fuse_sides(
     cosines: NDArray[np.float32],
     near: tuple[Ids, NDArray[np.float32]],
     words: NDArray[np.float64],
-    share: float,
+    share: float | Apart,
     k: int,
 ) -> list[Found]:
     """As `fuse`, of arrays: the ids and BM25 scores of what the words found with the cosine of each (NaN: none), and
-    the ids and cosines of what was near with the BM25 score of each (0: no word). Cosines are rounded to six digits.
+    the ids and cosines of what was near with the BM25 score of each (0: no word). Cosines are rounded to six digits. A
+    `share` may be another for some ids.
 
     Raises ValueError and TypeError for what does not fit, as for a row that stands twice on a side.
 
@@ -93,19 +103,34 @@ def fuse_sides(
     [(3, 1.0, None, 0.9), (2, 0.5, 1.0, None)]
     """
     wanted = as_k(k)
-    if not 0 <= share <= 1:
+    if not is_share(share):
         raise ValueError("share must be from 0 to 1")
+    if isinstance(share, Apart):
+        share = Apart(float(share.share), float(share.other), np.ascontiguousarray(share.marked, np.bool_))
+        if share.marked.ndim != 1:
+            raise ValueError("the marks of a share must be one for each id")
+    else:
+        share = float(share)
     if simd.active() != "numpy":
         try:
             from aqe.simd._postings import join as compiled
         except ImportError:
             pass
         else:
-            return compiled(text[0], text[1], cosines, near[0], near[1], words, float(share), min(wanted, 2**31))
+            return compiled(text[0], text[1], cosines, near[0], near[1], words, share, min(wanted, 2**31))
     return _fuse_sides(text, cosines, near, words, share)[:wanted]
 
 
-def _fuse_sides(text: tuple[Ids, Any], cosines: Any, near: tuple[Ids, Any], words: Any, share: float) -> list[Found]:
+def is_share(share: float | Apart) -> bool:
+    """Whether each share is one."""
+    if isinstance(share, Apart):
+        return 0 <= share.share <= 1 and 0 <= share.other <= 1
+    return 0 <= share <= 1
+
+
+def _fuse_sides(
+    text: tuple[Ids, Any], cosines: Any, near: tuple[Ids, Any], words: Any, share: float | Apart
+) -> list[Found]:
     first, second = as_ids(text[0]).tolist(), as_ids(near[0]).tolist()
     if not (len(first) == len(text[1]) == len(cosines) and len(second) == len(near[1]) == len(words)):
         raise ValueError("the arrays of a side must be equally long")
@@ -117,7 +142,15 @@ def _fuse_sides(text: tuple[Ids, Any], cosines: Any, near: tuple[Ids, Any], word
     }
     rounded = np.round(np.concatenate([cosines, near[1]]).astype(np.float64), DIGITS).tolist()
     by_near = {row: one for row, one in zip([*first, *second], rounded, strict=True) if one == one}
-    return [(one.row, one.score, one.text, one.near) for one in _fuse(by_text, by_near, share, {})]
+    parts: float | dict[int, float]
+    if isinstance(share, Apart):
+        ends = len(share.marked)
+        parts = {
+            row: share.other if 0 <= row < ends and share.marked[row] else share.share for row in {**by_text, **by_near}
+        }
+    else:
+        parts = share
+    return [(one.row, one.score, one.text, one.near) for one in _fuse(by_text, by_near, parts, {})]
 
 
 def _as_dict(given: Mapping[int, float]) -> dict[int, float]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aqe.simd import _recall
 from aqe.simd._bm25 import Postings
-from aqe.simd._fusion import DIGITS, Found, fuse_sides
+from aqe.simd._fusion import DIGITS, Apart, Found, fuse_sides, is_share
 from aqe.simd._given import as_k
 from aqe.simd._ids import Ids
 from aqe.simd._state import State
@@ -44,7 +44,7 @@ class Hybrid:
         self._native: Any = None
 
     def search(
-        self, query: Any, terms: Iterable[bytes], k: int, share: float, *, wide: int = 50, floor: float = 0.0
+        self, query: Any, terms: Iterable[bytes], k: int, share: float | Apart, *, wide: int = 50, floor: float = 0.0
     ) -> list[Found]:
         """The `k` best of the `wide` best of either side, as `fuse_sides` makes them one: (id, score, BM25, cosine),
         best first. None where no cosine reaches `floor`, unless that is 0.
@@ -55,7 +55,7 @@ class Hybrid:
         state = vectors._state
         if state is not self._state:
             state = self._prepare()
-        if self._native is None or not (1 <= wide <= _WIDEST and 0 <= share <= 1) or k.__class__ is not int or k < 1:
+        if self._native is None or not (1 <= wide <= _WIDEST and is_share(share)) or k.__class__ is not int or k < 1:
             return self._by_steps(query, tuple(terms), as_k(k), share, wide, floor)
         candidates = _recall.candidates(state.count, wide) if state.coded else 0
         words = terms if terms.__class__ is tuple else tuple(terms)
@@ -77,7 +77,7 @@ class Hybrid:
         return state
 
     def _by_steps(
-        self, query: Any, terms: tuple[bytes, ...], k: int, share: float, wide: int, floor: float
+        self, query: Any, terms: tuple[bytes, ...], k: int, share: float | Apart, wide: int, floor: float
     ) -> list[Found]:
         near = self.vectors.search(query, wide)
         if floor > 0 and round(float(near[1].max(initial=-1.0)), DIGITS) < floor:

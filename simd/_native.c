@@ -54,20 +54,36 @@ int aqe_take(PyObject *object, Py_buffer *view, char format, int writable, int d
     {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, name "($self, " signature ", /)\n--\n\n" text}
 #define FORM(name, signature) {"_" #name, aqe_form_##name, METH_VARARGS, "_" #name "($self, " signature ", /)\n--\n\n"}
 
+#define PAIRED                                                                                                         \
+    "\n\nVectors (n,) or matrices (rows, n): two vectors give a number, a vector and a matrix (rows,), two matrices\n"
+#define KINDS "(rows, rows). Both hold float32, float16, int8, or bfloat16 as uint16 with dtype=\"bfloat16\".\n"
+#define SUMS "Gives float32, of int8 exact int64.\n"
+#define REFUSED "Raises TypeError for what holds anything else, ValueError for shapes that do not fit."
+#define IN_ROWS                                                                                                        \
+    "\n\nOf a vector (n,) or a matrix (rows, n) of float32; what comes of it has the same shape, and lies in `out`\n"  \
+    "where that is given, which may be `rows` itself.\n" REFUSED
+
 static PyMethodDef METHODS[] = {
-    QUICK(dot, "a, b, /, *, dtype=None", "Sum of a[i] * b[i]."),
-    QUICK(cosine, "a, b, /, *, dtype=None", "Cosine of the angle between a and b, -1 to 1; 0 where one is zero."),
-    QUICK(l2, "a, b, /, *, dtype=None", "Sum of (a[i] - b[i]) ** 2: the squared distance."),
-    QUICK(hamming, "a, b, /", "Bits in which the packed bits (uint8) of a and b differ."),
-    QUICK(normalize, "rows, /, *, out=None", "Each row divided by its length; a zero row stays zero."),
-    QUICK(softmax, "rows, /, *, out=None", "exp(row - max(row)), divided by its sum, of each row."),
-    QUICK(matvec, "matrix, vector, /, *, dtype=None", "The dot product of each row of matrix with vector."),
+    QUICK(dot, "a, b, /, *, dtype=None", "Sum of a[i] * b[i]." PAIRED KINDS SUMS REFUSED),
+    QUICK(cosine, "a, b, /, *, dtype=None",
+          "Cosine of the angle between a and b, -1 to 1; 0 where one is zero." PAIRED KINDS "Gives float32.\n" REFUSED),
+    QUICK(l2, "a, b, /, *, dtype=None",
+          "Sum of (a[i] - b[i]) ** 2: the squared distance." PAIRED KINDS SUMS REFUSED),
+    QUICK(hamming, "a, b, /",
+          "Bits in which the packed bits of a and b differ." PAIRED "(rows, rows). Both hold uint8.\n"
+          "Gives exact int64.\n" REFUSED),
+    QUICK(normalize, "rows, /, *, out=None", "Each row divided by its length; a zero row stays zero." IN_ROWS),
+    QUICK(softmax, "rows, /, *, out=None", "exp(row - max(row)), divided by its sum, of each row." IN_ROWS),
+    QUICK(matvec, "matrix, vector, /, *, dtype=None",
+          "The dot product of each row of matrix (rows, n) with vector (n,): (rows,), of the kinds of `dot`."
+          "\n\n" REFUSED),
     FORM(pair, "kind, metric, a, b"),
     FORM(rows, "kind, metric, query, matrix, out, rows, n"),
     FORM(scan, "kind, metric, query, matrix, mask, rows, n, k"),
     FORM(normalize, "matrix, out, rows, n"),
     FORM(softmax, "matrix, out, rows, n"),
-    {"tokens", aqe_tokens, METH_O, "tokens($self, data, /)\n--\n\nThe stems of a text, in order, with repetitions."},
+    {"tokens", aqe_tokens, METH_O,
+     "tokens($self, data, /)\n--\n\nThe stems of a text (UTF-8 bytes), in order, with repetitions."},
     {"vocabulary", aqe_vocabulary_of, METH_VARARGS, "vocabulary($self, words, buckets, seed, /)\n--\n\nA handle."},
     {"bag", aqe_bag_of, METH_VARARGS, "bag($self, vocabulary, data, k, /)\n--\n\nRows and their weights."},
     {"embed", aqe_embed_texts, METH_VARARGS,

@@ -20,7 +20,7 @@ def join(
     near_ids: NDArray[np.int64],
     near_scores: NDArray[np.float32],
     words: NDArray[np.float64],
-    share: float,
+    share: float | tuple[float, float, NDArray[np.bool_]],
     k: int,
     /,
 ) -> list[tuple[int, float, float | None, float | None]]: ...
@@ -71,7 +71,24 @@ class Hybrid:
         wide: int,
         candidates: int,
         k: int,
-        share: float,
+        share: float | tuple[float, float, NDArray[np.bool_]],  # and that of ids that are marked
         floor: float,
         /,
     ) -> list[tuple[int, float, float | None, float | None]]: ...
+
+@final
+class Lexicon:
+    def __new__(cls, stop_words: tuple[bytes, ...], /) -> Lexicon: ...
+    def __len__(self) -> int: ...
+    def learn(self, word: bytes, terms: tuple[bytes, ...], /) -> None: ...
+    def choose(
+        self,
+        index: Index,
+        text: str,
+        groups: NDArray[np.bool_] | None,
+        few: int,
+        fewest: int,
+        most: int,
+        budget: int,
+        /,
+    ) -> bytes | tuple[tuple[bytes, ...], tuple[bytes, ...]] | None: ...

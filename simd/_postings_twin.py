@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import threading
 from array import array
 from collections import Counter
@@ -204,3 +205,58 @@ class Index:
             )
         self._alive = bytearray(b"\1" * len(self._ids))
         self._documents = {id: number for number, id in enumerate(self._ids)}
+
+
+_RUN = re.compile(r"\w+", re.ASCII)
+_WORD = re.compile(r"[^\W_]+", re.ASCII)
+_OF_A_NAME = re.compile(r"[^\W_]_[^\W_]|[a-z][A-Z]", re.ASCII)
+_LONGEST_WORD, _MOST_TERMS = 64, 64
+
+
+class Lexicon:
+    """What `aqe.simd._postings.Lexicon` is."""
+
+    def __init__(self, stop_words: tuple[bytes, ...]) -> None:
+        self._stop_words = frozenset(stop_words)
+        self._terms: dict[str, tuple[bytes, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    def learn(self, word: bytes, terms: tuple[bytes, ...]) -> None:
+        if not 1 <= len(word) <= _LONGEST_WORD or len(terms) > _LONGEST_WORD:
+            raise ValueError(f"a word must have 1 to {_LONGEST_WORD} bytes and no more terms")
+        self._terms.setdefault(word.decode("ascii"), terms)
+
+    def choose(
+        self, index: Index, text: str, groups: NDArray[np.bool_] | None, few: int, fewest: int, most: int, budget: int
+    ) -> bytes | tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
+        if not text.isascii():
+            return None
+        named: dict[bytes, bool] = {}  # the terms in order; whether each is part of a name
+        for run in _RUN.findall(text):
+            is_name = _OF_A_NAME.search(run) is not None
+            for word in _WORD.findall(run):
+                if len(word) > _LONGEST_WORD:
+                    return None
+                if word not in self._terms:
+                    return bytes(word, "ascii")
+                for term in self._terms[word]:
+                    named[term] = named.get(term, False) or is_name
+                if len(named) > _MOST_TERMS:
+                    return None
+        terms = tuple(named)
+        counts = dict(zip(terms, index.counts(terms, None, 0), strict=True))
+        inside = dict(zip(terms, index.counts(terms, groups, few), strict=True))
+        asked = [term for term in terms if named[term] or term not in self._stop_words]
+        if len(asked) < len(terms) and not any(counts[term] for term in asked):
+            asked = [*terms]
+        if len(asked) > 1:
+            asked = sorted((term for term in asked if counts[term]), key=counts.__getitem__)
+        chosen = postings = 0
+        for term in asked[:most]:
+            if 2 * counts[term] > index.documents() or (chosen >= fewest and postings + counts[term] > budget):
+                break
+            chosen += 1
+            postings += counts[term]
+        return tuple(asked[:chosen] or asked), tuple(term for term in terms if not inside[term])

@@ -19,9 +19,13 @@ QUERIES, NEIGHBOURS = 64, 1024
 _LARGEST_HALF, _HEADROOM, _MOST_LIFT = 65504.0, 4.0, 1024.0
 """Of half floats; how much longer than those of the sample rows may be; and what usual rows lose nothing by."""
 
-_HALF, _NEARLY_ALL, _MOST_QUERIES, _COARSE = 2.0**-11, 99.9, 75, 0.25
-"""The rounding of half floats; what share of rows `reach` and `grain` are for, and of queries `spread`; when int8 forms
-are of no use."""
+_HALF, _NEARLY_ALL, _COARSE = 2.0**-11, 99.9, 0.25
+"""The rounding of half floats; what share of rows `reach` and `grain` are for; when int8 forms are of no use."""
+
+_MOST_QUERIES, _UNLIKE = 75, 1.3
+"""What share of queries `spread` is for; how much worse it may be for another one until it is for the worst instead. In
+embeddings of code it is worse by 1.06 to 1.2; by 1.4 to 2.9 where some items are five times the others or more, since a
+query is then as hard to judge as it is large in those."""
 
 
 def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: Any) -> Coding:
@@ -38,7 +42,8 @@ def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: An
     if len(sample) >= 2 * QUERIES:
         near, errors, lengths = _errors(rest, k if metric == L2 else -k, f)
         each = np.sqrt(np.mean(np.take_along_axis(errors / lengths, near, axis=1) ** 2, axis=1))
-        spread = unit * float(np.percentile(each, _MOST_QUERIES))
+        usual, worst = float(np.percentile(each, _MOST_QUERIES)), float(each.max())
+        spread = unit * (worst if worst > _UNLIKE * usual else usual)
         wrong = np.sqrt(
             np.mean(np.take_along_axis(errors * f[None, QUERIES : QUERIES + NEIGHBOURS], near, axis=1) ** 2)
         )

@@ -121,31 +121,68 @@ class Path:
     """The path `numpy`: the methods are those of a C path."""
 
     def dot(self, *args: Items, dtype: str | None = None) -> _forms.Answer:
-        """Sum of a[i] * b[i]."""
+        """Sum of a[i] * b[i].
+
+        Vectors (n,) or matrices (rows, n): two vectors give a number, a vector and a matrix (rows,), two matrices
+        (rows, rows). Both hold float32, float16, int8, or bfloat16 as uint16 with dtype="bfloat16".
+        Gives float32, of int8 exact int64.
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.dot(self, *args, dtype=dtype)
 
     def cosine(self, *args: Items, dtype: str | None = None) -> _forms.Answer:
-        """Cosine of the angle between a and b, -1 to 1; 0 where one is zero."""
+        """Cosine of the angle between a and b, -1 to 1; 0 where one is zero.
+
+        Vectors (n,) or matrices (rows, n): two vectors give a number, a vector and a matrix (rows,), two matrices
+        (rows, rows). Both hold float32, float16, int8, or bfloat16 as uint16 with dtype="bfloat16".
+        Gives float32.
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.cosine(self, *args, dtype=dtype)
 
     def l2(self, *args: Items, dtype: str | None = None) -> _forms.Answer:
-        """Sum of (a[i] - b[i]) ** 2: the squared distance."""
+        """Sum of (a[i] - b[i]) ** 2: the squared distance.
+
+        Vectors (n,) or matrices (rows, n): two vectors give a number, a vector and a matrix (rows,), two matrices
+        (rows, rows). Both hold float32, float16, int8, or bfloat16 as uint16 with dtype="bfloat16".
+        Gives float32, of int8 exact int64.
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.l2(self, *args, dtype=dtype)
 
     def hamming(self, *args: Items) -> _forms.Answer:
-        """Bits in which the packed bits (uint8) of a and b differ."""
+        """Bits in which the packed bits of a and b differ.
+
+        Vectors (n,) or matrices (rows, n): two vectors give a number, a vector and a matrix (rows,), two matrices
+        (rows, rows). Both hold uint8.
+        Gives exact int64.
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.hamming(self, *args)
 
     def normalize(self, *args: Items, out: Items | None = None) -> NDArray[Any]:
-        """Each row divided by its length; a zero row stays zero."""
+        """Each row divided by its length; a zero row stays zero.
+
+        Of a vector (n,) or a matrix (rows, n) of float32; what comes of it has the same shape, and lies in `out`
+        where that is given, which may be `rows` itself.
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.normalize(self, *args, out=out)
 
     def softmax(self, *args: Items, out: Items | None = None) -> NDArray[Any]:
-        """exp(row - max(row)), divided by its sum, of each row."""
+        """exp(row - max(row)), divided by its sum, of each row.
+
+        Of a vector (n,) or a matrix (rows, n) of float32; what comes of it has the same shape, and lies in `out`
+        where that is given, which may be `rows` itself.
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.softmax(self, *args, out=out)
 
     def matvec(self, *args: Items, dtype: str | None = None) -> NDArray[Any]:
-        """The dot product of each row of matrix with vector."""
+        """The dot product of each row of matrix (rows, n) with vector (n,): (rows,), of the kinds of `dot`.
+
+        Raises TypeError for what holds anything else, ValueError for shapes that do not fit.
+        """
         return _forms.matvec(self, *args, dtype=dtype)
 
     def _pair(self, kind: int, metric: int, a: Items, b: Items) -> float | int:
@@ -208,7 +245,7 @@ class Path:
             target /= target.sum(axis=1, keepdims=True)
 
     def tokens(self, data: bytes) -> list[bytes]:
-        """The stems of a text, in order, with repetitions."""
+        """The stems of a text (UTF-8 bytes), in order, with repetitions."""
         return _tokeniser.tokens(_bytes(data, "data"))
 
     def vocabulary(self, words: tuple[bytes, ...], buckets: int, seed: int) -> Handle:

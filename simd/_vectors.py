@@ -7,7 +7,6 @@ few dozen (`simd/funnel/`); small stores and short vectors are scanned. Scores a
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable
 from operator import index
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.simd import _funnel_path, _recall, _rows, _saved, _vectors_file
+from aqe.simd import _elsewhere, _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, LARGEST
 from aqe.simd._given import Allowed, as_floats, as_k, as_rows, as_whole
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, distinct, last_of_each, rows_of_mask, set_bits
@@ -45,8 +44,8 @@ _GAPS = 1024
 class Vectors:
     """Vectors of `dim` float32 items under int64 ids, searched by "cosine", "dot" or "l2" (squared distance).
 
-    For cosine the rows are kept at length one; a zero vector has cosine 0 with everything. Any number of threads may
-    search while one adds, deletes or demotes (further writers wait): a search sees all of a call or nothing of it.
+    For cosine rows are kept at length one; a zero vector has cosine 0 with everything. Any number of threads may search
+    while one adds, deletes or demotes (others wait), and see all of a call or nothing. Codes: RaBitQ (docs/vectors.md).
 
     >>> import numpy as np
     >>> from aqe.simd import Vectors
@@ -65,18 +64,18 @@ class Vectors:
         self.dim = index(dim)
         self.metric: Metric = metric
         self._metric = METRICS.index(metric)
-        self._lock = threading.RLock()
-        self._publishing = threading.Lock()
+        self._lock, self._publishing, self._working = _elsewhere.locks_of(self)
         self._table = Table(self.dim, self._metric, _funnel_path.chosen())
         self._file: _vectors_file.File | None = None
         self._live: Masks = np.zeros(0, np.uint64)
         self._inverted: Inverted | None = None
         self._work: Work | None = None
-        self._working = threading.Lock()
         self._declined = 0
         self._scanned = 1.0
         none = np.empty(0, np.int64)
         self._state = State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
+
+    __reduce__ = _elsewhere.reduced
 
     def __len__(self) -> int:
         return self._state.count

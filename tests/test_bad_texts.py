@@ -2,7 +2,7 @@
 store that holds what it held.
 
 A row is a command with its stdin, the code and words of the answer. A new command adds rows. Paths, settings and disks
-are in test_bad_input.py.
+are in bad_input/.
 """
 
 from __future__ import annotations
@@ -174,6 +174,9 @@ ROWS = [
     *[Row(f"search {query}", ("memory", "search", "--", query), "") for query in SYNTAX],
     *[Row(f"query {query}", ("query", "--", f"{query} parcel"), "") for query in SYNTAX],
     Row("search, no UTF-8", ("memory", "search", ODD), "", "found"),
+    # what a batch reads from its lines
+    Row("embed, text beside lines", ("embed", "x", "--jsonl"), "bad-argument", "A TEXT does not go with --jsonl"),
+    Row("route, task beside lines", ("route", "--jsonl", "--task", "x"), "bad-argument", "--task does not go"),
     # files to index
     Row("index, missing", ("index", "gone"), "no-such-path", "gone"),
     Row("index, no UTF-8", ("index", ODD), "no-such-path"),

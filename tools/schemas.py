@@ -99,7 +99,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "sessions-list": ("aqe.server.cli.objects:SessionsListed",),
     "sessions-resume": ("aqe.server.cli.objects:SessionChanged",),
     "sessions-show": ("aqe.server.cli.objects:SessionTurns",),
-    "stats": ("aqe.engine.memory.contents:StoreStats",),
+    "stats": ("aqe.server.cli.stats:StatsShown",),
     "verify": ("aqe.agents.gate.verify:VerifyReport",),
 }
 ADDED: dict[str, dict[str, Any]] = {"execute": {"all_passed": {"type": "boolean"}}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from aqe.agents.coverage.report import CoverageReport, CoverageRequest, share
 from aqe.agents.coverage.running import CoveredRun, read_data, run_covered
 from aqe.agents.coverage.structure import read_structure
 from aqe.agents.gate.circumstances import circumstances
+from aqe.agents.gate.evidence import Evidence
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.generate.outline import read_source
 from aqe.agents.generate.target import module_name, search_path
@@ -55,39 +56,64 @@ def coverage(
     figures = [one for path, one in subjects.items() if _is_wanted(path, wanted)]
     notes = [*run.notes, *read.notes, *_notes(run, figures, history.known, history.left_out)]
     functions = [one for one in reached if one.function.is_function and _is_wanted(one.path, wanted)]
-    lines, lines_ran = sum(len(one.lines) for one in figures), sum(len(one.ran) for one in figures)
-    arms_ran = sum(len(one.arms_ran) for one in figures)
-    arms = arms_ran + sum(len(one.arms_missing) for one in figures)
+    total = _totals(figures)
     return CoverageReport(
         gaps=gaps[: request.top] if request.top else gaps,
         gaps_total=len(gaps),
         functions=len(functions),
         functions_uncovered=sum(one.never_ran for one in functions),
         files=len(figures),
-        lines=lines,
-        lines_covered=lines_ran,
-        lines_percent=round(share(lines_ran, lines), 2),
-        branches=arms,
-        branches_covered=arms_ran,
-        branches_percent=round(share(arms_ran, arms), 2),
-        percent=round(share(lines_ran + arms_ran, lines + arms), 2),
+        lines=total.lines,
+        lines_covered=total.lines_ran,
+        lines_percent=round(share(total.lines_ran, total.lines), 2),
+        branches=total.arms,
+        branches_covered=total.arms_ran,
+        branches_percent=round(share(total.arms_ran, total.arms), 2),
+        percent=round(share(total.lines_ran + total.arms_ran, total.lines + total.arms), 2),
         diff=None if changes is None else diff_coverage(changes, run.measured.files),
         tests=run.tests,
         tests_failed=len(run.failures),
         failures=run.failures,
         partial=run.partial,
-        evidence=circumstances(
-            interpreter,
-            seed=0,
-            runs=1 if run.isolation else 0,
-            budget_s=request.budget_s,
-            duration_s=time.monotonic() - started,
-            rung=f"suite: {run.isolation}" if run.isolation else "none",
-            packages={"coverage": run.measured.coverage_version}
-            | ({"pytest": run.pytest_version} if run.pytest_version else {}),
-        ),
+        evidence=_evidence(request, interpreter, run, started),
         running=run.running,
         notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """Lines and arms of branches, and how many of each ran."""
+
+    lines: int
+    lines_ran: int
+    arms: int
+    arms_ran: int
+
+
+def _totals(figures: Sequence[FileCoverage]) -> _Totals:
+    ran = sum(len(one.arms_ran) for one in figures)
+    return _Totals(
+        lines=sum(len(one.lines) for one in figures),
+        lines_ran=sum(len(one.ran) for one in figures),
+        arms=ran + sum(len(one.arms_missing) for one in figures),
+        arms_ran=ran,
+    )
+
+
+def _evidence(request: CoverageRequest, interpreter: Interpreter, run: CoveredRun, started: float) -> Evidence:
+    """How the figures came about; `started` is a reading of `time.monotonic`."""
+    packages = {"coverage": run.measured.coverage_version}
+    if run.pytest_version:
+        packages["pytest"] = run.pytest_version
+    return circumstances(
+        interpreter,
+        seed=0,
+        runs=1 if run.isolation else 0,
+        budget_s=request.budget_s,
+        duration_s=time.monotonic() - started,
+        rung=f"suite: {run.isolation}" if run.isolation else "none",
+        packages=packages,
     )
 
 

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from aqe.agents.gate.entering import RUNGS, remove_tree
-from aqe.agents.gate.plan import boot, make_plan
+from aqe.agents.gate.plan import boot, hand_over, make_plan
 from aqe.agents.gate.probing import probe
 from aqe.agents.gate.rungs import Attempts, rungs_to_try
 from aqe.agents.gate.spec import BoxSpec, Limits
@@ -176,13 +176,7 @@ class Box:
         finally:
             for fd in inside.values():
                 os.close(fd)
-        text = json.dumps(plan).encode()
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(struct.pack(">I", len(text)) + text)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died: _await_ready says why
+        hand_over(self._process, plan)
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_WALL_S

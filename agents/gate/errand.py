@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import struct
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aqe.agents.gate.plan import boot, make_plan
+from aqe.agents.gate.plan import boot, hand_over, make_plan
 from aqe.agents.gate.probing import Interpreter
 from aqe.agents.gate.spec import BoxSpec
 from aqe.agents.gate.verdict import Tail
@@ -80,13 +79,7 @@ def _start(plan: dict[str, Any], inside: dict[str, int]) -> subprocess.Popen[byt
         env={"LANG": "C.UTF-8"},
         cwd="/",
     )
-    text = json.dumps(plan).encode()
-    assert process.stdin is not None
-    try:
-        process.stdin.write(struct.pack(">I", len(text)) + text)
-        process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died: nothing will be reported
+    hand_over(process, plan)
     return process
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 import os
 import secrets
+import struct
+import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +39,15 @@ def boot(module: str) -> str:
         "    sys.modules[name] = module = types.ModuleType(name); module.__path__ = path\n"
         f"from aqe.agents.gate.{module} import main; main()"
     )
+
+
+def hand_over(process: subprocess.Popen[bytes], plan: Mapping[str, Any]) -> None:
+    """Tell a process that began with `boot` its plan; one that died meanwhile is for its watcher to notice."""
+    text = json.dumps(plan).encode()
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(struct.pack(">I", len(text)) + text)
+        process.stdin.flush()
 
 
 def make_plan(spec: BoxSpec, interpreter: Interpreter, rung: int, fds: dict[str, int]) -> dict[str, Any]:

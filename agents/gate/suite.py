@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import struct
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from aqe.agents.gate.plan import boot
+from aqe.agents.gate.plan import boot, hand_over
 from aqe.agents.gate.verdict import Tail
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken
@@ -165,13 +164,7 @@ class _Run:
         finally:
             os.close(report_in)
             os.close(output_in)
-        text = json.dumps(plan).encode()
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(struct.pack(">I", len(text)) + text)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
+        hand_over(self._process, plan)
 
     def wait(self, wall_s: float, on_output: Callable[[bytes], None] | None) -> SuiteRun | None:
         """Until the builder's report, or None when it could not build; ends the run at the wall clock."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aqe.agents.changes.changeset import as_text
@@ -25,6 +27,9 @@ from aqe.engine.index.indexing import is_test_file
 from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.project import locate
 
+AT_ONCE = 50
+"""Files that are looked at together."""
+
 LEAST_S = 2.0
 """What each part of the files gets at least, so that a small budget has an answer too."""
 
@@ -44,30 +49,11 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
     sources, left_out = _sources(project, request.paths)
     notes = [f"{name} was left out: {why}." for name, why in left_out]
     progress(f"Reading {len(sources)} test files")
-    placed: list[Placed] = []
-    deadline = started + request.budget_s
-    looked, whole = 0, True
-    packages: dict[str, str] = {}
-    for first in range(0, len(sources), 50):
-        cancel.check()
-        if time.monotonic() > deadline and first:
-            whole = False
-            break
-        part = sources[first : first + 50]
-        left = max(LEAST_S, deadline - time.monotonic())
-        seen = look((part,), bandit=request.bandit, wall_s=left, deadline=time.monotonic() + left, cancel=cancel)
-        whole = whole and seen.is_whole
-        notes += seen.notes
-        packages |= seen.tools
-        placed += seen.placed[0]
-        looked += seen.files
-        progress(f"Looked at {looked} of {len(sources)} test files", looked, len(sources))
-    if looked < len(sources):
-        notes.append(f"The time ended: {looked} of {len(sources)} test files were looked at.")
-    findings = [one for one in all_of(placed) if one.rule.startswith(_ABOUT_TESTS) or one.tool == "bandit"]
+    seen = _look(sources, request, started + request.budget_s, progress, cancel)
+    findings = [one for one in all_of(seen.placed) if one.rule.startswith(_ABOUT_TESTS) or one.tool == "bandit"]
     exists = frozenset(source.path for source in sources)
     kept, dismissed = without_dismissed(findings, decisions, exists)
-    lines = sum(len(source.lines) for source in sources[:looked])
+    lines = sum(len(source.lines) for source in sources[: seen.files])
     return ReviewReport(
         scope="tests",
         base="",
@@ -77,10 +63,10 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
         dismissed=dismissed,
         changed_lines=0,
         figures=ReviewFigures(
-            files=looked,
+            files=seen.files,
             lines_added=0,
             lines_removed=0,
-            tests=sum(len(find_tests(source)) for source in sources[:looked]),
+            tests=sum(len(find_tests(source)) for source in sources[: seen.files]),
             rules=dict(sorted(Counter(one.rule for one in findings).items())),
             findings_per_1000_lines=round(1000 * len(kept) / lines, 1) if lines else None,
         ),
@@ -91,11 +77,46 @@ def audit(request: ReviewRequest, *, progress: Progress, cancel: CancelToken) ->
             budget_s=request.budget_s,
             duration_s=time.monotonic() - started,
             rung="none",
-            packages=packages,
+            packages=seen.packages,
         ),
-        partial=not whole,
-        notes=tuple(dict.fromkeys(notes)),
+        partial=not seen.is_whole,
+        notes=tuple(dict.fromkeys([*notes, *seen.notes])),
     )
+
+
+@dataclass
+class _Seen:
+    """What looking at the first `files` of the tests found so far; `is_whole`: nothing was cut short."""
+
+    placed: list[Placed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    packages: dict[str, str] = field(default_factory=dict)
+    files: int = 0
+    is_whole: bool = True
+
+
+def _look(
+    sources: Sequence[Source], request: ReviewRequest, deadline: float, progress: Progress, cancel: CancelToken
+) -> _Seen:
+    """Look at the test files, some at a time, until the deadline (a reading of `time.monotonic`)."""
+    found = _Seen()
+    for first in range(0, len(sources), AT_ONCE):
+        cancel.check()
+        if time.monotonic() > deadline and first:
+            found.is_whole = False
+            break
+        part = sources[first : first + AT_ONCE]
+        left = max(LEAST_S, deadline - time.monotonic())
+        seen = look((part,), bandit=request.bandit, wall_s=left, deadline=time.monotonic() + left, cancel=cancel)
+        found.is_whole = found.is_whole and seen.is_whole
+        found.notes += seen.notes
+        found.packages |= seen.tools
+        found.placed += seen.placed[0]
+        found.files += seen.files
+        progress(f"Looked at {found.files} of {len(sources)} test files", found.files, len(sources))
+    if found.files < len(sources):
+        found.notes.append(f"The time ended: {found.files} of {len(sources)} test files were looked at.")
+    return found
 
 
 def _sources(project: Path, paths: tuple[str, ...]) -> tuple[list[Source], list[tuple[str, str]]]:

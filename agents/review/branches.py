@@ -19,13 +19,13 @@ from aqe.agents.coverage.measured import FileCoverage
 from aqe.agents.coverage.report import CoverageRequest
 from aqe.agents.coverage.running import CoveredRun, run_covered
 from aqe.agents.execute import TestFailure
-from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review.brought import Sighting
+from aqe.agents.review.sides import Sides
 from aqe.agents.review.sources import Source, normalised, printed
 from aqe.agents.select.imports import ImportGraph
 from aqe.engine.errors import AqeError, Cancelled, OutOfTime
 from aqe.engine.index.indexing import is_test_file
-from aqe.engine.progress import CancelToken, Progress
+from aqe.engine.progress import CancelToken
 
 RULE = "untested-branch"
 LEAST_S = 3.0
@@ -58,16 +58,10 @@ class BranchReview:
 
 
 @dataclass
-class _Trees:
-    """Where both versions lie and who runs them."""
+class _Runs:
+    """Runs of both versions' tests: where, who is told of failures, and what was left out."""
 
-    head: Path
-    base: Callable[[], Path]
-    interpreter: Interpreter
-    import_from_head: bool
-    deadline: float
-    progress: Progress
-    cancel: CancelToken
+    sides: Sides
     on_failures: Callable[[Sequence[TestFailure]], None] | None = None
     notes: list[str] = field(default_factory=list)
     is_cut: bool = False
@@ -76,44 +70,36 @@ class _Trees:
 def find_untested(
     heads: Sequence[Source],
     bases: Sequence[Source],
+    sides: Sides,
     *,
-    head_folder: Path,
-    base_folder: Callable[[], Path],
-    interpreter: Interpreter,
-    import_from_head: bool,
-    deadline: float,
-    progress: Progress,
-    cancel: CancelToken,
     on_failures: Callable[[Sequence[TestFailure]], None] | None = None,
 ) -> BranchReview:
-    """What the tests leave out of the changed code. `deadline` is a reading of `time.monotonic`.
+    """What the tests leave out of the changed code. `on_failures` is given the tests of the head that fail.
 
-    `base_folder` gives the folder of the base's tree when it is needed. `import_from_head` says that the head is not
-    the project that is installed. `on_failures` is given the tests of the head that fail. A suite that cannot run is a
-    note, not an error; raises `Cancelled`.
+    A suite that cannot run is a note, not an error; raises `Cancelled`.
     """
     before = {one.path: one for one in bases}
     changed = [one for one in heads if not one.is_test and one.touched and _does_otherwise(one, before.get(one.path))]
     if not changed:
         return BranchReview()
-    trees = _Trees(head_folder, base_folder, interpreter, import_from_head, deadline, progress, cancel, on_failures)
-    tests = reaching_tests(head_folder, [one.path for one in changed], cancel)
+    runs = _Runs(sides, on_failures)
+    tests = reaching_tests(sides.head, [one.path for one in changed], sides.cancel)
     if len(tests) > MOST_TESTS:
-        trees.notes.append(f"{MOST_TESTS} of {len(tests)} test files that reach the change were run for its branches.")
+        runs.notes.append(f"{MOST_TESTS} of {len(tests)} test files that reach the change were run for its branches.")
     if not tests:
         return BranchReview(notes=("No test file imports what changed, so no branch was looked at for tests.",))
     files = [one.path for one in changed]
-    run = _run(trees, head_folder, tests, files, HEAD_SHARE, "the changed version")
+    run = _run(runs, sides.head, tests, files, HEAD_SHARE, "the changed version")
     if run is None:
-        return BranchReview(notes=tuple(trees.notes), partial=trees.is_cut)
+        return BranchReview(notes=tuple(runs.notes), partial=runs.is_cut)
     untested = {one.path: list(all_untested(one, run.measured.files.get(one.path))) for one in changed}
     found: list[tuple[Source, Sighting]] = []
     if any(_is_of_change(way, one) for one in changed for way in untested[one.path]):
-        then = _before(trees, bases, tests)
+        then = _before(runs, bases, tests)
         for one in changed:
             new = news(one, untested[one.path], then.get(one.path))
             found += [(one, _sighting(way, one, run.tests)) for way in new]
-    return BranchReview(tuple(found), run.tests, run.isolation, tuple(trees.notes), trees.is_cut)
+    return BranchReview(tuple(found), run.tests, run.isolation, tuple(runs.notes), runs.is_cut)
 
 
 def _does_otherwise(head: Source, base: Source | None) -> bool:
@@ -134,55 +120,56 @@ def reaching_tests(folder: Path, changed: Sequence[str], cancel: CancelToken | N
 
 
 def _run(
-    trees: _Trees, folder: Path, tests: Sequence[str], files: Sequence[str], share: float, what: str
+    runs: _Runs, folder: Path, tests: Sequence[str], files: Sequence[str], share: float, what: str
 ) -> CoveredRun | None:
     """The tests under coverage, or None with a note where they could not be run to their end in time."""
-    left = (trees.deadline - time.monotonic()) * share
+    sides = runs.sides
+    left = (sides.deadline - time.monotonic()) * share
     if left < LEAST_S:
-        trees.is_cut = True
-        trees.notes.append(f"No time was left to run the tests of {what}: its branches were not looked at.")
+        runs.is_cut = True
+        runs.notes.append(f"No time was left to run the tests of {what}: its branches were not looked at.")
         return None
     root = folder / "src"
     import_from = [root, folder] if root.is_dir() else [folder]
     request = CoverageRequest(project=str(folder), tests=tuple(tests[:MOST_TESTS]), budget_s=left)
-    is_installed = folder == trees.head and not trees.import_from_head
+    is_installed = folder == sides.head and not sides.import_from_head
     try:
         run = run_covered(
             request,
-            trees.interpreter,
-            trees.progress,
-            trees.cancel,
+            sides.interpreter,
+            sides.progress,
+            sides.cancel,
             import_from=() if is_installed else import_from,
             only=files,
         )
     except Cancelled:
         raise
     except AqeError as error:
-        trees.is_cut = trees.is_cut or isinstance(error, OutOfTime)
-        trees.notes.append(f"The tests of {what} could not be run for their coverage: {error.message}")
+        runs.is_cut = runs.is_cut or isinstance(error, OutOfTime)
+        runs.notes.append(f"The tests of {what} could not be run for their coverage: {error.message}")
         return None
-    if folder == trees.head and trees.on_failures is not None:
-        trees.on_failures(run.failures)
+    if folder == sides.head and runs.on_failures is not None:
+        runs.on_failures(run.failures)
     if run.partial:
-        trees.is_cut = True
-        trees.notes.append(f"The tests of {what} did not end in {left:.0f} s: its branches were not looked at.")
+        runs.is_cut = True
+        runs.notes.append(f"The tests of {what} did not end in {left:.0f} s: its branches were not looked at.")
         return None
     if not run.measured.has_branches:
-        trees.notes.append("The project's settings measure no branches: only whole functions were looked at.")
+        runs.notes.append("The project's settings measure no branches: only whole functions were looked at.")
     return run
 
 
 def _before(
-    trees: _Trees, bases: Sequence[Source], tests: Sequence[str]
+    runs: _Runs, bases: Sequence[Source], tests: Sequence[str]
 ) -> dict[str, tuple[Source, list[Untested] | None]]:
     """For each changed file that the base had: its source and what was untested in it (None where not known)."""
     olds = [one for one in bases if not one.is_test]
     if not olds:
         return {}
-    folder = trees.base()
+    folder = runs.sides.base()
     there = [test for test in tests if (folder / test).is_file()]
     files = [one.path for one in olds]
-    run = _run(trees, folder, there, files, 1.0, "the version before") if there else None
+    run = _run(runs, folder, there, files, 1.0, "the version before") if there else None
     found: dict[str, tuple[Source, list[Untested] | None]] = {}
     for one in olds:
         measured = run.measured.files.get(one.path) if run is not None else None

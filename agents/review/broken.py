@@ -13,20 +13,20 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aqe.agents.changes import definitions
 from aqe.agents.execute import WITH_SIDE, Lines, TestFailure, suite_environ
 from aqe.agents.flaky.quarantine import read_quarantine
-from aqe.agents.gate.interpreter import Interpreter, side_folder
+from aqe.agents.gate.interpreter import side_folder
 from aqe.agents.gate.suite import run_suite
 from aqe.agents.review.finding import Finding, fingerprint
+from aqe.agents.review.sides import Sides
 from aqe.agents.review.sources import Source, parse
 from aqe.engine.errors import AqeError, Cancelled
 from aqe.engine.memory.opening import has_store, open_store
-from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.scratch import scratch_folder
 
 RULE = "test-breaks"
@@ -36,22 +36,6 @@ LEAST_S = 3.0
 FLAKY = "agents/flaky"
 _RED = frozenset({"failed", "error", "crashed"})
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Where both versions lie and who runs their tests until when (`deadline`, a reading of `time.monotonic`).
-
-    `import_from_head`: the head is not the project that is installed.
-    """
-
-    head: Path
-    base: Callable[[], Path]
-    interpreter: Interpreter
-    import_from_head: bool
-    deadline: float
-    progress: Progress
-    cancel: CancelToken
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from aqe.agents.gate.evidence import Evidence
 from aqe.agents.gate.interpreter import Interpreter, find_interpreter
 from aqe.agents.review.behaviour import judge
 from aqe.agents.review.branches import BranchReview, find_untested
-from aqe.agents.review.broken import Broken, Sides, find_broken
+from aqe.agents.review.broken import Broken, find_broken
 from aqe.agents.review.brought import brought, place
 from aqe.agents.review.clones import find_clones
 from aqe.agents.review.decisions import read_decisions, weighed, without_dismissed
@@ -30,6 +30,7 @@ from aqe.agents.review.looking import look
 from aqe.agents.review.ranking import ranked, shown_of
 from aqe.agents.review.report import MOST_FINDINGS, NotCompared, ReviewFigures, ReviewReport
 from aqe.agents.review.request import ReviewRequest
+from aqe.agents.review.sides import Sides
 from aqe.agents.review.sources import Source, sources_of
 from aqe.engine.errors import UserError
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -218,18 +219,6 @@ class _Review:
         failures: list[TestFailure] = []
         deadline = self.started + self.request.budget_s * (1.0 + patience())
         with self._phase("tests"):
-            branches = find_untested(
-                self.heads,
-                self.bases,
-                head_folder=self.head_folder,
-                base_folder=self.base_folder,
-                interpreter=interpreter,
-                import_from_head=self.request.head is not None,
-                deadline=deadline,
-                progress=self.progress,
-                cancel=self.cancel,
-                on_failures=failures.extend,
-            )
             sides = Sides(
                 self.head_folder,
                 self.base_folder,
@@ -239,6 +228,7 @@ class _Review:
                 self.progress,
                 self.cancel,
             )
+            branches = find_untested(self.heads, self.bases, sides, on_failures=failures.extend)
             return branches, find_broken(failures, self.heads, sides)
 
     def _message(self) -> str:

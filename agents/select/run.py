@@ -27,6 +27,8 @@ from aqe.engine.progress import CancelToken, Progress, silent
 
 UNTIMED_S = float("inf")
 RECORD = "`aqe execute --map` (or `pytest --aqe-map`) records what each test executes."
+_NO_MAP = ("no map of what the tests execute is recorded", "another version of aqe recorded the map")
+"""Why there is no map: nobody recorded one, or its form is another."""
 
 
 def select(request: SelectRequest, *, progress: Progress = silent, cancel: CancelToken | None = None) -> SelectReport:
@@ -48,10 +50,9 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
         past = read_past(store)
     interpreter = find_interpreter(project, request.python, python_setting(project), trusted=True)
     cancel.check()
+    known: dict[str, str] = {}
     if found is None or not found.tests:
-        why = "another version of aqe recorded the map" if other else "no map of what the tests execute is recorded"
-        choice = Choice(notes=[f"{why}; {RECORD}"]) if request.mapped_only else Choice(why_all=f"{why}; {RECORD}")
-        known: dict[str, str] = {}
+        choice = _without_map(other, request.mapped_only)
     else:
         progress("Choosing tests")
         with cancel.reading():
@@ -67,13 +68,16 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
     )
     here = _present(project, look_up, choice, known, progress)
     tests = _ordered(here.chosen, past, found)
+    why = f"Nothing is selected: {_NO_MAP[other]}."
+    if known or choice.why_all:
+        why = _why(choice, tests, here.all_tests, changes)
     report = SelectReport(
         base=changes.base,
         head=changes.head,
         tests=tests,
         all_tests=here.all_tests,
         whole_suite=bool(choice.why_all),
-        why=_why(choice, tests, here.all_tests, changes) if known or choice.why_all else f"Nothing is selected: {why}.",
+        why=why,
         changed_files=len(changes.files),
         run=None,
         not_run=(),
@@ -86,6 +90,12 @@ def select(request: SelectRequest, *, progress: Progress = silent, cancel: Cance
     if not request.run or not tests:
         return report
     return run_selected(request, report, project, started, progress, cancel)
+
+
+def _without_map(is_of_another_version: bool, mapped_only: bool) -> Choice:
+    """Nothing where only a map may choose, else the whole suite; with what would record a map."""
+    told = f"{_NO_MAP[is_of_another_version]}; {RECORD}"
+    return Choice(notes=[told]) if mapped_only else Choice(why_all=told)
 
 
 def choose(project: Path, found: ImpactMap, changes: Changes) -> Choice:

@@ -100,12 +100,14 @@ def success_of(feedback: Feedback) -> float:
     """
     said: list[float] = []
     if feedback.rating is not None:
-        if isinstance(feedback.rating, bool) or feedback.rating not in (1, 2, 3, 4, 5):
-            raise _bad(f"The rating is {feedback.rating!r}.", "Give 1 (useless) to 5 (just right).")
+        if type(feedback.rating) not in (int, float) or feedback.rating not in (1, 2, 3, 4, 5):
+            raise _bad(f"The rating is {feedback.rating!r:.40}.", "Give 1 (useless) to 5 (just right).")
         said.append((feedback.rating - 1) / 4)
-    if feedback.signal is not None and feedback.signal not in get_args(Signal):
-        raise _bad(f"{feedback.signal!r} is no signal.", f"Use {', '.join(get_args(Signal))}.")
+    if feedback.signal is not None and str(feedback.signal) not in get_args(Signal):
+        raise _bad(f"{feedback.signal!r:.40} is no signal.", f"Use {', '.join(get_args(Signal))}.")
     if feedback.task_success is not None:
+        if not isinstance(feedback.task_success, int) or feedback.task_success not in (True, False):
+            raise _bad(f"The success is {feedback.task_success!r:.40}.", "Give True or False.")
         said.append(float(feedback.task_success))
     if feedback.correction is not None:
         check_text(feedback.correction)

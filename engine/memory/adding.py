@@ -11,7 +11,8 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import vectors
-from aqe.engine.memory.entry import Kept, Memory, check_id, check_namespace, metadata_json, uuid7
+from aqe.engine.memory.absence import absent_in
+from aqe.engine.memory.entry import Kept, Memory, Provenance, check_id, check_namespace, metadata_json, uuid7
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.rows import (
     COLUMNS,
@@ -43,23 +44,20 @@ def _add_row(
     connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None], waiting: Waiting
 ) -> Kept:
     after = 0 if row.id is None else newest_revision(connection, row.namespace, row.id)
+    waiting.claim(connection, row)
     same = _same(connection, row, now, waiting) if after or row.id is None else None
-    if same is None and row.id is None and not row.as_new and (row.vector is None or row.derived):
+    if same is not None:
+        waiting.tell(connection)
+        return _join(connection, same, row, _given_end(same, row), now)
+    if row.id is None and not row.as_new and (row.vector is None or row.derived):
         known = said(row.text, row.namespace)
         if known is not None and _joins(known, row):
             waiting.tell(connection)
-            if known.namespace == row.namespace and not known.id_given:
-                digest = hashlib.sha256(known.text.encode("utf-8")).digest()
-                _join(connection, known, replace(row, text=known.text, text_hash=digest, vector=None), now)
-            return Kept(known.id, existed=True, recalled=True, namespace=known.namespace)
-    if same is not None:
-        waiting.tell(connection)
-        _join(connection, same, row, now)
-        return Kept(same.id, existed=True)
+            return _join_recalled(connection, known, row, now)
     id = row.id or uuid7(now)
     given = row.id is not None
     insert_row(connection, row, id, id_given=given, created_at=None, now=now, waiting=waiting, after=after)
-    return Kept(id, existed=False)
+    return Kept(id, existed=False, namespace=row.namespace, expires_at=row.expires_at)
 
 
 def _joins(said: Memory, row: Row) -> bool:
@@ -68,29 +66,85 @@ def _joins(said: Memory, row: Row) -> bool:
     if said.namespace == row.namespace and not said.id_given:
         return True
     lasts = said.expires_at is None or (row.expires_at is not None and row.expires_at <= said.expires_at)
-    return lasts and {**said.metadata, **json.loads(row.metadata)} == said.metadata
+    is_there = row.told is None or row.told.file in ("", said.provenance.file)
+    return lasts and is_there and {**said.metadata, **json.loads(row.metadata)} == said.metadata
 
 
-def _join(connection: apsw.Connection, same: Memory, row: Row, now: int) -> None:
-    """Join what is new about a memory that is there: metadata, a vector, a longer life, its file as it is now."""
-    joined = {**same.metadata, **json.loads(row.metadata)}
-    if row.derived and same.embedder_id is not None:
+def _join_recalled(connection: apsw.Connection, known: Memory, row: Row, now: int) -> Kept:
+    """Answer with a memory that was recalled, which takes over what it has nothing of, and the longer life."""
+    if known.namespace != row.namespace or known.id_given:
+        ends = known.expires_at
+        stays = row.expires_at is not None and row.expires_at != ends
+        return Kept(known.id, True, recalled=True, namespace=known.namespace, expires_at=ends, kept_end=stays)
+    digest = hashlib.sha256(known.text.encode("utf-8")).digest()
+    told = None if known.provenance.file not in ("", row.provenance.file) else row.told
+    row = replace(row, text=known.text, text_hash=digest, vector=None, told=told)
+    ends = None if None in (row.expires_at, known.expires_at) else max(row.expires_at or 0, known.expires_at or 0)
+    return replace(_join(connection, known, row, ends, now), recalled=True)
+
+
+def _given_end(same: Memory, row: Row) -> int | None:
+    """When a memory ends whose text is added again: the later of both ends; never where it has none, or is to have
+    none from now on."""
+    if same.expires_at is None or row.for_good:
+        return None
+    return max(row.expires_at or 0, same.expires_at)
+
+
+def _join(connection: apsw.Connection, same: Memory, row: Row, ends: int | None, now: int) -> Kept:
+    """Join what is new about a memory that is there: metadata, a caller's vector, where it comes from, its file as it
+    is now, its end."""
+    metadata = metadata_json({**same.metadata, **json.loads(row.metadata)})
+    if (row.derived and same.embedder_id is not None) or _has_vector(connection, same, row):
         row = replace(row, vector=None)
-    lasts = None if None in (row.expires_at, same.expires_at) else max(row.expires_at or 0, same.expires_at or 0)
-    is_same_file = row.file_digest and row.provenance.file == same.provenance.file
-    digest = row.file_digest if is_same_file else same.file_digest
-    if joined != same.metadata or (row.vector is not None and not row.derived):
-        about = same.provenance
-        same = replace(same, expires_at=lasts, file_digest=digest)
-        row = replace(row, metadata=metadata_json(joined), provenance=about, expires_at=None)
-        revise(connection, same, row, now)
-        return
+    origin, digest = _origin(same, row)
+    is_moved = (origin.file, origin.line) != (same.provenance.file, same.provenance.line)
+    news = {
+        "metadata": json.loads(metadata) != same.metadata,
+        "vector": row.vector is not None and not row.derived,
+        "provenance": origin != same.provenance,
+        "expires_at": ends != same.expires_at,
+    }
+    joined = tuple(name for name, is_new in news.items() if is_new)
+    stays = row.expires_at is not None and row.expires_at != ends
+    kept = Kept(same.id, existed=True, namespace=same.namespace, expires_at=ends, joined=joined, kept_end=stays)
+    if news["metadata"] or news["vector"] or is_moved:
+        row = replace(row, metadata=metadata, provenance=origin, expires_at=None, file_digest=digest)
+        revise(connection, replace(same, expires_at=ends, file_digest=digest), row, now)
+        return kept
     if row.vector is not None:
-        table = vectors.ensure_table(connection, row.embedder_id, len(row.vector) // 4)
+        size = len(row.vector) // 4
+        table = vectors.ensure_table(connection, row.embedder_id, size, derived=row.derived)
         put_vector(connection, _number(connection, same), table, row.vector)
-    if (lasts, digest) != (same.expires_at, same.file_digest):
-        sql = "UPDATE memories SET expires_at = ?, file_digest = ? WHERE row = ?"
-        connection.execute(sql, (lasts, digest, _number(connection, same)))
+    if (ends, digest, origin) != (same.expires_at, same.file_digest, same.provenance):
+        sql = 'UPDATE memories SET expires_at = ?, file_digest = ?, run = ?, "commit" = ?, worktree = ? WHERE row = ?'
+        seen = (origin.run, origin.commit, origin.worktree)
+        connection.execute(sql, (ends, digest, *seen, _number(connection, same)))
+    return kept
+
+
+def _has_vector(connection: apsw.Connection, same: Memory, row: Row) -> bool:
+    """Whether the vector that a row brings is the one that the memory has."""
+    if row.vector is None or row.derived or row.embedder_id != same.embedder_id:
+        return False
+    return vectors.read_current(connection, same.namespace, same.id) == row.vector
+
+
+def _origin(same: Memory, row: Row) -> tuple[Provenance, str]:
+    """Where a memory comes from whose text is added again, and its file's digest: what is told now, and as it was what
+    is not."""
+    told, was = row.told, same.provenance
+    if told is None:
+        return was, same.file_digest
+    seen = replace(was, run=told.run or was.run)
+    digest = same.file_digest
+    if told.file:
+        is_same = told.file == was.file
+        seen = replace(seen, file=told.file, line=told.line or (was.line if is_same else 0))
+        digest = row.file_digest or (same.file_digest if is_same else "")
+    if seen != was or told.commit or told.worktree:
+        seen = replace(seen, commit=row.provenance.commit, worktree=row.provenance.worktree)
+    return seen, digest
 
 
 def _same(connection: apsw.Connection, row: Row, now: int, waiting: Waiting) -> Memory | None:
@@ -140,7 +194,10 @@ def revise(connection: apsw.Connection, old: Memory, row: Row, now: int) -> int:
     kept = end_row(connection, old.namespace, old.id, now, keep_vector=keep)
     if keep and kept is not None:
         row = replace(row, vector=kept, embedder_id=old.embedder_id or row.embedder_id)
-    insert_row(connection, row, old.id, id_given=old.id_given, created_at=old.created_at, now=now)
+    waiting = Waiting()
+    waiting.claim(connection, row)
+    insert_row(connection, row, old.id, id_given=old.id_given, created_at=old.created_at, now=now, waiting=waiting)
+    waiting.tell(connection)
     carry_over(connection, before, _number(connection, old))
     return old.revision + 1
 
@@ -184,9 +241,12 @@ def erase_rows(connection: apsw.Connection, namespace: str, id: str) -> None:
 
 
 def unknown(connection: apsw.Connection, id: str, namespace: str) -> UserError:
-    """The error for a memory that is not there; what to do names the namespaces that hold the id."""
+    """The error for a memory that is not there; what to do names the namespaces that hold the id, or those that there
+    are where this one holds nothing."""
     sql = "SELECT DISTINCT namespace FROM memories WHERE id = ? AND namespace <> ? AND valid_to IS NULL"
     found = connection.execute(f"{sql} ORDER BY 1 LIMIT 3", (id, namespace))
     held = " or ".join(f"`-n {name}`" for (name,) in found)
+    nothing = None if held else absent_in(connection, namespace)
     fix = f"It is there with {held}." if held else "`aqe memory list` shows the ids."
+    fix = fix if nothing is None else nothing.told
     return UserError(f"There is no memory {id!r} in namespace {namespace!r}.", code="unknown-id", fix=fix)

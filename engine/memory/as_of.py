@@ -26,7 +26,7 @@ from aqe.engine.memory.entry import (
 )
 from aqe.engine.memory.filters import filter_sql, namespace_sql
 from aqe.engine.memory.hits import FoundMemories
-from aqe.engine.memory.ranking import SHELVES, Scored, Sides
+from aqe.engine.memory.ranking import SHELVES, Scored, Sides, candidates
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.searching import MOST_HITS
 from aqe.engine.memory.store import Store
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
 
 PAGE = 500
+SKEW_US = 60_000_000
+"""So far ahead another machine's clock may be."""
+
 _LEAST = 10**13  # microseconds: milliseconds of any moment before 2286 are fewer, and seconds
 _HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?) AND (expires_at IS NULL OR expires_at > ?)"
 
@@ -58,7 +61,18 @@ def past_moment(given: str | int | datetime, now: int, *, explain: bool = False)
             code="bad-moment",
             fix="Give microseconds, as in Memory.valid_from, a datetime or a text like 2026-03-01.",
         )
-    return moment_of(given, now=now)
+    return refuse_ahead(moment_of(given, now=now), now)
+
+
+def refuse_ahead(at: int, now: int) -> int:
+    """`at`, if it is past or present (both in UTC microseconds). Raises `UserError` (bad-moment)."""
+    if at > now + SKEW_US:
+        raise UserError(
+            f"{rfc3339(at)} lies ahead, and nothing is known of it.",
+            code="bad-moment",
+            fix="Give a moment that is past.",
+        )
+    return at
 
 
 def get_as_of(store: Store, id: str, at: int, *, namespace: str = "default") -> Memory | None:
@@ -149,7 +163,7 @@ def _fused(
     near: Mapping[int, float],
 ) -> list[Scored]:
     """The best by both sides, weighed as a search of today weighs them."""
-    wide = max(50, 4 * k)
+    wide = candidates(k)
     chosen = {*_best(text, wide), *_best(near, wide)}
     sides = Sides(*({row: side[row] for row in chosen if row in side} for side in (text, near)))
     scope = ranking.scope_of(connection, namespace, "", ())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.hybrid import Found
     from aqe.engine.memory.lookups import Lookup
-    from aqe.engine.memory.names import Named, Names, Weigh
+    from aqe.engine.memory.names import Names, Weigh
 
 T = TypeVar("T")
 
@@ -52,6 +52,10 @@ class AtHand:
         self._files = files
         self._stale_counts = stale != "mark"
         self._note_recalled = note_recalled
+
+    def follow_rules(self, stale: Policy) -> None:
+        """Have stale memories count as settings say now."""
+        self._stale_counts = stale != "mark"
 
     def search(
         self,
@@ -96,15 +100,18 @@ class AtHand:
         be asked more than once. `vector` is the question's."""
         return self._lookups.find(self._connection, lookup, question, vector)
 
-    def named(self, found: Sequence[Found], weigh: Weigh) -> Sequence[Named] | None:
-        """What the memories of rows just found are called, in their order, and what `weigh` gives for their texts,
-        within `once`. None where one is stale, and that has a say in what is found."""
-        names = self._names.of(self._connection, self._searcher.number, found, weigh)
-        if self._stale_counts and (files := [about for _, _, about in names if about is not None]):
+    def named(self, found: Sequence[Found], weigh: Weigh) -> tuple[tuple[tuple[str, str], ...], int] | None:
+        """What the memories of rows just found are called (namespace, id), in their order, and what `weigh` gives for
+        all of their texts, within `once`. None where one is stale, and that has a say in what is found."""
+        known = self._names.of(self._connection, self._searcher.number, found, weigh)
+        if not known:
+            return (), 0
+        names, weights, files = zip(*known, strict=True)
+        if self._stale_counts and any(files):
             digest = self._files.digest
-            if any(digest(file) not in ("", was) for file, was in files):
+            if any(digest(file) not in ("", was) for file, was in filter(None, files)):
                 return None
-        return names
+        return names, sum(weights)
 
     def hits(self, found: Sequence[Found]) -> Sequence[Hit] | None:
         """The same memories whole."""

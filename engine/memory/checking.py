@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import (
     NewMemory,
     Provenance,
@@ -19,7 +20,7 @@ from aqe.engine.memory.entry import (
     metadata_json,
     pack_vector,
 )
-from aqe.engine.memory.growth.expiry import parse_ttl
+from aqe.engine.memory.growth.expiry import FOR_GOOD, parse_ttl
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.rows import Row
@@ -34,15 +35,21 @@ def checked_row(
 ) -> Row:
     """The row to be written. `here` gives the worktree and commit that are not said, `clean` is what each text goes
     through, `files` tells the digest of the file it is about. Raises `UserError` as `Store.add` does."""
-    provenance = memory.provenance or here
-    if memory.provenance is not None and here != _NOWHERE:
+    told = memory.provenance
+    if told is not None and told.file and isinstance(told.file, str):
+        told = replace(told, file=files.within(told.file))
+    provenance = told or here
+    if told is not None and here != _NOWHERE:
         worktree, commit = provenance.worktree or here.worktree, provenance.commit or here.commit
         provenance = replace(provenance, worktree=worktree, commit=commit)
     text, metadata = check_text(memory.text), memory.metadata
     if clean is not None:
-        text, metadata = clean(text), _cleaned(metadata, clean)
+        from aqe.engine.privacy.structure import redacted
+
+        text, metadata = clean(text), _cleaned(redacted(metadata), clean)  # a name tells a secret that no text does
     id = None if memory.id is None else check_id(memory.id)
     namespace = check_namespace(memory.namespace)
+    has_end = memory.ttl_s is not None and memory.ttl_s != FOR_GOOD
     return made(
         Row,
         {
@@ -55,15 +62,27 @@ def checked_row(
             "embedder_id": check_embedder(memory.embedder_id),
             "provenance": check_provenance(provenance),
             "derived": memory.derived,
-            "expires_at": None if memory.ttl_s is None else now() + int(parse_ttl(memory.ttl_s) * 1e6),
+            "expires_at": now() + int(parse_ttl(memory.ttl_s) * 1e6) if has_end else None,
             "pinned": False,
             "file_digest": "" if namespace.startswith(INDEX) else files.at_birth(provenance.file),
             "as_new": memory.as_new,
+            "told": told,
+            "for_good": memory.ttl_s == FOR_GOOD,
         },
     )
 
 
 _NOWHERE = Provenance()
+
+
+def placed(memory: NewMemory) -> NewMemory:
+    """The memory, if a line that it names is one of a file. Raises `UserError` (bad-provenance)."""
+    where = memory.provenance
+    if where is not None and where.line and not where.file:
+        raise UserError(
+            f"The line {where.line!r:.40} is of no file.", code="bad-provenance", fix="Name the file too, or no line."
+        )
+    return memory
 
 
 def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,8 @@ from aqe.engine.memory.background import Background
 from aqe.engine.memory.changelog import Mark, may_lack_since, read_mark, read_number, rows_since
 from aqe.engine.memory.codefiles import CodeFile, CodeFolder
 from aqe.engine.memory.idling import Idling, give_back
+from aqe.engine.memory.masks import Masks
+from aqe.engine.memory.namespaces import names_below
 from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, apply, best_of, open_part, read_part
 from aqe.engine.memory.reach import Few, Reach
 from aqe.engine.memory.tiers import demoted
@@ -46,7 +47,6 @@ ASIDE = 30_000
 LATE = range(10_000, 300_000)
 """Vectors of a namespace that was searched without codes for which a store that closes makes a file."""
 
-MASKS = 16
 LOOKED_THROUGH = 16
 """Searches of a file after which all of it is read and checked again, in the background; one that was not for a day is
 at the first."""
@@ -82,7 +82,7 @@ class Codes:
         """Grows with every change of what is at hand."""
         self._names: list[str] | None = None
         self._asked: dict[Key, int] = {}
-        self._masks: OrderedDict[Any, Any] = OrderedDict()
+        self._masks = Masks()
         self._background = Background("aqe-codes")
         self._done: list[tuple[Key, Part | None, Mark]] = []
         self._known: list[Key] = []
@@ -110,7 +110,7 @@ class Codes:
         found = []
         for key, part in parts:
             self.count_search(key, part)
-            allow = self._mask(connection, key, part, scope) if scope.condition else None
+            allow = self._masks.of(connection, key, part, scope) if scope.condition else None
             exact = None
             if self._has_cold and self.remake is not None:
                 exact = partial(demoted.exact_rows, connection, table, part.vectors, self.remake)
@@ -197,6 +197,12 @@ class Codes:
         """Keep no more than `level` of the vectors of `rows` at hand ("bits": the code alone); how many kept more."""
         return sum(part.vectors.demote(rows, level) for part in self._parts.values() if not part.vectors.is_damaged)
 
+    def spare_damaged(self) -> bool:
+        """Do without the files that were found damaged, from the next search on; whether there are any."""
+        found = [(key, part) for key, part in self._parts.items() if part.vectors.is_damaged]
+        self._damaged += found
+        return bool(found)
+
     def open_files(self, connection: apsw.Connection) -> None:
         """Have every namespace at hand that has a file."""
         self._follow(connection)
@@ -281,13 +287,9 @@ class Codes:
         return None if self._names is None else [name for name in self._names if name not in scope.without]
 
     def _every_name(self, connection: apsw.Connection) -> list[str]:
-        """The namespaces with a current row, by hops along the index."""
+        """The namespaces with a current row."""
         if self._names is None:
-            self._names, last = [], ""
-            sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace > ?"
-            while (name := connection.execute(sql, (last,)).get) is not None:
-                self._names.append(name)
-                last = name
+            self._names = names_below(connection)
         return self._names
 
     def _follow(self, connection: apsw.Connection) -> None:
@@ -479,18 +481,6 @@ class Codes:
             return may_lack_since(connection, mark)
         finally:
             connection.close()
-
-    def _mask(self, connection: apsw.Connection, key: Key, part: Part, scope: Scope) -> Any:
-        """The rows of a namespace under the scope's condition, prepared; kept while no memory changes."""
-        known = (key, scope.condition, tuple(scope.parameters))
-        mask = self._masks.get(known)
-        if mask is None:
-            sql = f"SELECT row FROM memories WHERE valid_to IS NULL AND namespace = ? AND {scope.condition}"
-            rows = [row for (row,) in connection.execute(sql, (key[1], *scope.parameters))]
-            mask = self._masks[known] = part.vectors.allowed(rows)
-            while len(self._masks) > MASKS:
-                self._masks.popitem(last=False)
-        return mask
 
     def _drop(self, keys: Iterable[Key]) -> None:
         for key in keys:

@@ -16,6 +16,7 @@ import apsw
 import sqlite_vec
 
 from aqe.engine.errors import AqeError, InternalError, UserError
+from aqe.engine.memory.emptied import cut_to_nothing
 from aqe.engine.memory.patience import Patience
 
 BUSY_TIMEOUT_S = 10.0
@@ -35,17 +36,16 @@ def open_connection(
     "full" also survives a power loss, "normal" the end of any process. Raises `UserError` (database-broken,
     database-key, database-locked, project-read-only, disk-full).
     """
+    if why := cut_to_nothing(path):
+        raise broken(path, why)
+    if str(path) != ":memory:" and not path.exists() and path.parent.is_dir() and _is_full(path):
+        raise _no_space(path)  # else an empty file would stay behind
     with speaking(path, key=key):
         connection = apsw.Connection(str(path))
         try:
             connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else partial indexes make it plan at every call
             connection.set_busy_handler(Patience(path, busy_timeout_s))
-            if key:
-                connection.pragma("key", key)
-            connection.enable_load_extension(True)
-            connection.load_extension(sqlite_vec.loadable_path())
-            connection.enable_load_extension(False)
-            connection.pragma("foreign_keys", True)
+            make_ready(connection, key)
             _write_ahead(connection, busy_timeout_s)
             connection.wal_autocheckpoint(LOG_PAGES)
             connection.pragma("cache_size", -CACHED_KIB)
@@ -54,6 +54,16 @@ def open_connection(
             connection.close()
             raise
     return connection
+
+
+def make_ready(connection: apsw.Connection, key: str | None) -> None:
+    """What every connection of ours begins with: the key, sqlite-vec, foreign keys."""
+    if key:
+        connection.pragma("key", key)
+    connection.enable_load_extension(True)
+    connection.load_extension(sqlite_vec.loadable_path())
+    connection.enable_load_extension(False)
+    connection.pragma("foreign_keys", True)
 
 
 def _write_ahead(connection: apsw.Connection, patience_s: float) -> None:
@@ -251,6 +261,10 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
         raise _spoken(path, exc, key) from exc
 
 
+_OF_DAMAGE = ("blob read error", "unsupported file format")
+"""What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format."""
+
+
 def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
     name = repr(str(path))
     if isinstance(exc, apsw.ConnectionClosedError):
@@ -261,20 +275,20 @@ def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
             code="database-locked",
             fix="End that program, or try again when it is done.",
         )
-    if isinstance(exc, apsw.NotADBError) and (key or _looks_encrypted(path)):
+    if isinstance(exc, apsw.NotADBError) and (key or _looks_encrypted(path)) and not _is_broken(path, key):
+        why = "with this key: it has another one" if key else "as it is: it is encrypted, and its key is not set"
         return UserError(
-            f"The database {name} cannot be read with this key: it has another one, or the file is broken.",
+            f"The database {name} cannot be read {why}, or the file is broken.",
             code="database-key",
-            fix="Set AQE_DB_KEY to the key it was made with (or unset it for a file that was made without one).",
+            fix="Set AQE_DB_KEY to the key it was made with (or unset it for a file that was made without one); for a"
+            " broken one `aqe memory restore FILE` puts a backup in its place.",
         )
-    if isinstance(exc, (apsw.NotADBError, apsw.CorruptError)):
+    if isinstance(exc, (apsw.NotADBError, apsw.CorruptError)) or (
+        isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _OF_DAMAGE)
+    ):
         return broken(path, str(exc))
     if isinstance(exc, apsw.FullError) or "IOERR_WRITE" in _extended(exc) or _is_full(path):
-        return UserError(
-            f"There is no space left to write the database {name}.",
-            code="disk-full",
-            fix="Free some space and try again; what was stored before is unchanged.",
-        )
+        return _no_space(path)
     if isinstance(exc, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
         return UserError(
             f"The database {name} cannot be opened for writing.",
@@ -282,6 +296,14 @@ def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
             fix="Make the folder writable, or work on a copy of the project.",
         )
     return InternalError(f"The database {name} answered: {exc}.", code="database-failed")
+
+
+def _no_space(path: Path) -> UserError:
+    return UserError(
+        f"There is no space left to write the database {str(path)!r}.",
+        code="disk-full",
+        fix="Free some space and try again; what was stored before is unchanged.",
+    )
 
 
 def engine_closed() -> UserError:
@@ -316,6 +338,13 @@ def _looks_encrypted(path: Path) -> bool:
     except OSError:
         return False
     return size % 4096 == 0 and size > 0 and len(set(head)) > 180
+
+
+def _is_broken(path: Path, key: str | None) -> bool:
+    """Whether other pages of a file whose first one cannot be read can be, with this key or in clear without one."""
+    from aqe.engine.memory.care import cells, cipher
+
+    return cells.stands_in_clear(path) if key is None else cipher.is_key_of(path, key)
 
 
 def _is_full(path: Path) -> bool:

@@ -9,7 +9,7 @@ import random
 import re
 import secrets
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -68,13 +68,18 @@ class NewMemory:
 
 @dataclass(frozen=True)
 class Kept:
-    """A memory that was added: its id, and whether it had been kept before (then nothing but metadata was joined).
-    `recalled` says that the text repeats a memory that was recalled a moment ago; then `namespace` is where that is."""
+    """A memory that was added: its id, its namespace, when it ends (None: never), and whether it had been kept before.
+    Then `joined` names what it took over: metadata, vector, provenance, expires_at. `recalled` says that the text
+    repeats a memory that was recalled a moment ago, which may lie in another namespace; `kept_end` that the memory did
+    not take the end that was asked for, since it has none or a later one."""
 
     id: str
     existed: bool
     recalled: bool = False
     namespace: str = ""
+    expires_at: int | None = None
+    joined: tuple[str, ...] = ()
+    kept_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,8 @@ def check_text(text: str) -> str:
 
 def stored_size(text: str, what: str, code: str) -> int:
     """The bytes of a text that can be stored; raises `UserError` with this code, which calls it `what`."""
+    if not isinstance(text, str):
+        raise UserError(f"{what} is {type(text).__name__}, not a text.", code=code, fix="Give a string.")
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError as exc:
@@ -208,8 +215,6 @@ def stored_size(text: str, what: str, code: str) -> int:
             code=code,
             fix="Give valid Unicode.",
         ) from None
-    except AttributeError:
-        raise UserError(f"{what} is {type(text).__name__}, not a text.", code=code, fix="Give a string.") from None
     if "\0" in text:
         raise UserError(f"{what} holds a NUL byte at offset {text.index(chr(0))}.", code=code, fix="Remove it.")
     return size
@@ -238,7 +243,7 @@ def check_namespace(namespace: str) -> str:
 def check_limit(limit: int, most: int) -> None:
     """Refuse what is no number of results from 1 to `most`. Raises `UserError` (bad-limit)."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
-        raise UserError(f"{limit!r} is no number of results.", code="bad-limit", fix=f"Give 1 to {most}.")
+        raise UserError(f"{limit!r:.40} is no number of results.", code="bad-limit", fix=f"Give 1 to {most}.")
 
 
 def metadata_json(metadata: Mapping[str, Any] | None) -> str:
@@ -290,6 +295,8 @@ def _floats(given: Numbers) -> Any:
             return vector
         if getattr(vector, "ndim", 0) == 1 and vector.dtype.char == "f" and vector.dtype.isnative:
             return vector if vector.flags.c_contiguous else array("f", vector.tolist())
+        if isinstance(vector, str | bytes | bytearray | Mapping | Set):  # bytes would be taken as packed numbers
+            raise TypeError
         return array("f", vector.tolist() if hasattr(vector, "tolist") else vector)
     except (TypeError, ValueError, OverflowError):
         raise UserError(
@@ -310,5 +317,5 @@ def check_provenance(provenance: Provenance) -> Provenance:
         stored_size(getattr(provenance, name), f"The provenance's {name}", "bad-provenance")
     line = provenance.line
     if not isinstance(line, int) or not 0 <= line < 1 << 62:
-        raise UserError(f"The provenance's line is {line!r}.", code="bad-provenance", fix="Give a line number.")
+        raise UserError(f"The provenance's line is {line!r:.40}.", code="bad-provenance", fix="Give a line number.")
     return provenance

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from aqe import simd
 from aqe.engine.memory.parts import DIGITS
 from aqe.engine.memory.postings import Asked
+from aqe.engine.memory.ranking import candidates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ class Ground:
 
     scope: Scope
     parts: tuple[tuple[Key, Part], ...]
-    share: float
+    share: float | simd.Apart
     few: Few | None = None
     both: list[simd.Hybrid] = field(default_factory=list, compare=False)
 
@@ -60,7 +61,7 @@ def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Groun
         if not ground.parts or (floor > 0 and ground.few is not None and not ground.few.may_reach(query, floor)):
             found.append([])
             continue
-        wide = max(50, 4 * k)
+        wide = candidates(k)
         if isinstance(texts, Asked) and (both := _both(ground, texts)) is not None:
             codes.count_search(*ground.parts[0])
             found.append(both.search(query, texts.terms, k, ground.share, wide=wide, floor=floor))

@@ -15,9 +15,8 @@ import apsw
 
 from aqe.engine.memory import hybrid, ranking
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
-from aqe.engine.memory.hybrid import Found, Ground
+from aqe.engine.memory.hybrid import Found, Ground, Texts
 from aqe.engine.memory.matching import ONE_PASS, Matched
-from aqe.engine.memory.ranking import Sides
 from aqe.engine.memory.soundness import sound
 
 if TYPE_CHECKING:
@@ -118,9 +117,14 @@ class Lookups:
         if known is not None:
             return known
         lists = searcher.lists.at_hand(connection, number)
-        nowhere = searcher.words.nowhere(connection, number, question, lookup.without, lists)
-        asked = lookup.asked(question, nowhere)
-        found = self.find_in(connection, number, asked, vector, lists, plan)
+        read = None if lists is None else lists.read(question, lookup.without)
+        if read is None:
+            nowhere = searcher.words.nowhere(connection, number, question, lookup.without, lists)
+            texts, asked = None, lookup.asked(question, nowhere)
+        else:
+            asked = lookup.asked(question, read[1])
+            texts = read[0] if asked == question else None
+        found = self.find_in(connection, number, asked, vector, lists, plan, texts)
         if found is not None:
             searcher.found.put(key, found, sum(map(len, found)))
         return found
@@ -133,16 +137,21 @@ class Lookups:
         vector: NDArray[np.float32],
         lists: TextPostings | None,
         plan: Plan,
+        texts: Texts | None = None,
     ) -> list[list[Found]] | None:
-        """The best rows of each place; None where FTS5 would be asked for each by itself."""
+        """The best rows of each place; None where FTS5 would be asked for each by itself. `texts` is what the words
+        find, where that is known."""
         searcher = self._searcher
-        words = searcher.words.words(connection, number, query, lists)
-        if lists is None and words.postings > ONE_PASS:
-            return None
-        texts = Matched(connection, words.telling, searcher.known) if lists is None else lists.asked(words.telling)
+        words, graph = None, plan.graph if plan.served else None
+        if texts is None and lists is not None and (read := lists.read(query)) is not None:
+            texts = read[0]
+        if texts is None or graph is not None:
+            words = searcher.words.words(connection, number, query, lists)
+            if lists is None and words.postings > ONE_PASS:
+                return None
+            texts = Matched(connection, words.telling, searcher.known) if lists is None else lists.asked(words.telling)
         found = hybrid.find(self.codes, texts, vector, plan.grounds)
-        graph = plan.graph
-        if graph is not None and plan.served:
+        if graph is not None and words is not None:
             asked = Asked(words, plan.table, vector.tobytes(), self.codes, lists)
             for at, namespace, k in plan.served:
                 best = graph.ordered(connection, number, namespace, asked, found[at], k)
@@ -188,8 +197,8 @@ class Lookups:
         made = Ground(scope, (), 0.0)
         if not (scope.is_nothing or ranking.is_empty(connection, scope)):
             codes = self.codes
-            parts, share = codes.ground(number, table, scope), searcher.share(connection, scope, Sides({}, {}))
-            if not (parts and isinstance(share, float) and any(len(part.vectors) for _, part in parts)):
+            parts, share = codes.ground(number, table, scope), searcher.ground_share(connection, scope)
+            if not (parts and share is not None and any(len(part.vectors) for _, part in parts)):
                 return None
             made = Ground(scope, parts, share, codes.few_rows(parts) if has_floor else None)
         self._grounds[namespace, table] = made

@@ -8,7 +8,6 @@ import apsw
 
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.contents import SearchFigures
-from aqe.engine.memory.soundness import spare_damaged
 
 SAMPLE = 32
 MOST_COMPARED = 4_000_000
@@ -45,7 +44,7 @@ def search_figures(connection: apsw.Connection, codes: Codes, *, load: bool) -> 
         try:
             recall, scanned = round(searched.recall(sample=sample, k=10), 4), round(searched.last_scanned, 4)
         except ValueError:
-            if not spare_damaged(codes):
+            if not codes.spare_damaged():
                 raise
             found.append(SearchFigures(embedder, namespace, count, "vec0", 1.0, 1.0))
             continue

@@ -1,4 +1,4 @@
-"""The versions of the database file: named steps, each in one transaction, each applied once.
+"""The versions of the database file: named steps, each applied once, all that are missing in one transaction.
 
 The number of the last step stands in SQLite's `user_version`; the table `migrations` says when each was applied. The
 steps themselves, with their SQL, are in `steps.py`: a change is a new step there, and a file of the version before it
@@ -21,10 +21,12 @@ from aqe.engine.memory.steps import MIGRATIONS, Migration
 
 APPLICATION_ID = 0x61716531  # "aqe1"
 
-__all__ = ["APPLICATION_ID", "BORN", "MIGRATIONS", "Migration", "migrate", "pending"]
+__all__ = ["APPLICATION_ID", "BORN", "MIGRATIONS", "Migration", "migrate", "pending", "version_before"]
 
 BORN = "min(applied_at)"
 """What tells stores apart, of the table `migrations`: the microsecond in which a file was made; its copies keep it."""
+
+_ONE_BY_ONE = 60_000_000
 
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -45,29 +47,44 @@ def migrate(
 ) -> int:
     """Bring the file to the last step; returns how many steps this call applied.
 
-    Before the first step on a file with data, a copy is put beside it as `<name>.v<number>.bak` (made through
-    `open_again`, so an encrypted file's copy is encrypted), unless `keep_copy` is false. Raises `UserError`
+    All that are missing are one transaction, so that of several processes one applies them, and a run that was cut off
+    left nothing. Before the first step on a file with data, a copy is put beside it as `<name>.v<number>.bak` (made
+    through `open_again`, so an encrypted file's copy is encrypted), unless `keep_copy` is false. Raises `UserError`
     (database-newer, database-broken).
     """
-    applied = 0
-    while True:
-        with speaking(path):
-            version = _version(connection, path, steps)
-        if version == steps[-1].number:
-            return applied
-        with transaction(connection, path):
-            version = _version(connection, path, steps)  # another process may have been faster
-            step = next((step for step in steps if step.number > version), None)
-            if step is None:
-                continue
-            if version and keep_copy and not applied:
-                _back_up(path, version, open_again)
+    newest = steps[-1].number
+    with speaking(path):
+        if _version(connection, path, steps) == newest == int(connection.pragma("user_version")):
+            return 0
+    with transaction(connection, path):
+        version = _version(connection, path, steps)  # another process may have been faster
+        missing = [step for step in steps if step.number > version]
+        if version and keep_copy and missing:
+            _back_up(path, version, open_again)
+        at = now()
+        for step in missing:
             connection.execute(step.sql)
             connection.execute(_HISTORY)
-            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (step.number, step.name, now()))
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", step.number)
-            applied += 1
+            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (step.number, step.name, at))
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", newest)
+    return len(missing)
+
+
+def version_before(connection: apsw.Connection) -> int:
+    """The version that the file had before the last migration of it, 0 where it was made with all its steps. Steps that
+    were applied one by one, as aqe once did it, are one migration where each followed within a minute."""
+    has_list = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchone()
+    rows = connection.execute("SELECT number, applied_at FROM migrations ORDER BY number DESC") if has_list else ()
+    found = [(int(number), int(at)) for number, at in rows]
+    moments = [at for _, at in found]
+    first, last = found[0] if found else (1, 0)
+    for number, at in found[1:]:
+        is_same = at == last if moments.count(last) > 1 else moments.count(at) == 1 and 0 <= last - at <= _ONE_BY_ONE
+        if not is_same:
+            break
+        first, last = number, at
+    return first - 1
 
 
 def pending(connection: apsw.Connection, path: Path, steps: Sequence[Migration] = MIGRATIONS) -> list[str]:
@@ -90,7 +107,15 @@ def _version(connection: apsw.Connection, path: Path, steps: Sequence[Migration]
             code="database-newer",
             fix="Update aqe: pip install -U aqe",
         )
-    return version
+    return version if version == newest else max(version, _last_step(connection, newest))
+
+
+def _last_step(connection: apsw.Connection, newest: int) -> int:
+    """The last step that the file's own list names, 0 without one: the number in its head may be damaged, and steps are
+    not to be done twice."""
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchone() is None:
+        return 0
+    return int(connection.execute("SELECT coalesce(max(number), 0) FROM migrations WHERE number <= ?", (newest,)).get)
 
 
 def _back_up(path: Path, version: int, open_again: Callable[[Path], apsw.Connection]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
@@ -65,9 +65,10 @@ class Names:
             self._follow(connection, number, weigh)
         get = self._known.get
         names = [get(one[0]) for one in found]
-        if None in names:
-            read = self._look_up(connection, [one[0] for one, name in zip(found, names, strict=True) if name is None])
-            names = [name or read.get(one[0]) for one, name in zip(found, names, strict=True)]
+        if None not in names:
+            return cast("list[Named]", names)
+        read = self._look_up(connection, [one[0] for one, name in zip(found, names, strict=True) if name is None])
+        names = [name or read.get(one[0]) for one, name in zip(found, names, strict=True)]
         return [name for name in names if name is not None]
 
     def close(self) -> None:

@@ -74,15 +74,28 @@ class _Rules(TypedDict):
 
 def _rules(project: Path, settings: Settings) -> _Rules:
     """What the project and its settings say of any store of it, however it is opened."""
+    return _Rules(here=whereabouts(project), growth=_growth(project, settings), shares=_shares(settings))
+
+
+def follow_settings(store: Store, project: Path, settings: Settings) -> None:
+    """Have an open store search by settings that changed since: how words and meaning are weighed, the order of what is
+    found, what becomes of stale memories and of what was just recalled. Raises `UserError` (bad-rank)."""
+    store.follow(_growth(project, settings), _shares(settings))
+
+
+def _growth(project: Path, settings: Settings) -> GrowthRules:
     memory = settings.memory
-    growth = GrowthRules(
+    return GrowthRules(
         root=project,
         recalled_s=60.0 * memory.recalled_minutes,
         half_life_days=memory.half_life_days,
         stale=memory.stale,
         rank=_rank(settings),
     )
-    return _Rules(here=whereabouts(project), growth=growth, shares=Shares(memory.vector_share, memory.shares))
+
+
+def _shares(settings: Settings) -> Shares:
+    return Shares(settings.memory.vector_share, settings.memory.shares)
 
 
 def _set_up(store: Store, memory: MemorySettings) -> None:

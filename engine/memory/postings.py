@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.memory.aside import ReadAside
 from aqe.engine.memory.changelog import Mark, read_mark, rows_since
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.stop_words import STOP_WORDS
+from aqe.engine.memory.text import subtokens, subtokens_of
+from aqe.engine.memory.words import FEW_ROWS, FEWEST, MOST, POSTINGS, SMALL_STORE
+from aqe.simd import Lexicon
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +52,6 @@ AT_ONCE = 512
 
 _AMONG = "row IN (SELECT value FROM json_each(?))"
 _CURRENT = f"SELECT row, namespace, text FROM memories WHERE {_AMONG} AND valid_to IS NULL"
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -68,21 +69,16 @@ class TextPostings:
     """The lists of one store. Whoever calls holds the store's lock and is in a read transaction."""
 
     def __init__(self, database: Path, *, reopen: Callable[[Path], apsw.Connection]) -> None:
-        self._database = database
-        self._reopen = reopen if str(database) != ":memory:" else None
         self._held: _Held | None = None
         self._searches = 0
-        self._aside: threading.Thread | None = None
-        self._made: list[_Held | None] | None = None  # what the background read, for the next search to take
-        self._closing = False
+        self._aside = ReadAside("aqe-postings", database, reopen, lambda *given: _read(*given))
         self._masks: dict[Any, NDArray[np.bool_]] = {}
 
     def at_hand(self, connection: apsw.Connection, number: int, *, counts: bool = True) -> TextPostings | None:
         """These lists where they are there, as of the caller's transaction, whose last change has this number; else
         None, and FTS5 has to be asked. A call that `counts` is a search: after some of them the lists are read."""
-        if self._made is not None:
-            self._take(self._made.pop())
-            self._made = None
+        if (made := self._aside.taken()) is not None:
+            self._take(*made)
         if self._held is None:
             self._searches += counts
             if self._searches <= SEARCHES or not self._load(connection):
@@ -145,6 +141,22 @@ class TextPostings:
         """What these terms find."""
         return Asked(self._there.postings, _packed(terms), self.groups)
 
+    def read(self, question: str, without: str = "") -> tuple[Asked, dict[str, float]] | None:
+        """What the telling terms of a question find, and those of its terms (each with 1) that no row has but of the
+        namespaces that begin with `without`: `WordCounts.words` and `nowhere` in one call. None for a question, or a
+        small store, that these have to read."""
+        held = self._there
+        if held.newest < SMALL_STORE:
+            return None
+        groups = self._outside(without) if without else None
+        read = _lexicon.choose(
+            held.postings, question, groups=groups, few=FEW_ROWS, fewest=FEWEST, most=MOST, budget=POSTINGS
+        )
+        if read is None:
+            return None
+        terms, nowhere = read
+        return Asked(held.postings, terms, self.groups), {term.decode(): 1.0 for term in nowhere}
+
     def groups(self, scope: Scope) -> NDArray[np.bool_] | None:
         """Which of the numbered namespaces are in a scope; None: all."""
         return None if scope.is_everything else self._mask(scope)
@@ -158,9 +170,7 @@ class TextPostings:
 
     def close(self) -> None:
         """Wait for what is being read in the background."""
-        self._closing = True
-        if self._aside is not None:
-            self._aside.join()
+        self._aside.close()
 
     @property
     def _there(self) -> _Held:
@@ -190,28 +200,10 @@ class TextPostings:
     def _load(self, connection: apsw.Connection) -> bool:
         """Read the lists, or have them read; whether they are there now."""
         rows = int(connection.execute("SELECT count(*) FROM texts_docsize").get)
-        if rows >= ASIDE and self._reopen is not None:
-            if self._aside is None or not self._aside.is_alive():
-                self._aside = threading.Thread(target=self._read_aside, name="aqe-postings", daemon=True)
-                self._aside.start()
+        if rows >= ASIDE and self._aside.begin():
             return False
         self._take(_read(connection, lambda: False))
         return self._held is not None
-
-    def _read_aside(self) -> None:
-        if self._reopen is None:
-            return
-        try:
-            connection = self._reopen(self._database)
-            try:
-                connection.execute("BEGIN")
-                made = _read(connection, lambda: self._closing)
-            finally:
-                connection.close()
-        except (apsw.Error, MemoryError) as error:
-            _log.info("The postings could not be read: %s", error)
-            made = None
-        self._made = [made]
 
     def _take(self, made: _Held | None) -> None:
         self._held = made
@@ -254,6 +246,9 @@ class Asked:
 
 def _packed(terms: Sequence[str]) -> list[bytes]:
     return [term.encode() for term in terms]
+
+
+_lexicon = Lexicon(lambda word: _packed(subtokens_of(word)), _packed([*STOP_WORDS]))
 
 
 def _as_dict(found: tuple[NDArray[np.int64], NDArray[np.float64]]) -> dict[int, float]:

@@ -17,11 +17,12 @@ from aqe.engine.memory import vectors
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import Explained
 from aqe.engine.memory.matching import ONE_PASS, Matched
+from aqe.engine.memory.namespaces import end_of, names_below
 from aqe.engine.memory.occurrences import KnownRows
 from aqe.engine.memory.postings import TextPostings
 from aqe.engine.memory.shares import VECTOR_SHARE
 from aqe.engine.memory.text import match_expression
-from aqe.engine.memory.words import Words, end_of, names_below
+from aqe.engine.memory.words import Words
 
 if TYPE_CHECKING:
     from aqe.simd import Fused
@@ -33,6 +34,14 @@ SHELVES = (*INDEX, "knowledge/")
 """What is searched only where it is asked for: the project index, and what aqe knows about testing."""
 
 RANK_CONSTANT = 60
+
+CANDIDATES, FOR_EACH = 50, 3
+"""The best of each side that are put in order, at least and for each memory that is wanted."""
+
+
+def candidates(k: int) -> int:
+    """How many of each side are put in order for `k` memories."""
+    return max(CANDIDATES, FOR_EACH * k)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,11 @@ class Scope:
     def has(self, namespace: str) -> bool:
         """Whether rows of a namespace may be found, where the condition lets them."""
         return namespace not in self.without and (self.within is None or namespace in self.within)
+
+    @property
+    def is_shelf(self) -> bool:
+        """Whether only the project index and the knowledge are meant."""
+        return self.within is not None and all(name.startswith(SHELVES) for name in self.within)
 
     @property
     def is_nothing(self) -> bool:
@@ -127,7 +141,7 @@ def sides_of(
     matched = Matched(connection, words.telling, known or KnownRows()) if shares else None
     found = []
     for at, (k, scope) in enumerate(wanted):
-        wide = max(50, 4 * k)
+        wide = candidates(k)
         floor = floors[at] if at < len(floors) else 0.0
         if floor > 0 and not _reaches(connection, table, vector, floor, scope, codes):
             found.append(Sides({}, {}))

@@ -44,7 +44,8 @@ _INSERT = (
 
 @dataclass(frozen=True)
 class Row:
-    """A memory as it was asked for, checked and packed."""
+    """A memory as it was asked for, checked and packed; `told` is the provenance that was said, None where none was;
+    `for_good` says that it is to have no end, also where it is there with one."""
 
     id: str | None
     namespace: str
@@ -59,6 +60,8 @@ class Row:
     pinned: bool = False
     file_digest: str = ""
     as_new: bool = False
+    told: Provenance | None = None
+    for_good: bool = False
 
 
 @dataclass
@@ -75,15 +78,24 @@ class Waiting:
     """By row: the text, None where the row is not a current one."""
     vectors: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
     """By row: table, namespace and vector."""
-    tables: dict[tuple[str, int], int] = field(default_factory=dict)
-    """By embedder and dimension: the tables that were asked for."""
+    tables: dict[tuple[str, int, bool], int] = field(default_factory=dict)
+    """By embedder, dimension and whether an engine's embedder made the vectors: the tables that were asked for."""
 
-    def table(self, connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
+    def table(self, connection: apsw.Connection, embedder_id: str, dimension: int, *, derived: bool) -> int:
         """The table of a space, made when missing."""
-        known = self.tables.get((embedder_id, dimension))
+        space = embedder_id, dimension, derived
+        known = self.tables.get(space)
         if known is None:
-            known = self.tables[embedder_id, dimension] = vectors.ensure_table(connection, embedder_id, dimension)
+            known = vectors.ensure_table(connection, embedder_id, dimension, derived=derived)
+            self.tables[space] = known
         return known
+
+    def claim(self, connection: apsw.Connection, row: Row) -> None:
+        """Have the table of a vector that a caller gives. Raises `UserError` (bad-vector) where the first one of
+        another dimension is said to be of the same embedder."""
+        space = row.embedder_id, len(row.vector or b"") // 4, False
+        if row.vector is not None and not row.derived and space not in self.tables:
+            self.tables[space] = vectors.ensure_table(connection, *space[:2], alike=True)
 
     def tell(self, connection: apsw.Connection) -> None:
         """Write it."""
@@ -190,7 +202,8 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
 
 def _vector_of(connection: apsw.Connection, row: Row, untold: Waiting) -> tuple[int | None, bytes | None]:
     if row.vector is not None:
-        return untold.table(connection, row.embedder_id, len(row.vector) // 4), row.vector
+        size = len(row.vector) // 4
+        return untold.table(connection, row.embedder_id, size, derived=row.derived), row.vector
     twin = connection.execute(f"{_IN_A_SPACE} ORDER BY row LIMIT 1", (row.text_hash,)).fetchone()
     if twin is None:
         return None, None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 
+from aqe import simd
 from aqe.engine.memory import ranking, spaces, vectors
 from aqe.engine.memory.answers import LastFound, looked_at
 from aqe.engine.memory.changelog import read_number
@@ -24,6 +25,7 @@ from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.hits import FoundMemories
+from aqe.engine.memory.kinds import Kinds
 from aqe.engine.memory.lookups import Lookup, Lookups
 from aqe.engine.memory.occurrences import KnownRows
 from aqe.engine.memory.postings import TextPostings
@@ -31,7 +33,7 @@ from aqe.engine.memory.ranking import Scope, Scored, Sides
 from aqe.engine.memory.shares import Shares
 from aqe.engine.memory.soundness import sound
 from aqe.engine.memory.text import check_query
-from aqe.engine.memory.weights import Weights
+from aqe.engine.memory.weights import CODE_SHARE, PROSE_SHARE, Weights
 from aqe.engine.memory.words import WordCounts
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Searcher:
         reading: Callable[[], AbstractContextManager[apsw.Connection]],
         codes: Codes,
         lists: TextPostings,
+        kinds: Kinds,
         files: FileDigests,
         now: Callable[[], int],
         shares: Shares,
@@ -84,6 +87,7 @@ class Searcher:
         self._reading = reading
         self._now = now
         self._shares = shares
+        self.kinds = kinds
         self._weights = Weights()
         self._files = files
         self.memories = FoundMemories(files)
@@ -99,6 +103,13 @@ class Searcher:
         self.known = KnownRows()
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
+
+    def follow_rules(self, shares: Shares, rank: Rank | None) -> None:
+        """Weigh and order otherwise from now on: what was found by the rules of before is forgotten."""
+        self._shares, self.rank = shares, rank
+        self.lookups.clear()
+        self.kept.clear()
+        self.found.clear()
 
     def end_moment(self) -> None:
         """The read transaction is over: what it saw may be so no more."""
@@ -372,19 +383,50 @@ class Searcher:
             scope = self._scopes[namespace] = ranking.scope_of(connection, namespace, "", ())
         return scope
 
-    def share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
-        """The share of the vector in the scores of a scope: one for all, or that of each candidate's namespace."""
-        shares = self._shares
-        if shares.vector is None:
-            share = self._weights.vector_share(connection, scope, self.number)
-            if not shares.named:
-                return share
-            shares = replace(shares, vector=share)
-        common = shares.common(scope.within)
+    def share(
+        self, connection: apsw.Connection, scope: Scope, sides: Sides, *, past: bool = False
+    ) -> float | dict[int, float]:
+        """The share of the vector in the scores of a scope: one for all, or that of each candidate: of its namespace,
+        or else by what it is. Candidates of the `past` may have ended."""
+        shares = self._shares_of(connection, scope)
+        common = self._common(shares, scope)
         if common is not None:
             return common
+        rows = {**sides.text, **sides.near}
+        prose: set[int] = set()
+        if shares.vector is None:
+            prose = self.kinds.among(connection, self.number, rows, past=past)
+        usual = {row: PROSE_SHARE if row in prose else CODE_SHARE for row in rows}
+        if not shares.named:
+            return usual
         keys = ranking.keys_of(connection, sides)
-        return {row: shares.of(namespace) for row, (namespace, _) in keys.items()}
+        named = {row: shares.of(namespace, usual[row]) for row, (namespace, _) in keys.items()}
+        return usual | named
+
+    def _shares_of(self, connection: apsw.Connection, scope: Scope) -> Shares:
+        """The shares that hold in a scope; that of all is what its memories are where nobody set it, and None where
+        each has its own."""
+        shares = self._shares
+        if shares.vector is not None or shares.is_named(scope.within):
+            return shares
+        return replace(shares, vector=self._weights.vector_share(connection, scope, self.number))
+
+    @staticmethod
+    def _common(shares: Shares, scope: Scope) -> float | None:
+        """The share of the vector where it is one for all of a scope."""
+        return None if shares.vector is None and not shares.is_named(scope.within) else shares.common(scope.within)
+
+    def ground_share(self, connection: apsw.Connection, scope: Scope) -> float | simd.Apart | None:
+        """The same for a search by arrays; None where each namespace has its own, or what memories are is not at
+        hand."""
+        shares = self._shares_of(connection, scope)
+        common = self._common(shares, scope)
+        if common is not None or shares.vector is not None:
+            return common
+        if shares.named and (scope.within is None or any(shares.is_named([name]) for name in scope.within)):
+            return None
+        marked = self.kinds.marked(connection, self.number)
+        return None if marked is None else simd.Apart(CODE_SHARE, PROSE_SHARE, marked)
 
     def table(self, connection: apsw.Connection, space: tuple[str, int]) -> int | None:
         """The table of the vectors of a space, by embedder and dimension; None where there is none."""

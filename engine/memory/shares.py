@@ -18,8 +18,8 @@ class Shares:
     vector: float | None = None
     named: Mapping[str, float] = field(default_factory=dict)
 
-    def of(self, namespace: str) -> float:
-        """The share in a namespace.
+    def of(self, namespace: str, usual: float = VECTOR_SHARE) -> float:
+        """The share in a namespace; `usual` where nobody set one that holds there.
 
         >>> shares = Shares(0.75, {"index/": 0.5, "index/main/tests": 0.2})
         >>> shares.of("index/main/code"), shares.of("index/main/tests"), shares.of("default")
@@ -30,7 +30,11 @@ class Shares:
         trees = [name for name in self.named if name.endswith("/") and namespace.startswith(name)]
         if trees:
             return self.named[max(trees, key=len)]
-        return VECTOR_SHARE if self.vector is None else self.vector
+        return usual if self.vector is None else self.vector
+
+    def is_named(self, namespaces: Sequence[str] | None) -> bool:
+        """Whether each of these namespaces (None: any) has a share of its own."""
+        return bool(namespaces) and all(self.of(name, -1.0) >= 0 for name in namespaces or ())
 
     def common(self, namespaces: Sequence[str] | None) -> float | None:
         """The one share of all these namespaces (None: of any), or None where they differ."""

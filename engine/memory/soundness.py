@@ -22,13 +22,6 @@ class Searching(Protocol):
 Searcher = TypeVar("Searcher", bound=Searching)
 
 
-def spare_damaged(codes: Codes) -> bool:
-    """Do without the files that were found damaged, from the next search on; whether there are any."""
-    found = [(key, part) for key, part in codes._parts.items() if part.vectors.is_damaged]
-    codes._damaged += found
-    return bool(found)
-
-
 def sound(
     search: Callable[Concatenate[Searcher, Given], Answer],
 ) -> Callable[Concatenate[Searcher, Given], Answer]:
@@ -41,7 +34,7 @@ def sound(
             try:
                 return search(self, *args, **kwargs)
             except ValueError:
-                if not spare_damaged(self.codes):
+                if not self.codes.spare_damaged():
                     raise
 
     return again

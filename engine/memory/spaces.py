@@ -1,7 +1,8 @@
 """Which memories are in which embedding space: those to be embedded anew, and those that a caller's vector put apart.
 
-Spaces of aqe's own embedders (their ids begin as in `OWN`) are derived from the texts and can be made anew; any other
-vector was given by a caller, who alone can make one like it, so it stays as it is.
+What an embedder of an engine made (aqe's own, or one that was handed to `Engine.open`) is derived from the texts and
+can be made anew, which the space says of itself; any other vector was given by a caller, who alone can make one like
+it, so it stays as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import apsw
 
 from aqe.engine.memory.rows import put_vector
 
-OWN = ("aqe-static-", "st:")
 FEW = 1000
 """Memories without a vector up to which they are looked up by the index."""
 
@@ -20,23 +20,18 @@ Waiting = tuple[int, str]
 """A row to be embedded, with its text."""
 
 
-def is_own(embedder_id: str) -> bool:
-    """Whether the space is one of aqe's own embedders."""
-    return embedder_id.startswith(OWN)
-
-
 def stale_tables(connection: apsw.Connection, embedder_id: str, dimension: int) -> list[int]:
-    """The tables of aqe's own embedders other than this one that still have a current memory."""
+    """The tables of engines' embedders other than this one that still have a current memory."""
     rows = connection.execute(
-        "SELECT number, embedder_id FROM embedders WHERE NOT (embedder_id = ? AND dimension = ?)"
+        "SELECT number FROM embedders WHERE derived AND NOT (embedder_id = ? AND dimension = ?)"
         " AND EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number)",
         (embedder_id, dimension),
     )
-    return [int(number) for number, name in rows if is_own(name)]
+    return [int(number) for (number,) in rows]
 
 
 def count_waiting(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
-    """How many current memories have no vector, or one of another of aqe's own embedders."""
+    """How many current memories have no vector, or one of another engine's embedder."""
     tables = stale_tables(connection, embedder_id, dimension)
     sql = "SELECT count(*) FROM memories WHERE valid_to IS NULL AND embedder"  # one after the other: an OR reads all
     in_none = int(connection.execute(f"{sql} IS NULL").get)
@@ -65,10 +60,10 @@ def put_made(connection: apsw.Connection, table: int, made: Sequence[tuple[int, 
 def given_spaces(connection: apsw.Connection) -> list[tuple[str, int]]:
     """The spaces of vectors that callers gave, with their dimensions, that still have a current memory."""
     rows = connection.execute(
-        "SELECT embedder_id, dimension FROM embedders"
-        " WHERE EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number) ORDER BY number"
+        "SELECT embedder_id, dimension FROM embedders WHERE NOT derived"
+        " AND EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number) ORDER BY number"
     )
-    return [(str(name), int(dimension)) for name, dimension in rows if not is_own(name)]
+    return [(str(name), int(dimension)) for name, dimension in rows]
 
 
 def _are_many(connection: apsw.Connection) -> bool:

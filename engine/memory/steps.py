@@ -420,6 +420,14 @@ CREATE INDEX memories_text ON memories (embedder, text_hash) WHERE valid_to IS N
 DROP TRIGGER memories_added;
 """
 
+_DERIVED_SPACES = """
+ALTER TABLE embedders ADD COLUMN derived INTEGER NOT NULL DEFAULT 0 CHECK (derived IN (0, 1));
+UPDATE embedders SET derived = embedder_id LIKE 'aqe-static-%' OR embedder_id LIKE 'st:%' OR EXISTS (
+    SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number
+    AND (namespace LIKE 'index/%' OR namespace LIKE 'knowledge/%')
+);
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -438,4 +446,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(15, "growth and tiers", growth_tables.TABLES),
     Migration(16, "edge changes", _EDGE_CHANGES),
     Migration(17, "lighter additions", _LIGHTER_ADDITIONS),
+    Migration(18, "derived spaces", _DERIVED_SPACES),
 )

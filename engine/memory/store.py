@@ -18,7 +18,7 @@ from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import add_rows, current_memory, end_memories, erase_rows, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
 from aqe.engine.memory.at_hand import AtHand
-from aqe.engine.memory.checking import checked_row
+from aqe.engine.memory.checking import checked_row, placed
 from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.connection import (
     BUSY_TIMEOUT_S,
@@ -49,6 +49,7 @@ from aqe.engine.memory.growth.recalled import MOST_TEXTS, note_recalled, said_al
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, fresh_answer
 from aqe.engine.memory.keys import store_key
+from aqe.engine.memory.kinds import Kinds
 from aqe.engine.memory.listing import newest_memories, revisions
 from aqe.engine.memory.measuring import search_figures
 from aqe.engine.memory.migrations import migrate
@@ -112,9 +113,10 @@ class Store:
         self.files = FileDigests(self.growth.root)
         self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
         spare = functools.partial(shrink, connection, self._lock)
-        codes, lists = Codes(path, reopen=reopen, shrink=spare, sealed=sealed), TextPostings(path, reopen=reopen)
+        codes = Codes(path, reopen=reopen, shrink=spare, sealed=sealed)
+        lists, kinds = TextPostings(path, reopen=reopen), Kinds(path, reopen=reopen)
         about = shares or Shares(), self.accesses.tally, self.growth.rank, lambda: self.graph
-        self._searcher = Searcher(self.reading, codes, lists, self.files, now, *about)
+        self._searcher = Searcher(self.reading, codes, lists, kinds, self.files, now, *about)
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
         self._changing = Writing(connection, path, self._lock)
         self._beside = Beside(path, reopen)
@@ -171,6 +173,7 @@ class Store:
         with self._lock:
             self.accesses.close(self._connection)
             self._searcher.lists.close()
+            self._searcher.kinds.close()
             self._searcher.codes.close(self._connection)
             self._connection.close()
 
@@ -237,10 +240,10 @@ class Store:
     ) -> str:
         """Remember `text`; returns its id.
 
-        The same text in the same namespace, both times without an id, is one memory whose metadata is joined. A
-        vector is stored where one is given, or shared from a memory with the same text. Raises `UserError`
-        (id-taken when the id holds another text; bad-text, text-too-long, bad-id, bad-namespace, bad-metadata,
-        bad-vector, bad-provenance).
+        The same text in the same namespace, both times without an id, is one memory: the metadata of both are joined,
+        the newest file and line are its own. A vector is stored where one is given, or shared from a memory with the
+        same text. Raises `UserError` (id-taken when the id holds another text; bad-text, text-too-long, bad-id,
+        bad-namespace, bad-metadata, bad-vector, bad-provenance).
         """
         return self.add_many([NewMemory(text, namespace, id, metadata or {}, vector, embedder_id, provenance)])[0]
 
@@ -249,8 +252,9 @@ class Store:
         return [kept.id for kept in self.keep(memories)]
 
     def keep(self, memories: Iterable[NewMemory]) -> list[Kept]:
-        """As `add_many`, and tells of each memory whether it had been kept before."""
-        rows = [self._checked(memory) for memory in memories]
+        """As `add_many`, and tells of each memory whether it had been kept before and what it took over. Of a text that
+        is there the later of two ends counts; one without an end keeps none."""
+        rows = [self._checked(placed(memory)) for memory in memories]
         now = self.now()
         window_s = self.growth.recalled_s if len(rows) <= MOST_TEXTS else 0.0
         with self.writing() as connection:
@@ -379,6 +383,13 @@ class Store:
         self.note_recalled(found.hits)
         return found
 
+    def follow(self, growth: GrowthRules, shares: Shares) -> None:
+        """Search by other rules from now on; the folder and the half-life of accesses stay those of before."""
+        with self._lock:
+            self.growth = replace(growth, root=self.growth.root, half_life_days=self.growth.half_life_days)
+            self._searcher.follow_rules(shares, growth.rank)
+            self.at_hand.follow_rules(growth.stale)
+
     def is_settled(self, embedder_id: str, dimension: int) -> bool:
         """Whether no memory waits for a vector of this embedder of aqe's own."""
         with self.reading() as connection:
@@ -394,8 +405,8 @@ class Store:
         return self._searcher.codes.remake
 
     def vector_share(self, connection: apsw.Connection, scope: Scope, sides: Sides) -> float | dict[int, float]:
-        """The share of the vector in the scores of a scope: one for all, or that of each candidate."""
-        return self._searcher.share(connection, scope, sides)
+        """The share of the vector in the scores of a scope, or of each candidate, which may be of the past."""
+        return self._searcher.share(connection, scope, sides, past=True)
 
     def use_graph(self, shape: Shape) -> None:
         """Search by a graph of usearch from now on, once it is made; raises `UserError` (missing-extra)."""

@@ -42,6 +42,17 @@ def subtokens(text: str) -> list[str]:
     return [token for run in _RUN.findall(unicodedata.normalize("NFKC", text)) for token in _tokens(run)]
 
 
+def subtokens_of(word: bytes) -> list[str]:
+    """The subtokens of a run of ASCII letters and digits.
+
+    >>> subtokens_of(b"HTTPHeaders")
+    ['http', 'header']
+    """
+    if len(_words) > _KEPT:
+        _words.clear()
+    return _words[word]
+
+
 def check_query(query: object, *, has_vector: bool) -> None:
     """Refuse a search for nothing, or for what is no text. Raises `UserError` (bad-query)."""
     if query is None and not has_vector:

@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import apsw
 
+from aqe.engine.errors import UserError
 from aqe.engine.memory.tiers import demoted
+
+OWN = ("aqe-static-", "st:")
+"""How the ids of aqe's own embedders begin."""
 
 CHUNK = 64  # vectors to a block of vec0; a namespace takes whole blocks, of 100 kB at 384 numbers
 
@@ -29,15 +33,48 @@ def dimensions(connection: apsw.Connection, embedder_id: str) -> list[int]:
     return [int(dimension) for (dimension,) in found]
 
 
-def ensure_table(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
-    """The number of the table for this embedder and dimension, made when missing."""
-    found = find_table(connection, embedder_id, dimension)
+def is_own(embedder_id: str) -> bool:
+    """Whether the space is one of aqe's own embedders."""
+    return embedder_id.startswith(OWN)
+
+
+def other_dimension(dimension: int, embedder_id: str, known: Sequence[int]) -> UserError:
+    """The error for a vector that has not as many numbers as the stored ones of its embedder."""
+    return UserError(
+        f"The vector has {dimension} numbers; those of {embedder_id!r} have {' or '.join(map(str, known))}.",
+        code="bad-vector",
+        fix="Give a vector of the embedder that made the stored ones, or name another with embedder_id.",
+    )
+
+
+def ensure_table(
+    connection: apsw.Connection, embedder_id: str, dimension: int, *, derived: bool = False, alike: bool = False
+) -> int:
+    """The number of the table for this embedder and dimension, made when missing. With `derived` the embedder of an
+    engine makes its vectors from the texts, so that another one can make others. With `alike` a first vector of another
+    dimension than those that the embedder has is refused: raises `UserError` (bad-vector)."""
+    sql = "SELECT number, derived FROM embedders WHERE embedder_id = ? AND dimension = ?"
+    found = connection.execute(sql, (embedder_id, dimension)).fetchone()
     if found is not None:
-        return found
-    connection.execute("INSERT INTO embedders (embedder_id, dimension) VALUES (?, ?)", (embedder_id, dimension))
+        if derived and not found[1]:
+            connection.execute("UPDATE embedders SET derived = 1 WHERE number = ?", (found[0],))
+        return int(found[0])
+    if alike and not derived and (known := _in_use(connection, embedder_id)):
+        raise other_dimension(dimension, embedder_id, known)
+    sql = "INSERT INTO embedders (embedder_id, dimension, derived) VALUES (?, ?, ?)"
+    connection.execute(sql, (embedder_id, dimension, derived or is_own(embedder_id)))
     number = connection.last_insert_rowid()
     make_table(connection, number, dimension)
     return number
+
+
+def _in_use(connection: apsw.Connection, embedder_id: str) -> list[int]:
+    """The dimensions of this embedder that current memories have."""
+    sql = (
+        "SELECT dimension FROM embedders WHERE embedder_id = ?"
+        " AND EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number) ORDER BY 1"
+    )
+    return [int(dimension) for (dimension,) in connection.execute(sql, (embedder_id,))]
 
 
 def make_table(connection: apsw.Connection, number: int, dimension: int) -> None:

@@ -1,8 +1,11 @@
-"""How much meaning and how much words say of what a scope holds: measured for code and for prose.
+"""How much meaning and how much words say of memories: measured for code and for prose.
 
 On the code of packages that the built-in vectors never saw three quarters on the vector find most; on prose (their
-docstrings, and conversations) words deserve more (benchmarks/retrieval.py, benchmarks/evidence.py). Which of
-the two a scope holds is told by how many of its characters are those that code is made of.
+docstrings, and conversations) words deserve more (benchmarks/retrieval.py, benchmarks/evidence.py). Which of the two a
+memory is is told by how many of its characters are those that code is made of. Where hardly any is code a scope has one
+weight, between that of prose and that of code: of the documentation of code that is a matter of degree. Where many are
+code each memory is weighed by itself (`kinds`): conversations that lie among far more code are found by their words all
+the same, and the code beside them by its meaning.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.ranking import SHELVES, Scope
+from aqe.engine.memory.ranking import Scope
 
 CODE_SHARE, PROSE_SHARE = 0.75, 0.25
 SAMPLE = 40
@@ -22,30 +25,47 @@ SAMPLE = 40
 LOOKED_AT = 2000
 """Characters of a text that are looked at."""
 
-MARKS = frozenset("(){}[]=_<>+*/\\|&^%@#:;")
+MARKS = "(){}[]=_<>+*/\\|&^%@#:;"
 LEAST_CODE, MOST_PROSE = 0.08, 0.04
 """From this part of marks among the visible characters on a text is code, up to that one it is prose: nineteen of
-twenty functions have more than the first, nineteen of twenty turns of a conversation less than the second."""
+twenty functions have more than the first, nineteen of twenty turns of a conversation less than the second, and of the
+docstrings of functions a sixth has more than the first and half less than the second."""
+
+BORDER = 0.056
+"""The part of marks up to which a memory that is weighed by itself is prose."""
+
+MANY = 0.3
+"""The part of a scope from which on code is not hardly any."""
 
 _NEARBY = 16
 """Rows from each of the places of a sample on that are looked at for one of the scope."""
 
 _MEASURED_ANEW = 256
+_NO_MARKS = str.maketrans("", "", MARKS)
+
+
+def is_prose(text: str) -> bool:
+    """Whether a text is prose by the characters that it begins with.
+
+    >>> is_prose("The suite takes four seconds, said Mira."), is_prose("def f(x):\\n    return g(x)[0]")
+    (True, False)
+    """
+    return _marks(text) <= BORDER
 
 
 class Weights:
-    """The weights of the scopes of one store, where nobody set them. The project index and the knowledge have that of
-    code, by which they were measured; what was remembered is looked at, anew when it was little, or after many changes
-    of any."""
+    """The weights of the scopes of one store, where nobody set them: what was remembered is looked at, anew when it was
+    little, or after many changes of any."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[int, int, float]] = {}
+        self._known: dict[tuple[object, ...], tuple[int, int, float | None]] = {}
         """By scope: the change it was measured at, how many changes it stands for, and the share."""
 
-    def vector_share(self, connection: apsw.Connection, scope: Scope, changes: int) -> float:
-        """The weight of the vector, from 0 to 1, in a search of a scope; what is left is that of the words. `changes`
-        is the number of the store's last change."""
-        if scope.within is not None and all(name.startswith(SHELVES) for name in scope.within):
+    def vector_share(self, connection: apsw.Connection, scope: Scope, changes: int) -> float | None:
+        """The weight of the vector, from 0 to 1, in a search of a scope; what is left is that of the words. None where
+        each memory has its own. `changes` is the number of the store's last change. The project index and the knowledge
+        have the weight of code, by which they were measured."""
+        if scope.is_shelf:
             return CODE_SHARE
         key = (scope.within, scope.without)
         known = self._known.get(key)
@@ -61,15 +81,18 @@ class Weights:
         return share
 
 
-def share_of(texts: Sequence[str]) -> float:
-    """The weight of the vector for such texts: between that of prose and that of code by how much of it is code.
+def share_of(texts: Sequence[str]) -> float | None:
+    """The weight of the vector for such texts: between that of prose and that of code by how much of it is code, or
+    None where many of them are code.
 
     >>> share_of(["The suite takes four seconds, said Mira."]), share_of(["def f(x):\\n    return g(x)[0]"])
-    (0.25, 0.75)
+    (0.25, None)
     """
-    if not texts:
-        return CODE_SHARE
-    return PROSE_SHARE + (CODE_SHARE - PROSE_SHARE) * sum(_is_code(text) for text in texts) / len(texts)
+    marks = [_marks(text) for text in texts]
+    if not marks or sum(part >= LEAST_CODE for part in marks) >= MANY * len(marks):
+        return None
+    between = [min(1.0, max(0.0, (part - MOST_PROSE) / (LEAST_CODE - MOST_PROSE))) for part in marks]
+    return PROSE_SHARE + (CODE_SHARE - PROSE_SHARE) * sum(between) / len(between)
 
 
 def _read_texts(connection: apsw.Connection, scope: Scope) -> list[str]:
@@ -98,8 +121,7 @@ def _read_texts(connection: apsw.Connection, scope: Scope) -> list[str]:
     return [str(text) for (text,) in connection.execute(sql, (json.dumps(sorted(rows)),))]
 
 
-def _is_code(text: str) -> float:
-    """How surely a text is code, from 0 to 1."""
-    visible = sum(not char.isspace() for char in text)
-    marks = sum(char in MARKS for char in text) / max(1, visible)
-    return min(1.0, max(0.0, (marks - MOST_PROSE) / (LEAST_CODE - MOST_PROSE)))
+def _marks(text: str) -> float:
+    """The part of marks among the visible characters."""
+    visible = "".join(text[:LOOKED_AT].split())
+    return (len(visible) - len(visible.translate(_NO_MARKS))) / max(1, len(visible))

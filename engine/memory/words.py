@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.memory.namespaces import names_below
 from aqe.engine.memory.stop_words import without_stop_words
 from aqe.engine.memory.text import LONG_QUERY, QUERY_TERMS, match_expression, query_terms
 
@@ -214,27 +215,6 @@ class WordCounts:
         if self._newest is None:
             self._newest = connection.execute("SELECT max(row) FROM memories").get or 0
         return self._newest
-
-
-def names_below(connection: apsw.Connection, start: str) -> list[str]:
-    """The namespaces with a current row whose names begin with `start`, by hops along the index."""
-    sql = "SELECT min(namespace) FROM memories WHERE valid_to IS NULL AND namespace {} ? AND namespace < ?"
-    end = end_of(start)
-    found = connection.execute(sql.format(">="), (start, end)).get
-    names = []
-    while found is not None:
-        names.append(str(found))
-        found = connection.execute(sql.format(">"), (found, end)).get
-    return names
-
-
-def end_of(start: str) -> str:
-    """The first text behind all that begin with `start`.
-
-    >>> end_of("index/")
-    'index0'
-    """
-    return start[:-1] + chr(ord(start[-1]) + 1)
 
 
 def _shelf(connection: apsw.Connection, start: str) -> _Shelf:

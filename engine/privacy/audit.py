@@ -17,11 +17,12 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.errors import UserError
+from aqe.engine.errors import GateFailed, UserError
 from aqe.engine.memory.store import Store
 
 NOTHING: Mapping[str, int] = {}
 _COLUMNS = "number, at, event, recipient, purpose, mode, spans, bytes, payload_sha256, previous, hash"
+_TABLES = {"audit": _COLUMNS, "audit_head": "number, hash"}
 
 
 @dataclass(frozen=True)
@@ -102,21 +103,39 @@ def append_within(
 
 
 def entries(store: Store, *, newest: int | None = None) -> list[Entry]:
-    """The entries, oldest first; with `newest` only that many of the last ones."""
+    """The entries, oldest first; with `newest` only that many of the last ones. Raises `GateFailed` (audit-broken)
+    where there is no log."""
     with store.reading() as connection:
+        if lacking := _lacking(connection):
+            raise broken_log(lacking)
         sql = f"SELECT {_COLUMNS} FROM audit ORDER BY number DESC LIMIT ?"
         rows = list(connection.execute(sql, (-1 if newest is None else newest,)))
     return [_entry(row) for row in reversed(rows)]
 
 
+def is_there(store: Store) -> bool:
+    """Whether the file has the tables of a log."""
+    with store.reading() as connection:
+        return not _lacking(connection)
+
+
 def verify(store: Store, *, known: tuple[int, str] | None = None) -> Verified:
     """Check every entry, the order, the chain and the head; `known` is a head noted at an earlier check."""
     with store.reading() as connection:
+        if lacking := _lacking(connection):
+            return Verified(0, "", lacking)
         rows = list(connection.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY number"))
         head = connection.execute("SELECT number, hash FROM audit_head").fetchone()
         counted = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
     problem = next(_problems(rows, head, 0 if counted is None else int(counted[0]), known), "")
     return Verified(len(rows), rows[-1][10] if rows else "", problem)
+
+
+def broken_log(problem: str) -> GateFailed:
+    """The error for a log that is not what was written."""
+    return GateFailed(
+        f"The audit log is broken: {problem}.", code="audit-broken", fix="Compare it with a backup of the database."
+    )
 
 
 def parse_head(text: str) -> tuple[int, str]:
@@ -129,6 +148,16 @@ def parse_head(text: str) -> tuple[int, str]:
             fix="Give it as `aqe privacy verify` printed it, NUMBER:HASH.",
         )
     return int(number), mark
+
+
+def _lacking(connection: apsw.Connection) -> str:
+    """What of the tables of the log is not there: whoever can write the file can also take them away."""
+    for table, columns in _TABLES.items():
+        found = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        gone = [name for name in columns.split(", ") if name not in found]
+        if gone:
+            return f"the column {gone[0]} of its table {table} is missing" if found else f"its table {table} is missing"
+    return ""
 
 
 def _entry(row: Sequence[Any]) -> Entry:

@@ -103,7 +103,8 @@ def report_controls(project: Path, settings: Settings, store: Store) -> Controls
             _storage(project, settings, store),
         )
     head = f"{verified.entries}:{verified.head}" if verified.head else ""
-    return ControlsReport(rfc3339(store.now()), str(project), controls, left_so_far(audit.entries(store)), head)
+    entries = audit.entries(store) if audit.is_there(store) else []  # that it is not is what `_log` tells
+    return ControlsReport(rfc3339(store.now()), str(project), controls, left_so_far(entries), head)
 
 
 def left_so_far(entries: list[audit.Entry]) -> tuple[Left, ...]:

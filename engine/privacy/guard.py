@@ -12,7 +12,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,9 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.store import Store
 from aqe.engine.privacy import audit, consent, redactor
 from aqe.engine.privacy.network import hold_network, release_network
-from aqe.engine.privacy.never_send import NeverSend
+from aqe.engine.privacy.never_send import WITHHELD, NeverSend
 from aqe.engine.privacy.redactor import Placeholders, Redacted, Span
+from aqe.engine.privacy.structure import Taken
 from aqe.engine.providers.configured import shown
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["strict", "balanced", "off"]
 Content = Literal["full", "redacted", "references"]
-WITHHELD = "[withheld: privacy.never_send]"
-SHORTEST = 7
-"""No secret or personal datum that a rule knows is shorter."""
 NO_CONTENT = "[withheld: privacy.mcp_content = references]"
 REFERENCES = frozenset(
     (
@@ -242,21 +240,6 @@ def open_guard(project: Path, settings: Settings, store: Store | Callable[[], St
     return Guard(project, mode=table.mode, content=content, never_send=table.never_send, store=store)
 
 
-def redacted(value: Any) -> Any:
-    """A text, or an object of texts, lists and objects, without secrets and personal data."""
-    texts = list(dict.fromkeys(_texts_of(value)))
-    done = dict(zip(texts, redactor.redact_all(texts), strict=True))
-
-    def put(below: Any) -> Any:
-        if isinstance(below, str):
-            return done[below].text
-        if isinstance(below, Mapping):
-            return {name: put(lower) for name, lower in below.items()}
-        return [put(lower) for lower in below] if isinstance(below, (list, tuple)) else below
-
-    return put(value)
-
-
 def default_content(mode: Mode) -> Content:
     """What an MCP client is given where the settings leave it open: all of it only where no mode protects anything."""
     return "full" if mode == "off" else "redacted"
@@ -276,27 +259,13 @@ def _redacted_messages(messages: tuple[Message, ...]) -> tuple[tuple[Message, ..
     return tuple(kept), spans
 
 
-def _texts_of(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for below in value.values():
-            yield from _texts_of(below)
-    elif isinstance(value, (list, tuple)):
-        for below in value:
-            yield from _texts_of(below)
-
-
 class _View:
     """Walks one answer with one set of placeholders."""
 
     def __init__(self, guard: Guard, value: Any, names: Placeholders) -> None:
         self.spans: Counter[str] = Counter()
         self._guard = guard
-        self._done: dict[str, Redacted] = {}
-        if guard.content != "full":
-            texts = list(dict.fromkeys(text for text in _texts_of(value) if len(text) >= SHORTEST))
-            self._done = dict(zip(texts, redactor.redact_all(texts, placeholders=names), strict=True))
+        self._taken = Taken(value, names) if guard.content != "full" else None
 
     def of(self, value: Any, *, key: str = "", withheld: bool = False) -> Any:
         if isinstance(value, str):
@@ -305,10 +274,19 @@ class _View:
             withheld = withheld or any(
                 isinstance(value.get(name), str) and self._guard.withholds(value[name]) for name in ("file", "path")
             )
-            return {name: self.of(below, key=str(name), withheld=withheld) for name, below in value.items()}
+            return {self._name(name): self.of(below, key=str(name), withheld=withheld) for name, below in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.of(below, key=key, withheld=withheld) for below in value]
-        return value
+        return value if self._taken is None else self._counted(self._taken.number(value), value)
+
+    def _name(self, name: Any) -> Any:
+        return name if self._taken is None or not isinstance(name, str) else self._counted(self._taken.text(name), name)
+
+    def _counted(self, done: Redacted | None, value: Any) -> Any:
+        if done is None:
+            return value
+        self.spans.update(done.counts)
+        return done.text
 
     def _text(self, text: str, key: str, withheld: bool) -> str:
         is_reference = key in REFERENCES
@@ -319,8 +297,4 @@ class _View:
             return text
         if self._guard.content == "references" and not is_reference and text:
             return NO_CONTENT
-        done = self._done.get(text)
-        if done is None:
-            return text
-        self.spans.update(done.counts)
-        return done.text
+        return str(self._counted(None if self._taken is None else self._taken.text(text), text))

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+WITHHELD = "[withheld: privacy.never_send]"
 LINES = 3
 SHORTEST = 40
 SHORTEST_WHOLE = 12

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from aqe.engine.privacy.assignments import find_assigned
 from aqe.engine.privacy.blocks import find_curl_credentials, find_kubernetes_values, find_private_keys
+from aqe.engine.privacy.commands import find_in_commands
 from aqe.engine.privacy.personal import find_personal_data
 from aqe.engine.privacy.rules import GENERIC, load_rules, lower_ascii
 
 PERSONAL = frozenset(("credit-card", "email", "iban", "ip-address", "phone", "us-ssn"))
-SHORTEST_KNOWN = 8
-"""Shorter values are taken out only where a rule sees them: elsewhere they may be a word."""
+SHORTEST_KNOWN = 6
+"""Shorter values, and words of less than twelve letters, are taken out only where a rule sees them."""
+_WORD = re.compile(r"[^\W\d_]{1,11}|\d{1,8}")
 _WEAK = ("bearer-token", "password-assignment", "sk-api-key", GENERIC)
 """Rules that know a value by little: where another rule finds the same value, its name is the better one."""
 
@@ -64,7 +67,7 @@ class Placeholders:
         """Know the values of `spans` from now on."""
         for span in spans:
             value = text[span.start : span.end]
-            if len(value) >= SHORTEST_KNOWN and value not in self._kinds:
+            if len(value) >= SHORTEST_KNOWN and value not in self._kinds and _WORD.fullmatch(value) is None:
                 self._kinds[value] = span.kind
                 self._regex = None
 
@@ -88,6 +91,8 @@ def scan(text: str, path: str | None = None) -> tuple[Span, ...]:
     lowered = lower_ascii(text)
     found = [
         *rules.candidates(text, lowered, path),
+        *find_assigned(text, lowered, path),
+        *find_in_commands(text, lowered, path),
         *find_private_keys(text, lowered),
         *find_curl_credentials(text, lowered),
         *find_kubernetes_values(text, lowered),
@@ -104,11 +109,16 @@ def redact(text: str, path: str | None = None, *, placeholders: Placeholders | N
     return put_placeholders(text, spans, names)
 
 
-def redact_all(texts: Iterable[str], *, placeholders: Placeholders | None = None) -> list[Redacted]:
-    """The texts of one request: what a rule knows in any of them is taken out of all."""
+def redact_all(
+    texts: Iterable[str], *, placeholders: Placeholders | None = None, named: Mapping[str, str] | None = None
+) -> list[Redacted]:
+    """The texts of one request: what a rule knows in any of them is taken out of all.
+
+    `named` gives the class of the texts that are secret as a whole, since they stand under the name of a secret.
+    """
     names = Placeholders() if placeholders is None else placeholders
-    listed = list(texts)
-    found = {text: scan(text) for text in listed}
+    listed, whole = list(texts), named or {}
+    found = {text: (Span(0, len(text), whole[text]),) if text in whole else scan(text) for text in listed}
     for text, spans in found.items():
         names.learn(text, spans)
     done = {text: put_placeholders(text, spans, names) for text, spans in found.items()}

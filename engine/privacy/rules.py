@@ -17,6 +17,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from aqe.engine.privacy.names import is_public_name
+
 DATA = Path(__file__).with_name("data")
 GENERIC = "generic-api-key"
 _KEY_END = r"""[ \t\w.-]{0,20}+[\s'"\\\])]{0,4}+"""
@@ -34,6 +36,10 @@ PARTS = {
 """What the short forms in the patterns stand for: key and value of an assignment, and what may follow a value."""
 _IDENTIFIER = re.compile(r"(?:[A-Z][a-z]++|[a-z]{2,}+|[A-Z]{2,}+|\d{1,5}+|[._-])++")
 """Words and numbers as programmers join them: win32api.RegEnumKey, Ed25519PrivateKey."""
+_NAME = re.compile(r"[\w.-]{1,100}")
+_KEYWORD = re.compile(r"[A-Za-z_]\w{0,60}=(?:[\d_.]{1,20}|True|False|None)")
+_BEHIND_A_TEXT = re.compile(r"[\"'][ \t]{0,9},\s{0,9}\Z")
+"""What stands before the next argument of `CharField("token", max_length=128)`."""
 _PLACEHOLDER = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|changeme|change_?it|example|placeholder|dummy|your|user(?:name)?"
     r"|admin|root|guest|postgres|mysql|test(?:ing)?|foo|bar|baz|qwerty|letmein|hunter2|redacted|x{3,}|\.{2,}|\d{1,6})"
@@ -84,6 +90,8 @@ class Rule:
             return None
         group = self.group or next((number for number, part in enumerate(found.groups(), 1) if part), 0)
         start, end = found.span(group)
+        if end - start > 2 and text[start] in "\"'" and text[end - 1] == text[start]:
+            start, end = start + 1, end - 1
         return (start, end) if self._is_secret(text, found.start(), start, end) else None
 
     def _is_secret(self, text: str, begin: int, start: int, end: int) -> bool:
@@ -92,7 +100,9 @@ class Rule:
             return False
         if self.is_assigned and not any(char.isdigit() for char in value):
             return False
-        if self.id == GENERIC and _IDENTIFIER.fullmatch(value):
+        if self.id == GENERIC and (_IDENTIFIER.fullmatch(value) or is_public_name(_name_around(text, begin))):
+            return False
+        if self.id == GENERIC and _KEYWORD.fullmatch(value) and _BEHIND_A_TEXT.search(text, max(0, start - 20), start):
             return False
         if self.shape and not SHAPES[self.shape](value):
             return False
@@ -255,6 +265,12 @@ def _name_begin(text: str, place: int) -> int:
     while place > least and (text[place - 1].isalnum() or text[place - 1] in "_.-"):
         place -= 1
     return place
+
+
+def _name_around(text: str, place: int) -> str:
+    """The name a part of which stands at `place`."""
+    found = _NAME.match(text, _name_begin(text, place))
+    return found[0] if found is not None else ""
 
 
 def _line(text: str, begin: int, end: int) -> str:

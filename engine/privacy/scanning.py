@@ -49,8 +49,9 @@ def scan_text(text: str, path: str) -> Iterator[Finding]:
         yield Finding(path, line, span.start - lines[line - 1] + 1, span.start, span.end, span.kind)
 
 
-def scan_paths(paths: Sequence[Path]) -> ScanReport:
-    """The findings in files and, below folders, in every text file that git does not ignore (without git: in all).
+def scan_paths(paths: Sequence[Path], *, whole: bool = False) -> ScanReport:
+    """The findings in files and, below folders, in every text file that git does not ignore (without git, in a folder
+    that git ignores, and with `whole`: in all).
 
     Virtual environments and the folders of tools are passed by in both cases.
     """
@@ -58,7 +59,7 @@ def scan_paths(paths: Sequence[Path]) -> ScanReport:
     skipped: list[str] = []
     files = 0
     for path in paths:
-        for file in _files_of(path):
+        for file in _files_of(path, whole=whole):
             name = as_seen_from_here(file)
             try:
                 text = _read(file)
@@ -82,11 +83,11 @@ def _read(file: Path) -> str | None:
     return data.decode("utf-8", "replace")
 
 
-def _files_of(path: Path) -> Iterator[Path]:
+def _files_of(path: Path, *, whole: bool) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    listed = _by_git(path)
+    listed = None if whole else _by_git(path) or None
     passed_by: dict[Path, bool] = {}
     for name in sorted(_by_walk(path) if listed is None else listed):
         file = path / name

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Price,
         Provider,
         ProviderFailure,
+        StreamEnd,
         Usage,
     )
 
@@ -27,6 +28,7 @@ _HOMES = {
     "Price": "protocol",
     "Provider": "protocol",
     "ProviderFailure": "protocol",
+    "StreamEnd": "protocol",
     "Usage": "protocol",
     "open_providers": "configured",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "Price",
     "Provider",
     "ProviderFailure",
+    "StreamEnd",
     "Usage",
     "open_providers",
 ]

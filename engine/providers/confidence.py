@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aqe.engine.providers.answer_forms import forms_of, share_offered
+from aqe.engine.providers.meanings import meanings
 from aqe.engine.providers.question import Question
-from aqe.engine.providers.scoring import RANKING, Field, Scored, share_of
+from aqe.engine.providers.scoring import RANKING, Field, Floats, Scored, share_of
 
 EVIDENCE = (
     "in the unit",
@@ -35,9 +40,18 @@ COVERED = ("in the unit", "in its lead", "meant in the unit")
 RIVAL = 0.02
 """A unit is a rival of the best one that comes as near to the question, or by this share of it less."""
 
+UNMET = ("unmet here", "unmet anywhere")
+"""The figures that say which words of the question are not met, and not only how many; one row of `unmet_weights` is
+for each."""
+
 
 def features(
-    asked: Question, field: Field, best: Scored, quotes: Sequence[str], weights: Mapping[str, float] | None = None
+    asked: Question,
+    field: Field,
+    best: Scored,
+    quotes: Sequence[str],
+    weights: Mapping[str, float] | None = None,
+    unmet: Floats | None = None,
 ) -> dict[str, float]:
     """The figures that the confidence is made of, for the best unit and the quotes that are given.
 
@@ -45,12 +59,17 @@ def features(
     its pairs of words; what share of all units, beside it, comes as near to the question; whether the unit is of a
     test, as those are found by a word or two; what share of the kinds of things asked for the unit does not offer, and
     what share none of the quotes does; what the weightiest word weighs that nothing found comes near to; what share of
-    the question's numbers and identifiers the passage lacks.
+    the question's numbers and identifiers the passage lacks; and what the general words mean that the unit does not
+    come near to, and those that no unit does, since some make the question another one when they are missing
+    ("large", "whole") and others do not ("supposed", "seems").
+
+    `weights` of the ranking and `unmet` (2, d) of the last two are those of `fit_answers.py` unless they are given.
     """
     passage = best.passage
     around = " ".join((passage.text, passage.name, passage.file or ""))
     chosen = RANKING if weights is None else weights
     forms = forms_of(asked.text)
+    lacking = np.einsum("ij,ij->i", unmet_weights() if unmet is None else unmet, unmet_words(asked, field, best.place))
     return {
         "evidence": sum(chosen[name] * best.figures[name] for name in EVIDENCE),
         "covered": sum(best.figures[name] for name in COVERED),
@@ -61,21 +80,41 @@ def features(
         "forms missing": 1.0 - share_offered(forms, "\n".join(quotes)) if forms else 0.0,
         "word missing": field.missing,
         "keys missing": 1.0 - share_of(asked.keys, around) if asked.keys else 0.0,
+        **dict(zip(UNMET, lacking.tolist(), strict=True)),
     }
 
 
+def unmet_words(asked: Question, field: Field, place: int) -> Floats:
+    """The sum of the question's general words as vectors, each as far as the unit at `place` does not come near to it,
+    and the same for all units together (2, d). What the words of one project's subject mean tells nothing of another
+    project."""
+    table = meanings()
+    rows = table.vectors(table.places([term if term in asked.general else "" for term in field.terms]))
+    far = 1.0 - np.stack([field.near[place], field.near.max(axis=0)])
+    return np.asarray(np.einsum("ij,jk->ik", far, rows), np.float64)
+
+
+@cache
+def unmet_weights() -> Floats:
+    """What it tells that words of some meaning are not met (2, d), from `data/unmet_words.npy`."""
+    path = Path(str(files("aqe.engine.providers"))) / "data" / "unmet_words.npy"
+    found: Any = np.load(path, allow_pickle=False)
+    return np.asarray(found, np.float64)
+
+
 WEIGHTS: dict[str, float] = {
-    "evidence": 0.22,
-    "covered": 0.42,
-    "phrases": 2.03,
-    "rivals": -2.04,
-    "tests": -1.73,
-    "form missing": -0.69,
-    "forms missing": -1.09,
-    "word missing": -1.61,
-    "keys missing": -0.66,
+    "evidence": 0.28,
+    "phrases": 1.15,
+    "rivals": -1.51,
+    "tests": -1.36,
+    "form missing": -0.29,
+    "forms missing": -1.24,
+    "word missing": -1.14,
+    "keys missing": -0.74,
+    "unmet here": 1.00,
+    "unmet anywhere": 1.00,
 }
-BIAS = -2.43
+BIAS = -2.95
 """Fitted by benchmarks/fit_answers.py."""
 
 
@@ -85,3 +124,32 @@ def confidence_of(
     """How likely one of the quotes answers, by the figures of `features`."""
     sum_of = (BIAS if bias is None else bias) + sum(weight * found[name] for name, weight in weights.items())
     return 1.0 / (1.0 + math.exp(-sum_of))
+
+
+def known_features(asked: Question, field: Field, best: Scored) -> dict[str, float]:
+    """The figures that the confidence in an entry of the knowledge is made of: an entry is short and knows one thing,
+    so that how much of the question stands in all of it tells most, and what the question asks for tells little."""
+    return {
+        "evidence": sum(RANKING[name] * best.figures[name] for name in EVIDENCE),
+        "covered": sum(best.figures[name] for name in COVERED),
+        "phrases": best.figures["phrases"],
+        "near in the passage": best.figures["near in the passage"],
+        "passage meaning": best.figures["passage meaning"],
+        "nearest": max(passage.vector_score or 0.0 for passage, _ in field.units),
+        "word missing": field.missing,
+        "matched": float(np.einsum("j,j->", field.weights, field.around[best.place])),
+    }
+
+
+KNOWN_WEIGHTS: dict[str, float] = {
+    "evidence": 0.34,
+    "covered": 0.92,
+    "phrases": 6.34,
+    "near in the passage": 1.84,
+    "passage meaning": 4.07,
+    "nearest": 1.13,
+    "word missing": -0.54,
+    "matched": 0.50,
+}
+KNOWN_BIAS = -9.76
+"""Fitted by benchmarks/fit_knowledge.py, so that the same threshold serves."""

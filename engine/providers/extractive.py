@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.memory.entry import made
 from aqe.engine.memory.ranking import INDEX
-from aqe.engine.providers.confidence import confidence_of, features
+from aqe.engine.providers.confidence import KNOWN_BIAS, KNOWN_WEIGHTS, confidence_of, features, known_features
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
 from aqe.engine.providers.scoring import Scored, field_of, rank
@@ -116,7 +116,23 @@ def extract(
     chosen = choose(rank(field))
     citations = tuple(quote for _, quote in chosen)
     found = features(asked, field, chosen[0][0], [one.quote for one in citations])
-    confidence = confidence_of(found)
+    return _told(citations, confidence_of(found), threshold, found)
+
+
+def extract_known(question: str, entries: Sequence[Passage], *, threshold: float = DEFAULT) -> Extract:
+    """The answer to `question` out of entries of the knowledge, by a confidence of their own: whatever a project has,
+    they are the same, and all terms weigh the same."""
+    asked = read_question(question, None)
+    field = field_of(asked, entries) if asked.weights else None
+    if field is None:
+        return Extract(False, UNKNOWN, 0.0, ())
+    chosen = choose(rank(field))
+    found = known_features(asked, field, chosen[0][0])
+    confidence = confidence_of(found, KNOWN_WEIGHTS, KNOWN_BIAS)
+    return _told(tuple(quote for _, quote in chosen), confidence, threshold, found)
+
+
+def _told(citations: tuple[Citation, ...], confidence: float, threshold: float, found: Mapping[str, float]) -> Extract:
     if confidence < threshold:
         places = ", ".join(dict.fromkeys(_place(one) for one in citations))
         text = f"{UNKNOWN} Nearest, but too far for an answer: {places}."

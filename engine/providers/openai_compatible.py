@@ -1,7 +1,7 @@
 """A server that speaks OpenAI's interface: Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself and many more.
 
 The client is the `openai` SDK (extra `openai`), with its own retries off, no redirects (what is consented for one host
-goes to that host) and, on this machine, no proxy of the environment.
+goes to that host), no answer without a bound and, on this machine, no proxy of the environment.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -26,14 +27,26 @@ from aqe.engine.providers.protocol import (
     Message,
     Price,
     ProviderFailure,
+    StreamEnd,
     Usage,
     estimated_tokens,
 )
+from aqe.engine.terminal import one_line
 
 if TYPE_CHECKING:
     from aqe.engine.settings import ProviderSettings
 
 HEALTH_TIMEOUT_S = 5.0
+MOST_BYTES = 64 * 2**20
+"""The longest body of one answer; a server that sends more is cut."""
+MOST_PACKED = 1000
+"""How many times longer a body may be than what is sent of it, where the server compresses it unasked."""
+MOST_SAID = 200
+"""Characters of an error's text that are told."""
+MOST_TOKENS = 10**9
+"""More than that nobody counted."""
+AFTERWARDS_S = 2.0
+"""How long a stream that has named its reason to finish is listened to for what was counted."""
 OPENAI_HOST = "https://api.openai.com"
 
 
@@ -62,40 +75,57 @@ class OpenAICompatible:
 
     async def complete(self, request: CompletionRequest, model: str) -> Completion:
         """One answer; raises `ProviderFailure`, and `UserError` where the guard or a missing extra says no."""
-        messages = await self._outgoing(request.messages, "complete")
+        request = await self._allowed(request)
         client = await self._open()
         start = time.perf_counter()
         with self._speaking(request.timeout_s):
-            answer = await client.chat.completions.create(**self._arguments(request, messages, model))
+            answer = await client.chat.completions.create(**self._arguments(request, model))
         latency_ms = 1000 * (time.perf_counter() - start)
-        choices = getattr(answer, "choices", None)
-        if not choices or getattr(choices[0], "message", None) is None:
+        choice = _first(getattr(answer, "choices", None))
+        message = getattr(choice, "message", None)
+        if message is None:
             raise ProviderFailure("answer", f"{self.name} answered without a message")
-        text = choices[0].message.content or ""
+        text = _text(self.name, getattr(message, "content", None))
         return Completion(
             text=text,
             model=model,
             provider=self.name,
-            usage=_usage(answer, messages, text),
-            finish_reason=choices[0].finish_reason or "",
+            usage=_usage(answer) or _estimated(request.messages, text),
+            finish_reason=str(getattr(choice, "finish_reason", None) or ""),
             latency_ms=latency_ms,
         )
 
-    async def stream(self, request: CompletionRequest, model: str) -> AsyncIterator[str]:
-        """The pieces of one answer; each may take `request.timeout_s`. Raises as `complete`."""
-        messages = await self._outgoing(request.messages, "complete")
+    async def stream(self, request: CompletionRequest, model: str) -> AsyncIterator[str | StreamEnd]:
+        """The pieces of one answer, and how it ended; each may take `request.timeout_s`. Raises as `complete`, and
+        where the server closes before it named a reason to finish."""
+        request = await self._allowed(request)
         client = await self._open()
         with self._speaking(request.timeout_s):
-            chunks = await client.chat.completions.create(**self._arguments(request, messages, model), stream=True)
+            chunks = await client.chat.completions.create(**self._arguments(request, model), stream=True)
+        finished, usage, seen = "", None, False
         try:
             while True:
-                with self._speaking(request.timeout_s):
-                    chunk = await anext(chunks, None)
+                try:
+                    with self._speaking(min(request.timeout_s, AFTERWARDS_S) if finished else request.timeout_s):
+                        chunk = await anext(chunks, None)
+                except ProviderFailure as failure:
+                    if finished and failure.kind in ("timeout", "connection"):
+                        break  # it was whole already
+                    raise
                 if chunk is None:
-                    return
-                piece = chunk.choices[0].delta.content if getattr(chunk, "choices", None) else None
+                    break
+                choice = _first(getattr(chunk, "choices", None))
+                piece = _text(self.name, getattr(getattr(choice, "delta", None), "content", None))
+                finished = str(getattr(choice, "finish_reason", None) or finished)
+                usage, seen = _usage(chunk) or usage, True
                 if piece:
                     yield piece
+            if not seen:
+                kind = chunks.response.headers.get("content-type", "")[:40] or "nothing"
+                raise ProviderFailure("answer", f"{self.name} answered a request for a stream without one ({kind})")
+            if not finished:
+                raise ProviderFailure("connection", f"{self.name} ended its answer in the middle")
+            yield StreamEnd(finished, usage)
         finally:
             with anyio.CancelScope(shield=True):
                 await chunks.close()
@@ -108,7 +138,7 @@ class OpenAICompatible:
             answer = await client.embeddings.create(
                 model=model, input=[message.content for message in sent], encoding_format="float"
             )
-        vectors = [list(one.embedding) for one in sorted(answer.data, key=lambda one: one.index)]
+            vectors = [list(map(float, one.embedding)) for one in sorted(answer.data, key=lambda one: one.index)]
         if len(vectors) != len(texts):
             raise ProviderFailure("answer", f"{self.name} gave {len(vectors)} vectors for {len(texts)} texts")
         return vectors
@@ -140,6 +170,19 @@ class OpenAICompatible:
         if client is not None:
             await client.close()
 
+    async def _allowed(self, request: CompletionRequest) -> CompletionRequest:
+        """The request as it may be sent: its messages, and the texts of its schema and of where to stop."""
+        if self._guard is None or self.local:
+            return request
+        from aqe.engine.privacy.structure import texts_of, with_texts
+
+        asked = len(request.messages)
+        more = tuple(dict.fromkeys((*request.stop, *texts_of(request.json_schema))))
+        sent = await self._outgoing((*request.messages, *(Message("user", text) for text in more)), "complete")
+        instead = {text: message.content for text, message in zip(more, sent[asked:], strict=True)}
+        stop, schema = with_texts(request.stop, instead), with_texts(request.json_schema, instead)
+        return replace(request, messages=sent[:asked], stop=tuple(stop), json_schema=schema)
+
     async def _outgoing(self, messages: tuple[Message, ...], purpose: str) -> tuple[Message, ...]:
         if self._guard is None or self.local:
             return messages
@@ -167,12 +210,14 @@ class OpenAICompatible:
             base_url=self.settings.base_url,
             max_retries=0,
             timeout=self.settings.timeout_s,
-            default_headers={"OpenAI-Organization": omit, "OpenAI-Project": omit},
-            http_client=self._sdk.DefaultAsyncHttpxClient(trust_env=not self.local, follow_redirects=False),
+            default_headers={"OpenAI-Organization": omit, "OpenAI-Project": omit, "Accept-Encoding": "identity"},
+            http_client=self._sdk.DefaultAsyncHttpxClient(
+                trust_env=not self.local, follow_redirects=False, event_hooks={"response": [_bound]}
+            ),
         )
         return self._client
 
-    def _arguments(self, request: CompletionRequest, messages: tuple[Message, ...], model: str) -> dict[str, Any]:
+    def _arguments(self, request: CompletionRequest, model: str) -> dict[str, Any]:
         most = "max_completion_tokens" if self.settings.base_url.startswith(OPENAI_HOST) else "max_tokens"
         wanted: dict[str, Any] = {
             "temperature": request.temperature,
@@ -184,9 +229,15 @@ class OpenAICompatible:
         if request.json_schema is not None:
             shape = {"name": "answer", "schema": dict(request.json_schema)}
             wanted["response_format"] = {"type": "json_schema", "json_schema": shape}
-        told = [{"role": message.role, "content": message.content} for message in messages]
+        told = [{"role": message.role, "content": message.content} for message in request.messages]
         given = {name: value for name, value in wanted.items() if value is not None}
         return {"model": model, "messages": told, "timeout": request.timeout_s, **given}
+
+    def _line(self, exc: BaseException) -> str:
+        """What an error says, on one line and without the key, which a server may repeat."""
+        said = _line(exc)
+        key = None if self.settings.api_key_env is None else self._environ.get(self.settings.api_key_env)
+        return said.replace(key, "[key]")[:MOST_SAID] if key else said[:MOST_SAID]
 
     @contextmanager
     def _speaking(self, timeout_s: float) -> Iterator[None]:
@@ -198,12 +249,18 @@ class OpenAICompatible:
         except (TimeoutError, sdk.APITimeoutError):
             raise ProviderFailure("timeout", f"{self.name} gave no answer within {timeout_s:g} s") from None
         except sdk.APIStatusError as exc:
-            raise _status_failure(self.name, exc) from exc
+            raise _status_failure(self.name, exc, self._line(exc)) from exc
+        except _TooLong:
+            raise ProviderFailure("answer", f"{self.name} sent more than {MOST_BYTES >> 20} MB") from None
         except sdk.APIConnectionError as exc:
             why = exc.__cause__ or exc
-            raise ProviderFailure("connection", f"{self.name} cannot be reached: {_line(why)}") from exc
+            if isinstance(why, _TooLong):
+                raise ProviderFailure("answer", f"{self.name} sent more than {MOST_BYTES >> 20} MB") from None
+            raise ProviderFailure("connection", f"{self.name} cannot be reached: {self._line(why)}") from exc
         except (sdk.OpenAIError, ValueError, TypeError, AttributeError) as exc:
-            raise ProviderFailure("answer", f"{self.name} answered what cannot be read: {_line(exc)}") from exc
+            if type(exc) is sdk.APIError:  # said in the middle of a stream
+                raise ProviderFailure("server", f"{self.name} failed while it answered: {self._line(exc)}") from exc
+            raise ProviderFailure("answer", f"{self.name} answered what cannot be read: {self._line(exc)}") from exc
 
 
 @cache
@@ -231,13 +288,15 @@ def _sdk(who: str) -> Any:
     return openai
 
 
-def _status_failure(name: str, exc: Any) -> ProviderFailure:
+def _status_failure(name: str, exc: Any, line: str) -> ProviderFailure:
     status = int(exc.status_code)
-    said = f"{name} answered {status}: {_line(exc)}"
+    said = f"{name} answered {status}: {line}"
     if status == 429:
         return ProviderFailure("rate-limit", said, retry_after_s=retry_after_s(exc.response.headers, datetime.now(UTC)))
     if status in (401, 403):
         return ProviderFailure("auth", said)
+    if 300 <= status < 400:
+        return ProviderFailure("request", f"{name} answered {status} and points elsewhere, where nothing is sent")
     if status >= 500 or status == 408:
         asked = retry_after_s(exc.response.headers, datetime.now(UTC)) if status == 503 else None
         return ProviderFailure("server", said, retry_after_s=asked)
@@ -263,13 +322,63 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     return max(0.0, (when - now).total_seconds())
 
 
-def _usage(answer: Any, messages: Sequence[Message], text: str) -> Usage:
+class _TooLong(Exception):
+    """A body went over `MOST_BYTES`."""
+
+
+async def _bound(response: Any) -> None:
+    """Cut the body of a response at `MOST_BYTES`, before any of it is read."""
+    packed = response.headers.get("content-encoding", "identity") != "identity"  # which nobody asked for
+    response.stream = _bounded(response.stream, MOST_BYTES // MOST_PACKED if packed else MOST_BYTES)
+
+
+def _bounded(stream: Any, most: int) -> Any:
+    """The body in pieces, at most so many bytes of it; made by the class that the client's own stream is of."""
+    import httpx2
+
+    class Bounded(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left = most
+            async for piece in stream:
+                left -= len(piece)
+                if left < 0:
+                    raise _TooLong
+                yield piece
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+    return Bounded()
+
+
+def _first(choices: Any) -> Any:
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _text(name: str, content: Any) -> str:
+    """The text of a message, without half characters and NUL, which no store takes; nothing where there is none, as in
+    a call of a tool."""
+    if content is None or content == "":
+        return ""
+    if isinstance(content, str):
+        whole = content if content.isascii() else content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole.replace("\0", "\ufffd")
+    raise ProviderFailure("answer", f"{name} answered with {type(content).__name__} in place of a text")
+
+
+def _usage(answer: Any) -> Usage | None:
+    """The tokens as the server counted them, None where it did not, or counted what cannot be."""
     told = getattr(answer, "usage", None)
-    if told is not None and told.prompt_tokens is not None and told.completion_tokens is not None:
-        return Usage(int(told.prompt_tokens), int(told.completion_tokens))
+    sent, said = getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None)
+    if not (isinstance(sent, int) and isinstance(said, int)) or min(sent, said) < 0 or max(sent, said) > MOST_TOKENS:
+        return None
+    return Usage(sent, said)
+
+
+def _estimated(messages: Sequence[Message], text: str) -> Usage:
     sent = sum(estimated_tokens(message.content) for message in messages)
     return Usage(sent, estimated_tokens(text), estimated=True)
 
 
 def _line(exc: BaseException) -> str:
-    return (" ".join(str(exc).split()) or type(exc).__name__)[:200]
+    return one_line(" ".join(str(exc).split())) or type(exc).__name__

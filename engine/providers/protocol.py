@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from aqe.engine.errors import UserError
+from aqe.engine.providers.shapes import check_shape
 from aqe.engine.ranges import check_range
 
 Role = Literal["system", "user", "assistant"]
@@ -27,8 +29,9 @@ class Message:
 class CompletionRequest:
     """What is asked of a model; None leaves a choice to the provider.
 
-    `json_schema` asks for an answer of that shape. `timeout_s` is the time that the whole answer may take, with every
-    retry and every other provider that is tried.
+    `json_schema` asks for an answer of that shape, and an answer of another one is none. `timeout_s` is the time that
+    the whole answer may take, with every retry and every other provider that is tried. Raises `UserError`
+    (bad-argument) for what no model takes.
     """
 
     messages: tuple[Message, ...]
@@ -44,6 +47,23 @@ class CompletionRequest:
         check_sampling(self.temperature, self.max_tokens, self.timeout_s)
         check_range("top_p", self.top_p, 0, 1)
         check_range("seed", self.seed, -(2**63), 2**63 - 1, whole=True)
+        as_stops(self.stop)
+        if self.json_schema is not None:
+            check_shape(self.json_schema)
+
+
+def as_stops(stop: str | Sequence[str]) -> tuple[str, ...]:
+    """The texts before which an answer stops; one text is one of them. Raises `UserError` (bad-argument).
+
+    >>> as_stops("END"), as_stops(["a", "b"])
+    (('END',), ('a', 'b'))
+    """
+    stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, (list, tuple)) else (None,)
+    if not all(isinstance(one, str) and one for one in stops):
+        raise UserError(
+            f"{stop!r:.40} is no text to stop before.", code="bad-argument", fix="Give a text, or a list of texts."
+        )
+    return tuple(one for one in stops if one is not None)
 
 
 def check_sampling(temperature: object, max_tokens: object, timeout_s: object) -> None:
@@ -101,9 +121,18 @@ class Price:
         return (usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd) / 1_000_000
 
 
-FailureKind = Literal["timeout", "connection", "server", "rate-limit", "auth", "request", "answer"]
-"""Timeout and connection: no answer. Server: it failed (5xx). Rate limit: 429. Auth: 401, 403. Request: it refused this
-very request (other 4xx). Answer: what came back could not be read."""
+@dataclass(frozen=True)
+class StreamEnd:
+    """How a stream of pieces ended: the finish reason in the provider's words, and the tokens where it counted them."""
+
+    finish_reason: str = "stop"
+    usage: Usage | None = None
+
+
+FailureKind = Literal["timeout", "connection", "server", "rate-limit", "auth", "request", "answer", "empty", "misfit"]
+"""Timeout: no answer in time. Connection: no answer, or half of one. Server: it failed (5xx). Rate limit: 429. Auth:
+401, 403. Request: it refused this very request (other 4xx). Answer: what came back could not be read. Empty: the answer
+says nothing. Misfit: it does not have the shape that was asked for."""
 
 
 class ProviderFailure(Exception):
@@ -117,26 +146,35 @@ class ProviderFailure(Exception):
 
 
 class Provider(Protocol):
-    """What the router asks of a provider. `local`: nothing that it is given leaves this machine."""
+    """What the router asks of a provider."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the settings call it; it stands in answers, routes and the audit log."""
+        ...
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What it is made by: "openai-compatible", "scripted"..."""
+        ...
 
     @property
-    def local(self) -> bool: ...
+    def local(self) -> bool:
+        """Whether nothing that it is given leaves this machine."""
+        ...
 
     @property
-    def models(self) -> tuple[str, ...]: ...
+    def models(self) -> tuple[str, ...]:
+        """The models that it may be asked for."""
+        ...
 
     async def complete(self, request: CompletionRequest, model: str) -> Completion:
         """One whole answer. Raises `ProviderFailure`, or `UserError` where the privacy guard refuses."""
         ...
 
-    def stream(self, request: CompletionRequest, model: str) -> AsyncIterator[str]:
-        """The answer piece by piece, as the model makes it. Raises as `complete`."""
+    def stream(self, request: CompletionRequest, model: str) -> AsyncIterator[str | StreamEnd]:
+        """The answer piece by piece, as the model makes it, and where more is known than that it is whole, last of all
+        how it ended. Raises as `complete`, also where the answer breaks off."""
         ...
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:

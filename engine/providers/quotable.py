@@ -26,7 +26,14 @@ _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+\S")
 _ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
 _RULE = re.compile(r"[ \t]*(?:\|?[ \t]*:?[-=]{2,}:?[ \t|:+=-]*|([=~^*+#\"'`-])\1{3,}[ \t]*)$")
 _COLUMNS = re.compile(r"[ \t]*={2,}(?:[ \t]+={2,})+[ \t]*$")
-_SENTENCE = re.compile(r"(?<!^\d\.)(?<!\n\d\.)(?<!\n\d\d\.)(?<=[.!?])[\"')`*]*\s+(?=[A-Z0-9`*\"(])")
+_SHORT = ("Mr", "Mrs", "Ms", "Dr", "Prof", "St", "approx", "vs", "cf", "e.g", "i.e", "Fig", "Sec", "pp")
+"""What is written with a point that ends no sentence; "No." does not before a number."""
+
+_SENTENCE = re.compile(
+    r"(?<!^\d\.)(?<!\n\d\.)(?<!\n\d\d\.)(?<=[.!?])"
+    + "".join(rf"(?<!\b{re.escape(word)}\.)" for word in _SHORT)
+    + r"(?!(?<=\b[Nn]o\.)\s+\d)[\"')`*]*\s+(?=[A-Z0-9`*\"(])"
+)
 _TARGET = re.compile(r"[ \t]*(?:\.\. _[^:]*: *\S*|\[[^\]]+\]:? *<?https?://\S+)$")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 _SIGNATURE = re.compile(r"[ \t]*(?:async[ \t]+def|def|class)[ \t]+\w+")

@@ -89,7 +89,8 @@ class Attempt:
 class Routed:
     """An answer with the decision that led to it and every call that was made for it, the last one good.
 
-    `cost_usd` is what the answer cost by its usage, None where its price is not known.
+    `cost_usd` is what the answer cost by its usage, None where its price is not known. Both hold the answers too that
+    were thrown away before it, since they said nothing or missed the shape that was asked for.
     """
 
     completion: Completion

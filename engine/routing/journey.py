@@ -3,40 +3,54 @@
 Within a round every kept model is asked once, the best first and without a pause. Only when all have failed comes a
 pause with jitter, or the rest that a server asked for, and the next round. Before each call the decision is taken anew,
 so breakers and kill switches act on it.
+
+An answer that says nothing, or that has not the shape that was asked for, is a failure of its model too; it is asked
+for another one once. What has come of a stream that breaks off is never taken for the whole.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from aqe.engine.errors import AqeError, OutOfTime, UserError
-from aqe.engine.providers.protocol import Completion, CompletionRequest, Provider, ProviderFailure
-from aqe.engine.routing.circuits import Key, breaker_policy
+from aqe.engine.providers.protocol import Completion, CompletionRequest, Provider, ProviderFailure, StreamEnd
+from aqe.engine.providers.shapes import fitted
+from aqe.engine.routing.call import TIMEOUT_S, Call, usual_s
+from aqe.engine.routing.circuits import Key
 from aqe.engine.routing.decision import Attempt, Candidate, Decision, RouteRequest
 
 if TYPE_CHECKING:
     from aqe.engine.routing.router import Router
 
-TIMEOUT_S = 30.0
-PLACES = 4
-"""Longest call and calls at a time of a provider that no setting describes."""
 NEVER_AGAIN = ("request", "auth")
 """Kinds of failure that the same request would meet again."""
+ONCE_AGAIN = ("empty", "misfit")
+"""Kinds of failure after which a model is asked for another answer, at most once."""
+FIXES = {
+    "auth": "Give the variable that its `api_key_env` names the key of this server.",
+    "request": "Change what it refuses, or add another model.",
+    "empty": "Ask in other words, allow more tokens, or add another model.",
+    "misfit": "Ask for a simpler shape, allow more tokens, or add a stronger model.",
+}
+"""What to do where all that were asked failed in one of these ways."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 class Journey:
-    """The calls of one request; `attempts` grows with each of them."""
+    """The calls of one request; `attempts` grows with each of them, `spent` with each answer that was none, and `end`
+    is how the stream ended."""
 
     def __init__(
         self, router: Router, request: RouteRequest, completion: CompletionRequest, decision: Decision
@@ -44,11 +58,14 @@ class Journey:
         self.request = request
         self.decision = decision
         self.attempts: list[Attempt] = []
+        self.spent: list[Completion] = []
+        self.end = StreamEnd()
         self._router = router
         self._completion = completion
         self._need = decision.score
         self._deadline = time.monotonic() + completion.timeout_s
         self._refused: set[Key] = set()
+        self._asked_again: set[Key] = set()
         self._refusal: AqeError | None = None
         self._round = 0  # of those in which a model was asked; waiting for a breaker is none
 
@@ -56,7 +73,7 @@ class Journey:
         """The first whole answer that comes. Raises as `Router.run`."""
 
         async def ask(provider: Provider, model: str, completion: CompletionRequest) -> Completion:
-            return await provider.complete(completion, model)
+            return await self._held(await provider.complete(completion, model))
 
         call, answer = await self._rounds(ask)
         call.took(answer.latency_ms)
@@ -69,33 +86,77 @@ class Journey:
 
         async def ask(
             provider: Provider, model: str, completion: CompletionRequest
-        ) -> tuple[str | None, AsyncIterator[str]]:
+        ) -> tuple[str, AsyncIterator[str | StreamEnd]]:
             nonlocal limit_s
             limit_s = completion.timeout_s
             pieces = provider.stream(completion, model)
             try:
-                return await anext(pieces, None), pieces
+                return await _begun(pieces, provider.name), pieces
             except BaseException:
                 await _close(pieces)
                 raise
 
-        call, (piece, pieces) = await self._rounds(ask)
+        call, (begun, pieces) = await self._rounds(ask)
         call.first_piece()
+        piece: str | StreamEnd | None = begun
+        given = 0
         try:
             while piece is not None:
-                yield call.key, piece
-                with anyio.fail_after(max(0.001, min(limit_s, self._left_s()))):
-                    piece = await anext(pieces, None)
+                if isinstance(piece, StreamEnd):
+                    self.end = piece
+                else:
+                    given += len(piece)
+                    yield call.key, piece
+                piece = await _next(pieces, call.key[0], max(0.001, min(limit_s, self._left_s())))
             call.end_well()
-        except (ProviderFailure, TimeoutError) as exc:
-            failure = exc if isinstance(exc, ProviderFailure) else ProviderFailure("timeout", "the stream stopped")
-            call.end_badly(failure)
-            raise _all_failed(self.attempts) from exc
+        except ProviderFailure as failure:
+            call.end_badly(failure, counts=self._counts(failure, call, limit_s))
+            raise self._broken_off(call.key, given, failure) from failure
         finally:
             call.let_go()
             await _close(pieces)
 
-    async def _rounds(self, ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]]) -> tuple[_Call, T]:
+    def told(self) -> Decision:
+        """The decision, its reason with who did not answer where it was not the first one asked that did."""
+        if not self.attempts or self.attempts[-1].outcome != "ok":
+            return self.decision
+        last = self.attempts[-1]
+        failed = {f"{one.provider}/{one.model}": one.outcome for one in self.attempts[:-1]}
+        name = f"{last.provider}/{last.model}"
+        at_first = failed.pop(name, "")
+        parts = [f"{other} failed ({outcome})" for other, outcome in failed.items()]
+        if at_first:
+            parts.append(f"{name} answered when it was asked again ({at_first} before)")
+        elif failed or (last.provider, last.model) != (self.decision.provider, self.decision.model):
+            parts.append(f"{name} answered")
+        return replace(self.decision, reason="; ".join((self.decision.reason, *parts)))
+
+    async def _held(self, answer: Completion) -> Completion:
+        """The answer, if it says something and has the shape that was asked for."""
+        schema = self._completion.json_schema
+        if not answer.text.strip():
+            failure = _nothing_said(answer.provider, answer.finish_reason)
+        elif schema is None:
+            return answer
+        else:
+            text, wrong = await anyio.to_thread.run_sync(fitted, answer.text, schema)
+            if not wrong:
+                return replace(answer, text=text)
+            failure = ProviderFailure(
+                "misfit", f"the answer of {answer.provider} misses its shape: {wrong}{_cut(answer.finish_reason)}"
+            )
+        self.spent.append(answer)
+        raise failure
+
+    def _counts(self, failure: ProviderFailure, call: Call, limit_s: float) -> bool:
+        """Whether a failure tells of the model, and not of the request: its limits, its shape, its haste."""
+        if failure.kind == "empty":
+            return not self._completion.stop and self._completion.max_tokens is None
+        if failure.kind == "timeout":
+            return limit_s >= 0.9 * min(call.limit_s, 2 * call.usual_s)  # a little went by before
+        return failure.kind not in ("request", "misfit")
+
+    async def _rounds(self, ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]]) -> tuple[Call, T]:
         jitter = wait_random_exponential(multiplier=0.25, max=5.0)
 
         def pause_s(state: RetryCallState) -> float:
@@ -103,7 +164,9 @@ class Journey:
             return max(float(jitter(state)), failed.rest_s if isinstance(failed, _RoundFailed) else 0.0)
 
         def enough(state: RetryCallState) -> bool:
-            return self._round >= rounds or state.upcoming_sleep >= self._left_s()
+            failed = state.outcome.exception() if state.outcome is not None else None
+            call_s = failed.call_s if isinstance(failed, _RoundFailed) else 0.0
+            return self._round >= rounds or state.upcoming_sleep + call_s >= self._left_s()
 
         # found passages are a query's own way out: no pause before it
         rounds = self._router.settings_now().router.rounds if self.request.needs_model else 1
@@ -122,27 +185,27 @@ class Journey:
             raise self._end(failed) from failed.__cause__
         raise AssertionError("tenacity ends with a result or an error")
 
-    async def _one_round(self, ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]]) -> tuple[_Call, T]:
+    async def _one_round(self, ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]]) -> tuple[Call, T]:
         done: set[Key] = set()
         while True:
             waiting = self._candidates(done)
             if not waiting:
-                raise _RoundFailed(self._rest_s())
+                raise _RoundFailed(*self._rest())
             if self._left_s() <= 0:
                 raise self._out_of_time()
             candidate, key = waiting[0], (waiting[0].provider, waiting[0].model)
             self._round += not done
             done.add(key)
-            call = _Call(
-                self._router, self._router.providers[candidate.provider], candidate, self.attempts, self._round
-            )
+            call = Call(self._router, self._router.providers[candidate.provider], candidate, self.attempts, self._round)
             limit_s = min(call.limit_s, self._left_s() / 2 if len(waiting) > 1 else self._left_s())
             try:
                 answer = await call.make(ask, self._completion, limit_s)
             except ProviderFailure as failure:
-                call.end_badly(failure)
-                if failure.kind in NEVER_AGAIN:
+                call.end_badly(failure, counts=self._counts(failure, call, limit_s))
+                if failure.kind in NEVER_AGAIN or key in self._asked_again:
                     self._refused.add(key)
+                elif failure.kind in ONCE_AGAIN:
+                    self._asked_again.add(key)
             except AqeError as error:  # the privacy guard or a missing extra: another model may still answer
                 call.refuse(error)
                 self._refused.add(key)
@@ -175,16 +238,24 @@ class Journey:
             return False
         return True
 
-    def _rest_s(self) -> float:
-        """Seconds until the first breaker or rest is over; 0 where one may be asked already."""
+    def _rest(self) -> tuple[float, float]:
+        """Seconds until the first breaker or rest is over, and those that a call then needs; both 0 where a model may
+        be asked already."""
         if not self.request.needs_model:
-            return 0.0
+            return 0.0, 0.0
+        kept = self._waiting(heed_breakers=False)
+        ready = {(one.provider, one.model) for one in self._waiting(heed_breakers=True)}
+        if any((one.provider, one.model) in ready for one in kept):
+            return 0.0, 0.0
+        rests = [(self._router.rest_s((one.provider, one.model)), usual_s(one)) for one in kept]
+        return min(rests, default=(math.inf, 0.0))
+
+    def _waiting(self, *, heed_breakers: bool) -> list[Candidate]:
         try:
-            kept = self._router.weigh(self.request, self._need, heed_breakers=False).kept
+            kept = self._router.weigh(self.request, self._need, heed_breakers=heed_breakers).kept
         except UserError:
-            return float("inf")
-        waiting = {(one.provider, one.model) for one in kept if one.tier != "extractive"} - self._refused
-        return min((self._router.rest_s(key) for key in waiting), default=float("inf"))
+            return []
+        return [one for one in kept if one.tier != "extractive" and (one.provider, one.model) not in self._refused]
 
     def _left_s(self) -> float:
         return self._deadline - time.monotonic()
@@ -195,12 +266,27 @@ class Journey:
             return self._refusal
         if self._left_s() <= 0:
             return self._out_of_time()
+        error = _all_failed(self.attempts)
         if not self.attempts:
             try:
                 self._router.weigh(self.request, self._need)
-            except UserError as error:
-                return error
-        return _all_failed(self.attempts)
+            except UserError as barred:
+                error = barred
+        if failed.call_s == 0.0:
+            return error
+        soon = f"in {math.ceil(failed.rest_s)} s" if failed.rest_s > 0 else "in a moment"
+        fix = f"It may be asked again {soon}: ask then, allow more time than that now, or add another model."
+        return UserError(error.message, code=error.code, fix=fix)
+
+    def _broken_off(self, key: Key, given: int, failure: ProviderFailure) -> AqeError:
+        """The error of a stream of which a part is out."""
+        kind, code = (OutOfTime, "out-of-time") if self._left_s() <= 0 else (UserError, "provider-failed")
+        return kind(
+            f"The answer of {key[0]}/{key[1]} broke off after {given} characters, which are not the whole of it"
+            f" ({failure.kind}: {failure.message}).",
+            code=code,
+            fix="Ask again; once a part of an answer is out no other model is asked for the rest.",
+        )
 
     def _out_of_time(self) -> OutOfTime:
         return OutOfTime(
@@ -211,144 +297,74 @@ class Journey:
 
 
 class _RoundFailed(Exception):
-    """Every model was asked and failed; `rest_s` is how long the first of them wants to be left alone."""
+    """Every model was asked and failed; `rest_s` is how long the first of them wants to be left alone, `call_s` what a
+    call takes then."""
 
-    def __init__(self, rest_s: float) -> None:
+    def __init__(self, rest_s: float, call_s: float) -> None:
         super().__init__("every model failed")
         self.rest_s = rest_s
-
-
-class _Call:
-    """One call to one model: its place, its breaker, its time, and its line among the attempts."""
-
-    def __init__(
-        self, router: Router, provider: Provider, candidate: Candidate, attempts: list[Attempt], round: int
-    ) -> None:
-        table = router.table_of(provider.name)
-        self.key: Key = (candidate.provider, candidate.model)
-        self.limit_s = TIMEOUT_S if table is None else table.timeout_s
-        self._places = PLACES if table is None else table.max_concurrency
-        self._router = router
-        self._provider = provider
-        self._attempts = attempts
-        self._round = round
-        self._policy = breaker_policy(router.settings_now().breaker)
-        self._probe = False
-        self._began = time.monotonic()
-        self._took_us: int | None = None
-        self._place: anyio.CapacityLimiter | None = None
-
-    async def make(
-        self,
-        ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]],
-        completion: CompletionRequest,
-        limit_s: float,
-    ) -> tuple[T] | None:
-        """Ask; None where there was no free place, or the breaker had closed the way meanwhile."""
-        permission = self._router.circuits.ask(self.key, self._policy)
-        if not permission.allowed:
-            self._told("breaker", permission.reason)
-            return None
-        self._probe = permission.probe
-        began = time.monotonic()
-        if not await self._take_place(limit_s):
-            self._told("busy", f"no free place within {limit_s:g} s")
-            self.let_go()
-            return None
-        self._began = time.monotonic()
-        limit_s = max(0.001, limit_s - (self._began - began))
-        try:
-            with anyio.fail_after(limit_s):
-                return (await ask(self._provider, self.key[1], replace(completion, timeout_s=limit_s)),)
-        except TimeoutError:
-            raise ProviderFailure("timeout", f"{self.key[0]} gave no answer within {limit_s:.3g} s") from None
-        except (ProviderFailure, AqeError):
-            raise
-        except Exception as exc:
-            _log.warning("The provider %s failed in a way it should not", self.key[0], exc_info=True)
-            raise ProviderFailure("answer", f"{self.key[0]} failed with {type(exc).__name__}: {exc}") from exc
-
-    def took(self, latency_ms: float) -> None:
-        """The provider's own measure, without loading its library before the first call."""
-        self._took_us = round(1000 * latency_ms)
-
-    def first_piece(self) -> None:
-        """A stream's latency is the time to its first piece."""
-        self._took_us = self._elapsed_us()
-
-    def end_well(self) -> None:
-        """The answer is whole."""
-        self._told("ok", "")
-        self._record(lambda: self._router.circuits.record(self.key, self._policy, "ok", self._us(), probe=self._probe))
-        self._probe = False
-        self.let_go()
-
-    def end_badly(self, failure: ProviderFailure) -> None:
-        """The call failed: count it, unless the failure says nothing about the model."""
-        self._told(failure.kind, failure.message)
-        circuits, rest_s = self._router.circuits, failure.retry_after_s
-        if failure.kind != "request" and (failure.kind != "rate-limit" or rest_s is None):
-            self._record(lambda: circuits.record(self.key, self._policy, "failed", self._us(), probe=self._probe))
-            self._probe = False
-        if rest_s is not None:
-            self._record(lambda: circuits.rest(self.key, rest_s))
-            self._probe = False
-        self.let_go()
-
-    def refuse(self, error: AqeError) -> None:
-        """Nothing was sent: the guard or a missing library stood before it."""
-        self._told(error.code, error.message)
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Give back the place and, where it told nothing, the probe; twice is nothing."""
-        if self._place is not None:
-            self._place.release_on_behalf_of(self)
-            self._place = None
-        if self._probe:
-            self._record(lambda: self._router.circuits.give_back(self.key))
-            self._probe = False
-
-    async def _take_place(self, limit_s: float) -> bool:
-        limiter = self._router.places.setdefault(self.key[0], anyio.CapacityLimiter(self._places))
-        limiter.total_tokens = self._places
-        with anyio.move_on_after(limit_s):
-            await limiter.acquire_on_behalf_of(self)
-            self._place = limiter
-        return self._place is not None
-
-    def _record(self, change: Callable[[], object]) -> None:
-        try:
-            change()
-        except AqeError as error:  # an answer is worth more than its breaker's count
-            _log.warning("The breaker of %s/%s could not be kept: %s", *self.key, error)
-
-    def _told(self, outcome: str, message: str) -> None:
-        latency_ms = round(self._us() / 1000, 1)
-        self._attempts.append(Attempt(*self.key, outcome, message, latency_ms, self._round))
-
-    def _us(self) -> int:
-        return self._elapsed_us() if self._took_us is None else self._took_us
-
-    def _elapsed_us(self) -> int:
-        return round(1e6 * (time.monotonic() - self._began))
+        self.call_s = call_s
 
 
 def _all_failed(attempts: list[Attempt]) -> UserError:
+    kinds = {kind for _, kind, _ in _last(attempts)}
+    usual = "See whether its server runs; `aqe route --explain` shows what was tried."
     return UserError(
         f"Every model that was asked failed ({_told(attempts)}).",
         code="provider-failed",
-        fix="See whether its server runs; `aqe route --explain` shows what was tried.",
+        fix=FIXES.get(kinds.pop(), usual) if len(kinds) == 1 else usual,
     )
+
+
+def _last(attempts: list[Attempt]) -> list[tuple[str, str, str]]:
+    """The name of each model, how its last call ended and what was said of it."""
+    last = {f"{one.provider}/{one.model}": one for one in attempts}
+    return [(name, one.outcome, one.message) for name, one in last.items()]
 
 
 def _told(attempts: list[Attempt]) -> str:
     """What each model said last."""
-    last = {f"{one.provider}/{one.model}": f"{one.outcome}: {one.message}".rstrip(": ") for one in attempts}
-    return "; ".join(f"{name} {said}" for name, said in list(last.items())[:4]) or "none was asked"
+    told = [f"{name} {kind}: {message}".rstrip(": ") for name, kind, message in _last(attempts)[:4]]
+    return "; ".join(told) or "none was asked"
 
 
-async def _close(pieces: AsyncIterator[str]) -> None:
+def _nothing_said(provider: str, finish_reason: str) -> ProviderFailure:
+    return ProviderFailure("empty", f"{provider} said nothing{_cut(finish_reason)}")
+
+
+def _cut(finish_reason: str) -> str:
+    return "" if finish_reason in ("", "stop") else f" (it ended with {finish_reason:.40})"
+
+
+async def _begun(pieces: AsyncIterator[str | StreamEnd], provider: str) -> str:
+    """The pieces up to the first that says something, as one."""
+    begun, reason = "", ""
+    while not begun.strip():
+        piece = await anext(pieces, None)
+        if piece is None:
+            raise _nothing_said(provider, reason)
+        if isinstance(piece, StreamEnd):
+            reason = piece.finish_reason
+        else:
+            begun += piece
+    return begun
+
+
+async def _next(pieces: AsyncIterator[str | StreamEnd], provider: str, limit_s: float) -> str | StreamEnd | None:
+    """The next piece of a stream that has begun, None after the last."""
+    try:
+        with anyio.fail_after(limit_s):
+            return await anext(pieces, None)
+    except TimeoutError:
+        raise ProviderFailure("timeout", f"nothing came for {limit_s:.3g} s") from None
+    except (ProviderFailure, AqeError):
+        raise
+    except Exception as exc:
+        _log.warning("The provider %s failed in a way it should not", provider, exc_info=True)
+        raise ProviderFailure("answer", f"{provider} failed with {type(exc).__name__}: {exc}") from exc
+
+
+async def _close(pieces: AsyncIterator[str | StreamEnd]) -> None:
     close = getattr(pieces, "aclose", None)
     if close is not None:
         with contextlib.suppress(ProviderFailure):

@@ -116,11 +116,19 @@ def course_of(request: RouteRequest, table: RuleTable, switches: Switches) -> Co
     )
 
 
-def nothing_left(request: RouteRequest, candidates: Sequence[Candidate]) -> UserError:
-    """The error where no candidate was kept: no model at all, or each with the reason that left it out."""
+def nothing_left(request: RouteRequest, candidates: Sequence[Candidate], cloud_barred: str = "") -> UserError:
+    """The error where no candidate was kept: no model at all, none but those that the privacy mode bars, or each with
+    the reason that left it out."""
     models = [one for one in candidates if one.tier != "extractive"]
     if not models:
         return UserError("No model is configured, and a completion needs one.", code="no-model", fix=NO_MODEL_FIX)
+    if cloud_barred and all(one.why == cloud_barred for one in models):
+        names = ", ".join(f"{one.provider}/{one.model}" for one in models[:4])
+        return UserError(
+            f"Every model is elsewhere ({names}{', ...' if len(models) > 4 else ''}), and {cloud_barred}.",
+            code="strict-mode",
+            fix="Add a model on this machine, or set privacy.mode to balanced.",
+        )
     reasons = "; ".join(f"{one.provider}/{one.model}: {one.why}" for one in models[:4])
     more = f"; and {len(models) - 4} more" if len(models) > 4 else ""
     return UserError(
@@ -157,7 +165,7 @@ class Course:
             passages = self._passages(need)
             kept, out = ((passages,), ()) if passages.kept else ((), (passages,))
         if not kept:
-            raise nothing_left(self.request, out)
+            raise nothing_left(self.request, out, self.switches.cloud_barred)
         first = kept[0]
         return made(
             Decision,
@@ -166,7 +174,7 @@ class Course:
                 "model": first.model,
                 "tier": first.tier,
                 "score": need,
-                "reason": self._reason(need, kept),
+                "reason": self._reason(need, kept) + self._unmet(first, out),
                 "candidates": (*kept, *out),
                 "strategy": self.strategy,
                 "privacy": self.privacy,
@@ -213,6 +221,15 @@ class Course:
         if len(kept) > 1:
             text += f"; next {kept[1].provider}/{kept[1].model}"
         return f"{text}; rules: {', '.join(self.names)}" if self.names else text
+
+    def _unmet(self, first: Candidate, out: Sequence[Candidate]) -> str:
+        """Why passages answer where a model was asked for by force; empty where none was, or one answers."""
+        tier, by = self.forced
+        if not tier or first.tier != FINDING.tier:
+            return ""
+        barred = [f"{one.provider}/{one.model}: {one.why}" for one in out if one.tier == tier]
+        why = f"none may take it ({'; '.join(barred)})" if barred else f"no {tier} model is configured"
+        return f"; {by} forces {tier}, but {why}, so passages answer"
 
     def _candidate(self, option: Option, need: float, usage: Usage) -> Candidate:
         assumed = self.table.tiers.get(option.tier, _ANY)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aqe.engine.errors import AqeError, UserError
-from aqe.engine.providers.configured import Egress
-from aqe.engine.providers.protocol import Completion, CompletionRequest, Provider
+from aqe.engine.providers.configured import Egress, Recipient
+from aqe.engine.providers.protocol import Completion, CompletionRequest, Message, Provider, StreamEnd, Usage
 from aqe.engine.routing.breaker import ALLOWED
 from aqe.engine.routing.circuits import Circuits, Key, Watch, permissions
 from aqe.engine.routing.decision import Attempt, Decision, Routed, RouteRequest
@@ -112,17 +112,22 @@ class Router:
     ) -> Routed:
         """Ask the best model; when it fails the next one at once; when all have failed again after a jittered pause.
 
-        Ends within `completion.timeout_s`. With a `request_id` the route is logged under it. Raises `UserError`
-        (no-model, no-route, provider-failed, and what the privacy guard raises) and `OutOfTime`.
+        Ends within `completion.timeout_s`. With a `request_id` the route is logged under it. Usage and cost count
+        answers that were thrown away on the way too. Raises `UserError` (no-model, no-route, strict-mode,
+        provider-failed, and what the privacy guard raises) and `OutOfTime`.
         """
-        journey = Journey(self, request, completion, self.plan(request))
+        journey = Journey(self, request, completion, self._planned(request, completion.messages))
         try:
             answer = await journey.complete()
         except AqeError as error:
             self._keep(journey, request_id, error.code)
             raise
         self._keep(journey, request_id, "ok", answered_by=(answer.provider, answer.model))
-        return Routed(answer, journey.decision, tuple(journey.attempts), self.cost_usd(answer))
+        answers = (*journey.spent, answer)
+        costs = [self.cost_usd(one) for one in answers]
+        whole = None if None in costs else sum(cost for cost in costs if cost is not None)
+        usage = together([one.usage for one in answers])
+        return Routed(replace(answer, usage=usage), journey.told(), tuple(journey.attempts), whole)
 
     def stream(
         self, request: RouteRequest, completion: CompletionRequest, *, request_id: str | None = None
@@ -131,7 +136,20 @@ class Router:
 
         Raises `UserError` at once as `decide` does, the rest while it is read.
         """
-        return RoutedStream(Journey(self, request, completion, self.plan(request)), self._keep, request_id)
+        journey = Journey(self, request, completion, self._planned(request, completion.messages))
+        return RoutedStream(journey, self._keep, request_id)
+
+    def _planned(self, request: RouteRequest, messages: tuple[Message, ...]) -> Decision:
+        """As `plan`; where the privacy mode alone stands before every model, that is written to the audit log."""
+        try:
+            return self.plan(request)
+        except UserError as error:
+            if error.code == "strict-mode" and self._guard is not None:
+                for provider in self.providers.values():
+                    to = getattr(provider, "recipient", None) or Recipient(provider.name, "")
+                    with contextlib.suppress(AqeError):
+                        self._guard.outgoing(messages, to=to, purpose="complete")
+            raise
 
     def note(self, decision: Decision, *, request_id: str, task: str | None = None, outcome: str = "ok") -> None:
         """Log a decision that was carried out elsewhere, such as an answer from found passages."""
@@ -227,8 +245,13 @@ class RoutedStream:
 
     @property
     def decision(self) -> Decision:
-        """The decision that began it."""
-        return self._journey.decision
+        """The decision that began it; once it is read, with who answered in its place."""
+        return self._journey.told()
+
+    @property
+    def end(self) -> StreamEnd:
+        """How it ended, once it is read."""
+        return self._journey.end
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -256,3 +279,12 @@ class RoutedStream:
             raise
         finally:
             self._keep(self._journey, self._request_id, outcome, answered_by=self.answered_by)
+
+
+def together(usages: Sequence[Usage]) -> Usage:
+    """The tokens of several calls."""
+    return Usage(
+        sum(one.input_tokens for one in usages),
+        sum(one.output_tokens for one in usages),
+        any(one.estimated for one in usages),
+    )

@@ -31,12 +31,17 @@ class LiveSettings:
         self._clock = clock
         self._known: tuple[Stamp, Settings] | None = None
         self._looked_at = -RECENT_S
+        self.told: Callable[[Settings], None] | None = None
+        """What is to be told of settings that changed, before they are handed out."""
 
     def __call__(self) -> Settings:
         now, stamp = self._clock(), tuple([_stamp(path) for path in self._paths])
         known = self._known
         if known is None or known[0] != stamp:
-            known = self._known = (stamp, load_settings(self._project, self._flags))
+            changed = load_settings(self._project, self._flags)
+            if known is not None and self.told is not None:
+                self.told(changed)
+            known = self._known = (stamp, changed)
         self._looked_at = now
         return known[1]
 

@@ -59,10 +59,10 @@ class Conversations:
         """Summarise the oldest turns of a session that passes its budget; the turns themselves stay."""
         with self._store.reading() as connection:
             session = self.table.require(connection, session.id)
-            if session.tokens <= session.token_budget:  # all of it, so what is outside the summary too
-                return session
+            if session.tokens + session.turns * self.count_tokens(window.GIVEN) <= session.token_budget:
+                return session  # all turns fit, so those outside the summary do
             turns = read_turns(connection, session.id, start=session.summarised)
-        over = window.overflow(session, turns)
+        over = window.overflow(session, turns, count_tokens=self.count_tokens)
         if over is None:
             return session
         texts = [*sentences(session.summary), *(turn.text for turn in over.turns)]
@@ -76,7 +76,8 @@ class Conversations:
         """The session as a model is shown it: OpenAI-style messages within its token budget."""
         with self._store.reading() as connection:
             session = self.table.require(connection, name)
-            return window.messages(session, read_turns(connection, session.id, start=session.summarised))
+            turns = read_turns(connection, session.id, start=session.summarised)
+        return window.messages(session, turns, count_tokens=self.count_tokens)
 
     def given(self, session: str) -> list[Turn]:
         """The texts that a session was given to answer from, oldest first."""

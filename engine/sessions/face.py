@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio.to_thread
 
+from aqe.engine.door import given_count, given_flag, given_metadata
 from aqe.engine.providers.protocol import Message
 from aqe.engine.sessions.conversations import Conversations
 from aqe.engine.sessions.entry import Session, SessionHit, Turn
@@ -70,10 +71,14 @@ class Sessions:
 
     async def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> Session:
         """Join metadata into the session's; a key whose value is None goes."""
-        return await anyio.to_thread.run_sync(partial(self._conversations.table.set_metadata, name, metadata))
+        given = partial(self._conversations.table.set_metadata, name, given_metadata(metadata))
+        return await anyio.to_thread.run_sync(given)
 
     async def history(self, name: str, *, last: int | None = None) -> Sequence[Turn]:
-        """Every turn (the last few), oldest first, those too that a summary stands for."""
+        """Every turn (the last few), oldest first, those too that a summary stands for. Raises `UserError`
+        (unknown-session, bad-limit)."""
+        if last is not None:
+            given_count("last", last, least=0)
         return await anyio.to_thread.run_sync(partial(self._conversations.table.turns, name, last=last))
 
     async def messages(self, name: str) -> tuple[Message, ...]:
@@ -90,6 +95,7 @@ class Sessions:
 
     async def end(self, name: str, *, remove: bool = False) -> Session:
         """End a session: it can be read and resumed, not talked to; with `remove` it goes with all its turns."""
+        given_flag("remove", remove)
         return await anyio.to_thread.run_sync(partial(self._conversations.table.end, name, remove=remove))
 
     async def export(self, name: str) -> dict[str, Any]:
@@ -101,5 +107,8 @@ class Sessions:
         return await anyio.to_thread.run_sync(partial(self._conversations.import_session, document, name=name))
 
     async def list(self, *, every: bool = False, limit: int = 100) -> Sequence[Session]:
-        """The open sessions (`every`: ended and expired ones too), the last used first."""
+        """The open sessions (`every`: ended and expired ones too), the last used first. Raises `UserError`
+        (bad-limit)."""
+        given_flag("every", every)
+        given_count("limit", limit, least=1)
         return await anyio.to_thread.run_sync(partial(self._conversations.table.list, every=every, limit=limit))

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.budget import parse_budget
-from aqe.engine.progress import CancelToken
-from aqe.engine.project import as_seen_from_here, find_project
-from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.engine.project import as_seen_from_here
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
     ProjectOption,
     PythonOption,
     SeedOption,
-    json_object,
-    keep_result,
-    print_json,
+    give,
+    project_at,
     refuse_output,
-    terminal_progress,
+    seconds_of,
     write_output,
 )
 from aqe.server.cli.run import is_alarming, status_of
+
+if TYPE_CHECKING:
+    from aqe.agents.fleet import AnalyzeReport
 
 TOP = 20
 
@@ -66,36 +66,43 @@ def command(
     --gate 1, else that of an agent that failed, else 4 where the budget was too short, else 0.
     """
     from aqe.agents.fleet import AnalyzeRequest, analyze
-    from aqe.server.cli.fleet_text import analysis_text
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     if html is not None:
         refuse_output(html, "The page")
     request = AnalyzeRequest(
         project=str(root),
         since=since,
-        budget_s=None if budget is None else parse_budget(budget),
+        budget_s=seconds_of(budget),
         top=TOP if top is None else top,
         local=local,
         seed=seed,
         python=python,
         cwd=str(Path.cwd()),
     )
-    cancel = CancelToken()
-    with terminal_progress() as progress, stopped_by_signals(cancel):
+    with working() as (progress, cancel):
         report = analyze(request, progress=progress, cancel=cancel)
     if html is not None:
-        from aqe.server.reports.analysis import analysis_page
-
-        write_output(html, analysis_page(report, root.name, datetime.now(UTC).date().isoformat()))
-    if json:
-        print_json("analyze", report, project=root)
-    else:
-        keep_result(root, "analyze", json_object("analyze", report))
-        sys.stdout.write(analysis_text(report) if top is None else analysis_text(report, top=top))
-        if html is not None:
-            sys.stdout.write(f"\nThe page: {as_seen_from_here(html.absolute())}\n")
+        _write_page(html, report, root)
+    give("analyze", report, partial(_text, report, top, html), project=root, json=json)
     failed = report.coverage is not None and report.coverage.tests_failed
     if gate and (failed or is_alarming(report.review) or is_alarming(report.audit)):
         return 1
     return status_of(report.parts, report.partial)
+
+
+def _write_page(html: Path, report: AnalyzeReport, root: Path) -> None:
+    """The page, without secrets and personal data unless the privacy mode is off: it is made to be passed on."""
+    from aqe.engine.settings import load_settings
+    from aqe.server.reports.analysis import analysis_page
+
+    redacts = load_settings(root).privacy.mode != "off"
+    write_output(html, analysis_page(report, root.name, datetime.now(UTC).date().isoformat(), redacts=redacts))
+
+
+def _text(report: AnalyzeReport, top: int | None, page: Path | None) -> str:
+    """The report for people, and where its page is, if one was written."""
+    from aqe.server.cli.fleet_text import analysis_text
+
+    told = analysis_text(report) if top is None else analysis_text(report, top=top)
+    return told if page is None else f"{told}\nThe page: {as_seen_from_here(page.absolute())}\n"

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from aqe.engine.errors import AqeError
+from aqe.engine.terminal import as_written
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aqe.engine.answer import Answer
     from aqe.engine.providers.extractive import Citation
 
@@ -18,13 +23,15 @@ MOST_PIPED = 32_000_000
 def show_answer(answer: Answer, *, text: bool = True) -> None:
     """Print an answer (without its `text` where that was streamed already) with what it cites."""
     if text:
-        typer.echo(styled(answer.text, bold=answer.tier != "extractive"))
+        typer.echo(styled(_harmless(answer.text), bold=answer.tier != "extractive"))
     if answer.tier != "extractive":  # quotes name their places themselves
         for citation in answer.citations:
             quote = " ".join(citation.quote.split())
             short = quote if len(quote) <= QUOTE else quote[: QUOTE - 3] + "..."
             typer.echo(f"  {styled(place_of(citation), fg='cyan')}  {styled(short, dim=True)}")
     told = [f"{answer.provider}/{answer.model}" if answer.provider != answer.model else answer.provider]
+    if answer.finish_reason not in ("", "stop"):
+        told.append(f"ended with {answer.finish_reason}")
     if answer.confidence is not None:
         told.append(f"confidence {answer.confidence:.2f}")
     if answer.samples:
@@ -37,11 +44,30 @@ def show_answer(answer: Answer, *, text: bool = True) -> None:
     typer.echo(styled(", ".join(told), err=True, dim=True), err=True)
 
 
+def show_pieces(pieces: Iterable[str]) -> None:
+    """Print an answer as it comes; the line is ended also where it breaks off, so that its error stands below it."""
+    begun = False
+    try:
+        for piece in pieces:
+            typer.echo(_harmless(piece), nl=False)
+            begun = True
+    except AqeError:
+        if begun:
+            typer.echo()
+        raise
+    typer.echo()
+
+
 def place_of(citation: Citation) -> str:
     """Where a quote stands: file:line, or the memory that holds it."""
     if citation.file is None:
         return f"memory {citation.id}"
     return citation.file if citation.line is None else f"{citation.file}:{citation.line}"
+
+
+def _harmless(text: str) -> str:
+    """A model's words as they may stand on a terminal, which obeys some characters; what is piped is left as it is."""
+    return as_written(text) if sys.stdout.isatty() else text
 
 
 def styled(text: str, *, err: bool = False, fg: str | None = None, bold: bool = False, dim: bool = False) -> str:

@@ -5,10 +5,13 @@ Only the verb that is used is imported, and typer with it, so that `aqe --help` 
 
 from __future__ import annotations
 
+import atexit
+import codecs
 import contextlib
 import errno
 import os
 import re
+import signal
 import sys
 
 from aqe.engine.errors import AqeError, Cancelled, InternalError, UserError
@@ -32,12 +35,22 @@ OPTIONS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `aqe` command on `argv` (default: the process's) and return its exit status."""
-    _never_fail_on_a_character()
+    if argv is None:
+        atexit.register(_end_as_told)
     words, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    _with_all_streams()
+    _never_fail_on_a_character(_prints_json(words))
     report = _Failures(debug, _wants_json(words))
     status = _outcome(words, report, debug)
-    _flush_or_let_go()
+    with contextlib.suppress(KeyboardInterrupt):  # what was asked for is done, or its failure told
+        _flush_or_let_go()
     return status
+
+
+def _end_as_told() -> None:
+    """A Ctrl-C while the interpreter puts its things away changes no exit status any more: Python has let go of its
+    handler there, so that the process would end by the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _outcome(words: list[str], report: _Failures, debug: bool) -> int:
@@ -221,12 +234,34 @@ def _without_debug(words: list[str]) -> tuple[list[str], bool]:
     return kept + words[end:], len(kept) < end
 
 
-def _never_fail_on_a_character() -> None:
-    """A console that cannot show a character gets its backslash form."""
+def _with_all_streams() -> None:
+    """A stream that was closed before aqe began is empty, and takes what nobody reads."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def _never_fail_on_a_character(json: bool) -> None:
+    """A console that cannot show a character gets its backslash form.
+
+    JSON is UTF-8, or else ASCII with the escapes that are JSON's own, so that any reader can decode it.
+    """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+        if reconfigure is None:
+            continue
+        reconfigure(errors="backslashreplace")
+        if json and stream is sys.stdout and stream.encoding.lower().replace("-", "") != "utf8":
+            codecs.register_error("json-escapes", _json_escapes)
+            reconfigure(encoding="ascii", errors="json-escapes")
+
+
+def _json_escapes(error: UnicodeError) -> tuple[str, int]:
+    """What stands in JSON for characters that are not ASCII: one escape each, two beyond U+FFFF."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
 
 
 def _flush_or_let_go() -> None:
@@ -263,8 +298,18 @@ class _Failures:
 
 def _wants_json(words: list[str]) -> bool:
     """Whether the user asked for one JSON object; with `--jsonl` each line has its own answer."""
-    own = words[: words.index("--")] if "--" in words else words
+    own = _own(words)
     return "--json" in own and "--jsonl" not in own
+
+
+def _prints_json(words: list[str]) -> bool:
+    """Whether stdout is for JSON and nothing else."""
+    return not {"--json", "--jsonl"}.isdisjoint(_own(words))
+
+
+def _own(words: list[str]) -> list[str]:
+    """What stands before `--`."""
+    return words[: words.index("--")] if "--" in words else words
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

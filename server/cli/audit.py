@@ -8,19 +8,8 @@ from typing import Annotated
 import typer
 
 from aqe.engine.budget import parse_budget
-from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import (
-    BudgetOption,
-    JsonOption,
-    ProjectOption,
-    PythonOption,
-    json_object,
-    keep_result,
-    terminal_progress,
-)
-from aqe.server.cli.review import FORMATS, chosen_format, write
+from aqe.server.cli.output import BudgetOption, JsonOption, ProjectOption, PythonOption, project_at
+from aqe.server.cli.review import FORMATS, chosen_format, report_findings, reviewed
 
 
 def command(
@@ -42,11 +31,10 @@ def command(
     Tests that check nothing or cannot fail, swallow exceptions, sleep, depend on the clock, chance or this machine,
     change the process for others, are defined twice. What was dismissed with `aqe review --dismiss ID` stays away.
     """
-    from aqe.agents.registry import AGENTS, run_agent
     from aqe.agents.review import ReviewRequest
 
     shown = chosen_format(form, json)
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     request = ReviewRequest(
         project=str(root),
         scope="tests",
@@ -55,11 +43,4 @@ def command(
         python=python,
         cwd=str(Path.cwd()),
     )
-    cancel = CancelToken()
-    with terminal_progress() as progress, stopped_by_signals(cancel):
-        report = run_agent(AGENTS["review"], request, progress=progress, cancel=cancel)
-    keep_result(root, "audit", json_object("audit", report))
-    write(report, "audit", shown, verbose=verbose)
-    if gate and any(one.severity != "note" for one in report.findings):
-        return 1
-    return 4 if report.partial else 0
+    return report_findings(reviewed(request), "audit", root, shown, verbose=verbose, gate=gate)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, json_object, keep_result, print_json, terminal_progress
+from aqe.server.cli.output import JsonOption, ProjectOption, give, project_at, terminal_progress
 
 
 def command(
@@ -21,12 +21,11 @@ def command(
     """
     import time
 
-    from aqe.engine.project import find_project
     from aqe.server.benchmark.measures import FULL, QUICK, measure
     from aqe.server.benchmark.published import read_claims
     from aqe.server.benchmark.report import BenchmarkReport, compare, machine_here, render
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     size = QUICK if quick else FULL
     sources, claims = read_claims()
     start = time.perf_counter()
@@ -37,8 +36,4 @@ def command(
     report = BenchmarkReport(
         quick, size.memories, size.questions, size.rounds, took, machine_here(), list(sources), rows
     )
-    if json:
-        print_json("benchmark", report, project=root)
-        return
-    keep_result(root, "benchmark", json_object("benchmark", report))
-    print(render(report))
+    give("benchmark", report, lambda: f"{render(report)}\n", project=root, json=json)

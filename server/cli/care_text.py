@@ -30,6 +30,17 @@ def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"{', '.join(checks)}: {what}: {meaning}. {fix}"
 
 
+def held(count: int, remembered: int) -> str:
+    """So many current memories, and how many of them were remembered where not all were.
+
+    >>> held(1, 1), held(1200, 3)
+    ('1 memory', "1,200 memories (3 remembered, the others of the project index and aqe's knowledge)")
+    """
+    if count == remembered:
+        return memories(count)
+    return f"{memories(count)} ({remembered:,} remembered, the others of the project index and aqe's knowledge)"
+
+
 def repair_lines(report: RepairReport) -> Iterator[str]:
     """What was wrong, what became of it, and what is lost."""
     if report.how == "nothing":
@@ -47,6 +58,8 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
         if count:
             one, many, rest = _MENDED[name]
             yield f"{counted(count, one, many)} {rest}"
+    if report.mended.vectors_lost:
+        yield "The next search embeds what has no vector from its text, or `aqe memory migrate` does so now"
     for table, count in report.broken.items():
         yield f"{counted(count, 'row')} of {table} lost: only a part stands"
     if report.unknown_rows:
@@ -60,7 +73,8 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
         yield f"Everything {'would be' if report.dry_run else 'is'} lost: no memory in the file can be saved."
         yield from _ways_back(report.earlier)
     else:
-        yield f"{would}{report.how}: {memories(report.memories)}, {'sound' if report.sound else 'still not sound'}"
+        state = "sound" if report.sound else "still not sound"
+        yield f"{would}{report.how}: {held(report.memories, report.remembered)}, {state}"
     if report.kept:
         yield f"The file as it was is kept in {report.kept}"
 

@@ -1,21 +1,18 @@
-"""What the commands that care for the store share: which store, which keys, a bar and Ctrl-C."""
+"""What the commands that care for the store share: which store, and which keys."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.output import Shown, project_at, terminal_progress
+from aqe.server.cli.output import project_at
 
 if TYPE_CHECKING:
     from aqe.engine.memory.care import Place
-    from aqe.engine.progress import CancelToken
     from aqe.engine.settings import Settings
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
@@ -29,17 +26,6 @@ def place_in(project: Path | None) -> tuple[Path, Place, Settings]:
     root = project_at(project)
     settings = load_settings(root)
     return root, place_of(root, settings=settings), settings
-
-
-@contextlib.contextmanager
-def working(json: bool) -> Iterator[tuple[Shown, CancelToken]]:
-    """A bar on a terminal, and a token that Ctrl-C sets."""
-    from aqe.engine.progress import CancelToken
-    from aqe.server.cli.interrupts import stopped_by_signals
-
-    cancel = CancelToken()
-    with terminal_progress(quiet=json) as progress, stopped_by_signals(cancel):
-        yield progress, cancel
 
 
 def named_key(name: str | None) -> str | None:

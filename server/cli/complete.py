@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.answers import prompt_of, show_answer
+from aqe.server.cli.answers import prompt_of, show_answer, show_pieces
 from aqe.server.cli.output import JsonOption, ProjectOption, print_json
 
 
@@ -65,9 +65,7 @@ def command(
         config = QueryConfig(temperature=temperature, max_tokens=max_tokens, timeout_s=timeout_s)
         options: dict[str, Any] = {"top_p": top_p, "stop": stop or (), "seed": seed}
         with engine.stream(messages, retrieve=False, task=task, config=config, **options) as stream:
-            for piece in stream:
-                typer.echo(piece, nl=False)
-        typer.echo()
+            show_pieces(stream)
         if stream.answer is not None:
             show_answer(stream.answer, text=False)
 
@@ -77,7 +75,7 @@ def _schema(file: Path | None) -> dict[str, Any] | None:
         return None
     try:
         found = jsonlib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise UserError(
             f"The schema {str(file)!r} cannot be read: {exc}.",
             code="bad-argument",

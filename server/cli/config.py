@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 
 
 def command(
@@ -20,10 +20,9 @@ def command(
     A flag wins over an AQE_* variable, that over [tool.aqe] in pyproject.toml, that over the user's file, that over
     the default. A value of pyproject.toml that would loosen what keeps you safe is ignored, and shown with the reason.
     """
-    from aqe.engine.project import find_project
     from aqe.engine.settings import origins, unknown_setting, user_file
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings = origins(root)
     if key is not None:
         settings = [setting for setting in settings if setting.key == key]

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.budget import parse_budget
-from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import (
-    BudgetOption,
-    JsonOption,
-    ProjectOption,
-    PythonOption,
-    json_object,
-    keep_result,
-    print_json,
-    terminal_progress,
-)
+from aqe.server.cli.interrupts import working
+from aqe.server.cli.output import BudgetOption, JsonOption, ProjectOption, PythonOption, give, project_at, seconds_of
 
 if TYPE_CHECKING:
     from aqe.agents.coverage import CoverageReport
@@ -68,26 +57,21 @@ def command(
     from aqe.agents.registry import AGENTS, run_agent
     from aqe.server.cli.coverage_text import text_of
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     request = CoverageRequest(
         project=str(root),
         since=since,
         paths=tuple(paths or ()),
         top=top,
-        budget_s=None if budget is None else parse_budget(budget),
+        budget_s=seconds_of(budget),
         python=python,
         cwd=str(Path.cwd()),
         tests=tuple(tests or ()),
         data=data,
     )
-    cancel = CancelToken()
-    with terminal_progress() as progress, stopped_by_signals(cancel):
+    with working() as (progress, cancel):
         report = run_agent(AGENTS["coverage"], request, progress=progress, cancel=cancel)
-    if json:
-        print_json("coverage", report, project=root)
-    else:
-        keep_result(root, "coverage", json_object("coverage", report))
-        sys.stdout.write(text_of(report))
+    give("coverage", report, partial(text_of, report), project=root, json=json)
     return _status(report, fail_under)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, kept_where, print_json, project_at
 
 SHOWN_IN_CLEAR = 10
 
@@ -17,9 +17,8 @@ def command(json: JsonOption = False, project: ProjectOption = None, python: Pyt
 
     The sandbox is tried afresh: one full trial box per rung, from the strongest down, until one holds.
     """
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     report = examine(root, python)
     if json:
         print_json("doctor", report, project=kept_where(root))
@@ -125,7 +124,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
     built = (
         "" if kernels["native"] else " (installed without native kernels: re-install with --no-cache and a C compiler)"
     )
-    rows.append(("kernels", f"{kernels['active']}, of {', '.join(kernels['paths'])}{built}"))
+    others = "" if kernels["active"] not in kernels["paths"] else f", of {', '.join(kernels['paths'])}"
+    rows.append(("kernels", f"{kernels['active']}{others}{built}"))
     rows.append(("database", f"{store['state']} ({store['path']}, {store['bytes']:,} bytes)"))
     clear = store["in_clear"]
     why = "AQE_DB_KEY is set" if os.environ.get("AQE_DB_KEY") else "the keyring has a key"

@@ -10,8 +10,9 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import piped_text
-from aqe.server.cli.lines import LinesOption, answer_lines
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.lines import LinesOption, answer_lines, with_id
+from aqe.server.cli.memory_lines import refuse_beside_lines
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,8 @@ def command(
 
     With --jsonl each line holds `text` and may hold `id`; its answer has the id and the `vector`.
     """
+    if jsonl:
+        refuse_beside_lines(**{"A TEXT": text})
     root, embedder = open_for(project)
     if jsonl:
         answer_lines(kept_where(root), "embed", lambda line: _answer(embedder, line))
@@ -46,10 +49,9 @@ def command(
 def open_for(project: Path | None) -> tuple[Path, Embedder]:
     """The project and the embedder that its settings name."""
     from aqe.engine.embedding import open_embedder
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     return root, open_embedder(load_settings(root))
 
 
@@ -69,4 +71,4 @@ def vector_of(embedder: Embedder, text: Any) -> list[float]:
 
 
 def _answer(embedder: Embedder, line: Mapping[str, Any]) -> dict[str, Any]:
-    return {"id": line.get("id"), "vector": vector_of(embedder, line.get("text"))}
+    return with_id(line, {"vector": vector_of(embedder, line.get("text"))})

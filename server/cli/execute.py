@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, json_object, keep_result, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, give, project_at
 
 if TYPE_CHECKING:
     from aqe.agents.execute import ExecuteReport
@@ -46,9 +47,8 @@ def command(
     """
     from aqe.agents.execute import ExecuteRequest
     from aqe.agents.registry import AGENTS, run_agent
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     files, options = _split(paths or [])
     request = ExecuteRequest(
         project=str(root),
@@ -62,11 +62,7 @@ def command(
     )
     report = run_agent(AGENTS["execute"], request, output="stderr" if json_ else "inherit")
     answer = {**dataclasses.asdict(report), "all_passed": report.all_passed}
-    if json_:
-        print_json("execute", answer, project=root)
-    else:
-        keep_result(root, "execute", json_object("execute", answer))
-        typer.echo(_summary(report))
+    give("execute", answer, partial(_summary, report), project=root, json=json_)
     return 0 if report.all_passed else 1
 
 
@@ -102,7 +98,7 @@ def _summary(report: ExecuteReport) -> str:
     lines += _isolation(report)
     lines += [f"Known: {one.text}" for one in report.advice]
     lines += [f"Note: {note}" for note in report.notes]
-    return "\n".join(lines)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _isolation(report: ExecuteReport) -> list[str]:

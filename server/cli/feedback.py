@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, print_json, project_at
 from aqe.server.counting import memories
 
 
@@ -31,10 +31,9 @@ def command(
     from aqe.engine.embedding import open_embedder
     from aqe.engine.learning import Feedback, Signal, file_feedback
     from aqe.engine.memory import open_store
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings = load_settings(root)
     said = Feedback(request_id, rating, success, correction, cast("Signal | None", signal))
     with open_store(root, settings=settings) as store:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.budget import parse_budget
 from aqe.engine.errors import Cancelled
 from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
 from aqe.server.cli.interrupts import two_stops
 from aqe.server.cli.output import (
     BudgetOption,
@@ -21,7 +19,9 @@ from aqe.server.cli.output import (
     SeedOption,
     json_object,
     keep_result,
+    project_at,
     refuse_output,
+    seconds_of,
     terminal_progress,
     write_output,
 )
@@ -62,7 +62,7 @@ def command(
     from aqe.engine.results import json_text
     from aqe.server.cli.flaky_text import text_of
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     if out is not None:
         refuse_output(out, "The report")
     request = FlakyRequest(
@@ -70,7 +70,7 @@ def command(
         paths=tuple(paths or ()),
         runs=runs,
         seed=seed,
-        budget_s=None if budget is None else parse_budget(budget),
+        budget_s=seconds_of(budget),
         python=python,
         cwd=str(Path.cwd()),
         test=test,

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqe.engine.budget import parse_budget
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.progress import CancelToken
 from aqe.engine.project import as_seen_from_here, find_project
@@ -23,7 +22,10 @@ from aqe.server.cli.output import (
     ProjectOption,
     PythonOption,
     SeedOption,
+    json_object,
+    keep_result,
     print_json,
+    seconds_of,
     terminal_progress,
 )
 
@@ -68,51 +70,24 @@ def command(
     nothing documents is marked; suspected bugs are reported apart. Ctrl-C keeps what is done; twice ends at once.
     """
     from aqe.agents.counsel import consulted
+    from aqe.agents.generate import GapsRequest, GenerateRequest, close_gaps, generate
     from aqe.agents.generate.report import text_of
 
     words = [word for word in (target, count) if word is not None]
     path, number = _gap_words(words) if coverage_gaps else (_only(words), 0)
     root = find_project(None if path is None else _start(path), str(project) if project else None)
+    budget_s = _budget(budget, evaluations)
+    how: dict[str, Any] = {"out": out, "seed": seed, "evaluations": evaluations, "python": python, "suffix": suffix}
     work: Callable[..., GenerateReport]
     if coverage_gaps:
-        from aqe.agents.generate import GapsRequest, close_gaps
-
-        gaps = GapsRequest(
-            project=str(root),
-            count=number,
-            paths=() if path is None else (path,),
-            out=out,
-            budget_s=None if budget is None and evaluations is None else _budget(budget, evaluations, root),
-            seed=seed,
-            evaluations=evaluations,
-            python=python,
-            suffix=suffix,
-            cwd=str(Path.cwd()),
-        )
-        work = partial(close_gaps, gaps)
+        paths = () if path is None else (path,)
+        work = partial(close_gaps, GapsRequest(str(root), number, paths, budget_s=budget_s, cwd=str(Path.cwd()), **how))
     else:
-        from aqe.agents.generate import GenerateRequest, generate
-
-        request = GenerateRequest(
-            target=path or "",
-            project=str(root),
-            out=out,
-            budget_s=_budget(budget, evaluations, root),
-            seed=seed,
-            evaluations=evaluations,
-            python=python,
-            suffix=suffix,
-        )
-        work = partial(generate, request)
-    cancel, stop = CancelToken(), CancelToken()
-    with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
-        try:
-            report = work(progress=progress, cancel=cancel, stop=stop)
-        except Cancelled:
-            when = "at once" if cancel.is_set else "before any test was found"
-            raise Cancelled(f"Stopped {when}; nothing was written.", code="cancelled") from None
-    report = consulted("generate", report, root)
-    _keep(report, root)
+        if budget_s is None and evaluations is None:
+            budget_s = load_settings(root).budget
+        work = partial(generate, GenerateRequest(path or "", str(root), budget_s=budget_s, **how))
+    report = consulted("generate", _until_stopped(work), root)
+    keep_result(root, "generate", json_object("generate", report))
     seen = replace(report, files=tuple(as_seen_from_here(root / name) for name in report.files))
     if json:
         print_json("generate", seen)
@@ -121,6 +96,17 @@ def command(
     if report.interrupted:
         return 130
     return 4 if report.partial else 0
+
+
+def _until_stopped(work: Callable[..., GenerateReport]) -> GenerateReport:
+    """What the work made, as far as Ctrl-C let it. Raises `Cancelled` where there is nothing to keep."""
+    cancel, stop = CancelToken(), CancelToken()
+    with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
+        try:
+            return work(progress=progress, cancel=cancel, stop=stop)
+        except Cancelled:
+            when = "at once" if cancel.is_set else "before any test was found"
+            raise Cancelled(f"Stopped {when}; nothing was written.", code="cancelled") from None
 
 
 def _only(words: list[str]) -> str:
@@ -146,9 +132,10 @@ def _gap_words(words: list[str]) -> tuple[str | None, int]:
     return (before[0] if before else None), int(last)
 
 
-def _budget(budget: str | None, evaluations: int | None, root: Path) -> float | None:
+def _budget(budget: str | None, evaluations: int | None) -> float | None:
+    """The seconds that --budget gives; None without it. Raises `UserError` (usage, bad-budget)."""
     if evaluations is None:
-        return parse_budget(budget) if budget is not None else load_settings(root).budget
+        return seconds_of(budget)
     if budget is not None:
         raise UserError("--budget and --evaluations exclude each other.", code="usage", fix="Give one of them.")
     if evaluations < 1:
@@ -166,9 +153,3 @@ def _start(target: str) -> Path | None:
     if not outside or "site-packages" in path.resolve().parts:
         return None
     return path if path.is_dir() else path.parent
-
-
-def _keep(report: object, root: Path) -> None:
-    from aqe.server.cli.output import json_object, keep_result
-
-    keep_result(root, "generate", json_object("generate", report))

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.progress import CancelToken
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import (
-    JsonOption,
-    ProjectOption,
-    json_object,
-    keep_result,
-    print_json,
-    terminal_progress,
-)
+from aqe.server.cli.interrupts import working
+from aqe.server.cli.output import JsonOption, ProjectOption, give, project_at
 
 if TYPE_CHECKING:
     from aqe.engine.index import IndexReport
@@ -38,25 +31,16 @@ def command(
     from aqe.engine.embedding import open_embedder
     from aqe.engine.index import index_project
     from aqe.engine.memory import open_store
-    from aqe.engine.project import find_project, locate
+    from aqe.engine.project import locate
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings = load_settings(root)
     wanted = [locate(path, root).absolute() for path in paths or ()]
-    cancel = CancelToken()
-    with (
-        open_store(root, settings=settings) as store,
-        stopped_by_signals(cancel),
-        terminal_progress(quiet=json) as progress,
-    ):
+    with open_store(root, settings=settings) as store, working(quiet=json) as (progress, cancel):
         embedder = open_embedder(settings)
         report = index_project(store, embedder, root, paths=wanted, progress=progress, cancel=cancel)
-    if json:
-        print_json("index", report, project=root)
-        return
-    keep_result(root, "index", json_object("index", report))
-    print(_summary(report))
+    give("index", report, partial(_summary, report), project=root, json=json)
 
 
 def _summary(report: IndexReport) -> str:
@@ -66,4 +50,5 @@ def _summary(report: IndexReport) -> str:
     lines = [f"{files}, {passages}: {changes}, in {report.seconds:.1f} s"]
     lines += [f"  {one.file}: {one.reason}" for one in report.left_out[:LISTED]]
     more = len(report.left_out) - LISTED
-    return "\n".join([*lines, f"  and {more} more (--json lists all)"] if more > 0 else lines)
+    lines += [f"  and {more} more (--json lists all)"] if more > 0 else []
+    return "".join(f"{line}\n" for line in lines)

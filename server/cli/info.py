@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 
 EXTRAS = {"openai": ("openai", "genai-prices"), "sentence-transformers": ("sentence-transformers",)}
 LIBRARIES = ("apsw-sqlite3mc", "sqlite-vec", "numpy", "mcp", "pydantic", "coverage", "pytest")
@@ -44,9 +44,8 @@ class InfoShown:
 
 def command(json: JsonOption = False, project: ProjectOption = None) -> None:
     """Show versions, paths, kernels and the embedder. `aqe doctor` tries what works."""
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     shown = examine(root)
     if json:
         print_json("info", shown, project=kept_where(root))

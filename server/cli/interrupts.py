@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from aqe.engine.progress import CancelToken
+from aqe.server.cli.output import Shown, terminal_progress
 
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 END_S = 2.0
@@ -73,6 +74,14 @@ def stopped_by_signals(cancel: CancelToken) -> Iterator[None]:
 
     with _handled(interrupted):
         yield
+
+
+@contextmanager
+def working(*, quiet: bool = False) -> Iterator[tuple[Shown, CancelToken]]:
+    """What work within the block takes: a progress, shown on a terminal unless `quiet`, a token that Ctrl-C sets."""
+    cancel = CancelToken()
+    with terminal_progress(quiet=quiet) as progress, stopped_by_signals(cancel):
+        yield progress, cancel
 
 
 @contextmanager

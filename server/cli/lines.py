@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -45,11 +46,17 @@ def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_a
         outs = None if answer_all is None or len(arrived) == 1 else _answered_together(together, answer_all)
         for at, (number, line) in enumerate(arrived):
             lines += 1
+            asked: Mapping[str, Any] = {}
             try:
-                out = answer(_object(line)) if outs is None else outs[at]
+                if outs is None:
+                    asked = _object(line)
+                    out = answer(asked)
+                else:
+                    out = outs[at]
             except AqeError as error:
                 failed += 1
-                out = {"error": {"message": error.message, "code": error.code, "fix": error.fix}, "line": number}
+                said = {"message": error.message, "code": error.code, "fix": error.fix}
+                out = {**({"id": asked["id"]} if "id" in asked else {}), "error": said, "line": number}
             sys.stdout.write(json.dumps(out, ensure_ascii=False) + "\n")
             if outs is None:
                 sys.stdout.flush()
@@ -60,6 +67,15 @@ def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_a
         raise GateFailed(
             f"{failed} of {lines} input lines failed.", code="lines-failed", fix="Their output lines say why."
         )
+
+
+def with_id(line: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a line under the id that the line has, where it has one.
+
+    >>> with_id({"text": "a"}, {"n": 1}), with_id({"id": 7}, {"n": 1})
+    ({'n': 1}, {'id': 7, 'n': 1})
+    """
+    return {"id": line["id"], **out} if "id" in line else dict(out)
 
 
 def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequence[Mapping[str, Any]] | None:
@@ -97,4 +113,14 @@ def _object(line: bytes) -> Mapping[str, Any]:
         raise UserError(f"The line is not JSON: {exc}.", code="bad-line", fix="Give one JSON object a line.") from None
     if not isinstance(found, dict):
         raise UserError("The line is not a JSON object.", code="bad-line", fix="Give one JSON object a line.")
+    if not isinstance(found.get("id"), (str, NoneType)):
+        _check_number(found["id"])
     return found
+
+
+def _check_number(id: object) -> None:
+    """An id stands in the answer, where a number that is none would not be JSON."""
+    try:
+        json.dumps(id, allow_nan=False)
+    except ValueError:
+        raise UserError("The id holds a number that is none.", code="bad-id", fix="Give a string.") from None

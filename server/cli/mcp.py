@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.server.cli.output import JsonOption, ProjectOption, json_object, keep_result, kept_where, new_group, print_json
+from aqe.server.cli.output import (
+    JsonOption,
+    ProjectOption,
+    json_object,
+    keep_result,
+    kept_where,
+    new_group,
+    print_json,
+    project_at,
+)
 
 if TYPE_CHECKING:
     from aqe.server.cli.mcp_objects import InstallShown, PluginShown, WrittenShown
@@ -59,29 +68,23 @@ def install(
     stay as they are. Without --user the project's file is written, which a team can share.
     """
     from aqe.engine.errors import UserError
-    from aqe.engine.project import find_project
     from aqe.server.cli.mcp_objects import InstallShown
     from aqe.server.clients import own_command, plan_block, plan_server
     from aqe.server.clients.installing import has_server
 
     chosen = _client(client)
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     if plugin and chosen.name != "claude":
         raise UserError("--plugin is for Claude Code alone.", code="usage", fix="Write `aqe mcp install claude`.")
     words = own_command(command)
-    ask = not (yes or show or json)
-    if ask and not sys.stdin.isatty():
-        raise UserError(
-            "There is no terminal to ask at.", code="usage", fix="Add --yes to write, or --print to see what would be."
-        )
-    offered = block if block is not None else ask
-    changes = [] if plugin else [plan_server(chosen, root, user=user, command=words)]
-    guide = plan_block(chosen, root) if offered else None
-    quiet = json
-    written = [_settle(change, ask=ask, yes=yes, quiet=quiet) for change in changes]
-    shown = _plugin(root, words, user=user, ask=ask, yes=yes, quiet=quiet) if plugin else None
+    ask = _may_ask(wanted=not (yes or show or json))
+    # all is planned before the first change is made, so what cannot be read stops it in time
+    server = None if plugin else plan_server(chosen, root, user=user, command=words)
+    guide = plan_block(chosen, root) if (ask if block is None else block) else None
+    written = [] if server is None else [_settle(server, ask=ask, yes=yes, quiet=json)]
+    shown = _plugin(root, words, user=user, ask=ask, yes=yes, quiet=json) if plugin else None
     if guide is not None:
-        written.append(_settle(guide, ask=ask, yes=yes, quiet=quiet))
+        written.append(_settle(guide, ask=ask, yes=yes, quiet=json))
     report = InstallShown(chosen.name, "user" if user else "project", words, tuple(written), shown)
     if json:
         _keep(report, root)
@@ -90,6 +93,17 @@ def install(
         _tell(chosen, report, offer=yes and block is None and _lacks_block(chosen, root))
         if plugin and has_server(chosen, root):
             print(TWICE.format(place=_place(chosen.file(root, user=False))), file=sys.stderr)
+
+
+def _may_ask(*, wanted: bool) -> bool:
+    """Whether to ask before something is written. Raises `UserError` (usage) where nobody could answer."""
+    from aqe.engine.errors import UserError
+
+    if wanted and not sys.stdin.isatty():
+        raise UserError(
+            "There is no terminal to ask at.", code="usage", fix="Add --yes to write, or --print to see what would be."
+        )
+    return wanted
 
 
 def _lacks_block(client: Client, root: Path) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +14,10 @@ from aqe.engine.errors import UserError
 from aqe.engine.terminal import as_written, one_line, shortened
 from aqe.server.cli import memory_graph, memory_growth, memory_lines, memory_tiers, memory_transfer
 from aqe.server.cli.answers import piped_text
-from aqe.server.cli.lines import LinesOption, answer_lines
+from aqe.server.cli.lines import LinesOption, answer_lines, with_id
 from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.memory_lines import read_pairs
+from aqe.server.cli.memory_objects import absent_object, answer_object, memory_object, tell_absent
 from aqe.server.cli.memory_scores import explained, shown_scores
 from aqe.server.cli.output import (
     JsonOption,
@@ -26,6 +28,7 @@ from aqe.server.cli.output import (
     project_at,
     terminal_progress,
 )
+from aqe.server.kept import kept_object, taken_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory import Kept, Memory, SearchAnswer, Store
     from aqe.engine.memory.store import Prior
+
+MOST_LISTED = 1_000_000
+_KEPT = "It was kept already"
 
 app = new_group("Keep, find and change what aqe remembers of this project.")
 
@@ -64,19 +70,19 @@ def add(
     file: FileOption = "",
     line: LineOption = 0,
     run: Annotated[str, typer.Option("--run", metavar="ID", help="The test run that it comes from.")] = "",
-    ttl: Annotated[str | None, typer.Option("--ttl", metavar="TIME", help="Keep it this long, like 30d.")] = None,
+    ttl: Annotated[str | None, typer.Option("--ttl", metavar="TIME", help="Keep it this long: 30d, never.")] = None,
     jsonl: LinesOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Remember a text. The same text twice is one memory, unless you gave ids.
+    """Remember a text. The same text twice is one memory, unless you gave ids: it takes over what is new about it.
+
+    That is its metadata, file, line and run; of two ends the later one counts, and one without an end keeps none. With
+    --ttl never its end is taken away.
 
     With --jsonl each line holds `text` and may hold namespace, id, metadata, vector, embedder_id, file, line, commit,
     run and ttl; the options are for the lines that leave them out.
     """
-    from aqe.engine.memory.growth.staleness import file_warning
-    from aqe.engine.retrieval import remember
-
     given = {
         "namespace": namespace,
         "metadata": read_pairs(metadata),
@@ -90,34 +96,43 @@ def add(
     memory_lines.check_defaults(given)
     root, store = _open(project)
     with store:
-        embedder = _embedder(root)
-
-        def kept_of(*lines: Mapping[str, Any]) -> list[tuple[Kept, str]]:
-            new = [memory_lines.new_memory(line) for line in lines]
-            about = ["" if one.provenance is None else one.provenance.file for one in new]
-            return [
-                (one, file_warning(root, file)) for one, file in zip(remember(store, embedder, new), about, strict=True)
-            ]
-
-        def kept_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-            return [_kept_object(*one) for one in kept_of(*(memory_lines.with_defaults(line, given) for line in lines))]
-
+        keep = partial(_keep, store, _embedder(root), root)
         if jsonl:
-            answer_lines(root, "memory-add", lambda line: kept_lines([line])[0], answer_all=kept_lines)
+            _add_lines(root, keep, given)
             return
         if text is None:
             raise UserError("There is no text to remember.", code="bad-text", fix="Give it, or - to read stdin.")
-        ((kept, warning),) = kept_of({**given, "text": piped_text() if text == "-" else text, "id": id})
+        ((kept, warning),) = keep([{**given, "text": piped_text() if text == "-" else text, "id": id}])
     if json:
-        print_json("memory-add", {"namespace": namespace, **_kept_object(kept, warning)}, project=root)
+        print_json("memory-add", _warned(kept, warning), project=root)
         return
     print(kept.id)
     if warning:
         print(warning, file=sys.stderr)
-    if kept.recalled:
-        print(f"It says nothing beyond what was just recalled from {kept.namespace}.", file=sys.stderr)
-    elif kept.existed:
-        print("It was kept already.", file=sys.stderr)
+    if kept.existed:
+        how = f"It says nothing beyond what was just recalled from {kept.namespace}" if kept.recalled else _KEPT
+        print(f"{how}.{taken_over(kept)}", file=sys.stderr)
+
+
+def _keep(store: Store, embedder: Embedder, root: Path, lines: Sequence[Mapping[str, Any]]) -> list[tuple[Kept, str]]:
+    """Keep what the lines hold; for each what came of it, and a warning where the project lacks its file."""
+    from aqe.engine.memory.growth.staleness import file_warning
+    from aqe.engine.retrieval import remember
+
+    new = [memory_lines.new_memory(line) for line in lines]
+    about = ["" if one.provenance is None else one.provenance.file for one in new]
+    return [(one, file_warning(root, file)) for one, file in zip(remember(store, embedder, new), about, strict=True)]
+
+
+def _add_lines(
+    root: Path, keep: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Kept, str]]], given: Mapping[str, Any]
+) -> None:
+    """Answer `aqe memory add --jsonl`; what a line leaves out is `given`."""
+
+    def answers(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [_warned(*one) for one in keep([memory_lines.with_defaults(line, given) for line in lines])]
+
+    answer_lines(root, "memory-add", lambda line: answers([line])[0], answer_all=answers)
 
 
 @app.command()
@@ -187,13 +202,8 @@ def search(
         prior = _prior(store, project_at(project))
         if jsonl:
             given = {"k": k, "namespace": namespace, "filter": only}
-
-            def found_of(line: Mapping[str, Any]) -> dict[str, Any]:
-                filled = memory_lines.with_defaults(line, given)
-                found = memory_lines.found_for(store, embedder, filled, prior=prior, explain=explain)
-                return {**({"id": line["id"]} if "id" in line else {}), **answer_object(found)}
-
-            answer_lines(root, "memory-search", found_of)
+            search_one = partial(memory_lines.found_for, store, embedder, prior=prior, explain=explain)
+            _search_lines(root, store, search_one, given)
             return
         at = _moment(store, as_of)
         if at is None:
@@ -201,13 +211,29 @@ def search(
         else:
             answer = find_as_of(store, embedder, asked, at, k=k, namespace=namespace, filter=only)
         apart = other_spaces(store, embedder)
+        nothing = {} if answer.hits else absent_object(store, namespace, ever=at is not None)
     if json:
-        print_json("memory-search", {**answer_object(answer), "other_spaces": apart}, project=root)
+        print_json("memory-search", {**answer_object(answer), "other_spaces": apart, **nothing}, project=root)
         return
+    tell_absent(nothing)
     _print_answer(answer, None if store.growth.rank is None else store.growth.rank.text)
     if apart:
         names = " and ".join(map(repr, apart))
         print(f"Memories with a vector of {names} are found by their words alone.", file=sys.stderr)
+
+
+def _search_lines(
+    root: Path | None, store: Store, search: Callable[[Mapping[str, Any]], SearchAnswer], given: Mapping[str, Any]
+) -> None:
+    """Answer `aqe memory search --jsonl`; what a line leaves out is `given`."""
+
+    def found_of(line: Mapping[str, Any]) -> dict[str, Any]:
+        filled = memory_lines.with_defaults(line, given)
+        found = search(filled)
+        nothing = {} if found.hits else absent_object(store, filled.get("namespace"))
+        return with_id(line, {**answer_object(found), **nothing})
+
+    answer_lines(root, "memory-search", found_of)
 
 
 def _print_answer(answer: SearchAnswer, rank: str | None) -> None:
@@ -227,25 +253,38 @@ def update(
     text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The new text; - reads stdin.")] = None,
     namespace: NamespaceOption = "default",
     metadata: MetadataOption = None,
+    ttl: Annotated[
+        str | None, typer.Option("--ttl", metavar="TIME", help="Keep it this long from now, like 30d; never: for good.")
+    ] = None,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Put a new revision of a memory in place of the current one, which is kept."""
-    if text is None and metadata is None:
-        raise UserError("There is nothing to change.", code="usage", fix="Give a text or --metadata KEY=VALUE.")
+    """Put a new revision of a memory in place of the current one, which is kept; --ttl alone changes only its end."""
+    if text is None and metadata is None and ttl is None:
+        raise UserError("There is nothing to change.", code="usage", fix="Give a text, --metadata KEY=VALUE or --ttl.")
+    from aqe.engine.memory import rfc3339
+    from aqe.engine.memory.growth.ends import read_end, set_end
     from aqe.engine.retrieval import reembed
 
+    lasts_s = read_end(ttl)
     root, store = _open(project)
     with store:
         new = piped_text() if text == "-" else text
-        changed = None if metadata is None else read_pairs(metadata)
-        revision = store.update(id, namespace=namespace, text=new, metadata=changed)
+        if new is not None or metadata is not None:
+            changed = None if metadata is None else read_pairs(metadata)
+            store.update(id, namespace=namespace, text=new, metadata=changed)
+        if ttl is not None:
+            set_end(store, id, lasts_s, namespace=namespace)
         if new is not None:
             reembed(store, _embedder(root))
+        now = store.history(id, namespace=namespace)[-1]
+    ends = None if now.expires_at is None else rfc3339(now.expires_at)
     if json:
-        print_json("memory-update", {"id": id, "namespace": namespace, "revision": revision}, project=root)
+        told = {"id": id, "namespace": namespace, "revision": now.revision, "expires_at": ends}
+        print_json("memory-update", told, project=root)
     else:
-        print(f"{id} is at revision {revision}")
+        end = f" and ends at {ends}" if ends else " and has no end" if ttl is not None else ""
+        print(f"{id} is at revision {now.revision}{end}")
 
 
 @app.command()
@@ -281,57 +320,27 @@ def list_memories(
     root, store = _look(project)
     with store:
         at, only = _moment(store, as_of), read_pairs(metadata)
+        wide = limit + 1 if 0 < limit < MOST_LISTED else limit
         if at is None:
-            found = store.list(namespace=namespace, filter=only, limit=limit)
+            found = store.list(namespace=namespace, filter=only, limit=wide)
         else:
-            found = list_as_of(store, at, namespace=namespace, filter=only, limit=limit)
+            found = list_as_of(store, at, namespace=namespace, filter=only, limit=wide)
+        nothing = {} if found else absent_object(store, namespace, ever=at is not None)
+    found, more = found[:limit], len(found) > limit
     if json:
-        print_json("memory-list", {"memories": [memory_object(memory) for memory in found]}, project=root)
+        shown = [memory_object(memory) for memory in found]
+        print_json("memory-list", {"memories": shown, "more": more, **nothing}, project=root)
         return
+    tell_absent(nothing)
+    if more:
+        print(f"The newest {limit:,}; --limit N shows more.", file=sys.stderr)
+    elif not found and namespace is None and not only and at is None:
+        print("Nothing is remembered yet.", file=sys.stderr)
     for memory in found:
         print(one_line(f"{memory.id}  {memory.namespace}  {_told(memory)}"))
 
 
 add_care(app)
-
-
-def memory_object(memory: Memory) -> dict[str, Any]:
-    """A memory as the JSON of every form: times in RFC 3339."""
-    from aqe.engine.memory import rfc3339
-
-    return {
-        "id": memory.id,
-        "namespace": memory.namespace,
-        "revision": memory.revision,
-        "text": memory.text,
-        "metadata": memory.metadata,
-        "created_at": rfc3339(memory.created_at),
-        "valid_from": rfc3339(memory.valid_from),
-        "valid_to": None if memory.valid_to is None else rfc3339(memory.valid_to),
-        "embedder_id": memory.embedder_id,
-        "dimension": memory.dimension,
-        "provenance": vars(memory.provenance),
-        "expires_at": None if memory.expires_at is None else rfc3339(memory.expires_at),
-        "pinned": memory.pinned,
-        "stale": memory.stale,
-        "end_note": memory.end_note,
-    }
-
-
-def answer_object(answer: SearchAnswer) -> dict[str, Any]:
-    """What a search found as JSON; scores with 5 digits."""
-    hits = [
-        {
-            "score": float(f"{hit.score:.5g}"),
-            "text_score": None if hit.text_score is None else float(f"{hit.text_score:.5g}"),
-            "vector_score": None if hit.vector_score is None else float(f"{hit.vector_score:.5g}"),
-            "prior": float(f"{hit.prior:.5g}"),
-            "explained": None if hit.explained is None else _rounded(vars(hit.explained)),
-            **memory_object(hit.memory),
-        }
-        for hit in answer.hits
-    ]
-    return {"mode": answer.mode, "hits": hits}
 
 
 def _open(project: Path | None) -> tuple[Path, Store]:
@@ -342,9 +351,11 @@ def _open(project: Path | None) -> tuple[Path, Store]:
 
 
 def _moment(store: Store, text: str | None) -> int | None:
+    from aqe.engine.memory.as_of import refuse_ahead
     from aqe.engine.moments import read_moment
 
-    return None if text is None else read_moment(text, now=store.now())
+    now = store.now()
+    return None if text is None else refuse_ahead(read_moment(text, now=now), now)
 
 
 def _embedder(root: Path) -> Embedder:
@@ -371,11 +382,8 @@ def _look(project: Path | None) -> tuple[Path | None, Store]:
     return kept_where(root), open_to_read(root)
 
 
-def _kept_object(kept: Kept, warning: str) -> dict[str, Any]:
-    """What an addition answers; of one that was just recalled also where that is, and a warning if there is one."""
-    more: dict[str, Any] = {"recalled": True, "namespace": kept.namespace} if kept.recalled else {}
-    more |= {"warning": warning} if warning else {}
-    return {"id": kept.id, "existed": kept.existed, **more}
+def _warned(kept: Kept, warning: str) -> dict[str, Any]:
+    return kept_object(kept) | ({"warning": warning} if warning else {})
 
 
 def _prior(store: Store, root: Path) -> Prior | None:
@@ -384,10 +392,6 @@ def _prior(store: Store, root: Path) -> Prior | None:
     from aqe.engine.settings import load_settings
 
     return success_prior(store, load_settings(root))
-
-
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _print_memory(memory: Memory) -> None:

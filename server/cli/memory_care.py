@@ -12,7 +12,8 @@ import typer
 
 from aqe.engine.terminal import one_line, page, shortened
 from aqe.server.cli import memory_key
-from aqe.server.cli.care_work import DryRunOption, named_keys, place_in, working
+from aqe.server.cli.care_work import DryRunOption, named_keys, place_in
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.memory_migrate import migrate
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
 from aqe.server.counting import memories
@@ -52,9 +53,10 @@ def backup(
     both files are needed to go back.
     """
     from aqe.engine.memory.care import back_up
+    from aqe.server.cli.care_text import held
 
     root, place, _ = place_in(project)
-    with working(json) as (progress, cancel):
+    with working(quiet=json) as (progress, cancel):
         report = back_up(
             place,
             file,
@@ -71,7 +73,7 @@ def backup(
     done = "would hold" if dry_run else "holds"
     rest = f", with {report.since}" if report.since else ""
     sealed = ", encrypted" if report.encrypted else ""
-    print(f"{report.file} {done} {memories(report.memories)} in {report.bytes:,} bytes{rest}{sealed}")
+    print(f"{report.file} {done} {held(report.memories, report.remembered)} in {report.bytes:,} bytes{rest}{sealed}")
 
 
 def verify(
@@ -82,18 +84,18 @@ def verify(
 ) -> int:
     """Look whether all that is kept is sound: pages, texts, revisions, both indexes. Exit 1 if anything is wrong."""
     from aqe.engine.memory.care import verify as verify_store
-    from aqe.server.cli.care_text import finding_lines
+    from aqe.server.cli.care_text import finding_lines, held
 
     root, place, _ = place_in(project)
-    with working(json) as (progress, cancel):
+    with working(quiet=json) as (progress, cancel):
         report = verify_store(place, file, keys=named_keys(key_env), progress=progress, cancel=cancel)
     if json:
         print_json("memory-verify", report, project=kept_where(root))
     else:
         for run in report.checks:
-            print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,}")
+            print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,} {run.of}")
         sys.stdout.write(page(finding_lines(report.findings)))
-        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {memories(report.memories)}")
+        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {held(report.memories, report.remembered)}")
     return 0 if report.sound else 1
 
 
@@ -107,7 +109,7 @@ def repair(dry_run: DryRunOption = False, json: JsonOption = False, project: Pro
     from aqe.server.cli.care_text import repair_lines
 
     root, place, settings = place_in(project)
-    with working(json) as (progress, cancel):
+    with working(quiet=json) as (progress, cancel):
         report = repair_store(
             place,
             copies=settings.care.copies,
@@ -140,10 +142,11 @@ def restore(
     """
     from aqe.engine.memory.care import restore as restore_store
     from aqe.engine.project import aqe_dir_if_done
+    from aqe.server.cli.care_text import held
 
     root, place, settings = place_in(project)
     folder = contextlib.nullcontext() if dry_run else aqe_dir_if_done(place.folder.parent)
-    with folder, working(json) as (progress, cancel):
+    with folder, working(quiet=json) as (progress, cancel):
         report = restore_store(
             place,
             file,
@@ -160,7 +163,8 @@ def restore(
         return
     would = "would be" if dry_run else "is"
     steps = f", brought up to date by {report.migrated} steps" if report.migrated else ""
-    print(f"{report.file} {would} restored: {memories(report.memories)} in place of {report.memories_before:,}{steps}")
+    now_held = held(report.memories, report.remembered)
+    print(f"{report.file} {would} restored: {now_held} in place of {report.memories_before:,}{steps}")
     if report.kept:
         print(f"What was there is kept in {report.kept}", file=sys.stderr)
     if report.now_in_clear:
@@ -173,7 +177,10 @@ def snapshot(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Keep this moment under a name, to compare with it or go back to it."""
+    """Keep this moment under a name, to compare with it or go back to it.
+
+    It holds what was remembered; the project index and aqe's own knowledge, which follow the files, are not in it.
+    """
     from aqe.engine.memory import open_store
     from aqe.engine.memory.care import take_snapshot
 
@@ -193,7 +200,7 @@ def snapshots(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """List the snapshots, newest first."""
+    """List the snapshots, newest first, with how many memories each holds."""
     from aqe.engine.memory import open_store
     from aqe.engine.memory.care import list_snapshots
     from aqe.engine.memory.care.snapshots import remove_snapshot
@@ -231,7 +238,7 @@ def rollback(
     root, place, settings = place_in(project)
     place.connect_to_read().close()  # else a store would be made to look for a snapshot in
     opened = open_to_read(root) if dry_run else open_store(root, settings=settings)
-    with opened as store, working(json) as (progress, cancel):
+    with opened as store, working(quiet=json) as (progress, cancel):
         report = roll_back(store, name, kept=settings.care.snapshots, dry_run=dry_run, progress=progress, cancel=cancel)
         if not dry_run:
             reembed(store, open_embedder(settings), progress=progress, cancel=cancel)
@@ -258,7 +265,7 @@ def diff(
     from aqe.engine.memory.care import compare
 
     root, place, _ = place_in(project)
-    with working(json) as (progress, cancel):
+    with working(quiet=json) as (progress, cancel):
         report = compare(place, a, b, limit=limit, keys=named_keys(key_env), progress=progress, cancel=cancel)
     if json:
         print_json("memory-diff", report, project=root)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from aqe.engine.progress import CancelToken
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, terminal_progress
+from aqe.server.cli.interrupts import working
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 from aqe.server.counting import counted, memories
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def graph(
     from aqe.engine.memory.graph import read_figures
     from aqe.engine.memory.opening import open_to_read
 
-    root = _root(project)
+    root = project_at(project)
     with open_store(root) if build or learn or unlearn else open_to_read(root) as store:
         report = _build(store, root, quiet=json) if build else None
         if unlearn:
@@ -79,8 +78,7 @@ def _build(store: Store, root: Path, *, quiet: bool) -> GraphReport:
     from aqe.engine.index import index_scope
     from aqe.engine.memory.graph.building import build_graph
 
-    cancel = CancelToken()
-    with stopped_by_signals(cancel), terminal_progress(quiet=quiet) as progress:
+    with working(quiet=quiet) as (progress, cancel):
         return build_graph(store, index_scope(store).rstrip("/"), root, progress=progress, cancel=cancel)
 
 
@@ -93,8 +91,8 @@ def _learn(store: Store, root: Path, *, quiet: bool) -> WeightsShown | None:
     from aqe.engine.settings import load_settings
     from aqe.server.cli.graph_objects import WeightsShown
 
-    cancel, embedder = CancelToken(), open_embedder(load_settings(root))
-    with stopped_by_signals(cancel), terminal_progress(quiet=quiet) as progress:
+    embedder = open_embedder(load_settings(root))
+    with working(quiet=quiet) as (progress, cancel):
         scope = index_scope(store).rstrip("/")
         trial = learn_from_runs(store, embedder, scope, progress=progress, cancel=cancel)
     if trial is None:
@@ -150,7 +148,7 @@ def neighbours(
     from aqe.engine.memory.graph.edges import check_kind
     from aqe.engine.memory.opening import open_to_read
 
-    root = _root(project)
+    root = project_at(project)
     kinds = None if kind is None else [check_kind(one) for one in kind]
     with open_to_read(root) as store:
         found = find_neighbours(store, id, namespace=namespace, kinds=kinds, depth=depth, k=k)
@@ -182,7 +180,7 @@ def link(
     from aqe.engine.memory import open_store
     from aqe.engine.memory.graph import add_edges
 
-    root = _root(project)
+    root = project_at(project)
     with open_store(root) as store:
         edge = _edge(store, members, kind, weight, namespace)
         new = add_edges(store, [edge])
@@ -205,7 +203,7 @@ def unlink(
     from aqe.engine.memory import open_store
     from aqe.engine.memory.graph import remove_edges
 
-    root = _root(project)
+    root = project_at(project)
     with open_store(root) as store:
         edge = _edge(store, members, kind, 1.0, namespace)
         removed = remove_edges(store, [edge])
@@ -238,9 +236,3 @@ def _edge(store: Store, members: list[str], kind: str, weight: float, namespace:
 def _text(store: Store, one: Neighbour) -> str:
     found = store.get(one.id, namespace=one.namespace)
     return "" if found is None else found.text
-
-
-def _root(project: Path | None) -> Path:
-    from aqe.engine.project import find_project
-
-    return find_project(explicit=None if project is None else str(project))

@@ -10,8 +10,8 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.engine.terminal import shortened
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at, terminal_progress
+from aqe.server.cli.interrupts import working
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 from aqe.server.counting import counted, memories
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ def merge(
     negations differ. A server merges in the background what says the same word for word (setting memory.merge).
     """
     from aqe.engine.memory.growth import merging
-    from aqe.engine.progress import CancelToken
     from aqe.engine.settings import load_settings
     from aqe.server.cli.growth_objects import MergesShown
 
@@ -77,8 +76,8 @@ def merge(
         if undo is not None or log:
             _undo_or_show(store, root, "memory-merge", undo, namespace, json)
             return
-        memory, cancel = load_settings(root).memory, CancelToken()
-        with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
+        memory = load_settings(root).memory
+        with working(quiet=json) as (progress, cancel):
             found = merging.find_duplicates(
                 store,
                 namespace=namespace,
@@ -124,7 +123,6 @@ def prune(
     """
     from aqe.engine.memory.growth.pruning import prune as prune_store
     from aqe.engine.memory.growth.upkeep import budget_plan
-    from aqe.engine.progress import CancelToken
     from aqe.engine.settings import load_settings
     from aqe.server.cli.growth_objects import prune_shown
 
@@ -139,8 +137,7 @@ def prune(
         if undo is not None or log:
             _undo_or_show(store, root, "memory-prune", undo, namespace, json)
             return
-        cancel = CancelToken()
-        with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
+        with working(quiet=json) as (progress, cancel):
             plan = budget_plan(store, load_settings(root), max_mb=max_mb, keep=keep)
             done = None if dry_run else prune_store(store, plan, progress=progress, cancel=cancel)
     shown = prune_shown(plan, done)

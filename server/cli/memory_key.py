@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.care_work import DryRunOption, named_key, place_in, working
+from aqe.server.cli.care_work import DryRunOption, named_key, place_in
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import JsonOption, ProjectOption, new_group, print_json
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _change(
 
     place = Place(place.path, old, place.durability)
     with (
-        working(quiet) as (progress, cancel),
+        working(quiet=quiet) as (progress, cancel),
         _held(place, new, by_keyring=by_keyring and not dry_run, dry_run=dry_run),
     ):
         return seal(place, new, dry_run=dry_run, progress=progress, cancel=cancel)

@@ -38,11 +38,11 @@ def refuse_beside_lines(**given: object) -> None:
 def check_defaults(defaults: Mapping[str, Any]) -> None:
     """Refuse wrong options before anything is opened or read. Raises `UserError` (bad-ttl, bad-namespace)."""
     from aqe.engine.memory.entry import check_namespace
-    from aqe.engine.memory.growth.expiry import parse_ttl
+    from aqe.engine.memory.growth.expiry import read_ttl
 
     check_namespace(defaults["namespace"])
     if defaults.get("ttl") is not None:
-        parse_ttl(defaults["ttl"])
+        read_ttl(defaults["ttl"])
 
 
 def with_defaults(line: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def with_defaults(line: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 def new_memory(line: Mapping[str, Any]) -> NewMemory:
     """The memory that a line or the options describe. Raises `UserError` (bad-text, bad-ttl)."""
     from aqe.engine.memory import NewMemory, Provenance
-    from aqe.engine.memory.growth.expiry import parse_ttl
+    from aqe.engine.memory.growth.expiry import read_ttl
 
     if "text" not in line:
         raise UserError("The line has no key 'text'.", code="bad-text", fix='Write {"text": "..."}.')
@@ -74,7 +74,7 @@ def new_memory(line: Mapping[str, Any]) -> NewMemory:
         vector=line.get("vector"),
         embedder_id=line.get("embedder_id"),
         provenance=Provenance(**named) if named else None,
-        ttl_s=None if line.get("ttl") is None else parse_ttl(line["ttl"]),
+        ttl_s=None if line.get("ttl") is None else read_ttl(line["ttl"]),
     )
 
 

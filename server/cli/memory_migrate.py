@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.server.cli.care_work import DryRunOption, place_in, working
+from aqe.server.cli.care_work import DryRunOption, place_in
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import JsonOption, ProjectOption, print_json
 from aqe.server.counting import memories
 
@@ -37,7 +38,7 @@ def migrate(
     from aqe.engine.memory.care.migrating import bring_up_to_date, take_back
 
     root, place, settings = place_in(project)
-    with working(json) as (progress, cancel):
+    with working(quiet=json) as (progress, cancel):
         work = take_back if rollback else bring_up_to_date
         report = work(place, dry_run=dry_run, progress=progress, cancel=cancel)
         waits, embedded, embedder = 0, 0, ""
@@ -47,7 +48,7 @@ def migrate(
         facts = {"waiting": waits, "embedded": embedded, "embedder": embedder}
         print_json("memory-migrate", dataclasses.asdict(report) | facts, project=root)
         return
-    print("\n".join(_lines(report)))
+    print("\n".join(_lines(report, back=rollback)))
     if waits:
         print(f"{memories(waits)} {'to be ' if dry_run else ''}embedded anew by {embedder}")
 
@@ -70,12 +71,10 @@ def _embed(
     return waits, done, embedder.id
 
 
-def _lines(report: MigrationReport) -> list[str]:
+def _lines(report: MigrationReport, *, back: bool) -> list[str]:
     would = "would be" if report.dry_run else "was"
     lines = [f"{report.file}: version {report.before}, the newest is {report.newest}"]
-    lines += [
-        f"  {name}: {would} {'taken back' if report.version < report.before else 'applied'}" for name in report.steps
-    ]
+    lines += [f"  {name}: {would} {'taken back' if back else 'applied'}" for name in report.steps]
     if report.backup:
         lines.append(f"The file as it was is kept in {report.backup}")
     return lines

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from aqe.engine.memory import Hit
     from aqe.engine.memory.entry import Explained
 
+_LONG = 10_000.0
+"""A score of `memory.rank` from which on its digits are not all shown."""
+
 
 def explained(hit: Hit, why: Explained, rank: str | None = None) -> str:
     """What a score by words and meaning is made of, as one line; `rank` is the user's own order, if there is one."""
@@ -34,4 +37,5 @@ def shown_scores(hit: Hit, best_text: float) -> str:
     words = "   -" if hit.text_score is None else f"{hit.text_score / best_text:4.2f}"
     meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
     feedback = f", feedback {hit.prior:+.2f}" if hit.prior else ""
-    return f"{hit.score:4.2f} (words {words}, meaning {meaning}{feedback})"
+    score = f"{hit.score:4.2f}" if abs(hit.score) < _LONG else f"{hit.score:.3g}"
+    return f"{score} (words {words}, meaning {meaning}{feedback})"

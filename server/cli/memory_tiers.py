@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from aqe.engine.memory.tiers.figures import TierFigures
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at, terminal_progress
+from aqe.server.cli.interrupts import working
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def tiers(
     """Show how many memories are in each tier, by how often they are recalled, and the bytes of their vectors.
 
     The most recalled keep float32, the next float16, the next int8, the rest 4 bits a number. A server moves them in
-    the background from 10,000 memories on (settings memory.tiers, memory.hot_percent and so on).
+    the background from 100,000 memories on (settings memory.tiers, memory.hot_percent and so on).
     """
     from aqe.engine.embedding import open_embedder
     from aqe.engine.memory import open_store
@@ -51,14 +51,13 @@ def tiers(
     from aqe.engine.memory.opening import open_to_read
     from aqe.engine.memory.tiers.figures import read_figures
     from aqe.engine.memory.tiers.moving import compact_file, retier
-    from aqe.engine.progress import CancelToken
     from aqe.engine.settings import load_settings
 
     root = project_at(project)
-    settings, cancel, moved, shrunk = load_settings(root), CancelToken(), None, 0
+    settings, moved, shrunk = load_settings(root), None, 0
     thresholds = thresholds_of(settings)
     with open_store(root) if move or compact else open_to_read(root) as store:
-        with stopped_by_signals(cancel), terminal_progress(quiet=json) as progress:
+        with working(quiet=json) as (progress, cancel):
             if move:
                 life = settings.memory.half_life_days
                 embedder = open_embedder(settings)

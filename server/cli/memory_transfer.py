@@ -11,6 +11,7 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.engine.terminal import one_line
+from aqe.server.cli.memory_objects import absent_object, tell_absent
 from aqe.server.cli.output import (
     JsonOption,
     ProjectOption,
@@ -24,7 +25,7 @@ from aqe.server.cli.output import (
 from aqe.server.counting import counted
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.transfer import Imported
+    from aqe.engine.memory.transfer import Exported, Imported, StateExported
     from aqe.engine.memory.transfer.detecting import Form
     from aqe.engine.memory.transfer.importing import Conflict
 
@@ -76,11 +77,9 @@ def export(
     if chosen == "state":
         _refuse_limits(namespace=namespace, history=history or None, as_of=as_of, since=since, vectors=vectors)
     with open_to_read(root) as store, terminal_progress(quiet=json) as progress:
+        told: Exported | StateExported
         if chosen == "state":
-            whole = export_state(store, file, progress=progress)
-            told: dict[str, Any] = {"format": "state", "rows": dict(whole.rows), "bytes": whole.bytes}
-            parts = [f"{count} in {name}" for name, count in whole.rows.items() if count]
-            line = f"{file}: {', '.join(parts) or 'nothing was kept yet'}"
+            told = export_state(store, file, progress=progress)
         else:
             now = store.now()
             wanted = Wanted(
@@ -90,13 +89,29 @@ def export(
                 since=None if since is None else read_moment(since, now=now),
             )
             out = sys.stdout if piped else file
-            made = export_memories(store, out, form=chosen, wanted=wanted, vectors=vectors, progress=progress)
-            told = {"format": made.form, **{name: value for name, value in vars(made).items() if name != "form"}}
-            line = f"{file}: {counted(made.memories, 'memory', 'memories')}, {counted(made.revisions, 'revision')}"
+            told = export_memories(store, out, form=chosen, wanted=wanted, vectors=vectors, progress=progress)
+        nothing = absent_object(store, namespace, ever=history or as_of is not None or since is not None)
     if json:
-        print_json("memory-export", {"file": file, **told}, project=kept_where(root))
-    elif not piped:
-        print(line)
+        print_json("memory-export", {"file": file, **_export_object(told), **nothing}, project=kept_where(root))
+        return
+    if not piped:
+        print(f"{file}: {_export_line(told)}")
+    tell_absent(nothing)
+
+
+def _export_object(told: Exported | StateExported) -> dict[str, Any]:
+    """What was written, for --json."""
+    facts = dict(vars(told))
+    return {"format": facts.pop("form", "state"), **facts}
+
+
+def _export_line(told: Exported | StateExported) -> str:
+    """What was written, for people."""
+    from aqe.engine.memory.transfer import Exported
+
+    if isinstance(told, Exported):
+        return f"{counted(told.memories, 'memory', 'memories')}, {counted(told.revisions, 'revision')}"
+    return ", ".join(f"{count} in {name}" for name, count in told.rows.items() if count) or "nothing was kept yet"
 
 
 def _refuse_targets(files: Iterable[Path | None], *, force: bool) -> None:
@@ -167,20 +182,13 @@ def import_(
     now = utc_now()
     found = None if whole else read_file(file, form=_in_form(form), namespace=namespace, vectors=vectors, now=now)
     with open_to_read(root) if dry_run else open_store(root) as store, terminal_progress(quiet=json) as progress:
+        how: dict[str, Any] = {"conflict": rule, "dry_run": dry_run, "progress": progress}
         rest: dict[str, Any] = {}
         if found is None:
-            state = import_state(store, file, conflict=rule, dry_run=dry_run, progress=progress)
+            state = import_state(store, file, **how)
             told, rest = state.memories, {"added_rows": dict(state.added), "same_rows": dict(state.same)}
         else:
-            told = import_memories(
-                store,
-                found,
-                namespace=namespace,
-                conflict=rule,
-                dry_run=dry_run,
-                batch=batch,
-                progress=progress,
-            )
+            told = import_memories(store, found, namespace=namespace, batch=batch, **how)
         embedded = 0 if dry_run else reembed(store, open_embedder(load_settings(root)), progress=progress)
     if json:
         report = {"file": file, **as_json(told), "embedded": embedded, **rest}
@@ -224,11 +232,11 @@ def _rule(conflict: str) -> Conflict:
 
 
 def _print_import(told: Imported, rest: dict[str, Any]) -> None:
-    counts = {"added": told.added, "continued": told.continued, "there already": told.same}
-    counts |= {"kept as they are here": told.kept, "taken from the file": told.taken}
-    parts = [f"{count} {what}" for what, count in counts.items() if count]
     would = "would be " if told.dry_run else ""
-    print(f"{counted(told.memories, 'memory', 'memories')} of {told.form}: {would}{', '.join(parts) or 'nothing'}")
+    counts = {f"{would}added": told.added, f"{would}continued": told.continued, "there already": told.same}
+    counts |= {"kept as they are here": told.kept, f"{would}taken from the file": told.taken}
+    parts = [f"{count:,} {what}" for what, count in counts.items() if count]
+    print(f"{counted(told.memories, 'memory', 'memories')} of {told.form}: {', '.join(parts) or 'nothing'}")
     for what, rows in (("added", rest.get("added_rows", {})), ("there already", rest.get("same_rows", {}))):
         found = ", ".join(f"{count} {name}" for name, count in rows.items() if count)
         if found:

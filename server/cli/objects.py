@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
@@ -110,13 +110,23 @@ class HitShown(MemoryShown):
 
 
 @dataclass(frozen=True)
+class AbsentShown:
+    """A namespace that no memory is in, those that there are, nearest by name first, and both in a sentence."""
+
+    namespace: str
+    nearest: list[str]
+    told: str
+
+
+@dataclass(frozen=True)
 class MemoryFound:
     """What `aqe memory search --json` prints; `other_spaces` are embedders that callers named for vectors of theirs,
-    whose memories are found by their words alone."""
+    whose memories are found by their words alone; `absent` where no memory is in the namespace."""
 
     mode: Literal["text", "vector", "hybrid"]
     hits: list[HitShown]
     other_spaces: list[str]
+    absent: AbsentShown | None = None
 
 
 @dataclass(frozen=True)
@@ -138,24 +148,30 @@ class SimilarityShown:
 
 @dataclass(frozen=True)
 class MemoryKept:
-    """What `aqe memory add --json` prints; `existed` where the same had been kept before, `recalled` where the text
-    only repeats a memory that was just recalled (then id and namespace are that one's); `warning` where the project
-    has no such file."""
+    """What `aqe memory add --json` prints; `existed` where the same had been kept before, with what it took over in
+    `joined` (metadata, vector, provenance, expires_at), `recalled` where the text only repeats a memory that was just
+    recalled (then id and namespace are that one's); `expires_at` where it has an end, `kept_end` where another was
+    asked for and it keeps its own, later one, or has none and keeps none; `warning` where the project has no such
+    file."""
 
     id: str
     namespace: str
     existed: bool
     recalled: bool = False
+    joined: list[str] = field(default_factory=list)
+    expires_at: str | None = None
+    kept_end: bool = False
     warning: str | None = None
 
 
 @dataclass(frozen=True)
 class MemoryUpdated:
-    """What `aqe memory update --json` prints."""
+    """What `aqe memory update --json` prints; `expires_at` is null where it has no end."""
 
     id: str
     namespace: str
     revision: int
+    expires_at: str | None
 
 
 @dataclass(frozen=True)
@@ -169,9 +185,12 @@ class MemoryDeleted:
 
 @dataclass(frozen=True)
 class MemoryListed:
-    """What `aqe memory list --json` prints."""
+    """What `aqe memory list --json` prints; `more` where the limit left some out, `absent` where no memory is in the
+    namespace."""
 
     memories: list[MemoryShown]
+    more: bool
+    absent: AbsentShown | None = None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,13 @@ def project_at(folder: Path | None) -> Path:
     return find_project(explicit=None if folder is None else str(folder))
 
 
+def seconds_of(budget: str | None) -> float | None:
+    """What --budget says in seconds; None where it was not given. Raises `UserError` (bad-budget)."""
+    from aqe.engine.budget import parse_budget
+
+    return None if budget is None else parse_budget(budget)
+
+
 def as_json(value: Any) -> Any:
     """`value` as JSON types: dataclasses become objects, tuples lists, paths strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -71,6 +78,15 @@ def print_json(command: str, obj: Any, *, project: Path | None = None) -> None:
     if project is not None:
         keep_result(project, command, whole)
     sys.stdout.write(json_text(whole) + "\n")
+
+
+def give(command: str, obj: Any, text: Callable[[], str], *, project: Path, json: bool) -> None:
+    """Keep the report of `command` in `.aqe/results`, and print it: as one JSON object, else as the text for people."""
+    if json:
+        print_json(command, obj, project=project)
+        return
+    keep_result(project, command, json_object(command, obj))
+    sys.stdout.write(text())
 
 
 def keep_result(project: Path, command: str, whole: Mapping[str, Any]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aqe.engine.errors import GateFailed, UserError
-from aqe.server.cli.lines import LinesOption, answer_lines
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json
+from aqe.server.cli.lines import LinesOption, answer_lines, with_id
+from aqe.server.cli.memory_lines import refuse_beside_lines
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
 from aqe.server.counting import counted
 
 if TYPE_CHECKING:
@@ -38,20 +40,23 @@ def scan(
 ) -> None:
     """Find secrets and personal data: their places and classes, never their text.
 
-    Without PATHS the project, as far as git does not ignore it. With --jsonl each line holds `text` and may hold id
-    and path; its answer has the id and `spans`, a list of [start, end, class] in characters, end exclusive.
+    Without PATHS the project, as far as git does not ignore it; a folder that is named is scanned whole, but for
+    virtual environments and folders of tools in it. With --jsonl, which takes no PATHS, each line holds `text`
+    and may hold id and path; its answer has the id and `spans`, a list of [start, end, class] in characters, end
+    exclusive.
     """
     from aqe.engine.privacy.scanning import ScanReport, scan_paths, scan_text
-    from aqe.engine.project import find_project, locate
+    from aqe.engine.project import locate
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     if jsonl:
-        answer_lines(kept_where(root), "privacy-scan", _spans)
+        refuse_beside_lines(PATHS=paths or None)
+        _scan_lines(kept_where(root), gate=gate)
         return
     if paths == ["-"]:
         report = ScanReport(1, tuple(scan_text(sys.stdin.buffer.read().decode("utf-8", "replace"), "-")), ())
     else:
-        report = scan_paths([locate(path, root) for path in paths] if paths else [root])
+        report = scan_paths([locate(path, root) for path in paths] if paths else [root], whole=bool(paths))
     if json:
         print_json("privacy-scan", report, project=kept_where(root))
     else:
@@ -77,9 +82,8 @@ def audit_log(
     from aqe.engine.memory import rfc3339
     from aqe.engine.memory.opening import open_to_read
     from aqe.engine.privacy.audit import entries
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     with open_to_read(root) as store:
         found = entries(store, newest=limit)
     if json:
@@ -111,9 +115,8 @@ def verify(
     """
     from aqe.engine.memory.opening import open_to_read
     from aqe.engine.privacy import audit
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     known = None if head is None else audit.parse_head(head)
     with open_to_read(root) as store:
         found = audit.verify(store, known=known)
@@ -124,11 +127,7 @@ def verify(
         if not found.intact:
             raise typer.Exit(1)
     elif not found.intact:
-        raise GateFailed(
-            f"The audit log is broken: {found.problem}.",
-            code="audit-broken",
-            fix="Compare it with a backup of the database.",
-        )
+        raise audit.broken_log(found.problem)
     else:
         print(f"intact: {counted(found.entries, 'entry', 'entries')}" + (f", head {now}" if now else ""))
 
@@ -145,10 +144,9 @@ def report_of_controls(
     """
     from aqe.engine.memory.opening import open_to_read
     from aqe.engine.privacy.controls import report_controls
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     with open_to_read(root) as store:
         found = report_controls(root, load_settings(root), store)
     if json:
@@ -178,10 +176,9 @@ def grant_consent(
     """
     from aqe.engine.memory import open_store
     from aqe.engine.privacy import consent
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings = load_settings(root)
     to = _recipient(settings, provider)
     with open_store(root, settings=settings) as store:
@@ -204,10 +201,9 @@ def revoke_consent(
     """Take a consent back."""
     from aqe.engine.memory import open_store
     from aqe.engine.privacy import consent
-    from aqe.engine.project import find_project
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     settings = load_settings(root)
     with open_store(root, settings=settings) as store:
         gone = consent.revoke(store, provider, purpose, mode=settings.privacy.mode)
@@ -222,11 +218,10 @@ def list_consents(json: JsonOption = False, project: ProjectOption = None) -> No
     """List the consents with address and key variable, and why one does not count."""
     from aqe.engine.memory.opening import open_to_read
     from aqe.engine.privacy.consent import consents, flaw
-    from aqe.engine.project import find_project
     from aqe.engine.providers.configured import recipient_of, shown
     from aqe.engine.settings import load_settings
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     now = {name: recipient_of(name, table) for name, table in load_settings(root).providers.items()}
     with open_to_read(root) as store:
         found = [_consent_object(given, flaw(given, now.get(given.provider))) for given in consents(store)]
@@ -242,6 +237,21 @@ def list_consents(json: JsonOption = False, project: ProjectOption = None) -> No
             print(f"  does not count: {given['why']}")
 
 
+def _scan_lines(project: Path | None, *, gate: bool) -> None:
+    """Answer `aqe privacy scan --jsonl`; with `gate` it exits 1 when a line holds something."""
+    found = 0
+
+    def spans_of(line: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal found
+        told = _spans(line)
+        found += len(told["spans"])
+        return told
+
+    answer_lines(project, "privacy-scan", spans_of)
+    if gate and found:
+        raise typer.Exit(1)
+
+
 def _spans(line: Mapping[str, Any]) -> dict[str, Any]:
     from aqe.engine.privacy import scan as scan_one
 
@@ -250,7 +260,7 @@ def _spans(line: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError("The line has no text.", code="bad-text", fix='Give {"id": ..., "text": "..."}.')
     if path is not None and not isinstance(path, str):
         raise UserError("The path of the line is not a string.", code="bad-line", fix="Give a string, or leave it out.")
-    return {"id": line.get("id"), "spans": [[span.start, span.end, span.kind] for span in scan_one(text, path)]}
+    return with_id(line, {"spans": [[span.start, span.end, span.kind] for span in scan_one(text, path)]})
 
 
 def _recipient(settings: Settings, provider: str) -> Recipient:

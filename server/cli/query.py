@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aqe.engine.progress import CancelToken
-from aqe.server.cli.answers import prompt_of, show_answer
-from aqe.server.cli.interrupts import stopped_by_signals
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json, terminal_progress
+from aqe.engine.errors import UserError
+from aqe.server.cli.answers import prompt_of, show_answer, show_pieces
+from aqe.server.cli.interrupts import working
+from aqe.server.cli.output import JsonOption, ProjectOption, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aqe.engine.answer import Answer
     from aqe.engine.sync import Engine
 
 Where = Literal["local", "cloud"]
@@ -63,17 +66,42 @@ def command(
         if json:
             answer = engine.query(asked, session=session, task=task, config=config)
             print_json("query", answer, project=engine.project)
+            _tell_unmet(answer, force, engine.project)
+            _tell_absent(answer, namespace, engine.project)
             return
         with engine.stream(asked, session=session, task=task, config=config) as stream:
-            for piece in stream:
-                typer.echo(piece, nl=False)
-        typer.echo()
+            show_pieces(stream)
         if stream.answer is not None:
             show_answer(stream.answer, text=False)
+            _tell_unmet(stream.answer, force, engine.project)
+            _tell_absent(stream.answer, namespace, engine.project)
+
+
+def _tell_unmet(answer: Answer, force: str | None, project: Path) -> None:
+    """Say on stderr why passages answered where a model was asked for by force."""
+    from aqe.engine.settings import load_settings
+
+    if answer.tier == "extractive" and (force or load_settings(project).router.force == "cloud"):
+        typer.echo(f"Passages answered: {answer.route_reason}.", err=True)
+
+
+def _tell_absent(answer: Answer, namespace: str | None, project: Path) -> None:
+    """Say on stderr where nothing is in the namespace that was asked."""
+    from aqe.engine.memory.opening import open_to_read
+    from aqe.server.cli.memory_objects import absent_object, tell_absent
+
+    if namespace is not None and not answer.answered:
+        with open_to_read(project) as store:
+            tell_absent(absent_object(store, namespace))
 
 
 def refresh_index(engine: Engine, *, quiet: bool) -> None:
-    """Read what changed in the project since it was indexed; Ctrl-C ends it in good order."""
-    cancel = CancelToken()
-    with stopped_by_signals(cancel), terminal_progress(quiet=quiet) as progress:
-        engine.index(progress=progress, cancel=cancel)
+    """Read what changed in the project since it was indexed; Ctrl-C ends it in good order. On a full disk the index
+    stays as it was, and that is said."""
+    try:
+        with working(quiet=quiet) as (progress, cancel):
+            engine.index(progress=progress, cancel=cancel)
+    except UserError as error:
+        if error.code != "disk-full":
+            raise
+        typer.echo("The project's index is as it was before: there is no space left to write it.", err=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +13,9 @@ import typer
 
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import Cancelled, UserError
-from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project, locate
+from aqe.engine.project import locate
 from aqe.engine.terminal import page
-from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
@@ -24,11 +25,11 @@ from aqe.server.cli.output import (
     json_object,
     keep_result,
     print_json,
-    terminal_progress,
+    project_at,
 )
 
 if TYPE_CHECKING:
-    from aqe.agents.review import Finding, ReviewReport
+    from aqe.agents.review import Finding, ReviewReport, ReviewRequest
     from aqe.agents.review.decisions import Decision
 
 FORMATS = ("text", "json", "sarif", "github")
@@ -73,18 +74,10 @@ def command(
     shown = chosen_format(form, json)
     root = _root(head, project)
     if accept or dismiss:
-        from aqe.agents.review.decisions import FILE
-        from aqe.server.cli.objects import DecisionsShown
-
-        made = _remember(root, accept or [], dismiss or [], reason)
-        if shown == "json":
-            print_json("review-decisions", DecisionsShown(list(made), FILE))
-        else:
-            sys.stdout.write(page(f"{one.verdict} {one.id}: {one.rule} in {one.path} ({FILE})" for one in made))
+        _tell_decisions(_remember(root, accept or [], dismiss or [], reason), json=shown == "json")
         return 0
     if reason:
         raise UserError("--reason says why a finding is decided.", code="usage", fix="Add --dismiss ID or --accept ID.")
-    from aqe.agents.registry import AGENTS, run_agent
     from aqe.agents.review import ReviewRequest
 
     request = ReviewRequest(
@@ -99,21 +92,34 @@ def command(
         bandit=bandit,
         cwd=str(Path.cwd()),
     )
-    cancel = CancelToken()
-    with terminal_progress() as progress, stopped_by_signals(cancel):
-        try:
-            report = run_agent(AGENTS["review"], request, progress=progress, cancel=cancel)
-        except Cancelled:
-            raise Cancelled("The review was ended; nothing is reported.", code="cancelled") from None
-    keep_result(root, "review", json_object("review", report))
-    write(report, "review", shown, verbose=verbose)
+    try:
+        report = reviewed(request)
+    except Cancelled:
+        raise Cancelled("The review was ended; nothing is reported.", code="cancelled") from None
+    return report_findings(report, "review", root, shown, verbose=verbose, gate=gate)
+
+
+def reviewed(request: ReviewRequest) -> ReviewReport:
+    """What the agent found, with a progress on the terminal. Raises `Cancelled`."""
+    from aqe.agents.registry import AGENTS, run_agent
+
+    with working() as (progress, cancel):
+        report: ReviewReport = run_agent(AGENTS["review"], request, progress=progress, cancel=cancel)
+    return report
+
+
+def report_findings(report: ReviewReport, command: str, root: Path, form: str, *, verbose: bool, gate: bool) -> int:
+    """Keep and print the findings of `command`; returns the exit status: 1 where `gate` sees more than notes."""
+    keep_result(root, command, json_object(command, report))
+    write(report, command, form, verbose=verbose, project=root)
     if gate and any(one.severity != "note" for one in report.findings):
         return 1
     return 4 if report.partial else 0
 
 
-def write(report: ReviewReport, command: str, form: str, *, verbose: bool) -> None:
-    """Print a report in one of `FORMATS`."""
+def write(report: ReviewReport, command: str, form: str, *, verbose: bool, project: Path) -> None:
+    """Print a report in one of `FORMATS`; what is made for other services goes without secrets and personal data,
+    unless the privacy mode is off."""
     from aqe.engine.results import json_text
 
     if form == "text":
@@ -123,13 +129,28 @@ def write(report: ReviewReport, command: str, form: str, *, verbose: bool) -> No
     elif form == "github":
         from aqe.agents.review.sarif import annotations_of
 
-        sys.stdout.write(annotations_of(report))
+        sys.stdout.write(annotations_of(_shared(report, project)))
     elif form == "sarif":
         from aqe.agents.review.sarif import sarif_of
 
-        sys.stdout.write(json_text(sarif_of(report), indent=2) + "\n")
+        sys.stdout.write(json_text(sarif_of(_shared(report, project)), indent=2) + "\n")
     else:
         sys.stdout.write(json_text(json_object(command, report)) + "\n")
+
+
+def _shared(report: ReviewReport, project: Path) -> ReviewReport:
+    """The report with its findings and notes as they may be passed on."""
+    from aqe.engine.privacy.structure import redacted
+    from aqe.engine.settings import load_settings
+
+    if load_settings(project).privacy.mode == "off":
+        return report
+    told = redacted([[one.message, *one.evidence] for one in report.findings] + [[*report.notes]])
+    findings = tuple(
+        replace(one, message=message, evidence=tuple(evidence))
+        for one, (message, *evidence) in zip(report.findings, told, strict=False)
+    )
+    return replace(report, findings=findings, notes=tuple(told[-1]))
 
 
 def chosen_format(form: str, json: bool) -> str:
@@ -145,7 +166,7 @@ def _root(head: str | None, project: Path | None) -> Path:
     """The project: what was named, else the head's folder, else found from here."""
     if project is None and head is not None and Path(head).is_dir():
         return Path(head).resolve()
-    return find_project(explicit=None if project is None else str(project))
+    return project_at(project)
 
 
 def _read(message: str, root: Path) -> str:
@@ -171,6 +192,16 @@ def _remember(root: Path, accept: list[str], dismiss: list[str], reason: str) ->
         raise UserError(f"{both[0]} is both accepted and dismissed.", code="usage", fix="Give each id once.")
     today = datetime.datetime.now(datetime.UTC).date()
     return decide(root, verdicts, shown_before(root), reason, today)
+
+
+def _tell_decisions(made: Sequence[Decision], *, json: bool) -> None:
+    from aqe.agents.review.decisions import FILE
+    from aqe.server.cli.objects import DecisionsShown
+
+    if json:
+        print_json("review-decisions", DecisionsShown(list(made), FILE))
+    else:
+        sys.stdout.write(page(f"{one.verdict} {one.id}: {one.rule} in {one.path} ({FILE})" for one in made))
 
 
 def shown_before(root: Path) -> list[Finding]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.lines import LinesOption, answer_lines
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json
+from aqe.server.cli.lines import LinesOption, answer_lines, with_id
+from aqe.server.cli.memory_lines import refuse_beside_lines
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,12 +58,15 @@ def command(
     that were taken are shown, with every call. With --jsonl each line holds `prompt` and may hold id; its answer has
     the id and the score.
     """
-    from aqe.engine.project import find_project
-
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
+    if jsonl:
+        refuse_beside_lines(**{"--rules": rules or None, "--explain": explain or None})
+        refuse_beside_lines(**{"--completion": completion or None})
     if rules:
         _print_rules(kept_where(root), json)
     elif jsonl:
+        refuse_beside_lines(**{"A PROMPT": prompt, "--task": task, "--privacy": privacy, "--strategy": strategy})
+        refuse_beside_lines(**{"--force": force, "--max-cost": max_cost, "--max-latency": max_latency})
         answer_lines(kept_where(root), "route", _score)
     elif prompt is None and explain:
         _print_log(root, limit, json)
@@ -88,7 +92,7 @@ def _score(line: Mapping[str, Any]) -> Mapping[str, Any]:
     from aqe.engine.routing import need_of
 
     score = float(f"{need_of(_checked(line.get('prompt'))):.5g}")
-    return {"id": line["id"], "score": score} if "id" in line else {"score": score}
+    return with_id(line, {"score": score})
 
 
 def _checked(prompt: Any) -> str:

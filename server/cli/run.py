@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.budget import parse_budget
-from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
-from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
     ProjectOption,
     PythonOption,
     SeedOption,
-    json_object,
-    keep_result,
-    print_json,
-    terminal_progress,
+    give,
+    project_at,
+    seconds_of,
 )
 
 if TYPE_CHECKING:
@@ -51,23 +47,18 @@ def command(
     from aqe.agents.fleet import RunRequest, run
     from aqe.server.cli.fleet_text import run_text
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     request = RunRequest(
         project=str(root),
         since=since,
-        budget_s=None if budget is None else parse_budget(budget),
+        budget_s=seconds_of(budget),
         seed=seed,
         python=python,
         cwd=str(Path.cwd()),
     )
-    cancel = CancelToken()
-    with terminal_progress() as progress, stopped_by_signals(cancel):
+    with working() as (progress, cancel):
         report = run(request, progress=progress, cancel=cancel)
-    if json:
-        print_json("run", report, project=root)
-    else:
-        keep_result(root, "run", json_object("run", report))
-        sys.stdout.write(run_text(report))
+    give("run", report, partial(run_text, report), project=root, json=json)
     if report.tests_failed or (gate and is_alarming(report.review)):
         return 1
     return status_of(report.parts, report.partial)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aqe.agents.advice import advice_lines
-from aqe.engine.budget import parse_budget
 from aqe.engine.errors import UserError
-from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project
 from aqe.engine.terminal import page
-from aqe.server.cli.interrupts import stopped_by_signals
+from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import (
     BudgetOption,
     JsonOption,
     ProjectOption,
     PythonOption,
+    give,
     json_object,
     keep_result,
-    print_json,
-    terminal_progress,
+    project_at,
+    seconds_of,
 )
 
 if TYPE_CHECKING:
@@ -68,29 +67,25 @@ def command(
 
     if assistant and not json:
         raise UserError("--assistant is for --json.", code="usage", fix="Add --json.")
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     request = SelectRequest(
         project=str(root),
         since=since,
         base=base,
         head=head,
         run=run,
-        budget_s=None if budget is None else parse_budget(budget),
+        budget_s=seconds_of(budget),
         python=python,
         cwd=str(Path.cwd()),
         mapped_only=mapped_only,
     )
-    cancel = CancelToken()
-    with terminal_progress(quiet=ids) as progress, stopped_by_signals(cancel):
+    with working(quiet=ids) as (progress, cancel):
         report = run_agent(AGENTS["select"], request, progress=progress, cancel=cancel)
     if assistant:
         _hand_over(root, report)
-    elif json:
-        print_json("select", report, project=root)
     else:
-        keep_result(root, "select", json_object("select", report))
-        sys.stdout.write(_ids_of(report) if ids else text_of(report))
-        if ids:
+        give("select", report, partial(_ids_of if ids else text_of, report), project=root, json=json)
+        if ids and not json:
             sys.stderr.write(f"{report.why}\n")
     if report.run is not None and report.run.failed + report.run.errors + report.run.crashed:
         return 1

@@ -13,7 +13,7 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import show_answer, styled
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json
+from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
@@ -202,9 +202,8 @@ def _tell(session: Session, sentence: str, command: str, json: bool, root: Path)
 
 def _look(project: Path | None) -> tuple[Path, Store]:
     from aqe.engine.memory.opening import open_to_read
-    from aqe.engine.project import find_project
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     return root, open_to_read(root)
 
 

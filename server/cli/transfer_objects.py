@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aqe.engine.memory.transfer import Imported
+from aqe.server.cli.objects import AbsentShown
 
 
 @dataclass(frozen=True)
 class MemoriesExported:
     """What `aqe memory export FILE --json` prints: revisions, the memories that they are of, vectors written beside,
-    and bytes of all that was written."""
+    and bytes of all that was written; `absent` where no memory is in the namespace."""
 
     file: str
     format: Literal["jsonl", "markdown"]
@@ -19,6 +20,7 @@ class MemoriesExported:
     memories: int
     vectors: int
     bytes: int
+    absent: AbsentShown | None = None
 
 
 @dataclass(frozen=True)

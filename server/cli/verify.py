@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqe.engine.budget import parse_budget
 from aqe.engine.progress import CancelToken
-from aqe.engine.project import find_project, locate
+from aqe.engine.project import locate
 from aqe.server.cli.interrupts import two_stops
 from aqe.server.cli.output import (
     BudgetOption,
@@ -19,11 +18,14 @@ from aqe.server.cli.output import (
     ProjectOption,
     PythonOption,
     SeedOption,
-    json_object,
-    keep_result,
-    print_json,
+    give,
+    project_at,
+    seconds_of,
     terminal_progress,
 )
+
+if TYPE_CHECKING:
+    from aqe.agents.gate.verify import VerifyReport
 
 STOPPING = "Stopping: what is known of the tests so far follows."
 
@@ -61,8 +63,9 @@ def command(
     against mutants of it. Shown: what holds, what it covers and kills, which mutants survive, what adds nothing.
     """
     from aqe.agents.gate.verify import VerifyRequest, verify
+    from aqe.server.cli.verify_text import text_of
 
-    root = find_project(explicit=None if project is None else str(project))
+    root = project_at(project)
     request = VerifyRequest(
         tests=tuple(str(locate(test, root).absolute()) for test in tests),
         project=str(root),
@@ -71,25 +74,21 @@ def command(
         seed=seed,
         runs=runs,
         max_mutants=_count(mutants),
-        budget_s=None if budget is None else parse_budget(budget),
+        budget_s=seconds_of(budget),
         leave_out=not keep_equivalent,
         beside=not alone,
     )
     stop, cancel = CancelToken(), CancelToken()
     with terminal_progress() as progress, two_stops(stop, cancel, progress.say, STOPPING):
         report = verify(request, progress=progress, cancel=cancel, stop=stop)
-    if json:
-        print_json("verify", report, project=root)
-    else:
-        from aqe.server.cli.verify_text import text_of
+    give("verify", report, partial(text_of, report, verbose=verbose), project=root, json=json)
+    return 130 if report.interrupted else int(gate and not _is_proven(report))
 
-        keep_result(root, "verify", json_object("verify", report))
-        sys.stdout.write(text_of(report, verbose=verbose))
-    if report.interrupted:
-        return 130
+
+def _is_proven(report: VerifyReport) -> bool:
+    """Whether there is a stable test, and no other kind than those that are not run or expected to fail."""
     verdicts = {test.verdict for test in report.evidence.tests}
-    proven = "stable" in verdicts and verdicts <= {"stable", "xfail", "not-run"}
-    return 1 if gate and not proven else 0
+    return "stable" in verdicts and verdicts <= {"stable", "xfail", "not-run"}
 
 
 def _subject(name: str, root: Path) -> str:

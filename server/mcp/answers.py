@@ -79,7 +79,7 @@ def allowed(value: Any, *, paths: Sequence[str] = ()) -> Any:
         view = way.guard.client_view(value, paths=paths, placeholders=way.placeholders)
         way.spans.update(view.spans)
         return view.value
-    from aqe.engine.privacy.guard import redacted
+    from aqe.engine.privacy.structure import redacted
 
     return redacted(value)
 

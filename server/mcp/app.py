@@ -20,7 +20,7 @@ from mcp_types import INVALID_PARAMS, ToolAnnotations
 from pydantic import AnyHttpUrl
 
 from aqe.engine.errors import AqeError, UserError
-from aqe.server.mcp.answers import failure
+from aqe.server.mcp.answers import allowed, failure
 from aqe.server.mcp.arguments import check_arguments, slim, slim_output
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class _Checked:
             except AqeError as error:
                 if ctx.method == "tools/call":
                     return failure(error)
-                raise MCPError(INVALID_PARAMS, str(error), {"code": error.code}) from None
+                raise MCPError(INVALID_PARAMS, str(allowed(str(error))), {"code": error.code}) from None
         return await call_next(ctx)
 
 

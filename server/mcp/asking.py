@@ -80,7 +80,8 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
         said = await service.engines.call(
             root, lambda engine: engine.query(prompt, session=session, task=task, config=config), fresh=True
         )
-        return await in_thread(lambda: with_whole(ctx, _shown(said, answer_bytes(root, max_tokens)), said))
+        nothing = "" if said.answered else await in_thread(lambda: service.desk(root).absence(namespace))
+        return await in_thread(lambda: with_whole(ctx, _shown(said, answer_bytes(root, max_tokens), nothing), said))
 
     return make_tool(
         worded(query),
@@ -159,9 +160,9 @@ def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
     )
 
 
-def _shown(said: Answer, most: int) -> CallToolResult:
+def _shown(said: Answer, most: int, nothing: str) -> CallToolResult:
     """An answer of at most `most` bytes as the client may have it: the quotes go through the guard file by file, the
-    text is made of them."""
+    text is made of them. `nothing` is said where the namespace that was asked holds nothing."""
     quotes: list[dict[str, Any]] = allowed(
         [{"id": one.id, "quote": shorten(one.quote, QUOTE), **_place(one.file, one.line)} for one in said.citations]
     )
@@ -174,6 +175,7 @@ def _shown(said: Answer, most: int) -> CallToolResult:
         files = [one.file for one in said.citations if one.file]
         if rows and said.answered:
             text += "\n" + "\n".join(f"- {_where(row)}" for row in rows)
+    text += f"\n{nothing}" if nothing else ""
     confidence = None if said.confidence is None else round(said.confidence, 3)
     sure = "" if confidence is None else f", confidence {confidence}"
     data = {

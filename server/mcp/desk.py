@@ -59,6 +59,7 @@ class Desk:
     def embedder(self) -> Embedder:
         """The embedder that the project's settings name, asked for anew when one of their files changed."""
         from aqe.engine.embedding import open_embedder
+        from aqe.engine.memory.opening import follow_settings
         from aqe.engine.settings import load_settings
 
         with self._embedder_lock:
@@ -66,7 +67,10 @@ class Desk:
             known = self._embedder
             if known is not None and known[0] == stamps:
                 return known[1]
-            embedder = open_embedder(load_settings(self.project))
+            settings = load_settings(self.project)
+            embedder = open_embedder(settings)
+            if known is not None and self._store is not None:
+                follow_settings(self._store, self.project, settings)
             self._embedder = stamps, embedder
             return embedder
 
@@ -88,12 +92,12 @@ class Desk:
     ) -> Kept:
         """Remember `text`; returns its id, and whether it was kept before. Raises `UserError` as the store does."""
         from aqe.engine.memory.entry import NewMemory, Provenance
-        from aqe.engine.memory.growth.expiry import parse_ttl
+        from aqe.engine.memory.growth.expiry import read_ttl
 
         where = Provenance(file=file or "", line=line or 0) if file or line else None
         from aqe.engine.retrieval import remember
 
-        ttl_s = None if ttl is None else parse_ttl(ttl)
+        ttl_s = None if ttl is None else read_ttl(ttl)
         memory = NewMemory(text, namespace, id, metadata, provenance=where, ttl_s=ttl_s)
         return remember(self._open(), self.embedder(), [memory])[0]
 
@@ -113,12 +117,15 @@ class Desk:
         explain: bool = False,
         as_of: str | None = None,
     ) -> SearchAnswer:
-        """What the store finds, best first; with `as_of` among what held then. Raises `UserError` as the store does."""
+        """What the store finds, best first; with `as_of` among what held then. Raises `UserError` (bad-query) for a
+        search for nothing, and as the store does."""
+        from aqe.engine.door import given_search
         from aqe.engine.learning import success_prior
         from aqe.engine.memory.as_of import past_moment
         from aqe.engine.retrieval import find, find_as_of
         from aqe.engine.settings import load_settings
 
+        given_search(query, None, None)
         with self._reading() as store:
             embedder, only = self.embedder(), metadata or None
             if as_of is not None:
@@ -127,8 +134,19 @@ class Desk:
             prior = success_prior(store, load_settings(self.project))
             return find(store, embedder, query, namespace=namespace, k=k, filter=only, prior=prior, explain=explain)
 
+    def absence(self, namespace: str | None, *, ever: bool = False) -> str:
+        """What is to be said where no memory is in a namespace (with `ever`: none ever was), else nothing."""
+        from aqe.engine.memory.absence import absent
+
+        with self._reading() as store:
+            nothing = absent(store, namespace, ever=ever)
+        return "" if nothing is None else nothing.told
+
     def count(self) -> dict[str, Any]:
-        """The figures of the store, counted anew."""
+        """The figures of the store and of what was asked, counted anew."""
+        from aqe.engine.activity import read_activity
+        from aqe.engine.requests import RequestTable
+
         with self._reading() as store, self._lock:
             version = self._version() if store is self._store else None
             stats = store.stats()
@@ -138,6 +156,7 @@ class Desk:
                 "jobs": stats.jobs,
                 "test_outcomes": stats.test_outcomes,
                 "bytes": sum(stats.bytes.values()) if version is not None else 0,
+                "activity": dict(vars(read_activity(store, RequestTable(store)))),
                 "project": str(self.project),
             }
             if version is None:

@@ -45,7 +45,7 @@ def make_resources(service: Service) -> list[Resource]:
         try:
             return await service.last_report()
         except AqeError as error:
-            raise ResourceError(str(error)) from error
+            raise ResourceError(str(allowed(str(error)))) from None
 
     return [
         FunctionResource(

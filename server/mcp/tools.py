@@ -5,6 +5,7 @@ Descriptions say when to use a tool and when not, in at most 300 characters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server.mcpserver.context import Context
@@ -13,6 +14,8 @@ from mcp_types import CallToolResult
 from pydantic import BaseModel, Field
 
 from aqe.engine.errors import AqeError, UserError
+from aqe.server.counting import counted
+from aqe.server.kept import kept_object, taken_over
 from aqe.server.mcp.answers import allowed, answer, answer_bytes, failure, fitting, outlet
 from aqe.server.mcp.app import make_tool
 from aqe.server.mcp.desk import row_of
@@ -39,6 +42,9 @@ class MemoryAdded(BaseModel):
     namespace: str
     existed: bool
     recalled: bool = False
+    joined: list[str] = []
+    kept_end: bool = False
+    expires_at: str = ""
     warning: str = ""
 
 
@@ -57,6 +63,7 @@ class Figures(BaseModel):
     jobs: dict[str, int]
     test_outcomes: int
     bytes: int
+    activity: dict[str, Any]
     project: str
 
 
@@ -148,18 +155,14 @@ def _memory_tools(service: Service) -> list[Tool]:
         file: Annotated[str | None, Field(description="file it is about")] = None,
         line: Annotated[int | None, Field(ge=1)] = None,
         metadata: Annotated[dict[str, Any] | None, Field(description="what to filter by later")] = None,
-        ttl: Annotated[str | None, Field(description="keep it this long, like 30d")] = None,
+        ttl: Annotated[str | None, Field(description="keep it this long, like 30d; or never")] = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryAdded]:
         desk = service.desk(await service.project(project, ctx))
         kept = await in_thread(lambda: desk.add(text, namespace, id, file, line, metadata or {}, ttl))
-        where = kept.namespace or namespace
         how = "Kept already" if kept.existed else "Remembered"
-        data = {"id": kept.id, "namespace": where, "existed": kept.existed}
-        if kept.recalled:
-            how = "Not stored again, since it was just recalled; it is kept"
-            data["recalled"] = True
-        told = f"{how} as {kept.id} in {where}."
+        how = "Not stored again, since it was just recalled; it is kept" if kept.recalled else how
+        told, data = f"{how} as {kept.id} in {kept.namespace}.{taken_over(kept)}", kept_object(kept)
         if warning := await in_thread(lambda: desk.file_warning(file)):
             data["warning"] = warning
             told += f" {warning}"
@@ -184,6 +187,8 @@ def _memory_tools(service: Service) -> list[Tool]:
         rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
+        if not found and (nothing := await in_thread(lambda: desk.absence(namespace, ever=as_of is not None))):
+            head += f" {nothing}"
         if len(rows) < len(found):
             head += f" The first {len(rows)} fit; ask with a larger max_tokens, or a narrower query."
         told = answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows), most=most)
@@ -221,6 +226,7 @@ def _stats(service: Service) -> Tool:
         text += ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts) + "."
         if figures["jobs"]:
             text += " Jobs: " + ", ".join(f"{count} {state}" for state, count in figures["jobs"].items()) + "."
+        text += _told_activity(figures["activity"])
         told = answer(text, figures, content=False)
         if not asks_for_whole(ctx):
             return told
@@ -232,8 +238,25 @@ def _stats(service: Service) -> Tool:
         title="Figures",
         read_only=True,
         idempotent=True,
-        description="What this project's store holds: memories by namespace, jobs by state, test outcomes, size.",
+        description=(
+            "What this project's store holds (memories by namespace, jobs by state, test outcomes, size), what was "
+            "asked, how sure the answers were, what feedback said."
+        ),
     )
+
+
+def _told_activity(activity: Mapping[str, Any]) -> str:
+    """What was asked and what came of it as sentences, each where there is something to tell."""
+    asked = counted(activity["queries"], "query", "queries")
+    told = f" Asked: {asked}, {counted(activity['completions'], 'completion')}"
+    if activity["mean_confidence"] is not None:
+        told += f", mean confidence {activity['mean_confidence']:.2f}"
+    told = f"{told}." if activity["queries"] or activity["completions"] else ""
+    for name in ("signals", "sessions"):
+        if activity[name]:
+            what = "Feedback" if name == "signals" else "Sessions"
+            told += f" {what}: " + ", ".join(f"{count} {kind}" for kind, count in activity[name].items()) + "."
+    return told
 
 
 def _worded(function: Any) -> Any:

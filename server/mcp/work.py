@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,8 @@ async def _wait(service: Service, ctx: Any, project: Path, job_id: str) -> Job:
         text = _progress_text(job)
         if (text and text != spoken) or now - last >= HEARTBEAT_S:
             spoken, last = text, now
-            await ctx.report_progress(round(now - start, 2), None, text or "Still working")
+            told = await in_thread(partial(allowed, text))
+            await ctx.report_progress(round(now - start, 2), None, told or "Still working")
         await anyio.to_thread.run_sync(lambda: service.runner.wait(job_id, STEP_S), abandon_on_cancel=True)
 
 

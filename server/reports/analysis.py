@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 CHIPS = {"error": "bad", "warning": "quiet", "note": "good"}
 
 
-def analysis_page(report: AnalyzeReport, name: str, made_on: str) -> str:
-    """One self-contained HTML page of a project's state; `name` is the project's, `made_on` the day in words."""
+def analysis_page(report: AnalyzeReport, name: str, made_on: str, *, redacts: bool = True) -> str:
+    """One self-contained HTML page of a project's state; `name` is the project's, `made_on` the day in words.
+
+    Secrets and personal data are taken out unless `redacts` is false.
+    """
     parts = (report.coverage, report.review, report.audit)
     notes = dict.fromkeys(note for part in parts if part is not None for note in part.notes)
     headline = headline_of(report)
-    return render_page(
-        "analysis.html", report=report, name=name, made_on=made_on, headline=headline, chips=CHIPS, notes=tuple(notes)
-    )
+    shown = {"report": report, "name": name, "made_on": made_on, "headline": headline}
+    return render_page("analysis.html", redacts=redacts, chips=CHIPS, notes=tuple(notes), **shown)
 
 
 def headline_of(report: AnalyzeReport) -> str:

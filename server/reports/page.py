@@ -11,22 +11,30 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def render_page(template: str, /, **data: Any) -> str:
+def render_page(template: str, /, *, redacts: bool = False, **data: Any) -> str:
     """The page that `template` (a file of `templates/`) makes of `data`; every value is escaped.
 
-    A name that the template uses and `data` lacks is an error, so that no page shows a hole.
+    A name that the template uses and `data` lacks is an error, so that no page shows a hole. `redacts` takes secrets
+    and personal data out of every value: a page is made to be passed on.
     """
-    return _environment().get_template(template).render(**data)
+    return _environment(redacts).get_template(template).render(**data)
+
+
+def _redacted(value: Any) -> Any:
+    from aqe.engine.privacy.redactor import redact
+
+    return redact(value).text if type(value) is str else value
 
 
 @cache
-def _environment() -> Environment:
+def _environment(redacts: bool = False) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("aqe.server.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_redacted if redacts else None,
         trim_blocks=True,
         lstrip_blocks=True,
     )

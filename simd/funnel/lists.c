@@ -146,12 +146,31 @@ static int are_sure(const aqe_search *search, const aqe_candidates *best, float 
     return last >= border + SURE * search->doubt + search->slack;
 }
 
+/* A query with no more than this of its items to speak of (by its participation ratio, (sum q^2)^2 / sum q^4) is nearer
+   to no list than to another, though the best of some lists stand apart. Embeddings have a hundred and more. */
+static const double FEW_ITEMS = 8;
+
+static int is_of_few_items(const aqe_search *search)
+{
+    double squares = 0, fourths = 0;
+    for (size_t i = 0; i < search->of->shape.dim; i++) {
+        double square = (double)search->query[i] * search->query[i];
+        squares += square;
+        fourths += square * square;
+    }
+    return squares * squares < FEW_ITEMS * fourths;
+}
+
 ptrdiff_t aqe_lists_search(const aqe_search *search, const aqe_lists *lists, size_t wanted, size_t patience, int32_t tail,
                            int64_t *ids, float *scores, size_t *looked)
 {
     aqe_candidates order = {0}, candidates = {0}, group = {0}, best = {0};
     ptrdiff_t found = -1;
     int sure = 1;
+    if (is_of_few_items(search)) {
+        *looked = rows_from(search->of, 0);
+        return aqe_search_run(search, wanted, ids, scores);
+    }
     *looked = rows_from(search->of, tail);
     size_t room = aqe_exact_for(search->k) * (aqe_has_bits(search->of) ? STANDS : 1);
     if (aqe_candidates_open(&order, lists->count) < 0 || aqe_candidates_open(&candidates, wanted) < 0 ||

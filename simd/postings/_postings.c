@@ -405,7 +405,7 @@ static PyMethodDef FUNCTIONS[] = {{"fuse", aqe_fuse_maps, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 
 typedef struct {
-    PyTypeObject *index, *hybrid;
+    PyTypeObject *index, *hybrid, *lexicon;
 } types;
 
 PyTypeObject *aqe_index_type(PyTypeObject *of)
@@ -419,9 +419,12 @@ static int fill(PyObject *module)
     types *held = PyModule_GetState(module);
     held->index = (PyTypeObject *)PyType_FromModuleAndSpec(module, &SPEC, NULL);
     held->hybrid = (PyTypeObject *)PyType_FromModuleAndSpec(module, &aqe_hybrid_spec, NULL);
-    if (!held->index || !held->hybrid)
-        return -1;
-    return PyModule_AddType(module, held->index) < 0 || PyModule_AddType(module, held->hybrid) < 0 ? -1 : 0;
+    held->lexicon = (PyTypeObject *)PyType_FromModuleAndSpec(module, &aqe_lexicon_spec, NULL);
+    PyTypeObject *const made[] = {held->index, held->hybrid, held->lexicon};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (!made[i] || PyModule_AddType(module, made[i]) < 0)
+            return -1;
+    return 0;
 }
 
 static PyModuleDef_Slot MODULE_SLOTS[] = {{Py_mod_exec, fill}, {0, NULL}};
@@ -430,6 +433,7 @@ static int visit_types(PyObject *module, visitproc visit, void *arg)
     types *held = PyModule_GetState(module);
     Py_VISIT(held->index);
     Py_VISIT(held->hybrid);
+    Py_VISIT(held->lexicon);
     return 0;
 }
 
@@ -438,6 +442,7 @@ static int clear_types(PyObject *module)
     types *held = PyModule_GetState(module);
     Py_CLEAR(held->index);
     Py_CLEAR(held->hybrid);
+    Py_CLEAR(held->lexicon);
     return 0;
 }
 

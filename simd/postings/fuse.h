@@ -12,6 +12,13 @@ typedef struct {
     int has_text, has_near;
 } aqe_candidate;
 
+/* The weight of nearness: of rows that are marked (a byte for each row from 0 on, not 0) it is `other`. */
+typedef struct {
+    double share, other;
+    const uint8_t *marked; /* NULL where none is */
+    size_t marked_count;
+} aqe_shares;
+
 /* What each side of a search found, and what it says of the rows that the other found: cosines are NaN and BM25 scores 0
    where it has none. */
 typedef struct {
@@ -19,7 +26,7 @@ typedef struct {
     const double *text, *words;   /* BM25 of text_ids, and of near_ids */
     const float *cosines, *near;  /* the cosines of text_ids, and of near_ids */
     size_t text_count, near_count;
-    double share;
+    aqe_shares shares;
 } aqe_sides;
 
 enum { AQE_NO_MEMORY = -1, AQE_TWICE = -2 };

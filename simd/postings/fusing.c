@@ -135,6 +135,27 @@ static PyObject *best_of(const aqe_candidate *candidates, Py_ssize_t count)
     return answer;
 }
 
+int aqe_take_shares(PyObject *given, aqe_shares *shares, Py_buffer *view)
+{
+    *shares = (aqe_shares){0};
+    view->obj = NULL;
+    if (!PyTuple_Check(given)) {
+        shares->share = PyFloat_AsDouble(given);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (PyTuple_Size(given) != 3) {
+        PyErr_SetString(PyExc_TypeError, "share must be a number, or (share, other, marked)");
+        return -1;
+    }
+    shares->share = PyFloat_AsDouble(PyTuple_GetItem(given, 0));
+    shares->other = PyFloat_AsDouble(PyTuple_GetItem(given, 1));
+    if (PyErr_Occurred() || aqe_take(PyTuple_GetItem(given, 2), view, 1, "B?b", "marked") < 0)
+        return -1;
+    shares->marked = view->buf;
+    shares->marked_count = (size_t)view->len;
+    return 0;
+}
+
 PyObject *aqe_joined(const aqe_sides *sides, Py_ssize_t k)
 {
     aqe_candidate *candidates = malloc((sides->text_count + sides->near_count + 1) * sizeof *candidates);
@@ -176,12 +197,15 @@ PyObject *aqe_join_sides(PyObject *module, PyObject *const *args, Py_ssize_t cou
     (void)module;
     if (count != ARRAYS + 2)
         return PyErr_Format(PyExc_TypeError, "join takes %d arguments, got %zd", ARRAYS + 2, count);
-    double share = PyFloat_AsDouble(args[ARRAYS]);
     Py_ssize_t k = PyLong_AsSsize_t(args[ARRAYS + 1]);
     if (PyErr_Occurred())
         return NULL;
     if (k < 0)
         return PyErr_Format(PyExc_ValueError, "k must be 0 or more, got %zd", k);
+    aqe_shares shares;
+    Py_buffer marked;
+    if (aqe_take_shares(args[ARRAYS], &shares, &marked) < 0)
+        return NULL;
     while (taken < ARRAYS && aqe_take(args[taken], held + taken, SIZES[taken], LETTERS[taken], NAMES[taken]) == 0)
         taken++;
     if (taken == ARRAYS && are_aligned(held)) {
@@ -189,10 +213,11 @@ PyObject *aqe_join_sides(PyObject *module, PyObject *const *args, Py_ssize_t cou
                            .text = held[TEXT].buf, .words = held[WORDS].buf,
                            .cosines = held[COSINES].buf, .near = held[NEAR].buf,
                            .text_count = (size_t)held[TEXT_IDS].shape[0],
-                           .near_count = (size_t)held[NEAR_IDS].shape[0], .share = share};
+                           .near_count = (size_t)held[NEAR_IDS].shape[0], .shares = shares};
         answer = aqe_joined(&sides, k);
     }
     while (taken)
         PyBuffer_Release(held + --taken);
+    PyBuffer_Release(&marked);
     return answer;
 }

@@ -11,6 +11,8 @@
 
 #define LONG_ROWS 50000 /* rows of vectors; a search of more lets other threads run */
 #define MOST_WIDE 1000000
+#define FEW_NEAR 256
+#define NEAR_SLOTS (4 * FEW_NEAR)
 
 typedef struct {
     PyObject_HEAD
@@ -33,7 +35,7 @@ typedef struct {
     aqe_found *text;
     int64_t *near_ids, *text_ids, *text_rows;
     double *words, *scores;
-    float *near, *cosines;
+    float *near, *cosines, *measured;
     uint32_t *documents;
     ptrdiff_t near_count, text_count;
 } task;
@@ -49,7 +51,7 @@ static size_t padded(size_t bytes)
 static int open_room(task *of)
 {
     const size_t wide = of->wide, query = padded(of->of->near->room);
-    const size_t each = sizeof *of->text + 3 * sizeof(int64_t) + 2 * sizeof(double) + 2 * sizeof(float) + sizeof(uint32_t);
+    const size_t each = sizeof *of->text + 3 * sizeof(int64_t) + 2 * sizeof(double) + 3 * sizeof(float) + sizeof(uint32_t);
     char *at = of->room = malloc(query + wide * each + 64);
     if (!at)
         return -1;
@@ -62,7 +64,8 @@ static int open_room(task *of)
     of->scores = of->words + wide;
     of->near = (float *)(void *)(of->scores + wide);
     of->cosines = of->near + wide;
-    of->documents = (uint32_t *)(void *)(of->cosines + wide);
+    of->measured = of->cosines + wide;
+    of->documents = (uint32_t *)(void *)(of->measured + wide);
     return 0;
 }
 
@@ -87,6 +90,45 @@ static ptrdiff_t rank_words(task *of)
     return k ? aqe_rank(index, of->terms, of->term_count, k, &allow, of->text) : 0;
 }
 
+/* Where each id of some that are near stands among them. */
+typedef struct {
+    const int64_t *ids;
+    uint16_t slots[NEAR_SLOTS]; /* open addressing; 0 is free, else a place and one */
+} near_places;
+
+static size_t slot_of(const near_places *of, int64_t id)
+{
+    size_t slot = (size_t)((uint64_t)id * 0x9e3779b97f4a7c15u >> 32) % NEAR_SLOTS;
+    while (of->slots[slot] && of->ids[of->slots[slot] - 1] != id)
+        slot = (slot + 1) % NEAR_SLOTS;
+    return slot;
+}
+
+/* The cosines of what the words found: those of the near ones are known. */
+static int measure_text(task *of)
+{
+    const hybrid *self = of->of;
+    size_t known = (size_t)self->ids.len / sizeof(int64_t), missing = 0;
+    uint32_t *places = of->documents;
+    float *measured = of->measured;
+    near_places near = {.ids = of->near_ids};
+    for (ptrdiff_t i = 0; i < of->near_count && i < FEW_NEAR; i++)
+        near.slots[slot_of(&near, of->near_ids[i])] = (uint16_t)(i + 1);
+    for (size_t i = 0; i < (size_t)of->text_count; i++) {
+        size_t place = near.slots[slot_of(&near, of->text_ids[i])];
+        if (place) {
+            of->cosines[i] = of->near[place - 1];
+            continue;
+        }
+        places[missing] = (uint32_t)i;
+        of->text_rows[missing++] = aqe_row_of(self->ids.buf, self->rows.buf, known, of->text_ids[i]);
+    }
+    int failed = self->near->measure(of->query_room, of->text_rows, missing, measured);
+    for (size_t i = 0; i < missing; i++)
+        of->cosines[places[i]] = measured[i];
+    return failed;
+}
+
 /* Both sides, without Python; 0 or why not. */
 static int find(task *of)
 {
@@ -104,10 +146,8 @@ static int find(task *of)
     for (ptrdiff_t i = 0; i < of->text_count; i++) {
         of->text_ids[i] = of->text[i].id;
         of->scores[i] = of->text[i].score;
-        of->text_rows[i] =
-            aqe_row_of(self->ids.buf, self->rows.buf, (size_t)self->ids.len / sizeof(int64_t), of->text_ids[i]);
     }
-    return near->measure(of->query_room, of->text_rows, (size_t)of->text_count, of->cosines);
+    return measure_text(of);
 }
 
 /* The same with the lock of the postings held; a long search without the GIL. */
@@ -136,20 +176,20 @@ static PyObject *refuse(int failed)
     }
 }
 
-static PyObject *answer(task *of, double share, Py_ssize_t k)
+static PyObject *answer(task *of, const aqe_shares *shares, Py_ssize_t k)
 {
     int failed = open_room(of) < 0 ? NO_MEMORY : find_held(of);
     if (failed)
         return refuse(failed);
     aqe_sides sides = {.text_ids = of->text_ids, .near_ids = of->near_ids, .text = of->scores, .words = of->words,
                        .cosines = of->cosines, .near = of->near, .text_count = (size_t)of->text_count,
-                       .near_count = (size_t)of->near_count, .share = share};
+                       .near_count = (size_t)of->near_count, .shares = *shares};
     return aqe_joined(&sides, k);
 }
 
 enum { FEW_TERMS = 64 };
 
-static PyObject *answer_terms(task *of, PyObject *terms, double share, Py_ssize_t k)
+static PyObject *answer_terms(task *of, PyObject *terms, const aqe_shares *shares, Py_ssize_t k)
 {
     Py_ssize_t count = PyTuple_Size(terms);
     uint32_t few[FEW_TERMS], *numbers = count <= FEW_TERMS ? few : malloc((size_t)count * sizeof *numbers);
@@ -160,7 +200,7 @@ static PyObject *answer_terms(task *of, PyObject *terms, double share, Py_ssize_
         if (aqe_number_terms(of->of->index, terms, count, numbers) == 0) {
             of->terms = numbers;
             of->term_count = (size_t)count;
-            made = answer(of, share, k);
+            made = answer(of, shares, k);
         }
         aqe_leave(of->of->index);
     }
@@ -179,7 +219,6 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
     if (count != 7)
         return PyErr_Format(PyExc_TypeError, "search takes 7 arguments, got %zd", count);
     Py_ssize_t wide = PyLong_AsSsize_t(args[2]), candidates = PyLong_AsSsize_t(args[3]), k = PyLong_AsSsize_t(args[4]);
-    double share = PyFloat_AsDouble(args[5]);
     asked.floor = PyFloat_AsDouble(args[6]);
     if (PyErr_Occurred())
         return NULL;
@@ -189,6 +228,12 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
         return PyErr_Format(PyExc_TypeError, "terms must be a tuple");
     if (aqe_take(args[0], &query, sizeof(float), "f", "query") < 0)
         return NULL;
+    aqe_shares shares;
+    Py_buffer marked;
+    if (aqe_take_shares(args[5], &shares, &marked) < 0) {
+        PyBuffer_Release(&query);
+        return NULL;
+    }
     PyObject *made = NULL;
     if ((size_t)query.shape[0] != self->near->dim) {
         PyErr_Format(PyExc_ValueError, "query must have %zu items in 1 dimension", self->near->dim);
@@ -196,8 +241,9 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
         asked.query = query.buf;
         asked.wide = (size_t)wide;
         asked.candidates = (size_t)candidates;
-        made = answer_terms(&asked, args[1], share, k);
+        made = answer_terms(&asked, args[1], &shares, k);
     }
+    PyBuffer_Release(&marked);
     PyBuffer_Release(&query);
     return made;
 }

@@ -31,7 +31,7 @@ int aqe_is_long(const aqe_postings *index, const uint32_t *numbers, size_t terms
 /* The type of Index of the module that this type is of. */
 PyTypeObject *aqe_index_type(PyTypeObject *of);
 
-extern PyType_Spec aqe_hybrid_spec;
+extern PyType_Spec aqe_hybrid_spec, aqe_lexicon_spec;
 
 /* Take a contiguous row of `size`-byte numbers, whose format is one of the letters; on failure an error that names it is
    set and nothing is held. */
@@ -39,6 +39,10 @@ int aqe_take(PyObject *object, Py_buffer *view, Py_ssize_t size, const char *let
 
 /* fuse(text, near, share, prior, k), of dictionaries. */
 PyObject *aqe_fuse_maps(PyObject *module, PyObject *args);
+
+/* Take a weight of nearness: a number, or (share, other, marked) with a row of bytes; on failure an error is set and
+   nothing is held. `view->obj` is NULL where nothing is. */
+int aqe_take_shares(PyObject *given, aqe_shares *shares, Py_buffer *view);
 
 /* Both sides fused: the best k as a list of (row, score, text, near); NULL with an error set. */
 PyObject *aqe_joined(const aqe_sides *sides, Py_ssize_t k);

@@ -30,13 +30,13 @@ static double rounded(float cosine)
     return (fabs(millionths) < 1e15 ? (millionths + room) - room : millionths) / 1e6;
 }
 
-static aqe_candidate candidate_of(int64_t row, double text, int has_text, float cosine, double share)
+static aqe_candidate candidate_of(int64_t row, double text, int has_text, float cosine, const aqe_shares *of)
 {
-    int has_near = !isnan(cosine);
+    int has_near = !isnan(cosine), is_marked = (uint64_t)row < of->marked_count && of->marked[row];
     return (aqe_candidate){.row = row,
                            .text = has_text ? text : 0.0,
                            .near = has_near ? rounded(cosine) : 0.0,
-                           .share = share,
+                           .share = is_marked ? of->other : of->share,
                            .has_text = has_text,
                            .has_near = has_near};
 }
@@ -59,7 +59,8 @@ static ptrdiff_t take_near(const aqe_sides *sides, const places *in, aqe_candida
                 one->has_near = !isnan(sides->near[i]);
                 continue;
             }
-            candidates[count] = candidate_of(sides->near_ids[i], sides->words[i], with_word, sides->near[i], sides->share);
+            candidates[count] = candidate_of(sides->near_ids[i], sides->words[i], with_word, sides->near[i],
+                                               &sides->shares);
             *slot = (uint32_t)++count;
         }
     return (ptrdiff_t)count;
@@ -83,7 +84,7 @@ ptrdiff_t aqe_unite(const aqe_sides *sides, aqe_candidate *candidates)
         if (*slot) {
             count = AQE_TWICE;
         } else {
-            candidates[i] = candidate_of(sides->text_ids[i], sides->text[i], 1, sides->cosines[i], sides->share);
+            candidates[i] = candidate_of(sides->text_ids[i], sides->text[i], 1, sides->cosines[i], &sides->shares);
             *slot = (uint32_t)(i + 1);
             count = (ptrdiff_t)i + 1;
         }

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from aqe.agents.counsel import FLAKY, consult, open_memory, questions
+from aqe.agents.counsel import FLAKY, GuardedMemory, consult, open_memory, questions
+from aqe.engine.privacy.never_send import WITHHELD, NeverSend
 from aqe.engine.sync import Engine
 
 PAID = "tests/test_pay.py::test_paid"
@@ -89,3 +90,19 @@ def test_a_project_has_its_own_memory(tmp_path: Path) -> None:
         memory.remember("kept here", id="one")
     with Engine.open(tmp_path) as engine:
         assert "one" in {hit.memory.id for hit in engine.search("kept here").hits}
+
+
+def test_a_memory_elsewhere_is_given_nothing_secret(memory: Engine, tmp_path: Path) -> None:
+    """Text, metadata and filters go redacted, what is about a file that never leaves goes without its text."""
+    elsewhere = GuardedMemory(memory, NeverSend(tmp_path, ["secret/"]), is_open=False)
+    elsewhere.remember("deploy with password: hunter2x", id="one", metadata={"by": "jane@acme-corp.io", "state": "x"})
+    elsewhere.remember("the price floor", id="two", file="secret/plan.py", metadata={"floor": 41})
+    kept = {hit.memory.id: hit.memory for hit in memory.search("deploy price floor withheld").hits}
+    one, two = kept["one"], kept["two"]
+    assert (one.text, one.metadata) == (
+        "deploy with password: [redacted:password-assignment]",
+        {"by": "[redacted:email]", "state": "x"},
+    )
+    assert (two.text, two.metadata) == (WITHHELD, {})
+    found = elsewhere.search("deploy", filter={"by": "jane@acme-corp.io"}).hits
+    assert [hit.memory.id for hit in found] == ["one"]

@@ -6,7 +6,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.as_of import get_as_of, list_as_of, search_as_of
+from aqe.engine.memory.as_of import get_as_of, list_as_of, past_moment, search_as_of
 from aqe.engine.moments import read_moment
 
 
@@ -102,3 +102,12 @@ def test_prose_of_the_past_is_weighed_as_that_of_today(store: Store) -> None:
     assert [(hit.memory.id, hit.score) for hit in then.hits] == [
         (hit.memory.id, pytest.approx(hit.score, abs=1e-4)) for hit in now.hits
     ]
+
+
+def test_a_moment_to_come_is_refused(store: Store) -> None:
+    """Nothing is known of what lies ahead."""
+    for given in ("3000-01-01", store.now() + 3_600_000_000):
+        with pytest.raises(UserError, match="lies ahead") as caught:
+            past_moment(given, store.now())
+        assert caught.value.code == "bad-moment"
+    assert past_moment(store.now(), store.now()) <= store.now()

@@ -55,6 +55,21 @@ def test_stored_file_of_each_earlier_version_opens_whole(earlier: tuple[int, Pat
             assert JobTable(store).get("job-1").result == {"kept": True}
 
 
+@pytest.mark.parametrize("noted", [-1, 0, 5])
+def test_a_damaged_number_of_the_version_is_put_right(tmp_path: Path, noted: int) -> None:
+    """A store whose head says another version than its list of steps opens whole, no step is done twice."""
+    path = tmp_path / "aqe.db"
+    with Store.open(path) as store:
+        store.add("totals round half up", id="kept")
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", noted)
+    connection.close()
+    with Store.open(path) as store:
+        assert store.get("kept").text == "totals round half up"
+        assert store.stats().version == NEWEST
+    assert not list(tmp_path.glob("*.bak"))
+
+
 def test_stored_file_of_each_earlier_version_holds_sessions_after_migrating(earlier: tuple[int, Path]) -> None:
     """A store of each earlier version can keep sessions and requests, and counts the changes of its memories."""
     with Store.open(earlier[1]) as store:

@@ -177,3 +177,13 @@ def test_finding_a_project_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_folder_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
+    """SQLite opens no file below a folder whose name is no UTF-8: one sentence says so, and nothing is made there."""
+    odd = tmp_path / "caf\udce9"
+    odd.mkdir()
+    with pytest.raises(UserError, match="no UTF-8") as told:
+        open_store(odd)
+    assert told.value.code == "no-such-path"
+    assert list(odd.iterdir()) == []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from aqe.engine import CancelToken, UserError
 from aqe.engine.embedding import StaticEmbedder, read_table, write_table
@@ -47,7 +49,7 @@ def texts(store: Store, embedder: StaticEmbedder | None, query: str | None, **op
 def test_memory_is_kept_with_its_vector(store: Store, embedder: StaticEmbedder) -> None:
     """A memory gets the embedder's vector of its text, under the embedder's id, in the order given."""
     kept = keep(store, embedder, [NewMemory("the voucher", id="a"), NewMemory("an invoice", id="b")])
-    assert kept == [Kept("a", existed=False), Kept("b", existed=False)]
+    assert kept == [Kept("a", existed=False, namespace="default"), Kept("b", existed=False, namespace="default")]
     assert store.vector("a") == pytest.approx(embedder.embed(["the voucher"])[0], abs=1e-6)
     memory = store.get("b")
     assert memory is not None
@@ -196,6 +198,32 @@ def test_another_table_embeds_everything_anew(store: Store, embedder: StaticEmbe
         assert store.vector(memory.id) == pytest.approx(other.embed([memory.text])[0], abs=1e-6)
     with store.reading() as connection:
         assert connection.execute("SELECT count(*) FROM vectors_1").get == 0
+
+
+class Fake:
+    """An embedder of somebody else: each word counts in one of its dimensions."""
+
+    def __init__(self, dimension: int) -> None:
+        self.id, self.dimension = f"fake-{dimension}", dimension
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.zeros((len(texts), self.dimension), np.float32)
+        for at, text in enumerate(texts):
+            for word in text.lower().split():
+                rows[at, zlib.crc32(word.encode()) % self.dimension] += 1
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def test_what_an_embedder_from_outside_made_is_embedded_anew(store: Store, embedder: StaticEmbedder) -> None:
+    """A memory moves from one embedder that was handed in to the next, and to aqe's own; a caller's vector stays."""
+    keep(store, Fake(8), [NewMemory("the melon is green", id="melon")])
+    store.add("the zebra is striped", id="zebra", vector=[1.0] * 8, embedder_id="mine")
+    for other in (Fake(16), embedder, Fake(8)):
+        assert waiting(store, other) == 1
+        (hit,) = [hit for hit in find(store, other, "melon green").hits if hit.memory.id == "melon"]
+        assert hit.vector_score is not None
+        assert (hit.memory.embedder_id, hit.memory.dimension) == (other.id, other.dimension)
+    assert store.vector("zebra") == (1.0,) * 8
 
 
 def test_text_that_says_nothing_waits_only_once(store: Store, embedder: StaticEmbedder) -> None:

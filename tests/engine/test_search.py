@@ -73,7 +73,7 @@ def test_vectors_of_different_embedders_never_meet(store: Store) -> None:
     """A search looks only at vectors of its embedder and dimension."""
     store.add("a", vector=[1.0, 0.0], embedder_id="one")
     store.add("b", vector=[1.0, 0.0], embedder_id="two")
-    store.add("c", vector=[1.0, 0.0, 0.0], embedder_id="one")
+    store.add("c", vector=[1.0, 0.0, 0.0], embedder_id="three")
     assert texts(store, vector=[1.0, 0.0], embedder_id="one") == ["a"]
     assert texts(store, vector=[1.0, 0.0, 0.0], embedder_id="two") == []
 

@@ -72,6 +72,8 @@ def test_tables_of_two_places_are_joined(tmp_path: Path) -> None:
         ("sandbox.memory_mb = 3", "sandbox.memory_mb", "3", "from 64 to"),
         ('sandbox.allow_weak = "maybe"', "sandbox.allow_weak", "'maybe'", "true or false"),
         ('python = ""', "python", "''", "not empty"),
+        ('embedder = "minilm"', "embedder", "'minilm'", "static, or sentence-transformers:FOLDER"),
+        ('engine_server = "here"', "engine_server", "'here'", "address of the aqe server"),
         ("http.port = 70000", "http.port", "70000", "from 0 to 65535"),
     ],
 )
@@ -317,3 +319,17 @@ def test_wrong_table_of_a_variable_is_named(tmp_path: Path, value: str, code: st
     assert caught.value.code == code
     assert "AQE_PROVIDERS" in caught.value.message
     assert part in str(caught.value)
+
+
+def test_a_refused_address_is_repeated_without_its_password(tmp_path: Path) -> None:
+    """The error for an address with a password in it names key and file, and not the password."""
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.aqe.providers.far]\nkind = 'openai-compatible'\nmodels = ['m']\n"
+        "base_url = 'https://bob:hunter2xyz@api.acme.io/v1?api_key=kd83hfk29sjf02ks9d'\n"
+    )
+    with pytest.raises(UserError) as caught:
+        load_settings(tmp_path, environ={})
+    assert "providers.far.base_url" in str(caught.value)
+    assert "api.acme.io" in str(caught.value)
+    assert "hunter2xyz" not in str(caught.value)
+    assert "kd83hfk" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import Hit, NewMemory, Store
 from aqe.engine.memory.shares import Shares
 from aqe.engine.settings import load_settings
+from aqe.engine.sync import Engine
+from aqe.server.mcp.desk import Desk
 
 WORDED, MEANT = "refund refund total", "header"
 
@@ -131,3 +134,34 @@ def test_share_that_is_none_is_refused(tmp_path: Path, table: str, key: str) -> 
     assert refused.value.code == "bad-setting"
     assert repr(key) in refused.value.message
     assert "0 to 1" in str(refused.value.fix)
+
+
+def test_an_open_engine_follows_what_the_settings_say(tmp_path: Path) -> None:
+    """A share, an order of one's own, and what becomes of stale memories hold from the next search on, as all settings
+    do, for an engine and for what a server keeps open."""
+    settings = tmp_path / "pyproject.toml"
+    settings.write_text("[tool.aqe]\n")
+    (tmp_path / "a.py").write_text("pass\n")
+    desk = Desk(tmp_path)
+    with Engine.open(tmp_path, providers=()) as engine:
+        engine.remember("the header is parsed by its words", file="a.py")
+        engine.remember("refunds are rounded")
+
+        def asked(of: Any) -> list[Hit]:
+            return list(of("parsed header", explain=True).hits)
+
+        def by_server(query: str, *, explain: bool) -> Any:
+            return desk.search(query, None, 9, {}, explain=explain)
+
+        for of in (engine.search, by_server):
+            assert {hit.explained.vector_share for hit in asked(of) if hit.explained} == {0.25}
+        (tmp_path / "a.py").write_text("changed\n")
+        for share, rank in ((0.6, "similarity"), (0.9, "0 - similarity")):
+            settings.write_text(
+                f'[tool.aqe.memory]\nvector_share = {share}\nrank = "{rank}"\nstale = "hide"\n# {share} {rank}\n'
+            )
+            for of in (engine.search, by_server):
+                found = asked(of)
+                assert [hit.memory.text for hit in found] == ["refunds are rounded"]
+                assert {hit.explained.vector_share for hit in found if hit.explained} == {share}
+    desk.close()

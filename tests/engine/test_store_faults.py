@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import apsw
+import numpy as np
 import pytest
 
 from aqe.engine.errors import UserError
@@ -75,6 +76,25 @@ def test_damaged_page_is_named_when_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UserError) as caught, Store.open(path) as store:
         store.list(limit=1000)
+    assert caught.value.code == "database-broken"
+
+
+def test_damage_that_sqlite_calls_otherwise_is_named_too(tmp_path: Path) -> None:
+    """A head of an impossible format, and a lost page of vectors, are database-broken with the way to repair."""
+    path = tmp_path / "aqe.db"
+    with Store.open(path) as store:
+        for number in range(300):
+            store.add(f"row {number}", vector=[float(number), 1.0, 0.0, 0.0] * 96, embedder_id="toy")
+        found = store.search(vector=[1.0, 0.0, 0.0, 0.0] * 96, k=3, embedder_id="toy")
+        assert len(found.hits) == 3
+    whole = path.read_bytes()
+    path.write_bytes(whole[:44] + b"\x00\x00\x00\x09" + whole[48:])
+    assert refused(path).code == "database-broken"
+    vector = np.array([200.0, 1.0, 0.0, 0.0] * 8, "<f4").tobytes()
+    page = whole.index(vector) // 4096
+    path.write_bytes(whole[: page * 4096] + b"\xa5" * 4096 + whole[page * 4096 + 4096 :])
+    with pytest.raises(UserError) as caught, Store.open(path) as store:
+        store.search(vector=[1.0, 0.0, 0.0, 0.0] * 96, k=3, embedder_id="toy")
     assert caught.value.code == "database-broken"
 
 

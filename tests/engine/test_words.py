@@ -153,3 +153,30 @@ def test_where_nothing_was_remembered_nothing_is_found(store: Store) -> None:
     assert store.list() == []
     store.add("own zebra", namespace="m")
     assert [hit.memory.text for hit in store.search("zebra", vector=[1.0, 0.0]).hits] == ["own zebra"]
+
+
+def test_one_call_reads_a_question_as_the_steps_do(large: Store) -> None:
+    """Terms, their order and what stands nowhere are the same whether a question is read in one call or in steps."""
+    for _ in range(SEARCHES + 1):
+        large.search("zebra")
+    questions = [
+        "Where is the zebra, and is the alder common?",
+        "what is to_be in alderBirch2",
+        "note",
+        "is it the",
+        "nothing of this",
+        f"{' '.join(WORDS)} common note zebra nowhere",
+        "the alders, alone",
+    ]
+    with large.reading() as connection:
+        number = read_number(connection)
+        lists = large._searcher.lists.at_hand(connection, number)
+        assert lists is not None
+        for question in questions:
+            read = lists.read(question, "index/")
+            assert read is not None
+            words = WordCounts().words(connection, number, question, lists)
+            nowhere = WordCounts().nowhere(connection, number, question, "index/", lists)
+            assert ([term.decode() for term in read[0].terms], read[1]) == ([*words.telling], nowhere)
+        assert lists.read("caf\u00e9", "index/") is None
+        assert lists.read(PADDING, "index/") is None

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def test_import_linter_keeps_the_floors(repository: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 kept, 0 broken" in done.stdout
+
+
+def test_every_floor_is_read() -> None:
+    """What is held to the rules of the house is there: files of each floor, and those that are injected."""
+    found = Counter(module.split(".")[1] for module, _ in files())
+    assert found.keys() == set(FLOORS)
+    assert min(*found.values(), len(INJECTED)) > 30
 
 
 def test_every_import_goes_down_or_stays() -> None:

@@ -226,3 +226,22 @@ def test_console_without_unicode_gets_backslashes(aqe: Aqe, tmp_path: Path) -> N
     run = aqe("--project", "x", "caf\u00e9", PYTHONIOENCODING="ascii")
     assert run.returncode == 2
     assert "caf\\xe9" in run.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_is_json_on_a_console_without_unicode(encoding: str) -> None:
+    """What --json prints where the console has no UTF-8 is ASCII with JSON's own escapes, which each reader decodes."""
+    folder = "größe 漢 \N{SNAKE}"
+    command = [sys.executable, "-m", "aqe.server.cli", "--project", folder, "route", "x", "--json"]
+    run = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, timeout=60)
+    assert repr(folder) in json.loads(run.stdout.decode("ascii"))["error"]["message"]
+
+
+@pytest.mark.parametrize(("closed", "status"), [("<&-", 0), (">&-", 0), ("<&- >&- 2>&-", 0)])
+def test_closed_streams_are_empty_ones(tmp_path: Path, closed: str, status: int) -> None:
+    """A caller that closed stdin, stdout or all of them gets no internal fault."""
+    line = f'"$0" -m aqe.server.cli embed --jsonl --project "$1" {closed}'
+    run = subprocess.run(
+        ["sh", "-c", line, sys.executable, str(tmp_path)], stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+    )
+    assert (run.returncode, run.stderr) == (status, b"")

@@ -90,3 +90,11 @@ def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> Non
     theirs = (linked / ".aqe" / "results" / "verify.json").as_posix()
     assert listed == sorted([theirs, *((project / ".aqe" / name).as_posix() for name in names)])
     assert "in clear" not in doctor(project).stdout
+
+
+@pytest.mark.services
+def test_doctor_says_once_which_kernels_there_are(project: Path) -> None:
+    """A wrong AQE_SIMD is told in one sentence with what can be chosen, and nothing stands behind its full stop."""
+    (told,) = (line for line in doctor(project, AQE_SIMD="avx999").stdout.splitlines() if line.startswith("kernels"))
+    assert "'avx999' is not a path of aqe.simd" in told
+    assert (told.count("numpy"), told[-1]) == (1, ".")

@@ -42,6 +42,16 @@ def test_json_names_the_embedder(aqe: Run) -> None:
     assert found["embedder_id"].startswith("aqe-static-1:")
 
 
+@pytest.mark.parametrize("command", [("embed",), ("privacy", "scan"), ("route",), ("memory", "search")])
+def test_an_answer_has_the_id_that_its_line_has(aqe: Run, command: tuple[str, ...]) -> None:
+    """A line without an id is answered without one, and an id that is null is answered as such."""
+    key = {"route": "prompt", "memory": "query"}.get(command[0], "text")
+    lines = [json.dumps({key: "parse the header", **more}) for more in ({}, {"id": None}, {"id": "a"})]
+    status, out, _ = aqe(*command, "--jsonl", stdin="\n".join(lines))
+    assert status == 0
+    assert [one.get("id", "none") for one in objects(out)] == ["none", None, "a"]
+
+
 def test_each_line_is_answered_in_order(aqe: Run) -> None:
     """A batch gives one line for each, in order, with its id; a broken line is named and the rest goes on, exit 1."""
     lines = [

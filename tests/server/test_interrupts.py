@@ -36,10 +36,14 @@ def test_second_signal_ends_everything_while_the_first_is_still_being_said() -> 
 
 
 WORK = """
-import sys, threading, time
+import sys, time
 from aqe.engine.errors import Cancelled
 from aqe.engine.progress import CancelToken
 from aqe.server.cli.interrupts import stopped_by_signals, two_stops
+
+def work():
+    while True:
+        time.sleep(0.05)  # a signal just before a long wait is seen when the wait is over
 
 how, cancel, stop = sys.argv[1], CancelToken(), CancelToken()
 block = two_stops(stop, cancel, print, "stopping") if how == "two" else stopped_by_signals(cancel)
@@ -48,12 +52,11 @@ try:
         if how == "reads":
             with cancel.reading():
                 print("at work", flush=True)
-                threading.Event().wait(100)
+                work()
         cancel.on_cancel(lambda: print("heard", flush=True))
         stop.on_cancel(lambda: print("heard", flush=True))
         print("at work", flush=True)
-        while True:
-            threading.Event().wait(100)
+        work()
 except Cancelled:
     sys.exit(7)
 """
@@ -100,3 +103,22 @@ def test_first_signal_breaks_off_what_only_reads() -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 7
+
+
+LATE = """
+import os, signal, sys
+from aqe.server.cli import main
+class Late:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+kept_to_the_end = Late()
+sys.argv = ["aqe", "--version"]
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_after_the_work_changes_nothing() -> None:
+    """While the interpreter puts its things away a Ctrl-C neither ends the process nor says anything."""
+    run = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("aqe ")

@@ -29,6 +29,7 @@ CALLS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("memory_add", {"text": MB}, "text-too-long"),
     ("memory_add", {"text": "a\0b"}, "bad-text"),
     ("memory_add", {"text": "x", "namespace": "../x"}, "bad-namespace"),
+    ("memory_add", {"text": "x", "namespace": "knowledge/flaky"}, "bad-namespace"),
     ("memory_search", {"query": "x", "namespace": "a b"}, "bad-namespace"),
     ("memory_search", {"query": "x", "k": 0}, "bad-argument"),
 )

@@ -75,6 +75,33 @@ def test_what_an_answer_quoted_is_not_stored_as_a_memory(in_memory: OnStdio, doc
     anyio.run(ask)
 
 
+def test_a_memory_keeps_the_end_that_is_later(in_memory: OnStdio, documented: Path) -> None:
+    """memory_add of a text that is there takes no end from it that is earlier than its own, and says so."""
+
+    async def add() -> None:
+        async with in_memory(documented, "auto") as client:
+            fact = {"text": "The staging key is green"}
+            await client.call_tool("memory_add", {**fact, "ttl": "never"})
+            again = await client.call_tool("memory_add", {**fact, "ttl": "1s"})
+            assert again.structured_content["kept_end"]
+            assert "It has no end and keeps none" in again.content[0].text
+
+    anyio.run(add)
+
+
+def test_query_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, documented: Path) -> None:
+    """query of a namespace that nothing is in says so, and which there are."""
+
+    async def ask() -> None:
+        async with in_memory(documented, "auto") as client:
+            await client.call_tool("memory_add", {"text": "The staging key is green", "namespace": "notes"})
+            said = await client.call_tool("query", {"prompt": "Which key is green?", "namespace": "note"})
+            assert not said.structured_content["answered"]
+            assert "No memory is in the namespace 'note'; there are memories in notes" in said.content[0].text
+
+    anyio.run(ask)
+
+
 def test_correction_is_remembered(in_memory: OnStdio, documented: Path) -> None:
     """What was corrected is found afterwards; an unknown request is refused by its code."""
 

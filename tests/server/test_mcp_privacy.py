@@ -211,3 +211,42 @@ def test_error_repeats_no_secret(in_memory: OnStdio, project: Path) -> None:
     (result,) = _answers(in_memory, project, ("verify_tests", {"paths": [f"tests/{AWS}.py"]}))
     assert result.is_error
     assert AWS not in _whole(result)
+
+
+def test_secrets_under_names_come_back_redacted(in_memory: OnStdio, project: Path) -> None:
+    """A password that only its key in a memory's metadata tells, and an address that is a key, reach no client."""
+    kept = {
+        "text": "the deploy account",
+        "metadata": {"password": "hunter2", MAIL: "owner", "api_token": "9f2c77ab01d9"},
+    }
+    _, found = _answers(in_memory, project, ("memory_add", kept), SEARCH)
+    seen = _whole(found)
+    assert found.structured_content["found"][0]["metadata"]["password"] == "[redacted:password-assignment]"
+    for secret in ("hunter2", MAIL, "9f2c77ab01d9"):
+        assert secret not in seen
+
+
+def test_progress_is_redacted(in_memory: OnStdio, project: Path) -> None:
+    """A job that speaks of a test with a secret in its name speaks of it redacted."""
+    told: list[str] = []
+    heard = anyio.Event()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+        heard.set()
+
+    with JobTable.open(project) as jobs:
+        job, _ = jobs.begin("verify", {"tests": ["test_draft.py"]})
+        jobs.progress(job.id, f"running test_login[{AWS}]", 1)
+
+        async def look() -> None:
+            async with in_memory(project, "auto") as client, anyio.create_task_group() as group:
+                arguments = {"job_id": job.id}
+                group.start_soon(lambda: client.call_tool("verify_tests", arguments, progress_callback=hear))
+                with anyio.fail_after(60):
+                    await heard.wait()
+                group.cancel_scope.cancel()
+
+        anyio.run(look)
+    assert any("redacted:aws-access-token" in text for text in told), told
+    assert not any(AWS in text for text in told)

@@ -129,6 +129,41 @@ def test_adding_twice_and_figures_are_told(in_memory: OnStdio, project: Path) ->
     anyio.run(add)
 
 
+def test_figures_tell_what_was_asked_and_what_came_of_it(in_memory: OnStdio, project: Path) -> None:
+    """stats counts questions, how sure their answers were, and feedback by its kind, as `aqe stats` does."""
+    (project / "notes.md").write_text("# Cart\n\nA cart expires after 14 days.\n")
+
+    async def ask() -> None:
+        async with in_memory(project, "auto") as client:
+            before = (await client.call_tool("stats")).structured_content["activity"]
+            assert (before["queries"], before["mean_confidence"], before["signals"]) == (0, None, {})
+            answer = (await client.call_tool("query", {"prompt": "When does a cart expire?"})).structured_content
+            await client.call_tool("feedback", {"request_id": answer["request_id"], "rating": 5})
+            after = await client.call_tool("stats")
+            activity = after.structured_content["activity"]
+            assert (activity["queries"], activity["signals"]) == (1, {"positive": 1})
+            assert activity["mean_confidence"] == pytest.approx(answer["confidence"], abs=0.01)
+            assert f"Asked: 1 query, 0 completions, mean confidence {activity['mean_confidence']:.2f}." in (
+                after.content[0].text
+            )
+            assert after.content[0].text.endswith(" Feedback: 1 positive.")
+
+    anyio.run(ask)
+
+
+@pytest.mark.parametrize("blank", ["", "  \n"])
+def test_a_search_for_nothing_is_refused(in_memory: OnStdio, project: Path, blank: str) -> None:
+    """memory_search says, as the command line does, that there is nothing to look for."""
+
+    async def search() -> None:
+        async with in_memory(project, "auto") as client:
+            refused = await client.call_tool("memory_search", {"query": blank})
+            assert refused.is_error
+            assert refused.structured_content["code"] == "bad-query"
+
+    anyio.run(search)
+
+
 def test_stats_see_what_another_process_writes(on_stdio: OnStdio, project: Path) -> None:
     """The figures kept by a server are counted anew as soon as somebody else writes."""
     from aqe.engine.memory import open_store

@@ -256,6 +256,7 @@ def test_migrate_says_what_is_pending_applies_it_and_goes_back(aqe: Run, reposit
     status, out, _ = aqe("memory", "migrate", "--batch", "2")
     assert (status, "  change log: was applied" in out, "aqe.db.v3.bak" in out) == (0, True, True)
     assert aqe("memory", "migrate")[1].count("\n") == 1
+    assert "  change log: would be taken back" in aqe("memory", "migrate", "--rollback", "--dry-run")[1]
     status, out, _ = aqe("memory", "migrate", "--rollback", "--json")
     assert (status, json.loads(out)["version"]) == (0, 3)
 
@@ -307,3 +308,35 @@ def test_looking_makes_nothing_where_nothing_is_kept(in_process: Run) -> None:
     assert [in_process("memory", *words)[0] for words in looks] == [0, 0]
     assert {in_process("memory", *words)[0] for words in refused} == {2}
     assert sorted(path.name for path in Path().iterdir()) == ["other", "pyproject.toml"]
+
+
+def test_counts_say_what_they_count(aqe: Run) -> None:
+    """Where a store holds passages of the project's files too, a backup, a check and a restore say how many of their
+    memories were remembered, which is what list shows and a snapshot holds; each check names what it looked at."""
+    Path("rules.md").write_text("# Rules\n\nRefunds are rounded half up.\n")
+    aqe("index")
+    aqe("memory", "add", "a second note", "--id", "second", "--ttl", "1h")
+    held = "(2 remembered, the others of the project index and aqe's knowledge)"
+    assert len(aqe("memory", "list")[1].splitlines()) == 2
+    assert aqe("memory", "snapshot", "now-ish")[1].startswith("now-ish holds 2 memories of ")
+    assert held in aqe("memory", "backup", "b.db")[1]
+    out = aqe("memory", "verify")[1].splitlines()
+    assert held in out[-1]
+    assert [line.split(maxsplit=1)[0] for line in out[:-1]] == ["sound"] * 8
+    assert next(line for line in out if " texts " in line).endswith("revisions, ended ones too")
+    told = json.loads(aqe("memory", "verify", "b.db", "--json")[1])
+    assert (told["remembered"], told["memories"] > 2) == (2, True)
+    assert held in aqe("memory", "restore", "b.db", "--dry-run")[1]
+
+
+def test_a_repair_that_lost_vectors_says_what_makes_them_anew(aqe: Run, tmp_path: Path) -> None:
+    """A vector whose numbers are damaged is dropped, and the command that embeds the text anew is named and does it."""
+    with Store.open(next(tmp_path.rglob("aqe.db"))) as store, store.writing() as connection:
+        (table,) = connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'vectors_*_chunks00'").fetchone()
+        connection.execute(f"UPDATE {table} SET vectors = ?", (b"\xff" * 4 * 384 * 64,))
+    status, out, _ = aqe("memory", "repair")
+    assert status == 0
+    assert "1 memory without a vector\n" in out
+    assert "`aqe memory migrate`" in out
+    assert "1 memory embedded anew" in aqe("memory", "migrate")[1]
+    assert json.loads(aqe("memory", "get", "first", "--json")[1])["dimension"] == 384

@@ -52,6 +52,39 @@ def test_looking_writes_nothing(aqe: Run, tmp_path: Path, marker: str | None) ->
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_namespace_without_a_memory_is_told(aqe: Run, tmp_path: Path) -> None:
+    """Search, list and export say on stderr and in JSON that nothing is in it, and which there are nearest by name; the
+    status stays. A memory that is looked for there is refused with the same words."""
+    aqe("memory", "add", "carts expire", "--id", "a")
+    aqe("memory", "add", "refunds round", "-n", "team/notes")
+    told = "No memory is in the namespace 'deflt'; there are memories in default.\n"
+    assert aqe("memory", "list", "-n", "deflt") == (0, "", told)
+    status, out, err = aqe("memory", "search", "carts", "-n", "deflt")
+    assert (status, out, err) == (0, "", told + "0 found by hybrid\n")
+    assert aqe("memory", "export", "none.jsonl", "-n", "deflt")[2] == told
+    below = json.loads(aqe("memory", "list", "-n", "team", "--json")[1])["absent"]
+    assert (below["namespace"], below["nearest"][0]) == ("team", "team/")
+    assert "absent" not in json.loads(aqe("memory", "list", "-n", "team/", "--json")[1])
+    assert "absent" not in json.loads(aqe("memory", "search", "zzz", "-n", "default", "-m", "a=1", "--json")[1])
+    (line,) = objects(aqe("memory", "search", "--jsonl", "-n", "deflt", stdin='{"query": "carts"}')[1])
+    assert line["absent"]["nearest"] == ["default"]
+    for verb in ("delete", "get", "pin"):
+        status, _, err = aqe("memory", verb, "b", "-n", "deflt")
+        assert (status, told.strip() in err) == (2, True)
+
+
+def test_a_list_that_is_cut_says_so(aqe: Run) -> None:
+    """Where the limit leaves memories out it is said, and where nothing is remembered too."""
+    assert aqe("memory", "list") == (0, "", "Nothing is remembered yet.\n")
+    for at in range(3):
+        aqe("memory", "add", f"cart {at} expires")
+    assert aqe("memory", "list", "--limit", "3")[2] == ""
+    status, out, err = aqe("memory", "list", "--limit", "2")
+    assert (status, len(out.splitlines()), err) == (0, 2, "The newest 2; --limit N shows more.\n")
+    assert json.loads(aqe("memory", "list", "--limit", "2", "--json")[1])["more"]
+    assert aqe("memory", "list", "--limit", "0")[0] == 2
+
+
 def test_adding_what_exists_says_so(aqe: Run) -> None:
     """The same text again gives the same id and says that it was kept already."""
     _, first, err = aqe("memory", "add", "prices round half up")
@@ -197,11 +230,22 @@ def test_jsonl_answers_each_line_and_goes_on_after_a_broken_one(aqe: Run) -> Non
     status, out, err = aqe("memory", "add", "--jsonl", stdin=lines)
     answers = objects(out)
     assert status == 1
-    assert answers[0] == {"id": "1", "existed": False}
+    assert answers[0] == {"id": "1", "namespace": "default", "existed": False}
     assert [one.get("error", {}).get("code") for one in answers] == [None, "bad-line", "bad-line", "bad-text", None]
     assert [one.get("line") for one in answers] == [None, 2, 3, 4, None]
     assert "3 of 5 input lines failed" in err
     assert json.loads(Path(".aqe/results/memory-add.json").read_text())["failed"] == 3
+
+
+def test_jsonl_refuses_a_line_whose_vector_has_another_dimension(aqe: Run) -> None:
+    """A vector of another length than the earlier ones of its embedder is refused with its line, whether these came in
+    the same batch or before; the other lines are kept."""
+    lines = [{"id": n, "text": n, "vector": [1, 2, 3][: int(n)], "embedder_id": "me"} for n in ("3", "2", "03", "1")]
+    status, out, _ = aqe("memory", "add", "--jsonl", stdin="".join(json.dumps(line) + "\n" for line in lines))
+    assert [one.get("error", {}).get("code") for one in objects(out)] == [None, "bad-vector", None, "bad-vector"]
+    assert (status, objects(out)[1]["line"]) == (1, 2)
+    _, out, _ = aqe("memory", "add", "--jsonl", stdin='{"text": "more", "vector": [1, 0], "embedder_id": "me"}\n')
+    assert objects(out)[0]["error"]["message"] == "The vector has 2 numbers; those of 'me' have 3."
 
 
 def test_jsonl_search_takes_words_and_vectors(aqe: Run) -> None:
@@ -227,7 +271,7 @@ def test_jsonl_answers_come_as_they_are_made(tmp_path: Path) -> None:
         for id in ("a", "b"):
             run.stdin.write(json.dumps({"text": f"note {id}", "id": id}) + "\n")
             run.stdin.flush()
-            assert json.loads(run.stdout.readline()) == {"id": id, "existed": False}
+            assert json.loads(run.stdout.readline()) == {"id": id, "namespace": "default", "existed": False}
         run.stdin.close()
         assert run.wait(timeout=20) == 0
 
@@ -239,6 +283,8 @@ def test_jsonl_answers_come_as_they_are_made(tmp_path: Path) -> None:
         (["memory", "add", ""], "bad-text"),
         (["memory", "add", "x", "-m", "novalue"], "bad-metadata"),
         (["memory", "add", "x", "-n", "a b"], "bad-namespace"),
+        (["memory", "add", "x", "-n", "index/code"], "bad-namespace"),
+        (["memory", "add", "x", "-n", "knowledge/quality"], "bad-namespace"),
         (["memory", "get", "nobody"], "unknown-id"),
         (["memory", "update", "nobody", "x"], "unknown-id"),
         (["memory", "update", "nobody"], "usage"),

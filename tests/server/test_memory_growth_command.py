@@ -120,3 +120,51 @@ def test_tiers_are_shown_and_moved(project: Path, capsys: pytest.CaptureFixture[
     assert _aqe(project, capsys, "search", "thing0")["hits"][0]["text"].startswith("fact 0")
     for answer in (before, after):
         jsonschema.validate(answer, schema)
+
+
+def test_a_text_that_is_there_says_what_it_took_over(
+    project: Path, capsys: pytest.CaptureFixture[str], repository: Path
+) -> None:
+    """Adding a text again tells that it was there, what it took over and when it ends; update puts its end off or takes
+    it away; with --jsonl the lines say the same."""
+    add = json.loads((repository / "docs" / "schemas" / "memory-add.json").read_text(encoding="utf-8"))
+    update = json.loads((repository / "docs" / "schemas" / "memory-update.json").read_text(encoding="utf-8"))
+    (project / "a.py").write_text("pass\n")
+    place = ("--project", str(project))
+    first = _aqe(project, capsys, "add", "the token of today", "--ttl", "1h")
+    again = _aqe(project, capsys, "add", "the token of today", "--file", "a.py", "--line", "1", "--ttl", "2h")
+    assert (again["id"], again["existed"], again["namespace"]) == (first["id"], True, "default")
+    assert again["joined"] == ["provenance", "expires_at"]
+    assert main(["memory", "add", "the token of today", *place]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("It was kept already. It ends at 2")
+    longer = _aqe(project, capsys, "update", first["id"], "--ttl", "30d")
+    assert longer["expires_at"] > again["expires_at"]
+    forever = _aqe(project, capsys, "update", first["id"], "--ttl", "never")
+    assert (forever["revision"], forever["expires_at"]) == (2, None)
+    kept = _aqe(project, capsys, "add", "the token of today", "--ttl", "1s")
+    assert (kept["joined"], kept["kept_end"], "expires_at" in kept) == ([], True, False)
+    assert _aqe(project, capsys, "add", "x", "--line", "1", status=2)["error"]["code"] == "bad-provenance"
+    for answer, schema in ((first, add), (again, add), (kept, add), (longer, update)):
+        jsonschema.validate(answer, schema)
+
+
+def test_the_end_that_a_text_keeps_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Adding a text again says that its memory has no end and how to set one, that its own end is later, or that it was
+    taken away; update says that there is none."""
+    place = ("--project", str(project))
+
+    def told(*words: str) -> str:
+        assert main(["memory", *words, *place]) == 0
+        return "".join(capsys.readouterr())
+
+    id = told("add", "the token of today", "-n", "notes", "--ttl", "never").strip()
+    again = told("add", "the token of today", "-n", "notes", "--ttl", "1s")
+    sets = f"`aqe memory update {id} -n notes --ttl TIME` sets one."
+    assert again == f"{id}\nIt was kept already. It has no end and keeps none; {sets}\n"
+    assert " and ends at 2" in told("update", id, "-n", "notes", "--ttl", "30d")
+    assert "Its own end is later and stays: 2" in told("add", "the token of today", "-n", "notes", "--ttl", "5d")
+    assert told("add", "the token of today", "-n", "notes", "--ttl", "Never").endswith("Its end was taken away.\n")
+    assert told("update", id, "-n", "notes", "--ttl", "never") == f"{id} is at revision 1 and has no end\n"
+    nonsense = _aqe(project, capsys, "add", "x", "--ttl", "soon", status=2)["error"]
+    assert "or never." in nonsense["fix"]

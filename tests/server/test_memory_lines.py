@@ -63,11 +63,24 @@ def test_lines_that_arrive_together_are_kept_and_refused_one_by_one(aqe: Run) ->
     refused = told.pop(70)
     assert status == 1
     assert (refused["line"], refused["error"]["code"]) == (72, "bad-text")
-    assert told[-1] == {"id": told[3]["id"], "existed": True}
+    assert told[-1] == {"id": told[3]["id"], "namespace": "default", "existed": True, "joined": []}
     kept = json.loads(aqe("memory", "list", "--json", "--limit", "999")[1])["memories"]
     assert {one["id"]: one["text"] for one in kept} == {
         one["id"]: text for one, text in zip(told[:-1], texts, strict=True)
     }
+
+
+def test_a_refused_line_keeps_its_id(aqe: Run) -> None:
+    """An error has the id of its line, whatever that is, where the line can be read; a number that is none is told."""
+    lines = ['{"id": "a", "query": ""}', '{"id": 7, "query": 5}', '{"query": ""}', '{"id": 1e999, "query": "x"}', "{"]
+    told = _objects(aqe("memory", "search", "--jsonl", stdin="\n".join(lines))[1])
+    assert [(one.get("id"), one["error"]["code"]) for one in told] == [
+        ("a", "bad-query"),
+        (7, "bad-query"),
+        (None, "bad-query"),
+        (None, "bad-id"),
+        (None, "bad-line"),
+    ]
 
 
 def test_a_line_is_answered_before_the_next_is_there(tmp_path: Path) -> None:
@@ -154,3 +167,5 @@ def test_explanation_adds_up(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ranked[0].startswith("0.50 ")
     assert "which is 1.00 of the way" in ranked[1]
     assert "and 0.5 by memory.rank (similarity * 0.5)" in ranked[1]
+    monkeypatch.setenv("AQE_MEMORY_RANK", "1 / 0 * similarity")
+    assert len(aqe("memory", "search", "cart voucher")[1].splitlines()[0].split(" (words")[0]) < 12

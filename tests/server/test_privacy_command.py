@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -67,6 +68,18 @@ def test_virtual_environment_is_passed_by(leaky: Path, capsys: pytest.CaptureFix
     assert _run(capsys, "scan", "--project", str(leaky))[0] == before
 
 
+def test_named_folder_is_scanned_where_git_ignores_it(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What git ignores is looked at when its folder, or one around it, is named, and only then."""
+    subprocess.run(["git", "init", "-q"], cwd=leaky, check=True)
+    (leaky / ".gitignore").write_text("dump/\n")
+    (leaky / "dump").mkdir()
+    (leaky / "dump" / "old.py").write_text(f'KEY = "{AWS}"\n')
+    out, _ = _run(capsys, "scan", str(leaky / "dump"), "--gate", "--project", str(leaky), status=1)
+    assert [line.rpartition("/")[2] for line in out.splitlines()] == ["old.py:1:8: aws-access-token"]
+    assert "old.py" in _run(capsys, "scan", str(leaky), "--project", str(leaky))[0]
+    assert "old.py" not in _run(capsys, "scan", "--project", str(leaky))[0]
+
+
 def test_missing_path_is_a_mistake(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path that does not exist is named, with exit 2."""
     _, err = _run(capsys, "scan", "gone.py", "--project", str(leaky), status=2)
@@ -96,6 +109,17 @@ def test_lines_are_answered_in_order(project: Path) -> None:
     assert answers[3]["error"]["code"] == "bad-text"
     assert answers[4] == {"id": 4, "spans": [[0, 17, "email"]]}
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(("text", "status"), [(AWS, 1), ("nothing", 0)])
+def test_lines_pass_the_gate_only_when_they_hold_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, status: int
+) -> None:
+    """--gate counts with --jsonl too; a path beside --jsonl, which nothing would read, is refused."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps({"text": text}).encode())))
+    _run(capsys, "scan", "--jsonl", "--gate", "--project", str(project), status=status)
+    _, err = _run(capsys, "scan", "word", "--jsonl", "--project", str(project), status=2)
+    assert "PATHS does not go with --jsonl" in err
 
 
 def _providers(monkeypatch: pytest.MonkeyPatch, **addresses: str) -> None:
@@ -234,6 +258,25 @@ def test_report_tries_the_network_in_strict_mode(
     out, _ = _run(capsys, "report", "--project", str(leaky), "--gate")
     assert out.count("refused: ") == 2
     assert "held: a request that quotes ages.py was judged: refused" in out
+
+
+@pytest.mark.parametrize(
+    "tampered", ["DROP TABLE audit", "DROP TABLE audit_head", "ALTER TABLE audit DROP COLUMN mode"]
+)
+def test_log_whose_tables_are_gone_is_broken_and_no_fault_of_the_database(
+    leaky: Path, capsys: pytest.CaptureFixture[str], tampered: str
+) -> None:
+    """Who takes the log away is found as who changes it: exit 1 with the code, and the report tells it too."""
+    with open_store(leaky) as store:
+        audit.append(store, "sent", recipient="cloud", purpose="query", mode="balanced", payload="x")
+        with store.writing() as connection:
+            connection.execute(tampered)
+    for command in ("verify", "audit"):
+        _, err = _run(capsys, command, "--project", str(leaky), status=1)
+        assert "is missing" in err
+        assert "[audit-broken]" in err
+    assert json.loads(_run(capsys, "verify", "--json", "--project", str(leaky), status=1)[0])["intact"] is False
+    assert "DID NOT HOLD" in _run(capsys, "report", "--project", str(leaky))[0]
 
 
 def test_report_of_a_broken_log_fails_the_gate(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,8 @@ def aqe(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 class _Model(http.server.BaseHTTPRequestHandler):
     """An OpenAI-compatible server that says "It is free [1].", streamed where that is asked for."""
 
+    pieces: tuple[tuple[str, str | None], ...] = (("It is", None), (" free [1].", "stop"))
+
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         head = {"id": "x", "created": 0, "model": "m", "object": "chat.completion"}
@@ -58,9 +60,9 @@ class _Model(http.server.BaseHTTPRequestHandler):
         if asked.get("stream"):
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
-            for word in ("It is", " free [1]."):
+            for word, finish in self.pieces:
                 chunk = {**head, "object": "chat.completion.chunk"}
-                chunk["choices"] = [{"index": 0, "delta": {"content": word}, "finish_reason": None}]
+                chunk["choices"] = [{"index": 0, "delta": {"content": word}, "finish_reason": finish}]
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
             self.wfile.write(b"data: [DONE]\n\n")
             return
@@ -117,11 +119,30 @@ def test_query_reads_what_changed(aqe: Run, home: Path) -> None:
     assert "70 euros" in aqe("query", "When is shipping free?")[1]
 
 
+def test_query_of_a_namespace_without_a_memory_says_so(aqe: Run) -> None:
+    """Where nothing is in the namespace that is asked stderr says so and which there are, with --json too; where a
+    memory is in it nothing is said."""
+    aqe("memory", "add", "Shipping is free above 50 euros.", "-n", "notes")
+    told = "No memory is in the namespace 'note'; there are memories in notes"
+    assert told in aqe("query", "When is shipping free?", "-n", "note")[2]
+    assert told in aqe("query", "When is shipping free?", "-n", "note", "--json")[2]
+    for question in ("When is shipping free?", "Which hormone regulates the sleep of zebras?"):
+        assert "No memory is" not in aqe("query", question, "-n", "notes")[2]
+
+
 def test_query_without_evidence_says_so(aqe: Run) -> None:
     """A question that nothing answers is told as such, with exit status 0."""
     status, out, _ = aqe("query", "Which hormone regulates the sleep of zebras?")
     assert status == 0
     assert out.startswith("I do not know.")
+
+
+def test_query_forced_to_a_cloud_that_is_not_there_says_so(aqe: Run) -> None:
+    """With --force cloud and no cloud model the passages answer, and stderr says that none is configured."""
+    status, out, err = aqe("query", "What does shipping cost?", "--force", "cloud")
+    assert status == 0
+    assert "shipping.md" in out
+    assert "the request forces cloud, but no cloud model is configured" in err
 
 
 def test_query_json_is_what_its_schema_says(aqe: Run) -> None:
@@ -173,6 +194,42 @@ def test_complete_streams_or_votes(aqe: Run, model: None) -> None:
     assert (found["text"], found["usage"]["output_tokens"]) == ("It is free [1].", 5)
 
 
+def test_half_an_answer_is_an_error_below_it(aqe: Run, model: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that closes in the middle leaves what came on a line of its own, and ends with an error."""
+    monkeypatch.setattr(_Model, "pieces", (("It is", None),))
+    for words in (["complete", "Is it?"], ["query", "When is shipping free?", "--strategy", "quality"]):
+        status, out, err = aqe(*words)
+        assert (status, out) == (2, "It is\n")
+        assert "broke off after 5 characters" in err
+        assert err.rstrip().endswith("[provider-failed]")
+
+
+def test_an_answer_that_was_cut_short_says_so(aqe: Run, model: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that ran out of tokens ends its answer with that, in the line below it."""
+    monkeypatch.setattr(_Model, "pieces", (("It is", "length"),))
+    status, out, err = aqe("complete", "Is it?")
+    assert (status, out) == (0, "It is\n")
+    assert "ended with length" in err
+
+
+def test_an_answer_does_not_speak_to_the_terminal(aqe: Run, model: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a terminal would obey is shown as escapes there, and left as it is where the answer is piped."""
+    monkeypatch.setattr(_Model, "pieces", (("It is\x07\n", None), ("free", "stop")))
+    assert aqe("complete", "Is it?")[1] == "It is\x07\nfree\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert aqe("complete", "Is it?")[1] == "It is\\x07\nfree\n"
+
+
+def test_a_shape_that_a_server_ignores_is_an_error(aqe: Run, home: Path, model: None) -> None:
+    """--schema is held also where the server does not: prose in place of JSON is no answer."""
+    (home / "shape.json").write_text('{"type": "object", "required": ["free"]}')
+    status, out, _ = aqe("complete", "Is it?", "--schema", "shape.json", "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (2, "provider-failed")
+    assert "it is no JSON" in json.loads(out)["error"]["message"]
+    (home / "shape.json").write_text('{"type": "nope"}')
+    assert "[bad-argument]" in aqe("complete", "Is it?", "--schema", "shape.json")[2]
+
+
 def test_sessions_are_talked_to_listed_and_moved(aqe: Run, home: Path) -> None:
     """A conversation is begun, shown, ended, resumed, exported, removed and imported."""
     lines = "When is shipping free?\nAnd is it?\n\nnever asked\n"
@@ -208,3 +265,18 @@ def test_looking_at_sessions_writes_nothing(aqe: Run, home: Path) -> None:
     assert checked("sessions-list", aqe("sessions", "list", "--json")[1])["sessions"] == []
     assert aqe("sessions", "show", "talk")[0] == 2
     assert not (home / ".aqe").exists()
+
+
+def test_stats_count_what_was_asked_and_said(aqe: Run) -> None:
+    """`aqe stats` counts questions, what answered them, feedback and sessions, the same in both forms."""
+    assert json.loads(aqe("stats", "--json")[1])["activity"]["queries"] == 0
+    asked = json.loads(aqe("query", "What does shipping cost?", "--session", "talk", "--json")[1])
+    aqe("feedback", asked["request_id"], "--rating", "5")
+    figures = json.loads(aqe("stats", "--json")[1])
+    activity = figures["activity"]
+    assert (activity["queries"], activity["providers"], activity["signals"]) == (1, {"extractive": 1}, {"positive": 1})
+    assert (activity["sessions"], activity["mean_confidence"]) == ({"open": 1}, pytest.approx(asked["confidence"]))
+    jsonschema.validate(figures, json.loads((SCHEMAS / "stats.json").read_text()))
+    out = aqe("stats")[1]
+    assert "asked       1 query, 0 completions, mean confidence" in out
+    assert "feedback    1 positive" in out

@@ -127,6 +127,9 @@ def test_a_prompt_may_come_from_stdin(aqe: Run) -> None:
         (("x", "--privacy", "publick"), "bad-argument"),
         (("x", "--max-cost", "-1"), "usage"),
         (("x", "--completion", "--force", "cloud"), "no-model"),
+        (("--jsonl", "--rules"), "bad-argument"),
+        (("--jsonl", "--explain"), "bad-argument"),
+        (("--jsonl", "--completion"), "bad-argument"),
     ],
 )
 def test_mistakes_are_one_sentence(aqe: Run, words: tuple[str, ...], code: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqe import simd
-from aqe.simd import Fused, fuse, fuse_sides
+from aqe.simd import Apart, Fused, fuse, fuse_sides
 
 Scores = dict[int, float]
 scores = st.dictionaries(st.integers(-5, 15), st.sampled_from([0.0, 0.5, 1.0]) | st.floats(-1e6, 1e6), max_size=12)
@@ -198,3 +198,35 @@ def test_sides_that_do_not_fit_are_refused(sides: Callable[..., list[Any]], wron
     """A row twice on a side, arrays of other lengths or kinds, and a share or k that cannot be raise."""
     with pytest.raises(error):
         sides(*wrong(np.arange(3), np.ones(3, np.float32), np.ones(3)))
+
+
+def test_marked_ids_have_their_own_share(sides: Callable[..., Any]) -> None:
+    """Each id has the share that `fuse` would be given for it; ids below 0 and beyond the marks have the first."""
+    text = np.array([1, 2, -3]), np.array([2.0, 1.0, 0.5])
+    near = np.array([1, 3, 9]), np.array([0.5, 0.9, 0.3], np.float32)
+    cosines, words = np.array([0.5, np.nan, 0.1], np.float32), np.array([2.0, 0.0, 0.0])
+    marked = np.array([0, 0, 1, 1, 0], np.bool_)
+    found = sides(text, cosines, near, words, Apart(0.75, 0.25, marked), 9)
+    by_id = {1: 0.75, 2: 0.25, -3: 0.75, 3: 0.25, 9: 0.75}
+    wanted = fuse({1: 2.0, 2: 1.0, -3: 0.5}, {1: 0.5, -3: 0.1, 3: 0.9, 9: 0.3}, by_id, 9)
+    assert [(row, text, near) for row, _, text, near in found] == [(one.row, one.text, one.near) for one in wanted]
+    assert [score for _, score, *_ in found] == pytest.approx([one.score for one in wanted])
+    for wrong in (Apart(1.5, 0.2, marked), Apart(0.5, -0.2, marked)):
+        with pytest.raises(ValueError, match="share must be from 0 to 1"):
+            sides(text, cosines, near, words, wrong, 9)
+
+
+def test_marks_may_be_of_any_kind(sides: Callable[..., Any]) -> None:
+    """Marks that are a list, numbers or every second of others, and shares of NumPy's, give the same to the bit."""
+    text = np.array([1, 2]), np.array([2.0, 1.0])
+    near = np.array([1, 3]), np.array([0.5, 0.9], np.float32)
+    cosines, words = np.array([0.5, 0.7], np.float32), np.array([2.0, 0.0])
+    marked = np.array([False, True, False, True])
+    wide = np.repeat(marked, 2)[::2]
+    odd: list[Any] = [marked.tolist(), marked.astype(np.int64), wide]
+    expected = sides(text, cosines, near, words, simd.Apart(0.75, 0.25, marked), 3)
+    for one in odd:
+        assert sides(text, cosines, near, words, simd.Apart(np.float32(0.75), 0.25, one), 3) == expected
+    with pytest.raises(ValueError, match="marks"):
+        sides(text, cosines, near, words, simd.Apart(0.75, 0.25, marked.reshape(2, 2)), 3)
+    assert sides(text, cosines, near, words, np.float32(0.5), 3) == sides(text, cosines, near, words, 0.5, 3)

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aqe import simd
-from aqe.simd import Hybrid, Postings, Vectors, _funnel_path, fuse_sides
+from aqe.simd import Apart, Hybrid, Postings, Vectors, _funnel_path, fuse_sides
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Found = list[tuple[int, float, float | None, float | None]]
 WORDS = np.array([f"w{number}".encode() for number in range(60)], object)
 DIM, COUNT = 130, 1500
+marks = st.integers(0, 9).map(lambda seed: np.random.default_rng(seed).random(400 * seed) < 0.5)
 PATHS = [*dict.fromkeys((simd.paths()[0], "numpy"))]
 
 
@@ -63,7 +64,7 @@ def both(path: str) -> tuple[Vectors, Postings]:
 
 
 def by_steps(
-    vectors: Vectors, postings: Postings, query: Any, terms: Any, k: int, share: float, wide: int, **how: Any
+    vectors: Vectors, postings: Postings, query: Any, terms: Any, k: int, share: float | Apart, wide: int, **how: Any
 ) -> Found:
     """Each side by itself, what it says of the other's rows, and then the sum of both."""
     near = vectors.search(query, wide)
@@ -92,13 +93,21 @@ _SHARED: dict[str, tuple[Vectors, Postings]] = {}
     blur=st.floats(0, 2),
     terms=st.lists(st.sampled_from([*WORDS.tolist(), b"nowhere"]), max_size=12),
     k=st.integers(1, 90),
-    share=st.floats(0, 1),
+    share=st.floats(0, 1) | st.builds(Apart, st.floats(0, 1), st.floats(0, 1), marks),
     wide=st.integers(1, 300),
     floor=st.sampled_from([0.0, 0.0, 0.2, 0.9]),
     groups=st.none() | st.lists(st.booleans(), max_size=4),
 )
 def test_one_call_finds_what_the_steps_find(
-    path: str, at: int, blur: float, terms: list[bytes], k: int, share: float, wide: int, floor: float, groups: Any
+    path: str,
+    at: int,
+    blur: float,
+    terms: list[bytes],
+    k: int,
+    share: float | Apart,
+    wide: int,
+    floor: float,
+    groups: Any,
 ) -> None:
     """Rows, scores and their order are those of the search of each side by itself, to the bit and with ties."""
     if path not in _SHARED:

@@ -398,3 +398,16 @@ def test_queries_unlike_all_rows_find_the_nearest() -> None:
     asked = vectors.last_scanned
     assert share_found(vectors, rows, rows[:5] + chance.normal(0, 0.2, (5, 384)).astype(np.float32)) >= 0.99
     assert simd.active() == "numpy" or vectors.last_scanned <= asked - 1  # which looks at every row anyway
+
+
+def test_queries_of_one_item_find_the_nearest() -> None:
+    """A query that is zero but for one item, to which no list is nearer than another, finds what a look at every row
+    finds."""
+    chance = np.random.default_rng(6)
+    rows = (chance.normal(0.3, 1, (60, 384))[np.arange(4000) % 60] + chance.normal(0, 1, (4000, 384))).astype(
+        np.float32
+    )
+    vectors = Vectors(384)
+    vectors.add(np.arange(4000), rows)
+    vectors.build(32)
+    assert share_found(vectors, rows, np.eye(384, dtype=np.float32)[::8] * np.float32(-2)) >= 0.99

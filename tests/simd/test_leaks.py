@@ -30,6 +30,7 @@ allowed, groups = store.allowed(ids[::3]), np.array([True, False])
 documents = [b"a word", b"words of a text", b""]
 some = near[0, :3]
 both = simd.Hybrid(store, postings)
+lexicon = simd.Lexicon(lambda word: [word], [b"the"])
 sides = (ids[:3], some.astype("d")), some, (ids[1:4], some), some.astype("d")
 
 lengths = np.ones(3, np.int32)
@@ -66,6 +67,8 @@ right = [
     lambda: simd.fuse({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, {1: 0.5, 2: 0.5, 3: 0.1}, 2, prior={1: 0.1}),
     lambda: store.scores(near[0], ids[:150]), lambda: simd.fuse_sides(*sides, 0.5, 2),
     lambda: simd.rank_lists(["0,1,1", "2"], lengths, documents=9, tokens=36), lambda: unranked("7"),
+    lambda: lexicon.choose(postings, "a word of the text", groups=groups), lambda: lexicon.choose(postings, "\xe9"),
+    lambda: simd.Lexicon(lambda word: [word, b"x"]).choose(postings, "words as they come"),
     lambda: simd.best_listed(ids[:3], np.arange(3.0), 2, groups=lengths, among=groups),
 ]
 wrong = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -71,3 +72,12 @@ def test_the_public_functions_are_those_of_the_active_path() -> None:
     active = simd.kernels(simd.active())
     assert (simd.dot.__doc__, simd.cosine.__doc__) == (active.dot.__doc__, active.cosine.__doc__)
     assert simd.topk.__func__ is simd.Kernels.topk
+
+
+def test_every_path_says_the_same_of_its_functions() -> None:
+    """help() of a function tells shapes, kinds and errors, in the same words whichever path is in use."""
+    paths = [simd.kernels(name) for name in simd.paths()]
+    for name in ("cosine", "dot", "hamming", "l2", "matvec", "normalize", "softmax", "tokens"):
+        told = {inspect.getdoc(getattr(path, name)) for path in paths}
+        assert len(told) == 1
+        assert name == "tokens" or "Raises TypeError" in str(told)

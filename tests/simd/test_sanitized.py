@@ -36,6 +36,7 @@ SUITES = (
     "test_vectors_file.py",
     "test_vectors_guard.py",
     "test_inverted.py",
+    "test_lexicon.py",
     "test_postings.py",
     "test_fusion.py",
     "test_listed.py",

@@ -195,11 +195,14 @@ def test_segments_do_not_show(path: str, monkeypatch: pytest.MonkeyPatch) -> Non
     vectors = filled(rows)
     vectors.add([10, 5000], rows[[700, 701]])
     vectors.delete(np.arange(3000, 4000, 10))
-    for query in (rows[0], rows[700], rows[1299]):
-        before = vectors.search(query, 5)
-        assert before[1][0] == pytest.approx(1, abs=1e-5)
-        vectors.compact()
-        assert vectors.search(query, 5)[0].tolist() == before[0].tolist()
+    asked = (rows[0], rows[700], rows[1299])
+    before, held = [vectors.search(query, 5) for query in asked], sum(vectors.nbytes.values())
+    assert [scores[0] for _, scores in before] == pytest.approx([1, 1, 1], abs=1e-5)
+    vectors.compact()
+    assert sum(vectors.nbytes.values()) < held
+    assert [vectors.search(query, 5)[0].tolist() for query in asked] == [ids.tolist() for ids, _ in before]
+    vectors.demote(vectors.ids, "bits")  # what is left of the rows are their codes
+    assert [vectors.search(query, 1)[0].tolist() for query in asked] == [ids[:1].tolist() for ids, _ in before]
 
 
 @pytest.mark.parametrize("share", [0.002, 0.1, 0.6])

@@ -136,6 +136,11 @@ def test_a_file_without_sums_is_opened(saved: Saved, tmp_path: Path) -> None:
     assert not opened.is_guarded
     assert answers(opened) == answers(Vectors.open(saved.file))
     opened.verify()
+    head = bytearray(file.read_bytes())
+    head[len(head) // 2] ^= 1
+    file.write_bytes(head)
+    with pytest.raises(ValueError, match="damaged"):
+        Vectors.open(file).verify()
 
 
 @pytest.mark.skipif(not NATIVE, reason="the extension is not built here")

@@ -42,6 +42,18 @@ def test_rows_that_codes_say_little_about_are_found(kind: Callable[[Floats], Flo
     assert filled(kind(noise(count))).recall(queries=queries) >= 0.98
 
 
+@pytest.mark.parametrize(
+    ("metric", "large", "times"), [("cosine", 1, 5), ("dot", 1, 5), ("l2", 1, 5), ("cosine", 1, 1000)]
+)
+def test_queries_that_are_large_where_rows_are_are_answered_as_well(metric: Any, large: int, times: float) -> None:
+    """Where a few items are larger than the others, a query that is large in them finds .99 of the nearest, too."""
+    made = np.random.default_rng(1).normal(size=(3060, 768)).astype(np.float32)
+    made[:, :large] *= np.float32(times)
+    vectors = Vectors(768, metric)
+    vectors.add(np.arange(3000), made[:3000])
+    assert vectors.recall(queries=made[3000:]) >= 0.99
+
+
 @pytest.mark.parametrize("lengths", [6, 12])
 def test_rows_of_very_different_lengths_are_found(lengths: int) -> None:
     """By dot, rows whose lengths have many powers of ten between them are found: more than half floats hold, too."""

@@ -13,18 +13,22 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.copying import check_copy, pinned, publish, refuse_taken, spare_for, write_copy
 from aqe.engine.memory.care.place import BESIDE, Place, is_same, refuse_own
+from aqe.engine.memory.care.states import count_current
+from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 
 
 @dataclass(frozen=True)
 class BackupReport:
     """A backup that was taken (or with `dry_run` would be). `bytes` is the size of the file; `since` is the backup that
-    an incremental one rests on, "" for a whole one."""
+    an incremental one rests on, "" for a whole one. `memories` counts all current ones, also those of the project index
+    and aqe's own knowledge; `remembered` only the others, which `aqe memory list` shows."""
 
     file: str
     since: str
     bytes: int
     memories: int
+    remembered: int
     revisions: int
     version: int
     encrypted: bool
@@ -59,7 +63,7 @@ def back_up(
     connection = place.connect_to_read()
     try:
         with pinned(connection, place.path):
-            memories = int(connection.execute("SELECT count(*) FROM memories WHERE valid_to IS NULL").get)
+            counts = count_current(connection, utc_now())
             revisions = int(connection.execute("SELECT count(*) FROM memories").get)
             version = int(connection.pragma("user_version"))
             size = int(connection.pragma("page_count")) * int(connection.pragma("page_size"))
@@ -69,7 +73,7 @@ def back_up(
             size = _write_increment(place, target, since, keys, dry_run, progress, cancel)
     finally:
         connection.close()
-    facts = (str(target), "" if since is None else str(since), size, memories, revisions, version)
+    facts = (str(target), "" if since is None else str(since), size, *counts, revisions, version)
     return BackupReport(*facts, place.key is not None, dry_run, round(time.monotonic() - began, 3))
 
 

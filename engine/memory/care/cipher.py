@@ -11,7 +11,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aqe.engine.memory.care.cells import SIZES, USUAL, pages_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +53,29 @@ def decrypt_pages(pages: Mapping[int, bytes], key: bytes) -> dict[int, bytes]:
         batch = numbers[at : at + _BATCH]
         found |= _decrypt_batch({number: pages[number] for number in batch}, key)
     return found
+
+
+def is_key_of(path: Path, passphrase: str) -> bool:
+    """Whether pages of a file other than the first have this key: then it is the right one, whatever SQLite says."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(PLAIN)
+    except OSError:
+        return False
+    key = derive_key(passphrase, head[:SALT])
+    return any(decrypt_pages(pages_of(path, size, 16), key) for size in (USUAL, *SIZES))
+
+
+def decrypt_first(page: bytes, key: bytes) -> dict[int, bytes]:
+    """The first page (by its number), where only what it says in clear of the form of the file is damaged: that of
+    aqe's files is tried in its place, in both forms of the journal."""
+    size = len(page) % 65_536 or 1
+    for journal in (2, 1):
+        form = size.to_bytes(2, "big") + bytes((journal, journal, RESERVED, 64, 32, 32))
+        found = _decrypt_batch({1: page[:SALT] + form + page[PLAIN:]}, key)
+        if found:
+            return found
+    return {}
 
 
 def _decrypt_batch(pages: Mapping[int, bytes], key: bytes) -> dict[int, bytes]:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
+from aqe.engine.memory.care.cells import SIZES, USUAL, page_form, sealed_size
 from aqe.engine.memory.care.copying import read_pieces
 from aqe.engine.project import unwritable
 
-SIZES = frozenset(1 << bits for bits in range(9, 17))
-USUAL = 4096
 _LOG = {0x377F0682: "<", 0x377F0683: ">"}
 _FRAME = 24
 
@@ -55,23 +54,32 @@ def read_image(path: Path, key: str | None) -> Image:
         raise unwritable(path, exc) from exc
     frames, log_size, log_count = _frames(log)
     first = frames.get(1) or data[:USUAL]
-    size = log_size or _page_size(first)
+    secret = None if key is None else cipher.derive_key(key, first[: cipher.SALT])
+    size, reserved = _form(data, secret)
+    size = log_size or size
     count = log_count or -(-len(data) // size)
     pages: Mapping[int, bytes] = _Pages(data, size, count, frames)
-    reserved = 0
-    if key is not None:
-        pages = cipher.decrypt_pages(pages, cipher.derive_key(key, first[: cipher.SALT]))
+    if secret is not None:
+        stored, pages = pages, cipher.decrypt_pages(pages, secret)
         if not pages:
             raise _no_page(path)
-        reserved = cipher.RESERVED
+        if 1 not in pages and 1 in stored:
+            pages |= cipher.decrypt_first(stored[1], secret)
     head = pages.get(1, b"")
     if len(head) >= 100 and head.startswith(cipher.MAGIC):
-        reserved = head[20]
         said = int.from_bytes(head[28:32], "big")
         if not log_count and said > count and head[24:28] == head[92:96]:
             count = min(said, count * 64 + 65_536)
     version = int.from_bytes(head[60:64], "big") if len(head) >= 64 else 0
     return Image(pages, count, size, size - reserved, version)
+
+
+def _form(data: bytes, secret: bytes | None) -> tuple[int, int]:
+    """The size of the pages, and how many bytes at the end of each hold nothing: as the pages are, whatever the head
+    says, which a damaged one says wrongly."""
+    if secret is None:
+        return page_form(data, (0, cipher.RESERVED))
+    return sealed_size(data, lambda some: cipher.decrypt_pages(some, secret)), cipher.RESERVED
 
 
 def _no_page(path: Path) -> UserError:
@@ -81,13 +89,6 @@ def _no_page(path: Path) -> UserError:
         code="database-key",
         fix="Set AQE_DB_KEY to the key it was made with; without its first page only a backup helps.",
     )
-
-
-def _page_size(first: bytes) -> int:
-    """The page size that the head of a file says, else the usual one."""
-    said = int.from_bytes(first[16:18], "big") if len(first) >= 18 else 0
-    size = 65_536 if said == 1 else said
-    return size if size in SIZES else USUAL
 
 
 class _Pages(Mapping[int, bytes]):

@@ -14,8 +14,8 @@ from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workpl
 from aqe.engine.memory.care.place import Place, open_backup, open_file
 from aqe.engine.memory.care.restoring import keep_before
 from aqe.engine.memory.care.sealing import alone, take_over
-from aqe.engine.memory.connection import open_connection
-from aqe.engine.memory.migrations import migrate, pending
+from aqe.engine.memory.connection import open_connection, speaking
+from aqe.engine.memory.migrations import migrate, pending, version_before
 from aqe.engine.memory.steps import MIGRATIONS
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -46,10 +46,10 @@ def bring_up_to_date(
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> MigrationReport:
-    """Apply the pending steps, each in a transaction, after a copy of the file was put beside it; servers may run.
+    """Apply the pending steps in one transaction, after a copy of the file was put beside it; servers may run.
 
     A dry run applies them to a copy, reads every page of it, and removes it. Of several processes that do so at once
-    one applies each step. Raises `UserError` (no-such-path, database-newer, database-locked, disk-full), `Cancelled`.
+    one applies the steps. Raises `UserError` (no-such-path, database-newer, database-locked, disk-full), `Cancelled`.
     """
     began = time.monotonic()
     connection = place.connect_to_read() if dry_run else place.connect()
@@ -67,7 +67,7 @@ def bring_up_to_date(
             open_again = functools.partial(open_connection, key=place.key, durability=place.durability)
             applied = migrate(connection, place.path, now=now, open_again=open_again)
             names = names[len(names) - applied :]
-            backup = str(_backup(place.path, before)) if applied else ""
+            backup = str(_backup(place.path, NEWEST - applied)) if applied else ""
     finally:
         connection.close()
     version = before if dry_run else NEWEST
@@ -90,7 +90,7 @@ def take_back(
     open, database-broken, database-key), `Cancelled`.
     """
     began = time.monotonic()
-    copy = _newest_backup(place.path)
+    copy = _copy_of_before(place)
     source, key = open_backup(copy, (place.key,))
     kept = ""
     try:
@@ -123,17 +123,23 @@ def _backup(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.v{version}.bak")
 
 
-def _newest_backup(path: Path) -> Path:
-    """The copy of before the last migration."""
-    found = [
-        (int(match[1]), copy)
-        for copy in path.parent.glob(f"{path.name}.v*.bak")
-        if (match := re.search(r"\.v(\d+)\.bak$", copy.name))
-    ]
+def _copy_of_before(place: Place) -> Path:
+    """The copy of before the last migration; where that is gone, the one of the newest of the versions before."""
+    connection = place.connect_to_read()
+    try:
+        with speaking(place.path):
+            version, before = int(connection.pragma("user_version")), version_before(connection)
+    finally:
+        connection.close()
+    found = {
+        int(match[1]): copy
+        for copy in place.path.parent.glob(f"{place.path.name}.v*.bak")
+        if (match := re.search(r"\.v(\d+)\.bak$", copy.name)) and int(match[1]) < version
+    }
     if not found:
         raise UserError(
-            f"There is no copy of before a migration beside {str(path)!r}.",
+            f"There is no copy of before a migration beside {str(place.path)!r}.",
             code="no-such-path",
             fix="`aqe memory restore FILE` puts another backup in its place.",
         )
-    return max(found)[1]
+    return found.get(before) or found[max(found)]

@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import apsw
-import sqlite_vec
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.connection import broken, open_connection, speaking
+from aqe.engine.memory.connection import broken, make_ready, open_connection, speaking
 from aqe.engine.memory.keys import earlier_keys, store_key
 from aqe.engine.memory.migrations import pending
 from aqe.engine.project import DATABASE, store_home
@@ -63,13 +62,7 @@ class Place:
                 code="no-such-path",
                 fix="`aqe memory add` keeps the first memory.",
             )
-        connection = open_connection(self.path, key=self.key, durability=self.durability)
-        try:
-            pending(connection, self.path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return self._checked(open_connection(self.path, key=self.key, durability=self.durability))
 
     def connect_to_read(self) -> apsw.Connection:
         """A connection as `connect` gives it, and where nothing can be written one that only reads."""
@@ -78,7 +71,10 @@ class Place:
         except UserError as error:
             if error.code not in UNWRITABLE or not self.path.is_file():
                 raise
-        connection = open_file(self.path, key=self.key)
+        return self._checked(open_file(self.path, key=self.key))
+
+    def _checked(self, connection: apsw.Connection) -> apsw.Connection:
+        """The connection, closed where its file is of a newer aqe."""
         try:
             pending(connection, self.path)
         except BaseException:
@@ -116,7 +112,8 @@ def refuse_own(database: Path, target: Path, what: str) -> None:
 
 def is_same(one: Path, other: Path) -> bool:
     """Whether two names mean one file."""
-    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+    both = os.path.exists(one) and os.path.exists(other)  # which says no of a name that is too long
+    return one.resolve() == other.resolve() or (both and one.samefile(other))
 
 
 def is_encrypted(path: Path) -> bool:
@@ -144,12 +141,7 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False) -> aps
     with speaking(path, key=key):
         connection = _opened(path, write)
         try:
-            if key:
-                connection.pragma("key", key)
-            connection.enable_load_extension(True)
-            connection.load_extension(sqlite_vec.loadable_path())
-            connection.enable_load_extension(False)
-            connection.pragma("foreign_keys", True)
+            make_ready(connection, key)
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         except BaseException:
             connection.close()

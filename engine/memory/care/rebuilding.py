@@ -13,7 +13,6 @@ import apsw
 
 from aqe.engine.memory import vectors
 from aqe.engine.memory.care.states import unpack_rows
-from aqe.engine.memory.spaces import is_own
 from aqe.engine.memory.text import subtokens
 from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -78,8 +77,8 @@ def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int
     """Make the tables of vectors anew from the vectors that were `found`, by space and row; returns how many current
     memories lost theirs, and how many of those are vectors that a caller gave."""
     lost = given = 0
-    spaces: list[Any] = connection.execute("SELECT number, embedder_id, dimension FROM embedders").fetchall()
-    for number, name, dimension in spaces:
+    spaces: list[Any] = connection.execute("SELECT number, embedder_id, dimension, derived FROM embedders").fetchall()
+    for number, name, dimension, derived in spaces:
         connection.execute(f"DROP TABLE IF EXISTS vectors_{number}")
         vectors.make_table(connection, number, dimension)
         here = found.get(number, {})
@@ -90,10 +89,10 @@ def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int
         ).fetchall()
         for row, namespace in rows:
             vector = here.get(row)
-            if vector is not None and _is_sound(vector, dimension, own=is_own(name)):
+            if vector is not None and _is_sound(vector, dimension, own=vectors.is_own(name)):
                 vectors.put(connection, number, row, namespace, vector)
             else:
-                lost, given = lost + 1, given + (not is_own(name))
+                lost, given = lost + 1, given + (not derived)
                 connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
     return lost, given
 
@@ -102,8 +101,8 @@ def drop_bad_vectors(connection: apsw.Connection) -> tuple[int, int]:
     """Remove vectors that belong to no current memory of their space and namespace, or are no such numbers; returns how
     many current memories lost theirs, and how many of those are vectors that a caller gave."""
     lost = given = 0
-    spaces: list[Any] = connection.execute("SELECT number, embedder_id, dimension FROM embedders").fetchall()
-    for number, name, dimension in spaces:
+    spaces: list[Any] = connection.execute("SELECT number, embedder_id, dimension, derived FROM embedders").fetchall()
+    for number, _, dimension, derived in spaces:
         bad = []
         for row, place, vector in connection.execute(f"SELECT row, namespace, vector FROM vectors_{number}"):
             sql = "SELECT namespace FROM memories WHERE row = ? AND embedder = ? AND valid_to IS NULL"
@@ -113,12 +112,13 @@ def drop_bad_vectors(connection: apsw.Connection) -> tuple[int, int]:
         for row, is_current in bad:
             vectors.drop(connection, number, row)
             if is_current:
-                lost, given = lost + 1, given + (not is_own(name))
+                lost, given = lost + 1, given + (not derived)
                 connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
+    made_here = {name for _, name, _, derived in spaces if derived}
     for row, _, embedder in bad_demoted(connection):
         drop_demoted(connection, row)
         if embedder is not None:
-            lost, given = lost + 1, given + (not is_own(embedder))
+            lost, given = lost + 1, given + (embedder not in made_here)
             connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
     return lost, given
 

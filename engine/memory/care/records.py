@@ -10,11 +10,18 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from aqe.engine.memory.care.cells import (
+    HEAD,
+    INDEX_INTERIOR,
+    KINDS,
+    TABLE_INTERIOR,
+    TABLE_LEAF,
+    cells,
+    local_size,
+    varint,
+)
 from aqe.engine.memory.care.image import Image
 
-TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
-LEAVES = (TABLE_LEAF, INDEX_LEAF)
-KINDS = frozenset({TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR})
 LARGEST = 1 << 30
 
 Value = int | float | str | bytes | None
@@ -55,10 +62,10 @@ def records(image: Image, number: int) -> Iterator[Record]:
     page = image.pages[number]
     for at in _cells(image, number):
         at += 4 if kind == INDEX_INTERIOR else 0
-        length, at = _varint(page, at)
+        length, at = varint(page, at)
         row = 0
         if kind == TABLE_LEAF:
-            row, at = _varint(page, at)
+            row, at = varint(page, at)
             row -= (row >> 63) << 64
         if 0 < length <= LARGEST and at <= image.usable:
             payload, is_whole = _payload(image, page, at, length, kind)
@@ -66,12 +73,12 @@ def records(image: Image, number: int) -> Iterator[Record]:
 
 
 def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
-    head, at = _varint(payload, 0)
+    head, at = varint(payload, 0)
     if not at <= head <= len(payload):
         return
     types = []
     while at < head:
-        kind, at = _varint(payload, at)
+        kind, at = varint(payload, at)
         types.append(kind)
     values, at = list[Value](), head
     for kind in types:
@@ -89,13 +96,10 @@ def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
 def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tuple[bytes, bool]:
     """The bytes of a cell: those on the page, then the chain of overflow pages as far as it goes."""
     usable = image.usable
-    most = usable - 35 if kind == TABLE_LEAF else (usable - 12) * 64 // 255 - 23
-    if length <= most:
+    local = local_size(length, kind, usable)
+    if local == length:
         piece = page[at : min(at + length, usable)]
         return piece, len(piece) == length
-    least = (usable - 12) * 32 // 255 - 23
-    local = least + (length - least) % (usable - 4)
-    local = local if local <= most else least
     pieces, left = [page[at : at + local]], length - local
     following, seen = int.from_bytes(page[at + local : at + local + 4], "big"), set[int]()
     while left > 0 and following in image.pages and following not in seen:
@@ -112,17 +116,15 @@ def overflow_of(image: Image, number: int) -> Iterator[int]:
     kind = kind_of(image, number)
     if kind in (0, TABLE_INTERIOR):
         return
-    page, usable = image.pages[number], image.usable
-    most = usable - 35 if kind == TABLE_LEAF else (usable - 12) * 64 // 255 - 23
-    least = (usable - 12) * 32 // 255 - 23
+    page = image.pages[number]
     for at in _cells(image, number):
         at += 4 if kind == INDEX_INTERIOR else 0
-        length, at = _varint(page, at)
+        length, at = varint(page, at)
         if kind == TABLE_LEAF:
-            _, at = _varint(page, at)
-        if most < length <= LARGEST:
-            local = least + (length - least) % (usable - 4)
-            at += local if local <= most else least
+            _, at = varint(page, at)
+        local = local_size(length, kind, image.usable)
+        if local < length <= LARGEST:
+            at += local
             following, seen = int.from_bytes(page[at : at + 4], "big"), set[int]()
             while following in image.pages and following not in seen:
                 seen.add(following)
@@ -131,34 +133,11 @@ def overflow_of(image: Image, number: int) -> Iterator[int]:
 
 
 def _cells(image: Image, number: int) -> list[int]:
-    """Where the cells of a b-tree page begin; those that cannot be cells are left out."""
-    page, start = image.pages[number], _start(number)
-    kind = page[start]
-    head = start + (8 if kind in LEAVES else 12)
-    count = int.from_bytes(page[start + 3 : start + 5], "big")
-    if head + 2 * count > image.usable:
-        return []
-    places = struct.unpack(f">{count}H", page[head : head + 2 * count])
-    return [at for at in places if head + 2 * count <= at < image.usable - 3]
+    return cells(image.pages[number], _start(number), image.usable)
 
 
 def _start(number: int) -> int:
-    return 100 if number == 1 else 0
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in SQLite's form of 1 to 9 bytes, and where the next thing begins."""
-    value = 0
-    for step in range(9):
-        if at + step >= len(data):
-            return 0, len(data) + 1
-        byte = data[at + step]
-        if step == 8:
-            return value << 8 | byte, at + 9
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            return value, at + step + 1
-    return value, at + 9
+    return HEAD if number == 1 else 0
 
 
 _SIZES: Mapping[int, int] = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}

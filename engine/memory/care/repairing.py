@@ -64,7 +64,8 @@ class RepairReport:
     """What was wrong and what became of it (with `dry_run`: would).
 
     `how` is "nothing" for a sound store, "mended" where its pages are sound, "salvaged" where rows were read page by
-    page. `saved` counts rows by table, `broken` those that stand only in part, `unknown_rows` those that fit no one
+    page. `memories` counts all current ones, `remembered` those that are not of the project index or aqe's own
+    knowledge. `saved` counts rows by table, `broken` those that stand only in part, `unknown_rows` those of no one
     table; `lost_count` counts memories of which some row is known to be lost, the first of which are named. `kept` is
     the file as it was. With `everything_lost` not one memory could be saved where some were; `earlier` are then the
     files in `.aqe`, newest first, that may have what is lost.
@@ -73,6 +74,7 @@ class RepairReport:
     how: str
     findings: tuple[str, ...]
     memories: int
+    remembered: int
     saved: dict[str, int]
     broken: dict[str, int]
     unknown_rows: int
@@ -340,6 +342,7 @@ def _report(
         how=how,
         findings=job.findings,
         memories=after.memories,
+        remembered=after.remembered,
         saved={} if made is None else dict(sorted(made.saved.items())),
         broken=dict(sorted(losses.broken.items())),
         unknown_rows=losses.unknown,

@@ -31,6 +31,7 @@ from aqe.engine.memory.care.copying import (
 )
 from aqe.engine.memory.care.exchange import UNUSABLE, exchanging, open_live
 from aqe.engine.memory.care.place import COPIES, Place, open_backup, open_file
+from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.connection import speaking, transaction
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.migrations import migrate
@@ -46,14 +47,20 @@ KEPT = re.compile(r"before-(restore|repair|way-back)-\d{8}T\d{12}Z\.db")
 """The names of the files that are kept; rfc3339's moments to the microsecond."""
 
 
+Counts = tuple[int, int]
+"""Current memories, and those of them that were remembered."""
+
+
 @dataclass(frozen=True)
 class RestoreReport:
-    """What was restored (or with `dry_run` would be): memories in the backup, memories before, steps that brought an
+    """What was restored (or with `dry_run` would be): memories in the backup (all current ones; `remembered` are those
+    of them that are not of the project index or aqe's own knowledge), memories before, steps that brought an
     older backup up to date, where what was there before is kept ("" where there was nothing), and whether what was
     encrypted in the backup lies in clear now."""
 
     file: str
     memories: int
+    remembered: int
     memories_before: int
     migrated: int
     kept: str
@@ -86,7 +93,7 @@ def restore(
     """
     began = time.monotonic()
     all_keys = place.keys(*keys)
-    before, kept = 0, ""
+    kept = ""
     with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare, contextlib.ExitStack() as stack:
         with _advising_another(file):
             together = increments.whole(file, base, all_keys, near=work, progress=progress, cancel=cancel)
@@ -96,13 +103,13 @@ def restore(
         migrated = _migrate(spare, place.key, now)
         if dry_run:
             with _read(place) as live:
-                before, memories = _count(live), _prepare(spare, place.key, live)
+                before, held = _count(live, now()), _prepare(spare, place.key, live, now())
         else:
-            before, memories, kept = _replace(place, spare, now(), progress, cancel)
+            before, held, kept = _replace(place, spare, now(), progress, cancel)
             prune_copies(place.folder, copies, copies_mb, kept=Path(kept))
     seconds = round(time.monotonic() - began, 3)
     now_in_clear = key is not None and place.key is None
-    return RestoreReport(str(file), memories, before, migrated, kept, now_in_clear, dry_run, seconds)
+    return RestoreReport(str(file), *held, before[0], migrated, kept, now_in_clear, dry_run, seconds)
 
 
 @contextlib.contextmanager
@@ -119,16 +126,16 @@ def _advising_another(file: Path) -> Iterator[None]:
 
 def _replace(
     place: Place, spare: Path, now: int, progress: Progress, cancel: CancelToken | None
-) -> tuple[int, int, str]:
+) -> tuple[Counts, Counts, str]:
     """Have the prepared file take the place of the content, of which a copy is kept: what is written meanwhile is
     in the one or in the other. Returns how many memories were there, how many are, and where the copy is."""
     with exchanging(place, spare, "a restore over a damaged file") as exchange:
         with _read(place) if exchange.is_open else contextlib.nullcontext() as live:
-            before, memories = _count(live), _prepare(spare, place.key, live)
+            before, held = _count(live, now), _prepare(spare, place.key, live, now)
             kept = keep_before(place, live, now, "before-restore", progress, cancel)
         with kept_only_if_done(kept):
             exchange.finish(Path(kept) if kept else None, progress, cancel)
-    return before, memories, kept
+    return before, held, kept
 
 
 @contextlib.contextmanager
@@ -208,12 +215,12 @@ def prune_copies(folder: Path, copies: int, copies_mb: int, *, kept: Path | None
             remove(path)
 
 
-def _count(connection: apsw.Connection | None) -> int:
+def _count(connection: apsw.Connection | None, now: int) -> Counts:
     if connection is None:
-        return 0
+        return 0, 0
     with contextlib.suppress(apsw.Error):
-        return int(connection.execute("SELECT count(*) FROM memories WHERE valid_to IS NULL").get)
-    return 0
+        return count_current(connection, now)
+    return 0, 0
 
 
 def _migrate(spare: Path, key: str | None, now: Callable[[], int]) -> int:
@@ -225,7 +232,7 @@ def _migrate(spare: Path, key: str | None, now: Callable[[], int]) -> int:
         connection.close()
 
 
-def _prepare(spare: Path, key: str | None, live: apsw.Connection | None) -> int:
+def _prepare(spare: Path, key: str | None, live: apsw.Connection | None, now: int) -> Counts:
     """Make the prepared file one that may take the store's place; returns how many memories it holds."""
     connection = open_file(spare, key=key, write=True)
     try:
@@ -240,7 +247,7 @@ def _prepare(spare: Path, key: str | None, live: apsw.Connection | None) -> int:
             if live is not None:
                 for table in STAYING:
                     _carry(live, connection, table)
-        return _count(connection)
+        return _count(connection, now)
     finally:
         connection.close()
 

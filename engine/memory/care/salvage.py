@@ -14,12 +14,9 @@ from typing import Any
 
 import apsw
 
+from aqe.engine.memory.care.cells import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
 from aqe.engine.memory.care.image import Image
 from aqe.engine.memory.care.records import (
-    INDEX_INTERIOR,
-    INDEX_LEAF,
-    TABLE_INTERIOR,
-    TABLE_LEAF,
     Record,
     Value,
     children,

@@ -17,6 +17,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import states
 from aqe.engine.memory.entry import Provenance, rfc3339
+from aqe.engine.memory.growth.expiry import end_expired
 from aqe.engine.memory.rows import Row, end_row, insert_row
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -24,6 +25,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 NAME = re.compile(r"\w[\w.-]{0,79}")
 NOW = "now"
 STEP = 500
+MOST_OVER = 1_000_000
 _LIKE = """UPDATE memories SET (expires_at, pinned, file_digest) =
     (SELECT expires_at, pinned, file_digest FROM memories WHERE row = ?)
     WHERE namespace = ? AND id = ? AND valid_to IS NULL"""
@@ -32,7 +34,8 @@ _LIKE = """UPDATE memories SET (expires_at, pinned, file_digest) =
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment under a name; `automatic` where aqe took it before it changed much. `at` is RFC 3339."""
+    """A moment under a name and how many memories it holds: those that were remembered, without the project index and
+    aqe's own knowledge; `automatic` where aqe took it before it changed much. `at` is RFC 3339."""
 
     name: str
     at: str
@@ -78,6 +81,7 @@ def take_snapshot(store: Store, name: str, *, kept: int, automatic: bool = False
                 code="snapshot-exists",
                 fix="Give another name, or remove that one: `aqe memory snapshots --remove NAME`.",
             )
+        end_expired(connection, store.now(), most=MOST_OVER)
         taken = _take(connection, name, store.now(), automatic=automatic)
         return taken, _drop_oldest(connection, kept, keep=name, automatic=automatic)
 

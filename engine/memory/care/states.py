@@ -9,6 +9,7 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 
@@ -44,6 +45,16 @@ def current(connection: apsw.Connection) -> Iterator[Entry]:
     """What is remembered now, by namespace and id."""
     sql = f"SELECT {_ENTRY} FROM memories WHERE valid_to IS NULL AND {_DERIVED} ORDER BY namespace, id"
     return _entries(connection, sql)
+
+
+def count_current(connection: apsw.Connection, now: int) -> tuple[int, int]:
+    """How many memories are current in a file of any version: all of them, and those that were remembered, which are
+    not of the project index or aqe's own knowledge, and not over at `now` (microseconds)."""
+    has_ends = connection.execute("SELECT 1 FROM pragma_table_info('memories') WHERE name = 'expires_at'").fetchone()
+    lasts = "(expires_at IS NULL OR expires_at > ?)" if has_ends else "?"
+    sql = f"SELECT count(*), count(*) FILTER (WHERE {_DERIVED} AND {lasts}) FROM memories WHERE valid_to IS NULL"
+    found: Any = connection.execute(sql, (now,)).fetchone()
+    return int(found[0]), int(found[1])
 
 
 def current_rows(connection: apsw.Connection) -> list[int]:

@@ -18,7 +18,9 @@ from aqe.engine.memory.care.checks import CHECKS, REPAIR, Looked, Wrong
 from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.place import Place, has_log, open_backup
 from aqe.engine.memory.care.side_files import check_side_files
+from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.connection import transaction
+from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 
 UNREADABLE = "it cannot be read through"
@@ -29,6 +31,18 @@ OTHER = "Go back to another backup; `aqe memory restore FILE --dry-run` says whe
 
 EMPTIED = "`aqe memory restore FILE` puts a backup in its place; the next addition begins a new store."
 """What to do about a file of nothing."""
+
+OF = {
+    "pages": "pages",
+    "references": "tables",
+    "texts": "revisions, ended ones too",
+    "revisions": "memories, ended ones too",
+    "text index": "current memories",
+    "vectors": "vectors",
+    "snapshots": "snapshots",
+    "side files": "files",
+}
+"""What each check looks at."""
 
 _CODES = ("database-broken", "database-failed")
 
@@ -45,22 +59,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckRun:
-    """A check and how it went; `looked_at` counts what it looked at: pages, tables, memories, vectors, snapshots,
-    files."""
+    """A check and how it went; `looked_at` counts what it looked at, which `of` names."""
 
     name: str
     state: Literal["sound", "wrong", "not-run"]
     looked_at: int
+    of: str
 
 
 @dataclass(frozen=True)
 class VerifiedStore:
-    """What `verify` found in a file; `version` is 0 where it could not be read."""
+    """What `verify` found in a file; `version` is 0 where it was not to be read. `memories` counts all current ones,
+    also those of the index and aqe's own knowledge; `remembered` only the others, which `aqe memory list` shows."""
 
     file: str
     sound: bool
     version: int
     memories: int
+    remembered: int
     checks: tuple[CheckRun, ...]
     findings: tuple[Finding, ...]
     seconds: float
@@ -84,7 +100,7 @@ def verify(
     path = place.path if file is None else file
     runs: list[CheckRun] = []
     findings: list[Finding] = []
-    version = memories = 0
+    version, held = 0, (0, 0)
     try:
         with (
             _opened(place, file, keys, progress, cancel) as connection,
@@ -92,7 +108,7 @@ def verify(
         ):
             version = int(connection.pragma("user_version"))
             _run_all(connection, runs, findings, progress, cancel)
-            memories = runs[_place_of("text index")].looked_at
+            held = _counted(connection)
             if file is None and connection.table_exists("main", "demoted"):
                 side = functools.partial(check_side_files, database=path)
                 _note(runs, findings, "side files", *_run(connection, side))
@@ -106,7 +122,7 @@ def verify(
     if file is None and not findings and not version:
         findings.append(Finding("file", "it holds no tables", "what it held before, if anything, is gone", EMPTIED))
     seconds = round(time.monotonic() - began, 3)
-    return VerifiedStore(str(path), not findings, version, memories, tuple(runs), tuple(findings), seconds)
+    return VerifiedStore(str(path), not findings, version, *held, tuple(runs), tuple(findings), seconds)
 
 
 @contextlib.contextmanager
@@ -142,13 +158,13 @@ def _run_all(
             cancel.check()
         progress(f"Checking {name}", number, len(CHECKS))
         if not connection.table_exists("main", table) and table != "sqlite_schema":
-            runs.append(CheckRun(name, "not-run", 0))
+            runs.append(CheckRun(name, "not-run", 0, OF[name]))
             continue
         _note(runs, findings, name, *_run(connection, check))
 
 
 def _note(runs: list[CheckRun], findings: list[Finding], name: str, looked_at: int, wrong: list[Wrong]) -> None:
-    runs.append(CheckRun(name, "wrong" if wrong else "sound", looked_at))
+    runs.append(CheckRun(name, "wrong" if wrong else "sound", looked_at, OF[name]))
     findings += [Finding(name, one.what, one.meaning, one.fix) for one in wrong]
 
 
@@ -166,5 +182,8 @@ def _run(connection: apsw.Connection, check: object) -> Looked:
     return looked
 
 
-def _place_of(name: str) -> int:
-    return next(number for number, (known, _, _) in enumerate(CHECKS) if known == name)
+def _counted(connection: apsw.Connection) -> tuple[int, int]:
+    try:
+        return count_current(connection, utc_now())
+    except apsw.Error:
+        return 0, 0

@@ -31,11 +31,11 @@ _KINDS = {kind: at for at, kind in enumerate(ATTENDED)}
 _AMONG = f"kind IN ({', '.join(map(repr, ATTENDED))})"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Adjacency:
-    """The edges of n nodes: `other`, `relation` and `weight` (n, EACH). `numbers` (n) are the nodes' own in the file,
-    `rows` (n) their memories, -1 where there is none now; `places` has the node of each row. `slots` (n + 1) are -1,
-    for whoever numbers some of the nodes and puts it back."""
+    """The edges of n nodes, which stay: `other`, `relation` and `weight` (n, EACH). `numbers` (n) are the nodes' own in
+    the file. What `follow` brings up to date: `rows` (n), the memories, -1 where there is none now, and `places`,
+    the node of each row. `slots` (n + 1) are -1, for whoever numbers some of the nodes and puts it back."""
 
     other: Places
     relation: Places
@@ -46,7 +46,7 @@ class Adjacency:
     slots: Places = field(repr=False)
     _namespaces: NDArray[np.int64] = field(repr=False)
     _names: tuple[str, ...]
-    _inside: dict[tuple[str, ...], NDArray[np.bool_]] = field(repr=False, default_factory=dict)
+    _inside: dict[tuple[str, ...], NDArray[np.bool_]] = field(init=False, repr=False, default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,9 +61,20 @@ class Adjacency:
         ends = self.other[list(nodes)].ravel()
         return [*dict.fromkeys(ends[among[ends]].tolist())]
 
-    def forget_memories(self) -> None:
-        """Some of the memories are others now."""
+    def follow(self, connection: apsw.Connection, changed: Sequence[int]) -> None:
+        """Look up anew which node each of these rows of `memories` is, if any."""
         self._inside.clear()
+        for row in changed:
+            node = self.places.pop(row, None)
+            if node is not None and self.rows[node] == row:
+                self.rows[node] = -1
+        sql = (
+            "SELECT row, nodes.number FROM memories JOIN nodes ON nodes.namespace = memories.namespace"
+            " AND nodes.id = memories.id WHERE valid_to IS NULL AND row IN (SELECT value FROM json_each(?))"
+        )
+        for row, number in connection.execute(sql, (json.dumps(changed),)):
+            node = int(np.searchsorted(self.numbers, number))
+            self.places[row], self.rows[node] = node, row
 
     def inside(self, namespaces: tuple[str, ...]) -> NDArray[np.bool_]:
         """Which nodes are memories of some namespaces now (n), and False at the end for what is no node (n + 1)."""
@@ -92,7 +103,7 @@ class HeldEdges:
                 return self._held
             changed = rows_since(connection, self._mark)
             if changed is not None:
-                _follow(connection, self._held, changed)
+                self._held.follow(connection, changed)
                 self._mark = read_mark(connection)
                 return self._held
         held = read_adjacency(connection, self._without)
@@ -178,19 +189,3 @@ def _read_wider(connection: apsw.Connection, without: Sequence[str]) -> list[tup
 
 def _but(origins: Sequence[str]) -> str:
     return f" AND origin NOT IN ({','.join('?' * len(origins))})" if origins else ""
-
-
-def _follow(connection: apsw.Connection, held: Adjacency, changed: Sequence[int]) -> None:
-    """Look up anew which node each of these rows of `memories` is, if any."""
-    held.forget_memories()
-    for row in changed:
-        node = held.places.pop(row, None)
-        if node is not None and held.rows[node] == row:
-            held.rows[node] = -1
-    sql = (
-        "SELECT row, nodes.number FROM memories JOIN nodes ON nodes.namespace = memories.namespace"
-        " AND nodes.id = memories.id WHERE valid_to IS NULL AND row IN (SELECT value FROM json_each(?))"
-    )
-    for row, number in connection.execute(sql, (json.dumps(changed),)):
-        node = int(np.searchsorted(held.numbers, number))
-        held.places[row], held.rows[node] = node, row

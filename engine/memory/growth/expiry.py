@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Memory
 
 LONGEST_S = 100 * 366 * 86_400.0
+NEVER = "never"
+FOR_GOOD = float("inf")
+"""The seconds of what is to be kept without an end."""
 IN_PASSING = 100
 """Memories that are over and are ended by whoever writes next."""
 
@@ -51,9 +54,18 @@ def parse_ttl(ttl: Any) -> float:
         raise UserError(
             f"{ttl!r:.60} is no time to keep a memory for.",
             code="bad-ttl",
-            fix="Give a number above zero with its unit s, m, h, d or w, like 30d; at most 100 years.",
+            fix="Give a number above zero with its unit s, m, h, d or w, like 30d (at most 100 years), or never.",
         )
     return seconds
+
+
+def read_ttl(ttl: Any) -> float:
+    """As `parse_ttl`, and `FOR_GOOD` for `never`. Raises `UserError` (bad-ttl).
+
+    >>> read_ttl("never")
+    inf
+    """
+    return FOR_GOOD if isinstance(ttl, str) and ttl.strip().lower() == NEVER else parse_ttl(ttl)
 
 
 def first_end(connection: apsw.Connection) -> int | None:

@@ -18,10 +18,10 @@ from aqe.engine.memory.growth.access import HALF_LIFE_DAYS, decayed
 from aqe.engine.memory.growth.expiry import end_expired, in_batches
 from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.growth.merging import APART
+from aqe.engine.memory.namespaces import end_of
 from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import end_row
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.words import end_of
 from aqe.engine.progress import CancelToken, Progress, silent
 
 ROW_BYTES = 400

@@ -66,6 +66,16 @@ class FileDigests:
                 self._known.popitem(last=False)
         return made
 
+    def within(self, file: str) -> str:
+        """A file as a memory names it: relative to the project where it is one of it, with slashes."""
+        if self._root is None or "\0" in file or (not file.startswith(("/", "./", ".\\")) and ":" not in file[:2]):
+            return file
+        path = Path(file)
+        for root in (self._root, self._root.resolve()):
+            if path.is_absolute() and path.is_relative_to(root):
+                return path.relative_to(root).as_posix()
+        return path.as_posix()
+
     def at_birth(self, file: str) -> str:
         """What a new memory keeps of its file: its digest, or "" where there is nothing to compare with later."""
         found = self.digest(file) if file else ""
@@ -99,10 +109,16 @@ def by_freshness(hits: Sequence[Hit], policy: Policy, k: int) -> tuple[Hit, ...]
 
 
 def file_warning(root: Path, file: str) -> str:
-    """What is to be said where the file that a memory is about is not in the project at `root`, else nothing."""
-    if not file or not isinstance(file, str) or FileDigests(root).digest(file) != GONE:
+    """What is to be said where the file that a memory is about is not in the project at `root`, or cannot be looked at,
+    else nothing."""
+    if not file or not isinstance(file, str):
         return ""
-    return f"The project has no file {file!r:.200}, so nothing will tell when this is stale."
+    files = FileDigests(root)
+    found = files.digest(files.within(file))
+    if found not in ("", GONE):
+        return ""
+    what = "The project has no file" if found == GONE else "Outside of the project, or no file to compare, is"
+    return f"{what} {file!r:.200}, so nothing will tell when this is stale."
 
 
 def fresh_answer(

@@ -22,7 +22,6 @@ from aqe.engine.memory import vectors
 from aqe.engine.memory.connection import speaking
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
 from aqe.engine.memory.growth.merging import APART
-from aqe.engine.memory.spaces import is_own
 from aqe.engine.memory.store import Store, watch_connection
 from aqe.engine.memory.tiers.forms import COLD, HOT, SMALL, pack, unpack
 from aqe.engine.memory.tiers.policy import Thresholds, assign
@@ -123,10 +122,10 @@ def _moves(store: Store, thresholds: Thresholds, half_life_days: float) -> list[
     )
     with store.looking() as connection:
         found: list[Any] = connection.execute(sql, (APART, f"{APART}/%")).fetchall()
-        spaces: list[Any] = connection.execute("SELECT number, embedder_id FROM embedders").fetchall()
+        spaces: list[Any] = connection.execute("SELECT number FROM embedders WHERE NOT derived").fetchall()
     if not found:
         return []
-    given = {int(number) for number, name in spaces if not is_own(str(name))}
+    given = {int(number) for (number,) in spaces}
     rows, tables, tiers, pinned, made, score, last, apart = (np.array(column) for column in zip(*found, strict=True))
     life = half_life_days * DAY_US
     newest = float(max(made.max(), last.max()))

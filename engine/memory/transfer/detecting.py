@@ -13,13 +13,30 @@ from aqe.engine.errors import UserError
 from aqe.engine.index.passages import lines_of
 from aqe.engine.index.prose import read_prose
 from aqe.engine.memory.transfer import peers
-from aqe.engine.memory.transfer.files import FORMAT, is_markdown_of_ours, read_lines, read_markdown, read_tensors
-from aqe.engine.memory.transfer.record import Record
+from aqe.engine.memory.transfer.files import (
+    FORMAT,
+    beside_sections,
+    is_markdown_of_ours,
+    promised,
+    read_lines,
+    read_markdown,
+    read_tensors,
+)
+from aqe.engine.memory.transfer.record import Record, not_json
+from aqe.engine.memory.transfer.truncation import (
+    DATABASE,
+    cut_short,
+    is_unfinished,
+    refuse_cut_database,
+    refuse_cut_line,
+)
+from aqe.engine.terminal import shortened
 
 Form = Literal["jsonl", "markdown", "lines", "server-memory", "mem0", "agentic-qe"]
 FORMS = get_args(Form)
 MOST_BYTES = 4_000_000_000
-_DATABASE = b"SQLite format 3\0"
+_NONE_OF_MEM0: tuple[Any, ...] = ({"results": []}, {"memories": []})
+"""What mem0 answers where it holds nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +57,25 @@ def read_file(
     written together with JSON lines. Raises `UserError` (no-such-path, unknown-format, bad-record, state-newer).
     """
     data = _bytes(path)
+    if form is None and not data.strip():
+        raise _unknown(path, "it is empty")
     found = form or _form_of(data, path)
+    if vectors is not None and found != "jsonl":
+        raise UserError(
+            f"Vectors in a file of their own go with JSON lines of aqe; {path.name!r} is {found}.",
+            code="bad-argument",
+            fix="Leave --vectors out.",
+        )
     place = namespace or "imported"
     reader = peers.Reader(now)
-    if found in ("agentic-qe", "mem0") and data.startswith(_DATABASE):
+    if found in ("agentic-qe", "mem0") and data.startswith(DATABASE):
+        refuse_cut_database(data, repr(path.name))
         kind, records = peers.read_database(path, reader, place)
         if kind != found and form is not None:
             raise _unknown(path, f"it is of {kind}")
         return Contents("mem0" if kind == "mem0" else "agentic-qe", tuple(records), tuple(reader.left_out))
+    if data.startswith(DATABASE):
+        raise _unknown(path, f"it is a database, and {found} is a text")
     text = _text(data, path)
     return Contents(found, tuple(_read(found, text, path, place, vectors, reader)), tuple(reader.left_out))
 
@@ -56,24 +84,41 @@ def _read(
     form: Form, text: str, path: Path, namespace: str, vectors: Path | None, reader: peers.Reader
 ) -> list[Record]:
     name = repr(path.name)
+    if form in ("jsonl", "lines", "server-memory"):
+        refuse_cut_line(text, name)
     if form == "jsonl":
         rows = None if vectors is None else read_tensors(_bytes(vectors), name=repr(vectors.name))
-        return list(read_lines(text.split("\n"), name=name, tensor=None if rows is None else rows.get))
+        found = list(read_lines(text.split("\n"), name=name, tensor=None if rows is None else rows.get))
+        _note_missing(reader, promised(text), len(found), name)
+        return found
+    if form == "markdown" and not is_markdown_of_ours(text):
+        return _sections(text, path, reader, namespace)
     if form == "markdown":
-        return (
-            list(read_markdown(text, name=name))
-            if is_markdown_of_ours(text)
-            else _sections(text, path, reader, namespace)
-        )
+        found = list(read_markdown(text, name=name))
+        if rest := beside_sections(text):
+            why = "it is in no section that aqe wrote; put it into a section's text, or add it by itself"
+            reader.left_out.append((shortened(rest, 60), why))
+        return found
     if form == "server-memory":
         return list(peers.read_graph(text.split("\n"), reader, namespace, name))
     if form == "mem0":
         value = _json(text, path)
-        is_answer = isinstance(value, list) or bool(peers.memories_of_mem0(value))
+        is_answer = isinstance(value, list) or bool(peers.memories_of_mem0(value)) or value in _NONE_OF_MEM0
+        if not is_answer and not peers.memories_of_mem0([value]):
+            raise _unknown(path, "it holds no memory of mem0")
         return list(peers.read_mem0(value if is_answer else [value], reader, namespace))
     if form == "lines":
         return _lines(text, reader, namespace, name)
     raise _unknown(path, "it is no database")
+
+
+def _note_missing(reader: peers.Reader, promised: int, found: int, name: str) -> None:
+    """Tell of a file that holds fewer revisions than its first line says."""
+    if found < promised:
+        why = (
+            f"the first line of {name} says {promised:,}, it holds {found:,}: it was cut short, or lines were taken out"
+        )
+        reader.left_out.append((f"{promised - found:,} revisions", why))
 
 
 def _sections(text: str, path: Path, reader: peers.Reader, namespace: str) -> list[Record]:
@@ -101,28 +146,44 @@ def _lines(text: str, reader: peers.Reader, namespace: str, name: str) -> list[R
                 raise ValueError("its text or metadata is something else")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
-                f"Line {number} of {name} has no text: {error}.", code="bad-record", fix='Give {"text": ...} a line.'
+                f"Line {number} of {name} is no memory: {_why_no_text(error)}.",
+                code="bad-record",
+                fix='Give {"text": ...} a line; nothing of this file was taken in.',
             ) from None
         id = item.get("id")
         place = item.get("namespace") or namespace
         record = reader.record(said, namespace=str(place), id=None if id is None else str(id), metadata=about)
         if record is not None:
             found.append(record)
+        elif id is None:
+            reader.left_out[-1] = f"line {number}", reader.left_out[-1][1]
     return found
 
 
+def _why_no_text(error: Exception) -> str:
+    if isinstance(error, (json.JSONDecodeError, RecursionError)):
+        return not_json(error)
+    if isinstance(error, ValueError):
+        return str(error)
+    return "it has no key 'text'" if isinstance(error, KeyError) else "it is not a JSON object"
+
+
 def _form_of(data: bytes, path: Path) -> Form:
-    if data.startswith(_DATABASE):
+    if data.startswith(DATABASE):
         return "agentic-qe"  # or mem0: its tables tell
     text = _text(data, path)
     first = next((line for line in text.split("\n") if line.strip()), "")
     one = _object(first)
+    if one in _NONE_OF_MEM0 or text.strip() == "[]":
+        return "mem0"
     if one is not None:
         return _form_of_line(one, text, path)
     if peers.memories_of_mem0(_object(text) if first.lstrip().startswith("{") else _list(text)):
         return "mem0"
     if path.suffix.lower() in (".md", ".markdown", ".txt") or is_markdown_of_ours(text):
         return "markdown"
+    if is_unfinished(text) or is_unfinished(first):
+        raise cut_short(repr(path.name), "it begins as JSON and ends in the middle")
     raise _unknown(path, "nothing in it is of a form that aqe knows")
 
 
@@ -161,6 +222,8 @@ def _json(text: str, path: Path) -> Any:
     except (ValueError, RecursionError):
         lines = [_object(line) for line in text.split("\n") if line.strip()]
     if not lines or None in lines:
+        if is_unfinished(text):
+            raise cut_short(repr(path.name), "it begins as JSON and ends in the middle")
         raise UserError(f"{path.name!r} is not JSON.", code="bad-record", fix="Give what mem0's get_all answers.")
     return lines
 
@@ -189,8 +252,9 @@ def _text(data: bytes, path: Path) -> str:
 
 
 def _unknown(path: Path, why: str) -> UserError:
+    named = ", ".join(("state", *FORMS))
     return UserError(
         f"{path.name!r} is no file of memories: {why}.",
         code="unknown-format",
-        fix=f"Give one of aqe, agentic-qe, server-memory or mem0, or name it with --format ({', '.join(FORMS)}).",
+        fix=f"Give a file of aqe, agentic-qe, server-memory or mem0, or say what it is by --format ({named}).",
     )

@@ -85,7 +85,9 @@ def export_memories(
         if form == "markdown":
             write_markdown(records, counted, now=store.now())
         else:
-            write_lines(records, counted, now=store.now(), tensor=None if tensors is None else tensors.put)
+            write_lines(
+                records, counted, now=store.now(), revisions=total, tensor=None if tensors is None else tensors.put
+            )
         if tensors is not None and vectors is not None:
             data = tensors.dump()
             write_bytes_atomic(vectors.resolve(), data)
@@ -97,7 +99,7 @@ def check_target(file: Path, store: Store) -> None:
     """Refuse what is there and is no file: a folder, a device, a pipe, and what belongs to the store. Raises
     `UserError` (bad-output)."""
     refuse_own(store.path, file, "an export")
-    if file.exists() and not file.is_file():
+    if os.path.exists(file) and not os.path.isfile(file):  # which say no of a name that is too long
         raise UserError(f"{str(file)!r} is no file.", code="bad-output", fix="Name a file, or - for stdout.")
 
 
@@ -132,7 +134,10 @@ def _watched(
 @contextlib.contextmanager
 def _part(target: Path) -> Iterator[TextIO]:
     """A file that takes the name `target` when the block ended well, and is gone when it did not."""
-    target = target.resolve()  # a link stays one, and the file that it means is written
+    try:
+        target = target.resolve()  # a link stays one, and the file that it means is written
+    except OSError as error:
+        raise unwritable(target, error) from error
     spare = target.with_name(f".{target.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with spare.open("x", encoding="utf-8", newline="") as out:

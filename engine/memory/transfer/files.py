@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import rfc3339
-from aqe.engine.memory.spaces import is_own
-from aqe.engine.memory.transfer.record import Record, bad_record, read_record, record_object
+from aqe.engine.memory.transfer.record import Record, bad_record, not_json, read_record, record_object
+from aqe.engine.memory.transfer.truncation import cut_short, refuse_cut_tensors
 
 FORMAT = "aqe.memory/1"
+_BEGINNING = "# Memories\n\nWritten by aqe at "
+_END_OF_BEGINNING = "; `aqe memory import` reads it back.\n"
 _SECTION = re.compile(r"<!-- aqe (?P<about>\{.*\}) -->")
 _VERSION = re.compile(r"aqe\.memory/(\d+)")
 
@@ -28,20 +30,25 @@ TensorRow = Callable[[int], bytes | None]
 
 
 def write_lines(
-    records: Iterable[Record], out: Out, *, now: int, tensor: Callable[[Record], int | None] | None = None
+    records: Iterable[Record],
+    out: Out,
+    *,
+    now: int,
+    revisions: int,
+    tensor: Callable[[Record], int | None] | None = None,
 ) -> None:
-    """A first line that names the format, then one JSON object for each revision.
+    """A first line that names the format and how many `revisions` follow, then one JSON object for each of them.
 
     With `tensor`, which puts a record's vector into a file beside and returns its row there, a line has that number.
-    Without it a vector that a caller gave stands in the line, to the last bit; one of aqe's own embedders is left out,
+    Without it a vector that a caller gave stands in the line, to the last bit; one of an engine's embedder is left out,
     because it can be made anew.
     """
-    out.write(json.dumps({"format": FORMAT, "made_at": rfc3339(now)}) + "\n")
+    out.write(json.dumps({"format": FORMAT, "made_at": rfc3339(now), "revisions": revisions}) + "\n")
     for record in records:
         vector: Any = None
         if tensor is not None:
             vector = tensor(record)
-        elif record.vector is not None and not is_own(record.embedder_id or ""):
+        elif record.vector is not None and not record.derived:
             vector = list(memoryview(record.vector).cast("f"))
         out.write(json.dumps(record_object(record, vector=vector), ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -62,11 +69,21 @@ def read_lines(lines: Iterable[str], *, name: str, tensor: TensorRow | None = No
         yield read_record(found, at=at, tensor=tensor)
 
 
+def promised(text: str) -> int:
+    """How many revisions the first line of JSON lines says; 0 where it says nothing of it."""
+    try:
+        found = json.loads(text.partition("\n")[0])
+    except (ValueError, RecursionError):
+        return 0
+    count = found.get("revisions") if isinstance(found, dict) else None
+    return count if type(count) is int else 0
+
+
 def _json_object(line: str, at: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise bad_record(at, f"it is not JSON ({error})") from None
+        raise bad_record(at, not_json(error)) from None
     if not isinstance(found, dict):
         raise bad_record(at, "it is not a JSON object")
     return found
@@ -85,10 +102,10 @@ def check_format(found: object, name: str) -> None:
 
 def write_markdown(records: Iterable[Record], out: Out, *, now: int) -> None:
     """A section for each revision: its id as heading, what is known of it in a comment, its text as it is."""
-    out.write(f"# Memories\n\nWritten by aqe at {rfc3339(now)}; `aqe memory import` reads it back.\n")
+    out.write(f"{_BEGINNING}{rfc3339(now)}{_END_OF_BEGINNING}")
     for record in records:
         vector = None
-        if record.vector is not None and not is_own(record.embedder_id or ""):
+        if record.vector is not None and not record.derived:
             vector = list(memoryview(record.vector).cast("f"))
         about = record_object(record, vector=vector)
         text = about.pop("text")
@@ -117,16 +134,37 @@ def read_markdown(text: str, *, name: str) -> Iterator[Record]:
         about = _json_object(section["about"], place)
         end = about.pop("end", None)
         stop = text.find(f"\n{end}", section.end()) if isinstance(end, str) and end else -1
+        if stop < 0 and end and _SECTION.search(text, section.end()) is None:
+            raise cut_short(name, f"section {number}, its last, has no end")
         if stop < 0:
             raise bad_record(place, "its end is missing")
         about["text"] = text[section.end() + 1 : stop]
         at = stop + 1 + len(str(end))
         yield read_record(about, at=place)
+    if "\n<!-- aqe {" in text[at:] or (text.startswith(_BEGINNING) and _END_OF_BEGINNING not in text):
+        raise cut_short(name, f"section {number + 1}, its last, ends in the middle" if number else "it ends too early")
+
+
+def beside_sections(text: str) -> str:
+    """What stands in a file that `write_markdown` wrote outside of the sections that it wrote."""
+    parts, at = [], text.find(_END_OF_BEGINNING) + len(_END_OF_BEGINNING) if text.startswith(_BEGINNING) else 0
+    while (section := _SECTION.search(text, at)) is not None:
+        parts.append(text[at : section.start()].rpartition("\n## ")[0])
+        end = json.loads(section["about"])["end"]
+        at = text.find(f"\n{end}", section.end()) + 1 + len(end)
+    parts.append(text[at:])
+    return " ".join("".join(parts).split())
 
 
 def is_markdown_of_ours(text: str) -> bool:
     """Whether `write_markdown` wrote it."""
-    return _SECTION.search(text) is not None
+    return text.startswith(_BEGINNING) or _SECTION.search(text) is not None
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return str(error).removeprefix("Error while deserializing: ")
 
 
 class Tensors:
@@ -166,6 +204,7 @@ def read_tensors(data: bytes, *, name: str) -> Mapping[int, bytes]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    refuse_cut_tensors(data, name)
     try:
         tensors = load(data)
         found: dict[int, bytes] = {}
@@ -176,7 +215,7 @@ def read_tensors(data: bytes, *, name: str) -> Mapping[int, bytes]:
                 found |= {int(number): row.tobytes() for number, row in zip(numbers, rows, strict=True)}
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UserError(
-            f"{name} is no file of vectors: {error}.",
+            f"{name} is no file of vectors of aqe: {_told(error)}.",
             code="bad-record",
             fix="Give the .safetensors file that was written together with the memories.",
         ) from None

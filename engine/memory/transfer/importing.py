@@ -261,7 +261,8 @@ def _insert(connection: apsw.Connection, record: Record, more: Collection[str], 
     """Write a revision as it was; what the indexes are told of it waits for the others of the batch."""
     table = None
     if record.vector is not None and record.embedder_id is not None:
-        table = waiting.table(connection, record.embedder_id, len(record.vector) // 4)
+        size = len(record.vector) // 4
+        table = waiting.table(connection, record.embedder_id, size, derived=record.derived)
     known = [name for name in more if name in record.more]
     origin = record.provenance
     sql = _INSERT.format(names="".join(f', "{name}"' for name in known), marks=", ?" * len(known))

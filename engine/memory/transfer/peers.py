@@ -23,7 +23,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care.place import INCREMENT
 from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, metadata_json, uuid7
 from aqe.engine.memory.migrations import APPLICATION_ID
-from aqe.engine.memory.transfer.record import Record
+from aqe.engine.memory.transfer.record import Record, not_json
 from aqe.engine.moments import read_moment
 
 Row = Mapping[str, Any]
@@ -134,8 +134,10 @@ def read_graph(lines: Sequence[str], reader: Reader, namespace: str, name: str) 
             kind = item["type"]
             found = list(_graph_texts(item)) if kind in ("entity", "relation") else None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
+            why = not_json(error) if isinstance(error, json.JSONDecodeError) else "it is of another form"
+            why = f"it has no {error}" if isinstance(error, KeyError) else why
             raise UserError(
-                f"Line {number} of {name} is no entity and no relation: {error}.",
+                f"Line {number} of {name} is no entity and no relation: {why}.",
                 code="bad-record",
                 fix="Give the memory.jsonl of @modelcontextprotocol/server-memory.",
             ) from None

@@ -62,15 +62,15 @@ def read_records(connection: apsw.Connection, wanted: Wanted, *, with_vectors: b
     more = more_columns(connection)
     quoted = ", ".join(f'm."{name}"' for name in (*_NAMED, *_ORIGIN, *more))
     sql = (
-        f"SELECT m.row, m.embedder, e.embedder_id, {quoted} FROM memories m LEFT JOIN embedders e ON embedder = number"
-        f" WHERE m.row > ? AND {where} ORDER BY m.row LIMIT {PAGE}"
+        f"SELECT m.row, m.embedder, e.embedder_id, e.derived, {quoted} FROM memories m"
+        f" LEFT JOIN embedders e ON embedder = number WHERE m.row > ? AND {where} ORDER BY m.row LIMIT {PAGE}"
     )
     after: Any = -1
     while page := _fetched(connection, sql, (after, *bound)):
         after = page[-1][0]
         found = _vectors_of(connection, page) if with_vectors else {}
         for row in page:
-            named: dict[str, Any] = dict(zip((*_NAMED, *_ORIGIN, *more), row[3:], strict=True))
+            named: dict[str, Any] = dict(zip((*_NAMED, *_ORIGIN, *more), row[4:], strict=True))
             yield Record(
                 id=named["id"],
                 namespace=named["namespace"],
@@ -84,6 +84,7 @@ def read_records(connection: apsw.Connection, wanted: Wanted, *, with_vectors: b
                 provenance=Provenance(**{name: named[name] for name in _ORIGIN}),
                 embedder_id=row[2],
                 vector=found.get(row[0]),
+                derived=bool(row[3]),
                 more={name: named[name] for name, usual in more.items() if named[name] not in (None, usual)},
             )
 

@@ -21,6 +21,7 @@ from aqe.engine.memory.entry import (
     pack_vector,
     rfc3339,
 )
+from aqe.engine.memory.vectors import is_own
 from aqe.engine.moments import read_moment
 
 LATEST = 1 << 62
@@ -29,8 +30,8 @@ LATEST = 1 << 62
 
 @dataclass(frozen=True)
 class Record:
-    """One revision. Times are UTC microseconds; `vector` is float32 bytes of the space `embedder_id`; `more` has the
-    columns that the fields do not name, by column."""
+    """One revision. Times are UTC microseconds; `vector` is float32 bytes of the space `embedder_id`, which `derived`
+    says to be of an engine's embedder; `more` has the columns that the fields do not name, by column."""
 
     id: str
     namespace: str
@@ -44,6 +45,7 @@ class Record:
     provenance: Provenance
     embedder_id: str | None = None
     vector: bytes | None = None
+    derived: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,6 +77,8 @@ def record_object(record: Record, *, vector: Any = None) -> dict[str, Any]:
         found["more"] = {name: json_value(value) for name, value in record.more.items()}
     if record.embedder_id is not None:
         found["embedder_id"] = record.embedder_id
+    if record.derived:
+        found["derived"] = True
     if vector is not None:
         found["vector"] = vector
     return found
@@ -89,8 +93,17 @@ def read_record(found: Mapping[str, Any], *, at: str, tensor: Callable[[int], by
         return _read(found, tensor)
     except UserError as error:
         raise UserError(f"{at}: {error.message}", code="bad-record", fix=error.fix) from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise bad_record(at, f"{type(error).__name__} {error}") from None
+    except KeyError as error:
+        raise bad_record(at, f"it has no {error}") from None
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise bad_record(at, str(error)) from None
+
+
+def not_json(error: Exception) -> str:
+    """Why a line is no JSON, as users see it; the place is one of the line."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is not JSON ({error.msg} at column {error.colno})"
+    return f"it is not JSON ({error})"
 
 
 def bad_record(at: str, why: str) -> UserError:
@@ -113,6 +126,13 @@ def _read(found: Mapping[str, Any], tensor: Callable[[int], bytes | None] | None
     if valid_to is not None and valid_to < valid_from:
         raise ValueError("it ended before it began")
     vector, embedder_id = found.get("vector"), found.get("embedder_id")
+    where, more = found.get("provenance") or {}, found.get("more") or {}
+    for name, value in (("provenance", where), ("more", more)):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"its {name} is no JSON object")
+    strange = next((key for key in where if key not in vars(Provenance())), None)
+    if strange is not None:
+        raise ValueError(f"its provenance has {strange!r:.80}")
     return Record(
         id=check_id(found["id"]),
         namespace=check_namespace(found["namespace"]),
@@ -123,10 +143,11 @@ def _read(found: Mapping[str, Any], tensor: Callable[[int], bytes | None] | None
         valid_from=valid_from,
         valid_to=valid_to,
         id_given=bool(found.get("id_given", True)),
-        provenance=check_provenance(Provenance(**found.get("provenance", {}))),
+        provenance=check_provenance(Provenance(**where)),
         embedder_id=None if embedder_id is None else check_embedder(embedder_id),
         vector=_vector(vector, tensor),
-        more={str(name): column_value(value) for name, value in (found.get("more") or {}).items()},
+        derived=found.get("derived") is True or (embedder_id is not None and is_own(embedder_id)),
+        more={str(name): column_value(value) for name, value in more.items()},
     )
 
 

@@ -32,6 +32,7 @@ from aqe.engine.memory.transfer.importing import Conflict, Imported, import_memo
 from aqe.engine.memory.transfer.joined import check_read, put_read, read_edges
 from aqe.engine.memory.transfer.reading import PAGE, Wanted, count_records, read_records
 from aqe.engine.memory.transfer.record import column_value, json_value
+from aqe.engine.memory.transfer.truncation import ARCHIVE, cut_short
 from aqe.engine.progress import CancelToken, Progress, silent
 
 SCHEMA = "aqe.state/1"
@@ -98,7 +99,7 @@ def export_state(
         def memories(out: _Part) -> int:
             records = read_records(connection, wanted)
             watched = _watched(records, "Writing memories", total, progress, cancel)
-            write_lines(watched, out.text(), now=store.now(), tensor=tensors.put)
+            write_lines(watched, out.text(), now=store.now(), revisions=total, tensor=tensors.put)
             return total
 
         parts[MEMORIES] = _write(archive, MEMORIES, memories)
@@ -160,18 +161,19 @@ def import_state(
     if alone:
         why = "a memory that they join is not here: `aqe index` the project, then import again"
         told = replace(told, left_out=(*told.left_out, (f"{alone} edge{'' if alone == 1 else 's'}", why)))
-    return StateImported(told, added, same)
+    return StateImported(replace(told, form="state"), added, same)
 
 
 def is_state(path: Path) -> bool:
-    """Whether a file is such an archive."""
+    """Whether a file is such an archive, or begins as one: as a zip file does."""
     try:
         if not path.is_file():
             return False
-        with zipfile.ZipFile(path) as archive:
-            return MANIFEST in archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            head = file.read(len(ARCHIVE))
+    except OSError:
         return False
+    return head == ARCHIVE or (0 < len(head) < len(ARCHIVE) and ARCHIVE.startswith(head))
 
 
 class _Part:
@@ -285,6 +287,12 @@ def _read(source: Path, version: int) -> dict[str, bytes]:
     """The parts of an archive, each as its manifest says."""
     try:
         with zipfile.ZipFile(source) as archive:
+            if MANIFEST not in archive.namelist():
+                raise UserError(
+                    f"{str(source)!r} is a zip file and no archive of a state: it has no {MANIFEST}.",
+                    code="unknown-format",
+                    fix="Give what `aqe memory export FILE.aqe` wrote, or a file that is in it.",
+                )
             manifest = _manifest(_unpacked(archive, MANIFEST, MANIFEST_BYTES), source, version)
             names = [MEMORIES, VECTORS, EDGES, *(_file_of(table) for table in TABLES)]
             parts = {name: _unpacked(archive, name, int(manifest[name]["bytes"])) for name in names}
@@ -292,7 +300,18 @@ def _read(source: Path, version: int) -> dict[str, bytes]:
         raise UserError(f"There is no file {str(source)!r}.", code="no-such-path", fix="Name an archive.") from None
     except KeyError as error:
         raise _broken(source, f"a part is missing ({error.args[0]})") from None
-    except (OSError, zipfile.BadZipFile, EOFError, TypeError, ValueError, RuntimeError, zlib.error) as error:
+    except zipfile.BadZipFile as error:
+        if zipfile.is_zipfile(source):
+            raise _broken(source, str(error)) from None
+        if not is_state(source):
+            raise UserError(
+                f"{str(source)!r} is no zip file, which the archive of a state is.",
+                code="unknown-format",
+                fix="Leave --format out, or give what `aqe memory export FILE.aqe` wrote.",
+            ) from None
+        why = "the list of its parts, which stands at the end, is missing"
+        raise cut_short(repr(str(source)), why, code="state-broken") from None
+    except (OSError, EOFError, TypeError, ValueError, RuntimeError, zlib.error) as error:
         raise _broken(source, str(error)) from None
     for name, data in parts.items():
         if hashlib.sha256(data).hexdigest() != manifest[name].get("sha256"):

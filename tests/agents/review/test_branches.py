@@ -10,6 +10,7 @@ import pytest
 from aqe.agents.coverage.measured import FileCoverage
 from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review.branches import BranchReview, all_untested, find_untested, news, reaching_tests
+from aqe.agents.review.sides import Sides
 from aqe.agents.review.sources import Source
 from aqe.engine.progress import CancelToken, silent
 
@@ -167,17 +168,8 @@ def test_a_change_of_comments_runs_no_test(tmp_path: Path) -> None:
     """Where only comments, formatting or docstrings differ nothing is run; this interpreter could not run either."""
     gone = Interpreter(str(tmp_path / "no-python"), (3, 11, 0), "", "", (), True, True, "--python")
     head, base = source(BASE.replace("if member:", "if member:  # one is free"), 2), source(BASE, 2)
-    found = find_untested(
-        [head],
-        [base],
-        head_folder=tmp_path,
-        base_folder=lambda: tmp_path,
-        interpreter=gone,
-        import_from_head=False,
-        deadline=time.monotonic() + 60,
-        progress=silent,
-        cancel=CancelToken(),
-    )
+    sides = Sides(tmp_path, lambda: tmp_path, gone, False, time.monotonic() + 60, silent, CancelToken())
+    found = find_untested([head], [base], sides)
     assert found == BranchReview()
 
 
@@ -188,16 +180,7 @@ def test_tests_for_which_no_time_is_left_make_the_result_partial(tmp_path: Path)
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "a.py").write_text(head.text)
     (tmp_path / "test_a.py").write_text("from shop import a\n")
-    found = find_untested(
-        [head],
-        [base],
-        head_folder=tmp_path,
-        base_folder=lambda: tmp_path,
-        interpreter=gone,
-        import_from_head=False,
-        deadline=time.monotonic() - 1,
-        progress=silent,
-        cancel=CancelToken(),
-    )
+    sides = Sides(tmp_path, lambda: tmp_path, gone, False, time.monotonic() - 1, silent, CancelToken())
+    found = find_untested([head], [base], sides)
     assert found.partial
     assert "No time was left" in found.notes[0]

@@ -10,8 +10,9 @@ import pytest
 
 from aqe.agents.execute import TestFailure
 from aqe.agents.gate.interpreter import find_interpreter
-from aqe.agents.review.broken import Sides, find_broken, known_flaky
+from aqe.agents.review.broken import find_broken, known_flaky
 from aqe.agents.review.finding import Finding
+from aqe.agents.review.sides import Sides
 from aqe.engine.memory.opening import open_store
 from aqe.engine.progress import CancelToken, silent
 

@@ -13,6 +13,7 @@ from aqe.agents.gate.interpreter import Interpreter
 from aqe.agents.review import Finding, NotCompared, ReviewFigures, ReviewReport
 from aqe.agents.review.sarif import annotations_of, sarif_of
 from aqe.agents.review.text import text_of
+from aqe.server.cli.review import write
 
 PYTHON = Interpreter("/usr/bin/python3", (3, 11, 0), "/usr", "/usr", (), True, True, "PATH")
 FINDINGS = (
@@ -126,3 +127,21 @@ def test_sarif_keeps_to_the_standards_schema(tmp_path: Path) -> None:
         schema = json.loads(archive.read(name))
     for one in (report(), report(*FINDINGS, notes=("a word",))):
         jsonschema.validate(sarif_of(one), schema)
+
+
+@pytest.mark.parametrize("form", ["sarif", "github"])
+def test_what_goes_to_other_services_is_redacted(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password in a finding's message or evidence is in no SARIF and no annotation, unless the mode is off."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    told = dataclasses.replace(
+        FINDINGS[0], message='f("x") has password="hunter2x"', evidence=("DB_PASSWORD=hunter3y",)
+    )
+    write(report(told), "review", form, verbose=False, project=tmp_path)
+    shown = capsys.readouterr().out
+    assert "hunter" not in shown
+    assert shown.count("redacted:password-assignment") == 2
+    monkeypatch.setenv("AQE_PRIVACY_MODE", "off")
+    write(report(told), "review", form, verbose=False, project=tmp_path)
+    assert "hunter3y" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from aqe.engine.errors import UserError
@@ -15,6 +16,7 @@ from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, verify
 from aqe.engine.memory.care.migrating import NEWEST, bring_up_to_date, take_back
 from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.migrations import version_before
 
 Make = Callable[..., Place]
 
@@ -91,6 +93,38 @@ def test_processes_that_migrate_at_once_migrate_once(old: Place) -> None:
     numbers = [number for (number,) in connection.execute("SELECT number FROM migrations ORDER BY number")]
     connection.close()
     assert numbers == list(range(1, NEWEST + 1))
+    assert sorted(path.name for path in old.folder.glob("*.bak")) == ["aqe.db.v1.bak"]
+
+
+def test_copy_of_a_version_in_between_is_not_the_way_back(old: Place) -> None:
+    """The way back leads to the version before the last migration, though a copy of a higher one lies beside it, and
+    where it is gone to the highest that is below the version of now."""
+    for version in (9, NEWEST):
+        shutil.copy(old.path, old.path.with_name(f"aqe.db.v{version}.bak"))
+    bring_up_to_date(old)
+    assert take_back(old, dry_run=True).version == NEWEST
+    connection = open_connection(old.path.with_name("aqe.db.v9.bak"))
+    connection.execute("DELETE FROM memories")
+    connection.close()
+    assert (take_back(old).version, verify(old).memories) == (1, 3)
+    bring_up_to_date(old)
+    old.path.with_name("aqe.db.v1.bak").unlink()
+    take_back(old)
+    assert verify(old).memories == 0
+
+
+@pytest.mark.parametrize(
+    ("applied_at", "before"),
+    [([1, 1, 1], 0), ([1, 1, 9, 9], 2), ([1, 5, 9], 0), ([1, 10**8, 10**8 + 5], 1), ([1, 1, 9], 2), ([], 0)],
+)
+def test_version_before_is_that_before_the_steps_that_were_applied_together(applied_at: list[int], before: int) -> None:
+    """The steps of one migration have one moment; of those that were applied one by one each followed soon."""
+    connection = apsw.Connection(":memory:")
+    if applied_at:
+        connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT, applied_at INTEGER)")
+        connection.executemany("INSERT INTO migrations VALUES (?, '', ?)", list(enumerate(applied_at, 1)))
+    assert version_before(connection) == before
+    connection.close()
 
 
 def test_newer_store_is_refused(make_place: Make) -> None:

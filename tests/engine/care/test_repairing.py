@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.care import Place, back_up, repair
+from aqe.engine.memory.care import Place, back_up, repair, verify
 from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.graph import Edge, add_edges
 from aqe.engine.memory.graph.adjacency import read_adjacency, read_edge_number
@@ -223,6 +223,56 @@ def test_audit_log_survives_and_no_consent_is_made_up(make_place: Make) -> None:
         assert connection.execute("SELECT recipient FROM audit").fetchall() == [("openai",)]
     with Store.open(place.path) as store:
         assert audit.verify(store).intact
+
+
+FORMS = [(16, "8000"), (20, "20")]
+MORE_FORMS = [(None, 16, "0200"), (None, 16, "0001"), (None, 20, "ff"), (None, 16, "0400030310")]
+MORE_FORMS += [("a key", 16, "0200"), ("a key", 20, "00")]
+
+
+@pytest.mark.parametrize(
+    ("key", "at", "said"),
+    [(None, *form) for form in FORMS] + [pytest.param(*form, marks=pytest.mark.services) for form in MORE_FORMS],
+)
+def test_head_that_says_a_wrong_form_of_the_pages_loses_nothing(
+    make_place: Make, key: str | None, at: int, said: str
+) -> None:
+    """Where the head of the file says another size of its pages, or that less of each is used, the pages themselves
+    say it: every memory is saved, and none is named as lost."""
+    place = make_place(60, key=key)
+    data = place.path.read_bytes()
+    place.path.write_bytes(data[:at] + bytes.fromhex(said) + data[at + len(said) // 2 :])
+    assert not verify(place).sound
+    report = repair(place)
+    assert (report.how, report.memories, report.lost_count, report.sound) == ("salvaged", 60, 0, True)
+    with Store.open(place.path, key=key) as store:
+        assert store.vector("59") == (59.0, 1.0, 2.0)
+
+
+def test_first_page_of_noise_is_damage_and_no_key(make_place: Make) -> None:
+    """A file in clear whose first page is noise is told to be broken, since its other pages can be read; a repair saves
+    what they hold."""
+    place = make_place(60)
+    place.path.write_bytes(random.Random(3).randbytes(PAGE) + place.path.read_bytes()[PAGE:])
+    with pytest.raises(UserError) as caught:
+        Store.open(place.path)
+    assert caught.value.code == "database-broken"
+    assert [finding.check for finding in verify(place).findings] == ["file"]
+    report = repair(place)
+    assert (report.how, report.memories, report.sound) == ("salvaged", 60, True)
+
+
+def test_file_of_noise_without_a_key_names_both_ways_that_it_came_to_be(make_place: Make) -> None:
+    """Where no page can be read and no key is set, the error says that the file is encrypted or broken, and a repair
+    leaves it as it is."""
+    place = make_place(20)
+    noise = random.Random(3).randbytes(len(place.path.read_bytes()))
+    place.path.write_bytes(noise)
+    with pytest.raises(UserError) as caught:
+        repair(place)
+    assert caught.value.code == "database-key"
+    assert "it is encrypted, and its key is not set, or the file is broken" in caught.value.message
+    assert place.path.read_bytes() == noise
 
 
 @pytest.mark.services

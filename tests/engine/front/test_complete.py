@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from aqe.engine.answer import Answer, QueryConfig, Verdict
 from aqe.engine.errors import UserError
 from aqe.engine.majority import cluster_majority, exact_majority, executed_majority
 from aqe.engine.memory import Store
-from aqe.engine.providers import Message, ProviderFailure
+from aqe.engine.providers import CompletionRequest, Message, ProviderFailure, StreamEnd, Usage
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.requests import RequestTable
 
@@ -49,6 +50,65 @@ async def test_every_option_reaches_the_model(opened: Any) -> None:
     assert request.messages == (Message("user", "Write a haiku."),)
     assert (request.temperature, request.top_p, request.max_tokens) == (0.1, 0.9, 7)
     assert (request.stop, request.seed, request.json_schema) == (("\n",), 3, schema)
+
+
+async def test_one_text_to_stop_before_is_one(opened: Any) -> None:
+    """A stop given as a text is that text, whole and in pieces, and not its letters."""
+    model = Scripted(["x"])
+    async with opened(providers=(model,)) as engine:
+        await engine.complete("Write.", stop="END")
+        async with engine.stream("Write.", retrieve=False, stop="END") as stream:
+            assert [piece async for piece in stream] == ["x"]
+    assert [request.stop for request, _ in model.asked] == [("END",), ("END",)]
+
+
+NO_ARGUMENTS: tuple[dict[str, Any], ...] = (
+    {"stop": 5},
+    {"stop": [5]},
+    {"stop": ""},
+    {"stop": None},
+    {"stop": b"END"},
+    {"json_schema": 5},
+    {"json_schema": {"type": "nope"}},
+    {"validate": 5},
+    {"seed": "x"},
+    {"task": 5},
+    {"timeout_s": "soon"},
+)
+
+
+async def test_a_callers_mistake_is_told_before_anything_is_asked(opened: Any) -> None:
+    """An argument that no model takes is the caller's mistake: no model is asked, none is blamed, no breaker opens."""
+    model = Scripted(["x"])
+    async with opened(providers=(model,)) as engine:
+        for given in NO_ARGUMENTS:
+            with pytest.raises(UserError) as refused:
+                await engine.complete("Well?", **given)
+            assert refused.value.code == "bad-argument", given
+        assert model.asked == []
+        assert (await engine.complete("Well?")).text == "x"
+
+
+async def test_a_verdict_of_other_kinds_is_taken_as_what_it_means(opened: Any) -> None:
+    """A verdict whose parts are a number or a NumPy truth counts as true or false, and is filed."""
+    told: Any = [numpy.True_, 0]
+    async with opened(providers=(Scripted(["x"]),)) as engine:
+        for passed in told:
+            answer = await engine.complete("Well?", validate=lambda _, said=passed: Verdict(said, detail=5))
+            assert answer.verdict == Verdict(bool(passed), "5")
+        assert (await engine.stats()).signals == {"positive": 1, "negative": 1}
+
+
+async def test_a_check_that_is_none_is_refused_everywhere(opened: Any) -> None:
+    """What cannot be called checks no answer, of a question or of many; a config that is none is told as such."""
+    wrong: Any = 5
+    async with opened() as engine:
+        for call in (engine.query("Well?", validate=wrong), engine.query_batch(["Well?"], validate=wrong)):
+            with pytest.raises(UserError, match="validate is int"):
+                await call
+        for retrieve in (True, False):
+            with pytest.raises(UserError, match="config is int"):
+                await anext(engine.stream("Well?", retrieve=retrieve, config=wrong))
 
 
 async def test_messages_of_a_conversation_are_passed_on(opened: Any, project: Path) -> None:
@@ -180,6 +240,19 @@ class TestStream:
             assert "50 euros" in "".join([piece async for piece in stream])
         assert stream.answer is not None
         assert "down" in stream.answer.route_reason
+
+    async def test_end_of_a_stream_is_the_servers(self, opened: Any) -> None:
+        """Where the provider says why it ended and what it counted, the answer has it; else tokens are estimated."""
+
+        class Telling(Scripted):
+            async def stream(self, request: CompletionRequest, model: str) -> Any:
+                yield "one two"
+                yield StreamEnd("length", Usage(40, 2))
+
+        async with opened(providers=(Telling(["x"]),)) as engine:
+            stream = engine.stream("Count.", retrieve=False)
+            assert [piece async for piece in stream] == ["one two"]
+        assert (stream.answer.finish_reason, stream.answer.usage) == ("length", Usage(40, 2))
 
     async def test_stream_that_is_closed_early_keeps_nothing(self, opened: Any, project: Path) -> None:
         """A stream left after its first piece has no answer and no row."""

@@ -228,11 +228,11 @@ class TestBudget:
         ]
         async with opened() as engine:
             await engine.sessions.create("talk", token_budget=64)
-            for text in [*talk, "x " * 100]:
+            for text in [*talk, "x " * 50]:
                 session = await engine.sessions.add_context("talk", text)
             messages = await engine.sessions.messages("talk")
             history = await engine.sessions.history("talk")
-        assert [turn.text for turn in history] == [*talk, "x " * 100]
+        assert [turn.text for turn in history] == [*talk, "x " * 50]
         assert session.summarised >= 3
         assert session.summary_method == "lexrank"
         said = {sentence for text in talk for sentence in sentences(text)}
@@ -240,22 +240,38 @@ class TestBudget:
         assert "kettle" not in session.summary
         assert messages[0].role == "system"
         assert messages[0].content.startswith(f"Summary of the {session.summarised} turns before (made by lexrank)")
-        assert messages[-1].content.endswith("x " * 100)
+        assert messages[-1].content.endswith("x " * 50)
 
     async def test_model_is_shown_the_session_within_its_budget(self, opened: Any) -> None:
         """A model sees the turns before the question, in OpenAI's roles, never more than the budget of them."""
         model = Scripted(["yes " * 30])
         async with opened(providers=(model,)) as engine:
             await engine.sessions.create("talk", token_budget=64)
-            for number in range(4):
+            for number in range(9):
                 await engine.query(
                     f"Write test {number}", session="talk", config=QueryConfig(force="local", strategy="quality")
                 )
+                shown = await engine.sessions.messages("talk")
+                assert sum(-(-len(one.content) // 4) for one in shown) <= 64
         roles = [message.role for message in model.asked[1][0].messages]
         assert roles[-3:] == ["user", "assistant", "user"]
+        assert any("Summary of" in one.content for request, _ in model.asked for one in request.messages)
         for request, _ in model.asked:
-            talk = [one for one in request.messages[:-1] if "Summary of" not in one.content]
+            talk = [one for one in request.messages[:-1] if not one.content.startswith("Answer the question")]
             assert sum(-(-len(one.content) // 4) for one in talk) <= 64
+
+    async def test_summary_gives_way_to_a_long_last_turn(self, opened: Any) -> None:
+        """The last turn is shown whole; where it leaves no room for the summary, that is left out, and no more."""
+        async with opened() as engine:
+            await engine.sessions.create("talk", token_budget=64)
+            for text in ("Shipping is late. " * 9, "Late shipping makes customers call.", "y " * 120):
+                await engine.sessions.add_context("talk", text)
+            shown = await engine.sessions.messages("talk")
+            assert [one.content.splitlines()[1] for one in shown] == ["y " * 120]
+            await engine.sessions.add_context("talk", "Lunch was fine.")
+            shown = await engine.sessions.messages("talk")
+        assert shown[0].content.startswith("Summary of the 3 turns before")
+        assert shown[-1].content.endswith("Lunch was fine.")
 
     async def test_tokens_are_counted_as_the_caller_counts(self, opened: Any) -> None:
         """A tokenizer of the caller's weighs the turns."""

@@ -9,7 +9,8 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.growth.expiry import parse_ttl
+from aqe.engine.memory.growth.ends import set_end
+from aqe.engine.memory.growth.expiry import FOR_GOOD, parse_ttl
 from aqe.engine.memory.growth.log import read_log
 from aqe.engine.memory.growth.merging import revive
 from aqe.engine.memory.growth.pins import set_pinned
@@ -83,8 +84,8 @@ def test_text_and_id_of_what_is_over_can_be_used_again(tmp_path: Path) -> None:
         assert [memory.text for memory in store.history("mine")] == ["one text", "another text"]
 
 
-def test_the_longer_life_wins(tmp_path: Path) -> None:
-    """Adding a text again lengthens its life and never shortens it; without an end it stays for good."""
+def test_the_later_of_two_given_ends_counts(tmp_path: Path) -> None:
+    """Adding a text again with an end lengthens its life and never shortens it; without one its end stays."""
     clock = Clock()
     with Store.open(tmp_path / "aqe.db", now=clock) as store:
         id = _keep(store, "the same words", ttl_s=100)
@@ -93,8 +94,53 @@ def test_the_longer_life_wins(tmp_path: Path) -> None:
         _keep(store, "the same words", ttl_s=100)
         clock.pass_s(99)
         assert store.get(id) is not None
-        _keep(store, "the same words")
-        clock.pass_s(10_000)
+        (again,) = store.keep([NewMemory("the same words")])
+        assert (again.existed, again.expires_at, again.joined) == (True, clock.at + 1_000_000, ())
+        clock.pass_s(1)
+        assert store.get(id) is None
+
+
+@pytest.mark.parametrize("id", [None, "mine"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_what_has_no_end_keeps_none(tmp_path: Path, id: str | None, pinned: bool) -> None:
+    """A text that is there without an end outlives the end that it is added again with, and the answer says so."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        first = _keep(store, "the same words", id=id)
+        if pinned:
+            set_pinned(store, first, True)
+        (again,) = store.keep([NewMemory("the same words", id=id, ttl_s=1)])
+        assert (again.id, again.expires_at, again.joined, again.kept_end) == (first, None, (), True)
+        clock.pass_s(2)
+        _keep(store, "something else")
+        assert store.get(first) is not None
+
+
+def test_what_is_to_have_no_end_has_none(tmp_path: Path) -> None:
+    """A text that is added for good has no end; one that is there with an end loses it."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        (new,) = store.keep([NewMemory("other words", ttl_s=FOR_GOOD)])
+        assert (new.existed, new.expires_at) == (False, None)
+        id = _keep(store, "the same words", ttl_s=10)
+        (shorter,) = store.keep([NewMemory("the same words", ttl_s=5)])
+        assert (shorter.kept_end, shorter.joined, shorter.expires_at) == (True, (), clock.at + 10_000_000)
+        (again,) = store.keep([NewMemory("the same words", ttl_s=FOR_GOOD)])
+        assert (again.id, again.expires_at, again.joined, again.kept_end) == (id, None, ("expires_at",), False)
+        clock.pass_s(1000)
+        assert store.get(id) is not None
+
+
+def test_an_end_is_set_and_taken_away(tmp_path: Path) -> None:
+    """set_end gives an end to a memory that has none, and takes it away."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        id = _keep(store, "the same words")
+        set_end(store, id, 20.0)
+        clock.pass_s(15)
+        assert store.get(id) is not None
+        set_end(store, id, None)
+        clock.pass_s(1000)
         assert store.get(id) is not None
 
 

@@ -56,7 +56,7 @@ def test_whatever_says_more_is_a_memory_of_its_own(store: Store, recalled: str, 
 def test_an_id_of_the_caller_is_a_row_of_its_own(store: Store, recalled: str) -> None:
     """What has an id, and what is asked to be kept as new, is stored whatever was recalled."""
     again = "Remember: " + FACT
-    assert store.keep([NewMemory(again, id="mine")]) == [Kept("mine", existed=False)]
+    assert store.keep([NewMemory(again, id="mine")]) == [Kept("mine", existed=False, namespace="default")]
     assert not store.keep([NewMemory(f"Note: {FACT}", as_new=True)])[0].existed
 
 

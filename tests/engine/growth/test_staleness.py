@@ -18,7 +18,7 @@ def _store(tmp_path: Path, stale: Policy = "mark") -> Store:
 
 
 def _about(text: str, file: str = "shop.py") -> NewMemory:
-    return NewMemory(text, id=text, provenance=Provenance(file=file, line=1))
+    return NewMemory(text, id=text, provenance=Provenance(file=file, line=1 if file else 0))
 
 
 def test_a_changed_file_makes_its_memories_stale_everywhere(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ("bad-feedback", {}),
     ("bad-feedback", {"rating": 6}),
     ("bad-feedback", {"rating": True}),
+    ("bad-feedback", {"task_success": "yes"}),
     ("bad-feedback", {"signal": "cheers"}),
     ("bad-feedback", {"signal": "correction"}),
     ("bad-feedback", {"signal": "implicit"}),

@@ -177,11 +177,11 @@ def test_memory_is_redacted_before_it_is_written_where_asked(project: Path) -> N
     """With memory.redact the text and metadata of a memory are redacted in the file; without it they stay whole."""
     (project / "pyproject.toml").write_text("[tool.aqe.memory]\nredact = true\n")
     with open_store(project) as store:
-        kept = store.add(f"deploy with {AWS}", metadata={"by": ["jane@acme.io"]})
+        kept = store.add(f"deploy with {AWS}", metadata={"by": ["jane@acme.io"], "password": "hunter2"})
         found = store.get(kept)
         assert found is not None
         assert found.text == "deploy with [redacted:aws-access-token]"
-        assert found.metadata == {"by": ["[redacted:email]"]}
+        assert found.metadata == {"by": ["[redacted:email]"], "password": "[redacted:password-assignment]"}
     (project / "pyproject.toml").write_text("")
     with open_store(project) as store:
         found = store.get(store.add(f"deploy with {AWS}"))

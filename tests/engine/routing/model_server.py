@@ -6,6 +6,7 @@ It runs in a thread of its own on loopback. `mode` says what the next request me
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import threading
@@ -24,7 +25,9 @@ class ModelServer:
     """A context manager: inside it the server listens at `base_url`, also after `die` and `come_back`.
 
     Modes: ok, error (500), hang (no answer for `hang_s`), limit (429 with `retry_after`), key (401), refuse (400),
-    html (200 that is no JSON), redirect (to `target`), break (a stream that ends in the middle).
+    html (200 that is no JSON), raw (200 with `body` as `content_type`), huge (200 of 8 MB), packed (the same by
+    gzip), redirect (to `target`), break (a stream whose connection breaks in the middle), late-break (behind its end),
+    cut (one that ends in the middle in good order).
     """
 
     def __init__(self, *, answer: str = "an answer", mode: str = "ok", models: tuple[str, ...] = ("m",)) -> None:
@@ -34,6 +37,11 @@ class ModelServer:
         self.hang_s = 30.0
         self.delay_s = 0.0
         self.retry_after: str | None = "1"
+        self.said = "who are you"
+        self.finish_reason = "stop"
+        self.usage: Any = None
+        self.body = ""
+        self.content_type = "application/json"
         self.target = ""
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -107,10 +115,10 @@ class ModelServer:
                         {
                             "index": 0,
                             "message": {"role": "assistant", "content": self.answer},
-                            "finish_reason": "stop",
+                            "finish_reason": self.finish_reason,
                         }
                     ],
-                    "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+                    "usage": {"prompt_tokens": 7, "completion_tokens": 3} if self.usage is None else self.usage,
                 }
             )
         finally:
@@ -125,11 +133,18 @@ class ModelServer:
             headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
             return JSONResponse({"error": {"message": "too many"}}, status_code=429, headers=headers)
         elif self.mode == "key":
-            return JSONResponse({"error": {"message": "who are you"}}, status_code=401)
+            return JSONResponse({"error": {"message": self.said}}, status_code=401)
         elif self.mode == "refuse":
             return JSONResponse({"error": {"message": "too long"}}, status_code=400)
         elif self.mode == "html":
             return PlainTextResponse("<html>hello</html>")
+        elif self.mode == "raw":
+            return Response(self.body, media_type=self.content_type)
+        elif self.mode == "huge":
+            return StreamingResponse(self._megabytes(), media_type="application/json")
+        elif self.mode == "packed":
+            packed = gzip.compress(b" " * 8 * 2**20)
+            return Response(packed, media_type="application/json", headers={"Content-Encoding": "gzip"})
         elif self.mode == "redirect":
             return RedirectResponse(self.target, status_code=307)
         return None
@@ -141,6 +156,8 @@ class ModelServer:
                 raise ConnectionResetError("the cable")
             if self.mode == "stall" and place == 1:
                 await asyncio.sleep(self.hang_s)
+            if self.mode == "cut" and place == 1:
+                return
             delta = {"content": word if place == 0 else f" {word}"}
             chunk = {
                 "id": "1",
@@ -150,7 +167,19 @@ class ModelServer:
                 "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
             }
             yield f"data: {json.dumps(chunk)}\n\n"
+        end = {"index": 0, "delta": {}, "finish_reason": self.finish_reason}
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": model, "choices": [end]}
+        yield f"data: {json.dumps(chunk)}\n\n"
+        if self.mode == "late-break":
+            raise ConnectionResetError("the cable")
+        if self.usage is not None:
+            yield f"data: {json.dumps({**chunk, 'choices': [], 'usage': self.usage})}\n\n"
         yield "data: [DONE]\n\n"
+
+    async def _megabytes(self) -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b" " * 2**20
+            await asyncio.sleep(0)
 
     async def _embed(self, request: Request) -> Response:
         body = await request.json()

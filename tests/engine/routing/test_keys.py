@@ -15,6 +15,7 @@ from aqe.engine.memory import Store
 from aqe.engine.privacy import Guard, audit, consent, open_guard
 from aqe.engine.providers import CompletionRequest, Message, ProviderFailure
 from aqe.engine.providers.openai_compatible import OpenAICompatible
+from aqe.engine.providers.protocol import StreamEnd
 from aqe.engine.settings import ProviderSettings, Settings
 
 ASK = CompletionRequest((Message("user", "hello"),), timeout_s=60)
@@ -77,7 +78,7 @@ def _provider(listener: Listener, guard: Guard | None, key_env: str | None = "CL
     return one
 
 
-async def _streamed(one: OpenAICompatible) -> list[str]:
+async def _streamed(one: OpenAICompatible) -> list[str | StreamEnd]:
     return [piece async for piece in one.stream(ASK, "m")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,11 +14,14 @@ import pytest
 from model_server import ModelServer
 
 from aqe.engine.errors import UserError
-from aqe.engine.providers import CompletionRequest, Message, ProviderFailure, open_providers
+from aqe.engine.providers import CompletionRequest, Message, ProviderFailure, open_providers, openai_compatible
 from aqe.engine.providers.configured import Recipient
 from aqe.engine.providers.openai_compatible import OpenAICompatible, retry_after_s
+from aqe.engine.providers.protocol import StreamEnd, Usage
 from aqe.engine.settings import ProviderSettings, Settings
 
+CHAT = '{"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": %s}'
+SAYS = '[{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": %s}}]'
 ASK = CompletionRequest((Message("system", "be brief"), Message("user", "hello")), timeout_s=20)
 
 
@@ -61,6 +65,22 @@ def ask(one: OpenAICompatible, work: Callable[[], Awaitable[Any]]) -> Any:
             await one.close()
 
     return anyio.run(whole)
+
+
+async def read(one: OpenAICompatible) -> list[str | StreamEnd]:
+    return [piece async for piece in one.stream(ASK, "m")]
+
+
+def pieces(one: OpenAICompatible) -> list[str | StreamEnd]:
+    found: list[str | StreamEnd] = ask(one, lambda: read(one))
+    return found
+
+
+async def kind_of(call: Awaitable[Any]) -> str:
+    """How a call fails."""
+    with pytest.raises(ProviderFailure) as caught:
+        await call
+    return caught.value.kind
 
 
 def failure(one: OpenAICompatible, request: CompletionRequest = ASK) -> ProviderFailure:
@@ -107,13 +127,109 @@ def test_what_was_asked_for_reaches_the_server(server: ModelServer) -> None:
 
 
 def test_a_stream_gives_the_pieces_as_they_come(server: ModelServer) -> None:
-    """The pieces of a stream arrive one by one and make the answer."""
+    """The pieces of a stream arrive one by one and make the answer; last comes how it ended and what was counted."""
+    one = provider(server)
+    server.finish_reason, server.usage = "length", {"prompt_tokens": 4, "completion_tokens": 2}
+    assert pieces(one) == ["to", " be", " or", " not", StreamEnd("length", Usage(4, 2))]
+
+
+BEYOND = {"prompt_tokens": 10**30, "completion_tokens": 2}
+
+
+def test_tokens_that_cannot_be_are_estimated(server: ModelServer) -> None:
+    """Where a server counts no tokens, or what no count can be, they are estimated and said to be."""
     one = provider(server)
 
-    async def read() -> list[str]:
-        return [piece async for piece in one.stream(ASK, "m")]
+    async def each() -> None:
+        for server.usage in ({}, {"prompt_tokens": -4, "completion_tokens": 2}, {"prompt_tokens": "4"}, 7, BEYOND):
+            answer = await one.complete(ASK, "m")
+            assert (answer.text, answer.usage) == ("to be or not", Usage(4, 3, estimated=True))
+            assert [piece async for piece in one.stream(ASK, "m")][-1] == StreamEnd("stop", None)
 
-    assert ask(one, read) == ["to", " be", " or", " not"]
+    ask(one, each)
+
+
+def test_characters_that_are_none_are_marked(server: ModelServer) -> None:
+    """Half characters and NUL in an answer become the mark for what could not be read; what are pairs is joined."""
+    said = json.dumps("a\ud800 b\0 \ud83d\ude00")
+    one, server.mode = provider(server), "raw"
+
+    async def both() -> None:
+        server.body = CHAT % (SAYS % said)
+        assert (await one.complete(ASK, "m")).text == "a\ufffd b\ufffd \U0001f600"
+        chunk = CHAT % (SAYS % said).replace("message", "delta")
+        server.body, server.content_type = f"data: {chunk}\n\n", "text/event-stream"
+        assert await read(one) == ["a\ufffd b\ufffd \U0001f600", StreamEnd("stop", None)]
+
+    ask(one, both)
+
+
+def test_what_a_server_says_does_not_speak_to_the_terminal(server: ModelServer) -> None:
+    """Control characters of a server's error are left out of the message."""
+    server.mode, server.said = "key", "go\x1b[2J\x07\r\naway"
+    assert failure(provider(server)).message.endswith(r"go\x1b[2J\x07 away")
+
+
+def test_half_a_stream_is_no_answer(server: ModelServer) -> None:
+    """A stream that ends in good order before its model was done is a failure of the connection."""
+    server.mode = "cut"
+    one = provider(server)
+    with pytest.raises(ProviderFailure, match="in the middle") as caught:
+        pieces(one)
+    assert caught.value.kind == "connection"
+
+
+BODIES = ("", "{", "null", "7", "[]", '"text"', "{}", *(CHAT % one for one in ("7", "[]", '["x"]', SAYS % '["x"]')))
+
+
+def test_what_is_no_answer_fails_as_one(server: ModelServer) -> None:
+    """A body that is no JSON, or JSON of another shape, is an answer that cannot be read, asked for whole or in
+    pieces."""
+    server.mode = "raw"
+    one = provider(server)
+
+    async def each() -> None:
+        for server.body in BODIES:
+            for server.content_type in ("application/json", "text/plain"):
+                assert await kind_of(one.complete(ASK, "m")) == "answer", server.body
+                assert await kind_of(read(one)) == "answer", server.body
+
+    ask(one, each)
+
+
+def test_a_stream_of_something_else_fails_as_that(server: ModelServer) -> None:
+    """Events that are no pieces of an answer end a stream as what they are."""
+    server.mode, server.content_type = "raw", "text/event-stream"
+    one = provider(server)
+
+    async def each() -> None:
+        for lines, kind in {
+            "data: {": "answer",
+            "data: null": "answer",
+            'data: {"error": {"message": "out of memory"}}': "server",
+            "data: " + CHAT % '[{"index": 0, "delta": null}]': "connection",
+            "data: " + CHAT % '[{"index": 0, "delta": {"content": 7}}]': "answer",
+            ": nothing": "answer",
+        }.items():
+            server.body = f"{lines}\n\n"
+            assert await kind_of(read(one)) == kind, lines
+
+    ask(one, each)
+
+
+def test_a_huge_answer_is_cut(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends more than an answer can be is cut there, whole, in pieces or packed, and nothing piles up."""
+    monkeypatch.setattr(openai_compatible, "MOST_BYTES", 3 * 2**20)
+    server.mode = "huge"
+    one, two = provider(server), provider(server)
+    failed = failure(one)
+    assert (failed.kind, failed.message) == ("answer", "house sent more than 3 MB")
+    with pytest.raises(ProviderFailure, match="more than 3 MB"):
+        pieces(two)
+    server.mode = "packed"
+    three = provider(server)
+    assert failure(three).message == "house sent more than 3 MB"
+    assert {headers["accept-encoding"] for headers in server.headers} == {"identity"}
 
 
 def test_vectors_come_in_the_order_of_the_texts(server: ModelServer) -> None:
@@ -175,8 +291,26 @@ def test_a_redirect_is_not_followed(server: ModelServer) -> None:
     """A server that points elsewhere does not make the request go there."""
     with ModelServer() as other:
         server.mode, server.target = "redirect", f"{other.base_url}/chat/completions"
-        assert failure(provider(server)).kind == "request"
+        one, two = provider(server), provider(server)
+        assert failure(one).kind == "request"
+        with pytest.raises(ProviderFailure, match="points elsewhere, where nothing is sent"):
+            pieces(two)
         assert other.requests == []
+
+
+def test_a_key_that_a_server_repeats_is_not_told(server: ModelServer) -> None:
+    """A server's error that holds the key is told without it."""
+    server.mode, server.said = "key", f"k-123 is no key {'x' * 300} k-123"
+    failed = failure(provider(server, api_key_env="KEY"))
+    assert "k-123" not in failed.message
+    assert "[key] is no key" in failed.message
+    assert len(failed.message) < 300
+
+
+def test_a_whole_answer_counts_though_its_connection_breaks_after_it(server: ModelServer) -> None:
+    """What breaks or hangs behind the reason to finish takes nothing from the answer."""
+    server.mode = "late-break"
+    assert pieces(provider(server)) == ["to", " be", " or", " not", StreamEnd("stop", None)]
 
 
 def test_only_the_configured_key_is_sent(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +406,24 @@ def test_the_guard_sees_what_leaves_and_only_that(server: ModelServer, monkeypat
     ask(far, lambda: far.embed(["hello"], "m"))
     assert [one["messages"][1]["content"] for one in server.requests] == ["hello", "*****"]
     assert guard.shown == [("far", "complete"), ("far", "embed")]
+
+
+def test_the_guard_sees_schema_and_stop_texts(server: ModelServer) -> None:
+    """What the guard takes out of a message it takes out of the schema, its names and the texts to stop at too."""
+    settings = ProviderSettings(kind="openai-compatible", base_url=server.base_url, models=("m",))
+    far = OpenAICompatible("far", settings, guard=Guard())
+    far.local = False
+    schema = {"properties": {"hello": {"enum": ["hello", "bye"]}}, "required": ["hello"], "maxItems": 3}
+    request = CompletionRequest((Message("user", "hello"),), stop=("hello", "END"), json_schema=schema)
+    ask(far, lambda: far.complete(request, "m"))
+    sent = server.requests[0]
+    assert sent["messages"] == [{"role": "user", "content": "*****"}]
+    assert sent["stop"] == ["*****", "END"]
+    assert sent["response_format"]["json_schema"]["schema"] == {
+        "properties": {"*****": {"enum": ["*****", "bye"]}},
+        "required": ["*****"],
+        "maxItems": 3,
+    }
 
 
 def test_without_the_extra_the_line_that_installs_it_is_named(server: ModelServer) -> None:

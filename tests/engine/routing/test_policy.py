@@ -134,6 +134,19 @@ def test_forced_to_the_cloud_passages_are_the_last_resort() -> None:
     assert names(go(request, HERE, FAR)) == ["big", "extractive"]
 
 
+def test_a_forced_side_without_a_model_is_told() -> None:
+    """Where passages answer what was forced to a model, the reason says that none is configured, or why none may."""
+    forced = RouteRequest("x", force="cloud")
+    assert go(forced).reason.endswith(
+        "; the request forces cloud, but no cloud model is configured, so passages answer"
+    )
+    assert "no cloud model is configured" in go(forced, HERE).reason
+    assert "none may take it (far/big: cloud.enabled is false)" in go(forced, FAR, cloud_enabled=False).reason
+    assert "the setting router.force forces cloud" in go(RouteRequest("x"), force="cloud").reason
+    assert "forces" not in go(forced, FAR).reason
+    assert "forces" not in go(RouteRequest("x")).reason
+
+
 def test_a_secret_request_stays_here() -> None:
     """A request of the class secret never goes to a cloud model."""
     decision = go(RouteRequest("x", privacy="secret"), HERE, FAR, need=1.0)

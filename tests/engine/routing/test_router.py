@@ -15,6 +15,7 @@ from model_server import ModelServer
 
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.memory import Store
+from aqe.engine.privacy import audit, open_guard
 from aqe.engine.providers import CompletionRequest, Message, Price, ProviderFailure, open_providers
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.routing import Routed, Router, RouteRequest, live_settings, read_routes
@@ -327,17 +328,19 @@ def test_a_kill_switch_written_meanwhile_acts_on_the_next_call(
 def test_a_guard_that_lets_nothing_leave_bars_every_cloud_model(store: Store) -> None:
     """In strict mode a cloud model is left out with the mode as its reason, and is never called."""
 
-    class Strict:
-        mode = "strict"
-
-        def may_leave(self, provider_is_local: bool) -> bool:
-            return provider_is_local
-
     far = Scripted(["x"], name="far", local=False)
-    guard: Any = Strict()
-    router = Router([far], store=store, settings=settings(), guard=guard)
-    assert "privacy mode 'strict'" in error_of(router).message
+    strict = settings(privacy={"mode": "strict"})
+    with open_guard(store.path.parent, strict, store) as guard:
+        router = Router([far], store=store, settings=strict, guard=guard)
+        refused = error_of(router)
+        assert (refused.code, "privacy mode 'strict'" in refused.message) == ("strict-mode", True)
+        with pytest.raises(UserError, match="privacy mode 'strict'"):
+            router.stream(ASK, HELLO)
+        with pytest.raises(UserError, match="privacy mode 'strict'"):
+            router.decide(ASK)
     assert far.asked == []
+    told = [(one.event, one.recipient, one.purpose, one.mode) for one in audit.entries(store)]
+    assert told == [("refused", "far ()", "complete", "strict")] * 2  # a look at the route asks for nothing
 
 
 def test_a_refusal_of_the_guard_sends_the_request_to_the_next_model(store: Store) -> None:

@@ -8,12 +8,14 @@ import os
 import zipfile
 from pathlib import Path
 
+import apsw
 import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, back_up
 from aqe.engine.memory.transfer import Wanted, export_memories, export_state, import_memories, import_state, read_file
+from aqe.engine.memory.transfer.detecting import Form
 from aqe.engine.memory.transfer.state import is_state
 from tests.engine.transfer.conftest import everything, other
 
@@ -64,7 +66,9 @@ def test_a_broken_line_is_named(tmp_path: Path, change: dict[str, object], says:
         ("in.jsonl", b"\xff\xfe\x00", "unknown-format"),
         ("in.json", b'{"a": 1}', "unknown-format"),
         ("in.bin", b"SQLite format 3\0 and nothing else", "bad-record"),
+        ("in.md", b" \n", "unknown-format"),
         ("in.bin", b"hello", "unknown-format"),
+        ("in.toml", b"[project]\nname = 'shop'\n", "unknown-format"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes, code: str) -> None:
@@ -74,6 +78,122 @@ def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes, code: s
     with pytest.raises(UserError) as refused:
         read_file(file, now=1)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("form", ["jsonl", "markdown", "vectors", "database", "lines", "server-memory", "mem0"])
+def test_a_file_that_was_cut_short_is_called_so(store: Store, tmp_path: Path, form: str) -> None:
+    """Wherever a file ends too early in the middle of something, it is said that it was cut short, and the whole file
+    is taken in."""
+    store.add("the first words", id="a", vector=[1.0, 2.0])
+    store.add("the second words", id="b", vector=[2.0, 1.0])
+    vectors = tmp_path / "v.safetensors" if form in ("vectors", "jsonl") else None
+    file = tmp_path / f"in.{'md' if form == 'markdown' else 'jsonl'}"
+    plain = {
+        "lines": '{"text": "one"}\n{"text": "two"}',
+        "server-memory": '{"type": "entity", "name": "n", "entityType": "t", "observations": ["o"]}',
+        "mem0": json.dumps({"results": [{"id": "1", "memory": "words"}]}, indent=1),
+    }
+    if form in plain:
+        file.write_text(plain[form], encoding="utf-8")
+    elif form == "database":
+        connection = apsw.Connection(str(file))
+        connection.execute("CREATE TABLE kv_store (namespace, key, value)")
+        connection.execute("INSERT INTO kv_store VALUES ('a', 'b', 'c')")
+        connection.close()
+    else:
+        export_memories(store, file, form="markdown" if vectors is None else "jsonl", wanted=Wanted(), vectors=vectors)
+    target = vectors if form == "vectors" and vectors is not None else file
+    whole = target.read_bytes()
+    assert read_file(file, now=1, vectors=vectors).records
+    for at in (1 if form in ("lines", "vectors") else len(whole) // 4, len(whole) * 2 // 3, len(whole) - 2):
+        target.write_bytes(whole[:at])
+        with pytest.raises(UserError, match="was cut short") as refused:
+            read_file(file, now=1, vectors=vectors)
+        assert refused.value.code == "bad-record"
+
+
+def test_lines_that_are_missing_at_the_end_are_told(store: Store, tmp_path: Path) -> None:
+    """A file that ends after a whole line says how many revisions it should hold; those that are there come in."""
+    for name in ("a", "b", "c"):
+        store.add(f"words of {name}", id=name)
+    file = tmp_path / "in.jsonl"
+    export_memories(store, file, form="jsonl", wanted=Wanted())
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+    found = read_file(file, now=1)
+    assert len(found.records) == 1
+    ((what, why),) = found.left_out
+    assert (what, "cut short, or lines were taken out" in why) == ("2 revisions", True)
+
+
+def test_what_was_written_beside_the_sections_is_told(store: Store, tmp_path: Path) -> None:
+    """A note that somebody put under the sections of an export is left out with a word; an edited text comes in."""
+    store.add("the first words", id="a")
+    file = tmp_path / "in.md"
+    export_memories(store, file, form="markdown", wanted=Wanted())
+    assert read_file(file, now=1).left_out == ()
+    text = file.read_text(encoding="utf-8").replace("first words", "edited words")
+    file.write_text(text + "\n## Mine\n\nA note of my own.\n", encoding="utf-8")
+    found = read_file(file, now=1)
+    assert [one.text for one in found.records] == ["the edited words"]
+    assert [what for what, _ in found.left_out] == ["## Mine A note of my own."]
+
+
+@pytest.mark.parametrize(
+    ("data", "form", "says", "code"),
+    [
+        (b"SQLite format 3\0", "jsonl", "it is a database, and jsonl is a text", "unknown-format"),
+        (b'{"a": 1}', "mem0", "it holds no memory of mem0", "unknown-format"),
+        (b"words", "mem0", "is not JSON", "bad-record"),
+    ],
+)
+def test_a_file_of_another_form_than_named_says_what_it_is(
+    tmp_path: Path, data: bytes, form: Form, says: str, code: str
+) -> None:
+    """What was named is not what the file is: that is said, and nothing is taken in."""
+    file = tmp_path / "in.x"
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=says) as refused:
+        read_file(file, form=form, now=1)
+    assert refused.value.code == code
+
+
+def test_a_text_is_no_state_and_has_no_vectors(store: Store, tmp_path: Path) -> None:
+    """A file that is no archive is not called a cut one; a file of vectors beside plain lines is refused."""
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"text": "one"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="is no zip file") as refused:
+        import_state(store, file)
+    assert refused.value.code == "unknown-format"
+    with pytest.raises(UserError, match="is lines") as refused:
+        read_file(file, vectors=file, now=1)
+    assert refused.value.code == "bad-argument"
+
+
+def test_what_is_left_out_is_named_by_its_line(tmp_path: Path) -> None:
+    """Of plain lines without a text the number is told; an answer of mem0 with nothing in it holds nothing."""
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"text": "one"}\n\n{"text": " "}\n', encoding="utf-8")
+    assert read_file(file, now=1).left_out == (("line 3", "it has no text"),)
+    for empty in ('{"results": []}', "[]"):
+        file.write_text(empty, encoding="utf-8")
+        assert read_file(file, now=1).records == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"text": "a",}', r"it is not JSON \(.* at column 1\d\)"),
+        ('{"words": "a"}', "it has no key 'text'"),
+        ("[1]", "it is not a JSON object"),
+        ('{"text": 5}', "its text or metadata is something else"),
+    ],
+)
+def test_a_line_without_a_text_says_why(tmp_path: Path, line: str, says: str) -> None:
+    """Plain lines are refused by number, with what is wrong in words."""
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"text": "one"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"Line 2 of 'in.jsonl' is no memory: {says}"):
+        read_file(file, now=1)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -100,9 +220,11 @@ def test_a_changed_or_cut_archive_takes_nothing(store: Store, tmp_path: Path) ->
     cut.write_bytes(whole.read_bytes()[:-200])
     with other(tmp_path) as target:
         for path in (changed, missing, cut):
+            assert is_state(path)
             with pytest.raises(UserError) as refused:
                 import_state(target, path)
             assert refused.value.code == "state-broken"
+            assert ("was cut short" in refused.value.message) is (path is cut)
         assert everything(target) == []
 
 

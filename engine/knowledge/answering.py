@@ -1,0 +1,36 @@
+"""What the starter knowledge, and what a project added to it, says to a question that the project does not answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aqe.engine.knowledge.shelf import TREE
+from aqe.engine.memory.store import Store
+from aqe.engine.providers.extractive import Passage, passage_of
+from aqe.engine.providers.question import widened
+from aqe.engine.retrieval import find
+
+if TYPE_CHECKING:
+    from aqe.engine.embedding import Embedder
+
+ENTRIES = 8
+"""Entries that are looked at for an answer: which of them it is, their own words tell better than a search."""
+
+NEAREST = 0.25
+"""The cosine that the nearest entry has to a question about testing, as a rule; where it has less none is looked at."""
+
+
+def find_entries(
+    store: Store, embedder: Embedder, question: str, vector: NDArray[np.float32], namespace: str = TREE
+) -> list[Passage]:
+    """The entries nearest to a question, whose unit vector (d,) is given, best first, however far the others are than
+    the nearest one; none where that is far."""
+    words = widened(question, store.rarity(question))
+    near = vector.tolist() if vector.any() else None
+    hits = find(store, embedder, words, k=ENTRIES, namespace=namespace, vector=near).hits
+    if near is not None and max((hit.vector_score or 0.0 for hit in hits), default=0.0) < NEAREST:
+        return []
+    return [passage_of(hit) for hit in hits]

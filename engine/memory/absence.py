@@ -1,0 +1,60 @@
+"""A namespace that no memory is in: what is said of it where somebody looks there, and which ones there are instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import apsw
+
+from aqe.engine.memory.filters import namespace_sql
+
+if TYPE_CHECKING:
+    from aqe.engine.memory.store import Store
+
+MOST = 2000
+"""Names that are compared."""
+
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A namespace that no memory is in, and those that there are, nearest by name first: at most three."""
+
+    namespace: str
+    nearest: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """It in a sentence.
+
+        >>> Absent("deflt", ("default", "notes")).told
+        "No memory is in the namespace 'deflt'; there are memories in default and notes."
+        """
+        listed = " and ".join(part for part in (", ".join(self.nearest[:-1]), *self.nearest[-1:]) if part)
+        rest = f"; there are memories in {listed}" if listed else ", nor in any other"
+        return f"No memory is in the namespace {self.namespace!r}{rest}."
+
+
+def absent(store: Store, namespace: str | None, *, ever: bool = False) -> Absent | None:
+    """The namespace where no current memory is in it (with `ever`: no revision of any), or below it if it ends with a
+    slash; None where one is, and where no namespace is meant."""
+    if namespace is None:
+        return None
+    with store.reading() as connection:
+        return absent_in(connection, namespace, ever=ever)
+
+
+def absent_in(connection: apsw.Connection, namespace: str, *, ever: bool = False) -> Absent | None:
+    """As `absent`, in the caller's transaction."""
+    current = "1" if ever else "valid_to IS NULL"
+    where, bound = namespace_sql(namespace, ())
+    if connection.execute(f"SELECT 1 FROM memories WHERE {current} AND {where} LIMIT 1", bound).fetchone():
+        return None
+    sql = f"SELECT DISTINCT namespace FROM memories WHERE {current} ORDER BY 1 LIMIT {MOST}"
+    names = [str(name) for (name,) in connection.execute(sql)]
+    below = [f"{namespace}/"] if any(name.startswith(f"{namespace}/") for name in names) else []
+    near = get_close_matches(namespace, names, n=NAMED, cutoff=0.5)
+    return Absent(namespace, tuple([*below, *(near or names)][:NAMED]))

@@ -1,0 +1,102 @@
+"""What is secret in an object of texts, lists and objects: in its texts, in its names, and by its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aqe.engine.privacy.assignments import find_named
+from aqe.engine.privacy.redactor import PERSONAL, Placeholders, Redacted, redact_all
+
+SHORTEST = 6
+"""No secret or personal datum that a rule knows is shorter, unless its name tells it."""
+LEAST_NUMBER = 10**12
+"""Smaller whole numbers are no payment card."""
+_NAMES, _VALUES = ("name", "key"), ("value", "default")
+
+
+class Taken:
+    """The texts of one object as they may leave: what is secret in one is taken out of all."""
+
+    def __init__(self, value: Any, placeholders: Placeholders | None = None) -> None:
+        self._named = dict(_named(value))
+        texts = list(dict.fromkeys(text for text in texts_of(value) if len(text) >= SHORTEST or text in self._named))
+        done = redact_all(texts, placeholders=placeholders, named=self._named)
+        self._done = dict(zip(texts, done, strict=True))
+
+    def text(self, text: str) -> Redacted | None:
+        """The text as it may leave; None where it is too short to hold anything."""
+        return self._done.get(text)
+
+    def number(self, value: Any) -> Redacted | None:
+        """The placeholder of a whole number that is somebody's card, None for all other values."""
+        done = self._done.get(str(value)) if _is_long(value) else None
+        return done if done is not None and any(span.kind in PERSONAL for span in done.spans) else None
+
+    def of(self, value: Any) -> Any:
+        """The object as it may leave."""
+        if isinstance(value, str):
+            return self._shown(value)
+        if isinstance(value, Mapping):
+            return {
+                self._shown(name) if isinstance(name, str) else name: self.of(below) for name, below in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.of(below) for below in value]
+        done = self.number(value)
+        return value if done is None else done.text
+
+    def _shown(self, text: str) -> str:
+        done = self._done.get(text)
+        return text if done is None else done.text
+
+
+def redacted(value: Any) -> Any:
+    """A text, or an object of texts, lists and objects, without secrets and personal data."""
+    return Taken(value).of(value)
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text of an object of texts, lists and objects, its names and long numbers too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, below in value.items():
+            if isinstance(name, str):
+                yield name
+            yield from texts_of(below)
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from texts_of(below)
+    elif _is_long(value):
+        yield str(value)
+
+
+def with_texts(value: Any, instead: Mapping[str, str]) -> Any:
+    """The object with other texts and names in the place of those that `instead` knows."""
+    if isinstance(value, str):
+        return instead.get(value, value)
+    if isinstance(value, Mapping):
+        return {instead.get(name, name): with_texts(below, instead) for name, below in value.items()}
+    return [with_texts(below, instead) for below in value] if isinstance(value, (list, tuple)) else value
+
+
+def _named(value: Any) -> Iterator[tuple[str, str]]:
+    """The texts that stand under the name of a secret, as `{"password": TEXT}` or `{"name": "DB_PASSWORD", "value":
+    TEXT}`, with their class."""
+    if isinstance(value, Mapping):
+        named = next((str(value[name]) for name in _NAMES if isinstance(value.get(name), str)), "")
+        for name, below in value.items():
+            if isinstance(below, str):
+                kind = find_named(str(name), below) or (find_named(named, below) if named and name in _VALUES else None)
+                if kind is not None:
+                    yield below, kind
+            else:
+                yield from _named(below)
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from _named(below)
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LEAST_NUMBER

@@ -1,0 +1,199 @@
+"""Passwords and keys in the many forms in which files, commands and logs hold them, and what only looks like them."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.privacy import scan
+from aqe.engine.privacy.names import kind_of_name
+from aqe.engine.privacy.structure import redacted
+
+ROOT = Path(__file__).resolve().parents[3]
+PASSWORD, KEY, COMMAND = "password-assignment", "generic-api-key", "command-password"
+FOUND = {
+    "password: hunter2": ("hunter2", PASSWORD),
+    "db:\n  user: shop\n  password: quietriver\n  port: 5": ("quietriver", PASSWORD),
+    "password: |\n  two-Lines7\nuser: x": ("two-Lines7", PASSWORD),
+    "DB_PASSWORD=supergeheim": ("supergeheim", PASSWORD),
+    'DB_PASSWORD="${DB_PASSWORD:-fallback99}"': ("fallback99", PASSWORD),
+    "export SECRET_KEY=kjh34kjh5": ("kjh34kjh5", KEY),
+    "      - MYSQL_ROOT_PASSWORD=toor99": ("toor99", PASSWORD),
+    "- name: DB_PASSWORD\n  value: k8sPassw0rt": ("k8sPassw0rt", PASSWORD),
+    "spring.datasource.password=schmetterling": ("schmetterling", PASSWORD),
+    "[client]\nuser=root\npassword=sterntaler": ("sterntaler", PASSWORD),
+    '"password": "swordfish",': ("swordfish", PASSWORD),
+    '{\\"user\\": \\"bob\\", \\"password\\": \\"esc4pedPw\\"}': ("esc4pedPw", PASSWORD),
+    'password = os.getenv("DB_PASSWORD", "d3fault-pw")': ("d3fault-pw", PASSWORD),
+    'requests.get(url, auth=("bob", "k0mmode77"))': ("k0mmode77", PASSWORD),
+    "<password>maven-Rabe1</password>": ("maven-Rabe1", PASSWORD),
+    '<add key="SmtpPassword" value="w3bconfig!" />': ("w3bconfig!", PASSWORD),
+    'variable "db_password" {\n  type = string\n  default = "planb-2day"\n}': ("planb-2day", PASSWORD),
+    "X-Api-Key: kd83hfk29sjf02ks9d": ("kd83hfk29sjf02ks9d", KEY),
+    "Cookie: theme=dark; sessionid=kd83hfk29sjf02ks9d": ("kd83hfk29sjf02ks9d", "session-cookie"),
+    "mysql -u root -pS3cretX9 shop": ("S3cretX9", COMMAND),
+    "mytool --password hunter2 --verbose": ("hunter2", PASSWORD),
+    "sshpass -p 'leiter&Sprosse' ssh bob@host": ("leiter&Sprosse", COMMAND),
+    "docker login -u bob -p d0ckArbeiter registry": ("d0ckArbeiter", COMMAND),
+    'echo "bob:neu3s-Kennw" | chpasswd': ("neu3s-Kennw", COMMAND),
+    "Server=db;User Id=sa;Password=Zu8kdkd0;Encrypt=yes": ("Zu8kdkd0", PASSWORD),
+    "jdbc:mysql://db/shop?user=shop&password=jdbc-Fluss5&useSSL=false": ("jdbc-Fluss5", PASSWORD),
+    "https://5e4d3c2b1a09f8e7d6c5@git.acme.io/x.git": ("5e4d3c2b1a09f8e7d6c5", "url-credentials"),
+    "machine git.acme.io\n  login bob\n  password wiesengrund": ("wiesengrund", PASSWORD),
+    "db.acme.io:5432:shop:bob:Zu8kdkd0": ("Zu8kdkd0", "password-field"),
+    "//registry.npmjs.org/:_authToken=3f2c9a88-7b1c-4b1c-9d3e-0123456789ab": (
+        "3f2c9a88-7b1c-4b1c-9d3e-0123456789ab",
+        KEY,
+    ),
+    "CREATE USER 'shop'@'%' IDENTIFIED BY 'm4ria-DB';": ("m4ria-DB", COMMAND),
+    "INFO login user=bob password=hunter2 ip=10.0.0.4": ("hunter2", PASSWORD),
+    "The password is Tr0ub4dor&3.": ("Tr0ub4dor&3", PASSWORD),
+    'password: "weizen_bock"': ("weizen_bock", PASSWORD),
+    "CREATE USER brewer WITH PASSWORD 'gersten_saft'": ("gersten_saft", PASSWORD),
+    "requirepass f00bar-baz": ("f00bar-baz", PASSWORD),
+    'ConvertTo-SecureString "s1cher-Seil" -AsPlainText': ("s1cher-Seil", COMMAND),
+}
+LEFT = (
+    "password = get_password()",
+    "password: Optional[str] = None",
+    "PASSWORD_MIN_LENGTH = 8",
+    "token: str",
+    'password = os.environ["DB_PASSWORD"]',
+    "password: ${DB_PASSWORD}",
+    "password: {{ vault.db }}",
+    "password: <your-password>",
+    "DB_PASSWORD=changeme",
+    "password = var.db_password",
+    "def login(user, password):\n    self.password = password\n    return connect(user=user, password=pw2)",
+    "The password is required.",
+    '"password": "Must be at least 8 characters"',
+    "next_page_token = page2of9x7",
+    '"AWS::IAM::AccessKey": "72c2d9dd90025459"',
+    "mysql -u root -p shop",
+    "tool --password PASSWORD --token TOKEN",
+    'token = models.CharField("token", max_length=128)',
+    'key = CharField("api key", max_length=40)',
+    'validate("password", min_length=12)',
+    'password="new_password"',
+    '{"password": "auth_form.label"}',
+)
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_value_is_found_and_no_more(text: str) -> None:
+    """The span is exactly the value, its class the documented one, with other lines around it."""
+    value, kind = FOUND[text]
+    assert [(text[span.start : span.end], span.kind) for span in scan(text)] == [(value, kind)]
+
+
+@pytest.mark.parametrize("text", LEFT)
+def test_name_without_a_value_is_left_alone(text: str) -> None:
+    """Variables, types, calls, placeholders, lengths and prose have no span."""
+    assert [text[span.start : span.end] for span in scan(text)] == []
+
+
+@pytest.mark.parametrize("half", [1, 2])
+def test_labelled_lines_are_told_apart(half: int) -> None:
+    """Of the labelled values at least 93 % are found in each half; at most one line in a hundred is a false alarm."""
+    cases = runpy.run_path(str(ROOT / "benchmarks" / "privacy.py"))["read_cases"](
+        ROOT / "benchmarks" / "data" / f"secrets_{half}.txt"
+    )
+    values = missed = false = 0
+    for case in cases:
+        spans = [(span.start, span.end) for span in scan(case.text)]
+        values += len(case.values)
+        missed += sum(not any(one <= start and other >= end for one, other in spans) for start, end in case.values)
+        false += sum(not any(one < end and other > start for start, end in case.values) for one, other in spans)
+    assert values > 180
+    assert missed <= 0.07 * values
+    assert false <= 0.01 * len(cases)
+
+
+def test_the_files_name_tells_settings_from_code() -> None:
+    """The same line holds a password in a file of settings and a variable's name in a program."""
+    line = "password = sunshine"
+    assert [span.kind for span in scan(line + "\n", "app.ini")] == [PASSWORD]
+    assert scan(line + "\n", "app.py") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "value"),
+    [
+        ("PASSWORD=weizen_bock", ".env", "weizen_bock"),
+        ("DB_PASSWORD=brewery.secret", "deploy/.env", "brewery.secret"),
+        ("password: weizen_bock", "app.yml", "weizen_bock"),
+        ("password = weizen_bock", "app.ini", "weizen_bock"),
+        ("password = weizen_bock", "app.py", None),
+        ("password: db_password", "app.yml", None),
+        ("DB_PASSWORD=db_password", ".env", None),
+    ],
+)
+def test_joined_words_are_a_password_in_settings(line: str, path: str, value: str | None) -> None:
+    """Two words with `_` or a dot between are a value in a file of settings, a name in a program and in an example."""
+    text = line + "\n"
+    assert [text[span.start : span.end] for span in scan(text, path)] == ([] if value is None else [value])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("dbPassword", "password"),
+        ("SMTP_PASS_PROD", "password"),
+        ("client-secret", "secret"),
+        ("X-Auth-Token", "token"),
+        ("bypass", None),
+        ("password_reset_url", None),
+        ("primaryKey", None),
+        ("eos_token", None),
+        ("forgotPassword", None),
+    ],
+)
+def test_the_last_word_of_a_name_decides(name: str, kind: str | None) -> None:
+    """A name is one of a secret by its last word, unless a word before says that it is none."""
+    assert kind_of_name(name) == kind
+
+
+UNITS = ("password=", "password: ", "password='", " -pX", "--token a", "password=${P:-", "a:5432:b:c:", "cookie: a=b;")
+UNITS += (
+    "<<<a ",
+    'auth=("a",',
+    "password=a1b2c3\n",
+    "password: |\n  ",
+    "machine a login b password ",
+    "passwordpassword",
+)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_secret_behind_hostile_text_is_found(unit: str) -> None:
+    """A text of one unit many times over, made to be read again and again, is scanned to its end."""
+    text = unit * (20_000 // len(unit)) + "\n\nDB_PASSWORD=Winter94-xk\n"
+    start = text.rindex("Winter94")
+    assert any(span.start <= start and span.end >= len(text) - 1 for span in scan(text))
+
+
+def test_objects_are_redacted_by_their_names() -> None:
+    """A value under a secret's name goes, so does it elsewhere in the object; names and long numbers are looked at."""
+    card = 4111111111111111
+    whole = {
+        "user": "bob",
+        "password": "hunter2",
+        "env": [{"name": "DB_PASSWORD", "value": "sonnenblume"}],
+        "note": "bob has hunter2",
+        "by": {"jane.roe@acme-corp.io": 3},
+        "card": card,
+        "count": card + 1,
+        "token": "expired",
+    }
+    assert redacted(whole) == {
+        "user": "bob",
+        "password": "[redacted:password-assignment]",
+        "env": [{"name": "DB_PASSWORD", "value": "[redacted:password-assignment-2]"}],
+        "note": "bob has [redacted:password-assignment]",
+        "by": {"[redacted:email]": 3},
+        "card": "[redacted:credit-card]",
+        "count": card + 1,
+        "token": "expired",
+    }
