@@ -142,8 +142,8 @@ def _before(revision: str) -> Find | None:
     """The redactor of a revision, its modules written to a folder of its own under another name."""
     folder = Path(tempfile.mkdtemp(prefix="redactor-before-")) / "redactor_before"
     (folder / "data").mkdir(parents=True)
-    listed = _git("ls-tree", "-r", "--name-only", revision, "engine/privacy")
-    if listed is None:
+    listed = _git("ls-tree", "-r", "--full-tree", "--name-only", revision, "engine/privacy")
+    if not listed:
         return None
     for name in listed.splitlines():
         text = _git("show", f"{revision}:{name}")
