@@ -4,6 +4,9 @@ The first memory under an answer carries most of it, so its mark weighs 1 and th
 user says weighs fully, an implicit signal `IMPLICIT`. Who knows better names the memories that helped, as `used` in the
 metadata: then these are marked and no others. A later word on the same request replaces the marks of an earlier one, so
 that saying it twice does not count twice. A correction becomes a memory, found by the words of its question too.
+
+"I do not know" rests on nothing: what it names came nearest, and a word on such an answer says neither that these
+helped nor that they misled. None of them is marked, but those that `used` names, which held the answer after all.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import NewMemory, check_text, metadata_json, uuid7
 from aqe.engine.memory.graph.recorded import link_correction
 from aqe.engine.memory.store import Store
+from aqe.engine.providers.extractive import UNKNOWN
 from aqe.engine.requests import Interaction, require_request
 from aqe.engine.retrieval import keep
 
@@ -87,7 +91,7 @@ def file_feedback(store: Store, embedder: Embedder | None, feedback: Feedback) -
             "INSERT INTO marks (namespace, id, success, weight, at, feedback) VALUES (?, ?, ?, ?, ?, ?)",
             [(*mark, now, row) for mark in marks],
         )
-        if store.graph is not None and memory_id is not None:
+        if store.graph is not None and memory_id is not None and not _is_abstention(request):
             link_correction(connection, request.context[:CORRECTED], (CORRECTIONS, memory_id), now=now)
     return FeedbackKept(id, request.id, success, len(marks), memory_id)
 
@@ -132,13 +136,20 @@ def feedback_figures(store: Store) -> dict[str, Any]:
 def _marks(
     request: Interaction, feedback: Feedback, success: float, weight: float
 ) -> list[tuple[str, str, float, float]]:
-    used = feedback.metadata.get("used")
+    used, is_abstention = feedback.metadata.get("used"), _is_abstention(request)
+    if used is None and is_abstention:
+        return []
     if used is None:
         return [(*key, success, weight / rank) for rank, key in enumerate(request.context, 1)]
     known = {id for _, id in request.context}
     if not isinstance(used, (list, tuple)) or not all(isinstance(id, str) and id in known for id in used):
         raise _bad("`used` names what the answer did not rest on.", "List ids of memories in the answer's context.")
-    return [(*key, success, weight) for key in request.context if key[1] in used]
+    return [(*key, 1.0 if is_abstention else success, weight) for key in request.context if key[1] in used]
+
+
+def _is_abstention(request: Interaction) -> bool:
+    """Whether the answer was that there is none: each line of any other of passages ends with its place in brackets."""
+    return request.tier == "extractive" and request.answer.startswith(UNKNOWN) and not request.answer.endswith("]")
 
 
 def _signal(feedback: Feedback, success: float) -> Signal:
