@@ -71,7 +71,8 @@ def _joins(said: Memory, row: Row) -> bool:
 
 
 def _join_recalled(connection: apsw.Connection, known: Memory, row: Row, now: int) -> Kept:
-    """Answer with a memory that was recalled, which takes over what it has nothing of, and the longer life."""
+    """Answer with a memory that was recalled, which takes over what it has nothing of; its end is as that of one whose
+    very text is added again."""
     if known.namespace != row.namespace or known.id_given:
         ends = known.expires_at
         stays = row.expires_at is not None and row.expires_at != ends
@@ -79,13 +80,12 @@ def _join_recalled(connection: apsw.Connection, known: Memory, row: Row, now: in
     digest = hashlib.sha256(known.text.encode("utf-8")).digest()
     told = None if known.provenance.file not in ("", row.provenance.file) else row.told
     row = replace(row, text=known.text, text_hash=digest, vector=None, told=told)
-    ends = None if None in (row.expires_at, known.expires_at) else max(row.expires_at or 0, known.expires_at or 0)
-    return replace(_join(connection, known, row, ends, now), recalled=True)
+    return replace(_join(connection, known, row, _given_end(known, row), now), recalled=True)
 
 
 def _given_end(same: Memory, row: Row) -> int | None:
-    """When a memory ends whose text is added again: the later of both ends; never where it has none, or is to have
-    none from now on."""
+    """When a memory ends that is told again, in whatever words: the later of both ends; never where it has none, or is
+    to have none from now on."""
     if same.expires_at is None or row.for_good:
         return None
     return max(row.expires_at or 0, same.expires_at)

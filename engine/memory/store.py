@@ -292,11 +292,12 @@ class Store:
         vector: Numbers | None = None,
         embedder_id: str | None = None,
         provenance: Provenance | None = None,
+        ttl_s: float | None = None,
     ) -> int:
-        """Put a new revision in place of the current one, which is kept with its end; returns its number.
+        """Put a new revision in place of the current one, which is kept; returns its number.
 
-        What is not given stays, but a vector does not outlive a change of its text. Raises `UserError` (unknown-id
-        and those of `add`).
+        What is not given stays, but a vector does not outlive a change of its text. `ttl_s` is how long it is to be
+        kept from now on in seconds, infinity for good. Raises `UserError` (unknown-id and those of `add`).
         """
         with self.writing() as connection:
             now = self.now()
@@ -310,9 +311,10 @@ class Store:
                     vector,
                     embedder_id,
                     provenance or replace(old.provenance, worktree=self.here.worktree, commit=self.here.commit),
+                    ttl_s=ttl_s,
                 )
             )
-            return revise(connection, old, row, now)
+            return revise(connection, replace(old, expires_at=None) if row.for_good else old, row, now)
 
     def delete(self, id: str, *, namespace: str = "default", erase: bool = False) -> None:
         """End the memory: no search finds it any more. With `erase` no word of it stays in the file either.

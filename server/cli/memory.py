@@ -263,18 +263,19 @@ def update(
     if text is None and metadata is None and ttl is None:
         raise UserError("There is nothing to change.", code="usage", fix="Give a text, --metadata KEY=VALUE or --ttl.")
     from aqe.engine.memory import rfc3339
-    from aqe.engine.memory.growth.ends import read_end, set_end
+    from aqe.engine.memory.growth.ends import set_end
+    from aqe.engine.memory.growth.expiry import read_ttl
     from aqe.engine.retrieval import reembed
 
-    lasts_s = read_end(ttl)
+    ttl_s = None if ttl is None else read_ttl(ttl)
     root, store = _open(project)
     with store:
         new = piped_text() if text == "-" else text
         if new is not None or metadata is not None:
             changed = None if metadata is None else read_pairs(metadata)
-            store.update(id, namespace=namespace, text=new, metadata=changed)
-        if ttl is not None:
-            set_end(store, id, lasts_s, namespace=namespace)
+            store.update(id, namespace=namespace, text=new, metadata=changed, ttl_s=ttl_s)
+        elif ttl_s is not None:
+            set_end(store, id, ttl_s, namespace=namespace)
         if new is not None:
             reembed(store, _embedder(root))
         now = store.history(id, namespace=namespace)[-1]

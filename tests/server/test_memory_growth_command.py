@@ -166,5 +166,9 @@ def test_the_end_that_a_text_keeps_is_told(project: Path, capsys: pytest.Capture
     assert "Its own end is later and stays: 2" in told("add", "the token of today", "-n", "notes", "--ttl", "5d")
     assert told("add", "the token of today", "-n", "notes", "--ttl", "Never").endswith("Its end was taken away.\n")
     assert told("update", id, "-n", "notes", "--ttl", "never") == f"{id} is at revision 1 and has no end\n"
+    assert " is at revision 2 and ends at 2" in told("update", id, "a newer token", "-n", "notes", "--ttl", "1d")
+    assert (
+        told("update", id, "the newest", "-n", "notes", "--ttl", "never") == f"{id} is at revision 3 and has no end\n"
+    )
     nonsense = _aqe(project, capsys, "add", "x", "--ttl", "soon", status=2)["error"]
     assert "or never." in nonsense["fix"]

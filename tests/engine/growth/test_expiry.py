@@ -131,6 +131,21 @@ def test_what_is_to_have_no_end_has_none(tmp_path: Path) -> None:
         assert store.get(id) is not None
 
 
+@pytest.mark.parametrize("again", ["The same words about refunds.", "Remember: the same words about refunds"])
+def test_end_is_the_same_whether_repeated_word_for_word_or_not(tmp_path: Path, again: str) -> None:
+    """What repeats a memory with an end leaves it that end where it says nothing of one, makes it later where it is,
+    and takes it away where it is to be kept for good."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        id, ends = _keep(store, "The same words about refunds.", ttl_s=100), clock.at + 100_000_000
+        store.search("refunds")
+        for ttl_s, wanted in ((None, ends), (50.0, ends), (200.0, ends + 100_000_000), (FOR_GOOD, None), (50.0, None)):
+            (kept,) = store.keep([NewMemory(again, ttl_s=ttl_s)])
+            found = store.get(id)
+            assert found is not None
+            assert (kept.id, kept.expires_at, found.expires_at) == (id, wanted, wanted), ttl_s
+
+
 def test_an_end_is_set_and_taken_away(tmp_path: Path) -> None:
     """set_end gives an end to a memory that has none, and takes it away."""
     clock = Clock()
@@ -152,6 +167,28 @@ def test_an_update_keeps_the_end(tmp_path: Path) -> None:
         store.update("a", text="new words")
         clock.pass_s(101)
         assert store.search("words").hits == ()
+
+
+def test_update_gives_text_and_end_at_once(tmp_path: Path) -> None:
+    """An update with a time brings the new text with its end in one step, takes the end away with it, and with a time
+    that is none changes nothing."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        id = _keep(store, "old words")
+        with store.writing() as connection:
+            connection.execute(
+                "CREATE TRIGGER t BEFORE INSERT ON memories WHEN new.text = 'new words' AND new.expires_at IS NULL"
+                " BEGIN SELECT raise(ABORT, 'new words without an end'); END"
+            )
+        store.update(id, text="new words", ttl_s=60.0)
+        with pytest.raises(UserError, match="no time to keep"):
+            store.update(id, text="newer words", ttl_s=-1.0)
+        assert [(one.text, one.expires_at) for one in store.history(id)] == [
+            ("old words", None),
+            ("new words", clock.at + 60_000_000),
+        ]
+        store.update(id, text="newer words", ttl_s=FOR_GOOD)
+        assert store.history(id)[-1].expires_at is None
 
 
 def test_what_is_over_takes_no_change_and_can_be_brought_back(tmp_path: Path) -> None:
