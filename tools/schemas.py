@@ -85,7 +85,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "quarantine-add": ("aqe.server.cli.quarantine:QuarantineShown",),
     "quarantine-list": ("aqe.server.cli.quarantine:QuarantineShown",),
     "quarantine-release": ("aqe.server.cli.quarantine:QuarantineShown",),
-    "query": ("aqe.engine.answer:Answer",),
+    "query": ("aqe.server.cli.objects:QueryShown",),
     "review": ("aqe.agents.review.report:ReviewReport",),
     "review-decisions": ("aqe.server.cli.objects:DecisionsShown",),
     "route": ("aqe.server.cli.route_objects:RouteShown",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -36,6 +36,11 @@ class Absent:
         listed = " and ".join(part for part in (", ".join(self.nearest[:-1]), *self.nearest[-1:]) if part)
         rest = f"; there are memories in {listed}" if listed else ", nor in any other"
         return f"No memory is in the namespace {self.namespace!r}{rest}."
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """It as the JSON of every form."""
+        return {"namespace": self.namespace, "nearest": list(self.nearest), "told": self.told}
 
 
 def absent(store: Store, namespace: str | None, *, ever: bool = False) -> Absent | None:

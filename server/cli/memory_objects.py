@@ -54,9 +54,7 @@ def absent_object(store: Store, namespace: str | None, *, ever: bool = False) ->
     from aqe.engine.memory.absence import absent
 
     nothing = absent(store, namespace, ever=ever)
-    if nothing is None:
-        return {}
-    return {"absent": {"namespace": nothing.namespace, "nearest": list(nothing.nearest), "told": nothing.told}}
+    return {} if nothing is None else {"absent": nothing.shown}
 
 
 def tell_absent(nothing: Mapping[str, Any]) -> None:

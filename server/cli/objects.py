@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
 from aqe.agents.review.decisions import Decision
+from aqe.engine.answer import Answer
 from aqe.engine.knowledge.shelf import Shelved
 
 
@@ -126,6 +127,13 @@ class MemoryFound:
     mode: Literal["text", "vector", "hybrid"]
     hits: list[HitShown]
     other_spaces: list[str]
+    absent: AbsentShown | None = None
+
+
+@dataclass(frozen=True)
+class QueryShown(Answer):
+    """What `aqe query --json` prints: the answer; `absent` where no memory is in the namespace that was asked."""
+
     absent: AbsentShown | None = None
 
 

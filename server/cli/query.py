@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import prompt_of, show_answer, show_pieces
 from aqe.server.cli.interrupts import working
-from aqe.server.cli.output import JsonOption, ProjectOption, print_json
+from aqe.server.cli.memory_objects import absent_object, tell_absent
+from aqe.server.cli.output import JsonOption, ProjectOption, as_json, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,16 +66,17 @@ def command(
             refresh_index(engine, quiet=json)
         if json:
             answer = engine.query(asked, session=session, task=task, config=config)
-            print_json("query", answer, project=engine.project)
+            nothing = _absent(answer, namespace, engine.project)
+            print_json("query", {**as_json(answer), **nothing}, project=engine.project)
             _tell_unmet(answer, force, engine.project)
-            _tell_absent(answer, namespace, engine.project)
+            tell_absent(nothing)
             return
         with engine.stream(asked, session=session, task=task, config=config) as stream:
             show_pieces(stream)
         if stream.answer is not None:
             show_answer(stream.answer, text=False)
             _tell_unmet(stream.answer, force, engine.project)
-            _tell_absent(stream.answer, namespace, engine.project)
+            tell_absent(_absent(stream.answer, namespace, engine.project))
 
 
 def _tell_unmet(answer: Answer, force: str | None, project: Path) -> None:
@@ -85,14 +87,14 @@ def _tell_unmet(answer: Answer, force: str | None, project: Path) -> None:
         typer.echo(f"Passages answered: {answer.route_reason}.", err=True)
 
 
-def _tell_absent(answer: Answer, namespace: str | None, project: Path) -> None:
-    """Say on stderr where nothing is in the namespace that was asked."""
+def _absent(answer: Answer, namespace: str | None, project: Path) -> dict[str, Any]:
+    """What is to be added where nothing is in the namespace that was asked."""
     from aqe.engine.memory.opening import open_to_read
-    from aqe.server.cli.memory_objects import absent_object, tell_absent
 
-    if namespace is not None and not answer.answered:
-        with open_to_read(project) as store:
-            tell_absent(absent_object(store, namespace))
+    if namespace is None or answer.answered:
+        return {}
+    with open_to_read(project) as store:
+        return absent_object(store, namespace)
 
 
 def refresh_index(engine: Engine, *, quiet: bool) -> None:

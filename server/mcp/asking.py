@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aqe.engine.answer import Answer
+    from aqe.engine.memory.absence import Absent
     from aqe.engine.routing import Decision
     from aqe.server.mcp.service import Service
 
@@ -37,6 +38,7 @@ class Answered(BaseModel):
     tier: str
     citations: list[dict[str, Any]]
     request_id: str
+    absent: dict[str, Any] | None = None
 
 
 class Taught(BaseModel):
@@ -80,7 +82,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
         said = await service.engines.call(
             root, lambda engine: engine.query(prompt, session=session, task=task, config=config), fresh=True
         )
-        nothing = "" if said.answered else await in_thread(lambda: service.desk(root).absence(namespace))
+        nothing = None if said.answered else await in_thread(lambda: service.desk(root).absence(namespace))
         return await in_thread(lambda: with_whole(ctx, _shown(said, answer_bytes(root, max_tokens), nothing), said))
 
     return make_tool(
@@ -160,7 +162,7 @@ def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
     )
 
 
-def _shown(said: Answer, most: int, nothing: str) -> CallToolResult:
+def _shown(said: Answer, most: int, nothing: Absent | None) -> CallToolResult:
     """An answer of at most `most` bytes as the client may have it: the quotes go through the guard file by file, the
     text is made of them. `nothing` is said where the namespace that was asked holds nothing."""
     quotes: list[dict[str, Any]] = allowed(
@@ -175,7 +177,7 @@ def _shown(said: Answer, most: int, nothing: str) -> CallToolResult:
         files = [one.file for one in said.citations if one.file]
         if rows and said.answered:
             text += "\n" + "\n".join(f"- {_where(row)}" for row in rows)
-    text += f"\n{nothing}" if nothing else ""
+    text += f"\n{nothing.told}" if nothing else ""
     confidence = None if said.confidence is None else round(said.confidence, 3)
     sure = "" if confidence is None else f", confidence {confidence}"
     data = {
@@ -186,6 +188,7 @@ def _shown(said: Answer, most: int, nothing: str) -> CallToolResult:
         "tier": said.tier,
         "citations": rows,
         "request_id": said.request_id,
+        **({"absent": nothing.shown} if nothing else {}),
     }
     return answer(f"{text}\n({said.tier}{sure}; request_id {said.request_id})", data, paths=files, most=most)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import apsw
 
     from aqe.engine.embedding import Embedder
+    from aqe.engine.memory.absence import Absent
     from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
     from aqe.engine.memory.store import Store
     from aqe.engine.privacy import Guard
@@ -134,13 +135,12 @@ class Desk:
             prior = success_prior(store, load_settings(self.project))
             return find(store, embedder, query, namespace=namespace, k=k, filter=only, prior=prior, explain=explain)
 
-    def absence(self, namespace: str | None, *, ever: bool = False) -> str:
-        """What is to be said where no memory is in a namespace (with `ever`: none ever was), else nothing."""
+    def absence(self, namespace: str | None, *, ever: bool = False) -> Absent | None:
+        """The namespace where no memory is in it (with `ever`: none ever was)."""
         from aqe.engine.memory.absence import absent
 
         with self._reading() as store:
-            nothing = absent(store, namespace, ever=ever)
-        return "" if nothing is None else nothing.told
+            return absent(store, namespace, ever=ever)
 
     def count(self) -> dict[str, Any]:
         """The figures of the store and of what was asked, counted anew."""

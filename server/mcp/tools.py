@@ -53,6 +53,7 @@ class MemoryFound(BaseModel):
 
     mode: str
     found: list[dict[str, Any]]
+    absent: dict[str, Any] | None = None
 
 
 class Figures(BaseModel):
@@ -187,11 +188,12 @@ def _memory_tools(service: Service) -> list[Tool]:
         rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
         lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
+        data: dict[str, Any] = {"mode": mode, "found": rows}
         if not found and (nothing := await in_thread(lambda: desk.absence(namespace, ever=as_of is not None))):
-            head += f" {nothing}"
+            head, data = f"{head} {nothing.told}", data | {"absent": nothing.shown}
         if len(rows) < len(found):
             head += f" The first {len(rows)} fit; ask with a larger max_tokens, or a narrower query."
-        told = answer("\n".join([head, *lines]), {"mode": mode, "found": rows}, content=bool(rows), most=most)
+        told = answer("\n".join([head, *lines]), data, content=bool(rows), most=most)
         return await in_thread(lambda: with_whole(ctx, told, whole))
 
     add = make_tool(

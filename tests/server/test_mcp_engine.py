@@ -98,8 +98,27 @@ def test_query_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, docum
             said = await client.call_tool("query", {"prompt": "Which key is green?", "namespace": "note"})
             assert not said.structured_content["answered"]
             assert "No memory is in the namespace 'note'; there are memories in notes" in said.content[0].text
+            assert said.structured_content["absent"]["nearest"] == ["notes"]
 
     anyio.run(ask)
+
+
+def test_search_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, documented: Path) -> None:
+    """memory_search of a namespace that nothing is in says so in both forms of its answer; where only the words find
+    nothing, neither does."""
+
+    async def look() -> None:
+        async with in_memory(documented, "auto") as client:
+            await client.call_tool("memory_add", {"text": "The staging key is green", "namespace": "notes"})
+            said = await client.call_tool("memory_search", {"query": "key", "namespace": "note"})
+            told = "No memory is in the namespace 'note'; there are memories in notes."
+            assert said.content[0].text.endswith(told)
+            absent = {"namespace": "note", "nearest": ["notes"], "told": told}
+            assert said.structured_content == {"mode": "hybrid", "found": [], "absent": absent}
+            only = {"query": "key", "namespace": "notes", "metadata": {"team": "none"}}
+            assert "absent" not in (await client.call_tool("memory_search", only)).structured_content
+
+    anyio.run(look)
 
 
 def test_correction_is_remembered(in_memory: OnStdio, documented: Path) -> None:

@@ -120,14 +120,17 @@ def test_query_reads_what_changed(aqe: Run, home: Path) -> None:
 
 
 def test_query_of_a_namespace_without_a_memory_says_so(aqe: Run) -> None:
-    """Where nothing is in the namespace that is asked stderr says so and which there are, with --json too; where a
-    memory is in it nothing is said."""
+    """Where nothing is in the namespace that is asked stderr says so and which there are, with --json the object too;
+    where a memory is in it nothing is said."""
     aqe("memory", "add", "Shipping is free above 50 euros.", "-n", "notes")
     told = "No memory is in the namespace 'note'; there are memories in notes"
     assert told in aqe("query", "When is shipping free?", "-n", "note")[2]
-    assert told in aqe("query", "When is shipping free?", "-n", "note", "--json")[2]
+    _, out, err = aqe("query", "When is shipping free?", "-n", "note", "--json")
+    assert told in err
+    assert json.loads(out)["absent"]["nearest"] == ["notes"]
     for question in ("When is shipping free?", "Which hormone regulates the sleep of zebras?"):
         assert "No memory is" not in aqe("query", question, "-n", "notes")[2]
+        assert "absent" not in json.loads(aqe("query", question, "-n", "notes", "--json")[1])
 
 
 def test_query_without_evidence_says_so(aqe: Run) -> None:
