@@ -14,6 +14,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import check_text, metadata_json, rfc3339, uuid7
 from aqe.engine.memory.store import Store
 from aqe.engine.sessions.entry import Session, Turn, TurnRole, check_name, check_role
+from aqe.engine.sessions.names import near_names
 
 DAY_US = 86_400_000_000
 TOKEN_BUDGET = 4000
@@ -105,9 +106,9 @@ class SessionTable:
         """As `get`, in the caller's transaction."""
         row = connection.execute(f"SELECT {_SESSION} WHERE name = ?1 OR id = ?1", (check_name(name),)).fetchone()
         if row is None:
-            raise UserError(
-                f"There is no session {name!r}.", code="unknown-session", fix="`aqe sessions list` shows the names."
-            )
+            near = " or ".join(map(repr, near_names(connection, name)))
+            fix = f"{f'Did you mean {near}? ' if near else ''}`aqe sessions list --all` shows the names."
+            raise UserError(f"There is no session {name!r}.", code="unknown-session", fix=fix)
         return self._read(row)
 
     def open(self, connection: apsw.Connection, name: str) -> Session:

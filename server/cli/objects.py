@@ -131,10 +131,23 @@ class MemoryFound:
 
 
 @dataclass(frozen=True)
+class BegunShown:
+    """A session that began with this question: its name, those of others near it, the one that it may be mistaken for
+    (null: none), and a sentence."""
+
+    session: str
+    nearest: list[str]
+    mistaken_for: str | None
+    told: str
+
+
+@dataclass(frozen=True)
 class QueryShown(Answer):
-    """What `aqe query --json` prints: the answer; `absent` where no memory is in the namespace that was asked."""
+    """What `aqe query --json` prints: the answer; `absent` where no memory is in the namespace that was asked, `begun`
+    where no session had the name before."""
 
     absent: AbsentShown | None = None
+    begun: BegunShown | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from aqe.server.cli.answers import prompt_of, show_answer, show_pieces
 from aqe.server.cli.interrupts import working
 from aqe.server.cli.memory_objects import absent_object, tell_absent
 from aqe.server.cli.output import JsonOption, ProjectOption, as_json, print_json
+from aqe.server.cli.sessions_objects import begun_object, tell_begun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 Where = Literal["local", "cloud"]
 SessionOption = Annotated[
-    str | None, typer.Option("--session", "-s", metavar="NAME", help="Ask within this conversation; a new one is made.")
+    str | None,
+    typer.Option("--session", "-s", metavar="NAME", help="Ask within this conversation; a new name begins one."),
 ]
 TaskOption = Annotated[
     str | None, typer.Option("--task", metavar="NAME", help="What the request is for; the rule table routes by it.")
@@ -62,14 +64,16 @@ def command(
     config = QueryConfig(k=k, namespace=namespace, strategy=strategy, force=force, timeout_s=parse_budget(timeout))
     asked = prompt_of(prompt)
     with Engine.open(project) as engine:
+        begun = begun_object(engine.project, session)
         if index:
             refresh_index(engine, quiet=json)
         if json:
             answer = engine.query(asked, session=session, task=task, config=config)
             nothing = _absent(answer, namespace, engine.project)
-            print_json("query", {**as_json(answer), **nothing}, project=engine.project)
+            print_json("query", {**as_json(answer), **nothing, **begun}, project=engine.project)
             _tell_unmet(answer, force, engine.project)
             tell_absent(nothing)
+            tell_begun(begun)
             return
         with engine.stream(asked, session=session, task=task, config=config) as stream:
             show_pieces(stream)
@@ -77,6 +81,7 @@ def command(
             show_answer(stream.answer, text=False)
             _tell_unmet(stream.answer, force, engine.project)
             tell_absent(_absent(stream.answer, namespace, engine.project))
+            tell_begun(begun)
 
 
 def _tell_unmet(answer: Answer, force: str | None, project: Path) -> None:

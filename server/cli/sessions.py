@@ -13,7 +13,8 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import show_answer, styled
-from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
+from aqe.server.cli.output import JsonOption, ProjectOption, as_json, kept_where, new_group, print_json, project_at
+from aqe.server.cli.sessions_objects import begun_object, tell_begun
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
@@ -86,24 +87,35 @@ def chat(
     context: Annotated[
         list[str] | None, typer.Option("--context", metavar="TEXT", help="A text to answer from; @FILE reads one.")
     ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a session of this name, however like another it is.")
+    ] = False,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Talk within a session, made when there is none; an empty line or end of input ends the talk."""
+    """Talk within a session; an empty line or end of input ends the talk.
+
+    A name that no session has begins one, and that is said. One that looks like another mistyped is an error, unless
+    --new says that it is meant.
+    """
+    from aqe.engine.memory.entry import check_text
     from aqe.engine.sync import Engine
     from aqe.server.cli.query import refresh_index
 
     if json and prompt is None:
         raise UserError("--json answers one question.", code="usage", fix="Give the question as PROMPT.")
     texts = [_text_of(text) for text in context or ()]
+    for text in texts if prompt is None else (*texts, prompt):
+        check_text(text)
     with Engine.open(project) as engine:
+        begun = _begin(engine, name, is_meant=new)
         refresh_index(engine, quiet=json)
-        _ensure(engine, name)
         for text in texts:
             engine.sessions.add_context(name, text)
         for asked in [prompt] if prompt is not None else _lines():
             if json:
-                print_json("query", engine.sessions.chat(name, asked), project=engine.project)
+                said = as_json(engine.sessions.chat(name, asked))
+                print_json("query", {**said, **begun}, project=engine.project)
                 continue
             with engine.stream(asked, session=name) as stream:
                 for piece in stream:
@@ -215,13 +227,22 @@ def _table(store: Store, root: Path) -> SessionTable:
     return SessionTable(store, SessionLimits(found.expire_days, found.size_kb, found.token_budget))
 
 
-def _ensure(engine: Engine, name: str) -> None:
-    try:
-        engine.sessions.get(name)
-    except UserError as error:
-        if error.code != "unknown-session":
-            raise
+def _begin(engine: Engine, name: str, *, is_meant: bool) -> dict[str, Any]:
+    """Make the session where there is none, and say so; returns what is to be added to an answer as JSON."""
+    import shlex
+
+    begun = begun_object(engine.project, name)
+    if is_meant or begun:
+        meant = begun.get("begun", {}).get("mistaken_for")
+        if meant is not None and not is_meant:
+            raise UserError(
+                f"There is no session {name!r}.",
+                code="unknown-session",
+                fix=f"Did you mean {meant!r}? Begin a new one with `aqe sessions chat {shlex.quote(name)} --new`.",
+            )
         engine.sessions.create(name)
+        tell_begun(begun)
+    return begun
 
 
 def _lines() -> Iterator[str]:

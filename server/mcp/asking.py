@@ -16,11 +16,12 @@ from aqe.server.mcp.service import in_thread
 from aqe.server.mcp.whole import with_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aqe.engine.answer import Answer
     from aqe.engine.memory.absence import Absent
     from aqe.engine.routing import Decision
+    from aqe.engine.sessions.names import NewName
     from aqe.server.mcp.service import Service
 
 Task = Annotated[str | None, Field(description="what it is for, such as unit_test")]
@@ -39,6 +40,7 @@ class Answered(BaseModel):
     citations: list[dict[str, Any]]
     request_id: str
     absent: dict[str, Any] | None = None
+    begun: dict[str, Any] | None = None
 
 
 class Taught(BaseModel):
@@ -69,7 +71,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
     async def query(
         ctx: Context[Any, Any],
         prompt: Annotated[str, Field(description="the question, in plain words")],
-        session: Annotated[str | None, Field(description="name of a conversation to go on with")] = None,
+        session: Annotated[str | None, Field(description="name of a conversation; a new one begins it")] = None,
         namespace: Annotated[str | None, Field(description="only from here; index/ is the project's files")] = None,
         task: Task = None,
         max_tokens: Tokens = None,
@@ -79,11 +81,13 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
 
         root = await service.project(project, ctx)
         config = QueryConfig(namespace=namespace)
+        begun = None if session is None else await in_thread(lambda: service.desk(root).new_session(session))
         said = await service.engines.call(
             root, lambda engine: engine.query(prompt, session=session, task=task, config=config), fresh=True
         )
         nothing = None if said.answered else await in_thread(lambda: service.desk(root).absence(namespace))
-        return await in_thread(lambda: with_whole(ctx, _shown(said, answer_bytes(root, max_tokens), nothing), said))
+        notes = {name: note for name, note in (("absent", nothing), ("begun", begun)) if note is not None}
+        return await in_thread(lambda: with_whole(ctx, _shown(said, answer_bytes(root, max_tokens), notes), said))
 
     return make_tool(
         worded(query),
@@ -162,9 +166,9 @@ def _route(service: Service, worded: Callable[[Any], Any]) -> Tool:
     )
 
 
-def _shown(said: Answer, most: int, nothing: Absent | None) -> CallToolResult:
+def _shown(said: Answer, most: int, notes: Mapping[str, Absent | NewName]) -> CallToolResult:
     """An answer of at most `most` bytes as the client may have it: the quotes go through the guard file by file, the
-    text is made of them. `nothing` is said where the namespace that was asked holds nothing."""
+    text is made of them. `notes` are said too: that the namespace holds nothing, that a session begins."""
     quotes: list[dict[str, Any]] = allowed(
         [{"id": one.id, "quote": shorten(one.quote, QUOTE), **_place(one.file, one.line)} for one in said.citations]
     )
@@ -177,7 +181,7 @@ def _shown(said: Answer, most: int, nothing: Absent | None) -> CallToolResult:
         files = [one.file for one in said.citations if one.file]
         if rows and said.answered:
             text += "\n" + "\n".join(f"- {_where(row)}" for row in rows)
-    text += f"\n{nothing.told}" if nothing else ""
+    text += "".join(f"\n{note.told}" for note in notes.values())
     confidence = None if said.confidence is None else round(said.confidence, 3)
     sure = "" if confidence is None else f", confidence {confidence}"
     data = {
@@ -188,7 +192,7 @@ def _shown(said: Answer, most: int, nothing: Absent | None) -> CallToolResult:
         "tier": said.tier,
         "citations": rows,
         "request_id": said.request_id,
-        **({"absent": nothing.shown} if nothing else {}),
+        **{name: note.shown for name, note in notes.items()},
     }
     return answer(f"{text}\n({said.tier}{sure}; request_id {said.request_id})", data, paths=files, most=most)
 

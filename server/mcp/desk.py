@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.entry import Hit, Kept, SearchAnswer
     from aqe.engine.memory.store import Store
     from aqe.engine.privacy import Guard
+    from aqe.engine.sessions.names import NewName
 
 
 class Desk:
@@ -141,6 +142,13 @@ class Desk:
 
         with self._reading() as store:
             return absent(store, namespace, ever=ever)
+
+    def new_session(self, name: str | None) -> NewName | None:
+        """The name where no session has it yet. Raises `UserError` (bad-session)."""
+        from aqe.engine.sessions.names import new_name
+
+        with self._reading() as store:
+            return new_name(store, name)
 
     def count(self) -> dict[str, Any]:
         """The figures of the store and of what was asked, counted anew."""

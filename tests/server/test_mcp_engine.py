@@ -121,6 +121,21 @@ def test_search_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, docu
     anyio.run(look)
 
 
+def test_query_says_that_a_session_begins(in_memory: OnStdio, documented: Path) -> None:
+    """The first question of a session says that it begins one, and which name is near; the next one does not."""
+
+    async def ask() -> None:
+        async with in_memory(documented, "auto") as client:
+            call = {"prompt": "When is shipping free?", "session": "pricing"}
+            said = await client.call_tool("query", call)
+            assert "The session 'pricing' begins with this question." in said.content[0].text
+            assert "begun" not in (await client.call_tool("query", call)).structured_content
+            other = (await client.call_tool("query", {**call, "session": "pricng"})).structured_content
+            assert (other["begun"]["nearest"], other["begun"]["mistaken_for"]) == (["pricing"], "pricing")
+
+    anyio.run(ask)
+
+
 def test_correction_is_remembered(in_memory: OnStdio, documented: Path) -> None:
     """What was corrected is found afterwards; an unknown request is refused by its code."""
 

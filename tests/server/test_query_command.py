@@ -256,6 +256,42 @@ def test_sessions_are_talked_to_listed_and_moved(aqe: Run, home: Path) -> None:
     assert "[session-exists]" in aqe("sessions", "import", "talk.json", "--name", "again")[2]
 
 
+def test_mistyped_session_is_not_begun(aqe: Run) -> None:
+    """A talk in a session whose name looks like another mistyped is refused with that one and the command that begins
+    it; nothing is made. With --new it is begun, once."""
+    assert aqe("sessions", "chat", "pricing", "When is shipping free?")[2].startswith("The session 'pricing' begins")
+    assert "begins" not in aqe("sessions", "chat", "pricing", "And is it?")[2]
+    status, out, err = aqe("sessions", "chat", "pricng", "And is it?")
+    assert (status, out) == (2, "")
+    assert "Did you mean 'pricing'? Begin a new one with `aqe sessions chat pricng --new`." in err
+    assert "[unknown-session]" in err
+    assert len(json.loads(aqe("sessions", "list", "--json")[1])["sessions"]) == 1
+    said = checked("query", aqe("sessions", "chat", "pricng", "When is shipping free?", "--new", "--json")[1])
+    assert said["begun"]["nearest"] == ["pricing"]
+    assert "[session-exists]" in aqe("sessions", "chat", "pricng", "And is it?", "--new")[2]
+    assert "Did you mean 'pricing'" in aqe("sessions", "show", "pricin")[2]
+
+
+def test_names_that_differ_by_a_number_are_meant(aqe: Run) -> None:
+    """A session of the next number begins without being asked for."""
+    for name in ("run-1", "run-2"):
+        assert aqe("sessions", "chat", name, "When is shipping free?")[0] == 0
+    assert len(json.loads(aqe("sessions", "list", "--json")[1])["sessions"]) == 2
+
+
+def test_query_says_that_a_session_begins(aqe: Run) -> None:
+    """A question in a session of a new name says that it begins one, and which is near; one in a session that is there
+    says nothing, and a bad question begins none."""
+    begins = "The session 'pricing' begins with this question.\n"
+    assert aqe("query", "When is shipping free?", "--session", "pricing")[2].endswith(begins)
+    assert "begins" not in aqe("query", "And is it?", "--session", "pricing")[2]
+    _, out, err = aqe("query", "When is shipping free?", "--session", "pricng", "--json")
+    assert "there is one called 'pricing'." in err
+    assert checked("query", out)["begun"]["mistaken_for"] == "pricing"
+    assert aqe("sessions", "chat", "other", "")[0] == 2
+    assert len(json.loads(aqe("sessions", "list", "--json")[1])["sessions"]) == 2
+
+
 def test_chat_answers_one_question_in_json(aqe: Run) -> None:
     """One question of a session as JSON is an answer that names the session; a talk is not for JSON."""
     assert aqe("sessions", "chat", "talk", "--json")[0] == 2

@@ -71,6 +71,9 @@ async def test_query_makes_a_session_of_a_new_name(opened: Any) -> None:
         assert answer.session == "new"
         assert [session.name for session in await engine.sessions.list()] == ["new"]
         assert await refused(engine.sessions.chat("newer", "x")) == "unknown-session"
+        with pytest.raises(UserError, match="no session 'newer'") as unknown:
+            await engine.sessions.get("newer")
+        assert unknown.value.fix.startswith("Did you mean 'new'?")
         assert await refused(engine.sessions.create("new")) == "session-exists"
         assert (await engine.sessions.create()).name.startswith("session-")
 
