@@ -72,6 +72,9 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
     if report.everything_lost:
         yield f"Everything {'would be' if report.dry_run else 'is'} lost: no memory in the file can be saved."
         yield from _ways_back(report.earlier)
+        if report.damaged_before:
+            yield "Put in its place, one of those kept damaged before may give `aqe memory repair` more:"
+            yield from (f"  {name}" for name in report.damaged_before)
     else:
         state = "sound" if report.sound else "still not sound"
         yield f"{would}{report.how}: {held(report.memories, report.remembered)}, {state}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,23 @@ def test_repair_of_a_file_without_a_row_names_the_earlier_ones(aqe: Run) -> None
         f"  {Path(kept).resolve()}",
     )
     assert aqe("memory", "restore", kept)[1].endswith("restored: 1 memory in place of 0\n")
+
+
+def test_repair_of_a_file_without_a_row_names_the_damaged_ones_before(aqe: Run) -> None:
+    """Where nothing is left to save, the damaged files that earlier repairs kept are named, in a dry run too; put in
+    the place of the last one, such a file gives a repair what it holds."""
+    data = bytearray(Path(".aqe/aqe.db").read_bytes())
+    data[-4096:] = b"\xff" * 4096
+    data[18:20] = b"\x09\x09"  # no version of the file format that SQLite reads
+    Path(".aqe/aqe.db").write_bytes(data)
+    first = json.loads(aqe("memory", "repair", "--json")[1])
+    assert (first["how"], first["everything_lost"], first["damaged_before"]) == ("salvaged", False, [])
+    Path(".aqe/aqe.db").write_bytes(random.Random(1).randbytes(200_000))
+    assert aqe("memory", "repair", "--dry-run")[1].splitlines()[-1] == f"  {first['kept']}"
+    status, out, _ = aqe("memory", "repair")
+    assert (status, f"  {first['kept']}" in out.splitlines(), out.count("damaged-")) == (1, True, 2)
+    Path(".aqe/aqe.db").write_bytes(Path(first["kept"]).read_bytes())
+    assert json.loads(aqe("memory", "repair", "--json")[1])["memories"] == first["memories"] == 1
 
 
 def test_same_finding_of_several_checks_is_one_line() -> None:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from aqe.engine.memory.care.rebuilding import (
 from aqe.engine.memory.care.restoring import (
     copy_as_it_is,
     copy_name,
+    damaged_copies,
     earlier_copies,
     keep_before,
     kept_only_if_done,
@@ -68,7 +69,8 @@ class RepairReport:
     knowledge. `saved` counts rows by table, `broken` those that stand only in part, `unknown_rows` those of no one
     table; `lost_count` counts memories of which some row is known to be lost, the first of which are named. `kept` is
     the file as it was. With `everything_lost` not one memory could be saved where some were; `earlier` are then the
-    files in `.aqe`, newest first, that may have what is lost.
+    files in `.aqe`, newest first, that may have what is lost, and `damaged_before` those that were kept damaged before,
+    of which a repair may save some.
     """
 
     how: str
@@ -86,6 +88,7 @@ class RepairReport:
     sound: bool
     everything_lost: bool
     earlier: tuple[str, ...]
+    damaged_before: tuple[str, ...]
     dry_run: bool
     seconds: float
 
@@ -199,8 +202,7 @@ def _salvage(job: _Job) -> RepairReport:
         check_copy(spare, key=place.key)
         after = verify(place, spare, cancel=job.cancel)
         kept = "" if exchange is None else _swap(exchange, job.now(), job.progress, job.cancel)
-    earlier = earlier_copies(place) if made.is_nothing else ()
-    return _report(job, "salvaged", after, mended=mended, kept=kept, made=made, earlier=earlier)
+    return _report(job, "salvaged", after, mended=mended, kept=kept, made=made)
 
 
 def _begin(spare: Path, key: str | None) -> None:
@@ -335,9 +337,10 @@ def _report(
     mended: Mended | None = None,
     kept: str = "",
     made: _Salvaged | None = None,
-    earlier: Sequence[Path] = (),
 ) -> RepairReport:
     losses = Losses() if made is None else made.losses
+    is_all_lost = made is not None and made.is_nothing
+    damaged = [str(path) for path in damaged_copies(job.place)] if is_all_lost else []
     return RepairReport(
         how=how,
         findings=job.findings,
@@ -352,8 +355,9 @@ def _report(
         mended=mended or Mended(),
         kept=kept,
         sound=after.sound,
-        everything_lost=made is not None and made.is_nothing,
-        earlier=tuple(map(str, earlier)),
+        everything_lost=is_all_lost,
+        earlier=tuple(map(str, earlier_copies(job.place))) if is_all_lost else (),
+        damaged_before=tuple(path for path in damaged if path != kept),
         dry_run=job.dry_run,
         seconds=round(time.monotonic() - job.began, 3),
     )

@@ -200,6 +200,12 @@ def earlier_copies(place: Place) -> list[Path]:
     )
 
 
+def damaged_copies(place: Place) -> list[Path]:
+    """The damaged files that were kept when something took their place, newest first."""
+    found = (place.folder / COPIES).glob("damaged-*.db")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
 def prune_copies(folder: Path, copies: int, copies_mb: int, *, kept: Path | None = None) -> None:
     """Remove kept files beyond `copies` or `copies_mb` together, the oldest first; the newest stays: `kept`, the one
     just made, whatever the clock said when the others were."""
