@@ -1,7 +1,7 @@
 """Vector kernels and the tokeniser of texts, on the fastest path that this machine has.
 
-The paths `avx512`, `avx2`, `sse4`, `neon` and `portable` are C, `numpy` is their twin for installs without a compiler;
-all give the same answers to rounding. The environment variable AQE_SIMD forces one; this file is the only place that
+The paths `avx512`, `avx512vnni`, `avx2`, `sse4`, `neon` and `portable` are C, `numpy` is their twin for installs without a
+compiler; all give the same answers to rounding. The environment variable AQE_SIMD forces one; this file is the only place that
 chooses. What offers a contiguous buffer will do (a NumPy array, an `array.array`, a memoryview), at any address.
 
 `dot`, `cosine`, `l2` (the squared distance) take float32, float16 or int8, both of one kind, and bfloat16 as uint16
@@ -111,7 +111,7 @@ __all__ = [
     "vocabulary",
 ]
 
-PATHS = ("avx512", "avx2", "sse4", "neon", "portable", "numpy")
+PATHS = ("avx512", "avx512vnni", "avx2", "sse4", "neon", "portable", "numpy")
 _PLAIN = ("cosine", "dot", "hamming", "l2", "matvec", "normalize", "softmax", "tokens")
 _FUNCTIONS = (*_PLAIN, "text_odds", "topk", "vocabulary")
 _ELSEWHERE = {

@@ -2,17 +2,18 @@
 
    Each extension under simd/ has one table of functions for each path that it was written for, and offers those that
    aqe_runs() allows, best first; which of them is used is decided in Python (aqe.simd.active(), AQE_SIMD). Nothing here
-   needs compiler flags: a file for one path stands between AQE_FOR_AVX512 (or _AVX2, _SSE4) and AQE_FOR_END, after its
-   #include of <immintrin.h>, and nothing outside the file is compiled for that path. */
+   needs compiler flags: a file for one path stands between AQE_FOR_AVX512 (or _AVX512VNNI, _AVX2, _SSE4) and AQE_FOR_END,
+   after its #include of <immintrin.h>, and nothing outside the file is compiled for that path. */
 #ifndef AQE_ISA_H
 #define AQE_ISA_H
 
-typedef enum { AQE_PORTABLE, AQE_SSE4, AQE_AVX2, AQE_AVX512, AQE_NEON } aqe_isa;
+typedef enum { AQE_PORTABLE, AQE_SSE4, AQE_AVX2, AQE_AVX512VNNI, AQE_AVX512, AQE_NEON } aqe_isa;
 
-/* What a path may use. AVX-512 means the sets that came together with Ice Lake and Zen 4; an older CPU with AVX-512F
-   alone runs the AVX2 path. */
+/* What a path may use. avx512vnni has the sets of Cascade Lake, avx512 those that came together with Ice Lake and
+   Zen 4; a CPU with older ones alone runs the AVX2 path. */
 #define AQE_SSE4_SETS "sse4.1"
 #define AQE_AVX2_SETS "avx2,fma,f16c,popcnt,bmi,bmi2"
+#define AQE_AVX512VNNI_SETS "avx2,fma,f16c,popcnt,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #define AQE_AVX512_SETS \
     "avx2,fma,f16c,popcnt,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni,avx512bitalg,avx512vpopcntdq"
 
@@ -28,6 +29,7 @@ typedef enum { AQE_PORTABLE, AQE_SSE4, AQE_AVX2, AQE_AVX512, AQE_NEON } aqe_isa;
 #endif
 #define AQE_FOR_SSE4 AQE_FOR(AQE_SSE4_SETS)
 #define AQE_FOR_AVX2 AQE_FOR(AQE_AVX2_SETS)
+#define AQE_FOR_AVX512VNNI AQE_FOR(AQE_AVX512VNNI_SETS)
 #define AQE_FOR_AVX512 AQE_FOR(AQE_AVX512_SETS)
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 #define AQE_ARM 1 /* NEON belongs to every AArch64 CPU: nothing to ask, nothing to switch on */
@@ -52,13 +54,15 @@ static inline int aqe_runs(aqe_isa isa)
     const unsigned AVX2_1 = 1u << 12 | 1u << 23 | 1u << 28 | 1u << 29;    /* leaf 1 ecx: FMA, POPCNT, AVX, F16C */
     const unsigned AVX2_7 = 1u << 3 | 1u << 5 | 1u << 8;                  /* leaf 7 ebx: BMI, AVX2, BMI2 */
     const unsigned AVX512_7 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  /* leaf 7 ebx: F, DQ, BW, VL */
-    const unsigned MORE_7 = 1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14; /* ecx: VBMI(2), VNNI, BITALG, VPOPCNTDQ */
+    const unsigned VNNI_7 = 1u << 11;                                     /* ecx */
+    const unsigned MORE_7 = 1u << 1 | 1u << 6 | 1u << 12 | 1u << 14;      /* ecx: VBMI(2), BITALG, VPOPCNTDQ */
     unsigned a, b, c1, d, b7 = 0, c7 = 0, saved = aqe_saved_registers();
     if (!__get_cpuid(1, &a, &b, &c1, &d))
         return isa == AQE_PORTABLE;
     if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d))
         b7 = c7 = 0;
     int avx2 = (saved & YMM) == YMM && (c1 & AVX2_1) == AVX2_1 && (b7 & AVX2_7) == AVX2_7;
+    int avx512vnni = avx2 && (saved & ZMM) == ZMM && (b7 & AVX512_7) == AVX512_7 && (c7 & VNNI_7);
     switch (isa) {
     case AQE_PORTABLE:
         return 1;
@@ -66,8 +70,10 @@ static inline int aqe_runs(aqe_isa isa)
         return c1 >> 19 & 1;
     case AQE_AVX2:
         return avx2;
+    case AQE_AVX512VNNI:
+        return avx512vnni;
     case AQE_AVX512:
-        return avx2 && (saved & ZMM) == ZMM && (b7 & AVX512_7) == AVX512_7 && (c7 & MORE_7) == MORE_7;
+        return avx512vnni && (c7 & MORE_7) == MORE_7;
     default:
         return 0;
     }
@@ -87,7 +93,7 @@ static inline int aqe_runs(aqe_isa isa)
 /* The name of a path, as AQE_SIMD and aqe.simd.active() spell it. */
 static inline const char *aqe_isa_name(aqe_isa isa)
 {
-    static const char *const NAMES[] = {"portable", "sse4", "avx2", "avx512", "neon"};
+    static const char *const NAMES[] = {"portable", "sse4", "avx2", "avx512vnni", "avx512", "neon"};
     return NAMES[isa];
 }
 

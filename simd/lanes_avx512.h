@@ -1,11 +1,18 @@
-/* Lanes of 512 bits: what the kernels are written in, for AVX-512. A tail is a masked load: nothing past it is read. */
+/* Lanes of 512 bits: what the kernels are written in, for AVX-512. A tail is a masked load: nothing past it is read.
+   With AQE_512_VNNI they are those of CPUs that have VNNI and cannot count bits yet. */
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
-AQE_FOR_AVX512
+#ifdef AQE_512_VNNI
+#define AQE_FOR_512 AQE_FOR_AVX512VNNI
+#else
+#define AQE_FOR_512 AQE_FOR_AVX512
+#endif
+
+AQE_FOR_512
 
 typedef __m512 lanes;
 enum { WIDTH = 16 };
@@ -64,12 +71,24 @@ INLINE bytes load_bytes_tail(const char *at, size_t left)
 }
 INLINE bytes load_bytes_last(const char *end, size_t left) { return load_bytes_tail(end - left, left); }
 
-typedef __m512i bit_counts; /* VPOPCNTDQ */
+typedef __m512i bit_counts;
 INLINE bit_counts no_bits(void) { return _mm512_setzero_si512(); }
+#ifdef AQE_512_VNNI /* bits of each half of a byte, looked up by VPSHUFB */
+INLINE bit_counts add_differing_bits(bit_counts counts, bytes a, bytes b)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    __m512i differing = _mm512_xor_si512(a, b), upper = _mm512_srli_epi16(differing, 4);
+    __m512i each = _mm512_add_epi8(_mm512_shuffle_epi8(table, _mm512_and_si512(differing, low)),
+                                   _mm512_shuffle_epi8(table, _mm512_and_si512(upper, low)));
+    return _mm512_add_epi64(counts, _mm512_sad_epu8(each, _mm512_setzero_si512()));
+}
+#else /* VPOPCNTDQ */
 INLINE bit_counts add_differing_bits(bit_counts counts, bytes a, bytes b)
 {
     return _mm512_add_epi64(counts, _mm512_popcnt_epi64(_mm512_xor_si512(a, b)));
 }
+#endif
 INLINE uint64_t sum_bits(bit_counts counts) { return (uint64_t)_mm512_reduce_add_epi64(counts); }
 
 /* The sums of eight vectors as one: halves of two vectors side by side, so that each step adds up both. */
@@ -100,19 +119,20 @@ INLINE byte_products add_byte_products(byte_products sums, bytes a, bytes b)
                            _mm512_dpbusd_epi32(sums.excess, _mm512_set1_epi8(1), b)};
 }
 typedef __m512i whole_sums;
+INLINE whole_sums no_wholes(void) { return _mm512_setzero_si512(); }
 INLINE whole_sums wholes_of(byte_products sums)
 {
     return _mm512_sub_epi32(sums.shifted, _mm512_slli_epi32(sums.excess, 7));
 }
-INLINE int64_t sum_wholes(whole_sums sums) { return _mm512_reduce_add_epi32(sums); }
 
 /* Of many rows the excess is the same: ROW_SHIFT times the sum of the query. */
 enum { ROW_SHIFT = 128 };
-INLINE whole_sums no_wholes(void) { return _mm512_setzero_si512(); }
 INLINE whole_sums add_row_products(whole_sums sums, bytes query, bytes row)
 {
     return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(row, _mm512_set1_epi8(-128)), query);
 }
+INLINE int64_t sum_wholes(whole_sums sums) { return _mm512_reduce_add_epi32(sums); }
+
 INLINE __m512i folded_32(__m512i a, __m512i b)
 {
     return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));

@@ -52,7 +52,7 @@ def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     """A function: the command that runs answer.c on a machine, compiled once a compiler."""
     folder = tmp_path_factory.mktemp("emulated")
     simd = repository / "simd"
-    ideas = ("avx512", "avx2", "sse4", "neon", "portable", "dispatch", "pairs", "bytes", "scan")
+    ideas = ("avx512", "avx512vnni", "avx2", "sse4", "neon", "portable", "dispatch", "pairs", "bytes", "scan")
 
     def command(machine: str) -> list[str]:
         compiler, emulator, _ = MACHINES[machine]

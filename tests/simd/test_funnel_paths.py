@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = ("avx2", "avx512", "sse4", "neon", "portable", "code", "paths")
+SOURCES = ("avx2", "avx512", "avx512vnni", "sse4", "neon", "portable", "code", "paths")
 
 
 def compiled(repository: Path, compiler: str, out: Path) -> Path:
