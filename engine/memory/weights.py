@@ -11,6 +11,7 @@ the same, and the code beside them by its meaning.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,11 @@ MANY = 0.3
 _NEARBY = 16
 """Rows from each of the places of a sample on that are looked at for one of the scope."""
 
+FEW_WORDS = 100
+"""Visible characters below which one or two marks would say that a turn of a conversation is code."""
+
+_TALK = re.compile(r"^[\w .'-]{1,60}:(?=\s)|(?<=\d):(?=\d)|(?<!\S)[:;]-?[()DP](?!\S)")
+_CODE_ALONE = "(){}[]=_"
 _MEASURED_ANEW = 256
 _NO_MARKS = str.maketrans("", "", MARKS)
 
@@ -47,7 +53,7 @@ _NO_MARKS = str.maketrans("", "", MARKS)
 def is_prose(text: str) -> bool:
     """Whether a text is prose by the characters that it begins with.
 
-    >>> is_prose("The suite takes four seconds, said Mira."), is_prose("def f(x):\\n    return g(x)[0]")
+    >>> is_prose("Mira: at 9:30 :)"), is_prose("def f(x):\\n    return g(x)[0]")
     (True, False)
     """
     return _marks(text) <= BORDER
@@ -122,6 +128,16 @@ def _read_texts(connection: apsw.Connection, scope: Scope) -> list[str]:
 
 
 def _marks(text: str) -> float:
-    """The part of marks among the visible characters."""
+    """The part of marks among the visible characters; in a few words those of talk do not count."""
     visible = "".join(text[:LOOKED_AT].split())
-    return (len(visible) - len(visible.translate(_NO_MARKS))) / max(1, len(visible))
+    marks = len(visible) - len(visible.translate(_NO_MARKS))
+    if marks > MOST_PROSE * len(visible) and len(visible) < FEW_WORDS:
+        marks = _of_code(text)
+    return marks / max(1, len(visible))
+
+
+def _of_code(text: str) -> int:
+    """The marks in a few words that talk has not too: no colon behind who speaks or in the time of day, no smiley, and
+    none that stands alone in all of them, unless it is one of code."""
+    left = [mark for mark in _TALK.sub("", text) if mark in MARKS]
+    return 0 if len(left) == 1 and left[0] not in _CODE_ALONE else len(left)

@@ -40,6 +40,21 @@ def test_code_and_prose_are_told_apart(text: str, wanted: bool) -> None:
     assert is_prose(text) is wanted
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Mira: ok", "Dr. O'Neil: Yes, on Friday", "Ben: at 9:30 :)", "ok ;-)", "50% sure", "@Ben and Ada?", "#12 is done"],
+)
+def test_a_few_words_of_talk_are_prose(text: str) -> None:
+    """Who speaks, the time of day, a smiley and a single sign make no code of a turn of a few words."""
+    assert is_prose(text)
+
+
+@pytest.mark.parametrize("text", ["foo()", "x = 3", "x[1:3]", "retry_count", "a: int = b", "if a: return {}", "</div>"])
+def test_a_few_characters_of_code_are_code(text: str) -> None:
+    """What talk has not is code in the shortest text too."""
+    assert not is_prose(text)
+
+
 def test_each_memory_is_weighed_by_what_it_is(store: Store) -> None:
     """In one namespace, whatever it holds more of, and over several, words have more weight in prose than in code."""
     fill(store, "mixed", CODE, 9, "code")
