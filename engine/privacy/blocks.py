@@ -23,7 +23,8 @@ _CURL_HEADER = re.compile(
     r"""([\w=~@.+/-]{8,1000}+)(?=\\?["'])"""
 )
 _CURL_USER = re.compile(
-    r"""\s(?:-u|--user)(?:=|[ \t]{0,5})\\?["']?([^\s"':$<{\\]{1,100}+:[^\s"'$<{\\*]{3,200}+)(?=\\?["']|\s|\Z)"""
+    r"""\s(?:-[a-zA-Z]{0,6}u|--user)(?:=|[ \t]{0,5})"""
+    r"""\\?["']?([^\s"':$<{\\]{1,100}+:[^\s"'$<{\\*]{3,200}+)(?=\\?["']|\s|\Z)"""
 )
 _PLAIN_PASSWORD = re.compile(r"(?i).*:(?:change(?:it|me)|pass(?:word|wd)?|pwd|test|token|secret|x+)")
 _SECRET_KIND = re.compile(r"(?m)^[ \t]{0,20}kind:[ \t]{0,5}[\"']?secret[\"']?[ \t]{0,20}\r?$")

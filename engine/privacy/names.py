@@ -39,7 +39,7 @@ _NO_PASS = words("no_pass")
 _KEY_BEFORE = re.compile(
     r"(?:.*(?:api|access|secret|private|signing|encryption|encrypt|crypt|auth|account|master|shared|service|app|application"
     r"|license|session|cipher|fernet|hmac|jwt|aes|deploy|subscription|storage|webhook|integration|client|consumer|admin"
-    r"|write|admin|host))|ssh"
+    r"|write|host|loggedin))|ssh"
 )
 _NO_VALUE = words("no_value")
 _NO_SECRET = words("no_secret")
@@ -58,6 +58,7 @@ def kind_of_name(name: str) -> Kind | None:
     if not parts:
         return None
     last, before = parts[-1], parts[-2] if len(parts) > 1 else ""
+    before = "loggedin" if parts[-3:-1] == ["logged", "in"] else before
     last = last[:-1] if last in ("passwords", "passphrases", "secrets", "tokens", "keys") else last
     if before in _NO_VALUE or (parts[0] in _NO_VALUE and len(parts) < 4):
         return None
@@ -79,7 +80,7 @@ def _secret(last: str, before: str) -> Kind | None:
     joined = before + last
     if last == "base" and before == "key":
         return "secret"
-    if joined in ("secretkey", "jwtkey", "sessionkey", "signingkey") or (
+    if joined in ("secretkey", "jwtkey", "sessionkey", "signingkey", "noncekey") or (
         last.endswith("secret") and joined != "secret"
     ):
         return "secret"

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from aqe.engine.privacy.arguments import find_in_argument_lists
 from aqe.engine.privacy.assignments import find_assigned
 from aqe.engine.privacy.blocks import find_curl_credentials, find_kubernetes_values, find_private_keys
-from aqe.engine.privacy.commands import find_in_commands
+from aqe.engine.privacy.fields import find_in_fields
+from aqe.engine.privacy.options import find_long_options, find_short_options
 from aqe.engine.privacy.personal import find_personal_data
 from aqe.engine.privacy.rules import GENERIC, load_rules, lower_ascii
 
@@ -92,7 +94,10 @@ def scan(text: str, path: str | None = None) -> tuple[Span, ...]:
     found = [
         *rules.candidates(text, lowered, path),
         *find_assigned(text, lowered, path),
-        *find_in_commands(text, lowered, path),
+        *find_long_options(text, lowered),
+        *find_short_options(text, lowered),
+        *find_in_argument_lists(text),
+        *find_in_fields(text, lowered, path),
         *find_private_keys(text, lowered),
         *find_curl_credentials(text, lowered),
         *find_kubernetes_values(text, lowered),

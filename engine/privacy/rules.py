@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aqe.engine.privacy.names import is_public_name
+from aqe.engine.privacy.values import is_secret, looks_mixed
 
 DATA = Path(__file__).with_name("data")
 GENERIC = "generic-api-key"
@@ -139,33 +140,32 @@ class RuleSet:
         return re.compile("|".join(f"{re.escape(char)}(?={_alternatives(below)})" for char, below in firsts.items()))
 
     @cached_property
-    def by_first(self) -> Mapping[str, tuple[str, ...]]:
-        """The anchors by their first character."""
-        firsts: dict[str, list[str]] = {}
-        for anchor in self.by_anchor:
-            firsts.setdefault(anchor[0], []).append(anchor)
-        return {char: tuple(anchors) for char, anchors in firsts.items()}
+    def at(self) -> Mapping[str, tuple[tuple[str, tuple[tuple[int, Rule], ...]], ...]]:
+        """The anchors by their first two characters (or their only one), each with its rules by number."""
+        found: dict[str, list[tuple[str, tuple[tuple[int, Rule], ...]]]] = {}
+        for anchor, numbers in self.by_anchor.items():
+            entry = (anchor, tuple((number, self.rules[number]) for number in numbers))
+            found.setdefault(anchor[:2], []).append(entry)
+        return {start: tuple(entries) for start, entries in found.items()}
 
     def candidates(self, text: str, lowered: str, path: str | None) -> Iterator[tuple[int, int, str]]:
         """Begin, end and rule of each secret, in no order; they may overlap."""
         generated = path is not None and any(regex.search(path) for regex in _compiled(self.generated_paths))
         done: dict[int, int] = {}
+        at = self.at
         for found in self.anchor_regex.finditer(lowered):
             place = found.start()
-            for number, rule in self._rules_at(lowered, place):
-                if (generated and rule.id == GENERIC) or not rule.applies(path):
+            for anchor, numbered in (*at.get(lowered[place : place + 2], ()), *at.get(lowered[place], ())):
+                if not lowered.startswith(anchor, place):
                     continue
-                for back in rule.back:
-                    begin = place - back
-                    if begin >= done.get(number, 0) and (span := rule.value_at(text, begin)) is not None:
-                        done[number] = span[1]
-                        yield *span, rule.id
-
-    def _rules_at(self, lowered: str, place: int) -> Iterator[tuple[int, Rule]]:
-        for anchor in self.by_first[lowered[place]]:
-            if lowered.startswith(anchor, place):
-                for number in self.by_anchor[anchor]:
-                    yield number, self.rules[number]
+                for number, rule in numbered:
+                    if (generated and rule.id == GENERIC) or (rule.path and not rule.applies(path)):
+                        continue
+                    for back in rule.back:
+                        begin = place - back
+                        if begin >= done.get(number, 0) and (span := rule.value_at(text, begin)) is not None:
+                            done[number] = span[1]
+                            yield *span, rule.id
 
     def of_whole_file(self, path: str | None) -> str | None:
         """The rule for which the file `path` is a secret as a whole, None where there is none."""
@@ -303,4 +303,8 @@ SHAPES: Mapping[str, Callable[[str], bool]] = {
     "token": _looks_like_token,
     "password": _looks_like_password,
     "mixed": _looks_mixed,
+    "placed": lambda value: is_secret(value, "password", quoted=False, sure=True),
+    "placed-quoted": lambda value: is_secret(value, "password", quoted=True, sure=True),
+    "placed-mixed": lambda value: looks_mixed(value) and is_secret(value, "password", quoted=True, sure=True),
 }
+"""How a value is judged beside its pattern; `placed`: where its place admits nothing but a password."""

@@ -18,15 +18,17 @@ _CONFIG_PATH = re.compile(
     r"|credentials|service|reg|editorconfig)|(?:^|[/\\])(?:\.env[\w.-]*|credentials|config|\.?netrc|Dockerfile[\w.-]*"
     r"|\.npmrc|\.pypirc|hosts|inventory))\Z"
 )
-_CODE = re.compile(
-    r"(?m)^[ \t]{0,200}+(?:(?:async )?def \w+\(|class \w+\b.{0,80}?[:{]|import [\w{*]|from [\w.]+ import |return\b"
+_STATEMENT = re.compile(
+    r"(?:async )?def \w+\(|class \w+\b.{0,80}?[:{]|import [\w{*]|from [\w.]+ import |return\b"
     r"|raise \w|yield\b|assert |(?:(?:el)?if|for|while) .{1,120}?[:{]$|(?:try|else|finally)\b ?[:{]"
     r"|except\b|with .{1,120}?:$|@\w+[\w.]*(?:\(|$)|(?:public|private|protected|static|final) \w|(?:const|let|var|val)"
     r" \w|(?:export )?(?:default )?(?:async )?function\b|func \w|(?:pub )?(?:fn|struct|enum|impl|trait|mod) \w"
     r"|interface \w|type \w+ (?:=|struct)|package \w|using \w|#include|#define|namespace \w|<\?php|use [\w\\:]+;"
-    r"|module \w|\}\)?;?$|>{3} |resource \"|variable \"|output \")"
-    r"|[;{(]$|\w\(\)|\):$|=> ?[{(\[]|\bself\.\w|\bthis\.\w|\w->\w|\w::\w|[ \t]==[ \t]"
+    r"|module \w|\}\)?;?$|>{3} |resource \"|variable \"|output \""
 )
+_EXPRESSION = re.compile(r"\w\(\)|=> ?[{(\[]|\b(?:self|this)\.\w|\w->\w|\w::\w|[ \t]==[ \t]")
+_ENDS = (";", "{", "(", "):")
+LONGEST_LINE = 300
 _SETTING = re.compile(
     r"[ \t]{0,80}+(?:-[ \t]{1,4})?(?:export |set |ENV |ARG |- )?[\"']?[\w./@-]{1,100}+[\"']?[ \t]{0,20}+"
     r"(?:[:=](?:[ \t]|$|(?<==))|=).{0,300}\Z"
@@ -42,6 +44,7 @@ class Surroundings:
     text: str
     path: str | None
     _known: dict[int, Context] = field(default_factory=dict)
+    _counts: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def at(self, place: int) -> Context:
         """What stands around `place`, by the file's name where that says it, else by the lines near it."""
@@ -61,12 +64,28 @@ class Surroundings:
                 return "code"
             if self.is_settings_file:
                 return "config"
-        least = max(0, number - 2) * BLOCK
-        begin = max(least, self.text.rfind("\n", least, max(0, number - 1) * BLOCK) + 1)
-        part = self.text[begin : (number + 2) * BLOCK]
-        lines = [line for line in part.splitlines() if line.strip()]
-        signs = sum(1 for _ in _CODE.finditer(part))
-        if signs * 8 >= len(lines) and signs:
+        counts = [self._counted(near) for near in (number - 1, number, number + 1) if near >= 0]
+        lines, signs, settings = map(sum, zip(*counts, strict=True))
+        if signs * 8 >= lines and signs:
             return "code"
-        settings = sum(_SETTING.match(line) is not None for line in lines)
-        return "config" if len(lines) > 1 and settings * 10 >= len(lines) * 7 else "unknown"
+        return "config" if lines > 1 and settings * 10 >= lines * 7 else "unknown"
+
+    def _counted(self, number: int) -> tuple[int, int, int]:
+        """How many lines begin in a part of the text, what of programs and how many settings there are in them."""
+        if number not in self._counts:
+            text, least = self.text, number * BLOCK
+            begin = text.find("\n", least - 1, least + BLOCK) + 1 if least else 0
+            end = text.find("\n", least + BLOCK - 1, least + 2 * BLOCK)
+            part = text[begin : end if end >= 0 else least + BLOCK] if begin or not least else ""
+            lines = [line for line in part.splitlines() if line.strip()]
+            settings = sum(_SETTING.match(line) is not None for line in lines)
+            self._counts[number] = len(lines), sum(map(_signs, lines)), settings
+        return self._counts[number]
+
+
+def _signs(line: str) -> int:
+    """How much of a line is that of a program: its begin, its end, what stands within."""
+    line = line.strip()
+    begins = _STATEMENT.match(line[:LONGEST_LINE]) is not None
+    within = _EXPRESSION.search(line[:LONGEST_LINE]) is not None
+    return begins + within + line.endswith(_ENDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from aqe.engine.privacy.names import Kind, words
@@ -11,8 +12,10 @@ Context = Literal["config", "unknown", "code"]
 """Where an unquoted value stands: in a file of settings, in something unknown, in a program (where it is a name)."""
 _BASE64 = re.compile(r"(?=[^=]*\d)(?:[A-Za-z0-9+/]{4}){5,60}(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)")
 LONGEST_PLACEHOLDER = 80
+JUDGED = 512
+"""So many judgements are kept: a text that repeats a value is not judged anew each time."""
 _REFERENCE = re.compile(
-    r"\$(?:\w+(?:\Z|->|::|[\[.:/])|[{(@\[]|\d)|%[A-Za-z_]{1,60}+%|%[\w(.-]{0,60}+[)sdrq]\b|@[A-Za-z_]{1,60}+@?\Z"
+    r"@[\w./~-]{1,100}+(?<=\.txt|\.pem|\.key|json|yaml)\Z|\$(?:\w+(?:\Z|->|::|[\[.:/])|[{(@\[]|\d)|%[A-Za-z_]{1,60}+%|%[\w(.-]{0,60}+[)sdrq]\b|@[A-Za-z_]{1,60}+@?\Z"
     r"|[{<\[(]|#\{|&[A-Za-z_]+\Z|\*[A-Za-z_]*\Z|![A-Za-z]+\Z|\.{0,2}/|~/|[A-Za-z]:\\|[A-Za-z][\w+.-]{0,20}+://"
     r"|\*{3}|\.{3}|-{2}|[|>][+-]?\d?\Z|\\[\[(.bdswDSW]"
     r"|(?:env|file|vault|ssm|secrets?|op|keyring|arn|gcp|aws|azure|resource|classpath|data|kms|sops|cmd)[:/]"
@@ -40,6 +43,8 @@ _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 _OF_NAMES = words("of_names")
 _OF_SCHEMAS = words("of_schemas")
 _SENTENCE = words("of_sentences")
+_PROSE = words("of_prose") | _SENTENCE
+_SHORT = words("short")
 _SECRET_STEM = re.compile(r"(?i)pass|secret|token|passwor|credential")
 _SPECIAL = re.compile(r"[^\w\s.:,;'\"`()\[\]{}<>/\\=-]")
 _CHANGES = re.compile(r"(?<=[^\W\d_])\d|(?<=\d)[^\W\d_]")
@@ -48,12 +53,14 @@ _HEX = re.compile(r"[0-9a-f]{10,200}|[0-9A-F]{10,200}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa
 _JOINED = re.compile(r"[a-z]{3,20}(?:_[a-z]{3,20}){1,2}|[a-z]{3,20}\.[a-z]{3,20}")
 LEAST_JOINED = 8
 _SPACE, _DIGIT, _PLAIN = re.compile(r"\s"), re.compile(r"\d"), re.compile(r"(?:[^\W\d]|[-.!?])+")
+_NO_SHORT = re.compile(r"[\s${}<>%\[\]()/\\:|~*`'\"=,;]|^\W|(.)\1\1|[.?]{2}")
 _SIGN = re.compile(r"[!#$%^&*~]")
 _PIECES = re.compile(r"[A-Za-z0-9]{8,}")
 _ALGORITHM = re.compile(r"(?i)(?:sha|md|utf|ed|rsa|aes|x|p|k|v|secp)\d")
 _EXPRESSION_END = frozenset("([{,\\|")
 
 
+@lru_cache(maxsize=JUDGED)
 def is_secret(
     value: str, kind: Kind, *, quoted: bool, context: Context = "unknown", sure: bool = False, settings: bool = False
 ) -> bool:
@@ -63,6 +70,8 @@ def is_secret(
     value (an option of a command, a variable of the environment), so that plain words count too. `settings`: the file's
     name says that it holds settings, where `two_words` are no variable.
     """
+    if len(value) == 3 and kind == "password" and context == "config" and not quoted:
+        return _is_short_password(value)
     if not 4 <= len(value) <= 4000 or is_no_value(value):
         return False
     if not quoted and context == "code":
@@ -78,6 +87,22 @@ def is_secret(
     if kind == "secret" and not sure:
         return len(value) >= 8 and looks_mixed(value)
     return (sure or quoted or context == "config" or len(value) >= 6) and looks_mixed(value)
+
+
+def is_pass_phrase(value: str, *, settings: bool) -> bool:
+    """Whether several words without quotation marks behind a password's name are it, not a remark about it.
+
+    `settings`: the file's name says that it holds settings, where two plain words are enough.
+    """
+    parts = [part.strip(",.!?&+").lower() for part in value.split()]
+    plain = sum(map(str.isalpha, parts))
+    if is_no_value(value) or any(part in _PROSE for part in parts):
+        return False
+    if settings and 2 <= len(parts) <= 3 and plain == len(parts) and value.islower():
+        return not any(run in _OF_NAMES or run in _OF_SCHEMAS for run in parts)
+    if len(parts) < 3 or plain < 2 or not parts[0].isalpha():
+        return False
+    return (len(parts) > 3 or not parts[-1].isalpha()) and _is_passphrase(value)
 
 
 def is_no_value(value: str) -> bool:
@@ -171,7 +196,13 @@ def _is_passphrase(value: str) -> bool:
         return False
     if len(parts) <= 3:
         return any(map(str.isdigit, value)) and any(map(str.isalpha, value))
-    return len(parts) <= 12 and all(map(str.isalpha, parts))
+    parts = [part for part in (part.strip(",.!?&+") for part in parts) if part]
+    return len(parts) <= 12 and all(map(str.isalnum, parts)) and sum(map(str.isalpha, parts)) >= 3
+
+
+def _is_short_password(value: str) -> bool:
+    """Three characters that are no type, switch or number."""
+    return not (value.isdigit() or value.lower() in _SHORT or _NO_SHORT.search(value))
 
 
 def _words(value: str) -> list[str]:

@@ -54,6 +54,27 @@ FOUND = {
     "CREATE USER brewer WITH PASSWORD 'gersten_saft'": ("gersten_saft", PASSWORD),
     "requirepass f00bar-baz": ("f00bar-baz", PASSWORD),
     'ConvertTo-SecureString "s1cher-Seil" -AsPlainText': ("s1cher-Seil", COMMAND),
+    "[db]\nuser = shop\npassword = amber wolves drink tea\nport = 5": ("amber wolves drink tea", PASSWORD),
+    "vault_passphrase: ten geese, one gander, no fox  # old": ("ten geese, one gander, no fox", PASSWORD),
+    'CMD ["app", "--password", "beechnut"]': ("beechnut", PASSWORD),
+    'subprocess.run(["mysql", "-uroot", "-pS3cret7", "shop"])': ("S3cret7", COMMAND),
+    "args:\n  - --db-password\n  - n0vember-Fog\n  - --verbose": ("n0vember-Fog", PASSWORD),
+    "args: [--password, d4mson-Jam, --verbose]": ("d4mson-Jam", PASSWORD),
+    '["curl", "--user", "app:fr0st-Bite", "https://x.acme.io"]': ("app:fr0st-Bite", "curl-auth-user"),
+    "password: !!str 20480917": ("20480917", PASSWORD),
+    "password: &shared p0lar-Night": ("p0lar-Night", PASSWORD),
+    "password:\n  c0bble-Stone\nrole: x": ("c0bble-Stone", PASSWORD),
+    '"password":\n    "ch4lk-Board",': ("ch4lk-Board", PASSWORD),
+    "password: 'str4w-Hat\n  rope-S0le'": ("str4w-Hat\n  rope-S0le", PASSWORD),
+    "password: >-\n  b1scuit-Tin\nport: 25": ("b1scuit-Tin", PASSWORD),
+    "db:\n  host: x\n  user: bob\n  password: abc\n  port: 5": ("abc", PASSWORD),
+    'parser.add_argument(\n    "--password", type=str,\n    default="p1cnic-Rug",\n)': ("p1cnic-Rug", PASSWORD),
+    'os.environ.setdefault("PGPASSWORD", "dewberries")': ("dewberries", PASSWORD),
+    'password: SecretStr = Field(default=SecretStr("r1bbon-Reel"))': ("r1bbon-Reel", PASSWORD),
+    "const pw = process.env.SMTP_PASS || 'gh0st-Moth';": ("gh0st-Moth", PASSWORD),
+    'gh secret set API_KEY --body "b7v6c5x4y3a2s1d0"': ("b7v6c5x4y3a2s1d0", COMMAND),
+    "ops:$apr1$8sK2lQ0z$Yb5Nc3Df6Gh0Js8UaEiO/1": ("$apr1$8sK2lQ0z$Yb5Nc3Df6Gh0Js8UaEiO/1", "password-hash"),
+    '"text": ["using password=s4ved-Out\\n"]': ("s4ved-Out", PASSWORD),
 }
 LEFT = (
     "password = get_password()",
@@ -78,6 +99,27 @@ LEFT = (
     'validate("password", min_length=12)',
     'password="new_password"',
     '{"password": "auth_form.label"}',
+    "password = required for all users",
+    "password: Saisissez votre mot de passe",
+    "password = stored if anonymous else given",
+    "passwd:         compat systemd sss files",
+    'parser.add_argument("--password", "-p", help="the password")',
+    '@click.option("--password", "db_password", prompt=True)',
+    'flags = ["--password", "--token", "--secret"]',
+    '["docker", "run", "-p", "8080:80", "nginx"]',
+    "args:\n  - --password\n  - $(DB_PASSWORD)",
+    "password: *shared",
+    "password: !Ref DatabasePassword",
+    "password: !secret mqtt_password",
+    "password:\n  type: string\n  minLength: 8",
+    "password: |\n  The password of the account.",
+    "password: str",
+    "pass: 7",
+    'parser.add_argument("--password", default="", help="asked for (or \'default\')")',
+    'const pw = process.env.DB_PASSWORD || "";',
+    "root:*:19700:0:99999:7:::",
+    'PATTERN = r"\\$2[aby]\\$\\d\\d\\$"',
+    '"Password: ········\\n"',
 )
 
 
@@ -106,7 +148,7 @@ def test_labelled_lines_are_told_apart(half: int) -> None:
         values += len(case.values)
         missed += sum(not any(one <= start and other >= end for one, other in spans) for start, end in case.values)
         false += sum(not any(one < end and other > start for start, end in case.values) for one, other in spans)
-    assert values > 180
+    assert values > 330
     assert missed <= 0.07 * values
     assert false <= 0.01 * len(cases)
 
@@ -128,6 +170,9 @@ def test_the_files_name_tells_settings_from_code() -> None:
         ("password = weizen_bock", "app.py", None),
         ("password: db_password", "app.yml", None),
         ("DB_PASSWORD=db_password", ".env", None),
+        ("password = silver pond", "app.ini", "silver pond"),
+        ("password = see wiki", "app.ini", None),
+        ("password = silver pond", "app.py", None),
     ],
 )
 def test_joined_words_are_a_password_in_settings(line: str, path: str, value: str | None) -> None:
@@ -163,6 +208,13 @@ UNITS += (
     "password: |\n  ",
     "machine a login b password ",
     "passwordpassword",
+    '["--password", ',
+    "- --password\n",
+    "mysql -pX ",
+    "password: a b ",
+    "password: &a ",
+    'default="a", ',
+    "$2b$12$",
 )
 
 

@@ -1,0 +1,80 @@
+"""Passwords in lines whose fields have places instead of names: cookies, `.pgpass`, Postfix's tables, texts of a shell.
+
+Each finder begins at a literal that is looked for first; what is then matched has upper bounds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from aqe.engine.privacy.extents import line_begin
+from aqe.engine.privacy.values import is_no_value, is_secret, looks_random
+
+COMMAND, COOKIE, PLACE = "command-password", "session-cookie", "password-field"
+REACH = 300
+"""Characters of a line that are looked at."""
+_COOKIE_PAIR = re.compile(r"([\w.-]{1,60}+)=([^\s;,\"'<>]{1,4000}+)")
+_COOKIE_NAME = re.compile(r"(?i).*(?:sess|sid|auth|token|jwt|remember|login|identity|ticket|csrf|credential).*")
+_PGPASS = re.compile(
+    r"(?<![^\r\n])[\w.*-]{1,100}:(?:\d{2,5}|\*):[^:\s]{1,60}:[^:\s]{1,60}:"
+    r"((?:[^\s:\\]|\\.){3,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))"
+)
+_POSTGRES_PORTS = (":543", ":6432:")
+_SASL = re.compile(r"\]:\d{2,5}[ \t]{1,20}[^\s:]{1,100}:([^\s]{4,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))")
+_HERE_TEXT = re.compile(r"<<<[ \t]?[\"']?([^\s\"'$]{4,200}+)")
+_HERE = re.compile(r"\bsudo\b.{0,40} -\w{0,5}s|--(?:with-token|password-stdin|stdin)|\bpasswd\b")
+
+
+def find_in_fields(text: str, lowered: str, path: str | None) -> Iterator[tuple[int, int, str]]:
+    """Begin, end and class of each password or cookie that its field tells, in no order."""
+    yield from _cookies(text, lowered)
+    yield from _fields(text, path)
+    yield from _here_texts(text, lowered)
+
+
+def _cookies(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
+    place = lowered.find("cookie:")
+    while place >= 0:
+        end = text.find("\n", place, place + 4000)
+        end = min(len(text), place + 4000) if end < 0 else end
+        for found in _COOKIE_PAIR.finditer(text, place + 7, end):
+            if _COOKIE_NAME.fullmatch(found[1]) and looks_random(found[2]) and not is_no_value(found[2]):
+                yield *found.span(2), COOKIE
+        place = lowered.find("cookie:", end)
+
+
+def _fields(text: str, path: str | None) -> Iterator[tuple[int, int, str]]:
+    """The last field of .pgpass and the second of Postfix's table of passwords."""
+    if path is not None and path.lower().endswith((".pgpass", "pgpass.conf")):
+        for found in _PGPASS.finditer(text):
+            yield from _plausible(text, *found.span(1), PLACE)
+    for port in _POSTGRES_PORTS:
+        for place in _places(text, port):
+            line = _PGPASS.match(text, line_begin(text, place, reach=REACH))
+            if line is not None:
+                yield from _plausible(text, *line.span(1), PLACE)
+    for place in _places(text, "]:"):
+        host = _SASL.match(text, place)
+        if host is not None and text.startswith("[", line_begin(text, place, reach=REACH)):
+            yield from _plausible(text, *host.span(1), PLACE)
+
+
+def _here_texts(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
+    """`command --password-stdin <<< VALUE`."""
+    for place in _places(lowered, "<<<"):
+        found = _HERE_TEXT.match(lowered, place)
+        if found and _HERE.search(lowered, line_begin(lowered, place, reach=REACH), place):
+            yield from _plausible(text, *found.span(1), COMMAND)
+
+
+def _places(text: str, literal: str) -> Iterator[int]:
+    place = text.find(literal)
+    while place >= 0:
+        yield place
+        place = text.find(literal, place + 1)
+
+
+def _plausible(text: str, start: int, end: int, kind: str) -> Iterator[tuple[int, int, str]]:
+    if is_secret(text[start:end], "password", quoted=False, sure=True):
+        yield start, end, kind
