@@ -20,5 +20,5 @@ def check_range(
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         what = "whole number" if whole else "number"
-        most = "" if math.isinf(high) else f" to {high:g}"
+        most = "" if math.isinf(high) else f" to {high:,.0f}" if whole else f" to {high:g}"
         raise UserError(f"{value!r:.40} is no {name}.", code="bad-argument", fix=f"Give a {what} from {low:g}{most}.")

@@ -11,13 +11,15 @@ from typing import Any
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.entry import check_text, metadata_json, rfc3339, uuid7
+from aqe.engine.memory.entry import check_limit, check_text, metadata_json, rfc3339, uuid7
 from aqe.engine.memory.store import Store
 from aqe.engine.sessions.entry import Session, Turn, TurnRole, check_name, check_role
 from aqe.engine.sessions.names import near_names
 
 DAY_US = 86_400_000_000
 TOKEN_BUDGET = 4000
+MOST_LISTED = 1_000_000
+"""Sessions, or turns of one, that are read at most."""
 _SESSION = (
     "id, name, ended_at, expires_at, turns, tokens, bytes, token_budget, created_at, used_at, metadata, worktree,"
     ' "commit", summary, summarised, summary_method FROM sessions'
@@ -119,7 +121,8 @@ class SessionTable:
     def turns(self, name: str, *, last: int | None = None) -> list[Turn]:
         """The turns of a session (the last few of them), oldest first."""
         with self._store.reading() as connection:
-            return read_turns(connection, self.require(connection, name).id, last=last)
+            most = None if last is None else min(last, MOST_LISTED)
+            return read_turns(connection, self.require(connection, name).id, last=most)
 
     def append(self, connection: apsw.Connection, session: Session, turns: Sequence[NewTurn]) -> Session:
         """Write turns at the end of a session in the caller's transaction; it stays open for another while.
@@ -203,7 +206,8 @@ class SessionTable:
             return int(connection.changes())
 
     def list(self, *, every: bool = False, limit: int = 100) -> list[Session]:
-        """The open sessions (`every`: all), the last used first."""
+        """The open sessions (`every`: all), the last used first. Raises `UserError` (bad-limit)."""
+        check_limit(limit, MOST_LISTED)
         where = "" if every else "WHERE ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)"
         bound = (limit,) if every else (limit, self._store.now())
         with self._store.reading() as connection:

@@ -10,11 +10,11 @@ import codecs
 import contextlib
 import errno
 import os
-import re
 import signal
 import sys
 
 from aqe.engine.errors import AqeError, Cancelled, InternalError, UserError
+from aqe.server.cli.usage import nearest, usage_error
 from aqe.server.cli.verbs import VERBS
 
 TYPE_CHECKING = False
@@ -119,7 +119,7 @@ def _dispatch(words: list[str]) -> int:
                 raise UserError("--project needs a folder.", code="usage", fix="Write `--project DIR`.")
             project = ["--project", value]
         else:
-            fix = _nearest(option, [name.split()[0] for name, _ in OPTIONS]) or "See `aqe --help`."
+            fix = nearest(option, [name.split()[0] for name, _ in OPTIONS]) or "See `aqe --help`."
             if option == "--json":
                 fix = "Put --json after the command."
             raise UserError(f"No such option {option!r} before the command.", code="usage", fix=fix)
@@ -130,7 +130,7 @@ def _dispatch(words: list[str]) -> int:
     if verb == "help":
         return _dispatch([*words, "--help"])
     if verb not in VERBS:
-        fix = _nearest(verb, list(VERBS)) or "See `aqe --help`."
+        fix = nearest(verb, list(VERBS)) or "See `aqe --help`."
         raise UserError(f"No such command {verb!r}.", code="unknown-command", fix=fix)
     if project:
         end = words.index("--") if "--" in words else len(words)
@@ -149,16 +149,6 @@ def _complete(option: str, words: list[str]) -> int:
     return 0
 
 
-_BAD_VALUE = re.compile(r"Invalid value for '(-[^']+)': Input should be (.+)")
-_VALUES = {
-    "a valid integer": "a whole number",
-    "a valid number": "a number",
-    "less than or equal to": "at most",
-    "greater than or equal to": "at least",
-}
-"""The parser's words for what a value should be, and ours."""
-
-
 def _run(verb: str, words: list[str]) -> int:
     """Run one verb; typer's own exceptions become ours."""
     import typer
@@ -175,48 +165,8 @@ def _run(verb: str, words: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        raise _usage_error(error, verb) from error
+        raise usage_error(error, verb, words, command) from error
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
-
-
-def _usage_error(error: Any, verb: str) -> UserError:
-    """Word typer's complaint as one sentence with the next step."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else f"aqe {verb}"
-    message = " ".join(error.format_message().split())
-    option = getattr(error, "option_name", None)
-    fix = ""
-    if type(error).__name__ == "NoSuchOption" and context is not None:
-        message = f"{path} has no option {option}."
-        fix = _nearest(str(option), [name for param in context.command.params for name in param.opts])
-        if path == "aqe execute" and not fix:
-            fix = "pytest's own options stand after `--`, as in `aqe execute -- -x`."
-    elif message.startswith("No such command") and context is not None:
-        wanted = message.split("'")[1] if "'" in message else ""
-        message = f"{path} has no command {wanted!r}."
-        fix = _nearest(wanted, list(getattr(context.command, "commands", {})))
-    elif (bad := _BAD_VALUE.match(message)) is not None:
-        wanted = next((words for said, words in _VALUES.items() if bad[2].startswith(said)), "")
-        limit = bad[2].rpartition(" ")[2] if wanted.startswith("at ") else ""
-        message = f"{bad[1]} takes {' '.join(filter(None, (wanted, limit)))}{_given(error)}." if wanted else message
-    if not message.endswith((".", "?")):
-        message += "."
-    return UserError(message, code="usage", fix=fix or f"See `{path} --help`.")
-
-
-def _given(error: BaseException) -> str:
-    """`, not 'abc'` where the complaint came with the value."""
-    cause = error.__cause__ or error.__context__
-    found = cause.errors() if cause is not None and hasattr(cause, "errors") else []
-    return f", not {str(found[0]['input'])!r}" if found and "input" in found[0] else ""
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    """A did-you-mean sentence, or nothing where no known word is near."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"Did you mean `{near[0]}`?" if near else ""
 
 
 def _make_plain(command: Any) -> None:

@@ -264,6 +264,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8"
         raise UserError(
-            f"{str(file)!r} cannot be read: {exc}.", code="no-such-path", fix="Name a file of text."
+            f"{str(file)!r} cannot be read: {why}.", code="no-such-path", fix="Name a file of text."
         ) from None

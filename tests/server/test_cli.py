@@ -48,6 +48,9 @@ def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[
     assert "─" not in page
 
 
+QUOTES = "A text of several words stands in quotes"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -57,7 +60,23 @@ def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[
         (["serve", "--htp"], "aqe serve has no option --htp. Did you mean `--http`? [usage]"),
         (["serve", "--http", "--stdio"], "--stdio and --http exclude each other. Give one of them. [usage]"),
         (["serve", "--port", "1"], "--port needs --http. Write `aqe serve --http --port N`. [usage]"),
-        (["serve", "extra"], "Got unexpected extra argument(s) (extra). See `aqe serve --help`. [usage]"),
+        (["serve", "extra"], f"aqe serve has no place for 'extra'. {QUOTES}; see `aqe serve --help`. [usage]"),
+        (
+            ["memory", "add", "a", "b c"],
+            f"aqe memory add has no place for 'b c'. {QUOTES}; see `aqe memory add --help`. [usage]",
+        ),
+        (
+            ["memory", "get", "a", ""],
+            f"aqe memory get has no place for one more, empty argument. {QUOTES}; see `aqe memory get --help`. [usage]",
+        ),
+        (
+            ["query", "x", "--force", "banana"],
+            "--force takes local or cloud, not 'banana'. See `aqe query --help`. [usage]",
+        ),
+        (["query"], "aqe query needs PROMPT. See `aqe query --help`. [usage]"),
+        (["memory", "link", "a", "b"], "aqe memory link needs --kind. See `aqe memory link --help`. [usage]"),
+        (["memory", "add", "x", "--id"], "--id needs a value. See `aqe memory add --help`. [usage]"),
+        (["sessions", "end", "a", "--remove=x"], "--remove takes no value. See `aqe sessions end --help`. [usage]"),
         (["serve", "--project", "/no/such"], NO_SUCH_PROJECT),
         (["--json", "stats"], "No such option '--json' before the command. Put --json after the command. [usage]"),
         (

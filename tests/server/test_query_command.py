@@ -164,6 +164,7 @@ def test_query_json_is_what_its_schema_says(aqe: Run) -> None:
         (["query", "x", "--strategy", "luck"], "bad-argument"),
         (["query", "x", "--force", "moon"], "usage"),
         (["query", "x", "--session", "a/b"], "bad-session"),
+        (["sessions", "list", "--limit", "9" * 30], "bad-limit"),
         (["complete", "x"], "no-model"),
         (["complete", "x", "-n", "0"], "bad-limit"),
         (["complete", "x", "--schema", "nowhere.json"], "bad-argument"),
