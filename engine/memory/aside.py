@@ -6,12 +6,20 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import apsw
 
 Whole = TypeVar("Whole")
-Read = Callable[[apsw.Connection, Callable[[], bool]], Whole | None]
+
+
+class IsOver(Protocol):
+    """Whether what is being read is to end, asked after a pause of so many seconds, which an end cuts short."""
+
+    def __call__(self, pause_s: float = 0.0) -> bool: ...
+
+
+Read = Callable[[apsw.Connection, IsOver], Whole | None]
 """Reads it in a read transaction; None where it is too large, or where the function that it is given says to stop."""
 
 _log = logging.getLogger(__name__)
@@ -27,7 +35,7 @@ class ReadAside(Generic[Whole]):
         self._read = read
         self._thread: threading.Thread | None = None
         self._made: tuple[Whole | None] | None = None
-        self._is_over = False
+        self._end = threading.Event()
 
     def begin(self) -> bool:
         """Read it, unless that is under way; False where only the caller's own connection sees the database."""
@@ -47,9 +55,12 @@ class ReadAside(Generic[Whole]):
 
     def close(self) -> None:
         """End what is being read."""
-        self._is_over = True
+        self._end.set()
         if self._thread is not None:
             self._thread.join()
+
+    def _is_over(self, pause_s: float = 0.0) -> bool:
+        return self._end.wait(pause_s) if pause_s else self._end.is_set()
 
     def _work(self, reopen: Callable[[Path], apsw.Connection]) -> None:
         made = None
@@ -57,7 +68,7 @@ class ReadAside(Generic[Whole]):
             connection = reopen(self._database)
             try:
                 connection.execute("BEGIN")
-                made = self._read(connection, lambda: self._is_over)
+                made = self._read(connection, self._is_over)
             finally:
                 connection.close()
         except (apsw.Error, MemoryError) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, cast
 
 import apsw
 
+from aqe.engine.memory.aside import IsOver, ReadAside
 from aqe.engine.memory.changelog import Mark, mark_of, read_mark, rows_since
 from aqe.engine.memory.hits import FEW
 from aqe.engine.memory.hybrid import Found
@@ -47,22 +47,21 @@ class Names:
     """The names of the memories of one store. Whoever calls holds the store's lock."""
 
     def __init__(self, database: Path, *, reopen: Callable[[Path], apsw.Connection]) -> None:
-        self._database = database
-        self._reopen = reopen if str(database) != ":memory:" else None
         self._known: dict[int, Named] = {}
         self._weigh: Weigh | None = None
         self._number = -1
         self._mark: Mark | None = None
         self._looked_up = 0
-        self._aside: threading.Thread | None = None
-        self._made: list[tuple[dict[int, Named], Mark, Weigh]] = []
-        self._end = threading.Event()
+        self._aside: ReadAside[tuple[dict[int, Named], Mark, Weigh]] = ReadAside(
+            "aqe-names", database, reopen, self._read_ahead
+        )
 
     def of(self, connection: apsw.Connection, number: int, found: Sequence[Found], weigh: Weigh) -> list[Named]:
         """What the memories of some rows are called as of the change `number`, in their order; a row that is not there
         is left out. `weigh` is the same each time, or all are weighed anew."""
-        if number != self._number or weigh is not self._weigh or self._made:
-            self._follow(connection, number, weigh)
+        made = self._aside.taken()
+        if number != self._number or weigh is not self._weigh or made is not None:
+            self._follow(connection, number, weigh, None if made is None else made[0])
         get = self._known.get
         names = [get(one[0]) for one in found]
         if None not in names:
@@ -73,9 +72,7 @@ class Names:
 
     def close(self) -> None:
         """End what is being read in the background."""
-        self._end.set()
-        if self._aside is not None:
-            self._aside.join()
+        self._aside.close()
 
     def _look_up(self, connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Named]:
         assert self._weigh is not None
@@ -89,13 +86,17 @@ class Names:
             for row in [*islice(known, len(known) - KEPT + KEPT // 4)]:
                 del known[row]
         self._looked_up += 1
-        is_reading = self._aside is not None and self._aside.is_alive()
-        if self._looked_up == LOOKED_UP and self._reopen is not None and not is_reading:
-            self._aside = threading.Thread(target=self._read_aside, args=(self._weigh,), name="aqe-names", daemon=True)
-            self._aside.start()
+        if self._looked_up == LOOKED_UP:
+            self._aside.begin()
         return read
 
-    def _follow(self, connection: apsw.Connection, number: int, weigh: Weigh) -> None:
+    def _follow(
+        self,
+        connection: apsw.Connection,
+        number: int,
+        weigh: Weigh,
+        ahead: tuple[dict[int, Named], Mark, Weigh] | None,
+    ) -> None:
         """Forget what changed since, and take over what the background read."""
         if number != self._number:
             self._known = _still(connection, self._known, self._mark)
@@ -105,29 +106,24 @@ class Names:
         if weigh is not self._weigh:
             self._weigh = weigh
             self._known.clear()
-        while self._made:
-            made, mark, by = self._made.pop()
-            if by is weigh:
-                self._known = {**_still(connection, made, mark), **self._known}
+        if ahead is not None and ahead[2] is weigh:
+            self._known = {**_still(connection, ahead[0], ahead[1]), **self._known}
 
-    def _read_aside(self, weigh: Weigh) -> None:
-        assert self._reopen is not None
-        try:
-            connection = self._reopen(self._database)
+    def _read_ahead(self, connection: apsw.Connection, is_over: IsOver) -> tuple[dict[int, Named], Mark, Weigh] | None:
+        """The names of the newest rows, weighed as is asked now; None where the work is over."""
+        weigh = self._weigh
+        assert weigh is not None
+        mark, made = read_mark(connection), dict[int, Named]()
+        cursor = connection.execute(_NEWEST, (KEPT,))
+        while rows := [*islice(cursor, PORTION)]:
             try:
-                connection.execute("BEGIN")
-                mark, made = read_mark(connection), dict[int, Named]()
-                cursor = connection.execute(_NEWEST, (KEPT,))
-                while rows := [*islice(cursor, PORTION)]:
-                    made |= _named(rows, weigh)
-                    if self._end.wait(PAUSE_S):
-                        return
-            finally:
-                connection.close()
-        except Exception as error:  # also of the caller's own measure: whoever looks a name up meets it there
-            _log.info("The names of memories are read as they are found: %s", error)
-            return
-        self._made.append((dict(reversed(made.items())), mark, weigh))  # the oldest go first
+                made |= _named(rows, weigh)
+            except Exception as error:  # of the caller's own measure: whoever looks a name up meets it there
+                _log.info("The names of memories are read as they are found: %s", error)
+                return None
+            if is_over(PAUSE_S):
+                return None
+        return dict(reversed(made.items())), mark, weigh  # the oldest go first
 
 
 def _named(rows: Iterable[Any], weigh: Weigh) -> dict[int, Named]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,12 +45,17 @@ def told(known: Names, store: Store, ids: list[str]) -> list[Named]:
         return known.of(connection, read_number(connection), [(row, 0.5, None, None) for row in rows], weigh)
 
 
+def reading() -> list[threading.Thread]:
+    """The threads that read names in the background now."""
+    return [thread for thread in threading.enumerate() if thread.name == "aqe-names"]
+
+
 def read_ahead(known: Names, store: Store) -> None:
     """As many questions as it takes, and the end of what they begin."""
     for at in range(names.LOOKED_UP):
         told(known, store, [f"n{at}"])
-    assert known._aside is not None
-    known._aside.join()
+    for thread in reading():
+        thread.join()
 
 
 def expected(at: int) -> Named:
@@ -103,6 +109,6 @@ def test_closing_ends_what_is_read_ahead(known: Names, store: Store, monkeypatch
     monkeypatch.setattr(names, "PAUSE_S", 3600.0)
     for at in range(names.LOOKED_UP):
         told(known, store, [f"n{at}"])
+    assert reading()
     known.close()
-    assert known._aside is not None
-    assert not known._aside.is_alive()
+    assert not reading()
