@@ -103,7 +103,7 @@ def _query(service: Service, worded: Callable[[Any], Any]) -> Tool:
 def _feedback(service: Service, worded: Callable[[Any], Any]) -> Tool:
     async def feedback(
         ctx: Context[Any, Any],
-        request_id: Annotated[str, Field(description="of the answer")],
+        request_id: Annotated[str, Field(description="the answer's own")],
         rating: Annotated[int | None, Field(ge=1, le=5, description="1 useless, 5 just right")] = None,
         success: Annotated[bool | None, Field(description="whether what it was for succeeded")] = None,
         correction: Annotated[str | None, Field(description="the right answer; it is remembered")] = None,
