@@ -55,6 +55,12 @@ ODD: tuple[str, ...] = (
     "password: |\n  ",
     'variable "pw" {',
     "\t\t\t\t",
+    '["--password", ',
+    "- --password\n",
+    "mysql -pX ",
+    "password: a b ",
+    "password: &a ",
+    "$2b$12$",
 )
 
 Find = Callable[[str, str | None], list[tuple[int, int]]]

@@ -104,8 +104,9 @@ def _lists_of_lines(text: str) -> Iterator[list[Item]]:
 def _first_line(text: str, place: int, lead: str, least: int) -> int:
     """Where the list begins that has an item in the line at `place`, at most ten lines before."""
     for _ in range(10):
-        before = text.rfind("\n", max(least, place - 300), max(0, place - 1)) + 1
-        if before >= place or not text.startswith(f"{lead}- ", before):
+        begin = max(least, place - 300)
+        before = text.rfind("\n", begin, max(0, place - 1)) + 1 or begin
+        if before >= place or (before == begin and begin > least) or not text.startswith(f"{lead}- ", before):
             break
         place = before
     return place

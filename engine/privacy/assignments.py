@@ -34,6 +34,8 @@ CLASS_OF: dict[Kind, str] = {
 }
 LONGEST_NAME = 60
 MOST_LISTED = 20
+SHORT = 5
+"""A plain word of so many letters, with another behind it, is one of prose."""
 BEFORE, AFTER, MOST_JUDGED = 200, 500, 64
 """What repeats itself with so many characters around it in the same part of a text is judged once; so many are kept."""
 _COMMA = re.compile(r"[ \t]{0,9},\s{0,40}+")
@@ -76,6 +78,16 @@ _LINE_OF_SETTING = re.compile(r"[ \t]{0,80}+(?:export |set |ENV |ARG |- )?[\"']?
 _FULL_LINE = re.compile(r"(?:export |set |ENV |ARG |- )?[A-Za-z][\w./:-]{0,80}")
 _ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
 _HEADER = re.compile(r"[Xx]-[\w-]{1,60}")
+_GIVEN = re.compile(
+    r"(?:-(?:-(?:set(?:-string)?|env|extra-vars|from-literal|build-arg|var)|[eD])[ =]?[\"']?"
+    r"(?:\w[\w.-]{0,60}=\S{0,80}[ ]){0,4}"
+    r"|(?:config:set|secrets? set|kv put|export|env)(?:[ ]\S{1,80}){0,6}[ ][\"']?)\Z"
+)
+"""What stands on a command line before NAME=value."""
+_OTHER_FIELDS = re.compile(
+    r"(?i)\b(?:server|data source|host|uid|user(?:[ ]?id|name)?|login|database|initial catalog|driver|dsn|endpoint)"
+    r"[ ]?=|jdbc:|://"
+)
 _LOGIN_WORDS = re.compile(r"login|user|machine|default")
 _LOGIN_BEFORE = re.compile(
     r"(?:\A|\s)(?:(?:login|user)[ \t]+\S{1,80}[ \t\r\n]+(?:account[ \t]+\S{1,80}[ \t\r\n]+)?"
@@ -285,10 +297,10 @@ def _below(text: str, begin: int, place: int, kind: Kind, around: Surroundings) 
     span = quoted or bare_value(text, below)
     if span is None or not ends_line(text, span[1] + (quoted is not None)):
         return
-    if looks_mixed(text[slice(*span)]):
-        context = around.at(begin)
-        if is_secret(text[slice(*span)], kind, quoted=quoted is not None, context=context):
-            yield span
+    if quoted is None and around.at(begin) != "config" and not looks_mixed(text[slice(*span)]):
+        return
+    if is_secret(text[slice(*span)], kind, quoted=quoted is not None, context=around.at(begin)):
+        yield span
 
 
 def _bare(
@@ -312,10 +324,24 @@ def _bare(
             yield words
             return
     is_tight = place == after or text[after - 1] == ":"
-    sure = context == "config" and is_tight and _ENV_NAME.fullmatch(text, begin, end) is not None
-    sure = sure or _HEADER.fullmatch(text, begin, end) is not None
-    if is_secret(value, kind, quoted=False, context=context, sure=sure, settings=settings) and _ends(text, span, value):
+    is_env = _ENV_NAME.fullmatch(text, begin, end) is not None
+    given = place == after and text[after - 1] == "=" and _is_given(text, begin, span)
+    sure = given or (context == "config" and is_tight and is_env) or _HEADER.fullmatch(text, begin, end) is not None
+    ends = given or _ends(text, span, value) or (sure and is_env and kind == "password" and len(value) > SHORT)
+    if ends and is_secret(value, kind, quoted=False, context=context, sure=sure, settings=settings):
         yield span
+
+
+def _is_given(text: str, begin: int, span: tuple[int, int]) -> bool:
+    """Whether `name=value` is an option, or what one gives, of a command line, or a field of a connection string."""
+    if text.startswith("--", begin):
+        return True
+    before = text[line_begin(text, begin, reach=200) : begin]
+    if before[-1:] in (";", "&", "?"):
+        return text[span[1] : span[1] + 1] in ("", ";", "&", '"', "'", "\n", "\r", "<") and bool(
+            _OTHER_FIELDS.search(before)
+        )
+    return _GIVEN.search(before) is not None
 
 
 def _words(
@@ -324,7 +350,7 @@ def _words(
     """Several words without quotation marks, where a line of settings is nothing but a name and them."""
     if text[first[1] : first[1] + 1] != " " and text[first[1] : first[1] + 2] not in (", ", "! ", ". ", "? "):
         return None
-    if context == "code" or not _begins_line(text, begin):
+    if context == "code" or around.is_translation or not _begins_line(text, begin):
         return None
     span = words_of_line(text, place)
     if span is None or (context != "config" and not _is_only_line(text, begin, span[1])):
@@ -393,6 +419,7 @@ def _ends(text: str, span: tuple[int, int], value: str) -> bool:
         "\r",
         "-",
         "/",
+        "\\",
     )
 
 

@@ -17,7 +17,7 @@ REACH = 300
 _REST_OF_CALL = re.compile(r"(?:[^()\"']{1,300}+|\([^()]{0,100}+\)|\"[^\"\n]{0,200}+\"|'[^'\n]{0,200}+'|[\"']){0,40}+")
 _DEFAULT = re.compile(r"\b(?:default|fallback|defaultvalue|envvar_default)[ ]?[=:][ ]?(?=[rbu]?[\"'])", re.IGNORECASE)
 _SETS = re.compile(
-    r"(?i)(?:setdefault|setenv|putenv|getenv|environ\.get|env\.fetch|\benv|define|getordefault|setattr|setproperty"
+    r"(?i)(?:setdefault|setenv|putenv|getenv|environ\.get|env\.fetch|\benv|define|getordefault|getorelse|setattr|setproperty"
     r"|getproperty|set_env|config:set)[ ]?\([ ]?(?:[\w.]{1,40},[ ]?)?[\"']\Z"
 )
 _WRAPPED = re.compile(
@@ -58,7 +58,7 @@ def is_argument(value: str, kind: Kind) -> bool:
     if " " in value or value.startswith("-"):
         return False
     if kind == "token":
-        return looks_random(value) and not is_no_value(value)
+        return any(map(str.isdigit, value)) and looks_random(value) and not is_no_value(value)
     turns = sum(one.isdigit() != other.isdigit() for one, other in pairwise(value))
     signs = not value.isalnum() and any(map(str.isdigit, value))
     return (turns >= 2 or signs) and is_secret(value, kind, quoted=True) and looks_mixed(value)

@@ -38,6 +38,10 @@ _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IPV6_BEFORE = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{0,40}\Z", re.ASCII)
 _IPV6_AFTER = re.compile(r"[0-9A-Fa-f:]{0,40}(?<!(?<!:):)(?![\w]|:\w)", re.ASCII)
 _SSN_WORD = re.compile(r"(?i)ssn|social[\s_-]?security")
+_NOBODYS_SSN = frozenset(("078-05-1120", "111-22-3333", "123-45-6789", "219-09-9999"))
+"""Printed in advertisements and manuals."""
+_FICTIONAL = re.compile(r"1\d{3}55501\d\d")
+"""Telephone numbers that the North American numbering plan keeps for fiction."""
 _VERSION_BEFORE = re.compile(
     r"(?i)(?:\bv|\bver|version\w{0,10}|release\w{0,5}|[=<>~!]=|\^|~|\bbuild|\boid|\brev)\W{0,12}\Z"
 )
@@ -114,7 +118,7 @@ def _numbers(text: str) -> Iterator[tuple[int, int, str]]:
         elif found.lastgroup == "card":
             if _is_card(found[0]):
                 yield start, end, "credit-card"
-        elif _SSN_WORD.search(text, max(0, start - 60), end + 30) is not None:
+        elif found[0] not in _NOBODYS_SSN and _SSN_WORD.search(text, max(0, start - 60), end + 30) is not None:
             yield start, end, "us-ssn"
 
 
@@ -150,7 +154,7 @@ def _is_phone(written: str) -> bool:
         return False
     if re.fullmatch(r"\+?\d+\.\d+", written) or re.match(r"\+?\d{4,6}-[01]\d-[0-3]\d", written):
         return False  # a number, a date
-    return _COUNTRY_CODE.match(digits) is not None
+    return _COUNTRY_CODE.match(digits) is not None and _FICTIONAL.fullmatch(digits) is None
 
 
 def _is_card(written: str) -> bool:
@@ -229,4 +233,6 @@ def _is_public_v6(written: str) -> bool:
         address = ipaddress.IPv6Address(written)
     except ValueError:
         return False
+    if not any(address.packed[8:]):
+        return False  # a network
     return address.is_global and (address.packed[0] & 0xE0) == 0x20

@@ -35,7 +35,7 @@ PARTS = {
     "<closed>": r"""(?=[\x60'"\s;,)\]}<>&|\\]|\Z)""",
 }
 """What the short forms in the patterns stand for: key and value of an assignment, and what may follow a value."""
-_IDENTIFIER = re.compile(r"(?:[A-Z][a-z]++|[a-z]{2,}+|[A-Z]{2,}+|\d{1,5}+|[._-])++")
+_IDENTIFIER = re.compile(r"(?:[A-Z][a-z]++|[a-z]{2,}+|[A-Z]{2,}+|\d{1,5}+|[xvp](?=\d)|[._-])++")
 """Words and numbers as programmers join them: win32api.RegEnumKey, Ed25519PrivateKey."""
 _NAME = re.compile(r"[\w.-]{1,100}")
 _KEYWORD = re.compile(r"[A-Za-z_]\w{0,60}=(?:[\d_.]{1,20}|True|False|None)")
@@ -101,7 +101,12 @@ class Rule:
             return False
         if self.is_assigned and not any(char.isdigit() for char in value):
             return False
-        if self.id == GENERIC and (_IDENTIFIER.fullmatch(value) or is_public_name(_name_around(text, begin))):
+        if self.id == GENERIC and (
+            _IDENTIFIER.fullmatch(value)
+            or is_public_name(_name_around(text, begin))
+            or _is_part_of_id(text, begin)
+            or value.endswith("...")
+        ):
             return False
         if self.id == GENERIC and _KEYWORD.fullmatch(value) and _BEHIND_A_TEXT.search(text, max(0, start - 20), start):
             return False
@@ -155,7 +160,8 @@ class RuleSet:
         at = self.at
         for found in self.anchor_regex.finditer(lowered):
             place = found.start()
-            for anchor, numbered in (*at.get(lowered[place : place + 2], ()), *at.get(lowered[place], ())):
+            near = at.get(lowered[place : place + 2], ())
+            for anchor, numbered in near + at[lowered[place]] if lowered[place] in at else near:
                 if not lowered.startswith(anchor, place):
                     continue
                 for number, rule in numbered:
@@ -271,6 +277,15 @@ def _name_around(text: str, place: int) -> str:
     """The name a part of which stands at `place`."""
     found = _NAME.match(text, _name_begin(text, place))
     return found[0] if found is not None else ""
+
+
+def _is_part_of_id(text: str, place: int) -> bool:
+    """Whether the name is a part of "AWS::IAM::AccessKey" or of arn:aws:secretsmanager:eu-west-1:123:secret:name."""
+    begin = _name_begin(text, place)
+    found = _NAME.match(text, begin)
+    if found is None or text[begin - 1 : begin] != ":" or begin < 2 or text[begin - 2].isspace():
+        return False
+    return text[found.end() : found.end() + 1] in ("'", '"', ":")
 
 
 def _line(text: str, begin: int, end: int) -> str:

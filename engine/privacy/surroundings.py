@@ -18,6 +18,9 @@ _CONFIG_PATH = re.compile(
     r"|credentials|service|reg|editorconfig)|(?:^|[/\\])(?:\.env[\w.-]*|credentials|config|\.?netrc|Dockerfile[\w.-]*"
     r"|\.npmrc|\.pypirc|hosts|inventory))\Z"
 )
+_TRANSLATION_PATH = re.compile(
+    r"(?i)(?:^|[/\\._-])(?:locales?|i18n|l10n|lang|languages?|translations?|messages?|strings?)(?:[/\\._-]|$)"
+)
 _STATEMENT = re.compile(
     r"(?:async )?def \w+\(|class \w+\b.{0,80}?[:{]|import [\w{*]|from [\w.]+ import |return\b"
     r"|raise \w|yield\b|assert |(?:(?:el)?if|for|while) .{1,120}?[:{]$|(?:try|else|finally)\b ?[:{]"
@@ -57,6 +60,11 @@ class Surroundings:
     def is_settings_file(self) -> bool:
         """Whether the file's name says that it holds settings."""
         return self.path is not None and _CONFIG_PATH.search(self.path) is not None
+
+    @cached_property
+    def is_translation(self) -> bool:
+        """Whether the file's name says that it holds what users read, in some language."""
+        return self.path is not None and _TRANSLATION_PATH.search(self.path) is not None
 
     def _judge(self, number: int) -> Context:
         if self.path is not None:

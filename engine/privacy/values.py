@@ -84,6 +84,8 @@ def is_secret(
         if kind == "password" and (quoted or settings) and _is_joined_secret(value, sure=sure, settings=settings):
             return True
         return _is_plain_secret(value, kind, quoted=quoted, context=context, sure=sure)
+    if kind == "password" and not quoted and (sure or context == "config") and len(value) == 4 and value.isdigit():
+        return True
     if kind == "secret" and not sure:
         return len(value) >= 8 and looks_mixed(value)
     return (sure or quoted or context == "config" or len(value) >= 6) and looks_mixed(value)
