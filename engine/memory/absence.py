@@ -61,5 +61,5 @@ def absent_in(connection: apsw.Connection, namespace: str, *, ever: bool = False
     sql = f"SELECT DISTINCT namespace FROM memories WHERE {current} ORDER BY 1 LIMIT {MOST}"
     names = [str(name) for (name,) in connection.execute(sql)]
     below = [f"{namespace}/"] if any(name.startswith(f"{namespace}/") for name in names) else []
-    near = get_close_matches(namespace, names, n=NAMED, cutoff=0.5)
+    near = get_close_matches(namespace, names, n=NAMED, cutoff=0.6)
     return Absent(namespace, tuple([*below, *(near or names)][:NAMED]))

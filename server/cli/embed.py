@@ -71,4 +71,6 @@ def vector_of(embedder: Embedder, text: Any) -> list[float]:
 
 
 def _answer(embedder: Embedder, line: Mapping[str, Any]) -> dict[str, Any]:
-    return with_id(line, {"vector": vector_of(embedder, line.get("text"))})
+    if "text" not in line:
+        raise UserError("The line has no key 'text'.", code="bad-text", fix='Write {"text": "..."}.')
+    return with_id(line, {"vector": vector_of(embedder, line["text"])})

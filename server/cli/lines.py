@@ -109,8 +109,12 @@ def _in_batches(lines: Sequence[bytes], before: int) -> Iterator[list[tuple[int,
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(line.decode("utf-8-sig"))  # some editors begin a file with a mark
+    except UnicodeDecodeError as exc:
+        what = f"The line is not UTF-8: byte {line[exc.start]:#04x} at offset {exc.start}."
+        raise UserError(what, code="bad-line", fix="Write the lines as UTF-8.") from None
     except (ValueError, RecursionError) as exc:
-        raise UserError(f"The line is not JSON: {exc}.", code="bad-line", fix="Give one JSON object a line.") from None
+        why = "it is nested too deeply" if isinstance(exc, RecursionError) else exc
+        raise UserError(f"The line is not JSON: {why}.", code="bad-line", fix="Give one JSON object a line.") from None
     if not isinstance(found, dict):
         raise UserError("The line is not a JSON object.", code="bad-line", fix="Give one JSON object a line.")
     if not isinstance(found.get("id"), (str, NoneType)):

@@ -194,6 +194,8 @@ def _undo_or_show(store: Store, root: Path, command: str, undo: str | None, name
     if json:
         print_json(command, shown, project=kept_where(root))
         return
+    if not shown.entries:
+        print("Nothing was merged, pruned or ended yet.", file=sys.stderr)
     for one in shown.entries:
         into = f" into {one.facts['into']}" if "into" in one.facts else ""
         print(f"{one.at}  {one.what}{into}  {one.id}  {one.namespace}")

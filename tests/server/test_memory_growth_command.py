@@ -43,6 +43,8 @@ def test_merge_shows_then_does_and_takes_back(
     assert [(one["what"], one["id"]) for one in log["entries"]] == [("merged", old)]
     assert _aqe(project, capsys, "merge", "--log", "-n", "default")["entries"] == log["entries"]
     assert _aqe(project, capsys, "merge", "--log", "-n", "other/")["entries"] == []
+    assert main(["memory", "merge", "--log", "-n", "other/", "--project", str(project)]) == 0
+    assert capsys.readouterr().err == "Nothing was merged, pruned or ended yet.\n"
     back = _aqe(project, capsys, "merge", "--undo", old)
     assert back["revision"] == 2
     assert len(_aqe(project, capsys, "list")["memories"]) == 2

@@ -131,6 +131,19 @@ def test_a_line_without_its_key_is_told_which(aqe: Run, verb: str, key: str, cod
     assert (status, error["code"], key in error["message"]) == (1, code, True)
 
 
+def test_a_line_that_cannot_be_read_is_told_why(tmp_path: Path) -> None:
+    """A line that is no UTF-8 is told with its byte, one without end in its brackets with its depth, and one without
+    a text for a vector with its key; the lines after them are answered."""
+    lines = b'{"text": "caf\xe9"}\n' + b"[" * 100_000 + b'\n{"id": 1}\n{"text": "fine"}\n'
+    command = [sys.executable, "-m", "aqe.server.cli", "embed", "--jsonl", "--project", str(tmp_path)]
+    done = subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False)
+    first, second, third, fine = map(json.loads, done.stdout.splitlines())
+    assert first["error"]["message"] == "The line is not UTF-8: byte 0xe9 at offset 13."
+    assert second["error"]["message"] == "The line is not JSON: it is nested too deeply."
+    assert third["error"]["message"] == "The line has no key 'text'."
+    assert (done.returncode, len(fine["vector"])) == (1, 384)
+
+
 def test_a_file_that_is_not_there_is_warned_of(aqe: Run) -> None:
     """A memory about a file that the project does not have is kept with a warning, in every form; others have none."""
     Path("there.py").write_text("pass\n")
