@@ -22,6 +22,7 @@ _ITEM = re.compile(
     r"|(?P<plain>[^\s,\[\](){}\"'#][^,\[\](){}\"'\n#]{0,200}+))\s{0,80}+(?P<comma>,?)"
 )
 _CALLED = re.compile(r"([\w.]{1,60})\Z")
+_COMMAND_BEFORE = re.compile(r"[\"']([\w./-]{1,60})[\"'],\s{0,20}&?\Z")
 _RUNS = re.compile(
     r"(?i)(?:.*\.)?(?:run|check_call|check_output|popen|command|spawn|exec\w*|start|sh|cmd|subprocess_exec)"
 )
@@ -61,14 +62,17 @@ def _lists(text: str, places: Iterable[int]) -> Iterator[tuple[list[Item], bool]
         if place < done:
             continue
         least = max(done, place - REACH)
-        bracket = max(text.rfind("[", least, place + 1), text.rfind("(", least, place + 1))
+        bracket = max(text.rfind(sign, least, place + 1) for sign in "[({")
         if bracket < 0:
             continue
-        called = None if text[bracket] == "[" else _CALLED.search(text, max(0, bracket - 60), bracket)
+        called = _CALLED.search(text, max(0, bracket - 60), bracket) if text[bracket] == "(" else None
         items, done = _items(text, bracket + 1)
         if done <= place:
             items, done = _items(text, place)
         done = max(done, place + 1)
+        command = _COMMAND_BEFORE.search(text, max(0, bracket - 90), bracket)
+        if command is not None:
+            items.insert(0, command.span(1))
         if len(items) > 1:
             yield items, called is None or _RUNS.fullmatch(called[1]) is not None
 

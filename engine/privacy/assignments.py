@@ -47,7 +47,7 @@ _GIVES = (
     r"|(?P<beside>[\"']?,?\s{1,60}+[\"']?value[\"']?[ \t]{0,9}[=:])"
     r"|(?P<element>(?:[\"' \t][^<>\n]{0,80})?>(?=[^<\s])|</key>\s{0,40}<string>)"
     r"|(?P<argument>\\?[\"'][ \t]{0,9},|\((?=[rbuf]?[\"']))"
-    r"|(?P<otherwise>(?:[\"'][\])]{1,2}|[\])])?[ \t]{1,4}(?:\|\||\?\?|or)[ \t]{1,4}(?=[\"']))"
+    r"|(?P<otherwise>(?:[\"'][\])]{1,2}|[\])])?[ \t]{1,4}(?:\|\||\?[?:]|or)[ \t]{1,4}(?=[\"']))"
     r"|(?P<block>\"[ \t]{0,9}\{)"
     r"|(?P<blank>[ \t]{1,20}+(?:(?:is|was|ist|lautet)[ \t:]{1,4}+)?"
     r"(?=[\"'`]|[^\s\"'`=:|&<>()]{4,200}+;?[ \t]{0,9}(?:[\r\n]|\Z)))"
@@ -64,6 +64,7 @@ _ANNOTATED = re.compile(
 )
 _NODE = re.compile(r"(?:&[\w-]{1,60}+[ \t]{1,9}+|![\w!/:.-]{0,60}+[ \t]{1,9}+){1,2}+")
 """An anchor or tag of YAML before its value."""
+_ALIAS = re.compile(r"\*[\w-]{1,60}+[ \t]{0,9}(?:[,}\]#\r\n]|\Z)")
 _REFERENCE_TAG = re.compile(
     r"(?i)!(?:ref|sub|get\w+|join|select|split|if|findinmap|importvalue|cidr|secret|env\w*|include\w*|reference|file|var"
     r"|input|param\w*|sops|ssm|keyring)\b"
@@ -94,7 +95,8 @@ _LOGIN_BEFORE = re.compile(
     r"|machine[ \t]+\S{1,80}[ \t\r\n]+|default[ \t]+)\Z"
 )
 _DIRECTIVE = re.compile(
-    r"[ \t]{0,40}+(?:(?:ENV|SetEnv|setenv|setx|set -x|set|fastcgi_param|uwsgi_param|export|env)[ \t]{1,9})?",
+    r"[ \t]{0,40}+(?:(?:ENV|SetEnv|setenv|setx(?: /m)?|set(?: -\w{1,3})?|fastcgi_param|uwsgi_param|export|env)"
+    r"[ \t]{1,9})?",
     re.IGNORECASE,
 )
 _FORMATTED = re.compile(r"[rR]?[fF][rR]?\\?[\"']{1,3}\Z")
@@ -246,6 +248,8 @@ def _value_place(text: str, begin: int, after: int) -> int | None:
         if node is None or _REFERENCE_TAG.search(text, *node.span()) is not None:
             return place if node is None else None
         return node.end()
+    if _ALIAS.match(text, place) is not None:
+        return None
     while text[place : place + 1] == "*":
         place += 1
     place = past_blanks(text, place)
@@ -337,6 +341,8 @@ def _is_given(text: str, begin: int, span: tuple[int, int]) -> bool:
     if text.startswith("--", begin):
         return True
     before = text[line_begin(text, begin, reach=200) : begin]
+    if before[-1:] in ('"', "'") and text[span[1] : span[1] + 1] == before[-1]:
+        return True  # {"Env": ["DB_PASSWORD=value"]}
     if before[-1:] in (";", "&", "?"):
         return text[span[1] : span[1] + 1] in ("", ";", "&", '"', "'", "\n", "\r", "<") and bool(
             _OTHER_FIELDS.search(before)
@@ -391,7 +397,7 @@ def _context(
     known = around.at(begin)
     tight = place == after and text[after - 1] == "="
     is_env = _ENV_NAME.fullmatch(text, begin, end) is not None
-    ends = text[span[1] : span[1] + 1] in ("", "\n", "\r")
+    ends = ends_line(text, span[1])
     if tight and ends and (is_env or _FULL_LINE.fullmatch(before + text[begin:end])):
         return "config"
     if tight and is_env and (not before.strip() or before.endswith(("export ", "ENV ", "ARG ", "set ", "- "))):

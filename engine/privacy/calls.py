@@ -17,12 +17,15 @@ REACH = 300
 _REST_OF_CALL = re.compile(r"(?:[^()\"']{1,300}+|\([^()]{0,100}+\)|\"[^\"\n]{0,200}+\"|'[^'\n]{0,200}+'|[\"']){0,40}+")
 _DEFAULT = re.compile(r"\b(?:default|fallback|defaultvalue|envvar_default)[ ]?[=:][ ]?(?=[rbu]?[\"'])", re.IGNORECASE)
 _SETS = re.compile(
-    r"(?i)(?:setdefault|setenv|putenv|getenv|environ\.get|env\.fetch|\benv|define|getordefault|getorelse|setattr|setproperty"
+    r"(?i)(?:setdefault|setenv|putenv|getenv|environ\.get|env\.fetch|\benv|define(?:_string)?|flags?\.\w{0,20}string\w{0,20}|getordefault|getorelse|setattr|setproperty"
     r"|getproperty|set_env|config:set)[ ]?\([ ]?(?:[\w.]{1,40},[ ]?)?[\"']\Z"
 )
 _WRAPPED = re.compile(
-    r"(?:[\w.]{0,40}?(?:[Ff]ield|Option|Argument|Secret(?:Str|Bytes|String)?|StringVar|String|Setting|lazy)"
+    r"(?:[\w.]{0,40}?(?:[Ff]ield|Option|Argument|Secret(?:Str|Bytes|String)?|StringVar|String|Setting|lazy|attr\.ib)"
     r"\((?:(?:default|value)[ ]?=[ ]?)?){1,2}(?=[rbu]?[\"'])"
+)
+_FROM_ENVIRONMENT = re.compile(
+    r"(?:[\w.]{0,30}(?:getenv|environ\.get|ENV\.fetch)|env)\([\"'][\w.]{1,60}[\"'],[ ]?(?:default=)?(?=[rbu]?[\"'])"
 )
 _SETTER = re.compile(r"(?i)[.$]?(?:set|with|use|add)")
 
@@ -38,8 +41,8 @@ def default_behind(text: str, after: int) -> tuple[int, int] | None:
 
 
 def wrapped_value(text: str, place: int) -> tuple[int, int] | None:
-    """The first text of `Field("x")`, `typer.Option("x")`, `SecretStr("x")` or `Field(default=SecretStr("x"))`."""
-    found = _WRAPPED.match(text, place)
+    """The text that `typer.Option("x")`, `Field(default=SecretStr("x"))` or `os.getenv("NAME", "x")` give."""
+    found = _WRAPPED.match(text, place) or _FROM_ENVIRONMENT.match(text, place)
     return None if found is None else quoted_value(text, found.end())
 
 

@@ -16,10 +16,11 @@ _BLANK = re.compile(r"[ \t]{0,40}+")
 _OPEN = re.compile(r"([rRbBuUfFlL$]{0,2}+)(\\{0,3}\"\"\"|'''|\\{1,3}[\"']|[\"'`]|&quot;)")
 _BARE = re.compile(r"[^\s\"'`<]{1,500}+")
 _NEXT_FIELD = re.compile(
-    r"[}\])](?=,)|[;,&](?=[ \t\r\n]|\Z|[A-Za-z][\w. -]{0,40}=|$)|\\{1,2}[nrt](?=\Z|\\|[A-Za-z]\w{0,40}[=:])"
+    r"[}\])](?=,)|&&|[;,&](?=[ \t\r\n]|\Z|[A-Za-z][\w. -]{0,40}=|$)|\\{1,2}[nrt](?=\Z|\\|[A-Za-z]\w{0,40}[=:])"
 )
 _WORDS = re.compile(r"[^\s\"'`<>={}()\[\]#;$|]{1,60}+(?:[ ]{1,2}[^\s\"'`<>={}()\[\]#;$|]{1,60}+){1,11}+")
 _LINE_END = re.compile(r"[ \t]{0,40}+(?:[#;][^\n]{0,300})?(?:\r?\n|\Z)")
+_BLOCK = re.compile(r"[|>][-+0-9]{0,2}[ \t]{0,9}(?:#[^\n]{0,200})?\r?\n")
 _MORE_LINES = re.compile(r"(?:[^\"'\n\\]{0,200}+\n[ \t]{1,80}+(?!-[ ])){1,4}+[^\"'\n\\:]{0,200}+")
 _NEXT_LINE = re.compile(r"(?:[ \t]{0,20}+\r?\n){1,3}+(?=[ \t])")
 
@@ -62,6 +63,9 @@ def quoted_value(text: str, place: int) -> tuple[int, int] | None:
         if len(mark) == 1 and mark != "`" and _is_escaped(text, start, stop):
             stop += 1
             continue
+        if mark == "'" and stop > start and text[stop + 1 : stop + 2] == mark:
+            stop += 2  # a quotation mark of YAML and SQL
+            continue
         return (start, stop) if stop > start else None
 
 
@@ -99,7 +103,8 @@ def words_of_line(text: str, place: int) -> tuple[int, int] | None:
 def block_lines(text: str, name: int, place: int) -> Iterator[tuple[int, int]]:
     """Begin and end of each line of a block scalar of YAML that is announced at `place`, below the name at `name`."""
     indent = name - (max(text.rfind("\n", max(0, name - 200), name), name - 200) + 1)
-    line = text.find("\n", place, place + 8)
+    header = _BLOCK.match(text, place)
+    line = -1 if header is None else header.end() - 1
     for _ in range(MOST_LINES):
         if line < 0:
             return

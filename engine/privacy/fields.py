@@ -20,7 +20,7 @@ _PGPASS = re.compile(
     r"(?<![^\r\n])[\w.*-]{1,100}:(?:\d{2,5}|\*):[^:\s]{1,60}:[^:\s]{1,60}:"
     r"((?:[^\s:\\]|\\.){3,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))"
 )
-_CRYPTED = re.compile(r"(?<![^\n])[^\s:]{1,100}:([./A-Za-z0-9]{13})(?=[:\s]|\Z)")
+_OF_USER = re.compile(r"(?<![^\n])[^\s:#]{1,100}:([^\s:]{4,300}+)(?=[:\s]|\Z)")
 _POSTGRES_PORTS = (":543", ":6432:")
 _SASL = re.compile(r"\]:\d{2,5}[ \t]{1,20}[^\s:]{1,100}:([^\s]{4,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))")
 _HERE_TEXT = re.compile(r"<<<[ \t]?[\"']?([^\s\"'$]{4,200}+)")
@@ -51,7 +51,7 @@ def _fields(text: str, path: str | None) -> Iterator[tuple[int, int, str]]:
         for found in _PGPASS.finditer(text):
             yield from _plausible(text, *found.span(1), PLACE)
     if path is not None and path.lower().endswith(("htpasswd", "shadow", ".passwd")):
-        for found in _CRYPTED.finditer(text):
+        for found in _OF_USER.finditer(text):
             yield *found.span(1), HASH
     for port in _POSTGRES_PORTS:
         for place in _places(text, port):

@@ -20,6 +20,8 @@ _LONGEST_COMMAND = 120
 MOST_COMMANDS = 100
 _FLAG = re.compile(r"-[a-z][\w.-]{0,40}+(?:[ \t]{1,9}|[ \t]<<<[ \t])(?=[^\s-])")
 _FLAG_NAME = re.compile(r"pass|pwd|token|secret|key|cred|auth")
+_FLAG_BEHIND = re.compile(r"[\"']?[ ]-{1,2}[a-z]")
+_TAKE_A_WORD = ("requirepass", "masterauth", "storepass", "keypass")
 _SHORT = re.compile(r" -(?:[pawubnk]|x?p(?=\S)|nb|bn)[ \t]{0,9}(?=[^\s-])")
 _COMMANDS = {
     "p": re.compile(
@@ -80,9 +82,10 @@ def find_long_options(text: str, lowered: str, *, sure: bool = False) -> Iterato
         if span is None:
             continue
         value = text[slice(*span)]
-        mixed = looks_mixed(value)
-        is_quoted = quoted is not None and (mixed or (sure and kind == "password"))
-        if is_secret(value, kind, quoted=is_quoted, sure=sure or (kind == "password" and mixed)):
+        known = sure or name.lstrip("-") in _TAKE_A_WORD or _FLAG_BEHIND.match(text, span[1]) is not None
+        is_password = kind == "password" and (known or looks_mixed(value))
+        is_quoted = quoted is not None and (is_password or looks_mixed(value))
+        if is_secret(value, kind, quoted=is_quoted, sure=sure or is_password):
             yield *span, CLASS_OF[kind]
 
 

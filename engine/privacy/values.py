@@ -70,7 +70,7 @@ def is_secret(
     value (an option of a command, a variable of the environment), so that plain words count too. `settings`: the file's
     name says that it holds settings, where `two_words` are no variable.
     """
-    if len(value) == 3 and kind == "password" and context == "config" and not quoted:
+    if len(value) == 3 and kind == "password" and context == "config" and (not quoted or settings or sure):
         return _is_short_password(value)
     if not 4 <= len(value) <= 4000 or is_no_value(value):
         return False

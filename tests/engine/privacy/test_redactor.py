@@ -57,6 +57,10 @@ HARMLESS = (
     "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
     "def token(self) -> str:\n    return self.access_token_provider.current",
     "a[::2], b[1::3], 12:34:56",
+    "2600:1f13:cfe:3650::/64 and +1 555 555 0100 and SSN 078-05-1120",
+    '"ARN": "arn:aws:secretsmanager:us-west-2:123456789012:secret:MyTestSecret-a1b2c3"',
+    '"AWS::Connect::SecurityKey": "e9f93d5d01b7cd8a"',
+    '"PurchaseToken": "eyJ2IjoiMSIsInMiOjEsImMiOi..."',
 )
 
 

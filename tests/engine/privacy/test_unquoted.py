@@ -75,6 +75,18 @@ FOUND = {
     'gh secret set API_KEY --body "b7v6c5x4y3a2s1d0"': ("b7v6c5x4y3a2s1d0", COMMAND),
     "ops:$apr1$8sK2lQ0z$Yb5Nc3Df6Gh0Js8UaEiO/1": ("$apr1$8sK2lQ0z$Yb5Nc3Df6Gh0Js8UaEiO/1", "password-hash"),
     '"text": ["using password=s4ved-Out\\n"]': ("s4ved-Out", PASSWORD),
+    "mysql --user=root --password=wolkenlos shop": ("wolkenlos", PASSWORD),
+    "PGPASSWORD=wolkenlos psql -U shop": ("wolkenlos", PASSWORD),
+    "docker run -e POSTGRES_PASSWORD=wolkenlos -d postgres": ("wolkenlos", PASSWORD),
+    '"Server=db;Database=x;User Id=sa;Password=wolkenlos;"': ("wolkenlos", PASSWORD),
+    "jdbc:mysql://db/x?user=a&password=wolkenlos": ("wolkenlos", PASSWORD),
+    '{"Env": ["A=1", "MYSQL_PASSWORD=wolkenlos"]}': ("wolkenlos", PASSWORD),
+    'spawn("sshpass", ["-p", "Kante77", "ssh", "h"]);': ("Kante77", COMMAND),
+    "password = os.environ.get('DB', 'wolkenlos')": ("wolkenlos", PASSWORD),
+    "password = getenv('DB_PASSWORD') ?: 'Kante77';": ("Kante77", PASSWORD),
+    "password: 'it''s Kante77'": ("it''s Kante77", PASSWORD),
+    "password: > # folded\n  Kante77": ("Kante77", PASSWORD),
+    "FROM x\nENV A=1 \\\n    B_PASSWORD=falter \\\n    C=3": ("falter", PASSWORD),
 }
 LEFT = (
     "password = get_password()",
@@ -109,6 +121,10 @@ LEFT = (
     '["docker", "run", "-p", "8080:80", "nginx"]',
     "args:\n  - --password\n  - $(DB_PASSWORD)",
     "password: *shared",
+    "password: *shared77",
+    "Server=localhost;User Id=sa;Password=changeme;",
+    "http://x/?user=bob&password=string&b=2",
+    "  password: deje en blanco para no cambiar",
     "password: !Ref DatabasePassword",
     "password: !secret mqtt_password",
     "password:\n  type: string\n  minLength: 8",
@@ -178,6 +194,22 @@ def test_the_files_name_tells_settings_from_code() -> None:
 def test_joined_words_are_a_password_in_settings(line: str, path: str, value: str | None) -> None:
     """Two words with `_` or a dot between are a value in a file of settings, a name in a program and in an example."""
     text = line + "\n"
+    assert [text[span.start : span.end] for span in scan(text, path)] == ([] if value is None else [value])
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("bob:rqXexS6ZhobKA\n", ".htpasswd", "rqXexS6ZhobKA"),
+        ("bob:rqXexS6ZhobKA\n", "notes.txt", None),
+        ("login:\n  password: wolken los sieben felder\n", "config/db.yml", "wolken los sieben felder"),
+        ("login:\n  password: wolken los sieben felder\n", "config/locales/de.yml", None),
+        ('{"password": "abc"}\n', "settings.json", "abc"),
+        ('login(password="abc")\n', "test_login.py", None),
+    ],
+)
+def test_the_files_name_says_what_a_line_holds(text: str, path: str, value: str | None) -> None:
+    """Files of users, settings and translations are told from others by their names."""
     assert [text[span.start : span.end] for span in scan(text, path)] == ([] if value is None else [value])
 
 
