@@ -18,7 +18,7 @@ from aqe.engine.completing import route_request
 from aqe.engine.errors import UserError
 from aqe.engine.found import Found, interaction_of, unanswered
 from aqe.engine.grounding import cited, shown_passages, support
-from aqe.engine.knowledge.answering import find_entries
+from aqe.engine.knowledge.answering import find_entries, named
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.memory.care.place import UNWRITABLE
 from aqe.engine.memory.entry import check_text, made
@@ -306,9 +306,13 @@ class Asking:
         """What the knowledge says to a question that the project does not answer, and the entries that were looked at:
         where it is switched off none, and where a namespace is asked those found in it."""
         entries = [one for one in prepared.recalled.passages if one.namespace.startswith(KNOWLEDGE)]
-        if prepared.config.namespace is None:
-            if not self._router.recent_settings().knowledge.enabled:
-                return extract_known(prepared.asked, ()), ()
+        namespace = prepared.config.namespace
+        if namespace is None and not self._router.recent_settings().knowledge.enabled:
+            return extract_known(prepared.asked, ()), ()
+        told = named(self._store, prepared.asked, namespace or KNOWLEDGE)
+        if told is not None:
+            return told
+        if namespace is None:
             entries = find_entries(self._store, self._embedder, prepared.asked, prepared.recalled.vector)
         return extract_known(prepared.asked, entries), entries
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.engine.knowledge.naming import named_entry
 from aqe.engine.knowledge.shelf import TREE
+from aqe.engine.knowledge.starter import NAMESPACES
 from aqe.engine.memory.store import Store
-from aqe.engine.providers.extractive import Passage, passage_of
+from aqe.engine.providers.extractive import Extract, Passage, passage_of, tell_entry
 from aqe.engine.providers.question import widened
 from aqe.engine.retrieval import find
 
@@ -21,6 +23,17 @@ ENTRIES = 8
 
 NEAREST = 0.25
 """The cosine that the nearest entry has to a question about testing, as a rule; where it has less none is looked at."""
+
+NAMED = 0.9
+"""The confidence in an entry that the question asks for by name: the name may mean another thing in a project."""
+
+
+def named(store: Store, question: str, namespace: str = TREE) -> tuple[Extract, tuple[Passage, ...]] | None:
+    """The answer to a question that asks what something is of which an entry bears the name, and that entry; None where
+    it asks for anything else."""
+    entry = named_entry(store, question, [one for one in NAMESPACES if one.startswith(namespace)])
+    said = None if entry is None else tell_entry(entry, NAMED)
+    return None if entry is None or said is None else (said, (entry,))
 
 
 def find_entries(

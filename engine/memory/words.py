@@ -20,7 +20,9 @@ from aqe.engine.memory.text import LONG_QUERY, QUERY_TERMS, match_expression, qu
 if TYPE_CHECKING:
     from aqe.engine.memory.postings import TextPostings
 
-FEW_ROWS = 100
+FEW_ROWS = 400
+"""In so many rows a term may stand whose rows outside some namespaces are counted: twice those of the knowledge."""
+
 SMALL_STORE = 1000  # rows
 
 POSTINGS = 2000
@@ -147,9 +149,10 @@ class WordCounts:
             known = sorted([(count, at) for at, count in enumerate(counts) if count])[: QUERY_TERMS - len(unknown)]
             chosen = sorted([*unknown, *[at for _, at in known]])
             terms, counts = [terms[at] for at in chosen], [counts[at] for at in chosen]
-        rows = self._all(connection, without, lists) + 0.5
+        every = self._all(connection, without, lists)
+        rows = every + 0.5
         highest = log(1 + rows / 0.5)
-        weights = [log(1 + (rows - count) / (count + 0.5)) / highest for count in counts]
+        weights = [log(1 + (rows - min(count, every)) / (min(count, every) + 0.5)) / highest for count in counts]
         return dict(zip(terms, weights, strict=True))
 
     def _read(self, number: int, query: str, lists: TextPostings | None) -> _Read:

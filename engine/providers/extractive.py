@@ -7,7 +7,7 @@ came nearest. docs/answers.md has the method and how good it is (`python benchma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made_by
 from typing import TYPE_CHECKING
@@ -26,6 +26,9 @@ DEFAULT = 0.39
 MOST_CITATIONS = 3
 ENOUGH = 0.9
 BLOCK_LINES = 6
+LONGEST_ENTRY = 700
+"""Characters of an entry of the knowledge that is quoted as a whole; the shipped ones have less."""
+
 UNKNOWN = "I do not know."
 
 _FORMS: Mapping[str, Form] = {"function": "code", "class": "code", "module": "code", "settings": "settings"}
@@ -129,15 +132,49 @@ def extract_known(question: str, entries: Sequence[Passage], *, threshold: float
     chosen = choose(rank(field))
     found = known_features(asked, field, chosen[0][0])
     confidence = confidence_of(found, KNOWN_WEIGHTS, KNOWN_BIAS)
-    return _told(tuple(quote for _, quote in chosen), confidence, threshold, found)
+    quotes = [whole_quote(one.passage) or quote for one, quote in chosen]
+    return _told(tuple(dict.fromkeys(quotes)), confidence, threshold, found, _entry_text)
 
 
-def _told(citations: tuple[Citation, ...], confidence: float, threshold: float, found: Mapping[str, float]) -> Extract:
+def tell_entry(entry: Passage, confidence: float) -> Extract | None:
+    """A whole entry of the knowledge as an answer; None where it is too long for one."""
+    quote = whole_quote(entry)
+    return None if quote is None else _told((quote,), confidence, 0.0, {}, _entry_text)
+
+
+def whole_quote(entry: Passage) -> Citation | None:
+    """An entry of the knowledge as one quote, since its sentences lean on each other; None where that is long."""
+    return None if len(entry.text) > LONGEST_ENTRY else Citation(entry.file, entry.line, None, entry.id, entry.text)
+
+
+def _entry_text(text: str) -> str:
+    """An entry as it is told: its title too where the text does not begin with it.
+
+    >>> _entry_text("Flaky test\\nA flaky test flips."), _entry_text("Our clock\\nUse the fake one.")
+    ('A flaky test flips.', 'Our clock. Use the fake one.')
+    """
+    title, _, body = (" ".join(part.split()) for part in text.partition("\n"))
+    if not body or body.lower().find(title.lower()) in range(5):
+        return body or title
+    return f"{title}{'' if title[-1:] in '.?!' else '.'} {body}"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _told(
+    citations: tuple[Citation, ...],
+    confidence: float,
+    threshold: float,
+    found: Mapping[str, float],
+    told: Callable[[str], str] = _on_one_line,
+) -> Extract:
     if confidence < threshold:
         places = ", ".join(dict.fromkeys(_place(one) for one in citations))
         text = f"{UNKNOWN} Nearest, but too far for an answer: {places}."
         return Extract(False, text, confidence, (), citations, found)
-    text = "\n".join(f"{' '.join(one.quote.split())} [{_place(one)}]" for one in citations)
+    text = "\n".join(f"{told(one.quote)} [{_place(one)}]" for one in citations)
     return Extract(True, text, confidence, citations, (), found)
 
 

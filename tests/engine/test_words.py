@@ -180,3 +180,14 @@ def test_one_call_reads_a_question_as_the_steps_do(large: Store) -> None:
             assert ([term.decode() for term in read[0].terms], read[1]) == ([*words.telling], nowhere)
         assert lists.read("caf\u00e9", "index/") is None
         assert lists.read(PADDING, "index/") is None
+
+
+def test_rarity_outside_some_namespaces_is_a_share(store: Store) -> None:
+    """A word of many rows that are not counted weighs as if these were not there, and never less than nothing."""
+    store.add_many([NewMemory(f"test {number}", namespace="knowledge/all") for number in range(150)])
+    store.add_many([NewMemory("an alder test"), NewMemory("a birch")])
+    rarity = store.rarity("test alder cedar", without="knowledge/")
+    assert rarity["test"] == rarity["alder"]
+    assert 0.0 <= rarity["test"] < rarity["cedar"] == 1.0
+    store.add_many([NewMemory(f"test {number}", namespace="knowledge/all") for number in range(150, 500)])
+    assert 0.0 <= store.rarity("test alder", without="knowledge/")["test"] <= 1.0

@@ -58,6 +58,7 @@ def test_knowledge_can_be_switched_off(project: Path) -> None:
     ("question", "entry"),
     [
         ("What is an eager test?", "eager-test"),
+        ("What is wrong with a test that calls several methods?", "eager-test"),
         ("Why should I run the suite in random order?", "independent-tests"),
         ("How do I skip tests when numpy is not installed?", "importorskip"),
     ],

@@ -22,7 +22,7 @@ from aqe.engine.knowledge import (
 )
 from aqe.engine.memory import Store
 
-QUESTIONS = Path(__file__).resolve().parents[3] / "benchmarks" / "data" / "knowledge_questions.toml"
+DATA = Path(__file__).resolve().parents[3] / "benchmarks" / "data"
 
 
 def test_each_namespace_has_twenty_entries_with_their_sources() -> None:
@@ -34,11 +34,34 @@ def test_each_namespace_has_twenty_entries_with_their_sources() -> None:
     assert all(entry.title and 60 < len(entry.text) < 600 and len(entry.source) > 8 for entry in entries)
 
 
+def asked_of(name: str) -> list[str | None]:
+    """The entries that answer the questions of a file."""
+    questions = tomllib.loads((DATA / name).read_text(encoding="utf-8"))["question"]
+    return [question.get("entry") for question in questions]
+
+
 def test_questions_name_entries_that_exist() -> None:
-    """Each of the 30 questions is answered by one shipped entry, and no two by the same."""
-    asked = [question["entry"] for question in tomllib.loads(QUESTIONS.read_text(encoding="utf-8"))["question"]]
-    assert len(asked) == len(set(asked)) == 30
-    assert set(asked) <= {entry.id for entry in starter_entries()}
+    """Each of the 30 questions, and half of the 40 fresh ones, has a shipped entry that answers it and no other, that
+    none of the questions is about which the confidence is fitted on."""
+    first, fresh, fitted = map(asked_of, ("knowledge_questions.toml", "knowledge_fresh.toml", "knowledge_train.toml"))
+    asked = [entry for entry in (*first, *fresh) if entry]
+    assert (len(first), len(fresh), len(asked)) == (30, 40, 50)
+    assert len(set(asked)) == 50
+    assert {*asked, *filter(None, fitted)} <= {entry.id for entry in starter_entries()}
+    assert set(asked).isdisjoint(fitted)
+
+
+def test_shipped_entries_replace_those_of_the_version_before(store: Store) -> None:
+    """A shelf of the first version is brought up to the shipped one, and what it had removed stays removed."""
+    shipped = [entry for entry in starter_entries() if entry.id in ("eager-test", "sleepy-test", "flaky-test")]
+    refresh(store, None, [replace(entry, text="first words", version=1) for entry in shipped[:2]])
+    remove_entries(store, ["sleepy-test"])
+    assert all(entry.version > 1 for entry in shipped)
+    refresh(store, None)
+    texts = {entry.id: entry.text for entry in list_entries(store)}
+    assert texts["eager-test"] == next(entry.text for entry in shipped if entry.id == "eager-test")
+    assert "sleepy-test" not in texts
+    assert "flaky-test" in texts
 
 
 def test_refresh_fills_the_shelf_once(store: Store) -> None:
