@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from operator import index
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from pickle import PickleBuffer
+from typing import TYPE_CHECKING, SupportsIndex
 from weakref import ref
+
+from aqe.simd import _saved, _vectors_file
 
 if TYPE_CHECKING:
     from aqe.simd._vectors import Vectors
@@ -31,22 +34,31 @@ def locks_of(vectors: Vectors) -> tuple[threading.RLock, threading.Lock, threadi
     return threading.RLock(), threading.Lock(), threading.Lock()
 
 
-def reduced(vectors: Vectors) -> tuple[Callable[[bytes], Vectors], tuple[bytes]]:
-    """What `pickle` and `copy` make these vectors anew of: the bytes of their file."""
-    with TemporaryDirectory(prefix="aqe-vectors-") as folder:
-        path = Path(folder) / "vectors"
-        vectors.save(path)
-        return restored, (path.read_bytes(),)
+def reduced(
+    vectors: Vectors, protocol: SupportsIndex
+) -> tuple[Callable[[_vectors_file.Held], Vectors], tuple[_vectors_file.Held]]:
+    """What `pickle` and `copy` make these vectors anew of: the bytes of their file, made in memory. From protocol 5 on
+    they may go beside the pickle without a copy (PEP 574)."""
+    content = _saved.content(*vectors._as_it_is())
+    return restored, (PickleBuffer(content) if index(protocol) >= 5 else content,)
 
 
-def restored(content: bytes) -> Vectors:
+def restored(content: _vectors_file.Held) -> Vectors:
     """The vectors of a file with this content. Raises ValueError for one that is damaged."""
     from aqe.simd._vectors import Vectors
 
-    with TemporaryDirectory(prefix="aqe-vectors-") as folder:
-        path = Path(folder) / "vectors"
-        path.write_bytes(content)
-        return Vectors.open(path, mapped=False)
+    return opened(Vectors, Path("the pickle of these vectors"), False, content)
+
+
+def opened(kind: type[Vectors], path: Path, mapped: bool, held: _vectors_file.Held | None = None) -> Vectors:
+    """The vectors of a file, or of the content of one, which `path` names. Raises OSError, ValueError."""
+    try:
+        file = _vectors_file.File(path, mapped, held)
+        made = kind(*_saved.kind(file))
+        made._fill(file)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as missing:
+        raise ValueError(f"{path} is damaged: its header does not tell what it should ({missing})") from None
+    return made
 
 
 def _every() -> list[Vectors]:

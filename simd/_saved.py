@@ -35,6 +35,18 @@ Parts = list[tuple[Segment, NDArray[np.int64]]]
 
 def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None) -> None:
     """Write the rows alive and, where there are, the lists over them; raises OSError."""
+    _vectors_file.write(path, *_told(table, live, metric, lists))
+
+
+def content(table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None) -> bytes:
+    """What `save` writes, in memory."""
+    return _vectors_file.content(*_told(table, live, metric, lists))
+
+
+def _told(
+    table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts and arrays of a file."""
     table.look_at_all()  # nothing damaged is written under new sums
     parts = _alive(table, live)
     count = sum(len(own) for _, own in parts)
@@ -58,7 +70,7 @@ def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists:
         for name in LIST_ARRAYS:
             array = getattr(lists, name)
             arrays[f"lists {name}"] = (str(array.dtype), array.shape, [array])
-    _vectors_file.write(path, facts, arrays)
+    return facts, arrays
 
 
 def _alive(table: Table, live: NDArray[np.uint64]) -> Parts:

@@ -26,6 +26,7 @@ from aqe.simd._table import CODES_FROM_DIM, Table, compacted
 
 if TYPE_CHECKING:  # loaded when there is an inverted file, not before
     from aqe.simd._clusters import Step
+    from aqe.simd._ivf import Lists
     from aqe.simd._upkeep import Cancel, Inverted, Progress, Work
 
 Floats = NDArray[np.float32]
@@ -75,7 +76,7 @@ class Vectors:
         none = np.empty(0, np.int64)
         self._state = State(self._table.snapshot(self._live), Index(none, none), self._live, 0, False, 0, False)
 
-    __reduce__ = _elsewhere.reduced
+    __reduce_ex__ = _elsewhere.reduced
 
     def __len__(self) -> int:
         return self._state.count
@@ -384,10 +385,13 @@ class Vectors:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as it is now into one file, which is there whole or not at all; raises OSError."""
+        _saved.save(Path(path), *self._as_it_is())
+
+    def _as_it_is(self) -> tuple[Table, NDArray[np.uint64], str, Lists | None]:
+        """What is saved: the table as it is now, which rows are alive, the metric, and the lists."""
         with self._lock:
             lists = self._inverted.lists if self._inverted is not None and self._inverted.fits else None
-            table, live = self._table.frozen(), self._live
-        _saved.save(Path(path), table, live, self.metric, lists)
+            return self._table.frozen(), self._live, self.metric, lists
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, mapped: bool = True) -> Vectors:
@@ -396,13 +400,7 @@ class Vectors:
         Raises OSError for a file that cannot be read, ValueError for one that is damaged, truncated or of another kind;
         what a mapped file holds beyond its header is checked by `verify`.
         """
-        try:
-            file = _vectors_file.File(Path(path), mapped)
-            opened = cls(*_saved.kind(file))
-            opened._fill(file)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as missing:
-            raise ValueError(f"{path} is damaged: its header does not tell what it should ({missing})") from None
-        return opened
+        return _elsewhere.opened(cls, Path(path), mapped)
 
     def _fill(self, file: _vectors_file.File) -> None:
         """Take over what a file holds."""

@@ -12,6 +12,7 @@ header and checks its sum and the file's length; `check` reads everything.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import mmap
@@ -22,6 +23,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from pickle import PickleBuffer
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -39,13 +41,14 @@ SUMS = "sums"
 _KINDS = {"int64", "int32", "uint8", "uint16", "uint64", "int8", "float16", "float32"}
 
 Array = NDArray[Any]
+Held = bytes | bytearray | memoryview | PickleBuffer
+"""The content of a file in memory."""
+
 Told = tuple[str, tuple[int, ...], Iterable[Array]]
 
 
 def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> None:
     """Write arrays, each told as (dtype, shape, pieces in order), and `facts` beside them; raises OSError."""
-    if sys.byteorder != "little":
-        raise OSError("vectors are saved on little-endian machines only")
     if not path.name:
         raise IsADirectoryError(f"vectors are saved in a file, and {str(path)!r} names none")
     part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
@@ -63,7 +66,16 @@ def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> N
         raise
 
 
+def content(facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> bytes:
+    """What `write` writes, in memory; raises OSError where it does."""
+    file = io.BytesIO()
+    _write(file, facts, arrays)
+    return file.getvalue()
+
+
 def _write(file: BinaryIO, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    if sys.byteorder != "little":
+        raise OSError("vectors are saved on little-endian machines only")
     places: dict[str, list[Any]] = {}
     offset = _ALIGNED * -(-_room(facts, arrays) // _ALIGNED)
     tally = Tally(_funnel_path.chosen())
@@ -85,7 +97,7 @@ def _write(file: BinaryIO, facts: Mapping[str, Any], arrays: Mapping[str, Any]) 
         put(name, kind, shape, pieces)
     sums = tally.sums()
     put(SUMS, "uint64", sums.shape, [sums])
-    file.truncate(offset)
+    file.write(bytes(offset - file.seek(0, os.SEEK_END)))
     header = json.dumps({"facts": facts, "arrays": places, "size": offset}).encode()
     file.seek(0)
     file.write(_HEAD.pack(MAGIC, len(header), zlib.crc32(header)) + header)
@@ -96,13 +108,18 @@ def _room(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
 
 
 class File:
-    """An open file: `facts`, and `arrays` by name, read-only; mapped, or read and checked."""
+    """An open file: `facts`, and `arrays` by name, read-only; mapped, or read and checked. With `held` it is not read:
+    that is its content, and `path` names it in messages alone."""
 
-    def __init__(self, path: Path, mapped: bool) -> None:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            header = _header(file, size, path)
-            self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else _whole(file)
+    def __init__(self, path: Path, mapped: bool, held: Held | None = None) -> None:
+        self._data: Any
+        if held is not None:
+            self._data, mapped = memoryview(held).toreadonly().cast("B"), False
+            header = _header(io.BytesIO(self._data[: _HEAD.size + _LONGEST_HEADER]), len(self._data), path)
+        else:
+            with path.open("rb") as file:
+                header = _header(file, os.fstat(file.fileno()).st_size, path)
+                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else _whole(file)
         self.path, self.facts = path, header["facts"]
         self._places = header["arrays"]
         self.arrays = {name: self._array(name) for name in self._places}

@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,37 @@ def test_a_copy_and_its_origin_know_nothing_of_each_other(again: Callable[[Vecto
     assert np.array_equal(other.search(rows[9], 5)[0], other.exact(rows[9], 5)[0])
     assert 9 not in vectors.search(rows[9], 1500)[0]
     other.verify()
+
+
+def test_a_pickle_needs_no_room_for_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where no file can be made vectors are pickled and copied all the same, and their bytes are those of a file."""
+    vectors, rows = some()
+    vectors.tend()
+    vectors.save(tmp_path / "v")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    made, (content,) = vectors.__reduce_ex__(4)
+    assert content == (tmp_path / "v").read_bytes()
+    assert made(content).search(rows[5], 10)[0].tolist() == vectors.search(rows[5], 10)[0].tolist()
+    assert len(copy.copy(Vectors(4))) == 0
+
+
+def test_bytes_of_a_pickle_can_go_beside_it() -> None:
+    """With protocol 5 the rows travel as a buffer of their own, from which the vectors are read without a copy; what
+    receives them changes nothing of it."""
+    vectors, rows = some()
+    beside: list[pickle.PickleBuffer] = []
+    small = pickle.dumps(vectors, protocol=5, buffer_callback=beside.append)
+    held = [bytearray(one) for one in beside]
+    assert (len(held), len(small) < 500, len(held[0]) > rows.nbytes) == (1, True, True)
+    before = bytes(held[0])
+    other = pickle.loads(small, buffers=held)
+    other.add([5, 9000], rows[:2])
+    other.delete([6])
+    assert len(other) == 1500
+    assert bytes(held[0]) == before
+    held[0][5000] ^= 255
+    with pytest.raises(ValueError, match="the pickle of these vectors is damaged"):
+        pickle.loads(small, buffers=held)
 
 
 def _write(vectors: Vectors, rows: np.ndarray) -> None:
