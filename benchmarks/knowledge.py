@@ -4,7 +4,8 @@ Two sets of questions, each written before any search had been run on the entrie
 engine on an empty project without a model: the 30 of benchmarks/data/knowledge_questions.toml, which an entry answers,
 and the 40 of knowledge_fresh.toml, half of which none does. Of those with an entry are counted how often it is the
 first or among the first three that the search finds, and how often the answer quotes it; of all, how many are answered,
-also with the knowledge switched off (none should be: nothing else can know).
+also with the knowledge switched off (none should be: nothing else can know). Of the questions about public packages in
+questions_[1-5].toml is counted how many are taken for the name of an entry, which none is about.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Any
 import anyio
 
 from aqe.engine.engine import Engine
+from aqe.engine.knowledge import refresh
+from aqe.engine.knowledge.naming import named_entry
+from aqe.engine.memory import Store
 
 DATA = Path(__file__).with_name("data")
 SETS = {"30 questions": "knowledge_questions.toml", "40 fresh ones": "knowledge_fresh.toml"}
@@ -54,6 +58,18 @@ async def ask(questions: list[dict[str, str]], *, enabled: bool) -> dict[str, An
     return {**told, "not answered by their entry": missed, "answered though no entry does": mistaken}
 
 
+def count_named() -> tuple[int, int]:
+    """How many questions about packages are taken for the name of an entry, and of how many."""
+    asks = [
+        one["ask"]
+        for number in range(1, 6)
+        for one in tomllib.loads((DATA / f"questions_{number}.toml").read_text(encoding="utf-8"))["question"]
+    ]
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "knowledge.db") as store:
+        refresh(store, None)
+        return sum(named_entry(store, text) is not None for text in asks), len(asks)
+
+
 def show(name: str, on: dict[str, Any], off: dict[str, Any]) -> None:
     """Print what one set of questions gave."""
     print(f"{name:<42}{'on':>5}{'off':>5}")
@@ -71,18 +87,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    answers = {}
+    answers: dict[str, Any] = {}
     for name, file in SETS.items():
         questions = tomllib.loads((DATA / file).read_text(encoding="utf-8"))["question"]
         answers[name] = {
             state: anyio.run(lambda on=on, asked=questions: ask(asked, enabled=on))
             for state, on in (("on", True), ("off", False))
         }
+    named, packages = count_named()
     if args.json:
-        print(json.dumps(answers, indent=2))
+        print(json.dumps({**answers, "packages": {"questions": packages, "taken for a name": named}}, indent=2))
         return
     for name, told in answers.items():
         show(name, told["on"], told["off"])
+    print(f"questions about packages that are taken for the name of an entry: {named} of {packages}")
 
 
 if __name__ == "__main__":

@@ -137,9 +137,10 @@ def extract_known(question: str, entries: Sequence[Passage], *, threshold: float
 
 
 def tell_entry(entry: Passage, confidence: float) -> Extract | None:
-    """A whole entry of the knowledge as an answer; None where it is too long for one."""
+    """A whole entry of the knowledge, whose text says what it is about, as an answer; None where it is too long for
+    one."""
     quote = whole_quote(entry)
-    return None if quote is None else _told((quote,), confidence, 0.0, {}, _entry_text)
+    return None if quote is None else _told((quote,), confidence, 0.0, {}, _body_of)
 
 
 def whole_quote(entry: Passage) -> Citation | None:
@@ -157,6 +158,10 @@ def _entry_text(text: str) -> str:
     if not body or body.lower().find(title.lower()) in range(5):
         return body or title
     return f"{title}{'' if title[-1:] in '.?!' else '.'} {body}"
+
+
+def _body_of(text: str) -> str:
+    return " ".join(text.partition("\n")[2].split())
 
 
 def _on_one_line(text: str) -> str:

@@ -99,6 +99,7 @@ def test_the_answer_is_the_whole_entry(tmp_path: Path) -> None:
     assert answer.text.count("Fuzzing feeds") == 1
     assert [one.id for one in answer.citations] == ["fuzzing"]
     assert ("knowledge/quality", "fuzzing") in answer.context
+    assert ask(tmp_path, "What is an equivalent mutant?").text.startswith("An equivalent mutant behaves")
 
 
 def test_the_project_comes_before_an_entry_of_that_name(tmp_path: Path) -> None:
