@@ -72,7 +72,7 @@ def test_feedback_moves_the_search(aqe: Run) -> None:
     settings.write_text("[tool.aqe.learning]\nmin_marks = 1\n")
     for name in ("north", "south"):
         aqe("memory", "add", f"The {name} warehouse packs parcels at night.", "--id", name)
-    answer = json.loads(aqe("query", "Where are parcels packed at night?", "--json")[1])
+    answer = json.loads(aqe("query", "Which warehouse packs parcels at night?", "--json")[1])
     used = [id for _, id in answer["context"]]
     assert {"north", "south"} <= set(used)
     assert aqe("feedback", answer["request_id"], "--rating", "1")[0] == 0
