@@ -135,9 +135,9 @@ def _clean(bases: list[tuple[str, str]]) -> dict[str, Any]:
     kinds, size, seconds, hit = Counter[str](), 0, 0.0, 0
     where = []
     for name, text in bases:
-        started = time.perf_counter()
+        started = time.thread_time()
         spans = scan(text, name)
-        seconds += time.perf_counter() - started
+        seconds += time.thread_time() - started
         size += len(text)
         hit += bool(spans)
         kinds.update(span.kind for span in spans)
@@ -412,7 +412,7 @@ def _table(report: dict[str, Any]) -> str:
         f"weak classes   {report['weak_classes']}",
         f"clean files    {report['clean_alarms_per_million']} alarms in a million characters of"
         f" {report['clean_characters']:,} ({report['clean_alarms']} in {report['clean_files_hit']} files)",
-        f"speed          {report['ms_per_100_kB']} ms for 100 kB",
+        f"speed          {report['ms_per_100_kB']} ms of processor time for 100 kB",
     ]
     return "\n".join(lines)
 

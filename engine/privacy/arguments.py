@@ -7,10 +7,12 @@ its place in the list. A list is read once, at most `MOST_ITEMS` of its items at
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 from aqe.engine.privacy.blocks import find_curl_credentials
 from aqe.engine.privacy.options import find_long_options, find_short_options
+from aqe.engine.privacy.rules import lower_ascii
 
 MOST_ITEMS = 60
 REACH = 600
@@ -44,6 +46,25 @@ def find_in_argument_lists(text: str) -> Iterator[tuple[int, int, str]]:
     if "- -" in text or any(text.startswith("- ", place - 2) for place in places):
         for items in _lists_of_lines(text):
             yield from _in_list(text, items, sure=True)
+
+
+def find_in_arguments(arguments: Sequence[str], *, sure: bool = True) -> Iterator[tuple[int, int, int, str]]:
+    """The secrets in the arguments of one command: number of the argument, begin and end within it, class.
+
+    `sure`: they are a command's for certain, so that a plain word behind `--password` is one.
+    """
+    line, starts = "", []
+    for argument in arguments:
+        mark = '"' if " " in argument else ""
+        starts.append(len(line) + len(mark))
+        line += f"{mark}{argument}{mark} "
+    lowered = lower_ascii(line)
+    found = [*find_long_options(line, lowered, sure=sure), *find_short_options(line, lowered)]
+    if "curl" in lowered:
+        found += find_curl_credentials(line, lowered)
+    for begin, stop, kind in found:
+        number = bisect_right(starts, begin) - 1
+        yield number, begin - starts[number], stop - starts[number], kind
 
 
 def _places(text: str, literal: str) -> Iterator[int]:
@@ -129,16 +150,6 @@ def _line_items(text: str, place: int, lead: str) -> tuple[list[Item], int]:
 
 
 def _in_list(text: str, items: list[Item], *, sure: bool) -> Iterator[tuple[int, int, str]]:
-    line, starts = "", []
-    for start, end in items:
-        item = text[start:end]
-        mark = '"' if " " in item else ""
-        starts.append((len(line) + len(mark), start))
-        line += f"{mark}{item}{mark} "
-    lowered = line.lower() if len(line.lower()) == len(line) else line
-    found = [*find_long_options(line, lowered, sure=sure), *find_short_options(line, lowered)]
-    if "curl" in lowered:
-        found += find_curl_credentials(line, lowered)
-    for begin, stop, kind in found:
-        at, start = next((at, start) for at, start in reversed(starts) if at <= begin)
-        yield start + begin - at, start + stop - at, kind
+    for number, begin, stop, kind in find_in_arguments([text[start:end] for start, end in items], sure=sure):
+        start = items[number][0]
+        yield start + begin, start + stop, kind

@@ -35,7 +35,7 @@ CLASS_OF: dict[Kind, str] = {
 LONGEST_NAME = 60
 MOST_LISTED = 20
 SHORT = 5
-"""A plain word of so many letters, with another behind it, is one of prose."""
+"""`X_PASSWORD=word and more`: a word of so many letters is one of prose, a longer one a value before a command."""
 BEFORE, AFTER, MOST_JUDGED = 200, 500, 64
 """What repeats itself with so many characters around it in the same part of a text is judged once; so many are kept."""
 _COMMA = re.compile(r"[ \t]{0,9},\s{0,40}+")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aqe.engine.privacy.arguments import MOST_ITEMS, find_in_arguments
 from aqe.engine.privacy.assignments import find_named
 from aqe.engine.privacy.redactor import PERSONAL, Placeholders, Redacted, redact_all
 
@@ -83,7 +84,7 @@ def with_texts(value: Any, instead: Mapping[str, str]) -> Any:
 
 def _named(value: Any) -> Iterator[tuple[str, str]]:
     """The texts that stand under the name of a secret, as `{"password": TEXT}` or `{"name": "DB_PASSWORD", "value":
-    TEXT}`, with their class."""
+    TEXT}`, or behind an option in a list of arguments, with their class."""
     if isinstance(value, Mapping):
         named = next((str(value[name]) for name in _NAMES if isinstance(value.get(name), str)), "")
         for name, below in value.items():
@@ -94,8 +95,16 @@ def _named(value: Any) -> Iterator[tuple[str, str]]:
             else:
                 yield from _named(below)
     elif isinstance(value, (list, tuple)):
+        yield from _arguments(value)
         for below in value:
             yield from _named(below)
+
+
+def _arguments(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    texts = [text for text in value[:MOST_ITEMS] if isinstance(text, str)]
+    if len(texts) > 1 and any(text.startswith("-") for text in texts):
+        for number, _, _, kind in find_in_arguments(texts):
+            yield texts[number], kind
 
 
 def _is_long(value: Any) -> bool:

@@ -270,6 +270,7 @@ def test_objects_are_redacted_by_their_names() -> None:
         "card": card,
         "count": card + 1,
         "token": "expired",
+        "run": ["app", "--password", "beechnut", "--port", "80"],
     }
     assert redacted(whole) == {
         "user": "bob",
@@ -280,4 +281,5 @@ def test_objects_are_redacted_by_their_names() -> None:
         "card": "[redacted:credit-card]",
         "count": card + 1,
         "token": "expired",
+        "run": ["app", "--password", "[redacted:password-assignment-3]", "--port", "80"],
     }
