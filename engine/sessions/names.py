@@ -66,9 +66,10 @@ def new_name(store: Store, name: str | None) -> NewName | None:
     where none is given. Raises `UserError` (bad-session)."""
     if name is None:
         return None
+    sql = "SELECT 1 FROM sessions WHERE name = ?1 OR id = ?1"
     with store.reading() as connection:
-        found = connection.execute("SELECT 1 FROM sessions WHERE name = ?1 OR id = ?1", (check_name(name),))
-        return NewName(name, near_names(connection, name)) if found.fetchone() is None else None
+        is_there = connection.execute(sql, (check_name(name),)).fetchone()  # no cursor stays: it would keep what it saw
+        return None if is_there else NewName(name, near_names(connection, name))
 
 
 def near_names(connection: apsw.Connection, name: str) -> tuple[str, ...]:

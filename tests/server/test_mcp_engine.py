@@ -1,4 +1,4 @@
-"""query, feedback and route over a real server: answers with their places, what was wrong remembered, routes told."""
+"""query, feedback and route over MCP: answers with their places, what was wrong remembered, routes told."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def documented(project: Path) -> Path:
     return project
 
 
-def test_question_is_answered_with_file_and_line(on_stdio: OnStdio, documented: Path, mode: str) -> None:
+def test_question_is_answered_with_file_and_line(in_memory: OnStdio, documented: Path, mode: str) -> None:
     """query quotes the place that answers, in the text and as data, and says so where nothing does."""
 
     async def ask() -> None:
-        async with on_stdio(documented, mode) as client:
+        async with in_memory(documented, mode) as client:
             found = await client.call_tool("query", {"prompt": "From what age on is a person an adult?"})
             data = found.structured_content
             assert not found.is_error
@@ -132,6 +132,8 @@ def test_query_says_that_a_session_begins(in_memory: OnStdio, documented: Path) 
             assert "begun" not in (await client.call_tool("query", call)).structured_content
             other = (await client.call_tool("query", {**call, "session": "pricng"})).structured_content
             assert (other["begun"]["nearest"], other["begun"]["mistaken_for"]) == (["pricing"], "pricing")
+            kept = await client.call_tool("memory_add", {"text": "A look at sessions keeps no hold of the store"})
+            assert not kept.is_error
 
     anyio.run(ask)
 
