@@ -34,6 +34,8 @@ def usage_error(error: Any, verb: str, words: Sequence[str], command: Any) -> Us
         fix = nearest(option, [name for param in command.params for name in param.opts])
         if path == "aqe execute" and not fix:
             fix = "pytest's own options stand after `--`, as in `aqe execute -- -x`."
+        elif not fix and any(param.param_type_name == "argument" for param in command.params):
+            fix = f"What begins with a dash and is no option stands behind `--`; see `{path} --help`."
     elif message.startswith("No such command"):
         wanted = message.split("'")[1] if "'" in message else ""
         message = f"{path} has no command {wanted!r}."

@@ -73,6 +73,11 @@ QUOTES = "A text of several words stands in quotes"
             ["query", "x", "--force", "banana"],
             "--force takes local or cloud, not 'banana'. See `aqe query --help`. [usage]",
         ),
+        (
+            ["memory", "get", "-dash"],
+            "aqe memory get has no option -d. What begins with a dash and is no option stands behind `--`; see"
+            " `aqe memory get --help`. [usage]",
+        ),
         (["query"], "aqe query needs PROMPT. See `aqe query --help`. [usage]"),
         (["memory", "link", "a", "b"], "aqe memory link needs --kind. See `aqe memory link --help`. [usage]"),
         (["memory", "add", "x", "--id"], "--id needs a value. See `aqe memory add --help`. [usage]"),
