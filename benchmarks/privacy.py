@@ -63,7 +63,8 @@ ODD: tuple[str, ...] = (
     "$2b$12$",
 )
 
-Find = Callable[[str, str | None], list[tuple[int, int]]]
+Find = Callable[[str, str | None], list[tuple[int, int, str]]]
+"""Begin, end and class of what a system finds in a text of the file of that name."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _counts(cases: Sequence[Case]) -> dict[str, int]:
 
 
 def _systems(options: argparse.Namespace) -> tuple[dict[str, Find], list[str]]:
-    systems: dict[str, Find] = {"now": lambda text, path: [(s.start, s.end) for s in scan(text, path)]}
+    systems: dict[str, Find] = {"now": lambda text, path: [(s.start, s.end, s.kind) for s in scan(text, path)]}
     missing = []
     before = _before(options.before)
     if before is None:
@@ -160,7 +161,7 @@ def _before(revision: str) -> Find | None:
     (folder / "__init__.py").write_text("", encoding="utf-8")
     sys.path.insert(0, str(folder.parent))
     earlier = importlib.import_module("redactor_before.redactor")
-    return lambda text, path: [(s.start, s.end) for s in earlier.scan(text, path)]
+    return lambda text, path: [(s.start, s.end, s.kind) for s in earlier.scan(text, path)]
 
 
 def _git(*arguments: str) -> str | None:
@@ -174,12 +175,12 @@ def _detect_secrets() -> Find:
     settings = importlib.import_module("detect_secrets.settings")
     folder = Path(tempfile.mkdtemp(prefix="detect-secrets-"))
 
-    def find(text: str, path: str | None) -> list[tuple[int, int]]:
+    def find(text: str, path: str | None) -> list[tuple[int, int, str]]:
         file = folder / (path or "lines.txt")
         file.write_text(text, encoding="utf-8")
         with settings.default_settings():
             values = {one.secret_value for one in scanner.scan_file(str(file)) if one.secret_value}
-        return [(at, at + len(value)) for value in values for at in _places(text, value)]
+        return [(at, at + len(value), "") for value in values for at in _places(text, value)]
 
     return find
 
@@ -196,7 +197,7 @@ def _places(text: str, value: str) -> Iterator[int]:
 def _measure(cases: Sequence[Case], find: Find, *, with_path: bool) -> dict[str, Any]:
     tallies: dict[tuple[str, str], Counter[str]] = {}
     for case in cases:
-        spans = find(case.text, case.path if with_path else None)
+        spans = [(start, end) for start, end, _ in find(case.text, case.path if with_path else None)]
         tally = Counter(values=len(case.values))
         for start, end in case.values:
             tally["found"] += any(one <= start and other >= end for one, other in spans)
@@ -244,9 +245,7 @@ def _alarms(files: Sequence[tuple[str, str]], find: Find) -> dict[str, Any]:
     lines = sum(text.count("\n") for _, text in files)
     alarms = 0
     for name, text in files:
-        spans = find(text, name)
-        personal = {(s.start, s.end) for s in scan(text, name) if s.kind in PERSONAL}
-        alarms += sum(span not in personal for span in spans)
+        alarms += sum(kind not in PERSONAL for _, _, kind in find(text, name))
     return {"lines": lines, "alarms": alarms, "per 1,000 lines": round(1000 * alarms / lines, 3)}
 
 

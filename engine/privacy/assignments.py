@@ -329,20 +329,20 @@ def _bare(
             return
     is_tight = place == after or text[after - 1] == ":"
     is_env = _ENV_NAME.fullmatch(text, begin, end) is not None
-    given = place == after and text[after - 1] == "=" and _is_given(text, begin, span)
+    given = place == after and text[after - 1] == "=" and _is_given(text, begin, span, kind)
     sure = given or (context == "config" and is_tight and is_env) or _HEADER.fullmatch(text, begin, end) is not None
     ends = given or _ends(text, span, value) or (sure and is_env and kind == "password" and len(value) > SHORT)
     if ends and is_secret(value, kind, quoted=False, context=context, sure=sure, settings=settings):
         yield span
 
 
-def _is_given(text: str, begin: int, span: tuple[int, int]) -> bool:
+def _is_given(text: str, begin: int, span: tuple[int, int], kind: Kind) -> bool:
     """Whether `name=value` is an option, or what one gives, of a command line, or a field of a connection string."""
     if text.startswith("--", begin):
         return True
     before = text[line_begin(text, begin, reach=200) : begin]
     if before[-1:] in ('"', "'") and text[span[1] : span[1] + 1] == before[-1]:
-        return True  # {"Env": ["DB_PASSWORD=value"]}
+        return kind == "password"  # {"Env": ["DB_PASSWORD=value"]}
     if before[-1:] in (";", "&", "?"):
         return text[span[1] : span[1] + 1] in ("", ";", "&", '"', "'", "\n", "\r", "<") and bool(
             _OTHER_FIELDS.search(before)

@@ -27,6 +27,7 @@ _WRAPPED = re.compile(
 _FROM_ENVIRONMENT = re.compile(
     r"(?:[\w.]{0,30}(?:getenv|environ\.get|ENV\.fetch)|env)\([\"'][\w.]{1,60}[\"'],[ ]?(?:default=)?(?=[rbu]?[\"'])"
 )
+_HOST_AND_PORT = re.compile(r"[A-Za-z][\w.-]{0,80}:\d{2,5}")
 _SETTER = re.compile(r"(?i)[.$]?(?:set|with|use|add)")
 
 
@@ -58,7 +59,7 @@ def is_setter(name: str) -> bool:
 
 def is_argument(value: str, kind: Kind) -> bool:
     """Whether a text behind a name in a list of arguments is its value, not the next name."""
-    if " " in value or value.startswith("-"):
+    if " " in value or value.startswith("-") or _HOST_AND_PORT.fullmatch(value):
         return False
     if kind == "token":
         return any(map(str.isdigit, value)) and looks_random(value) and not is_no_value(value)

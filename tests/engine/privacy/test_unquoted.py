@@ -122,6 +122,8 @@ LEFT = (
     "args:\n  - --password\n  - $(DB_PASSWORD)",
     "password: *shared",
     "password: *shared77",
+    "self.assertTrue('AUTH=CRAM-MD5' in client.capabilities)",
+    "check('http', 'user/name', 'password', 'localhost:22')",
     "Server=localhost;User Id=sa;Password=changeme;",
     "http://x/?user=bob&password=string&b=2",
     "  password: deje en blanco para no cambiar",
