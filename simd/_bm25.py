@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe import simd
+from aqe.simd import _forks
 from aqe.simd._given import as_k, as_whole
 from aqe.simd._ids import Ids, as_ids, last_of_each
 
@@ -39,6 +40,16 @@ class _Index(Protocol):
     def documents(self) -> int: ...
     def has(self, id: int, /) -> bool: ...
     def figures(self) -> dict[str, int]: ...
+    def hold(self, patience_s: float, /) -> bool: ...
+    def let_go(self) -> None: ...
+    def begin_anew(self, is_held: bool, /) -> None: ...
+
+
+_AT_FORKS = _forks.AtForks[Any](
+    hold=lambda postings, patience_s: postings._index.hold(patience_s),
+    let_go=lambda postings: postings._index.let_go(),
+    begin_anew=lambda postings, is_held: postings._index.begin_anew(is_held),
+)
 
 
 class Postings:
@@ -63,6 +74,7 @@ class Postings:
         if not 0 <= b <= 1:
             raise ValueError(f"b must be from 0 to 1, got {b}")
         self._index = _index(simd.active(), float(k1), float(b))
+        _forks.watch(self, _AT_FORKS)
 
     def add(self, ids: Iterable[int], documents: Sequence[bytes], *, groups: Iterable[int] | None = None) -> None:
         """Add documents; one whose id is there replaces it, of equal ids the last counts. Without `groups` all are of

@@ -1,37 +1,66 @@
 """Vectors elsewhere: in a process that was forked from theirs, pickled for another one, and copied.
 
-A fork carries one thread over. A lock that another one held would never be given back, so the child gets new ones; what
-was half done by then nobody sees, as where a writer is broken off. Pickles and copies are what `save` writes.
+A forked process has them as they were last seen: what was half done by then nobody sees, as where a writer is broken
+off. Pickles and copies are what `save` writes.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from operator import index
 from pathlib import Path
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, SupportsIndex
-from weakref import ref
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex, cast
 
-from aqe.simd import _saved, _vectors_file
+from aqe.simd import _forks, _saved, _vectors_file
 
 if TYPE_CHECKING:
+    from aqe.simd._state import State
+    from aqe.simd._table import Table
     from aqe.simd._vectors import Vectors
 
-PATIENCE_S = 5.0
-"""How long a fork waits for what other threads publish, which takes far less."""
-
-_known: set[ref[Vectors]] = set()
-_forking = threading.local()
+Locks = tuple[threading.RLock, threading.Lock, threading.Lock]
 
 
-def locks_of(vectors: Vectors) -> tuple[threading.RLock, threading.Lock, threading.Lock]:
+def locks_of(vectors: Vectors) -> Locks:
     """Locks for these vectors, now and in every process that is forked from this one: of writers, of what searches
     see, and of upkeep."""
-    _known.add(ref(vectors, _known.discard))
+    made = vectors._lock, vectors._publishing, vectors._working = _locks()
+    _forks.watch(vectors, _AT_FORKS)
+    return made
+
+
+def _locks() -> Locks:
     return threading.RLock(), threading.Lock(), threading.Lock()
+
+
+class _Torn:
+    """In place of what another thread was at: whoever looks at it is told."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _forks.torn("vectors")
+
+
+def _hold(vectors: Vectors, patience_s: float) -> bool:
+    """Have whoever publishes wait: an index that is half written would stay so in the child."""
+    return vectors._publishing.acquire(timeout=patience_s)
+
+
+def _let_go(vectors: Vectors) -> None:
+    vectors._publishing.release()
+
+
+def _begin_anew(vectors: Vectors, is_held: bool) -> None:
+    """Locks of its own; upkeep that was under way goes on in the parent alone."""
+    is_whole = is_held or vectors._publishing.acquire(blocking=False)
+    vectors._lock, vectors._publishing, vectors._working = _locks()
+    vectors._work = None
+    if not is_whole:
+        vectors._state, vectors._table = cast("State", _Torn()), cast("Table", _Torn())
+
+
+_AT_FORKS: _forks.AtForks[Vectors] = _forks.AtForks(_hold, _let_go, _begin_anew)
 
 
 def reduced(
@@ -59,31 +88,3 @@ def opened(kind: type[Vectors], path: Path, mapped: bool, held: _vectors_file.He
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as missing:
         raise ValueError(f"{path} is damaged: its header does not tell what it should ({missing})") from None
     return made
-
-
-def _every() -> list[Vectors]:
-    """All that have their locks; other threads make some and let some go meanwhile."""
-    return [vectors for one in list(_known) if (vectors := one()) is not None and hasattr(vectors, "_working")]
-
-
-def _wait() -> None:
-    """Let no fork fall into what another thread publishes: an index that is half written would stay so in the child."""
-    publishing = [vectors._publishing for vectors in sorted(_every(), key=id)]  # two threads may fork at once
-    _forking.held = [lock for lock in publishing if lock.acquire(timeout=PATIENCE_S)]
-
-
-def _go_on() -> None:
-    for lock in _forking.__dict__.pop("held", ()):
-        lock.release()
-
-
-def _renew() -> None:
-    """Give the vectors of a forked process locks of its own; upkeep that was under way goes on in the parent alone."""
-    _forking.__dict__.clear()
-    for vectors in _every():
-        vectors._lock, vectors._publishing, vectors._working = locks_of(vectors)
-        vectors._work = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_wait, after_in_parent=_go_on, after_in_child=_renew)

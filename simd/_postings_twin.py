@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe.simd._forks import torn
 from aqe.simd._ids import Ids
 
 _MOST_DOCUMENTS = 1 << 24
@@ -29,6 +30,8 @@ def _by_one(method: Callable[Concatenate[Index, P], T]) -> Callable[Concatenate[
     @functools.wraps(method)
     def locked(self: Index, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
+            if self._is_torn:
+                raise torn("postings")
             return method(self, *args, **kwargs)
 
     return locked
@@ -40,6 +43,7 @@ class Index:
     def __init__(self, k1: float, b: float) -> None:
         self._k1, self._b = k1, b
         self._lock = threading.Lock()
+        self._is_torn = False
         self._lists: dict[bytes, tuple[array[int], array[int]]] = {}
         self._ids, self._groups, self._lengths = array("q"), array("i"), array("q")
         self._alive = bytearray()
@@ -133,6 +137,18 @@ class Index:
             "postings": listed,
             "bytes": 8 * listed + names + 130 * len(self._ids),
         }
+
+    def hold(self, patience_s: float) -> bool:
+        """Have all others wait until `let_go`, as while a process is forked; whether that came about in time."""
+        return self._lock.acquire(timeout=patience_s)
+
+    def let_go(self) -> None:
+        self._lock.release()
+
+    def begin_anew(self, is_held: bool) -> None:
+        """In a forked process: the lock, unless it was held for the fork, may be a thread's that is not here."""
+        self._is_torn |= not (is_held or self._lock.acquire(blocking=False))
+        self._lock = threading.Lock()
 
     def _summed(self, terms: tuple[bytes, ...]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """The score of every document by its number, and the live ones that any term stands in."""

@@ -17,7 +17,10 @@ int aqe_enter(postings *self)
     if (!self->is_broken)
         return 0;
     PyThread_release_lock(self->lock);
-    PyErr_SetString(PyExc_RuntimeError, "memory was out in the middle of a change: make these postings anew");
+    PyErr_SetString(PyExc_RuntimeError, self->is_broken == AQE_TORN
+                                            ? "this process was forked in the middle of work on these postings: make "
+                                              "them anew"
+                                            : "memory was out in the middle of a change: make these postings anew");
     return -1;
 }
 
@@ -26,9 +29,46 @@ void aqe_leave(postings *self)
     PyThread_release_lock(self->lock);
 }
 
+/* hold(patience_s): have all others wait until let_go, as while a process is forked; whether that came about. */
+static PyObject *hold(postings *self, PyObject *patience_s)
+{
+    PY_TIMEOUT_T most_us = (PY_TIMEOUT_T)(PyFloat_AsDouble(patience_s) * 1e6);
+    PyLockStatus got = PY_LOCK_FAILURE;
+    if (PyErr_Occurred())
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    got = PyThread_acquire_lock_timed(self->lock, most_us > 0 ? most_us : 0, 0);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(got == PY_LOCK_ACQUIRED);
+}
+
+static PyObject *let_go(postings *self, PyObject *unused)
+{
+    (void)unused;
+    aqe_leave(self);
+    return Py_NewRef(Py_None);
+}
+
+/* begin_anew(is_held): in a forked process, whose other threads are gone. Whoever has the lock, unless it was held for the
+   fork, gives it back no more, and what it was at is half done. The old lock may have been waited for: it is left alone. */
+static PyObject *begin_anew(postings *self, PyObject *is_held)
+{
+    int held = PyObject_IsTrue(is_held);
+    if (held < 0)
+        return NULL;
+    if (!held && !PyThread_acquire_lock(self->lock, NOWAIT_LOCK))
+        self->is_broken = AQE_TORN;
+    PyThread_type_lock fresh = PyThread_allocate_lock();
+    if (fresh)
+        self->lock = fresh;
+    else
+        PyThread_release_lock(self->lock);
+    return Py_NewRef(Py_None);
+}
+
 static PyObject *out_of_memory(postings *self)
 {
-    self->is_broken = 1;
+    self->is_broken = AQE_OUT_OF_MEMORY;
     aqe_leave(self);
     return PyErr_NoMemory();
 }
@@ -266,14 +306,14 @@ static PyObject *search(postings *self, PyObject *args)
         size_t most = self->index.live < (size_t)k ? self->index.live : (size_t)k;
         uint8_t *allowed = numbers && ids != Py_None ? allowed_documents(&self->index, id.buf, (size_t)id.shape[0]) : NULL;
         aqe_found *found = numbers ? malloc((most ? most : 1) * sizeof *found) : NULL;
-        if (numbers && (!found || (ids != Py_None && !allowed))) {
-            PyErr_NoMemory();
-        } else if (numbers) {
+        ptrdiff_t made = -1;
+        if (found && (ids == Py_None || allowed)) {
             allow.allowed = allowed;
-            ptrdiff_t made = most ? rank(self, numbers, (size_t)count, most, &allow, found) : 0;
-            answer = made < 0 ? PyErr_NoMemory() : pair_of(found, made);
+            made = most ? rank(self, numbers, (size_t)count, most, &allow, found) : 0;
         }
         aqe_leave(self);
+        if (numbers)
+            answer = made < 0 ? PyErr_NoMemory() : pair_of(found, made);
         free(found);
         free(allowed);
         free(numbers);
@@ -315,18 +355,19 @@ static PyObject *counts(postings *self, PyObject *args)
     if (aqe_enter(self) == 0) {
         Py_ssize_t count = PyTuple_Size(terms);
         uint32_t *numbers = numbers_of(self, terms, count);
-        answer = numbers ? PyList_New(count) : NULL;
-        for (Py_ssize_t i = 0; answer && i < count; i++) {
+        for (Py_ssize_t i = 0; numbers && i < count; i++) {
             uint32_t documents = numbers[i] == AQE_NONE ? 0 : aqe_refresh(&self->index, numbers[i]);
             if (documents && documents <= most && group.buf)
                 documents = aqe_count_in(&self->index, numbers[i], group.buf, (size_t)group.len);
-            PyObject *number = PyLong_FromUnsignedLong(documents);
-            if (!number || PyList_SetItem(answer, i, number) < 0) {
-                Py_DECREF(answer);
-                answer = NULL;
-            }
+            numbers[i] = documents;
         }
         aqe_leave(self);
+        answer = numbers ? PyList_New(count) : NULL;
+        for (Py_ssize_t i = 0; answer && i < count; i++) {
+            PyObject *number = PyLong_FromUnsignedLong(numbers[i]);
+            if (!number || PyList_SetItem(answer, i, number) < 0)
+                Py_CLEAR(answer);
+        }
         free(numbers);
     }
     PyBuffer_Release(&group);
@@ -376,10 +417,12 @@ static PyObject *figures(postings *self, PyObject *unused)
     unsigned long long listed = 0;
     for (uint32_t i = 0; i < index->term_count; i++)
         listed += index->terms[i].count;
-    PyObject *answer = Py_BuildValue("{sIsKsIsKsn}", "documents", index->live, "tokens", (unsigned long long)index->tokens,
-                                     "terms", index->term_count, "postings", listed, "bytes", (Py_ssize_t)aqe_bytes(index));
+    uint32_t live = index->live, terms = index->term_count;
+    unsigned long long tokens = index->tokens;
+    Py_ssize_t bytes = (Py_ssize_t)aqe_bytes(index);
     aqe_leave(self);
-    return answer;
+    return Py_BuildValue("{sIsKsIsKsn}", "documents", live, "tokens", tokens, "terms", terms, "postings", listed, "bytes",
+                         bytes);
 }
 
 static PyMethodDef METHODS[] = {
@@ -393,6 +436,9 @@ static PyMethodDef METHODS[] = {
     {"documents", (PyCFunction)documents, METH_NOARGS, NULL},
     {"has", (PyCFunction)has, METH_O, NULL},
     {"figures", (PyCFunction)figures, METH_NOARGS, NULL},
+    {"hold", (PyCFunction)hold, METH_O, NULL},
+    {"let_go", (PyCFunction)let_go, METH_NOARGS, NULL},
+    {"begin_anew", (PyCFunction)begin_anew, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot SLOTS[] = {{Py_tp_new, make}, {Py_tp_dealloc, drop}, {Py_tp_methods, METHODS}, {0, NULL}};

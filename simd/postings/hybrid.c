@@ -176,9 +176,8 @@ static PyObject *refuse(int failed)
     }
 }
 
-static PyObject *answer(task *of, const aqe_shares *shares, Py_ssize_t k)
+static PyObject *answer(const task *of, int failed, const aqe_shares *shares, Py_ssize_t k)
 {
-    int failed = open_room(of) < 0 ? NO_MEMORY : find_held(of);
     if (failed)
         return refuse(failed);
     aqe_sides sides = {.text_ids = of->text_ids, .near_ids = of->near_ids, .text = of->scores, .words = of->words,
@@ -197,12 +196,14 @@ static PyObject *answer_terms(task *of, PyObject *terms, const aqe_shares *share
     if (!numbers)
         return PyErr_NoMemory();
     if (aqe_enter(of->of->index) == 0) {
-        if (aqe_number_terms(of->of->index, terms, count, numbers) == 0) {
+        int failed = 0, known = aqe_number_terms(of->of->index, terms, count, numbers) == 0;
+        if (known) {
             of->terms = numbers;
             of->term_count = (size_t)count;
-            made = answer(of, shares, k);
+            failed = open_room(of) < 0 ? NO_MEMORY : find_held(of);
         }
         aqe_leave(of->of->index);
+        made = known ? answer(of, failed, shares, k) : NULL;
     }
     free(of->room);
     if (numbers != few)

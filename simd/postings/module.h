@@ -12,14 +12,18 @@
 enum { AQE_LONGEST_TERM = 65535 }; /* bytes */
 #define AQE_LONG_WORK 100000 /* postings; a search of more lets other threads run */
 
+/* Why an index cannot be used any more: memory was out in the middle of a change, or the process was forked in it. */
+enum { AQE_OUT_OF_MEMORY = 1, AQE_TORN = 2 };
+
 typedef struct {
     PyObject_HEAD
     aqe_postings index;
     PyThread_type_lock lock; /* one works on the index at a time */
-    int is_broken;           /* memory was out in the middle of a change */
+    int is_broken;
 } aqe_postings_object;
 
-/* Take the lock of an index, or -1 with an error set; and give it back. */
+/* Take the lock of an index, or -1 with an error set; and give it back. Objects of Python's are made of an answer
+   afterwards: they may have the garbage collector run whatever finalizers there are. */
 int aqe_enter(aqe_postings_object *self);
 void aqe_leave(aqe_postings_object *self);
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aqe.simd import Vectors, _elsewhere
+from aqe.simd import Vectors, _forks
 
 PATIENCE_S = 60
 
@@ -126,9 +126,9 @@ def test_a_fork_waits_while_threads_make_vectors() -> None:
     maker.start()
     try:
         for _ in range(30):
-            _elsewhere._wait()
+            _forks._wait()
             held = all(vectors._publishing.locked() for vectors in kept)
-            _elsewhere._go_on()
+            _forks._go_on()
             assert held
     finally:
         over.set()
@@ -140,16 +140,16 @@ def test_a_fork_waits_while_threads_make_vectors() -> None:
 def test_threads_that_fork_at_once_give_back_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fork that lost its patience leaves the locks of another one that is under way alone."""
     vectors, _ = some(10, 4)
-    monkeypatch.setattr(_elsewhere, "PATIENCE_S", 0.01)
-    _elsewhere._wait()
+    monkeypatch.setattr(_forks, "PATIENCE_S", 0.01)
+    _forks._wait()
 
     def fork() -> None:
-        _elsewhere._wait()
-        _elsewhere._go_on()
+        _forks._wait()
+        _forks._go_on()
 
     other = threading.Thread(target=fork)
     other.start()
     other.join()
     held = vectors._publishing.locked()
-    _elsewhere._go_on()
+    _forks._go_on()
     assert (held, vectors._publishing.locked()) == (True, False)
