@@ -1,5 +1,6 @@
 """The C side of `Postings`; arrays are contiguous, what is answered are int64 ids and float64 scores."""
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -76,6 +77,7 @@ class Hybrid:
         k: int,
         share: float | tuple[float, float, NDArray[np.bool_]],  # and that of ids that are marked
         floor: float,
+        rescore: Callable[[bytes], NDArray[np.float32]] | None,  # the cosines of ids
         /,
     ) -> list[tuple[int, float, float | None, float | None]]: ...
 

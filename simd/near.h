@@ -14,12 +14,16 @@ typedef struct {
     const void *of;
     size_t dim, rows; /* items of a query; rows that are held, deleted ones included */
     size_t room;      /* bytes, at an address for any type, that one query takes from its search to its last measure */
+    int has_bits;     /* may only the codes of some rows be kept? */
     /* Write the best k ids and scores, best first, out of `candidates` of the codes (0: every row is scored): how many, or
        one of the above. */
     ptrdiff_t (*search)(const void *of, const float *query, size_t k, size_t candidates, void *room, int64_t *ids,
                         float *scores);
-    /* Write the scores of rows for the query of the last search: NaN for one that is not there. 0 or one of the above. */
+    /* Write the scores of rows for the query of the last search: NaN for one that is not there, an estimate for one of
+       which only its code is kept. 0 or one of the above. */
     int (*measure)(void *room, const int64_t *rows, size_t count, float *scores);
+    /* Write how far each of those estimates may be off, but for one in a hundred: 0 for all other rows. */
+    void (*doubt)(const void *room, const int64_t *rows, size_t count, float *doubts);
 } aqe_near;
 
 #endif

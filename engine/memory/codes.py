@@ -162,10 +162,15 @@ class Codes:
 
     def ground(self, number: int, table: int, scope: Scope) -> tuple[tuple[Key, Part], ...] | None:
         """The parts of a scope without a condition as of the change `number`, until `held` grows; None where one is not
-        at hand, or has rows whose vectors are made anew for a search."""
-        parts = None if scope.condition or self._has_cold else self._at_hand(number, table, scope)
+        at hand, or may have cold rows and nothing makes their vectors anew."""
+        is_left = self._has_cold and self.remake is None
+        parts = None if scope.condition or is_left else self._at_hand(number, table, scope)
         names = [(table, name) for name in self._names_of(scope) or ()]
         return None if parts is None else tuple(zip(names, parts, strict=True))
+
+    def remaking(self, connection: apsw.Connection, table: int) -> demoted.Remaking | None:
+        """What makes the vectors of cold rows anew; None where there are none, or nothing does."""
+        return demoted.Remaking(connection, table, self.remake) if self._has_cold and self.remake is not None else None
 
     def stands(self, held: int, number: int) -> bool:
         """Whether what is at hand is what was when `held` was this, and as of the change `number`."""

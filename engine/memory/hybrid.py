@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aqe.engine.memory.parts import Key, Part
     from aqe.engine.memory.ranking import Scope
     from aqe.engine.memory.reach import Few
+    from aqe.engine.memory.tiers.demoted import Remaking
 
     Ids = NDArray[np.int64]
     Floats = NDArray[np.float32]
@@ -53,9 +54,15 @@ class Ground:
     both: list[simd.Hybrid] = field(default_factory=list, compare=False)
 
 
-def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Ground, int, float]]) -> list[list[Found]]:
+def find(
+    codes: Codes,
+    texts: Texts,
+    query: Floats,
+    wanted: Sequence[tuple[Ground, int, float]],
+    remaking: Remaking | None = None,
+) -> list[list[Found]]:
     """The best of each ground, so many as it asks for, best first; none where no cosine reaches its floor (0: it has
-    none). `query` is the vector."""
+    none). `query` is the vector; `remaking` is for the rows that are cold, where any is."""
     found: list[list[Found]] = []
     for ground, k, floor in wanted:
         if not ground.parts or (floor > 0 and ground.few is not None and not ground.few.may_reach(query, floor)):
@@ -64,14 +71,17 @@ def find(codes: Codes, texts: Texts, query: Floats, wanted: Sequence[tuple[Groun
         wide = candidates(k)
         if isinstance(texts, Asked) and (both := _both(ground, texts)) is not None:
             codes.count_search(*ground.parts[0])
-            found.append(both.search(query, texts.terms, k, ground.share, wide=wide, floor=floor))
+            exact = None if remaking is None else remaking.rows_of(ground.parts[0][1].vectors)
+            found.append(both.search(query, texts.terms, k, ground.share, wide=wide, floor=floor, rescore=exact))
             continue
-        near = _nearest(codes, ground.parts, query, wide)
+        near = _nearest(codes, ground.parts, query, wide, remaking)
         if floor > 0 and round(float(near[1].max(initial=-1.0)), DIGITS) < floor:
             found.append([])
             continue
         text, words = texts.found(wide, ground.scope, near[0])
         cosines = _cosines(ground.parts, query, text[0])
+        if remaking is not None:
+            _make_exact(cosines, query, text[0], remaking)
         found.append(simd.fuse_sides(text, cosines, near, words, ground.share, k))
     return found
 
@@ -86,20 +96,33 @@ def _both(ground: Ground, texts: Asked) -> simd.Hybrid | None:
     return ground.both[0]
 
 
-def _nearest(codes: Codes, parts: Sequence[tuple[Key, Part]], query: Floats, k: int) -> tuple[Ids, Floats]:
+def _nearest(
+    codes: Codes, parts: Sequence[tuple[Key, Part]], query: Floats, k: int, remaking: Remaking | None
+) -> tuple[Ids, Floats]:
     """The `k` nearest rows of some parts with their cosines; of equals the oldest."""
     for key, part in parts:
         codes.count_search(key, part)
-    if len(parts) == 1:
-        return parts[0][1].searched.search(query, k)
+    found = [
+        part.searched.search(query, k, rescore=None if remaking is None else remaking.rows_of(part.vectors))
+        for _, part in parts
+    ]
+    if len(found) == 1:
+        return found[0]
     import numpy as np
 
-    found = [part.searched.search(query, k) for _, part in parts]
     rows, near = np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
     if len(rows) > k:
         best = np.lexsort((rows, -np.round(near.astype(np.float64), DIGITS)))[:k]
         rows, near = rows[best], near[best]
     return rows, near
+
+
+def _make_exact(cosines: Floats, query: Floats, rows: Ids, remaking: Remaking) -> None:
+    """Put the cosines of cold rows by their vectors made anew in place of estimates."""
+    made = remaking.cosines(query, rows)
+    for place, row in enumerate(rows.tolist() if made else ()):
+        if row in made:
+            cosines[place] = made[row]
 
 
 def _cosines(parts: Sequence[tuple[Key, Part]], query: Floats, rows: Ids) -> Floats:

@@ -150,7 +150,8 @@ class Lookups:
             if lists is None and words.postings > ONE_PASS:
                 return None
             texts = Matched(connection, words.telling, searcher.known) if lists is None else lists.asked(words.telling)
-        found = hybrid.find(self.codes, texts, vector, plan.grounds)
+        remaking = self.codes.remaking(connection, plan.table)
+        found = hybrid.find(self.codes, texts, vector, plan.grounds, remaking)
         if graph is not None and words is not None:
             asked = Asked(words, plan.table, vector.tobytes(), self.codes, lists)
             for at, namespace, k in plan.served:

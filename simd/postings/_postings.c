@@ -29,43 +29,6 @@ void aqe_leave(postings *self)
     PyThread_release_lock(self->lock);
 }
 
-/* hold(patience_s): have all others wait until let_go, as while a process is forked; whether that came about. */
-static PyObject *hold(postings *self, PyObject *patience_s)
-{
-    PY_TIMEOUT_T most_us = (PY_TIMEOUT_T)(PyFloat_AsDouble(patience_s) * 1e6);
-    PyLockStatus got = PY_LOCK_FAILURE;
-    if (PyErr_Occurred())
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    got = PyThread_acquire_lock_timed(self->lock, most_us > 0 ? most_us : 0, 0);
-    Py_END_ALLOW_THREADS
-    return PyBool_FromLong(got == PY_LOCK_ACQUIRED);
-}
-
-static PyObject *let_go(postings *self, PyObject *unused)
-{
-    (void)unused;
-    aqe_leave(self);
-    return Py_NewRef(Py_None);
-}
-
-/* begin_anew(is_held): in a forked process, whose other threads are gone. Whoever has the lock, unless it was held for the
-   fork, gives it back no more, and what it was at is half done. The old lock may have been waited for: it is left alone. */
-static PyObject *begin_anew(postings *self, PyObject *is_held)
-{
-    int held = PyObject_IsTrue(is_held);
-    if (held < 0)
-        return NULL;
-    if (!held && !PyThread_acquire_lock(self->lock, NOWAIT_LOCK))
-        self->is_broken = AQE_TORN;
-    PyThread_type_lock fresh = PyThread_allocate_lock();
-    if (fresh)
-        self->lock = fresh;
-    else
-        PyThread_release_lock(self->lock);
-    return Py_NewRef(Py_None);
-}
-
 static PyObject *out_of_memory(postings *self)
 {
     self->is_broken = AQE_OUT_OF_MEMORY;
@@ -436,9 +399,9 @@ static PyMethodDef METHODS[] = {
     {"documents", (PyCFunction)documents, METH_NOARGS, NULL},
     {"has", (PyCFunction)has, METH_O, NULL},
     {"figures", (PyCFunction)figures, METH_NOARGS, NULL},
-    {"hold", (PyCFunction)hold, METH_O, NULL},
-    {"let_go", (PyCFunction)let_go, METH_NOARGS, NULL},
-    {"begin_anew", (PyCFunction)begin_anew, METH_O, NULL},
+    {"hold", aqe_hold_index, METH_O, NULL},
+    {"let_go", aqe_let_index_go, METH_NOARGS, NULL},
+    {"begin_anew", aqe_begin_index_anew, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot SLOTS[] = {{Py_tp_new, make}, {Py_tp_dealloc, drop}, {Py_tp_methods, METHODS}, {0, NULL}};

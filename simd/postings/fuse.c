@@ -90,17 +90,25 @@ static void order_few(aqe_candidate *items, size_t count, size_t k)
     memcpy(items, held, kept * sizeof *items);
 }
 
-void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k)
+double aqe_weigh(aqe_candidate *candidates, size_t count, size_t all)
 {
     const spread text = spread_of(candidates, count, 0), near = spread_of(candidates, count, 1);
-    double worst = INFINITY, best = -INFINITY;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < all; i++) {
         aqe_candidate *one = &candidates[i];
         one->text_standard = text.deviation > 0 ? (one->text - text.mean) / text.deviation : 0.0;
         one->near_standard = one->has_near && near.deviation > 0 ? (one->near - near.mean) / near.deviation : 0.0;
         one->score = one->share * one->near_standard + (1 - one->share) * one->text_standard + one->prior;
-        worst = one->score < worst ? one->score : worst;
-        best = one->score > best ? one->score : best;
+    }
+    return near.deviation;
+}
+
+void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k)
+{
+    double worst = INFINITY, best = -INFINITY;
+    aqe_weigh(candidates, count, count);
+    for (size_t i = 0; i < count; i++) {
+        worst = candidates[i].score < worst ? candidates[i].score : worst;
+        best = candidates[i].score > best ? candidates[i].score : best;
     }
     for (size_t i = 0; i < count; i++)
         candidates[i].score = best > worst ? (candidates[i].score - worst) / (best - worst) : 1.0;

@@ -35,6 +35,13 @@ enum { AQE_NO_MEMORY = -1, AQE_TWICE = -2 };
    there is room for all. Returns how many, or one of the above (AQE_TWICE: a row stands twice on one side). */
 ptrdiff_t aqe_unite(const aqe_sides *sides, aqe_candidate *candidates);
 
+/* To six digits, halves to even. */
+double aqe_rounded(float cosine);
+
+/* Fill the standard scores of `all` candidates over the first `count` of them, and their sums by share as scores. Returns
+   the deviation of nearness, 0 where all are as near. */
+double aqe_weigh(aqe_candidate *candidates, size_t count, size_t all);
+
 /* Fill the standard scores and the scores (0 for the worst, 1 for the best) and bring the best k candidates to the front,
    best first, equals by row; where there are more, the others may be lost. */
 void aqe_fuse(aqe_candidate *candidates, size_t count, size_t k);

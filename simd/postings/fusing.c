@@ -124,7 +124,7 @@ static PyObject *as_found(const aqe_candidate *one)
     return made;
 }
 
-static PyObject *best_of(const aqe_candidate *candidates, Py_ssize_t count)
+PyObject *aqe_best_of(const aqe_candidate *candidates, Py_ssize_t count)
 {
     PyObject *answer = PyList_New(count);
     for (Py_ssize_t i = 0; answer && i < count; i++) {
@@ -168,7 +168,7 @@ PyObject *aqe_joined(const aqe_sides *sides, Py_ssize_t k)
     } else {
         Py_ssize_t made = k < count ? k : count;
         aqe_fuse(candidates, (size_t)count, (size_t)made);
-        answer = best_of(candidates, made);
+        answer = aqe_best_of(candidates, made);
     }
     free(candidates);
     return answer;

@@ -29,7 +29,9 @@ typedef struct {
     const float *query;
     const uint32_t *terms;
     size_t term_count, wide, candidates;
+    size_t reach; /* how many of the near side are looked for: more than `wide` where those may be estimated too low */
     double floor;
+    PyObject *rescore; /* NULL: estimates count as they are */
     void *room; /* one allocation, which everything below lies in */
     void *query_room;
     aqe_found *text;
@@ -50,7 +52,7 @@ static size_t padded(size_t bytes)
 
 static int open_room(task *of)
 {
-    const size_t wide = of->wide, query = padded(of->of->near->room);
+    const size_t wide = of->reach, query = padded(of->of->near->room);
     const size_t each = sizeof *of->text + 3 * sizeof(int64_t) + 2 * sizeof(double) + 3 * sizeof(float) + sizeof(uint32_t);
     char *at = of->room = malloc(query + wide * each + 64);
     if (!at)
@@ -134,11 +136,11 @@ static int find(task *of)
 {
     const hybrid *self = of->of;
     const aqe_near *near = self->near;
-    of->near_count = near->search(near->of, of->query, of->wide < self->count ? of->wide : self->count, of->candidates,
+    of->near_count = near->search(near->of, of->query, of->reach < self->count ? of->reach : self->count, of->candidates,
                                   of->query_room, of->near_ids, of->near);
     if (of->near_count < 0)
         return (int)of->near_count;
-    if (is_too_far(of))
+    if (!of->rescore && is_too_far(of))
         return TOO_FAR;
     of->text_count = rank_words(of);
     if (of->text_count < 0)
@@ -176,6 +178,18 @@ static PyObject *refuse(int failed)
     }
 }
 
+/* How far the cosines of rows may be off. */
+static void doubts_of(const void *given, const int64_t *ids, size_t count, float *doubts)
+{
+    const task *of = given;
+    const hybrid *self = of->of;
+    size_t known = (size_t)self->ids.len / sizeof(int64_t);
+    for (size_t i = 0; i < count; i++) {
+        int64_t row = aqe_row_of(self->ids.buf, self->rows.buf, known, ids[i]);
+        self->near->doubt(of->query_room, &row, 1, doubts + i);
+    }
+}
+
 static PyObject *answer(const task *of, int failed, const aqe_shares *shares, Py_ssize_t k)
 {
     if (failed)
@@ -183,7 +197,10 @@ static PyObject *answer(const task *of, int failed, const aqe_shares *shares, Py
     aqe_sides sides = {.text_ids = of->text_ids, .near_ids = of->near_ids, .text = of->scores, .words = of->words,
                        .cosines = of->cosines, .near = of->near, .text_count = (size_t)of->text_count,
                        .near_count = (size_t)of->near_count, .shares = *shares};
-    return aqe_joined(&sides, k);
+    if (!of->rescore)
+        return aqe_joined(&sides, k);
+    const aqe_cold cold = {.doubts = doubts_of, .of = of, .rescore = of->rescore, .floor = of->floor};
+    return aqe_settled(&sides, of->wide, &cold, k);
 }
 
 enum { FEW_TERMS = 64 };
@@ -211,14 +228,14 @@ static PyObject *answer_terms(task *of, PyObject *terms, const aqe_shares *share
     return made;
 }
 
-/* search(query, terms, wide, candidates, k, share, floor) */
+/* search(query, terms, wide, candidates, k, share, floor, rescore or None) */
 static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
     const hybrid *self = (hybrid *)object;
     task asked = {.of = self};
     Py_buffer query;
-    if (count != 7)
-        return PyErr_Format(PyExc_TypeError, "search takes 7 arguments, got %zd", count);
+    if (count != 8)
+        return PyErr_Format(PyExc_TypeError, "search takes 8 arguments, got %zd", count);
     Py_ssize_t wide = PyLong_AsSsize_t(args[2]), candidates = PyLong_AsSsize_t(args[3]), k = PyLong_AsSsize_t(args[4]);
     asked.floor = PyFloat_AsDouble(args[6]);
     if (PyErr_Occurred())
@@ -240,7 +257,11 @@ static PyObject *search(PyObject *object, PyObject *const *args, Py_ssize_t coun
         PyErr_Format(PyExc_ValueError, "query must have %zu items in 1 dimension", self->near->dim);
     } else {
         asked.query = query.buf;
-        asked.wide = (size_t)wide;
+        asked.wide = asked.reach = (size_t)wide;
+        if (args[7] != Py_None && self->near->has_bits) {
+            asked.rescore = args[7];
+            asked.reach *= 2;
+        }
         asked.candidates = (size_t)candidates;
         made = answer_terms(&asked, args[1], &shares, k);
     }
@@ -301,7 +322,7 @@ static void drop(PyObject *object)
 
 static PyMethodDef METHODS[] = {
     {"search", (PyCFunction)(void (*)(void))search, METH_FASTCALL,
-     "search($self, query, terms, wide, candidates, k, share, floor, /)\n--\n\nThe best k of both sides."},
+     "search($self, query, terms, wide, candidates, k, share, floor, rescore, /)\n--\n\nThe best k of both sides."},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot SLOTS[] = {{Py_tp_new, make}, {Py_tp_dealloc, drop}, {Py_tp_methods, METHODS}, {0, NULL}};

@@ -27,6 +27,11 @@ typedef struct {
 int aqe_enter(aqe_postings_object *self);
 void aqe_leave(aqe_postings_object *self);
 
+/* Index.hold(patience_s), Index.let_go() and Index.begin_anew(is_held). */
+PyObject *aqe_hold_index(PyObject *index, PyObject *patience_s);
+PyObject *aqe_let_index_go(PyObject *index, PyObject *unused);
+PyObject *aqe_begin_index_anew(PyObject *index, PyObject *is_held);
+
 /* With the lock held: the numbers of terms, those unknown AQE_NONE; -1 with an error set where one is no bytes. */
 int aqe_number_terms(const aqe_postings_object *self, PyObject *terms, Py_ssize_t count, uint32_t *numbers);
 
@@ -50,6 +55,23 @@ int aqe_take_shares(PyObject *given, aqe_shares *shares, Py_buffer *view);
 
 /* Both sides fused: the best k as a list of (row, score, text, near); NULL with an error set. */
 PyObject *aqe_joined(const aqe_sides *sides, Py_ssize_t k);
+
+/* Candidates as a list of (row, score, text, near). */
+PyObject *aqe_best_of(const aqe_candidate *candidates, Py_ssize_t count);
+
+/* Rows whose cosines are estimates: `doubts` says how far those of some rows may be off, and `rescore` is called with the
+   ids (int64, as bytes) of those whose exact ones (float32) are needed. */
+typedef struct {
+    void (*doubts)(const void *of, const int64_t *ids, size_t count, float *doubts);
+    const void *of;
+    PyObject *rescore;
+    double floor; /* without a cosine that reaches it nothing is found; 0: it has none */
+} aqe_cold;
+
+/* The same where some cosines are estimates: those that leave it open who is among the best k are made exact. The near
+   side has more than the `wide` that count: the others are candidates where they turn out to be nearer than the last of
+   these. */
+PyObject *aqe_settled(const aqe_sides *sides, size_t wide, const aqe_cold *cold, Py_ssize_t k);
 
 /* join(text_ids, text_scores, cosines, near_ids, near_scores, words, share, k), of arrays. */
 PyObject *aqe_join_sides(PyObject *module, PyObject *const *args, Py_ssize_t count);

@@ -22,8 +22,8 @@ static uint32_t *slot_of(const places *in, int64_t row)
     return in->slots + slot;
 }
 
-/* To six digits, halves to even: a number of this size has no room for a fraction, which is how the sum rounds. */
-static double rounded(float cosine)
+/* A number of this size has no room for a fraction, which is how the sum rounds. */
+double aqe_rounded(float cosine)
 {
     const double room = 6755399441055744.0; /* 1.5 * 2^52 */
     double millionths = (double)cosine * 1e6;
@@ -35,7 +35,7 @@ static aqe_candidate candidate_of(int64_t row, double text, int has_text, float 
     int has_near = !isnan(cosine), is_marked = (uint64_t)row < of->marked_count && of->marked[row];
     return (aqe_candidate){.row = row,
                            .text = has_text ? text : 0.0,
-                           .near = has_near ? rounded(cosine) : 0.0,
+                           .near = has_near ? aqe_rounded(cosine) : 0.0,
                            .share = is_marked ? of->other : of->share,
                            .has_text = has_text,
                            .has_near = has_near};
@@ -55,7 +55,7 @@ static ptrdiff_t take_near(const aqe_sides *sides, const places *in, aqe_candida
                 return AQE_TWICE;
             if (*slot) {
                 aqe_candidate *one = candidates + *slot - 1;
-                one->near = isnan(sides->near[i]) ? 0.0 : rounded(sides->near[i]);
+                one->near = isnan(sides->near[i]) ? 0.0 : aqe_rounded(sides->near[i]);
                 one->has_near = !isnan(sides->near[i]);
                 continue;
             }

@@ -30,6 +30,10 @@ allowed, groups = store.allowed(ids[::3]), np.array([True, False])
 documents = [b"a word", b"words of a text", b""]
 some = near[0, :3]
 both = simd.Hybrid(store, postings)
+sparse = simd.Vectors(128)
+sparse.add(ids, near)
+sparse.demote(ids[::2], "bits")
+cold = simd.Hybrid(sparse, postings)
 lexicon = simd.Lexicon(lambda word: [word], [b"the"])
 sides = (ids[:3], some.astype("d")), some, (ids[1:4], some), some.astype("d")
 
@@ -37,6 +41,9 @@ lengths = np.ones(3, np.int32)
 
 def unranked(text):
     return simd.rank_lists(["1,2", text], lengths, documents=9, tokens=36)
+
+def sought(floor):
+    return cold.search(near[0], [b"a"], 3, 0.5, floor=floor, rescore=lambda ids: near[ids])
 
 def change(vectors):
     vectors.add(ids[:3], near[:3])
@@ -66,6 +73,7 @@ right = [
     lambda: postings.search([b"a"], 2, groups=groups, allow=ids[:2]), lambda: postings.counts([b"a"], groups=groups),
     lambda: simd.fuse({1: 2.0, 2: 1.0}, {1: 0.5, 3: 0.9}, {1: 0.5, 2: 0.5, 3: 0.1}, 2, prior={1: 0.1}),
     lambda: store.scores(near[0], ids[:150]), lambda: simd.fuse_sides(*sides, 0.5, 2),
+    lambda: both.search(near[0], [b"a"], 3, 0.5), lambda: sought(0.0), lambda: sought(2.0),
     lambda: simd.rank_lists(["0,1,1", "2"], lengths, documents=9, tokens=36), lambda: unranked("7"),
     lambda: lexicon.choose(postings, "a word of the text", groups=groups), lambda: lexicon.choose(postings, "\xe9"),
     lambda: simd.Lexicon(lambda word: [word, b"x"]).choose(postings, "words as they come"),
@@ -81,7 +89,9 @@ wrong = [
     lambda: simd.topk(table, a, 1, mask=mask[:3]), lambda: simd.normalize(a, a), lambda: simd.tokens("text"),
     lambda: store.add([1], near[:2]), lambda: store.search(near[0], 0), lambda: listed.search(near[0, :3], 1),
     lambda: postings.add([1], ["text"]), lambda: postings._index.add(ids[:1], np.zeros(1, "i"), ("text",)),
-    lambda: postings.extend(b"a", [77], [1]), lambda: postings.search(["a"], 1), lambda: simd.fuse({1: ""}, {}, 0.5, 1),
+    lambda: cold.search(near[0], [b"a"], 3, 0.5, rescore=lambda ids: near[:1, :5]),
+    lambda: postings._index.hold("soon"), lambda: postings.extend(b"a", [77], [1]),
+    lambda: postings.search(["a"], 1), lambda: simd.fuse({1: ""}, {}, 0.5, 1),
 ]
 
 def everything(times):

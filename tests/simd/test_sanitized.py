@@ -42,6 +42,8 @@ SUITES = (
     "test_listed.py",
     "test_scores.py",
     "test_hybrid.py",
+    "test_hybrid_cold.py",
+    "test_forks.py",
     "test_bound.py",
 )
 

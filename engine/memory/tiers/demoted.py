@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -126,13 +128,35 @@ def exact_rows(
 ) -> NDArray[np.float32]:
     """The vectors of rows that came near a query: of the cold ones made anew from their texts (or where that cannot be
     what is left of them), of others what is held."""
-    values = held.get(rows)
+    import numpy as np
+
     texts, left = _cold(connection, rows.tolist())
     made = remake(connection, table, texts) if texts else {}
+    values = np.empty((len(rows), held.dim), np.float32)
+    warm = [place for place, row in enumerate(rows.tolist()) if row not in left]
+    if warm:
+        values[warm] = held.get(rows[warm])
     for place, row in enumerate(rows.tolist()):
         if row in left:
             values[place] = made[row] if row in made else unpack(left[row], COLD)
     return values
+
+
+@dataclass(frozen=True)
+class Remaking:
+    """The vectors of cold rows of a table made anew, in the caller's transaction."""
+
+    connection: apsw.Connection
+    table: int
+    remake: Remake
+
+    def cosines(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> dict[int, float]:
+        """The cosine with the query of those of these rows that are cold, as far as they can be made anew."""
+        return remade_cosines(self.connection, self.table, query.tobytes(), rows.tolist(), self.remake)
+
+    def rows_of(self, held: Vectors) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+        """What searches take to score rows exactly that are not kept whole."""
+        return partial(exact_rows, self.connection, self.table, held, self.remake)
 
 
 def remade_cosines(
@@ -167,7 +191,8 @@ def remaker(embedder: Embedder) -> Remake:
         if connection.execute(sql, (table, embedder.id, embedder.dimension)).fetchone() is None:
             return {}
         made = embedder.embed(list(texts.values()))
-        return {row: numbers for row, numbers in zip(texts, made, strict=True) if numbers.any()}
+        says: Any = made.any(axis=1)
+        return {row: numbers for row, numbers, some in zip(texts, made, says, strict=True) if some}
 
     return remake
 
