@@ -73,10 +73,12 @@ class Lookups:
 
     def plan(self, connection: apsw.Connection, number: int, lookup: Lookup, *, ready: bool) -> Plan | None:
         """What lookups share as of the change `number`; None where the vectors of a place are not at hand. Only one
-        that is `ready` is given: nothing is read to make it."""
+        that is `ready` is given: nothing is read to make it, and no cold memory is embedded to look something up."""
         plan = self._standing(number, lookup)
         if plan is None and not ready:
             plan = self._made(connection, number, lookup)
+        if plan is not None and ready and self.codes.remaking(connection, plan.table) is not None:
+            return None
         if plan is None or plan.graph is None or not plan.served or not ready:
             return plan
         return plan if plan.graph.is_at_hand(connection) else None
