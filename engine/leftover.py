@@ -7,6 +7,7 @@ A thread that waits for calls would keep the program from ending for ever: Pytho
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from contextlib import ExitStack
 
@@ -33,6 +34,17 @@ def closed(stack: ExitStack) -> None:
     """`stack` needs no closing any more."""
     with _lock:
         _open.discard(stack)
+
+
+def _begin_anew() -> None:
+    """In a forked process: what its parent left open is the parent's to close."""
+    global _lock
+    _lock = threading.Lock()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _close_rest() -> None:

@@ -27,8 +27,9 @@ from aqe.engine.index import IndexReport
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.leftover import close_at_end, closed
 from aqe.engine.memory import Kept, SearchAnswer
-from aqe.engine.memory.connection import engine_closed
+from aqe.engine.memory.connection import engine_elsewhere
 from aqe.engine.memory.store import utc_now
+from aqe.engine.portals import awaited, is_here, opened
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.providers import Provider
 from aqe.engine.providers.protocol import Message, estimated_tokens
@@ -87,6 +88,7 @@ class Engine:
                 now=now,
             )
             engine = portal.call(opening)
+            opened(portal)
             stack.callback(portal.call, engine.close)
             rest = stack.pop_all()
             close_at_end(rest)
@@ -99,8 +101,9 @@ class Engine:
 
     def close(self) -> None:
         """Close the engine and end its thread; closing twice is nothing."""
-        closed(self._stack)
-        self._stack.close()
+        if is_here(self._portal):
+            closed(self._stack)
+            self._stack.close()
 
     def __enter__(self) -> Self:
         return self
@@ -338,7 +341,7 @@ class Engine:
         return self._call(self._engine.stats)
 
     def _call(self, work: Callable[[], Awaitable[T]]) -> T:
-        return _await(self._portal, work)
+        return awaited(self._portal, work)
 
 
 class Sessions:
@@ -411,7 +414,7 @@ class Sessions:
         return self._call(self._sessions.list, every=every, limit=limit)
 
     def _call(self, method: Callable[..., Awaitable[T]], *words: Any, **options: Any) -> T:
-        return _await(self._portal, partial(method, *words, **options))
+        return awaited(self._portal, partial(method, *words, **options))
 
 
 class AnswerStream:
@@ -431,6 +434,8 @@ class AnswerStream:
     def __next__(self) -> str:
         if self._ended:
             raise StopIteration
+        if not is_here(self._portal):
+            raise engine_elsewhere()
         if self._reading is None:
             self._reading = self._portal.start_task_soon(self._read)
         piece = self._pieces.get()
@@ -445,7 +450,7 @@ class AnswerStream:
     def close(self) -> None:
         """Stop reading and let go of the connection; closing twice is nothing."""
         self._ended = True
-        if self._reading is not None:
+        if self._reading is not None and is_here(self._portal):
             self._reading.cancel()
             try:
                 self._reading.result()
@@ -473,18 +478,3 @@ class AnswerStream:
             raise
         else:
             self._pieces.put(None)
-
-
-def _await(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
-    """The result of async work on the portal's thread; Ctrl-C while waiting cancels the work."""
-    try:
-        future = portal.start_task_soon(work)
-    except RuntimeError as error:
-        if "not running" in str(error):  # what anyio says of a portal that has ended
-            raise engine_closed() from None
-        raise
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise

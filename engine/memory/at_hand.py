@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
-from aqe.engine.memory.connection import Reading
+from aqe.engine.memory.connection import Elsewhere, Reading, stays_here
 from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit, pack_vector
 from aqe.engine.memory.growth.staleness import FileDigests, Policy
 from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
@@ -46,12 +46,13 @@ class AtHand:
         self._searcher = searcher
         self._lookups = searcher.lookups
         self._connection = connection
-        self._lock = lock
+        self._lock: threading.RLock | Elsewhere = lock
         self._reading = reading
         self._names = names
         self._files = files
         self._stale_counts = stale != "mark"
         self._note_recalled = note_recalled
+        stays_here(self)
 
     def follow_rules(self, stale: Policy) -> None:
         """Have stale memories count as settings say now."""

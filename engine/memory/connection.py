@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 from weakref import WeakSet
 
 import apsw
@@ -133,11 +134,25 @@ class Beside:
                 self._connection = None
 
 
+class Locked(Protocol):
+    """What uses a connection behind a lock."""
+
+    _lock: threading.RLock | Elsewhere
+
+
+def stays_here(one: Locked) -> None:
+    """Refuse every call on it in a process that is forked from this one."""
+    _locked.add(one)
+
+
+_locked: WeakSet[Locked] = WeakSet()
 _beside: WeakSet[Beside] = WeakSet()
 _of_a_parent: list[apsw.Connection] = []  # kept, since letting go of one would close it
 
 
 def _begin_anew() -> None:
+    for one in list(_locked):
+        one._lock = Elsewhere()
     for beside in list(_beside):
         beside.begin_anew()
 
@@ -155,9 +170,10 @@ class Reading:
     ) -> None:
         self._connection = connection
         self._path = path
-        self._lock = lock
+        self._lock: threading.RLock | Elsewhere = lock
         self._ended = ended
         self._depth = 0
+        stays_here(self)
 
     def __enter__(self) -> apsw.Connection:
         self._lock.acquire()
@@ -197,7 +213,8 @@ class Writing:
     def __init__(self, connection: apsw.Connection, path: Path, lock: threading.RLock) -> None:
         self._connection = connection
         self._path = path
-        self._lock = lock
+        self._lock: threading.RLock | Elsewhere = lock
+        stays_here(self)
 
     def __enter__(self) -> apsw.Connection:
         self._lock.acquire()
@@ -222,7 +239,7 @@ class Writing:
                 self._lock.release()
 
 
-def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RLock) -> None:
+def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RLock | Elsewhere) -> None:
     """Begin a transaction behind a lock that is held; where that fails it is held no more."""
     try:
         connection.execute(sql)
@@ -313,6 +330,27 @@ def engine_closed() -> UserError:
         code="engine-closed",
         fix="Make all calls within its `with` block, or before close(), or open another one.",
     )
+
+
+def engine_elsewhere() -> UserError:
+    """The error for a call on an engine, or a store, of the process that this one was forked from."""
+    return UserError(
+        "This engine was opened in the process from which this one was forked: it cannot be used here.",
+        code="engine-closed",
+        fix="Open one in this process.",
+    )
+
+
+class Elsewhere:
+    """In place of the lock of a connection, in a process that was forked from the one that opened it. SQLite's
+    connections are not to be carried over a fork, and the lock may be held by a thread that is not here."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Refuse."""
+        raise engine_elsewhere()
+
+    def release(self) -> None:
+        """What was entered before the fork may be left."""
 
 
 def broken(path: Path, why: str) -> UserError:

@@ -38,7 +38,7 @@ def told(vectors: Vectors, ids: Any) -> dict[int, float]:
     return dict(zip(found.tolist(), scores.tolist(), strict=True))
 
 
-def check(vectors: Vectors, ids: list[int], *, room: float = 1e-6) -> None:
+def check(vectors: Vectors, ids: list[int], *, room: float = 1e-5) -> None:
     scores, truth = vectors.scores(QUERY, ids).tolist(), told(vectors, ids)
     assert len(scores) == len(ids)
     for id, score in zip(ids, scores, strict=True):
