@@ -24,7 +24,7 @@ _ITEM = re.compile(
     r"|(?P<plain>[^\s,\[\](){}\"'#][^,\[\](){}\"'\n#]{0,200}+))\s{0,80}+(?P<comma>,?)"
 )
 _CALLED = re.compile(r"([\w.]{1,60})\Z")
-_COMMAND_BEFORE = re.compile(r"[\"']([\w./-]{1,60})[\"'],\s{0,20}&?\Z")
+_COMMAND_BEFORE = re.compile(r"[\"']([\w./][\w./-]{0,60})[\"'],\s{0,20}&?\Z")
 _RUNS = re.compile(
     r"(?i)(?:.*\.)?(?:run|check_call|check_output|popen|command|spawn|exec\w*|start|sh|cmd|subprocess_exec)"
 )
