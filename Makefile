@@ -17,6 +17,9 @@ fast := -m "not services and not nightly"
 pytest := $(py) -m pytest -n $(WORKERS)
 peers := .work/peers
 
+# without byte code each of some thousand processes would compile every module anew
+unexport PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-services nightly lint types floors bench bench-public transcript schemas public cli-docs clean
 

@@ -3,6 +3,8 @@ what passed, so that a later part of the same CI run can leave that out."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import signal
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +23,23 @@ _LEFT_OUT = pytest.StashKey[bool]()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores Ctrl-C, and so would every command that a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _verbs_made_once() -> Iterator[None]:
+    """A test that runs `aqe` in its own process finds the options of a verb made by the tests before it: they are the
+    same at each run, and for `aqe memory` take longer than most commands."""
+    from aqe.server.cli import app
+
+    load = app.load
+
+    @functools.cache
+    def made(verb: str, module: str) -> Any:
+        return load(verb)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "load", lambda verb: made(verb, app.VERBS[verb][0]))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 if item.get_closest_marker(mark) is not None:
                     item.add_marker(pytest.mark.timeout(limit))
                     break
+
+
+def pytest_collection_finish() -> None:
+    """The modules and tests stay to the end: the collector need not look through them at each of its rounds."""
+    gc.collect()
+    gc.freeze()
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], passed: set[str]) -> None:

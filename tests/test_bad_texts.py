@@ -252,10 +252,12 @@ OPENING = [
 
 @dataclass(frozen=True)
 class Prepared:
-    """A project with a memory, two of other spaces, an index, a talk and an answer of the request id."""
+    """A project with a memory, two of other spaces, an index, a talk and an answer of the request id, and what the
+    tables of its store hold."""
 
     root: Path
     request: str
+    rows: dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -273,7 +275,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     assert call(root, "memory", "add", "--jsonl", stdin=vectors)[0] == 0
     status, out, _ = call(root, "query", "What does a parcel cost?", "--session", "talk", "--json")
     assert status == 0
-    return Prepared(root, json.loads(out)["request_id"])
+    return Prepared(root, json.loads(out)["request_id"], rows_of(root))
 
 
 @pytest.fixture
@@ -282,7 +284,7 @@ def prepared(template: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     root = tmp_path / "project"
     shutil.copytree(template.root, root)
     monkeypatch.chdir(root)
-    return Prepared(root, template.request)
+    return Prepared(root, template.request, template.rows)
 
 
 def call(root: Path, *words: str, stdin: bytes = b"") -> tuple[int, str, str]:
@@ -313,7 +315,6 @@ def rows_of(root: Path) -> dict[str, str]:
 def test_mistake_is_one_sentence_and_stores_nothing(prepared: Prepared, row: Row) -> None:
     """A mistake is one line on stderr with its code and exit status 2, and the store holds what it held; an oddity is
     answered, and the memory of before is still there."""
-    before = rows_of(prepared.root)
     words = [word.replace("{request}", prepared.request) for word in row.command]
     status, out, err = call(prepared.root, *words, stdin=row.stdin)
     assert status == (2 if row.code else 0), err
@@ -323,7 +324,7 @@ def test_mistake_is_one_sentence_and_stores_nothing(prepared: Prepared, row: Row
         assert row.code in CODES
         assert err.endswith(f"[{row.code}]\n")
         assert err.count("\n") == 1
-        assert rows_of(prepared.root) == before
+        assert rows_of(prepared.root) == prepared.rows
     assert "keep this" in call(prepared.root, "memory", "get", "first")[1]
 
 

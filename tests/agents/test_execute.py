@@ -16,6 +16,7 @@ import pytest
 
 from aqe.agents.execute import last_words
 from aqe.engine.memory.opening import open_store
+from tests.warm_command import warm_command
 
 SHOP = Path(__file__).resolve().parents[2] / "fixtures" / "shop"
 
@@ -34,10 +35,7 @@ def environ(**more: str) -> dict[str, str]:
 
 
 def aqe(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "aqe.server.cli", "execute", *args]
-    return subprocess.run(
-        command, cwd=folder, env=environ(**more), capture_output=True, text=True, timeout=60, check=False
-    )
+    return warm_command().run(("execute", *args), cwd=folder, env=environ(**more), limit_s=60)
 
 
 def stored_runs(project: Path) -> list[str]:

@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 
 from bad_input.rows import NotHere
-from bad_input.warm_command import WarmCommand
+from tests.warm_command import WarmCommand, warm_command
 
 
 def run_aqe(project: Path, *command: str, inside: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """The real command in the project's folder, with no setting of this machine."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AQE_", "VIRTUAL_ENV"))}
     environment["XDG_CONFIG_HOME"] = str(project.parent / "config")
-    warm = WARM_INSIDE if inside else WARM
+    warm = WARM_INSIDE if inside else warm_command()
     return warm.run(command, cwd=project, env=environment, before=inside[:1], after=inside[1:])
 
 
@@ -27,6 +27,5 @@ def namespace() -> list[str]:
     return command
 
 
-WARM = WarmCommand()
 WARM_INSIDE = WarmCommand(namespace)
-"""The same in a mount namespace; what one row mounts lies over its own project alone."""
+"""The command in a mount namespace; what one row mounts lies over its own project alone."""

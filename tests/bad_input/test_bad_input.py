@@ -16,7 +16,7 @@ import pytest
 
 from aqe.engine.errors import CODES
 from bad_input import changes, clients, generate, memory, questions, suites
-from bad_input.command import WARM, WARM_INSIDE, run_aqe
+from bad_input.command import WARM_INSIDE, run_aqe
 from bad_input.rows import FULL_DISK, MINE, MODULE, NotHere, Row
 
 ROWS = [*generate.ROWS, *suites.ROWS, *changes.ROWS, *memory.ROWS, *questions.ROWS, *clients.ROWS]
@@ -36,9 +36,8 @@ def files_of(project: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _warm() -> Iterator[None]:
-    """The processes whose forks run the commands end with the module."""
+    """The process in a mount namespace of its own ends with the module."""
     yield
-    WARM.close()
     WARM_INSIDE.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -35,8 +36,14 @@ def tree(path: Path) -> ast.Module:
 
 @cache
 def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """Every node of a file's tree: walking all trees takes seconds, so each is walked once."""
-    return tuple(ast.walk(tree(path)))
+    """Every node of a file's tree: walking all trees takes seconds, so each is walked once, and the collector, which
+    would look through millions of nodes time and again, leaves them alone."""
+    gc.disable()
+    try:
+        return tuple(ast.walk(tree(path)))
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @cache

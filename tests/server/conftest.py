@@ -20,6 +20,8 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.warm_command import warm_command
+
 AQE = [sys.executable, "-m", "aqe.server.cli"]
 PROTOCOLS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 
@@ -54,18 +56,21 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def aqe() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the `aqe` command and give back what it printed and its status."""
+    """Run the `aqe` command and give back what it printed and its status; with variables that Python reads as it
+    starts, from its start on."""
 
     def run(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*AQE, *words],
-            cwd=cwd,
-            env={**os.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        if any(name.startswith("PYTHON") for name in environ):
+            return subprocess.run(
+                [*AQE, *words],
+                cwd=cwd,
+                env={**os.environ, **environ},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        return warm_command().run(words, cwd=cwd or Path.cwd(), env={**os.environ, **environ}, limit_s=60)
 
     return run
 
@@ -115,13 +120,13 @@ def on_stdio() -> Callable[..., contextlib.AbstractAsyncContextManager[Client]]:
 
 
 @contextlib.asynccontextmanager
-async def _in_memory(project: Path, mode: str, **options: Any) -> AsyncIterator[Client]:
+async def _in_memory(project: Path | None, mode: str, **options: Any) -> AsyncIterator[Client]:
     from aqe.server.mcp.app import create_server
     from aqe.server.mcp.prompts import make_prompts, make_resources
     from aqe.server.mcp.service import Service
     from aqe.server.mcp.tools import make_tools
 
-    service = Service(str(project))
+    service = Service(None if project is None else str(project))
     try:
         server = create_server(make_tools(service), resources=make_resources(service), prompts=make_prompts())
         async with Client(server, mode=mode, read_timeout_seconds=120, **options) as client:
@@ -188,9 +193,9 @@ class HttpServer:
                 self.process.stdout.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
-    """One HTTP server for the tests of a module."""
+    """One HTTP server for all tests that share one: each keeps what it remembers under ids of its own."""
     root = tmp_path_factory.mktemp("served")
     (root / "pyproject.toml").write_text('[project]\nname = "served"\nversion = "1"\n')
     server = HttpServer(root)

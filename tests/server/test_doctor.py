@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.warm_command import warm_command
+
 
 def doctor(project: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run `aqe doctor` on `project`."""
-    return subprocess.run(
-        [sys.executable, "-m", "aqe.server.cli", "doctor", "--project", str(project), *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environ},
-        timeout=60,
-    )
+    command = ("doctor", "--project", str(project), *words)
+    return warm_command().run(command, cwd=Path.cwd(), env={**os.environ, **environ}, limit_s=60)
 
 
 @pytest.fixture

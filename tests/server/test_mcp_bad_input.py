@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 OnStdio = Callable[..., Any]
 MB = "word " * 210_000
@@ -36,11 +37,15 @@ CALLS: tuple[tuple[str, dict[str, Any], str], ...] = (
 SYNTAX = ('"', "*", "NEAR", "-", "a:b", "^a", "(a", '"un balanced', "a AND")
 
 
-def test_mistake_in_a_call_is_an_error_with_its_code(on_stdio: OnStdio, project: Path, mode: str) -> None:
+@pytest.mark.parametrize(("connection", "mode"), [("on_stdio", "legacy"), ("in_memory", "auto")])
+def test_mistake_in_a_call_is_an_error_with_its_code(
+    request: pytest.FixtureRequest, project: Path, connection: str, mode: str
+) -> None:
     """Each mistake is answered as an error whose code says which, and what was remembered is still found."""
+    connect: OnStdio = request.getfixturevalue(connection)
 
     async def talk() -> None:
-        async with on_stdio(project, mode) as client:
+        async with connect(project, mode) as client:
             await client.call_tool("memory_add", {"text": "prices are kept in cents"})
             await client.call_tool("query", {"prompt": "where are prices?"})
             before = (await client.call_tool("stats", {})).structured_content["memories"]

@@ -73,11 +73,11 @@ REMEMBER = ("memory_add", {"text": f"deploy with {AWS}, ask {MAIL}", "metadata":
 SEARCH = ("memory_search", {"query": "deploy"})
 
 
-@pytest.mark.parametrize("mode", ["strict", "balanced"])
-def test_memory_comes_back_redacted(on_stdio: OnStdio, project: Path, mode: str) -> None:
+@pytest.mark.parametrize(("connection", "mode"), [("on_stdio", "balanced"), ("in_memory", "strict")])
+def test_memory_comes_back_redacted(request: pytest.FixtureRequest, project: Path, connection: str, mode: str) -> None:
     """A secret and an address in a memory reach the client as placeholders; the store keeps them whole."""
     _set(user_file(), mode=mode)
-    _, found = _answers(on_stdio, project, REMEMBER, SEARCH)
+    _, found = _answers(request.getfixturevalue(connection), project, REMEMBER, SEARCH)
     assert AWS not in _whole(found)
     assert MAIL not in _whole(found)
     row = found.structured_content["found"][0]

@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 from aqe.server.mcp.recipes import RECIPES
 
 OnStdio = Callable[..., Any]
+Aqe = Callable[..., "subprocess.CompletedProcess[str]"]
 NAMES = [
     "generate_tests",
     "verify_tests",
@@ -164,25 +165,23 @@ def test_a_search_for_nothing_is_refused(in_memory: OnStdio, project: Path, blan
     anyio.run(search)
 
 
-def test_stats_see_what_another_process_writes(on_stdio: OnStdio, project: Path) -> None:
+def test_stats_see_what_another_process_writes(in_memory: OnStdio, aqe: Aqe, project: Path) -> None:
     """The figures kept by a server are counted anew as soon as somebody else writes."""
-    from aqe.engine.memory import open_store
 
     async def count() -> None:
-        async with on_stdio(project, "legacy") as client:
+        async with in_memory(project, "legacy") as client:
             for expected in (0, 1, 2):
                 assert (await client.call_tool("stats")).structured_content["memories"] == expected
-                with open_store(project) as store:
-                    store.add(f"fact number {expected}")
+                assert aqe("memory", "add", f"fact number {expected}", cwd=project).returncode == 0
 
     anyio.run(count)
 
 
-def test_looking_leaves_no_trace(on_stdio: OnStdio, project: Path) -> None:
+def test_looking_leaves_no_trace(in_memory: OnStdio, project: Path) -> None:
     """stats and memory_search in a project where nothing is kept yet write nothing."""
 
     async def look() -> None:
-        async with on_stdio(project, "auto") as client:
+        async with in_memory(project, "auto") as client:
             for _ in range(2):
                 assert (await client.call_tool("stats")).structured_content["memories"] == 0
                 assert (await client.call_tool("memory_search", {"query": "dates"})).structured_content["found"] == []
@@ -312,7 +311,9 @@ def test_signal_ends_the_server_that_waits_for_input(project: Path, number: sign
         assert process.wait(20) == status
 
 
-def test_project_is_the_clients_root_where_nothing_else_says_it(project: Path) -> None:
+def test_project_is_the_clients_root_where_nothing_else_says_it(
+    in_memory: OnStdio, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without --project and outside any project, a 2025 client's first root is the project; else the call must say."""
     from mcp.client.stdio import StdioServerParameters
     from mcp_types import ListRootsResult, Root
@@ -326,7 +327,8 @@ def test_project_is_the_clients_root_where_nothing_else_says_it(project: Path) -
     async def ask() -> None:
         async with Client(parameters, mode="legacy", list_roots_callback=roots) as client:
             assert (await client.call_tool("stats")).structured_content["project"] == str(project)
-        async with Client(parameters, mode="legacy") as client:
+        monkeypatch.chdir(bare)
+        async with in_memory(None, "legacy") as client:
             told = await client.call_tool("stats")
             assert "[no-project]" in told.content[0].text
             named = await client.call_tool("stats", {"project": str(project)})

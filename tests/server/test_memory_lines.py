@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,20 +81,6 @@ def test_a_refused_line_keeps_its_id(aqe: Run) -> None:
     ]
 
 
-def test_a_line_is_answered_before_the_next_is_there(tmp_path: Path) -> None:
-    """Somebody who sends a line and waits has its answer, acknowledged, while stdin stays open."""
-    command = [sys.executable, "-m", "aqe.server.cli", "memory", "add", "--jsonl", "--project", str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for text in ("first", "second"):
-            process.stdin.write(json.dumps({"text": text}) + "\n")
-            process.stdin.flush()
-            assert json.loads(process.stdout.readline())["existed"] is False
-        process.stdin.close()
-        assert process.wait(timeout=60) == 0
-
-
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -131,17 +115,16 @@ def test_a_line_without_its_key_is_told_which(aqe: Run, verb: str, key: str, cod
     assert (status, error["code"], key in error["message"]) == (1, code, True)
 
 
-def test_a_line_that_cannot_be_read_is_told_why(tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_read_is_told_why(aqe: Run) -> None:
     """A line that is no UTF-8 is told with its byte, one without end in its brackets with its depth, and one without
     a text for a vector with its key; the lines after them are answered."""
     lines = b'{"text": "caf\xe9"}\n' + b"[" * 100_000 + b'\n{"id": 1}\n{"text": "fine"}\n'
-    command = [sys.executable, "-m", "aqe.server.cli", "embed", "--jsonl", "--project", str(tmp_path)]
-    done = subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False)
-    first, second, third, fine = map(json.loads, done.stdout.splitlines())
+    status, out, _ = aqe("embed", "--jsonl", stdin=lines)
+    first, second, third, fine = map(json.loads, out.splitlines())
     assert first["error"]["message"] == "The line is not UTF-8: byte 0xe9 at offset 13."
     assert second["error"]["message"] == "The line is not JSON: it is nested too deeply."
     assert third["error"]["message"] == "The line has no key 'text'."
-    assert (done.returncode, len(fine["vector"])) == (1, 384)
+    assert (status, len(fine["vector"])) == (1, 384)
 
 
 def test_a_file_that_is_not_there_is_warned_of(aqe: Run) -> None:

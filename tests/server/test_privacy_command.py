@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,9 @@ def test_missing_path_is_a_mistake(leaky: Path, capsys: pytest.CaptureFixture[st
     assert "[no-such-path]" in err
 
 
-def test_lines_are_answered_in_order(project: Path) -> None:
+def test_lines_are_answered_in_order(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each line gets the spans of its text; a broken line and one without text are named, and the rest goes on."""
     lines: list[Any] = [
         {"id": "a", "text": f"é {AWS}", "extra": 1},
@@ -95,20 +96,14 @@ def test_lines_are_answered_in_order(project: Path) -> None:
         {"id": 4, "text": "jane@acme-corp.io"},
     ]
     given = "\n".join([json.dumps(lines[0]), "{broken", *map(json.dumps, lines[1:])])
-    done = subprocess.run(
-        [sys.executable, "-m", "aqe.server.cli", "privacy", "scan", "--jsonl", "--project", str(project)],
-        input=given.encode(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode()), encoding="utf-8"))
+    out, _ = _run(capsys, "scan", "--jsonl", "--project", str(project), status=1)
+    answers = [json.loads(line) for line in out.splitlines()]
     assert answers[0] == {"id": "a", "spans": [[2, 22, "aws-access-token"]]}
     assert (answers[1]["error"]["code"], answers[1]["line"]) == ("bad-line", 2)
     assert answers[2] == {"id": 2, "spans": []}
     assert answers[3]["error"]["code"] == "bad-text"
     assert answers[4] == {"id": 4, "spans": [[0, 17, "email"]]}
-    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(("text", "status"), [(AWS, 1), ("nothing", 0)])

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+
+from tests.warm_command import warm_command
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOP = '''"""A small shop."""
@@ -80,10 +81,7 @@ def test_label():
 
 def aqe(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE", "VIRTUAL_ENV"))}
-    command = [sys.executable, "-m", "aqe.server.cli", *args]
-    return subprocess.run(
-        command, cwd=folder, env=kept | more, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
-    )
+    return warm_command().run(args, cwd=folder, env=kept | more, limit_s=300)
 
 
 def answer(folder: Path, *args: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 
 from aqe.agents.execute import INJECT
 from tests.agents.select.conftest import record
+from tests.warm_command import warm_command
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOP = ROOT / "fixtures" / "shop"
@@ -61,10 +62,7 @@ def environ(shop: Path) -> dict[str, str]:
 
 
 def aqe(shop: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "aqe.server.cli", "select", *args]
-    return subprocess.run(
-        command, cwd=shop, env=environ(shop), capture_output=True, text=True, timeout=120, check=False
-    )
+    return warm_command().run(("select", *args), cwd=shop, env=environ(shop), limit_s=120)
 
 
 def break_percent_off(shop: Path) -> None:

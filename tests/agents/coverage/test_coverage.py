@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.warm_command import warm_command
+
 ROOT = Path(__file__).resolve().parents[3]
 SHOP = ROOT / "fixtures" / "shop"
 MODULE = """\
@@ -57,12 +59,8 @@ def test_parse():
 
 def aqe(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE", "VIRTUAL_ENV"))}
-    command = [sys.executable, "-m", "aqe.server.cli", "coverage", *args]
     environ = {**kept, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **more}
-    return subprocess.run(
-        command, cwd=folder, env=environ,
-        capture_output=True, text=True, timeout=110, check=False,
-    )  # fmt: skip
+    return warm_command().run(("coverage", *args), cwd=folder, env=environ, limit_s=110)
 
 
 def answer(folder: Path, *args: str, status: int = 0, **more: str) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+
+from tests.warm_command import warm_command
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = """\
@@ -47,10 +48,8 @@ def test_nothing():
 
 def aqe(folder: Path, *words: str, status: int = 0) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE", "VIRTUAL_ENV"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "aqe.server.cli", *words], cwd=folder, env={**kept, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    environ = {**kept, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = warm_command().run(words, cwd=folder, env=environ, limit_s=300)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout
 

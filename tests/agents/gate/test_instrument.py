@@ -137,7 +137,14 @@ def test_instrumented_module_behaves_as_its_source() -> None:
     assert evaluate_uses(module) == evaluate_uses(plain)
 
 
-@pytest.mark.parametrize("name", ["textwrap", "heapq", "fractions", "difflib", "statistics", "shlex", "string", "ast"])
+def large(name: str) -> Any:
+    """A standard module that takes about a second."""
+    return pytest.param(name, marks=pytest.mark.services)
+
+
+@pytest.mark.parametrize(
+    "name", ["textwrap", "heapq", "fractions", "difflib", "statistics", "shlex", "string", large("ast")]
+)
 def test_standard_library_examples_hold_under_instrumentation(name: str) -> None:
     """The doctests of standard modules pass as often in an instrumented copy as in the original."""
     script = f"""
@@ -192,7 +199,9 @@ print("\\n" + json.dumps([same, len(theirs), len(ours), lines == list(meta.lines
 """
 
 
-@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize(
+    "name", [large(name) if name in ("argparse", "configparser") else name for name in sorted(CALLS)]
+)
 def test_arms_agree_with_coverage_arm_by_arm(name: str, tmp_path: Path) -> None:
     """After the same calls each arm is taken or missed exactly as coverage.py says."""
     report = str(tmp_path / "report.json")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from aqe.agents.generate.target import resolve_all
 from aqe.server.cli import main
+from tests.warm_command import warm_command
 
 MODULE = """\
 def share(part, whole):
@@ -56,8 +55,8 @@ def project(tmp_path: Path) -> Path:
 
 def generate(project: Path, *words: str) -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE", "VIRTUAL_ENV"))}
-    command = [sys.executable, "-m", "aqe.server.cli", "generate", *words, "--evaluations", "800", "--json"]
-    done = subprocess.run(command, cwd=project, env=kept, capture_output=True, text=True, timeout=300, check=False)
+    command = ("generate", *words, "--evaluations", "800", "--json")
+    done = warm_command().run(command, cwd=project, env=kept, limit_s=300)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm_command import warm_command
+
 TEMPERATURE = '''"""Temperatures."""
 
 
@@ -110,15 +112,8 @@ def argv(*arguments: str) -> list[str]:
 
 def generate(project: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
     """Run the command with --json and return its object."""
-    done = subprocess.run(
-        argv(*arguments, "--json"),
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = ("generate", *arguments, "--json")
+    done = warm_command().run(words, cwd=project, env=environment(project), limit_s=120)
     assert done.returncode == status, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

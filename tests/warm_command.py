@@ -1,12 +1,15 @@
 """The real `aqe` command without its start: a process that has imported it forks for each run.
 
 A fork has its own working folder, environment and descriptors, and nothing that an earlier run left; the process that
-forks has one thread and never runs a command itself. Where there is no fork a new interpreter is started each time.
+forks never runs a command itself. Where there is no fork a new interpreter is started each time. What a test says about
+the start itself, about signals, or about what a command imports needs a process of its own.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -16,13 +19,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("AQE_", "PYTHONPATH"))}
+"""What was set before any test changed it."""
+
 FIRST = """
-import importlib, json, os, pkgutil, signal, subprocess, sys
-import aqe.server.cli
+import functools, importlib, json, os, signal, subprocess, sys
+from aqe.agents.registry import AGENTS, resolve
+from aqe.server.cli import app
 from aqe.server.cli.verbs import VERBS
-for module, _ in VERBS.values():
-    importlib.import_module(module)
-for module in ("aqe.engine.settings", "aqe.engine.memory.opening", "aqe.agents.registry", "typer", "rich.console"):
+app.load = functools.cache(app.load)
+for verb in VERBS:
+    app.load(verb)
+for agent in AGENTS.values():
+    resolve(agent.request), resolve(agent.run)
+for module in (
+    "aqe.engine.settings", "aqe.engine.memory.opening", "aqe.engine.memory.transfer", "aqe.engine.engine",
+    "aqe.engine.embedding.static", "aqe.engine.learning.prior", "aqe.engine.index.indexing", "rich.console",
+):
     importlib.import_module(module)
 for line in sys.stdin:
     asked = json.loads(line)
@@ -47,7 +60,7 @@ for line in sys.stdin:
     sys.argv = ["aqe", *asked["words"]]
     status = 3
     try:
-        status = aqe.server.cli.main(asked["words"])
+        status = app.main(asked["words"])
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 1
     finally:
@@ -103,7 +116,11 @@ class WarmCommand:
     def _ask(self, asked: Mapping[str, Any]) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
-                [*self._start(), sys.executable, "-c", FIRST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [*self._start(), sys.executable, "-c", FIRST],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=_ENVIRON,
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -123,3 +140,11 @@ class WarmCommand:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@functools.cache
+def warm_command() -> WarmCommand:
+    """The one that the tests of a worker share; its process ends with the worker's."""
+    warm = WarmCommand()
+    atexit.register(warm.close)
+    return warm
