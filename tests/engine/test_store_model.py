@@ -60,7 +60,7 @@ class StoreBesideDictionary(RuleBasedStateMachine):
         joined = {**(there["metadata"] if there else {}), **metadata}
         if there is None:
             self._put(key, text, joined, vector if vector is not None else self._twin(text))
-        elif joined != there["metadata"] or vector is not None:
+        elif joined != there["metadata"] or vector not in (None, there["vector"]):
             self._put(key, text, joined, vector if vector is not None else there["vector"] or self._twin(text))
 
     @rule(text=TEXTS, namespace=NAMESPACES, metadata=METADATA)
