@@ -75,7 +75,7 @@ class AtHand:
             return None
         try:
             found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
-        except apsw.Error:
+        except (apsw.Error, UnicodeDecodeError):
             return None  # a search in a transaction says what is wrong
         finally:
             self._lock.release()

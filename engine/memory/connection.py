@@ -19,6 +19,7 @@ import sqlite_vec
 from aqe.engine.errors import AqeError, InternalError, UserError
 from aqe.engine.memory.emptied import cut_to_nothing
 from aqe.engine.memory.patience import Patience
+from aqe.engine.memory.unreadable import NO_TEXT, what_is_damaged
 
 BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000
@@ -88,9 +89,8 @@ def transaction(connection: apsw.Connection, path: Path, *, write: bool = True) 
         try:
             yield
             connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        except BaseException as error:
+            _give_up(connection, path, error)
             raise
 
 
@@ -251,10 +251,12 @@ def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RL
 
 
 def _give_up(connection: apsw.Connection, path: Path, error: BaseException) -> None:
-    """Roll back after an error of a block; one of SQLite's is told in our words."""
+    """Roll back after an error of a block; one of SQLite's, or of a row that cannot be read, is told in our words."""
     with speaking(path):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if damage := what_is_damaged(connection, error):
+            raise broken(path, damage) from error
         if isinstance(error, apsw.Error):
             raise error
 
@@ -271,9 +273,11 @@ def shrink(connection: apsw.Connection, lock: threading.RLock) -> None:
 
 @contextlib.contextmanager
 def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
-    """Turn SQLite's errors on `path` into ours."""
+    """Turn SQLite's errors on `path` into ours, and that of a text in it that is none."""
     try:
         yield
+    except UnicodeDecodeError as exc:
+        raise broken(path, NO_TEXT) from exc
     except apsw.Error as exc:
         raise _spoken(path, exc, key) from exc
 

@@ -118,7 +118,23 @@ def read_memory(row: Sequence[Any]) -> Memory:
 
 
 def memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None) -> Memory:
-    """The same where the space of its vector is known, and not what stands in the row for it."""
+    """The same where the space of its vector is known, and not what stands in the row for it. Raises
+    `apsw.CorruptError`, which names the memory, where a value is not of its kind: a damaged page gives such rows."""
+    try:
+        return _memory_of(row, embedder_id, dimension)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = f"a value of the memory {row[1]}/{row[0]} is of another kind than it should"
+        raise apsw.CorruptError(why) from error
+
+
+def _memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None) -> Memory:
+    if not (
+        type(row[0]) is type(row[1]) is type(row[3]) is str
+        and type(row[2]) is type(row[5]) is type(row[6]) is int
+        and (row[7] is None or type(row[7]) is int)
+        and (row[16] is None or type(row[16]) is int)
+    ):
+        raise TypeError
     memory = object.__new__(Memory)  # as `made` does it: a search that reads its hits makes many
     values = {
         "id": row[0],
@@ -145,6 +161,8 @@ def memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None
 
 @lru_cache(maxsize=256)
 def _provenance(file: str, line: int, commit: str, run: str, worktree: str) -> Provenance:
+    if not (isinstance(line, int) and all(isinstance(text, str) for text in (file, commit, run, worktree))):
+        raise TypeError
     return Provenance(file, line, commit, run, worktree)
 
 

@@ -1,0 +1,55 @@
+"""Which memory of a damaged file cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+_TEXTS = ("namespace", "id", "text", "metadata", "file", '"commit"', "run", "worktree", "end_note", "file_digest")
+_NUMBERS = ("revision", "created_at", "valid_from", "line")
+_MOMENTS = ("valid_to", "expires_at")
+_KINDS = " AND ".join(
+    [f"typeof({name}) = 'text'" for name in _TEXTS]
+    + [f"typeof({name}) = 'integer'" for name in _NUMBERS]
+    + [f"typeof({name}) IN ('integer', 'null')" for name in _MOMENTS]
+    + ["typeof(text_hash) = 'blob'", "json_valid(metadata)"]
+)
+_SQL = f"SELECT {_KINDS}, {', '.join(f'CAST({name} AS BLOB)' for name in _TEXTS)} FROM memories ORDER BY row"
+
+SIGNS = (ValueError, TypeError, KeyError, AttributeError)
+"""What goes wrong where a row of a damaged page is read."""
+
+
+def what_is_damaged(connection: apsw.Connection, error: BaseException) -> str:
+    """What is wrong with the first memory that cannot be read, its name in it, where `error` is one of `SIGNS`; ""
+    where the error is no sign of damage, or there is none.
+
+    It reads through all memories: it is for when reading failed.
+    """
+    if not isinstance(error, SIGNS):
+        return ""
+    try:
+        for are_of_their_kinds, *texts in connection.execute(_SQL):
+            if not all(_is_text(text) for text in texts):
+                return f"a text of the memory {_name(texts)} is no UTF-8"
+            if not are_of_their_kinds:
+                return f"a value of the memory {_name(texts)} is of another kind than it should"
+    except apsw.Error:
+        pass
+    return NO_TEXT if isinstance(error, UnicodeDecodeError) else ""
+
+
+NO_TEXT = "a text in it is no UTF-8"
+"""What is wrong where a text cannot be read, and no memory can be named for it."""
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        return value is None or isinstance(value.decode("utf-8"), str)
+    except UnicodeDecodeError:
+        return False
+
+
+def _name(texts: Sequence[bytes | None]) -> str:
+    return "/".join((text or b"").decode("utf-8", "replace") for text in texts[:2])
