@@ -2,25 +2,26 @@
 
 python benchmarks/fit_answers.py [--folds | --writers | --curve] [--without FIGURE ...] [--projects FOLDER]
 
-Fitted on are the questions of benchmarks/data/questions_[1-5].toml alone: 800 with an answer and 786 without one, over
-72 public packages, which are fetched as source archives (sdists.py); those over the projects in fixtures/
-(answers_*.toml) are not read here. The ranking is a conditional logit over the quotable units of a question: the share
+Fitted on are the questions of benchmarks/data/questions_[1-9].toml alone: 1,486 with an answer and 1,472 without one,
+over 128 public packages, which are fetched as source archives (sdists.py); those over the projects in fixtures/
+(answers_*.toml) are not read here. Files 6 to 9 are worded near the text, as those ask who skimmed it, the others
+mostly far from it. The ranking is a conditional logit over the quotable units of a question: the share
 of the right ones, by Newton's method with a ridge. The confidence is a logistic model of "one of the quotes is right"
 on figures of questions that the ranking was not fitted on. Printed are first the figures that tell of an unknown
 package: each sixth of the packages is judged by a ranking, a confidence and a threshold that were fitted on the others,
 in three divisions. Then the weights for engine/providers/scoring.py and confidence.py and the threshold for
 extractive.py; what unmet words tell is written to engine/providers/data/unmet_words.npy.
 
---folds prints the figures alone. --writers judges each file by what was fitted on the others, of whose five writers
-none wrote it, and whose packages are others too. --curve fits on a quarter, a half, three quarters and all of the other
-packages. --without leaves figures of the confidence out (their names stand in confidence.py).
+--folds prints the figures alone. --writers judges each file by what was fitted on the others, whose writers
+did not write it, and whose packages are others too. --curve fits on a quarter, a half, three quarters and all of the
+other packages. --without leaves figures of the confidence out (their names stand in confidence.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ from aqe.engine.providers import confidence, scoring
 from aqe.engine.providers.extractive import choose, quote_of
 from aqe.engine.providers.question import Question, read_question
 
-FILES = tuple(DATA / f"questions_{number}.toml" for number in (1, 2, 3, 4, 5))
+FILES = tuple(DATA / f"questions_{number}.toml" for number in range(1, 10))
+NEAR = tuple(f"questions_{number}" for number in range(6, 10))
+"""The files whose questions are worded near the text."""
+
 UNMET_FILE = DATA.parent.parent / "engine" / "providers" / "data" / "unmet_words.npy"
 FOLDS, DIVISIONS, SMALL = 6, 3, 330
 """Parts that the packages are divided into, how often they are, and the passages of a small package."""
@@ -185,12 +189,19 @@ def judged_by_others(
 def tell(judged: Sequence[Sequence[Judged]]) -> None:
     """The figures, as means of some divisions."""
     print(f"{'fitted on others':<18}{HEAD}")
-    for name, least, most in (("small packages", 0, SMALL), ("others", SMALL, 10**9), ("all", 0, 10**9)):
-        rows = [figures_of([one for one in some if least <= one.asked.passages < most]) for some in judged]
+    for name, belongs in ROWS.items():
+        rows = [figures_of([one for one in some if belongs(one.asked)]) for some in judged]
         values = zip(np.mean(rows, 0), WIDTHS, strict=True)
         print(f"{name:<18}" + "".join(f"{value:{width}.3f}" for value, width in values))
 
 
+ROWS: dict[str, Callable[[Asked], bool]] = {
+    "small packages": lambda one: one.passages < SMALL,
+    "others": lambda one: one.passages >= SMALL,
+    "near the text": lambda one: one.file in NEAR,
+    "far from it": lambda one: one.file not in NEAR,
+    "all": lambda one: True,
+}
 HEAD = "right in quotes  first quote   right   unanswerable answered   surely   right at 10 %   told apart"
 WIDTHS = (15, 13, 8, 24, 9, 16, 13)
 
@@ -219,7 +230,8 @@ def figures_of(judged: Sequence[Judged]) -> list[float]:
 def fit(questions: Sequence[Asked], without: Sequence[str] = ()) -> Model:
     """The model of some questions; its threshold lets a tenth of the unanswerable ones through, each judged by what was
     fitted on other packages."""
-    found, unmet, marks = held_out(questions)
+    weights = fit_ranking(questions)
+    found, unmet, marks = held_out(questions, weights)
     chances = [0.0] * len(found)
     for kept, left in parted(questions):
         other = fit_confidence([found[at] for at in kept], unmet[kept], marks[kept], without)
@@ -228,7 +240,7 @@ def fit(questions: Sequence[Asked], without: Sequence[str] = ()) -> Model:
             known = found[at] | dict(zip(confidence.UNMET, lacking.tolist(), strict=True))
             chances[at] = confidence.confidence_of(known, other.weights, other.bias)
     no = [chances[at] for at, one in enumerate(questions) if not one.is_answerable]
-    ranking = dict(zip(scoring.FIGURES, map(float, fit_ranking(questions)), strict=True))
+    ranking = dict(zip(scoring.FIGURES, map(float, weights), strict=True))
     return Model(ranking, fit_confidence(found, unmet, marks, without), threshold_of(no, BAR))
 
 
@@ -278,24 +290,27 @@ def features_of(
     best = chosen[0][0]
     words = confidence.unmet_words(one.read, one.field, best.place)
     table = np.zeros_like(words) if unmet is None else unmet
-    found = confidence.features(one.read, one.field, best, quotes, ranking, table)
+    found = confidence.features(one.read, one.field, best, quotes, table)
     return found, words, any(rights), rights[0]
 
 
-def fit_ranking(questions: Sequence[Asked]) -> Floats:
-    """The weights under which the right units have most of the chances."""
-    known = [(one.field.figures, one.right) for one in questions if one.right.any()]
-    size = known[0][0].shape[1]
+def fit_ranking(questions: Sequence[Asked], start: Floats | None = None) -> Floats:
+    """The weights under which the right units have most of the chances, found from some weights `start` on."""
+    known = [one for one in questions if one.right.any()]
+    figures, right = np.concatenate([one.field.figures for one in known]), np.concatenate([one.right for one in known])
+    counts = np.array([len(one.right) for one in known])
+    starts, of = np.cumsum(counts) - counts, np.repeat(np.arange(len(known)), counts)
     leaning = np.array([LEANING.get(name, 0.0) for name in scoring.FIGURES])
-    weights = leaning.copy()
+    weights = leaning if start is None else start
     for _ in range(100):
-        slope, curve = RANKING_PULL * (weights - leaning), RANKING_PULL * np.eye(size)
-        for figures, right in known:
-            odds = np.exp(figures @ weights - (figures @ weights).max())
-            chance, among = odds / odds.sum(), right * odds / (right * odds).sum()
-            mean = figures.T @ chance
-            slope = slope + mean - figures.T @ among
-            curve = curve + (figures.T * chance) @ figures - np.outer(mean, mean)
+        scores = figures @ weights
+        odds = np.exp(scores - np.maximum.reduceat(scores, starts)[of])
+        chance = odds / np.add.reduceat(odds, starts)[of]
+        among = right * odds / np.add.reduceat(right * odds, starts)[of]
+        weighed = figures * chance[:, None]
+        means = np.add.reduceat(weighed, starts, axis=0)
+        slope = RANKING_PULL * (weights - leaning) + figures.T @ (chance - among)
+        curve = RANKING_PULL * np.eye(len(weights)) + weighed.T @ figures - means.T @ means
         step = np.linalg.solve(curve, slope)
         weights = weights - step * min(1.0, 2.0 / float(np.abs(step).max()))
         if float(np.abs(step).max()) < 1e-5:
@@ -303,14 +318,14 @@ def fit_ranking(questions: Sequence[Asked]) -> Floats:
     return weights
 
 
-def held_out(questions: Sequence[Asked]) -> tuple[list[dict[str, float]], Floats, Floats]:
+def held_out(questions: Sequence[Asked], start: Floats) -> tuple[list[dict[str, float]], Floats, Floats]:
     """For each question the figures of the confidence, its unmet words (2, d), and whether a quote is right; the
-    ranking is fitted on other packages."""
+    ranking is fitted on other packages, from the weights `start` on."""
     found: list[dict[str, float]] = [{} for _ in questions]
     unmet: list[Floats] = [np.zeros(0) for _ in questions]
     marks = np.zeros(len(questions))
     for kept, left in parted(questions):
-        weights = fit_ranking([questions[at] for at in kept])
+        weights = fit_ranking([questions[at] for at in kept], start)
         ranking = dict(zip(scoring.FIGURES, map(float, weights), strict=True))
         for at in left:
             found[at], unmet[at], marks[at], _ = features_of(questions[at], ranking)

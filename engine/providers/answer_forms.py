@@ -7,7 +7,9 @@ The kinds are those of questions about software, each told by words of the quest
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from aqe.engine.providers.bags import words_of
 
 _YES_NO = "can|could|is|are|does|do|did|will|would|may|must|should|has|have|was|were|am|isn't|doesn't"
 _WAY = (
@@ -88,6 +90,85 @@ _FORMS = tuple(
         (rf"(?:^|[.,:;] )(?:{_YES_NO})\b", _STATED),
     )
 )
+
+_NEEDS = {
+    "reason": (
+        r"\bwhy\b|\breasons?\b|\bhow come\b|\bwhat led\b",
+        r"\b(?:[Bb]ecause|since|so that|so|otherwise|therefore|thus|hence|due to|reasons?|avoid\w*|prevent\w*|"
+        r"without|lead(?:s|ing)? to|(?:which|this) means|in order to|as (?:it|they|this|there|that)|caus\w+|would|"
+        r"cannot|can't)\b",
+    ),
+    "person": (
+        r"(?:^|[.,:;?] |\bfrom )who\b|\bwhose (?:idea|work)\b",
+        r"\b[Bb]y\b|\b[Aa]uthors?\b|\b[Tt]hank|\b[Tt]hx\b|\b[Mm]aintain|@\w|\b[Cc]redits?\b|\b[Cc]ontribut|"
+        r"[Cc]opyright|[A-Z][a-z]+ [A-Z][a-z]+",
+    ),
+    "number": (
+        r"\bhow (?:many|much|long|large|big|small|old|far|deep|high|fast|often|soon|wide)\b|"
+        r"\b(?:maximum|minimum|max|min|largest|smallest|longest|limit|percent\w*|number of|timeout|interval)\b",
+        r"(?<![\w.\-/])\d[\d_.,]*(?!\w*[a-zA-Z_]{4})|"
+        r"\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|dozen|half|twice|hundred|thousand|"
+        r"million|unlimited|infinite\w*|no limit|zero|any number|arbitrar\w+|single)\b",
+    ),
+    "plan": (
+        r"\bwhen (?:exactly )?(?:will|is the next)\b|\buntil when\b|\bby when\b|\bplanned\b|"
+        r"\bwill\b[^.?]*\bbe (?:added|supported|removed|dropped|released|taken)|\bwhen does\b.* (?:end|stop|expire)",
+        r"\b(?:[Ww]ill|plan\w*|future|next (?:major|minor|release|version)|upcoming|soon|[Dd]eprecat\w+|roadmap|"
+        r"no longer|end of life|EOL)\b",
+    ),
+    "measure": (
+        r"\bhow (?:fast|slow)\b|\b(?:faster|fastest|slower|slow|speed|overhead|benchmark\w*|per second)\b|\btake to\b|"
+        r"\bhow much (?:memory|time)\b|\bhow long does (?:it|\w+ing)\b|\bmemory (?:does|do|is)\b|\bruns? out\b",
+        r"\b(?:fast\w*|speed\w*|slow\w*|seconds?|overhead|perform\w*|benchmark\w*|percent|quick\w*|efficien\w+|cost\w*|"
+        r"expensive)\b|%|\d ?(?:[MKG]i?B|[mnu]?s)\b|O\(|\dx\b",
+    ),
+}
+_NEEDED = {name: (re.compile(asked), re.compile(offered)) for name, (asked, offered) in _NEEDS.items()}
+_IN_ANY = ("reason", "person")
+_DIGITS = re.compile(r"\d+(?:\.\d+)*")
+_COUNTED = re.compile(r"\bhow (?:many|much) (\w+(?: \w+)?)")
+_COUNT = re.compile(
+    r"\d+|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|dozen|half|once|twice|hundred|"
+    r"thousand|million|unlimited|infinite\w*|no limit|zero|any number|arbitrar\w+|single)\b"
+)
+BESIDE = 40
+"""A number is beside the word for what it counts where so many characters or fewer lie between them."""
+
+NEEDS = (*_NEEDS, "count")
+"""What `needs_missing` tells of."""
+
+
+def needs_missing(question: str, best: str, quotes: str) -> dict[str, float]:
+    """By name, 1 for each thing that the question cannot be answered without and that is not offered, else 0.
+
+    A reason and a person may stand in any of the `quotes`, and so may a number beside the word for what is counted; a
+    number, which is none of the question's own, what is to come, and how fast or how large something was measured to be
+    have to stand in the `best` unit.
+
+    >>> [name for name, missing in needs_missing("How many of 8 seats?", "Of 8 seats.", "").items() if missing]
+    ['number', 'count']
+    """
+    lowered = question.lower()
+    own = set(_DIGITS.findall(lowered))
+    missing = {"count": _is_uncounted(lowered, quotes)}
+    for name, (asked, offered) in _NEEDED.items():
+        text = quotes if name in _IN_ANY else best
+        missing[name] = asked.search(lowered) is not None and not _offers(offered, text, own)
+    return {name: float(missing[name]) for name in NEEDS}
+
+
+def _is_uncounted(question: str, quotes: str) -> bool:
+    """Whether it is asked how many there are of something, and none of the quotes has a number beside its name."""
+    asked = _COUNTED.search(question)
+    if asked is None:
+        return False
+    counted = words_of(asked.group(1))
+    numbers = _COUNT.finditer(quotes)
+    return not any(words_of(quotes[max(0, one.start() - BESIDE) : one.end() + BESIDE]) & counted for one in numbers)
+
+
+def _offers(offered: re.Pattern[str], text: str, own: Collection[str]) -> bool:
+    return any(one.group().strip("_.,") not in own for one in offered.finditer(text))
 
 
 def forms_of(question: str) -> tuple[re.Pattern[str], ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from aqe.engine.providers.answer_forms import forms_of, share_offered
+from aqe.engine.providers.answer_forms import NEEDS, forms_of, needs_missing, share_offered
 from aqe.engine.providers.meanings import meanings
 from aqe.engine.providers.question import Question
 from aqe.engine.providers.scoring import RANKING, Field, Floats, Scored, share_of
@@ -33,7 +33,8 @@ EVIDENCE = (
     "near",
     "near in the passage",
 )
-"""The figures that tell how much of the question stands there; the others tell which of several units it is."""
+"""The figures that tell how much of the question stands there; the others tell which of several units it is. They are
+what the confidence in an entry of the knowledge is made of."""
 
 COVERED = ("in the unit", "in its lead", "meant in the unit")
 
@@ -50,35 +51,37 @@ def features(
     field: Field,
     best: Scored,
     quotes: Sequence[str],
-    weights: Mapping[str, float] | None = None,
     unmet: Floats | None = None,
 ) -> dict[str, float]:
     """The figures that the confidence is made of, for the best unit and the quotes that are given.
 
-    What of the unit's score is evidence; the share of the question that stands in the unit or what leads to it, and of
-    its pairs of words; what share of all units, beside it, comes as near to the question; whether the unit is of a
-    test, as those are found by a word or two; what share of the kinds of things asked for the unit does not offer, and
-    what share none of the quotes does; what the weightiest word weighs that nothing found comes near to; what share of
-    the question's numbers and identifiers the passage lacks; and what the general words mean that the unit does not
-    come near to, and those that no unit does, since some make the question another one when they are missing
-    ("large", "whole") and others do not ("supposed", "seems").
+    The score by which the unit is the best one; the share of the question that stands in the unit or what leads to it,
+    and of its pairs of words; what share of all units, beside it, comes as near to the question; whether the unit is of
+    a test, as those are found by a word or two; what share of the kinds of things asked for the unit does not offer,
+    and what share none of the quotes does; what cannot be missing in an answer and is (`needs_missing`); what the
+    weightiest word weighs that nothing found comes near to, and how much the one tells, however common, that the
+    unit's own passage does not come near to; what share of the question's numbers and identifiers the passage lacks;
+    and what the general words mean that the unit does not come near to, and those that no unit does, since some make
+    the question another one when they are missing ("large", "whole") and others do not ("supposed", "seems").
 
-    `weights` of the ranking and `unmet` (2, d) of the last two are those of `fit_answers.py` unless they are given.
+    `unmet` (2, d) of the last two is that of `fit_answers.py` unless it is given.
     """
     passage = best.passage
     around = " ".join((passage.text, passage.name, passage.file or ""))
-    chosen = RANKING if weights is None else weights
     forms = forms_of(asked.text)
     lacking = np.einsum("ij,ij->i", unmet_weights() if unmet is None else unmet, unmet_words(asked, field, best.place))
+    needs = needs_missing(asked.text, best.unit.text, "\n".join(quotes))
     return {
-        "evidence": sum(chosen[name] * best.figures[name] for name in EVIDENCE),
+        "score": best.score,
         "covered": sum(best.figures[name] for name in COVERED),
         "phrases": best.figures["phrases"],
         "rivals": (float(np.sum(field.reach >= field.reach[best.place] - RIVAL)) - 1.0) / len(field.reach),
         "tests": best.figures["tests"],
         "form missing": 1.0 - best.figures["asked for"] if forms else 0.0,
         "forms missing": 1.0 - share_offered(forms, "\n".join(quotes)) if forms else 0.0,
+        **{f"{name} missing": needs[name] for name in NEEDS},
         "word missing": field.missing,
+        "word missing here": float((field.telling * (1.0 - field.around[best.place])).max(initial=0.0)),
         "keys missing": 1.0 - share_of(asked.keys, around) if asked.keys else 0.0,
         **dict(zip(UNMET, lacking.tolist(), strict=True)),
     }
@@ -103,18 +106,25 @@ def unmet_weights() -> Floats:
 
 
 WEIGHTS: dict[str, float] = {
-    "evidence": 0.28,
-    "phrases": 1.15,
-    "rivals": -1.51,
-    "tests": -1.36,
-    "form missing": -0.29,
-    "forms missing": -1.24,
-    "word missing": -1.14,
-    "keys missing": -0.74,
+    "score": 0.28,
+    "phrases": 1.64,
+    "rivals": -2.27,
+    "tests": -1.10,
+    "form missing": 0.36,
+    "forms missing": -0.84,
+    "reason missing": -1.70,
+    "person missing": -1.77,
+    "number missing": -0.90,
+    "plan missing": -3.31,
+    "measure missing": -1.82,
+    "count missing": -1.10,
+    "word missing": -0.81,
+    "word missing here": -1.50,
+    "keys missing": -1.41,
     "unmet here": 1.00,
     "unmet anywhere": 1.00,
 }
-BIAS = -2.95
+BIAS = -3.63
 """Fitted by benchmarks/fit_answers.py."""
 
 
@@ -142,14 +152,14 @@ def known_features(asked: Question, field: Field, best: Scored) -> dict[str, flo
 
 
 KNOWN_WEIGHTS: dict[str, float] = {
-    "evidence": 0.34,
-    "covered": 0.92,
-    "phrases": 6.34,
-    "near in the passage": 1.84,
-    "passage meaning": 4.07,
-    "nearest": 1.13,
-    "word missing": -0.54,
-    "matched": 0.50,
+    "evidence": 0.26,
+    "covered": 0.23,
+    "phrases": 3.51,
+    "near in the passage": 1.65,
+    "passage meaning": 3.17,
+    "nearest": 3.63,
+    "word missing": -1.70,
+    "matched": 0.45,
 }
-KNOWN_BIAS = -9.76
+KNOWN_BIAS = -8.78
 """Fitted by benchmarks/fit_knowledge.py, so that the same threshold serves."""

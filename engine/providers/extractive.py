@@ -22,7 +22,7 @@ from aqe.engine.providers.scoring import Scored, field_of, rank
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Hit
 
-DEFAULT = 0.39
+DEFAULT = 0.44
 MOST_CITATIONS = 3
 ENOUGH = 0.9
 BLOCK_LINES = 6

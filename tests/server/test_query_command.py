@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     root.mkdir()
     (root / "pyproject.toml").write_text('[project]\nname = "small"\nversion = "1"\n')
-    (root / "shipping.md").write_text("# Shipping\n\nShipping costs nothing above 50 euros.\n")
+    (root / "shipping.md").write_text("# Shipping\n\nShipping is free above 50 euros.\n")
     monkeypatch.chdir(root)
     return root
 
@@ -114,7 +114,7 @@ def test_query_answers_with_file_and_line(aqe: Run) -> None:
 def test_query_reads_what_changed(aqe: Run, home: Path) -> None:
     """The index follows the files from one question to the next, unless that is turned off."""
     aqe("query", "When is shipping free?")
-    (home / "shipping.md").write_text("# Shipping\n\nShipping costs nothing above 70 euros.\n")
+    (home / "shipping.md").write_text("# Shipping\n\nShipping is free above 70 euros.\n")
     assert "50 euros" in aqe("query", "When is shipping free?", "--no-index")[1]
     assert "70 euros" in aqe("query", "When is shipping free?")[1]
 
