@@ -11,7 +11,9 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -365,7 +367,7 @@ class _LayerSource(PydanticBaseSettingsSource):
         self._nested: dict[str, Any] = {}
         for key, value in layer.values.items():
             if key in TABLES:
-                continue  # joined by name in `_tables`, not within a name
+                continue  # joined by name in `_combine`, not within a name
             *tables, last = key.split(".")
             table = self._nested
             for name in tables:
@@ -380,21 +382,32 @@ class _LayerSource(PydanticBaseSettingsSource):
 
 
 def _combine(layers: Sequence[Layer]) -> Settings:
-    sources = tuple(_LayerSource(layer) for layer in layers)
     tables = {key: joined for key in TABLES if (joined := _joined(layers, key)) is not None}
+    held = _SOURCES.set(tuple(_LayerSource(layer) for layer in layers))
+    try:
+        return _layered()(**tables)
+    except ValidationError as exc:
+        problem = min(exc.errors(), key=lambda one: one["type"] == "missing")  # a misspelt key explains a missing one
+        raise _wrong_value(layers, problem) from exc
+    finally:
+        _SOURCES.reset(held)
+
+
+_SOURCES: ContextVar[tuple[_LayerSource, ...]] = ContextVar("_SOURCES", default=())
+
+
+@cache
+def _layered() -> type[Settings]:
+    """The settings as read from the layers in `_SOURCES`: a class of pydantic takes milliseconds to make."""
 
     class Layered(Settings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (kwargs["init_settings"], *sources)
+            return (kwargs["init_settings"], *_SOURCES.get())
 
-    try:
-        return Layered(**tables)
-    except ValidationError as exc:
-        problem = min(exc.errors(), key=lambda one: one["type"] == "missing")  # a misspelt key explains a missing one
-        raise _wrong_value(layers, problem) from exc
+    return Layered
 
 
 def _joined(layers: Sequence[Layer], key: str) -> Any:
