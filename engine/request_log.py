@@ -113,7 +113,7 @@ class RequestLog(Generic[T]):
         if len(bad) == len(batch):
             self._put_back(bad)
             return False
-        _log.warning("%d requests cannot be logged, and are given up", len(bad))
+        _log.warning("%s given up, since the log cannot take %s", _are(len(bad)), "it" if len(bad) == 1 else "them")
         return True
 
     def _put_back(self, batch: Sequence[T]) -> None:
@@ -166,7 +166,11 @@ class RequestLog(Generic[T]):
         try:
             self._flush(pause)
         except Exception as error:  # whatever it is: the next ones are to be written all the same
-            _log.warning("%d requests are not in the log yet: %s", len(self._waiting), error)
+            _log.warning("%s not in the log yet: %s", _are(len(self._waiting)), error)
+
+
+def _are(count: int) -> str:
+    return "1 request is" if count == 1 else f"{count} requests are"
 
 
 @atexit.register

@@ -48,9 +48,12 @@ Told = tuple[str, tuple[int, ...], Iterable[Array]]
 
 
 def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> None:
-    """Write arrays, each told as (dtype, shape, pieces in order), and `facts` beside them; raises OSError."""
-    if not path.name:
+    """Write arrays, each told as (dtype, shape, pieces in order), and `facts` beside them; raises OSError, also where
+    what is there is a folder, a device or a pipe, which no file is to take the place of."""
+    if not path.name or path.is_dir():
         raise IsADirectoryError(f"vectors are saved in a file, and {str(path)!r} names none")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"vectors are saved in a file, and {str(path)!r} is a device or a pipe")
     part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with part.open("xb") as file:
@@ -62,7 +65,7 @@ def write(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Told]) -> N
         with suppress(OSError):
             part.unlink()
         if isinstance(failure, OSError) and failure.filename == str(part):
-            failure.filename, failure.filename2 = str(path), None
+            raise OSError(failure.errno, failure.strerror, str(path)) from None
         raise
 
 

@@ -90,7 +90,7 @@ class Desk:
         file: str | None,
         line: int | None,
         metadata: dict[str, Any],
-        ttl: str | None = None,
+        ttl: str | float | None = None,
     ) -> Kept:
         """Remember `text`; returns its id, and whether it was kept before. Raises `UserError` as the store does."""
         from aqe.engine.memory.entry import NewMemory, Provenance

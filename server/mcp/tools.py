@@ -33,6 +33,7 @@ Verdicts = Annotated[
     Literal["summary", "tests", "report"], Field(description="tests: the verdict on each; report: the whole report")
 ]
 Namespace = Annotated[str, Field(description="a drawer of the memory")]
+Seconds = Annotated[float, Field(strict=True)]
 
 
 class MemoryAdded(BaseModel):
@@ -156,7 +157,7 @@ def _memory_tools(service: Service) -> list[Tool]:
         file: Annotated[str | None, Field(description="file it is about")] = None,
         line: Annotated[int | None, Field(ge=1)] = None,
         metadata: Annotated[dict[str, Any] | None, Field(description="what to filter by later")] = None,
-        ttl: Annotated[str | None, Field(description="keep it this long, like 30d; or never")] = None,
+        ttl: Annotated[str | Seconds | None, Field(description="keep it this long, like 30d; or never")] = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryAdded]:
         desk = service.desk(await service.project(project, ctx))

@@ -46,6 +46,21 @@ def test_what_comes_after_the_end_is_written_at_once() -> None:
     assert written == [1, 2]
 
 
+def test_what_waits_is_counted_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    """What a log of requests says of those that it could not write has one request, and several of them."""
+
+    def write(batch: Sequence[int], _: Callable[[], None]) -> None:
+        raise RuntimeError("the disk is gone")
+
+    log = RequestLog(write, delay_s=60.0)
+    log.add(1)
+    log.close()
+    log.add(2)
+    told = [record.getMessage() for record in caplog.records]
+    assert "1 request is not in the log yet: the disk is gone" in told
+    assert told[-1] == "2 requests are not in the log yet: the disk is gone"
+
+
 def test_what_could_not_be_written_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that met a locked file is written a while later, even where no other comes."""
     monkeypatch.setattr(request_log, "AGAIN_S", 0.01)

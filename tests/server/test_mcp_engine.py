@@ -57,7 +57,8 @@ def test_change_of_a_file_is_seen_by_the_next_question(in_memory: OnStdio, docum
 
 @pytest.mark.services
 def test_what_an_answer_quoted_is_not_stored_as_a_memory(in_memory: OnStdio, documented: Path) -> None:
-    """An assistant that remembers what query just told it is given the passage's id; a fact of its own is kept."""
+    """An assistant that remembers what query just told it is given the passage's id; a fact of its own is kept, for as
+    many seconds as a number says."""
 
     async def ask() -> None:
         async with in_memory(documented, "auto") as client:
@@ -71,6 +72,11 @@ def test_what_an_answer_quoted_is_not_stored_as_a_memory(in_memory: OnStdio, doc
             assert not (await client.call_tool("memory_add", own)).structured_content["existed"]
             wrong = await client.call_tool("memory_add", {**own, "ttl": "soon"})
             assert wrong.structured_content["code"] == "bad-ttl"
+            for number in (-1, "5"):
+                wrong = await client.call_tool("memory_add", {**own, "ttl": number})
+                assert wrong.structured_content["code"] == "bad-ttl"
+            fact = {"text": "The build is green until tonight", "id": "tonight", "ttl": 3600}
+            assert not (await client.call_tool("memory_add", fact)).is_error
 
     anyio.run(ask)
 

@@ -206,8 +206,22 @@ def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     """A missing file and a folder that cannot be written to are the system's own errors."""
     with pytest.raises(FileNotFoundError):
         Vectors.open(tmp_path / "none")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         filled(3).save(tmp_path / "none" / "rows.vec")
+    assert str(caught.value) == f"[Errno 2] No such file or directory: {str(tmp_path / 'none' / 'rows.vec')!r}"
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A folder, and what is neither folder nor file, stays what it is, and one sentence says so."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"saved in a file, and .*folder' names none"):
+        filled(3).save(tmp_path / "folder")
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(FileExistsError, match=r"saved in a file, and .*pipe' is a device or a pipe"):
+            filled(3).save(tmp_path / "pipe")
+        assert (tmp_path / "pipe").is_fifo()
+    assert not list(tmp_path.glob(".*.part"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files is a matter of POSIX")
