@@ -5,7 +5,7 @@ engine on an empty project without a model: the 30 of benchmarks/data/knowledge_
 and the 40 of knowledge_fresh.toml, half of which none does. Of those with an entry are counted how often it is the
 first or among the first three that the search finds, and how often the answer quotes it; of all, how many are answered,
 also with the knowledge switched off (none should be: nothing else can know). Of the questions about public packages in
-questions_[1-5].toml is counted how many are taken for the name of an entry, which none is about.
+questions_[1-9].toml is counted how many are taken for the name of an entry, which none is about.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def count_named() -> tuple[int, int]:
     """How many questions about packages are taken for the name of an entry, and of how many."""
     asks = [
         one["ask"]
-        for number in range(1, 6)
+        for number in range(1, 10)
         for one in tomllib.loads((DATA / f"questions_{number}.toml").read_text(encoding="utf-8"))["question"]
     ]
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "knowledge.db") as store:
