@@ -69,6 +69,12 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
             report.lost_count > len(report.lost_memories)
         )
         yield f"{memories(report.lost_count)} lost a revision: {', '.join(report.lost_memories)}{more}"
+    if report.more_lost and not report.everything_lost:
+        saved = report.saved.get("memories", 0)
+        yield (
+            "An unknown number more is lost: what named them is lost too. Rows of memories, ended ones too, were"
+            f" numbered up to {report.highest_row:,} at least; {saved:,} of them {'is' if saved == 1 else 'are'} saved"
+        )
     if report.everything_lost:
         yield f"Everything {'would be' if report.dry_run else 'is'} lost: no memory in the file can be saved."
         yield from _ways_back(report.earlier)

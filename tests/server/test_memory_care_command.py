@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import keyring
 import keyring.backend
 import pytest
 
-from aqe.engine.memory import Store
+from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Finding
 from aqe.server.cli.care_text import finding_lines
 
@@ -143,6 +144,16 @@ def test_failed_restore_leaves_no_folder_behind(in_process: Run) -> None:
     assert in_process("memory", "restore", "junk.db")[0] == 2
     assert in_process("memory", "restore", "none.db")[0] == 2
     assert not Path(".aqe").exists()
+
+
+def test_repair_says_that_more_is_lost_than_it_can_name(aqe: Run) -> None:
+    """A repair of a file that is cut off says that it does not know all that is lost, and how many rows there were."""
+    with Store.open(Path(".aqe/aqe.db")) as store:
+        store.add_many(NewMemory(f"note {number} of many words to fill a page " * 9) for number in range(400))
+    data = Path(".aqe/aqe.db").read_bytes()
+    Path(".aqe/aqe.db").write_bytes(data[: len(data) * 7 // 10])
+    out = aqe("memory", "repair")[1]
+    assert re.search(r"An unknown number more is lost: .* numbered up to \d+ at least; \d+ of them are saved\n", out)
 
 
 def test_repair_of_a_file_without_a_row_names_the_earlier_ones(aqe: Run) -> None:

@@ -54,6 +54,14 @@ def children(image: Image, number: int) -> Iterator[int]:
     yield int.from_bytes(page[start + 8 : start + 12], "big")
 
 
+def last_keys(image: Image, number: int) -> Iterator[int]:
+    """The highest row number below each child of an interior page of a table but the last, for which none stands."""
+    page = image.pages[number]
+    for at in _cells(image, number):
+        key, _ = varint(page, at + 4)
+        yield key - ((key >> 63) << 64)
+
+
 def records(image: Image, number: int) -> Iterator[Record]:
     """The rows on a page: of a table leaf, or of any page of an index."""
     kind = kind_of(image, number)

@@ -43,6 +43,7 @@ from aqe.engine.memory.care.salvage import (
     Found,
     Losses,
     first_made,
+    highest_unnamed,
     indexed_memories,
     is_derived,
     known_tables,
@@ -67,10 +68,11 @@ class RepairReport:
     `how` is "nothing" for a sound store, "mended" where its pages are sound, "salvaged" where rows were read page by
     page. `memories` counts all current ones, `remembered` those that are not of the project index or aqe's own
     knowledge. `saved` counts rows by table, `broken` those that stand only in part, `unknown_rows` those of no one
-    table; `lost_count` counts memories of which some row is known to be lost, the first of which are named. `kept` is
-    the file as it was. With `everything_lost` not one memory could be saved where some were; `earlier` are then the
-    files in `.aqe`, newest first, that may have what is lost, and `damaged_before` those that were kept damaged before,
-    of which a repair may save some.
+    table; `lost_count` counts memories of which some row is known to be lost, the first of which are named; where
+    `more_lost` an unknown number is lost beyond those, since what would name them is lost too, and `highest_row` is the
+    highest number of a row of memories that was seen. `kept` is the file as it was. With `everything_lost` not one
+    memory could be saved where some were; `earlier` are then the files in `.aqe`, newest first, that may have what is
+    lost, and `damaged_before` those that were kept damaged before, of which a repair may save some.
     """
 
     how: str
@@ -83,6 +85,8 @@ class RepairReport:
     unread_pages: int
     lost_count: int
     lost_memories: tuple[str, ...]
+    more_lost: bool
+    highest_row: int
     mended: Mended
     kept: str
     sound: bool
@@ -102,6 +106,8 @@ class _Salvaged:
     blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
+    highest: int | None = None
+    """The highest row number of memories that was seen, where some may be lost that nothing names."""
 
     @property
     def is_nothing(self) -> bool:
@@ -265,6 +271,9 @@ def _insert_all(connection: apsw.Connection, image: Image, version: int, made: _
             made.saved[found.table] = made.saved.get(found.table, 0) + 1
     there = {(str(a), str(b), int(c)) for a, b, c in connection.execute("SELECT namespace, id, revision FROM memories")}
     made.losses.named |= {(a, b) for a, b, c in indexed_memories(image) if (a, b, c) not in there}
+    made.highest = highest_unnamed(image)
+    if made.highest is not None:
+        made.highest = max(made.highest, connection.execute("SELECT max(row) FROM memories").get or 0)
 
 
 def _insert(connection: apsw.Connection, found: Found) -> bool:
@@ -352,6 +361,8 @@ def _report(
         unread_pages=losses.unread_pages,
         lost_count=len(losses.named),
         lost_memories=tuple("/".join(name) for name in sorted(losses.named)[:NAMED]),
+        more_lost=made is not None and made.highest is not None,
+        highest_row=0 if made is None else made.highest or 0,
         mended=mended or Mended(),
         kept=kept,
         sound=after.sound,

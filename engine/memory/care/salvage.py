@@ -21,6 +21,7 @@ from aqe.engine.memory.care.records import (
     Value,
     children,
     kind_of,
+    last_keys,
     overflow_of,
     records,
 )
@@ -186,6 +187,24 @@ def indexed_memories(image: Image) -> Iterator[tuple[str, str, int]]:
                 namespace, id, revision, _ = record.values
                 if isinstance(namespace, str) and isinstance(id, str) and isinstance(revision, int):
                     yield namespace, id, revision
+
+
+def highest_unnamed(image: Image) -> int | None:
+    """Where memories may be lost that nothing names, as pages of their table and of its index are lost: the highest row
+    number that what is left of the table tells of, 0 where it tells of none. None where whatever is lost is named."""
+    roots = find_roots(image)
+    if any(_is_whole(image, roots.get(name, 0)) for name in ("memories", "memories_revision")):
+        return None
+    pages = _tree(image, roots.get("memories", 0), set())
+    above = [number for number in pages if kind_of(image, number) == TABLE_INTERIOR]
+    return max((key for number in above for key in last_keys(image, number)), default=0)
+
+
+def _is_whole(image: Image, root: int) -> bool:
+    """Whether each page of a tree can be read."""
+    pages = list(_tree(image, root, set()))
+    above = [number for number in pages if kind_of(image, number) in (TABLE_INTERIOR, INDEX_INTERIOR)]
+    return bool(pages) and {below for number in above for below in children(image, number)} <= set(pages)
 
 
 def first_made(image: Image) -> int | None:

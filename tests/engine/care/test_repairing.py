@@ -118,7 +118,7 @@ def test_lost_leaf_loses_its_rows_and_names_them(make_place: Make, tmp_path: Pat
         left = {memory.id for memory in store.list(limit=1000)}
         assert all(store.vector(id) == (float(id), 1.0, 2.0) for id in left)
         assert len(store.search("note", k=1000).hits) == len(left)
-    assert report.sound
+    assert (report.sound, report.more_lost) == (True, False)
     assert 0 < len(everything - left) < 60
     assert set(report.lost_memories) == {f"default/{id}" for id in everything - left}
     assert Path(report.kept).read_bytes()[(leaf - 1) * PAGE :][:8] == b"\xa5" * 8
@@ -179,6 +179,18 @@ def test_lost_root_of_a_table_loses_no_memory(make_place: Make, table: str) -> N
         assert [hit.memory.id for hit in store.search("note 17 says", k=1).hits] == ["17"]
         if table != "vectors_1_chunks":
             assert store.vector("17") == (17.0, 1.0, 2.0)
+
+
+def test_what_is_lost_without_a_name_is_said_with_its_bound(make_place: Make) -> None:
+    """Where the pages that would name what is lost are lost too the report says so, and how far rows were numbered."""
+    place = make_place(1000)
+    place.path.write_bytes(place.path.read_bytes()[: place.path.stat().st_size * 7 // 10])
+    report = repair(place)
+    with Store.open(place.path) as store:
+        left = len(store.list(limit=1000))
+    assert 0 < left < 1000 - report.lost_count
+    assert report.more_lost
+    assert 900 < report.highest_row <= 1000
 
 
 @pytest.mark.services
