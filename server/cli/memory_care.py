@@ -95,7 +95,9 @@ def verify(
         for run in report.checks:
             print(f"{run.state:<8} {run.name:<12} {run.looked_at:>10,} {run.of}")
         sys.stdout.write(page(finding_lines(report.findings)))
-        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {held(report.memories, report.remembered)}")
+        count = held(report.memories, report.remembered)
+        count = count if report.sound or report.memories else "no memory can be counted"
+        print(f"{report.file}: {'sound' if report.sound else 'not sound'}, {count}")
     return 0 if report.sound else 1
 
 

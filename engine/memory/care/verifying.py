@@ -26,6 +26,8 @@ from aqe.engine.progress import CancelToken, Progress, silent
 UNREADABLE = "it cannot be read through"
 """How what a check says begins where a part of the file stopped it."""
 
+DAMAGED = "a part of the file is damaged"
+
 OTHER = "Go back to another backup; `aqe memory restore FILE --dry-run` says whether this one can still be restored."
 """What to do about a backup that is not sound."""
 
@@ -107,8 +109,8 @@ def verify(
             transaction(connection, path, write=False),
         ):
             version = int(connection.pragma("user_version"))
+            held = _counted(connection)  # first: an encrypted page that is damaged ends all reading on its connection
             _run_all(connection, runs, findings, progress, cancel)
-            held = _counted(connection)
             if file is None and connection.table_exists("main", "demoted"):
                 side = functools.partial(check_side_files, database=path)
                 _note(runs, findings, "side files", *_run(connection, side))
@@ -116,7 +118,10 @@ def verify(
         if error.code not in _CODES:
             raise
         what = error.message.removesuffix(".")
-        findings.append(Finding("file", what, "nothing in it can be read as it is", REPAIR))
+        if not version:
+            findings.append(Finding("file", what, "nothing in it can be read as it is", REPAIR))
+        elif not findings:
+            findings.append(Finding("file", what, DAMAGED, REPAIR))
     if file is not None:
         findings = [replace(one, fix=OTHER) for one in findings]
     if file is None and not findings and not version:
@@ -152,15 +157,25 @@ def _run_all(
     progress: Progress,
     cancel: CancelToken | None,
 ) -> None:
-    """Run each check that the file has the tables for."""
+    """Run each check that the file has the tables for, as long as it can be read."""
     for number, (name, check, table) in enumerate(CHECKS):
         if cancel is not None:
             cancel.check()
         progress(f"Checking {name}", number, len(CHECKS))
-        if not connection.table_exists("main", table) and table != "sqlite_schema":
+        is_lost = bool(findings) and _has_ended(connection)
+        if is_lost or (table != "sqlite_schema" and not connection.table_exists("main", table)):
             runs.append(CheckRun(name, "not-run", 0, OF[name]))
             continue
         _note(runs, findings, name, *_run(connection, check))
+
+
+def _has_ended(connection: apsw.Connection) -> bool:
+    """Whether a damaged page ended all reading, as one that is encrypted does."""
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except apsw.CorruptError:
+        return True
+    return False
 
 
 def _note(runs: list[CheckRun], findings: list[Finding], name: str, looked_at: int, wrong: list[Wrong]) -> None:
@@ -174,11 +189,11 @@ def _run(connection: apsw.Connection, check: object) -> Looked:
     try:
         looked: Looked = check(connection)
     except UnicodeDecodeError:
-        return 0, [Wrong(f"{UNREADABLE}: a text is no UTF-8", "a part of the file is damaged")]
+        return 0, [Wrong(f"{UNREADABLE}: a text is no UTF-8", DAMAGED)]
     except (TypeError, ValueError, AttributeError):
-        return 0, [Wrong(f"{UNREADABLE}: a value is of another kind", "a part of the file is damaged")]
+        return 0, [Wrong(f"{UNREADABLE}: a value is of another kind", DAMAGED)]
     except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError) as error:
-        return 0, [Wrong(f"{UNREADABLE}: {error}", "a part of the file is damaged")]
+        return 0, [Wrong(f"{UNREADABLE}: {error}", DAMAGED)]
     return looked
 
 

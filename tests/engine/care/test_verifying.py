@@ -90,6 +90,19 @@ def test_damaged_pages_are_findings(place: Place) -> None:
     assert report.findings[0].check in ("pages", "file")
 
 
+def test_damaged_page_of_an_encrypted_store_is_not_all_of_it(make_place: Make) -> None:
+    """One page that fails its checksum is one finding; what can still be read is counted, and not said to be lost."""
+    place = make_place(200, key="a key")
+    data = bytearray(place.path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    place.path.write_bytes(data)
+    report = verify(place)
+    assert [one.check for one in report.findings] == ["pages"]
+    assert "nothing" not in report.findings[0].meaning
+    assert report.memories == 200
+    assert {run.state for run in report.checks if run.name == "texts"} == {"not-run"}
+
+
 def test_file_that_is_no_database_is_a_finding(make_place: Make) -> None:
     """A file without a single readable page is one finding, not a failure."""
     place = make_place(1)
