@@ -16,6 +16,7 @@ LONGEST_S = 10.0
 
 _lock = threading.Lock()
 _open: set[ExitStack] = set()
+_of_a_parent: list[ExitStack] = []  # kept: letting go of one would end a portal whose thread is not here
 _watcher: threading.Thread | None = None
 
 
@@ -40,6 +41,7 @@ def _begin_anew() -> None:
     """In a forked process: what its parent left open is the parent's to close."""
     global _lock
     _lock = threading.Lock()
+    _of_a_parent.extend(_open)
     _open.clear()
 
 

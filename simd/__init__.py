@@ -1,8 +1,9 @@
 """Vector kernels and the tokeniser of texts, on the fastest path that this machine has.
 
-The paths `avx512`, `avx512vnni`, `avx2`, `sse4`, `neon` and `portable` are C, `numpy` is their twin for installs without a
-compiler; all give the same answers to rounding. The environment variable AQE_SIMD forces one; this file is the only place that
-chooses. What offers a contiguous buffer will do (a NumPy array, an `array.array`, a memoryview), at any address.
+The paths `avx512`, `avx512vnni`, `avx2`, `sse4`, `neon` and `portable` are C, `numpy` is their twin for installs
+without a compiler; all give the same answers to rounding. The environment variable AQE_SIMD forces one; this file is
+the only place that chooses. What offers a contiguous buffer will do (a NumPy array, an `array.array`, a memoryview), at
+any address.
 
 `dot`, `cosine`, `l2` (the squared distance) take float32, float16 or int8, both of one kind, and bfloat16 as uint16
 with `dtype="bfloat16"`; `hamming` takes packed bits as uint8, and `topk` all of these (scores of int8, cosines apart,

@@ -61,7 +61,7 @@ def _wait() -> None:
     _forking.held = held
     tried: set[int] = set()
     until = time.monotonic() + PATIENCE_S
-    while some := [(one, ways) for one, ways in _every() if id(one) not in tried]:
+    while time.monotonic() < until and (some := [(one, ways) for one, ways in _every() if id(one) not in tried]):
         for one, ways in sorted(some, key=lambda pair: id(pair[0])):
             tried.add(id(one))
             if ways.hold(one, max(0.0, until - time.monotonic())):

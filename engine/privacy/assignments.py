@@ -123,11 +123,21 @@ def find_assigned(text: str, lowered: str, path: str | None) -> Iterator[tuple[i
             if spans is None:
                 if len(judged) == MOST_JUDGED:
                     judged.clear()
-                spans = judged[near] = list(_judged(text, found, around))
+                spans = list(_judged(text, found, around))
+                if not _runs_on(near[-1][reach + after - place :]):
+                    judged[near] = spans
             for start, stop, kind in spans:
                 yield place + start, place + stop, kind
             long = _LONG.match(text, after)
             passed = after if long is None else long.end()
+
+
+def _runs_on(following: str) -> bool:
+    """Whether the value may lie further on than the lines that `following` shows: in a block, a list, a long text."""
+    begin = following.lstrip(" \t")[:1]
+    if begin in ("", "\r", "\n", "|", ">", "[", "(", "{", "!", "&"):
+        return True
+    return begin in ("'", '"', "`") and begin not in following.partition("\n")[0].lstrip(" \t")[1:]
 
 
 def _judged(text: str, found: re.Match[str], around: Surroundings) -> Iterator[tuple[int, int, str]]:
@@ -163,7 +173,10 @@ def _values(
 ) -> Iterator[tuple[int, int]]:
     way, after = found.lastgroup, found.end()
     name, opened = text[begin:end], text[begin - 1 : begin]
-    if opened == ":" and text[end] in "\"':" and begin > 1 and not text[begin - 2].isspace():
+    if opened == ":" and (
+        (text[begin - 2 : begin] == "::" and text[end] in "\"':")
+        or (text[end] == ":" and text.rfind("arn:", max(0, begin - 80), begin) >= 0)
+    ):
         return  # a part of "AWS::IAM::AccessKey", of arn:aws:secretsmanager:eu-west-1:123:secret:name
     if opened == " " and text[end] in "\"'" and _VERB.fullmatch(name):
         return

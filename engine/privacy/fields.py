@@ -23,7 +23,7 @@ _PGPASS = re.compile(
 _OF_USER = re.compile(r"(?<![^\n])[^\s:#]{1,100}:([^\s:]{4,300}+)(?=[:\s]|\Z)")
 _POSTGRES_PORTS = (":543", ":6432:")
 _SASL = re.compile(r"\]:\d{2,5}[ \t]{1,20}[^\s:]{1,100}:([^\s]{4,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))")
-_HERE_TEXT = re.compile(r"<<<[ \t]?[\"']?([^\s\"'$]{4,200}+)")
+_HERE_TEXT = re.compile(r"<<<(?!<)[ \t]?[\"']?([^\s\"'$]{4,200}+)")
 _HERE = re.compile(r"\bsudo\b.{0,40} -\w{0,5}s|--(?:with-token|password-stdin|stdin)|\bpasswd\b")
 
 

@@ -283,9 +283,11 @@ def _is_part_of_id(text: str, place: int) -> bool:
     """Whether the name is a part of "AWS::IAM::AccessKey" or of arn:aws:secretsmanager:eu-west-1:123:secret:name."""
     begin = _name_begin(text, place)
     found = _NAME.match(text, begin)
-    if found is None or text[begin - 1 : begin] != ":" or begin < 2 or text[begin - 2].isspace():
+    if found is None or text[begin - 1 : begin] != ":":
         return False
-    return text[found.end() : found.end() + 1] in ("'", '"', ":")
+    if text[begin - 2 : begin] == "::":
+        return text[found.end() : found.end() + 1] in ("'", '"', ":")
+    return text[found.end() : found.end() + 1] == ":" and text.rfind("arn:", max(0, begin - 80), begin) >= 0
 
 
 def _line(text: str, begin: int, end: int) -> str:

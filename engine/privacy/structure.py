@@ -103,8 +103,10 @@ def _named(value: Any) -> Iterator[tuple[str, str]]:
 def _arguments(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
     texts = [text for text in value[:MOST_ITEMS] if isinstance(text, str)]
     if len(texts) > 1 and any(text.startswith("-") for text in texts):
-        for number, _, _, kind in find_in_arguments(texts):
-            yield texts[number], kind
+        for number, begin, end, kind in find_in_arguments(texts):
+            is_whole = begin == 0 and end == len(texts[number])
+            if is_whole or " " not in texts[number]:  # what is within a longer one is found there by itself
+                yield texts[number], kind
 
 
 def _is_long(value: Any) -> bool:

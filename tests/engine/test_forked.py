@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -152,3 +154,18 @@ def test_a_forked_store_is_refused_while_a_thread_has_its_lock(tmp_path: Path) -
             over.set()
             thread.join()
         assert store.get("a") is not None
+
+
+def test_a_child_of_an_engine_ends_in_the_ordinary_way(project: Path) -> None:
+    """A forked process that runs to its end, and lets go of its parent's engine, ends as if there were none."""
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom aqe.engine.sync import Engine\n"
+        "engine = Engine.open(Path(sys.argv[1]))\n"
+        "engine.remember('prices round half up')\n"
+        "if not os.fork():\n    del engine\n    sys.exit(0)\n"
+        "print(os.waitpid(-1, 0)[1])\nengine.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(project)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr

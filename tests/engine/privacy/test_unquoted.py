@@ -285,3 +285,25 @@ def test_objects_are_redacted_by_their_names() -> None:
         "token": "expired",
         "run": ["app", "--password", "[redacted:password-assignment-3]", "--port", "80"],
     }
+
+
+@pytest.mark.parametrize("name", ["Jwt:Key", "Stripe:ApiKey", "Authentication:Google:ClientSecret"])
+def test_a_key_of_flat_settings_has_its_parts_between_colons(name: str) -> None:
+    """A name such as .NET writes it is a name, and no part of an identifier."""
+    text = f'{{"{name}": "8f3kd02mMdk39fkWq02jfLx1"}}'
+    assert [text[span.start : span.end] for span in scan(text, "secrets.json")] == ["8f3kd02mMdk39fkWq02jfLx1"]
+
+
+def test_a_script_among_arguments_keeps_all_but_its_password() -> None:
+    """What a longer argument holds is taken out of it, and not the argument."""
+    script = "mysql -uroot -pS3cret7x shop < dump.sql\necho done"
+    found = redacted(["bash", "-c", script])
+    assert found == ["bash", "-c", script.replace("S3cret7x", "[redacted:command-password]")]
+
+
+def test_blocks_that_begin_alike_are_judged_each() -> None:
+    """Of two blocks under the same name with the same long beginning each is judged by all of its lines."""
+    head = "# " + "x" * 210 + "\npassword: |\n"
+    filler = "".join(f"  filler words of the text {number:02} here ok\n" for number in range(14))
+    text = "".join(f"{head}{filler}  {last}\n" for last in ("nothing in it", "S3cretZz9!k"))
+    assert [text[span.start : span.end] for span in scan(text, "a.yaml")] == ["S3cretZz9!k"]
