@@ -46,11 +46,11 @@ def backup(
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
-) -> None:
+) -> int:
     """Write all that is kept to one file, while servers run, and read it again.
 
     The file has the store's own key, if it has one. It gets its name when it is whole. With --since it is small, and
-    both files are needed to go back.
+    both files are needed to go back. Exit 1 where it holds damaged texts, as the store does.
     """
     from aqe.engine.memory.care import back_up
     from aqe.server.cli.care_text import held
@@ -69,11 +69,18 @@ def backup(
         )
     if json:
         print_json("memory-backup", report, project=root)
-        return
+        return 1 if report.damage else 0
     done = "would hold" if dry_run else "holds"
     rest = f", with {report.since}" if report.since else ""
     sealed = ", encrypted" if report.encrypted else ""
     print(f"{report.file} {done} {held(report.memories, report.remembered)} in {report.bytes:,} bytes{rest}{sealed}")
+    if report.damage:
+        print(
+            f"It holds damage, as the store does: {report.damage}. `aqe memory repair` mends the store.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
 
 
 def verify(

@@ -86,6 +86,24 @@ def test_backup_is_restored_and_what_it_replaced_is_kept(aqe: Run) -> None:
     assert len(aqe("memory", "list")[1].splitlines()) == 2
 
 
+def test_backup_of_damaged_texts_says_so_and_replaces_no_other(aqe: Run) -> None:
+    """A backup of a store with a damaged text is kept and exits with 1; one that was there before stays as it was."""
+    aqe("memory", "backup", "good.db")
+    good, file = Path("good.db").read_bytes(), Path(".aqe/aqe.db")
+    data = file.read_bytes()
+    assert b"the first note" in data
+    file.write_bytes(data.replace(b"the first note", b"the f\x9brst note"))
+    status, out, err = aqe("memory", "backup", "bad.db")
+    assert (status, out.startswith("bad.db holds 1 memory in ")) == (1, True)
+    assert "It holds damage, as the store does: " in err
+    assert "`aqe memory repair`" in err
+    assert json.loads(aqe("memory", "backup", "--json", "other.db")[1])["damage"]
+    status, _, err = aqe("memory", "backup", "good.db", "--force")
+    assert (status, err.endswith("[database-broken]\n"), Path("good.db").read_bytes() == good) == (2, True, True)
+    assert aqe("memory", "repair")[0] == 0
+    assert aqe("memory", "backup", "good.db", "--force")[0] == 0
+
+
 def test_verify_says_what_is_wrong_and_exits_1(aqe: Run) -> None:
     """A sound store exits 0; a damaged backup exits 1 with what it means, as text and as JSON."""
     status, out, _ = aqe("memory", "verify")

@@ -14,6 +14,8 @@ from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.copying import check_copy, pinned, publish, refuse_taken, spare_for, write_copy
 from aqe.engine.memory.care.place import BESIDE, Place, is_same, refuse_own
 from aqe.engine.memory.care.states import count_current
+from aqe.engine.memory.care.verifying import damaged_texts
+from aqe.engine.memory.connection import broken
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -22,7 +24,8 @@ from aqe.engine.progress import CancelToken, Progress, silent
 class BackupReport:
     """A backup that was taken (or with `dry_run` would be). `bytes` is the size of the file; `since` is the backup that
     an incremental one rests on, "" for a whole one. `memories` counts all current ones, also those of the project index
-    and aqe's own knowledge; `remembered` only the others, which `aqe memory list` shows."""
+    and aqe's own knowledge; `remembered` only the others, which `aqe memory list` shows. `damage` is what is wrong with
+    its texts, as they are in the store too; "" where nothing is."""
 
     file: str
     since: str
@@ -32,6 +35,7 @@ class BackupReport:
     revisions: int
     version: int
     encrypted: bool
+    damage: str
     dry_run: bool
     seconds: float
 
@@ -51,16 +55,17 @@ def back_up(
 
     With `since`, an earlier whole backup, only the rows that differ from it are written, and both are needed to go
     back; `keys` are more keys to try on that one. The file gets its name once it was written whole and every page of
-    what it stands for was read again. Raises `UserError` (bad-output where the file is there and not `force`,
-    no-such-path where nothing is kept, bad-backup where `since` is of another version, disk-full, project-read-only,
-    and as opening the store does), `Cancelled`.
+    what it stands for was read again; one of a store with damaged texts is kept, but replaces no file. Raises
+    `UserError` (bad-output where the file is there and not `force`, no-such-path where nothing is kept, bad-backup
+    where `since` is of another version, disk-full, project-read-only, database-broken where a page or, with `force`, a
+    text is damaged, and as opening the store does), `Cancelled`.
     """
     began = time.monotonic()
     refuse_taken(target, force=force)
     refuse_own(place.path, target, "a backup")
     if since is not None:
         _refuse_base(place, target, since)
-    connection = place.connect_to_read()
+    connection, damage = place.connect_to_read(), ""
     try:
         with pinned(connection, place.path):
             counts = count_current(connection, utc_now())
@@ -68,13 +73,13 @@ def back_up(
             version = int(connection.pragma("user_version"))
             size = int(connection.pragma("page_count")) * int(connection.pragma("page_size"))
             if since is None and not dry_run:
-                size = _write_whole(place, connection, target, progress, cancel)
+                size, damage = _write_whole(place, connection, target, progress, cancel)
         if since is not None:
-            size = _write_increment(place, target, since, keys, dry_run, progress, cancel)
+            size, damage = _write_increment(place, target, since, keys, dry_run, progress, cancel)
     finally:
         connection.close()
     facts = (str(target), "" if since is None else str(since), size, *counts, revisions, version)
-    return BackupReport(*facts, place.key is not None, dry_run, round(time.monotonic() - began, 3))
+    return BackupReport(*facts, place.key is not None, damage, dry_run, round(time.monotonic() - began, 3))
 
 
 def _refuse_base(place: Place, target: Path, since: Path) -> None:
@@ -95,13 +100,23 @@ def _refuse_base(place: Place, target: Path, since: Path) -> None:
 
 def _write_whole(
     place: Place, connection: apsw.Connection, target: Path, progress: Progress, cancel: CancelToken | None
-) -> int:
+) -> tuple[int, str]:
     with spare_for(target) as spare:
         write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
         progress("Reading the backup again")
         check_copy(spare, key=place.key)
+        damage = _damage(place, spare, place.key, target)
         publish(spare, target, like=place.path)
-    return target.stat().st_size
+    return target.stat().st_size, damage
+
+
+def _damage(place: Place, path: Path, key: str | None, target: Path) -> str:
+    """What is wrong with the texts of a finished backup. `UserError` (database-broken) where it would take the place of
+    a file, which may be the last good one."""
+    damage = damaged_texts(path, key=key)
+    if damage and target.exists():
+        raise broken(place.path, f"{damage}; the file {str(target)!r} stays as it was")
+    return damage
 
 
 def _write_increment(
@@ -112,13 +127,14 @@ def _write_increment(
     dry_run: bool,
     progress: Progress,
     cancel: CancelToken | None,
-) -> int:
+) -> tuple[int, str]:
     with spare_for(target) as spare:
         increments.write_increment(place, spare, since, keys=keys, progress=progress, cancel=cancel)
         with increments.whole(spare, since, place.keys(*keys), near=target, cancel=cancel) as (path, key):
             progress("Reading the backup again")
             check_copy(path, key=key)
+            damage = _damage(place, path, key, target)
         size = spare.stat().st_size
         if not dry_run:
             publish(spare, target, like=place.path)
-    return size
+    return size, damage

@@ -14,9 +14,9 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
-from aqe.engine.memory.care.checks import CHECKS, REPAIR, Looked, Wrong
+from aqe.engine.memory.care.checks import CHECKS, REPAIR, Looked, Wrong, check_texts
 from aqe.engine.memory.care.copying import workplace
-from aqe.engine.memory.care.place import Place, has_log, open_backup
+from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
 from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.connection import transaction
@@ -128,6 +128,17 @@ def verify(
         findings.append(Finding("file", "it holds no tables", "what it held before, if anything, is gone", EMPTIED))
     seconds = round(time.monotonic() - began, 3)
     return VerifiedStore(str(path), not findings, version, *held, tuple(runs), tuple(findings), seconds)
+
+
+def damaged_texts(path: Path, *, key: str | None) -> str:
+    """What is wrong with the texts of a file that nobody writes, as `verify` says it; "" where each can be read and is
+    what was remembered. Raises `UserError` as opening it does."""
+    connection = open_file(path, key=key)
+    try:
+        _, wrong = _run(connection, check_texts)
+    finally:
+        connection.close()
+    return wrong[0].what if wrong else ""
 
 
 @contextlib.contextmanager
