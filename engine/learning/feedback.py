@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import NewMemory, check_text, metadata_json, uuid7
 from aqe.engine.memory.graph.recorded import link_correction
+from aqe.engine.memory.ranking import CORRECTIONS
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.extractive import UNKNOWN
 from aqe.engine.requests import Interaction, require_request
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
 
 Signal = Literal["positive", "negative", "correction", "implicit"]
-CORRECTIONS = "corrections"
 IMPLICIT = 0.3
 CORRECTED = 3
 """Memories under an answer, the first ones, that its correction is joined with."""

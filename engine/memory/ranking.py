@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 INDEX = ("index/", "index.")
 """How the namespaces of the project index begin: its rows are derived from files, nobody remembered them."""
 
+CORRECTIONS = "corrections"
+"""The namespace of what users said is the right answer, each with the question that it answers."""
+
 SHELVES = (*INDEX, "knowledge/")
 """What is searched only where it is asked for: the project index, and what aqe knows about testing."""
 

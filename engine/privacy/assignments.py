@@ -21,6 +21,7 @@ from aqe.engine.privacy.extents import (
     past_blanks,
     quoted_lines,
     quoted_value,
+    runs_on,
     words_of_line,
 )
 from aqe.engine.privacy.names import Kind, kind_of_name
@@ -124,20 +125,12 @@ def find_assigned(text: str, lowered: str, path: str | None) -> Iterator[tuple[i
                 if len(judged) == MOST_JUDGED:
                     judged.clear()
                 spans = list(_judged(text, found, around))
-                if not _runs_on(near[-1][reach + after - place :]):
+                if not runs_on(near[-1][reach + after - place :]):
                     judged[near] = spans
             for start, stop, kind in spans:
                 yield place + start, place + stop, kind
             long = _LONG.match(text, after)
             passed = after if long is None else long.end()
-
-
-def _runs_on(following: str) -> bool:
-    """Whether the value may lie further on than the lines that `following` shows: in a block, a list, a long text."""
-    begin = following.lstrip(" \t")[:1]
-    if begin in ("", "\r", "\n", "|", ">", "[", "(", "{", "!", "&"):
-        return True
-    return begin in ("'", '"', "`") and begin not in following.partition("\n")[0].lstrip(" \t")[1:]
 
 
 def _judged(text: str, found: re.Match[str], around: Surroundings) -> Iterator[tuple[int, int, str]]:

@@ -135,3 +135,11 @@ def _is_trailing(text: str, start: int, stop: int) -> bool:
     if char in ")]}":
         return text.count(char, start, stop) > text.count("([{"[")]}".index(char)], start, stop)
     return False
+
+
+def runs_on(following: str) -> bool:
+    """Whether the value may lie further on than the lines that `following` shows: in a block, a list, a long text."""
+    begin = following.lstrip(" \t")[:1]
+    if begin in ("", "\r", "\n", "|", ">", "[", "(", "{", "!", "&"):
+        return True
+    return begin in ("'", '"', "`") and begin not in following.partition("\n")[0].lstrip(" \t")[1:]

@@ -13,7 +13,7 @@ from dataclasses import field as made_by
 from typing import TYPE_CHECKING
 
 from aqe.engine.memory.entry import made
-from aqe.engine.memory.ranking import INDEX
+from aqe.engine.memory.ranking import CORRECTIONS, INDEX
 from aqe.engine.providers.confidence import KNOWN_BIAS, KNOWN_WEIGHTS, confidence_of, features, known_features
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
@@ -84,11 +84,14 @@ def passage_of(hit: Hit) -> Passage:
     """A search's hit as a passage."""
     memory = hit.memory
     is_indexed = memory.namespace.startswith(INDEX)
+    asked = memory.metadata.get("question") if memory.namespace == CORRECTIONS else None
     return made(
         Passage,
         {
             "id": memory.id,
-            "text": quotable_text(memory.namespace, memory.text),
+            "text": _answer_to(asked, memory.text)
+            if isinstance(asked, str)
+            else quotable_text(memory.namespace, memory.text),
             "file": memory.provenance.file or None,
             "line": memory.provenance.line or None,
             "score": hit.score,
@@ -98,6 +101,12 @@ def passage_of(hit: Hit) -> Passage:
             "vector_score": hit.vector_score,
         },
     )
+
+
+def _answer_to(question: str, text: str) -> str:
+    """A correction below the question that it answers, as a page of questions and answers has them."""
+    lines = "\n".join(f"    {line.strip()}" for line in text.splitlines() if line.strip())
+    return f"{' '.join(question.split()).rstrip('?.! ')}?\n{lines}"
 
 
 def extract(

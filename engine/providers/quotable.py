@@ -64,7 +64,13 @@ def units_of(text: str, form: Form = "prose") -> list[Unit]:
     if form == "settings":
         return [_unit(lines, at, at, "row", "") for at, line in enumerate(lines[:MOST_UNITS]) if line.strip()]
     found = _code(lines, 0, len(lines)) if form == "code" else _prose(lines, 0, len(lines))
-    return [unit for unit, _ in zip(found, range(MOST_UNITS), strict=False)]
+    told = (unit for unit in found if not _asks(unit))
+    return [unit for unit, _ in zip(told, range(MOST_UNITS), strict=False)]
+
+
+def _asks(unit: Unit) -> bool:
+    """Whether it is a question itself: of a list of open ones, or a heading above its answer."""
+    return unit.kind in ("prose", "heading") and unit.text.rstrip(" \t\"')`*_").endswith("?")
 
 
 def _prose(lines: Sequence[str], start: int, end: int, lead: str = "") -> Iterator[Unit]:

@@ -249,6 +249,7 @@ def test_unknown_line_is_not_made_up() -> None:
         ("===  ===\na    b\n===  ===\n1    2\n===  ===", "prose", [(3, 3, "1    2")]),
         ("Run:\n\n    go --now\n    stop", "prose", [(0, 0, "Run:"), (2, 2, "go --now"), (3, 3, "stop")]),
         ("Is it so?\n  Yes. It is.", "prose", [(1, 1, "Yes."), (1, 1, "It is.")]),
+        ("## Is it?\n\n- Who may?\n- One may.", "prose", [(3, 3, "- One may.")]),
         (
             'def f(\n    a: int,\n) -> int:\n    """Twice.\n\n    >>> f(2)\n    4\n    """\n    return 2 * a',
             "code",
@@ -258,7 +259,7 @@ def test_unknown_line_is_not_made_up() -> None:
         ("[a]\nb = 1", "settings", [(0, 0, "[a]"), (1, 1, "b = 1")]),
         ("", "prose", []),
     ],
-    ids=["sentences", "table", "list", "steps", "rst table", "code", "question", "function", "raw", "settings", "none"],
+    ids=["sentences", "table", "list", "steps", "rst table", "code", "question", "open questions", "function", "raw", "settings", "none"],
 )
 def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tuple[int, int, str]]) -> None:
     """Sentences, items, rows, signatures, examples and statements are units, with the lines that they stand on."""

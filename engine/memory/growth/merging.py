@@ -25,7 +25,7 @@ from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.growth.likeness import LONGEST, alike_pairs, overlap, profile
 from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.growth.wording import says_same
-from aqe.engine.memory.ranking import SHELVES
+from aqe.engine.memory.ranking import CORRECTIONS, SHELVES
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, read_memory
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -34,8 +34,6 @@ COSINE = 0.9
 OVERLAP = 0.8
 BATCH = 200
 MOST = 1_000_000
-APART = "corrections"
-"""The namespace of corrections: each stays as it was said."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +186,9 @@ def _cosine(store: Store, a: _Candidate, b: _Candidate) -> float | None:
 
 def _namespaces(connection: apsw.Connection, namespace: str | None) -> list[str]:
     if namespace is not None:
-        return [] if check_namespace(namespace).startswith((*SHELVES, APART)) else [namespace]
+        return [] if check_namespace(namespace).startswith((*SHELVES, CORRECTIONS)) else [namespace]
     found = connection.execute("SELECT DISTINCT namespace FROM memories WHERE valid_to IS NULL ORDER BY 1")
-    return [str(name) for (name,) in found if not str(name).startswith((*SHELVES, APART))]
+    return [str(name) for (name,) in found if not str(name).startswith((*SHELVES, CORRECTIONS))]
 
 
 def _candidates(connection: apsw.Connection, namespace: str, most: int) -> list[_Candidate]:

@@ -17,9 +17,8 @@ import apsw
 from aqe.engine.memory.growth.access import HALF_LIFE_DAYS, decayed
 from aqe.engine.memory.growth.expiry import end_expired, in_batches
 from aqe.engine.memory.growth.log import note
-from aqe.engine.memory.growth.merging import APART
 from aqe.engine.memory.namespaces import end_of
-from aqe.engine.memory.ranking import SHELVES
+from aqe.engine.memory.ranking import CORRECTIONS, SHELVES
 from aqe.engine.memory.rows import end_row
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -152,7 +151,7 @@ def _weigh(connection: apsw.Connection, now: int, half_life_days: float) -> Iter
         if score is not None:
             recalls += decayed(score, last, now, half_life_days)
         size = INDEXED * text + extra + vector + ROW_BYTES
-        kept = bool(pinned) or str(name) == APART
+        kept = bool(pinned) or str(name) == CORRECTIONS
         yield _Weighed(name, id, size, count or 0, last, recalls, None, kept)
 
 

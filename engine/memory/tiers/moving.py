@@ -21,7 +21,7 @@ from aqe.engine.lease import holding
 from aqe.engine.memory import vectors
 from aqe.engine.memory.connection import speaking
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
-from aqe.engine.memory.growth.merging import APART
+from aqe.engine.memory.ranking import CORRECTIONS
 from aqe.engine.memory.store import Store, watch_connection
 from aqe.engine.memory.tiers.forms import COLD, HOT, SMALL, pack, unpack
 from aqe.engine.memory.tiers.policy import Thresholds, assign
@@ -121,7 +121,7 @@ def _moves(store: Store, thresholds: Thresholds, half_life_days: float) -> list[
         " LEFT JOIN demoted USING (row) WHERE valid_to IS NULL AND embedder IS NOT NULL ORDER BY created_at, row"
     )
     with store.looking() as connection:
-        found: list[Any] = connection.execute(sql, (APART, f"{APART}/%")).fetchall()
+        found: list[Any] = connection.execute(sql, (CORRECTIONS, f"{CORRECTIONS}/%")).fetchall()
         spaces: list[Any] = connection.execute("SELECT number FROM embedders WHERE NOT derived").fetchall()
     if not found:
         return []

@@ -68,3 +68,16 @@ async def test_correction_of_no_answer_is_remembered_by_itself(opened: Any, proj
     ]
     with Store.open(project / ".aqe" / "aqe.db") as store, store.reading() as connection:
         assert not connection.execute("SELECT 1 FROM edges WHERE kind = 'fixed-by'").fetchall()
+
+
+async def test_terse_correction_answers_its_question_from_then_on(opened: Any) -> None:
+    """A correction of a word or two is the answer where its question is asked again, and to no other question."""
+    async with opened() as engine:
+        await engine.index()
+        answer = await engine.query(UNKNOWN)
+        await engine.feedback(answer.request_id, correction="Melatonin does.")
+        again = await engine.query(UNKNOWN)
+        other = await engine.query("Which enzyme digests starch in zebras?")
+    assert again.answered
+    assert again.citations[0].quote == "Melatonin does."
+    assert not other.answered
