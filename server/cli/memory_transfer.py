@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -163,7 +164,8 @@ def import_(
 ) -> None:
     """Take in memories: of aqe, agentic-qe (memory.db), the MCP memory server (memory.jsonl), mem0, or any Markdown.
 
-    What is there already is left alone, so an import that was cut off is simply done again.
+    What is there already is left alone, so an import that was cut off is simply done again. A memory that was deleted
+    here stays so, and is named; `aqe memory merge --undo ID` brings it back.
     """
     from aqe.engine.embedding import open_embedder
     from aqe.engine.memory import open_store
@@ -243,10 +245,28 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
             print(f"{would}{what}: {found}")
     for name in told.named:
         print(f"differs: {one_line(name)}")
+    _print_ended(told)
     for what, why in told.left_out[:20]:
         print(one_line(f"left out: {what}: {why}"), file=sys.stderr)
     if len(told.left_out) > 20:
         print(f"and {len(told.left_out) - 20} more left out", file=sys.stderr)
+
+
+def _print_ended(told: Imported) -> None:
+    """Say which memories of the file have ended here, and how one of them comes back."""
+    if not told.ended:
+        return
+    namespace, _, id = told.ended_named[0].partition(": ")
+    place = "" if namespace == "default" else f" -n {shlex.quote(namespace)}"
+    how = (
+        f"`aqe memory merge --undo {one_line(shlex.quote(id))}{place}` brings {'it' if told.ended == 1 else 'one'} back"
+    )
+    ended = "has ended here (deleted, merged, pruned or expired) and stays so"
+    if told.ended > 1:
+        ended = "have ended here (deleted, merged, pruned or expired) and stay so"
+    print(f"{told.ended:,} of them {ended}; {how}")
+    for name in told.ended_named[1:] and told.ended_named:
+        print(f"ended here: {one_line(name)}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -113,3 +113,41 @@ def test_an_edge_whose_memory_is_not_here_is_told(aqe: Run, tmp_path: Path) -> N
     assert status == 0
     assert "edges" not in out
     assert "left out: 1 edge: a memory that they join is not here" in err
+
+
+def test_what_was_deleted_here_is_told_and_comes_back_by_the_command_that_is_named(aqe: Run, tmp_path: Path) -> None:
+    """An import leaves a deleted memory deleted, says so with the command that brings it back, and that one does."""
+    file = str(tmp_path / "mem.jsonl")
+    aqe("memory", "add", "prices round half up", "--id", "rule", "-n", "shop")
+    aqe("memory", "add", "dates are UTC", "--id", "dates")
+    aqe("memory", "export", file)
+    aqe("memory", "delete", "rule", "-n", "shop")
+    for words in ((), ("--conflict", "take"), ("--dry-run",)):
+        first, second = aqe("memory", "import", file, *words)[1].splitlines()
+        assert first == "2 memories of jsonl: 2 there already"
+        assert second.startswith("1 of them has ended here (deleted, ")
+        assert second.endswith("; `aqe memory merge --undo rule -n shop` brings it back")
+        assert "rule" not in aqe("memory", "list")[1]
+    told = json.loads(aqe("memory", "import", file, "--json")[1])
+    assert (told["same"], told["ended"], told["ended_named"]) == (2, 1, ["shop: rule"])
+    assert aqe("memory", "merge", "--undo", "rule", "-n", "shop")[0] == 0
+    assert "prices round half up" in aqe("memory", "list")[1]
+    assert aqe("memory", "import", file)[1] == "2 memories of jsonl: 2 there already\n"
+
+
+def test_each_of_several_that_were_deleted_is_named(aqe: Run, tmp_path: Path) -> None:
+    """One that differs in the file is among them, also in a whole state; what had ended when it was written is not."""
+    texts = {"a": "prices round half up", "b": "dates are UTC", "c": "carts are kept for a day"}
+    for id, text in texts.items():
+        aqe("memory", "add", text, "--id", id)
+    aqe("memory", "delete", "c")
+    for name in ("all.aqe", "some.jsonl"):
+        aqe("memory", "export", str(tmp_path / name), *(("--history",) if name.endswith("l") else ()))
+    aqe("memory", "update", "a", "prices round half even")
+    for id in ("a", "b"):
+        aqe("memory", "delete", id)
+    for name in ("all.aqe", "some.jsonl"):
+        out = aqe("memory", "import", str(tmp_path / name))[1]
+        assert "\n2 of them have ended here" in out
+        assert "ended here: default: a\nended here: default: b\n" in out
+        assert "default: c" not in out

@@ -180,7 +180,11 @@ def _form_of(data: bytes, path: Path) -> Form:
         return _form_of_line(one, text, path)
     if peers.memories_of_mem0(_object(text) if first.lstrip().startswith("{") else _list(text)):
         return "mem0"
-    if path.suffix.lower() in (".md", ".markdown", ".txt") or is_markdown_of_ours(text):
+    if path.suffix.lower() in (".md", ".markdown") or is_markdown_of_ours(text):
+        return "markdown"
+    if path.suffix.lower() == ".txt":
+        if not any(passage.name for passage in read_prose(path.name, lines_of(text))):
+            raise _unknown(path, "it is a text without a heading")
         return "markdown"
     if is_unfinished(text) or is_unfinished(first):
         raise cut_short(repr(path.name), "it begins as JSON and ends in the middle")
@@ -194,6 +198,9 @@ def _form_of_line(one: Mapping[str, Any], text: str, path: Path) -> Form:
         return "server-memory"
     if peers.memories_of_mem0(one) or ("text" not in one and peers.memories_of_mem0([one])):
         return "mem0"
+    printed = str(one.get("schema", ""))
+    if "text" in one and printed.startswith("aqe."):
+        raise _unknown(path, f"it is what a command of aqe prints by --json ({printed:.40})")
     if "text" in one:
         return "lines"
     raise _unknown(path, "its lines hold neither texts nor memories")

@@ -40,7 +40,10 @@ _HISTORY = (
 class Imported:
     """What became of the memories of a file. `added` were new, `continued` got the revisions that they lacked, `same`
     were there already (under their id, or the same text without one), `conflicts` differ from the store's own: `kept`
-    as the store had them or `taken` from the file. `left_out` could not be memories; `named` has up to 20 conflicts."""
+    as the store had them or `taken` from the file. `left_out` could not be memories; `named` has up to 20 conflicts.
+
+    `ended` of the same and the kept ones hold in the file and have ended in the store (deleted, merged, pruned or
+    expired), which they stay: `ended_named` has up to 20, and `aqe memory merge --undo` brings one back."""
 
     form: str
     memories: int
@@ -52,6 +55,8 @@ class Imported:
     revisions: int
     left_out: tuple[tuple[str, str], ...]
     named: tuple[str, ...]
+    ended: int
+    ended_named: tuple[str, ...]
     dry_run: bool
 
 
@@ -66,6 +71,8 @@ class _Step:
     """When the store's current revision ends, for the inserted ones to follow."""
     join: tuple[str, Record] | None = None
     """The id of a memory with the same text, and the record whose metadata, pin and longer life join it."""
+    stays_ended: bool = False
+    """Whether it holds in the file and has ended in the store."""
 
 
 def import_memories(
@@ -181,6 +188,7 @@ def _plan(connection: apsw.Connection, revisions: tuple[Record, ...], conflict: 
             return _Step(last.key, "added", revisions)
         join = None if _joined(same, last) is None else (same.id, last)
         return _Step(last.key, "same" if join is None else "continued", join=join)
+    stays_ended = last.is_current and held[-1][4] is not None
     mine = {row[0]: (bytes(row[1]), json.loads(row[2])) for row in held}
     theirs = {one.revision: (_hash(one.text), dict(one.metadata)) for one in revisions}
     if all(mine[at] == theirs[at] for at in mine.keys() & theirs.keys()):
@@ -192,11 +200,11 @@ def _plan(connection: apsw.Connection, revisions: tuple[Record, ...], conflict: 
         if not new and is_open and ended_by_them is not None:
             return _Step(last.key, "continued", (), end=ended_by_them)
         if not new and mine.keys() & theirs.keys():
-            return _Step(last.key, "same")
+            return _Step(last.key, "same", stays_ended=stays_ended)
     if (_hash(last.text), dict(last.metadata)) == mine[held[-1][0]] and held[-1][4] is None and last.is_current:
         return _Step(last.key, "same")
     if conflict != "take":
-        return _Step(last.key, "kept")
+        return _Step(last.key, "kept", stays_ended=stays_ended)
     at = max(now, held[-1][3])
     taken = replace(last, revision=held[-1][0] + 1, valid_from=at, valid_to=None if last.is_current else at)
     return _Step(last.key, "taken", (taken,), end=at if held[-1][4] is None else None)
@@ -282,12 +290,19 @@ def _insert(connection: apsw.Connection, record: Record, more: Collection[str], 
 def _told(contents: Contents, steps: Sequence[_Step], *, dry_run: bool) -> Imported:
     count = {what: sum(step.what == what for step in steps) for what in ("added", "continued", "same", "kept", "taken")}
     differing = [step.key for step in steps if step.what in ("kept", "taken")]
+    ended = [step.key for step in steps if step.stays_ended]
     return Imported(
         form=contents.form,
         memories=len(steps),
         **count,
         revisions=sum(len(step.insert) for step in steps),
         left_out=tuple(contents.left_out),
-        named=tuple(f"{namespace}: {id}" for namespace, id in differing[:NAMED]),
+        named=_names(differing),
+        ended=len(ended),
+        ended_named=_names(ended),
         dry_run=dry_run,
     )
+
+
+def _names(keys: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(f"{namespace}: {id}" for namespace, id in keys[:NAMED])

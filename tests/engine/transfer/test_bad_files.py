@@ -69,6 +69,8 @@ def test_a_broken_line_is_named(tmp_path: Path, change: dict[str, object], says:
         ("in.md", b" \n", "unknown-format"),
         ("in.bin", b"hello", "unknown-format"),
         ("in.toml", b"[project]\nname = 'shop'\n", "unknown-format"),
+        ("in.txt", b"T1|a task\nT2|another task\n", "unknown-format"),
+        ("in.json", b'{"schema": "aqe.query/1", "text": "Totals round half up."}\n', "unknown-format"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes, code: str) -> None:
@@ -78,6 +80,24 @@ def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes, code: s
     with pytest.raises(UserError) as refused:
         read_file(file, now=1)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "form", "texts"),
+    [
+        ("in.txt", "T1|a task\nT2|another\n", "markdown", 1),
+        ("in.md", "T1|a task\nT2|another\n", None, 1),
+        ("in.txt", "# Rules\n\nTotals round.\n\n# Dates\n\nThey are UTC.\n", None, 2),
+        ("in.json", '{"schema": "aqe.query/1", "text": "Totals round half up."}\n', "lines", 1),
+    ],
+)
+def test_a_text_is_taken_in_where_it_says_what_it_is(
+    tmp_path: Path, name: str, data: str, form: Form | None, texts: int
+) -> None:
+    """Markdown is told by the file's ending or its headings; any other text comes in where its form is named."""
+    file = tmp_path / name
+    file.write_text(data, encoding="utf-8")
+    assert len(read_file(file, form=form, now=1).records) == texts
 
 
 @pytest.mark.parametrize("form", ["jsonl", "markdown", "vectors", "database", "lines", "server-memory", "mem0"])
