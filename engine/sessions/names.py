@@ -33,12 +33,14 @@ class NewName:
 
     @property
     def mistaken_for(self) -> str | None:
-        """The session that was probably meant; names that differ by a number alone are meant as they are.
+        """The session that was probably meant; one that differs from the nearest by a number alone is meant as it is.
 
-        >>> NewName("pricng", ("pricing",)).mistaken_for, NewName("run-2", ("run-1",)).mistaken_for
+        >>> NewName("pricng", ("pricing",)).mistaken_for, NewName("run-2", ("run-1", "runs-1")).mistaken_for
         ('pricing', None)
         """
         bare = _DIGITS.sub("", self.name)
+        if self.nearest and _DIGITS.sub("", self.nearest[0]) == bare:
+            return None
         others = [name for name in self.nearest if _DIGITS.sub("", name) != bare]
         return next(iter(get_close_matches(self.name, others, n=1, cutoff=MISTYPED)), None)
 

@@ -14,7 +14,7 @@ import signal
 import sys
 
 from aqe.engine.errors import AqeError, Cancelled, InternalError, UserError
-from aqe.server.cli.usage import nearest, usage_error
+from aqe.server.cli.usage import meant, nearest, usage_error
 from aqe.server.cli.verbs import VERBS
 
 TYPE_CHECKING = False
@@ -130,7 +130,7 @@ def _dispatch(words: list[str]) -> int:
     if verb == "help":
         return _dispatch([*words, "--help"])
     if verb not in VERBS:
-        fix = nearest(verb, list(VERBS)) or "See `aqe --help`."
+        fix = meant("aqe", verb, list(VERBS)) or "See `aqe --help`."
         raise UserError(f"No such command {verb!r}.", code="unknown-command", fix=fix)
     if project:
         end = words.index("--") if "--" in words else len(words)

@@ -21,6 +21,31 @@ _KINDS = {
 }
 """The parser's words for what a value should be, and ours."""
 
+_GONE = ("delete", "remove", "end", "revoke", "release")
+_SEEN = ("show", "get", "list")
+_MEANT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("forget", "rm", "del", "erase", "drop", "discard", "destroy"), _GONE),
+    **dict.fromkeys(("delete", "remove"), _GONE),
+    **dict.fromkeys(("history", "turns", "cat", "view", "read", "print"), _SEEN),
+    **dict.fromkeys(("ls", "all", "names"), ("list",)),
+    **dict.fromkeys(("find", "recall", "ask"), ("search", "query", "chat", "list")),
+    **dict.fromkeys(("remember", "store", "put", "insert"), ("add",)),
+    **dict.fromkeys(("new", "create", "start", "begin"), ("add", "chat")),
+    **dict.fromkeys(("edit", "change", "modify"), ("update",)),
+    **dict.fromkeys(("save", "dump"), ("export", "backup")),
+    **dict.fromkeys(("stop", "close", "quit"), ("end",)),
+    "continue": ("resume",),
+    "load": ("import",),
+}
+"""Words that people try, each with the commands that may be meant by it; the first that there is counts."""
+
+_MEANT_THERE = {
+    "aqe": {"forget": "memory delete", "recall": "memory search", "remember": "memory add", "search": "memory search"},
+    "aqe knowledge": {"restore": "add --starter", "reset": "add --starter", "search": "list"},
+    "aqe memory": {"undelete": "merge --undo", "revive": "merge --undo", "undo": "merge --undo"},
+}
+"""As `_MEANT`, where a word means something of its own."""
+
 
 def usage_error(error: Any, verb: str, words: Sequence[str], command: Any) -> UserError:
     """The parser's complaint about `words`, which stood behind `verb`, as the user's mistake."""
@@ -39,13 +64,15 @@ def usage_error(error: Any, verb: str, words: Sequence[str], command: Any) -> Us
     elif message.startswith("No such command"):
         wanted = message.split("'")[1] if "'" in message else ""
         message = f"{path} has no command {wanted!r}."
-        fix = nearest(wanted, list(getattr(command, "commands", {})))
+        fix = meant(path, wanted, list(getattr(command, "commands", {})))
     elif (found := _BAD_VALUE.match(message)) is not None:
         message = f"{found[1]} takes {_kind(found)}{_given(error)}."
     elif (found := _NO_VALUE.match(message)) is not None:
         message = f"{found[1]} {'needs a value' if found['how'].startswith('requires') else 'takes no value'}."
     elif (found := _MISSING.match(message)) is not None:
         message = f"{path} needs {found[1]}."
+        if _may_be_piped(command, found[1]):
+            fix = f"Give it, or - to read it from stdin; see `{path} --help`."
     elif (found := _TOO_MANY.match(message)) is not None:
         message = f"{path} has no place for {f'{found[1]!r}' if found[1] else 'one more, empty argument'}."
         fix = f"A text of several words stands in quotes; see `{path} --help`."
@@ -54,12 +81,24 @@ def usage_error(error: Any, verb: str, words: Sequence[str], command: Any) -> Us
     return UserError(message, code="usage", fix=fix or f"See `{path} --help`.")
 
 
+def meant(path: str, word: str, known: list[str]) -> str:
+    """A did-you-mean sentence for a command below `path` that is none: by what people mean by the word, else by its
+    letters; nothing where neither tells."""
+    told = _MEANT_THERE.get(path, {}).get(word) or next((name for name in _MEANT.get(word, ()) if name in known), None)
+    return f"Did you mean `{told}`?" if told else nearest(word, known)
+
+
 def nearest(word: str, known: list[str]) -> str:
     """A did-you-mean sentence, or nothing where no known word is near."""
     from difflib import get_close_matches
 
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"Did you mean `{near[0]}`?" if near else ""
+
+
+def _may_be_piped(command: Any, name: str) -> bool:
+    """Whether the command's help says of the argument `name` that a dash reads it from standard input."""
+    return any(param.metavar == name and "- reads stdin" in (param.help or "") for param in command.params)
 
 
 def _where(verb: str, words: Sequence[str], command: Any) -> tuple[str, Any]:

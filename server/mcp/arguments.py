@@ -22,6 +22,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list, tuple),
     "object": (dict,),
 }
+_MEANT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("question", "q", "message", "input", "ask"), ("prompt", "query", "text")),
+    **dict.fromkeys(("query", "text", "content", "prompt"), ("prompt", "query", "text")),
+    **dict.fromkeys(("conversation", "thread", "chat"), ("session",)),
+    **dict.fromkeys(("limit", "top_k", "n", "count", "max_results"), ("k", "top")),
+    **dict.fromkeys(("path", "file", "files", "folder"), ("paths", "target")),
+    **dict.fromkeys(("module", "subject"), ("subjects", "target")),
+    **dict.fromkeys(("cwd", "root", "dir", "directory", "repo", "workspace"), ("project",)),
+    **dict.fromkeys(("timeout", "budget", "seconds", "time_limit"), ("budget_s",)),
+    **dict.fromkeys(("score", "stars"), ("rating",)),
+    **dict.fromkeys(("tags", "labels"), ("metadata",)),
+    **dict.fromkeys(("base", "ref", "diff"), ("since",)),
+    "answer": ("correction",),
+    "max_length": ("max_tokens",),
+}
+"""Names that people give to arguments, each with those that may be meant by it; the first that a tool takes counts."""
+
 _NOUNS = {
     "string": "text",
     "integer": "a whole number",
@@ -70,7 +87,8 @@ def check_arguments(tool: str, arguments: Mapping[str, Any], schema: Mapping[str
     properties: Mapping[str, Any] = schema.get("properties", {})
     for name in arguments:
         if name not in properties:
-            near = get_close_matches(name, properties, n=1, cutoff=0.6)
+            near = [one for one in _MEANT.get(name, ()) if one in properties]
+            near = near or get_close_matches(name, properties, n=1, cutoff=0.6)
             fix = f"Did you mean `{near[0]}`?" if near else f"It takes: {', '.join(properties) or 'no argument'}."
             raise UserError(f"{tool} has no argument {name!r}.", code="unknown-argument", fix=fix)
     for name in schema.get("required", ()):

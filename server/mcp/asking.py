@@ -9,6 +9,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult
 from pydantic import BaseModel, Field
 
+from aqe.server.counting import memories
 from aqe.server.mcp.answers import allowed, answer, answer_bytes, fitting, shorten
 from aqe.server.mcp.app import make_tool
 from aqe.server.mcp.fields import Project, Tokens
@@ -123,7 +124,7 @@ def _feedback(service: Service, worded: Callable[[Any], Any]) -> Tool:
                 metadata={} if used is None else {"used": used},
             ),
         )
-        told = f"Kept: success {kept.success:.2f}, {kept.marked} memories marked."
+        told = f"Kept: success {kept.success:.2f}, {memories(kept.marked)} marked."
         if kept.memory_id is not None:
             told += f" The correction is remembered as {kept.memory_id}."
         data = {"success": kept.success, "marked": kept.marked, "memory_id": kept.memory_id}

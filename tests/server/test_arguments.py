@@ -29,6 +29,9 @@ SCHEMA: dict[str, Any] = {
     [
         pytest.param({"qery": "x"}, "find has no argument 'qery'. Did you mean `query`? [unknown-argument]", id="typo"),
         pytest.param(
+            {"question": "x"}, "find has no argument 'question'. Did you mean `query`? [unknown-argument]", id="meant"
+        ),
+        pytest.param(
             {"query": "x", "zzz": 1},
             "find has no argument 'zzz'. It takes: query, k, detail, paths, deep, weight, metadata. [unknown-argument]",
             id="unlike any",

@@ -49,6 +49,7 @@ def test_each_verb_exists_and_has_help(verb: str, capsys: pytest.CaptureFixture[
 
 
 QUOTES = "A text of several words stands in quotes"
+PIPED = "Give it, or - to read it from stdin"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,16 @@ QUOTES = "A text of several words stands in quotes"
             "aqe memory get has no option -d. What begins with a dash and is no option stands behind `--`; see"
             " `aqe memory get --help`. [usage]",
         ),
-        (["query"], "aqe query needs PROMPT. See `aqe query --help`. [usage]"),
+        (["query"], f"aqe query needs PROMPT. {PIPED}; see `aqe query --help`. [usage]"),
+        (["complete"], f"aqe complete needs PROMPT. {PIPED}; see `aqe complete --help`. [usage]"),
+        (["memory", "get"], "aqe memory get needs ID. See `aqe memory get --help`. [usage]"),
+        (["forget", "x"], "No such command 'forget'. Did you mean `memory delete`? [unknown-command]"),
+        (["memory", "forget", "x"], "aqe memory has no command 'forget'. Did you mean `delete`? [usage]"),
+        (["memory", "undelete", "x"], "aqe memory has no command 'undelete'. Did you mean `merge --undo`? [usage]"),
+        (["memory", "serach", "x"], "aqe memory has no command 'serach'. Did you mean `search`? [usage]"),
+        (["knowledge", "restore"], "aqe knowledge has no command 'restore'. Did you mean `add --starter`? [usage]"),
+        (["sessions", "history", "x"], "aqe sessions has no command 'history'. Did you mean `show`? [usage]"),
+        (["sessions", "rm", "x"], "aqe sessions has no command 'rm'. Did you mean `end`? [usage]"),
         (["memory", "link", "a", "b"], "aqe memory link needs --kind. See `aqe memory link --help`. [usage]"),
         (["memory", "add", "x", "--id"], "--id needs a value. See `aqe memory add --help`. [usage]"),
         (["sessions", "end", "a", "--remove=x"], "--remove takes no value. See `aqe sessions end --help`. [usage]"),

@@ -280,6 +280,15 @@ def test_names_that_differ_by_a_number_are_meant(aqe: Run) -> None:
     assert len(json.loads(aqe("sessions", "list", "--json")[1])["sessions"]) == 2
 
 
+def test_a_name_next_to_one_that_differs_by_a_number_is_not_taken_for_another(aqe: Run) -> None:
+    """Of two names that are near the nearest counts: the next of its row is begun without a word of the other."""
+    for name in ("hives-2", "hivez"):
+        aqe("sessions", "chat", name, "When is shipping free?", "--new")
+    _, out, err = aqe("query", "When is shipping free?", "--session", "hivez2", "--json")
+    assert "The session 'hivez2' begins with this question.\n" in err
+    assert checked("query", out)["begun"]["nearest"] == ["hivez", "hives-2"]
+
+
 def test_query_says_that_a_session_begins(aqe: Run) -> None:
     """A question in a session of a new name says that it begins one, and which is near; one in a session that is there
     says nothing, and a bad question begins none."""
