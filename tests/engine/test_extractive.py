@@ -259,7 +259,20 @@ def test_unknown_line_is_not_made_up() -> None:
         ("[a]\nb = 1", "settings", [(0, 0, "[a]"), (1, 1, "b = 1")]),
         ("", "prose", []),
     ],
-    ids="sentences,table,list,steps,rst table,code,question,open questions,function,raw,settings,none".split(","),
+    ids=[
+        "sentences",
+        "table",
+        "list",
+        "steps",
+        "rst",
+        "code",
+        "question",
+        "open",
+        "function",
+        "raw",
+        "settings",
+        "none",
+    ],
 )
 def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tuple[int, int, str]]) -> None:
     """Sentences, items, rows, signatures, examples and statements are units, with the lines that they stand on."""
