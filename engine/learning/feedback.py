@@ -63,10 +63,11 @@ def file_feedback(store: Store, embedder: Embedder | None, feedback: Feedback) -
 
     Raises `UserError` (unknown-request, bad-feedback, bad-text, bad-metadata); then nothing is kept.
     """
-    success = success_of(feedback)
     extra = metadata_json(feedback.metadata)
-    with store.reading() as connection:
-        request = require_request(connection, feedback.request_id)
+    if feedback.metadata.get("used") is not None:
+        _check_used(_answered(store, feedback.request_id), feedback.metadata["used"])
+    success = success_of(feedback)
+    request = _answered(store, feedback.request_id)
     signal = _signal(feedback, success)
     marks = _marks(request, feedback, success, IMPLICIT if signal == "implicit" else 1.0)
     memory_id = None if feedback.correction is None else _remember(store, embedder, request, feedback.correction)
@@ -141,10 +142,25 @@ def _marks(
         return []
     if used is None:
         return [(*key, success, weight / rank) for rank, key in enumerate(request.context, 1)]
-    known = {id for _, id in request.context}
-    if not isinstance(used, (list, tuple)) or not all(isinstance(id, str) and id in known for id in used):
-        raise _bad("`used` names what the answer did not rest on.", "List ids of memories in the answer's context.")
     return [(*key, 1.0 if is_abstention else success, weight) for key in request.context if key[1] in used]
+
+
+def _answered(store: Store, request_id: str) -> Interaction:
+    with store.reading() as connection:
+        return require_request(connection, request_id)
+
+
+def _check_used(request: Interaction, used: Any) -> None:
+    """`UserError` (bad-feedback) where `used` is no list of memories that the answer rested on."""
+    known = {id for _, id in request.context}
+    if not isinstance(used, (list, tuple)):
+        raise _bad(f"`used` is {used!r:.40}.", "List ids of memories in the answer's context.")
+    for id in used:
+        if not isinstance(id, str) or id not in known:
+            raise _bad(
+                f"`used` names {id!r:.80}, on which the answer did not rest.",
+                "List ids of memories in the answer's context: those of its citations.",
+            )
 
 
 def _is_abstention(request: Interaction) -> bool:

@@ -156,6 +156,11 @@ def test_correction_is_remembered(in_memory: OnStdio, documented: Path) -> None:
             assert taught.structured_content["memory_id"]
             again = await client.call_tool("query", {"prompt": "Who owns the billing service?"})
             assert "team Heron" in again.content[0].text
+            assert ", 1 memory marked. The correction is" in taught.content[0].text
+            wrong = await client.call_tool("feedback", {"request_id": request, "used": ["bogus"]})
+            assert "`used` names 'bogus'" in wrong.content[0].text
+            wrong = await client.call_tool("query", {"question": "Who owns it?"})
+            assert "Did you mean `prompt`?" in wrong.content[0].text
             refused = await client.call_tool("feedback", {"request_id": "nil", "rating": 5})
             assert refused.is_error
             assert refused.structured_content["code"] == "unknown-request"

@@ -89,6 +89,20 @@ def test_feedback_that_says_nothing_is_refused(store: Store, code: str, said: di
     assert feedback_figures(store) == {"signals": {}, "success": None, "marks": 0}
 
 
+@pytest.mark.parametrize("said", [{}, {"rating": 5}])
+def test_an_id_that_the_answer_did_not_rest_on_is_named(store: Store, said: dict[str, Any]) -> None:
+    """What `used` names wrongly is told before all else that is amiss, and nothing is kept; right names alone say
+    nothing of how the answer went."""
+    with pytest.raises(UserError, match="`used` names 'bogus', on which the answer did not rest") as caught:
+        file_feedback(store, None, Feedback(ask(store, "a"), metadata={"used": ["a", "bogus"]}, **said))
+    assert caught.value.code == "bad-feedback"
+    with pytest.raises(UserError, match="`used` is 'a'"):
+        file_feedback(store, None, Feedback(ask(store, "a"), metadata={"used": "a"}, **said))
+    assert feedback_figures(store) == {"signals": {}, "success": None, "marks": 0}
+    with pytest.raises(UserError, match="The feedback says nothing"):
+        file_feedback(store, None, Feedback(ask(store, "a"), metadata={"used": ["a"]}))
+
+
 def test_unknown_request_is_an_error(store: Store) -> None:
     """Feedback on a request that was never answered is refused by its id."""
     with pytest.raises(UserError, match="'nil'") as caught:
