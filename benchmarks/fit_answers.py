@@ -35,7 +35,7 @@ from aqe.engine.index import index_project
 from aqe.engine.index.evidence import find_passages
 from aqe.engine.memory import Store
 from aqe.engine.providers import confidence, scoring
-from aqe.engine.providers.extractive import choose, quote_of
+from aqe.engine.providers.extractive import DEFAULT, choose, quote_of
 from aqe.engine.providers.question import Question, read_question
 
 FILES = tuple(DATA / f"questions_{number}.toml" for number in range(1, 10))
@@ -139,7 +139,9 @@ def main() -> None:
     print("\nRANKING = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in model.ranking.items()) + "\n}")
     named = model.confidence.weights.items()
     print("WEIGHTS = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in named) + "\n}")
-    print(f"BIAS = {model.confidence.bias:.2f}\nDEFAULT = {model.threshold:.2f}")
+    print(
+        f"BIAS = {model.confidence.bias:.2f}\nthreshold of the packages {model.threshold:.2f}, aqe's own {DEFAULT:.2f}"
+    )
     np.save(UNMET_FILE, model.confidence.unmet.astype(np.float32))
 
 
@@ -202,15 +204,19 @@ ROWS: dict[str, Callable[[Asked], bool]] = {
     "far from it": lambda one: one.file not in NEAR,
     "all": lambda one: True,
 }
-HEAD = "right in quotes  first quote   right   unanswerable answered   surely   right at 10 %   told apart"
-WIDTHS = (15, 13, 8, 24, 9, 16, 13)
+HEAD = (
+    "right in quotes  first quote   right   unanswerable answered   surely   right at 10 %   told apart"
+    "   at aqe's own: right   unanswerable answered"
+)
+WIDTHS = (15, 13, 8, 24, 9, 16, 13, 23, 24)
 
 
 def figures_of(judged: Sequence[Judged]) -> list[float]:
     """The figures of a line: shares of the answerable questions whose right quote is among those given, is the first,
     and is given at the threshold; of the unanswerable ones that are answered, and with a confidence of `SURE`; right
     ones at the threshold that lets a tenth of these unanswerable ones through; and of pairs of a right answer and an
-    unanswerable question those in which the right one has the higher confidence."""
+    unanswerable question those in which the right one has the higher confidence; and right and unanswerable ones at the
+    threshold that aqe has."""
     yes = [one for one in judged if one.asked.is_answerable]
     no = [one for one in judged if not one.asked.is_answerable]
     least = threshold_of([one.confidence for one in no], BAR)
@@ -224,6 +230,8 @@ def figures_of(judged: Sequence[Judged]) -> list[float]:
         float(np.mean(wrong >= SURE)),
         float(np.mean([one.right and one.confidence >= least for one in yes])),
         float(np.mean(pairs)),
+        float(np.mean([one.right and one.confidence >= DEFAULT for one in yes])),
+        float(np.mean(wrong >= DEFAULT)),
     ]
 
 

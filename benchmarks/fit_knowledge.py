@@ -22,7 +22,7 @@ from aqe.engine.knowledge import refresh
 from aqe.engine.knowledge.answering import find_entries
 from aqe.engine.memory import Store
 from aqe.engine.providers.confidence import KNOWN_WEIGHTS, known_features
-from aqe.engine.providers.extractive import DEFAULT, choose
+from aqe.engine.providers.extractive import KNOWN_DEFAULT, choose
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.scoring import field_of, rank
 
@@ -55,7 +55,7 @@ def main() -> None:
         sure[~kept] = chances(rows[~kept], by_name, bias)
     for kind in ("answered by an entry", "about testing, not answered", "about packages"):
         count = sum(one.kind == kind for one in every)
-        told = (sure >= DEFAULT) & np.array([one.kind == kind for one in asked])
+        told = (sure >= KNOWN_DEFAULT) & np.array([one.kind == kind for one in asked])
         print(
             f"{kind:<30}{count:>6}  answered {told.sum() / count:.3f}  right {(told & (marks > 0)).sum() / count:.3f}"
         )
