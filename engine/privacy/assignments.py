@@ -26,7 +26,7 @@ from aqe.engine.privacy.extents import (
 )
 from aqe.engine.privacy.names import Kind, kind_of_name
 from aqe.engine.privacy.surroundings import BLOCK, Surroundings
-from aqe.engine.privacy.values import Context, is_pass_phrase, is_secret, looks_mixed
+from aqe.engine.privacy.values import Context, is_pass_phrase, is_scrambled, is_secret, looks_mixed
 
 CLASS_OF: dict[Kind, str] = {
     "password": "password-assignment",
@@ -443,7 +443,7 @@ def _after_blank(
     name = text[begin:end]
     if quoted is not None:
         value = text[slice(*quoted)]
-        if is_secret(value, kind, quoted=True) and looks_mixed(value):
+        if (is_secret(value, kind, quoted=True) and looks_mixed(value)) or is_scrambled(value):
             yield quoted
         return
     span = bare_value(text, after)
@@ -455,7 +455,7 @@ def _after_blank(
         if is_secret(value, kind, quoted=False, sure=True):
             yield span
     elif is_prose or text[end:after].strip():
-        if looks_mixed(value) and _is_varied(value) and is_secret(value, kind, quoted=False):
+        if is_scrambled(value) or (looks_mixed(value) and _is_varied(value) and is_secret(value, kind, quoted=False)):
             yield span
     elif _DIRECTIVE.fullmatch(before) and (
         before.strip() or around.at(begin) != "code" or (_is_varied(value) and not value.isidentifier())

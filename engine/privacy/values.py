@@ -48,6 +48,7 @@ _SHORT = words("short")
 _SECRET_STEM = re.compile(r"(?i)pass|secret|token|passwor|credential")
 _SPECIAL = re.compile(r"[^\w\s.:,;'\"`()\[\]{}<>/\\=-]")
 _CHANGES = re.compile(r"(?<=[^\W\d_])\d|(?<=\d)[^\W\d_]")
+_HUMPS = re.compile(r"[A-Z]?[a-z]+|[A-Z]")
 _CASE_CHANGES = re.compile(r"(?<=[a-z])[A-Z]")
 _HEX = re.compile(r"[0-9a-f]{10,200}|[0-9A-F]{10,200}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _JOINED = re.compile(r"[a-z]{3,20}(?:_[a-z]{3,20}){1,2}|[a-z]{3,20}\.[a-z]{3,20}")
@@ -127,6 +128,13 @@ def looks_mixed(value: str) -> bool:
     if all(run in _OF_NAMES or run in _OF_SCHEMAS for run in runs):
         return digits > 1 and len(runs) == 1 and runs[0] in _OF_NAMES
     return digits > 0 or _SPECIAL.search(value) is not None or (value.endswith("=") and len(value) % 4 == 0)
+
+
+def is_scrambled(value: str) -> bool:
+    """Capitals and small letters in no order of words: eight letters and more, in pieces of less than two and a half."""
+    if not (8 <= len(value) <= 200 and value.isalpha() and value.isascii()):
+        return False
+    return len(_CASE_CHANGES.findall(value)) >= 2 and len(_HUMPS.findall(value)) * 2.5 > len(value)
 
 
 def looks_random(value: str, *, enough: int = 3) -> bool:

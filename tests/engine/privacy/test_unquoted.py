@@ -50,6 +50,8 @@ FOUND = {
     "CREATE USER 'shop'@'%' IDENTIFIED BY 'm4ria-DB';": ("m4ria-DB", COMMAND),
     "INFO login user=bob password=hunter2 ip=10.0.0.4": ("hunter2", PASSWORD),
     "The password is Tr0ub4dor&3.": ("Tr0ub4dor&3", PASSWORD),
+    "The NAS password is kwXoIIXGvO and the gate is open.": ("kwXoIIXGvO", PASSWORD),
+    'Their password is "kwXoIIXGvO".': ("kwXoIIXGvO", PASSWORD),
     'password: "weizen_bock"': ("weizen_bock", PASSWORD),
     "CREATE USER brewer WITH PASSWORD 'gersten_saft'": ("gersten_saft", PASSWORD),
     "requirepass f00bar-baz": ("f00bar-baz", PASSWORD),
