@@ -131,7 +131,7 @@ def looks_mixed(value: str) -> bool:
 
 
 def is_scrambled(value: str) -> bool:
-    """Capitals and small letters in no order of words: eight letters and more, in pieces of less than two and a half."""
+    """Capitals and small letters in no order of words: eight letters and more, in short pieces."""
     if not (8 <= len(value) <= 200 and value.isalpha() and value.isascii()):
         return False
     return len(_CASE_CHANGES.findall(value)) >= 2 and len(_HUMPS.findall(value)) * 2.5 > len(value)
