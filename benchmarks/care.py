@@ -23,7 +23,7 @@ import numpy as np
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, compare, repair, restore, roll_back, take_snapshot, verify
 from aqe.engine.memory.care.sealing import seal
-from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.file.connection import open_connection
 
 PAGE = 4096
 KEPT = 20

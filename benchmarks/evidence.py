@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from aqe.engine.embedding import Embedder
 from aqe.engine.embedding.static import built_in_path, open_static
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.search.shares import Shares
 from aqe.engine.retrieval import find, keep
 
 CONVERSATIONS = Path(__file__).resolve().parent / "data" / "evidence"

@@ -25,11 +25,12 @@ import anyio
 
 from aqe.engine.answer import Answer, QueryConfig
 from aqe.engine.engine import Engine
-from aqe.engine.memory import NewMemory, Store, postings
-from aqe.engine.memory.matching import Matched
-from aqe.engine.memory.occurrences import KnownRows
-from aqe.engine.memory.ranking import Scope
-from aqe.engine.memory.text import match_expression, query_terms
+from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.search.ranking import Scope
+from aqe.engine.memory.terms import postings
+from aqe.engine.memory.terms.matching import Matched
+from aqe.engine.memory.terms.occurrences import KnownRows
+from aqe.engine.memory.terms.text import match_expression, query_terms
 from aqe.engine.retrieval import keep
 
 PARTS = ("embed", "retrieve", "route")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aqe.engine.memory.text import query_terms
+from aqe.engine.memory.terms.text import query_terms
 
 FILES, OF_PACKAGE, LARGEST = 60, 500, 300_000
 """Manuals and modules that are read of a package, sentences that are taken of it, bytes of a file."""

@@ -4,8 +4,8 @@ An order of one's own (memory.rank, docs/memory.md) is worked out over sets of c
 thread each), in turn, over columns made anew for each, as each search has its own. Processor time, the least of 40
 rounds, in microseconds; each row in a process of its own, since what a process freed before decides whether NumPy's
 temporaries are pages that the system has to give anew. `sum` adds two products, `compound` is similarity x recency x
-quality, `chain` has one computed value at a time, `logarithm` a function too. What `aqe.engine.memory.rank` does is set
-beside both; exit 1 where it asks numexpr and that loses.
+quality, `chain` has one computed value at a time, `logarithm` a function too. What
+`aqe.engine.memory.search.rank` does is set beside both; exit 1 where it asks numexpr and that loses.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.memory import rank
-from aqe.engine.memory.rank import evaluate, parse_rank
+from aqe.engine.memory.search import rank
+from aqe.engine.memory.search.rank import evaluate, parse_rank
 
 SIZES = (200, 1_000, 10_000, 20_000, 25_000, 32_000, 40_000, 50_000, 100_000, 1_000_000)
 EXPRESSIONS = {

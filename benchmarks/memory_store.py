@@ -30,9 +30,9 @@ from store import WORDS
 
 from aqe.engine.engine import Engine
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.codefiles import folder_of
-from aqe.engine.memory.connection import open_connection
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.meaning.codefiles import folder_of
+from aqe.engine.memory.terms.text import subtokens
 from aqe.engine.settings import Settings
 
 Floats = NDArray[np.float32]

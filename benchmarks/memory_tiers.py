@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from aqe.engine.embedding import Embedder
 from aqe.engine.embedding.static import open_static
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.chunks import read_space
 from aqe.engine.memory.growth.access import write_accesses
+from aqe.engine.memory.meaning.chunks import read_space
 from aqe.engine.memory.tiers import demoted
 from aqe.engine.memory.tiers.figures import read_figures
 from aqe.engine.memory.tiers.moving import compact_file, retier

@@ -39,7 +39,7 @@ from aqe import simd
 from aqe.engine.embedding import Embedder
 from aqe.engine.embedding.static import built_in_path, open_static
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory import words as memory_words
+from aqe.engine.memory.terms import words as memory_words
 from aqe.engine.retrieval import find, keep
 
 Scores = NDArray[np.float64]

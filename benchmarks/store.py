@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.file.connection import open_connection
 
 STEMS = [
     first + second

@@ -33,7 +33,7 @@ from archives import STANDARD_LIBRARY, fetch, read_packages
 from meaning_texts import texts_of
 from numpy.typing import NDArray
 
-from aqe.engine.memory.text import query_terms, subtokens
+from aqe.engine.memory.terms.text import query_terms, subtokens
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "engine" / "providers" / "data"

@@ -47,7 +47,7 @@ from aqe.engine.sessions.followup import standalone
 from aqe.engine.sessions.table import require_open
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.lookups import Lookup
+    from aqe.engine.memory.search.lookups import Lookup
     from aqe.engine.settings import Settings
 
 SHOWN_TOKENS = 3000

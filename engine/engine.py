@@ -33,12 +33,12 @@ from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, SearchAnswer, open_store
-from aqe.engine.memory.as_of import past_moment
 from aqe.engine.memory.embeddings import KeptEmbedder
 from aqe.engine.memory.entry import check_text
 from aqe.engine.memory.growth.expiry import read_ttl
 from aqe.engine.memory.growth.upkeep import start_upkeep
 from aqe.engine.memory.opening import follow_settings
+from aqe.engine.memory.search.as_of import past_moment
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.privacy import Guard, open_guard
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -152,7 +152,12 @@ class Engine:
                 return root, store, current, own, guard, found
 
         engine = cls(*await anyio.to_thread.run_sync(opened), count_tokens)
-        await anyio.to_thread.run_sync(engine._conversations.table.prune)
+        try:
+            await anyio.to_thread.run_sync(engine._conversations.table.prune)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await engine.close()
+            raise
         return engine
 
     @property

@@ -1,20 +1,74 @@
-"""The threads that run the calls of engines without async, and what becomes of them in a forked process."""
+"""The threads that run the calls of engines without async: how they begin and end, whatever is interrupted, and what
+becomes of them in a forked process."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
 from typing import TypeVar
 from weakref import WeakSet
 
+import anyio
 from anyio.from_thread import BlockingPortal
 
-from aqe.engine.memory.connection import engine_closed, engine_elsewhere
+from aqe.engine.memory.file.connection import engine_closed, engine_elsewhere
 
 T = TypeVar("T")
 
 _opened: WeakSet[BlockingPortal] = WeakSet()
 _of_a_parent: WeakSet[BlockingPortal] = WeakSet()
+
+
+class PortalThread:
+    """A portal and its thread, which wait for nobody that was broken off.
+
+    anyio's `start_blocking_portal` waits for ever for its thread where a Ctrl-C comes before the portal is there, or
+    while it is told to stop.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.at_end = AsyncExitStack()
+        self._made: Future[BlockingPortal] = Future()
+        self._told = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> BlockingPortal:
+        """The portal, once it takes calls; what its calls put into `at_end` is left in its thread, after the last of
+        them."""
+        self._thread.start()
+        portal = self._made.result()
+        opened(portal)
+        return portal
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Take no more calls, and wait until those that run have ended (`cancel`: break them off). It may be called
+        again, as after a Ctrl-C that broke this off; a portal that is not there yet ends by itself."""
+        if self._made.cancel():
+            return
+        portal = self._made.result()
+        if not is_here(portal):
+            return
+        if not self._told and self._thread.is_alive():
+            portal.start_task_soon(portal.stop, cancel)
+            self._told = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._serve)
+        except BaseException as error:
+            if self._made.done():
+                raise
+            self._made.set_exception(error)
+
+    async def _serve(self) -> None:
+        async with self.at_end, BlockingPortal() as portal:
+            if self._made.set_running_or_notify_cancel():
+                self._made.set_result(portal)
+                await portal.sleep_until_stopped()
 
 
 def opened(portal: BlockingPortal) -> None:

@@ -24,9 +24,9 @@ from aqe import simd
 from aqe.engine.index.indexing import index_scope
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import MarkedFeedback, has_prior, success_prior
-from aqe.engine.memory import vectors
 from aqe.engine.memory.embeddings import Before
-from aqe.engine.memory.lookups import Lookup
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.search.lookups import Lookup
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.extractive import Passage, passage_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Hit, Memory
-    from aqe.engine.memory.hybrid import Found
+    from aqe.engine.memory.search.hybrid import Found
     from aqe.engine.settings import Settings
 
 CACHED_TEXTS = 2048

@@ -11,7 +11,7 @@ from typing import Any
 
 from aqe.engine.errors import UserError
 from aqe.engine.marker import write_bytes_atomic
-from aqe.engine.memory.keys import is_sealed
+from aqe.engine.memory.file.keys import is_sealed
 from aqe.engine.project import aqe_dir, unwritable
 
 LIMIT_BYTES = 200_000_000

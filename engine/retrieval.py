@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from aqe.engine.errors import UserError
 from aqe.engine.lease import holding
-from aqe.engine.memory import spaces, vectors
-from aqe.engine.memory.as_of import search_as_of
+from aqe.engine.memory import spaces
 from aqe.engine.memory.embeddings import kept_in
 from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
-from aqe.engine.memory.ranking import INDEX, SHELVES
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.search.as_of import search_as_of
+from aqe.engine.memory.search.ranking import INDEX, SHELVES
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from aqe.engine import engine as asynchronous
 from aqe.engine.answer import Answer, BatchItem, QueryConfig, Validate
@@ -27,9 +27,9 @@ from aqe.engine.index import IndexReport
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.leftover import close_at_end, closed
 from aqe.engine.memory import Kept, SearchAnswer
-from aqe.engine.memory.connection import engine_elsewhere
+from aqe.engine.memory.file.connection import engine_elsewhere
 from aqe.engine.memory.store import utc_now
-from aqe.engine.portals import awaited, is_here, opened
+from aqe.engine.portals import PortalThread, awaited, is_here
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.providers import Provider
 from aqe.engine.providers.protocol import Message, estimated_tokens
@@ -76,10 +76,10 @@ class Engine:
         now: Callable[[], int] = utc_now,
     ) -> Self:
         """The engine of a project (found from the working directory upwards where None)."""
-        with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal(name="aqe-engine"))
-            opening = partial(
-                asynchronous.Engine.open,
+        thread = PortalThread("aqe-engine")
+
+        async def opening() -> asynchronous.Engine:
+            engine = await asynchronous.Engine.open(
                 project,
                 settings=settings,
                 embedder=embedder,
@@ -87,12 +87,21 @@ class Engine:
                 count_tokens=count_tokens,
                 now=now,
             )
-            engine = portal.call(opening)
-            opened(portal)
+            thread.at_end.push_async_callback(engine.close)  # whoever waits for it may be gone
+            return engine
+
+        stack = ExitStack()
+        stack.callback(thread.close)
+        close_at_end(stack)
+        try:
+            portal = thread.start()
+            engine = awaited(portal, opening)
             stack.callback(portal.call, engine.close)
-            rest = stack.pop_all()
-            close_at_end(rest)
-            return cls(portal, engine, rest)
+            return cls(portal, engine, stack)
+        except BaseException:
+            thread.close(cancel=True)
+            closed(stack)
+            raise
 
     @property
     def database(self) -> Path:
@@ -102,8 +111,8 @@ class Engine:
     def close(self) -> None:
         """Close the engine and end its thread; closing twice is nothing."""
         if is_here(self._portal):
-            closed(self._stack)
             self._stack.close()
+            closed(self._stack)
 
     def __enter__(self) -> Self:
         return self

@@ -26,7 +26,7 @@ from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
 from aqe.engine.memory.graph.building import refresh_graph
 from aqe.engine.memory.graph.linking import is_linked
-from aqe.engine.memory.idling import give_back
+from aqe.engine.memory.meaning.idling import give_back
 from aqe.engine.memory.rows import close_row, leave_indexes
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent

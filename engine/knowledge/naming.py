@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from aqe.engine.knowledge.starter import NAMESPACES
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.terms.text import subtokens
 from aqe.engine.providers.extractive import Passage
 
 LONGEST = 100

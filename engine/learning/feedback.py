@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import NewMemory, check_text, metadata_json, uuid7
 from aqe.engine.memory.graph.recorded import link_correction
-from aqe.engine.memory.ranking import CORRECTIONS
+from aqe.engine.memory.search.ranking import CORRECTIONS
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.extractive import UNKNOWN
 from aqe.engine.requests import Interaction, require_request

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory.filters import namespace_sql
+from aqe.engine.memory.search.filters import namespace_sql
 
 if TYPE_CHECKING:
     from aqe.engine.memory.store import Store

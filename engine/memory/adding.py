@@ -10,10 +10,10 @@ from dataclasses import replace
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import vectors
 from aqe.engine.memory.absence import absent_in
 from aqe.engine.memory.entry import Kept, Memory, Provenance, check_id, check_namespace, metadata_json, uuid7
 from aqe.engine.memory.growth.access import carry_over
+from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import (
     COLUMNS,
     OF_TEXT,

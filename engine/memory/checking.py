@@ -22,8 +22,8 @@ from aqe.engine.memory.entry import (
 )
 from aqe.engine.memory.growth.expiry import FOR_GOOD, parse_ttl
 from aqe.engine.memory.growth.staleness import FileDigests
-from aqe.engine.memory.ranking import INDEX
 from aqe.engine.memory.rows import Row
+from aqe.engine.memory.search.ranking import INDEX
 
 
 def checked_row(

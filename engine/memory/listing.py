@@ -10,7 +10,7 @@ from aqe.engine.memory.entry import Memory
 from aqe.engine.memory.rows import COLUMNS, read_memory
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.search.ranking import Scope
 
 _AGE = "created_at DESC, row DESC"
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypedDict
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care.place import UNWRITABLE, is_encrypted, open_file, place_of
-from aqe.engine.memory.connection import open_connection
 from aqe.engine.memory.entry import Provenance
+from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.file.keys import share_pointer, store_key
+from aqe.engine.memory.file.migrations import migrate, pending
 from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
-from aqe.engine.memory.keys import share_pointer, store_key
-from aqe.engine.memory.migrations import migrate, pending
-from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.search.shares import Shares
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.project import DATABASE, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
@@ -26,7 +26,7 @@ from aqe.engine.worktree import find_checkout, head_commit
 if TYPE_CHECKING:
     import apsw
 
-    from aqe.engine.memory.rank import Rank
+    from aqe.engine.memory.search.rank import Rank
     from aqe.engine.memory.settings import MemorySettings
 
 
@@ -110,13 +110,13 @@ def _rank(settings: Settings) -> Rank | None:
     memory = settings.memory
     if memory.rank.strip() == "similarity":
         return None
-    from aqe.engine.memory.rank import parse_rank
+    from aqe.engine.memory.search.rank import parse_rank
 
     return parse_rank(memory.rank, candidates=memory.rank_candidates, half_life_days=memory.half_life_days)
 
 
 def _use_graph(store: Store, memory: MemorySettings) -> None:
-    from aqe.engine.memory.hnsw import Shape
+    from aqe.engine.memory.meaning.hnsw import Shape
 
     try:
         store.use_graph(Shape(memory.hnsw_m, memory.hnsw_ef_construction, memory.hnsw_ef_search))

@@ -10,9 +10,9 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Memory, Provenance
-from aqe.engine.memory.text import index_text
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.terms.text import index_text
 
 _decode = json.JSONDecoder().raw_decode
 COLUMNS = (

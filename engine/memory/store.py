@@ -14,22 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
-from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import add_rows, current_memory, end_memories, erase_rows, require_memory, revise
 from aqe.engine.memory.adding import unknown as unknown
-from aqe.engine.memory.at_hand import AtHand
 from aqe.engine.memory.checking import checked_row, placed
-from aqe.engine.memory.codes import Codes
-from aqe.engine.memory.connection import (
-    BUSY_TIMEOUT_S,
-    Beside,
-    Reading,
-    Writing,
-    open_connection,
-    shrink,
-    speaking,
-    transaction,
-)
 from aqe.engine.memory.contents import StoreStats, read_stats
 from aqe.engine.memory.entry import (
     Hit,
@@ -42,31 +29,45 @@ from aqe.engine.memory.entry import (
     check_limit,
     check_namespace,
 )
+from aqe.engine.memory.file.connection import (
+    BUSY_TIMEOUT_S,
+    Beside,
+    Reading,
+    Writing,
+    open_connection,
+    shrink,
+    speaking,
+    transaction,
+)
+from aqe.engine.memory.file.keys import store_key
+from aqe.engine.memory.file.migrations import migrate
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
 from aqe.engine.memory.growth.expiry import Wanted, alive, end_expired, is_over
 from aqe.engine.memory.growth.recalled import MOST_TEXTS, note_recalled, said_already
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, fresh_answer
-from aqe.engine.memory.keys import store_key
-from aqe.engine.memory.kinds import Kinds
 from aqe.engine.memory.listing import newest_memories, revisions
-from aqe.engine.memory.measuring import search_figures
-from aqe.engine.memory.migrations import migrate
-from aqe.engine.memory.names import Names
-from aqe.engine.memory.postings import TextPostings
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.meaning.codes import Codes
+from aqe.engine.memory.meaning.measuring import search_figures
 from aqe.engine.memory.rows import Row, end_row
-from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
-from aqe.engine.memory.searching import Prior as Prior
-from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.search import ranking
+from aqe.engine.memory.search.at_hand import AtHand
+from aqe.engine.memory.search.kinds import Kinds
+from aqe.engine.memory.search.names import Names
+from aqe.engine.memory.search.searching import MOST_HITS, Searcher, wanted_in
+from aqe.engine.memory.search.searching import Prior as Prior
+from aqe.engine.memory.search.shares import Shares
+from aqe.engine.memory.terms.postings import TextPostings
 from aqe.engine.memory.tiers.demoted import Remake, remaker
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory.entry import Numbers
     from aqe.engine.memory.graph.searching import Graph
-    from aqe.engine.memory.hnsw import Shape
-    from aqe.engine.memory.ranking import Scope, Sides
+    from aqe.engine.memory.meaning.hnsw import Shape
+    from aqe.engine.memory.search.ranking import Scope, Sides
 
 
 def utc_now() -> int:
@@ -412,7 +413,7 @@ class Store:
 
     def use_graph(self, shape: Shape) -> None:
         """Search by a graph of usearch from now on, once it is made; raises `UserError` (missing-extra)."""
-        from aqe.engine.memory.hnsw import library
+        from aqe.engine.memory.meaning.hnsw import library
 
         library()
         self._searcher.codes.shape = shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.terms.text import subtokens
 
 KEPT = 8192
 """Texts whose bags are kept; a unit of a passage takes about 1 kB."""

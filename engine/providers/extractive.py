@@ -13,7 +13,7 @@ from dataclasses import field as made_by
 from typing import TYPE_CHECKING
 
 from aqe.engine.memory.entry import made
-from aqe.engine.memory.ranking import CORRECTIONS, INDEX
+from aqe.engine.memory.search.ranking import CORRECTIONS, INDEX
 from aqe.engine.providers.confidence import KNOWN_BIAS, KNOWN_WEIGHTS, confidence_of, features, known_features
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
@@ -124,8 +124,9 @@ def extract(
 ) -> Extract:
     """The answer to `question` out of `passages`, best first as a search gave them.
 
-    `rarity` gives each term of the question (`aqe.engine.memory.text.query_terms`) its weight, 0 to 1 (`Store.rarity`);
-    without it all weigh the same. At a `threshold` of 0 the best unit always answers, at one above 1 none does.
+    `rarity` gives each term of the question (`aqe.engine.memory.terms.text.query_terms`) its weight, 0 to 1
+    (`Store.rarity`); without it all weigh the same. At a `threshold` of 0 the best unit always answers, at one above 1
+    none does.
     """
     asked = read_question(question, rarity)
     field = field_of(asked, passages) if asked.weights else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from aqe.engine.memory.text import query_terms
+from aqe.engine.memory.terms.text import query_terms
 
 _SMALL = """
 a about after all also always am an and any are as at be been before being but by can could d did do does doing done

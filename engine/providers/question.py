@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aqe.engine.memory.text import LONG_QUERY, query_terms, subtokens
+from aqe.engine.memory.terms.text import LONG_QUERY, query_terms, subtokens
 from aqe.engine.providers.bags import variants_of
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.synonyms import synonyms_of

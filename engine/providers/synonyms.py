@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from aqe.engine.memory.text import query_terms
+from aqe.engine.memory.terms.text import query_terms
 
 
 @lru_cache(maxsize=8192)

@@ -9,7 +9,7 @@ import numpy as np
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.text import query_terms, subtokens
+from aqe.engine.memory.terms.text import query_terms, subtokens
 from aqe.engine.providers.protocol import Message, estimated_tokens
 from aqe.engine.sessions import transfer, window
 from aqe.engine.sessions.entry import Session, SessionHit, Turn

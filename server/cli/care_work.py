@@ -42,6 +42,6 @@ def named_keys(name: str | None) -> tuple[str | None, ...]:
         raise UserError(
             f"The variable {name!r} holds no key.", code="database-key", fix="Set it, or leave --key-env out."
         )
-    from aqe.engine.memory.keys import checked
+    from aqe.engine.memory.file.keys import checked
 
     return (checked(key, repr(name)),)

@@ -73,7 +73,7 @@ def _store(root: Path, store: str) -> dict[str, Any]:
         return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
     try:
         from aqe.engine.memory.care import Place
-        from aqe.engine.memory.keys import store_key
+        from aqe.engine.memory.file.keys import store_key
 
         connection = Place(path, store_key(path)).connect_to_read()
         try:
@@ -92,7 +92,7 @@ def _in_clear(root: Path, database: Path) -> list[str]:
     """Where the store has a key: each file that can be read without it, of its `.aqe` and those of the git worktrees
     that share it."""
     from aqe.engine.memory.care.clear import in_clear, shared_folders
-    from aqe.engine.memory.keys import is_sealed
+    from aqe.engine.memory.file.keys import is_sealed
 
     folders = {root / ".aqe", database.parent, *shared_folders(database.parent, database.name)}
     return [path.as_posix() for path in in_clear(folders)] if is_sealed(database.parent) else []

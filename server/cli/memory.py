@@ -146,7 +146,7 @@ def get(
 ) -> None:
     """Show a memory."""
     from aqe.engine.memory.adding import unknown
-    from aqe.engine.memory.as_of import get_as_of, not_then
+    from aqe.engine.memory.search.as_of import get_as_of, not_then
 
     if history and as_of:
         raise UserError("--history has every revision.", code="bad-argument", fix="Leave out --as-of.")
@@ -316,7 +316,7 @@ def list_memories(
     project: ProjectOption = None,
 ) -> None:
     """List memories, newest first."""
-    from aqe.engine.memory.as_of import list_as_of
+    from aqe.engine.memory.search.as_of import list_as_of
 
     root, store = _look(project)
     with store:
@@ -352,7 +352,7 @@ def _open(project: Path | None) -> tuple[Path, Store]:
 
 
 def _moment(store: Store, text: str | None) -> int | None:
-    from aqe.engine.memory.as_of import refuse_ahead
+    from aqe.engine.memory.search.as_of import refuse_ahead
     from aqe.engine.moments import read_moment
 
     now = store.now()

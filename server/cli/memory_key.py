@@ -44,7 +44,7 @@ def set_key(
     """
     from aqe.engine.memory import Store
     from aqe.engine.memory.care.place import is_encrypted
-    from aqe.engine.memory.keys import KEY, new_key
+    from aqe.engine.memory.file.keys import KEY, new_key
     from aqe.engine.project import database_path
 
     root, place, settings = place_in(project)
@@ -78,7 +78,7 @@ def rekey(
     one, and set AQE_DB_KEY to it afterwards. No other process may have the memory open.
     """
     from aqe.engine.memory.care.place import is_encrypted
-    from aqe.engine.memory.keys import KEY, new_key, pointer_of
+    from aqe.engine.memory.file.keys import KEY, new_key, pointer_of
 
     _, place, _ = place_in(project)
     if not is_encrypted(place.path):
@@ -108,7 +108,7 @@ def remove(
 ) -> None:
     """Leave what is kept in clear, and forget its key in the keyring."""
     from aqe.engine.memory.care.place import is_encrypted
-    from aqe.engine.memory.keys import KEY, pointer_of
+    from aqe.engine.memory.file.keys import KEY, pointer_of
 
     root, place, _ = place_in(project)
     if not is_encrypted(place.path):
@@ -144,7 +144,7 @@ def _change(
 @contextlib.contextmanager
 def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> Iterator[None]:
     """The keyring and the pointer to it before and after the change that the block makes."""
-    from aqe.engine.memory import keys
+    from aqe.engine.memory.file import keys
 
     pointer = keys.pointer_of(place.path)
     had_pointer = pointer.exists()

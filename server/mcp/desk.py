@@ -123,7 +123,7 @@ class Desk:
         search for nothing, and as the store does."""
         from aqe.engine.door import given_search
         from aqe.engine.learning import success_prior
-        from aqe.engine.memory.as_of import past_moment
+        from aqe.engine.memory.search.as_of import past_moment
         from aqe.engine.retrieval import find, find_as_of
         from aqe.engine.settings import load_settings
 

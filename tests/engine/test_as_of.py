@@ -6,7 +6,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.as_of import get_as_of, list_as_of, past_moment, search_as_of
+from aqe.engine.memory.search.as_of import get_as_of, list_as_of, past_moment, search_as_of
 from aqe.engine.moments import read_moment
 
 

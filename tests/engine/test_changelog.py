@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from aqe.engine.memory import Store
-from aqe.engine.memory.changelog import Mark, read_mark, read_number, rows_since
+from aqe.engine.memory.file.changelog import Mark, read_mark, read_number, rows_since
 
 
 def mark(store: Store) -> Mark:

@@ -16,10 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 from aqe.engine.memory import NewMemory, SearchAnswer, Store
-from aqe.engine.memory.changelog import read_mark
-from aqe.engine.memory.codefiles import CodeFolder, folder_of
-from aqe.engine.memory.codes import ASIDE, LOOKED_THROUGH, SEARCHES
-from aqe.engine.memory.parts import FEW, WORTH_A_FILE
+from aqe.engine.memory.file.changelog import read_mark
+from aqe.engine.memory.meaning.codefiles import CodeFolder, folder_of
+from aqe.engine.memory.meaning.codes import ASIDE, LOOKED_THROUGH, SEARCHES
+from aqe.engine.memory.meaning.parts import FEW, WORTH_A_FILE
 
 DIM = 32
 MANY = WORTH_A_FILE + 100
@@ -328,7 +328,7 @@ def test_large_namespace_is_read_in_the_background(tmp_path: Path) -> None:
     with Store.open(tmp_path / "aqe.db") as store:
         vectors = rows(ASIDE + 64)[:, :4]
         with store.writing() as connection:
-            from aqe.engine.memory import vectors as tables
+            from aqe.engine.memory.meaning import vectors as tables
 
             table = tables.ensure_table(connection, "given", 4)
             connection.executemany(

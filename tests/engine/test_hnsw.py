@@ -12,7 +12,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, open_store
-from aqe.engine.memory.hnsw import Hnsw, Shape
+from aqe.engine.memory.meaning.hnsw import Hnsw, Shape
 from aqe.simd import Vectors
 
 DIM = 32

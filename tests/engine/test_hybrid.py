@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aqe.engine.memory import NewMemory, Store, hybrid, postings
+from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.graph.searching import Graph
-from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.search import hybrid
+from aqe.engine.memory.search.shares import Shares
+from aqe.engine.memory.terms import postings
 
 WORDS = ["refund", "parse", "header", "round", "total", "flaky", "import", "voucher", "cart", "the"]
 PLACES = [("notes", 3), ("tree/", 5), (None, 70), ("nowhere", 2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from aqe.engine.memory.idling import Idling
+from aqe.engine.memory.meaning.idling import Idling
 
 
 def test_rest_comes_after_each_spell_of_work() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aqe.engine.memory.text import query_terms
+from aqe.engine.memory.terms.text import query_terms
 from aqe.engine.providers.meanings import meanings
 
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care.place import Place
 from aqe.engine.memory.care.verifying import verify
-from aqe.engine.memory.codefiles import folder_of
-from aqe.engine.memory.codes import SEARCHES
+from aqe.engine.memory.meaning.codefiles import folder_of
+from aqe.engine.memory.meaning.codes import SEARCHES
 
 DIM = 128  # from here on vectors have 1-bit codes
 BEGUN_WITH = 2_400

@@ -14,8 +14,8 @@ import pytest
 from aqe.engine.errors import InternalError
 from aqe.engine.jobs import JobTable
 from aqe.engine.memory import Store, spaces
-from aqe.engine.memory.connection import open_connection
-from aqe.engine.memory.migrations import MIGRATIONS, Migration, migrate, pending
+from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.file.migrations import MIGRATIONS, Migration, migrate, pending
 from aqe.engine.memory.rows import COLUMNS, OF_TEXT
 from aqe.engine.privacy import audit, consent
 from aqe.engine.providers.configured import Recipient

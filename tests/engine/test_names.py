@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from aqe.engine.memory import NewMemory, Provenance, Store, names
-from aqe.engine.memory.changelog import read_number
-from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory import NewMemory, Provenance, Store
+from aqe.engine.memory.file.changelog import read_number
+from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.growth.rules import GrowthRules
-from aqe.engine.memory.names import Named, Names
+from aqe.engine.memory.search import names
+from aqe.engine.memory.search.names import Named, Names
 
 
 def weigh(namespace: str, text: str) -> int:

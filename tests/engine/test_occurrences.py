@@ -11,8 +11,8 @@ import pytest
 
 from aqe import simd
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.occurrences import KnownRows
-from aqe.engine.memory.text import match_expression
+from aqe.engine.memory.terms.occurrences import KnownRows
+from aqe.engine.memory.terms.text import match_expression
 
 WORDS = ("refund", "parse", "header", "größe", "flaky", "import", "of", "a")
 NOWHERE = "nowher"

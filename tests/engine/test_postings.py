@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aqe.engine.memory import NewMemory, Store, postings
-from aqe.engine.memory.changelog import read_number
+from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.file.changelog import read_number
+from aqe.engine.memory.terms import postings
 
 WORDS = ["refund", "parse", "header", "round", "total", "größe", "テスト", "flaky", "import", "the", "of", "a", "b"]
 Found = list[tuple[str, str, float, float | None]]

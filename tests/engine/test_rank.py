@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import Store, open_store, rank
+from aqe.engine.memory import Store, open_store
 from aqe.engine.memory.growth.access import DAY_US
 from aqe.engine.memory.growth.pins import set_pinned
 from aqe.engine.memory.growth.rules import GrowthRules
-from aqe.engine.memory.rank import NAMES, evaluate, parse_rank
+from aqe.engine.memory.search import rank
+from aqe.engine.memory.search.rank import NAMES, evaluate, parse_rank
 from aqe.engine.settings import load_settings
 
 

@@ -17,7 +17,7 @@ from aqe.engine import CancelToken, UserError
 from aqe.engine.embedding import StaticEmbedder, read_table, write_table
 from aqe.engine.errors import Cancelled
 from aqe.engine.memory import Kept, NewMemory, Store, spaces
-from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.search.shares import Shares
 from aqe.engine.retrieval import find, keep, reembed, waiting
 
 PAIRS = {"voucher": "discount", "invoic": "bill", "wagon": "cart", "fetch": "load", "ident": "same", "ech": "echo"}

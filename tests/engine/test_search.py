@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.text import query_terms, subtokens
+from aqe.engine.memory.terms.text import query_terms, subtokens
 
 
 def texts(store: Store, *arguments: Any, **options: Any) -> list[str]:

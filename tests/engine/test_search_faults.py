@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aqe.engine.memory import NewMemory, SearchAnswer, Store, codefiles
-from aqe.engine.memory.codefiles import CodeFolder, folder_of
-from aqe.engine.memory.codes import SEARCHES
-from aqe.engine.memory.parts import FEW, WORTH_A_FILE
+from aqe.engine.memory import NewMemory, SearchAnswer, Store
+from aqe.engine.memory.meaning import codefiles
+from aqe.engine.memory.meaning.codefiles import CodeFolder, folder_of
+from aqe.engine.memory.meaning.codes import SEARCHES
+from aqe.engine.memory.meaning.parts import FEW, WORTH_A_FILE
 
 DIM = 16
 MANY = WORTH_A_FILE + 20

@@ -9,7 +9,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Hit, NewMemory, Store
-from aqe.engine.memory.shares import Shares
+from aqe.engine.memory.search.shares import Shares
 from aqe.engine.settings import load_settings
 from aqe.engine.sync import Engine
 from aqe.server.mcp.desk import Desk

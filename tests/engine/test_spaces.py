@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from aqe.engine.memory import Store, spaces
-from aqe.engine.memory.migrations import MIGRATIONS
+from aqe.engine.memory.file.migrations import MIGRATIONS
 
 STORED = Path(__file__).resolve().parent / "stored"
 

@@ -13,7 +13,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
-from aqe.engine.memory.migrations import MIGRATIONS
+from aqe.engine.memory.file.migrations import MIGRATIONS
 
 NAMES = ("anna", "ben", "carl", "dora", "emil", "fred", "gus", "hugo")
 

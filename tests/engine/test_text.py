@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqe.engine.memory import text
+from aqe.engine.memory.terms import text
 
 FIXTURES = Path(__file__).resolve().parent.parent.parent / "fixtures"
 ENDINGS = "s es ies ied ing ed ly ational izer ousli ization iveness fulness biliti ical ful ness ance able ement ism"

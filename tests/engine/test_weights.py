@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from aqe.engine.memory import NewMemory, Store, kinds
-from aqe.engine.memory.as_of import search_as_of
-from aqe.engine.memory.shares import Shares
-from aqe.engine.memory.weights import CODE_SHARE, PROSE_SHARE, is_prose
+from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.search import kinds
+from aqe.engine.memory.search.as_of import search_as_of
+from aqe.engine.memory.search.shares import Shares
+from aqe.engine.memory.search.weights import CODE_SHARE, PROSE_SHARE, is_prose
 
 PROSE = "Mira asked for the total of the cart, and Jonas said that it comes on Friday."
 CODE = "def total(lines):\n    return sum(line.price * line.count for line in lines if line.count > 0)\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.changelog import read_number
-from aqe.engine.memory.postings import SEARCHES
-from aqe.engine.memory.words import FEWEST, MOST, POSTINGS, WordCounts
+from aqe.engine.memory.file.changelog import read_number
+from aqe.engine.memory.terms.postings import SEARCHES
+from aqe.engine.memory.terms.words import FEWEST, MOST, POSTINGS, WordCounts
 
 WORDS = ("alder", "birch", "cedar", "dogwood", "elm", "fir", "gum", "hazel", "ivy", "juniper")
 PADDING = " ".join(f"{a}{b}{c}qq" for a in "bcdfgklm" for b in "aeiou" for c in "bdfgklmn")  # 320 words of no memory

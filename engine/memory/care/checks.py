@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.care.states import unpack_rows
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.terms.text import subtokens
 from aqe.engine.memory.tiers.demoted import bad_demoted, count
 
 REPAIR = "`aqe memory repair` mends it and keeps the file as it was."

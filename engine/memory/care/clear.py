@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aqe.engine.memory.care.place import CLEAR
-from aqe.engine.memory.keys import POINTER
+from aqe.engine.memory.file.keys import POINTER
 from aqe.engine.owner import process_start
 from aqe.engine.worktree import find_checkout
 

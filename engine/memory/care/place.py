@@ -11,9 +11,9 @@ from urllib.parse import quote
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.connection import broken, make_ready, open_connection, speaking
-from aqe.engine.memory.keys import earlier_keys, store_key
-from aqe.engine.memory.migrations import pending
+from aqe.engine.memory.file.connection import broken, make_ready, open_connection, speaking
+from aqe.engine.memory.file.keys import earlier_keys, store_key
+from aqe.engine.memory.file.migrations import pending
 from aqe.engine.project import DATABASE, store_home
 from aqe.engine.settings import Settings, load_settings
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory import vectors
 from aqe.engine.memory.care.states import unpack_rows
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.terms.text import subtokens
 from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
 from aqe.engine.progress import CancelToken, Progress, silent
 

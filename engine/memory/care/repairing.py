@@ -50,10 +50,10 @@ from aqe.engine.memory.care.salvage import (
     salvage,
 )
 from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
-from aqe.engine.memory.codefiles import CodeFolder
-from aqe.engine.memory.connection import speaking, transaction
-from aqe.engine.memory.migrations import APPLICATION_ID, migrate
-from aqe.engine.memory.steps import MIGRATIONS
+from aqe.engine.memory.file.connection import speaking, transaction
+from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
+from aqe.engine.memory.file.steps import MIGRATIONS
+from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 

@@ -26,7 +26,7 @@ from aqe.engine.memory.care.records import (
     records,
 )
 from aqe.engine.memory.entry import DIMENSIONS
-from aqe.engine.memory.steps import MIGRATIONS
+from aqe.engine.memory.file.steps import MIGRATIONS
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK_PAGES = 256

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe.engine.memory.care.checks import Looked, Wrong
-from aqe.engine.memory.changelog import rows_since
-from aqe.engine.memory.codefiles import CodeFile, CodeFolder, place_of
+from aqe.engine.memory.file.changelog import rows_since
+from aqe.engine.memory.meaning.codefiles import CodeFile, CodeFolder, place_of
 
 if TYPE_CHECKING:
     from aqe.simd import Vectors

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.ranking import SHELVES
+from aqe.engine.memory.search.ranking import SHELVES
 
 _DERIVED = " AND ".join(f"namespace NOT GLOB '{start}*'" for start in SHELVES)
 _ENTRY = "namespace, id, row, revision, text_hash, metadata"

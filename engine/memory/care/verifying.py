@@ -19,7 +19,7 @@ from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
 from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.care.states import count_current
-from aqe.engine.memory.connection import transaction
+from aqe.engine.memory.file.connection import transaction
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 

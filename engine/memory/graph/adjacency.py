@@ -14,7 +14,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.memory.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.file.changelog import Mark, read_mark, rows_since
 from aqe.engine.memory.graph.attention import ATTENDED
 
 if TYPE_CHECKING:

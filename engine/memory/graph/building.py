@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.memory.graph.linking import link_index
 from aqe.engine.memory.graph.recorded import link_coverage, link_similar, tidy
-from aqe.engine.memory.ranking import SHELVES
+from aqe.engine.memory.search.ranking import SHELVES
 from aqe.engine.progress import CancelToken, Progress, silent
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory import vectors
 from aqe.engine.memory.graph.edges import Edge, Key, is_current, put_edges, replace_edges, sweep
 from aqe.engine.memory.graph.linking import Place, read_places
+from aqe.engine.memory.meaning import vectors
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import apsw
 
-from aqe.engine.memory import ranking
 from aqe.engine.memory.entry import Explained
 from aqe.engine.memory.graph.together import Together
-from aqe.engine.memory.ranking import INDEX, Scope, Scored
+from aqe.engine.memory.search import ranking
+from aqe.engine.memory.search.ranking import INDEX, Scope, Scored
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.codes import Codes
     from aqe.engine.memory.graph.adjacency import HeldEdges
     from aqe.engine.memory.graph.attention import Attention, Floats, Neighbourhood
     from aqe.engine.memory.graph.neighbourhood import Nodes
-    from aqe.engine.memory.postings import TextPostings
+    from aqe.engine.memory.meaning.codes import Codes
     from aqe.engine.memory.store import Store
-    from aqe.engine.memory.words import Words
+    from aqe.engine.memory.terms.postings import TextPostings
+    from aqe.engine.memory.terms.words import Words
 
 WIDE = 50
 """Candidates that are looked at, at least."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import AqeError
-from aqe.engine.memory.connection import transaction
 from aqe.engine.memory.entry import Hit
+from aqe.engine.memory.file.connection import transaction
 
 DAY_US = 86_400_000_000
 HALF_LIFE_DAYS = 30.0

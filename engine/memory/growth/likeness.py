@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from aqe.engine.memory.growth.wording import repeats
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.terms.text import subtokens
 
 LONGEST = 4000
 """Characters of a text that is compared; a longer one is no remark."""

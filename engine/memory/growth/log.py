@@ -10,7 +10,7 @@ from typing import Any, Literal
 import apsw
 
 from aqe.engine.memory.entry import check_namespace
-from aqe.engine.memory.filters import namespace_sql
+from aqe.engine.memory.search.filters import namespace_sql
 
 What = Literal["expired", "merged", "pruned", "revived"]
 KEPT = 100_000

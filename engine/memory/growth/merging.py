@@ -18,15 +18,15 @@ from typing import Any
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import vectors
 from aqe.engine.memory.adding import current_memory, revise, unknown
 from aqe.engine.memory.entry import Memory, check_id, check_namespace, metadata_json
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.growth.likeness import LONGEST, alike_pairs, overlap, profile
 from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.growth.wording import says_same
-from aqe.engine.memory.ranking import CORRECTIONS, SHELVES
+from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import COLUMNS, Row, end_row, insert_row, read_memory
+from aqe.engine.memory.search.ranking import CORRECTIONS, SHELVES
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import apsw
 
+from aqe.engine.memory.file.namespaces import end_of
 from aqe.engine.memory.growth.access import HALF_LIFE_DAYS, decayed
 from aqe.engine.memory.growth.expiry import end_expired, in_batches
 from aqe.engine.memory.growth.log import note
-from aqe.engine.memory.namespaces import end_of
-from aqe.engine.memory.ranking import CORRECTIONS, SHELVES
 from aqe.engine.memory.rows import end_row
+from aqe.engine.memory.search.ranking import CORRECTIONS, SHELVES
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
 

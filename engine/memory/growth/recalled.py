@@ -24,8 +24,8 @@ import apsw
 
 from aqe.engine.memory.entry import Hit, Memory
 from aqe.engine.memory.growth.likeness import LONGEST, adds_nothing
-from aqe.engine.memory.ranking import SHELVES
 from aqe.engine.memory.rows import COLUMNS, read_memory
+from aqe.engine.memory.search.ranking import SHELVES
 
 WINDOW_S = 3600.0
 MOST = 256

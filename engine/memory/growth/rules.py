@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aqe.engine.memory.growth.staleness import Policy
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.rank import Rank
+    from aqe.engine.memory.search.rank import Rank
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe.engine.lease import holding
-from aqe.engine.memory import vectors
-from aqe.engine.memory.connection import speaking
+from aqe.engine.memory.file.connection import speaking
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
-from aqe.engine.memory.ranking import CORRECTIONS
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.search.ranking import CORRECTIONS
 from aqe.engine.memory.store import Store, watch_connection
 from aqe.engine.memory.tiers.forms import COLD, HOT, SMALL, pack, unpack
 from aqe.engine.memory.tiers.policy import Thresholds, assign

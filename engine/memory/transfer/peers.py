@@ -22,7 +22,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care.place import INCREMENT
 from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, metadata_json, uuid7
-from aqe.engine.memory.migrations import APPLICATION_ID
+from aqe.engine.memory.file.migrations import APPLICATION_ID
 from aqe.engine.memory.transfer.record import Record, not_json
 from aqe.engine.moments import read_moment
 

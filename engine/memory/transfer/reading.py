@@ -9,10 +9,10 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory import vectors
 from aqe.engine.memory.entry import Provenance
-from aqe.engine.memory.filters import namespace_sql
-from aqe.engine.memory.ranking import INDEX, SHELVES
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.search.filters import namespace_sql
+from aqe.engine.memory.search.ranking import INDEX, SHELVES
 from aqe.engine.memory.transfer.record import Record
 
 PAGE = 512

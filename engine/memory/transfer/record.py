@@ -21,7 +21,7 @@ from aqe.engine.memory.entry import (
     pack_vector,
     rfc3339,
 )
-from aqe.engine.memory.vectors import is_own
+from aqe.engine.memory.meaning.vectors import is_own
 from aqe.engine.moments import read_moment
 
 LATEST = 1 << 62

@@ -15,8 +15,8 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, verify
 from aqe.engine.memory.care.migrating import NEWEST, bring_up_to_date, take_back
-from aqe.engine.memory.connection import open_connection
-from aqe.engine.memory.migrations import version_before
+from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.file.migrations import version_before
 
 Make = Callable[..., Place]
 

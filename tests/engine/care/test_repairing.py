@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, repair, verify
-from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.graph import Edge, add_edges
 from aqe.engine.memory.graph.adjacency import read_adjacency, read_edge_number
 from aqe.engine.memory.graph.linking import is_linked

@@ -17,11 +17,12 @@ import keyring.errors
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import NewMemory, Store, keys, open_store
+from aqe.engine.memory import NewMemory, Store, open_store
 from aqe.engine.memory.care import Place, back_up, restore, verify
 from aqe.engine.memory.care.clear import in_clear
 from aqe.engine.memory.care.image import read_image
 from aqe.engine.memory.care.sealing import seal
+from aqe.engine.memory.file import keys
 from aqe.engine.results import write_result
 
 Make = Callable[..., Place]

@@ -12,7 +12,7 @@ import pytest
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, back_up, compare, repair
-from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.transfer import Wanted, export_memories
 
 Make = Callable[..., Place]

@@ -14,9 +14,9 @@ import pytest
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, back_up, repair, verify
-from aqe.engine.memory.changelog import read_mark
-from aqe.engine.memory.codefiles import CodeFolder
-from aqe.engine.memory.connection import open_connection
+from aqe.engine.memory.file.changelog import read_mark
+from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.progress import CancelToken
 from aqe.simd import Vectors
 

@@ -10,8 +10,9 @@ import pytest
 
 from aqe.engine import Engine, QueryConfig
 from aqe.engine.answer import Answer
-from aqe.engine.memory import NewMemory, Provenance, postings
-from aqe.engine.memory.names import Names
+from aqe.engine.memory import NewMemory, Provenance
+from aqe.engine.memory.search.names import Names
+from aqe.engine.memory.terms import postings
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.retrieval import keep
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.memory import Store
-from aqe.engine.memory.changelog import read_number
+from aqe.engine.memory.file.changelog import read_number
 from aqe.engine.memory.graph import Edge, add_edges, remove_edges
 from aqe.engine.memory.graph.adjacency import EACH, HeldEdges
 from aqe.engine.memory.graph.attention import RELATIONS

@@ -9,9 +9,9 @@ import functools
 import hashlib
 from pathlib import Path
 
-from aqe.engine.memory.connection import open_connection, transaction
 from aqe.engine.memory.entry import Provenance
-from aqe.engine.memory.migrations import MIGRATIONS, migrate
+from aqe.engine.memory.file.connection import open_connection, transaction
+from aqe.engine.memory.file.migrations import MIGRATIONS, migrate
 from aqe.engine.memory.rows import Row, insert_row
 
 HERE = Path(__file__).resolve().parent

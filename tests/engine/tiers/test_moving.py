@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.as_of import search_as_of
 from aqe.engine.memory.growth.access import DAY_US
 from aqe.engine.memory.growth.pins import set_pinned
 from aqe.engine.memory.growth.upkeep import tend
+from aqe.engine.memory.search.as_of import search_as_of
 from aqe.engine.memory.tiers.figures import read_figures
 from aqe.engine.memory.tiers.moving import compact_file, retier
 from aqe.engine.memory.tiers.policy import Thresholds, assign

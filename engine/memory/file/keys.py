@@ -185,7 +185,7 @@ def _is_clear(database: Path) -> bool:
 
 def opens(database: Path, key: str) -> bool:
     """Whether the database has this key. Raises `UserError` where that cannot be told (database-locked...)."""
-    from aqe.engine.memory.connection import open_connection
+    from aqe.engine.memory.file.connection import open_connection
 
     try:
         open_connection(database, key=key).close()

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe import simd
-from aqe.engine.memory.occurrences import UNKNOWN, KnownRows
-from aqe.engine.memory.text import match_expression
+from aqe.engine.memory.terms.occurrences import UNKNOWN, KnownRows
+from aqe.engine.memory.terms.text import match_expression
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.occurrences import Groups, Ids, Ranked
-    from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.search.ranking import Scope
+    from aqe.engine.memory.terms.occurrences import Groups, Ids, Ranked
 
 ONE_PASS = 50_000
 """Rows, summed over the terms of a query, that one pass reads; above, each scope asks for itself."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.parts import Key, Part
-    from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.meaning.parts import Key, Part
+    from aqe.engine.memory.search.ranking import Scope
 
 KEPT = 16
 

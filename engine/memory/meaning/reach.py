@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.parts import Part
+    from aqe.engine.memory.meaning.parts import Part
 
 MOST_ROWS = 1024
 KEPT = 4

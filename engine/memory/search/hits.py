@@ -9,12 +9,12 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.changelog import Mark, mark_of, rows_since
 from aqe.engine.memory.entry import Hit, Memory, made
+from aqe.engine.memory.file.changelog import Mark, mark_of, rows_since
 from aqe.engine.memory.growth.staleness import FileDigests
-from aqe.engine.memory.hybrid import Found
-from aqe.engine.memory.ranking import Scored
 from aqe.engine.memory.rows import COLUMNS, memory_of
+from aqe.engine.memory.search.hybrid import Found
+from aqe.engine.memory.search.ranking import Scored
 
 KEPT_ROWS = 4096
 KEPT_CHARACTERS = 4_000_000

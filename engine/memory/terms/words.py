@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory.namespaces import names_below
-from aqe.engine.memory.stop_words import without_stop_words
-from aqe.engine.memory.text import LONG_QUERY, QUERY_TERMS, match_expression, query_terms
+from aqe.engine.memory.file.namespaces import names_below
+from aqe.engine.memory.terms.stop_words import without_stop_words
+from aqe.engine.memory.terms.text import LONG_QUERY, QUERY_TERMS, match_expression, query_terms
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.postings import TextPostings
+    from aqe.engine.memory.terms.postings import TextPostings
 
 FEW_ROWS = 400
 """In so many rows a term may stand whose rows outside some namespaces are counted: twice those of the knowledge."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.contents import SearchFigures
+from aqe.engine.memory.meaning.codes import Codes
 
 SAMPLE = 32
 MOST_COMPARED = 4_000_000

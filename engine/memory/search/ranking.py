@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 
 from aqe import simd
-from aqe.engine.memory import vectors
-from aqe.engine.memory.codes import Codes
 from aqe.engine.memory.entry import Explained
-from aqe.engine.memory.matching import ONE_PASS, Matched
-from aqe.engine.memory.namespaces import end_of, names_below
-from aqe.engine.memory.occurrences import KnownRows
-from aqe.engine.memory.postings import TextPostings
-from aqe.engine.memory.shares import VECTOR_SHARE
-from aqe.engine.memory.text import match_expression
-from aqe.engine.memory.words import Words
+from aqe.engine.memory.file.namespaces import end_of, names_below
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.meaning.codes import Codes
+from aqe.engine.memory.search.shares import VECTOR_SHARE
+from aqe.engine.memory.terms.matching import ONE_PASS, Matched
+from aqe.engine.memory.terms.occurrences import KnownRows
+from aqe.engine.memory.terms.postings import TextPostings
+from aqe.engine.memory.terms.text import match_expression
+from aqe.engine.memory.terms.words import Words
 
 if TYPE_CHECKING:
     from aqe.simd import Fused

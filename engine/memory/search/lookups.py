@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from aqe.engine.memory import hybrid, ranking
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
-from aqe.engine.memory.hybrid import Found, Ground, Texts
-from aqe.engine.memory.matching import ONE_PASS, Matched
-from aqe.engine.memory.soundness import sound
+from aqe.engine.memory.meaning.soundness import sound
+from aqe.engine.memory.search import hybrid, ranking
+from aqe.engine.memory.search.hybrid import Found, Ground, Texts
+from aqe.engine.memory.terms.matching import ONE_PASS, Matched
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.postings import TextPostings
-    from aqe.engine.memory.searching import Searcher
+    from aqe.engine.memory.search.searching import Searcher
+    from aqe.engine.memory.terms.postings import TextPostings
 
 MOST_PLANS = 64
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe import simd
-from aqe.engine.memory.changelog import Mark, read_mark, rows_since
-from aqe.engine.memory.text import match_expression
+from aqe.engine.memory.file.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.terms.text import match_expression
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.search.ranking import Scope
 
     Ids = NDArray[np.int64]
     Ranked = tuple[Ids, NDArray[np.float64]]

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory.aside import ReadAside
-from aqe.engine.memory.changelog import Mark, read_mark, rows_since
-from aqe.engine.memory.stop_words import STOP_WORDS
-from aqe.engine.memory.text import subtokens, subtokens_of
-from aqe.engine.memory.words import FEW_ROWS, FEWEST, MOST, POSTINGS, SMALL_STORE
+from aqe.engine.memory.file.aside import ReadAside
+from aqe.engine.memory.file.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.terms.stop_words import STOP_WORDS
+from aqe.engine.memory.terms.text import subtokens, subtokens_of
+from aqe.engine.memory.terms.words import FEW_ROWS, FEWEST, MOST, POSTINGS, SMALL_STORE
 from aqe.simd import Lexicon
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.search.ranking import Scope
     from aqe.simd import Postings
 
 SEARCHES = 3

@@ -17,9 +17,9 @@ import apsw
 import sqlite_vec
 
 from aqe.engine.errors import AqeError, InternalError, UserError
-from aqe.engine.memory.emptied import cut_to_nothing
-from aqe.engine.memory.patience import Patience
-from aqe.engine.memory.unreadable import NO_TEXT, what_is_damaged
+from aqe.engine.memory.file.emptied import cut_to_nothing
+from aqe.engine.memory.file.patience import Patience
+from aqe.engine.memory.file.unreadable import NO_TEXT, what_is_damaged
 
 BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aqe import simd
-from aqe.engine.memory.parts import DIGITS
-from aqe.engine.memory.postings import Asked
-from aqe.engine.memory.ranking import candidates
+from aqe.engine.memory.meaning.parts import DIGITS
+from aqe.engine.memory.search.ranking import candidates
+from aqe.engine.memory.terms.postings import Asked
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.codes import Codes
-    from aqe.engine.memory.parts import Key, Part
-    from aqe.engine.memory.ranking import Scope
-    from aqe.engine.memory.reach import Few
+    from aqe.engine.memory.meaning.codes import Codes
+    from aqe.engine.memory.meaning.parts import Key, Part
+    from aqe.engine.memory.meaning.reach import Few
+    from aqe.engine.memory.search.ranking import Scope
     from aqe.engine.memory.tiers.demoted import Remaking
 
     Ids = NDArray[np.int64]

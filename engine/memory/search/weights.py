@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.ranking import Scope
+from aqe.engine.memory.search.ranking import Scope
 
 CODE_SHARE, PROSE_SHARE = 0.75, 0.25
 SAMPLE = 40

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aqe.engine.memory.text import subtokens
+from aqe.engine.memory.terms.text import subtokens
 
 _WORDS = """
 a an the this that these they them their then there than such so too very just and or but if not no

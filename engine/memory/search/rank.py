@@ -22,7 +22,7 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
-from aqe.engine.memory.ranking import Scored
+from aqe.engine.memory.search.ranking import Scored
 
 if TYPE_CHECKING:
     import numpy as np

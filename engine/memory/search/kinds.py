@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory.aside import ReadAside
-from aqe.engine.memory.changelog import Mark, read_mark, rows_since
-from aqe.engine.memory.filters import namespace_sql
-from aqe.engine.memory.namespaces import end_of
-from aqe.engine.memory.ranking import SHELVES
-from aqe.engine.memory.weights import LOOKED_AT, is_prose
+from aqe.engine.memory.file.aside import ReadAside
+from aqe.engine.memory.file.changelog import Mark, read_mark, rows_since
+from aqe.engine.memory.file.namespaces import end_of
+from aqe.engine.memory.search.filters import namespace_sql
+from aqe.engine.memory.search.ranking import SHELVES
+from aqe.engine.memory.search.weights import LOOKED_AT, is_prose
 
 if TYPE_CHECKING:
     import numpy as np

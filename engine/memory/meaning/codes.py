@@ -20,23 +20,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import apsw
 
 from aqe.engine.errors import AqeError
-from aqe.engine.memory import chunks
-from aqe.engine.memory.background import Background
-from aqe.engine.memory.changelog import Mark, may_lack_since, read_mark, read_number, rows_since
-from aqe.engine.memory.codefiles import CodeFile, CodeFolder
-from aqe.engine.memory.idling import Idling, give_back
-from aqe.engine.memory.masks import Masks
-from aqe.engine.memory.namespaces import names_below
-from aqe.engine.memory.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, apply, best_of, open_part, read_part
-from aqe.engine.memory.reach import Few, Reach
+from aqe.engine.memory.file.changelog import Mark, may_lack_since, read_mark, read_number, rows_since
+from aqe.engine.memory.file.namespaces import names_below
+from aqe.engine.memory.meaning import chunks
+from aqe.engine.memory.meaning.background import Background
+from aqe.engine.memory.meaning.codefiles import CodeFile, CodeFolder
+from aqe.engine.memory.meaning.idling import Idling, give_back
+from aqe.engine.memory.meaning.masks import Masks
+from aqe.engine.memory.meaning.parts import DIGITS, FEW, WRITE_EVERY_S, Key, Part, apply, best_of, open_part, read_part
+from aqe.engine.memory.meaning.reach import Few, Reach
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aqe.engine.memory.hnsw import Shape
-    from aqe.engine.memory.ranking import Scope
+    from aqe.engine.memory.meaning.hnsw import Shape
+    from aqe.engine.memory.search.ranking import Scope
 
 SEARCHES = 3
 """Searches of a namespace without a file after which its vectors are read; vec0 answers those before."""

@@ -17,10 +17,10 @@ from typing import Any, cast
 
 import apsw
 
-from aqe.engine.memory.aside import IsOver, ReadAside
-from aqe.engine.memory.changelog import Mark, mark_of, read_mark, rows_since
-from aqe.engine.memory.hits import FEW
-from aqe.engine.memory.hybrid import Found
+from aqe.engine.memory.file.aside import IsOver, ReadAside
+from aqe.engine.memory.file.changelog import Mark, mark_of, read_mark, rows_since
+from aqe.engine.memory.search.hits import FEW
+from aqe.engine.memory.search.hybrid import Found
 
 KEPT = 16_384
 """Memories whose names are kept."""

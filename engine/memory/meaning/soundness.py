@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.codes import Codes
+    from aqe.engine.memory.meaning.codes import Codes
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")

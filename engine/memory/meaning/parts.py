@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.memory import chunks
+from aqe.engine.memory.meaning import chunks
 from aqe.engine.memory.tiers import demoted
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.hnsw import Hnsw, Shape
+    from aqe.engine.memory.meaning.hnsw import Hnsw, Shape
     from aqe.simd import Vectors
 
 FEW = 256
@@ -66,7 +66,7 @@ class Part:
     def join(self, shape: Shape) -> None:
         """Begin a graph over the vectors, unless there is one."""
         if self.graph is None:
-            from aqe.engine.memory.hnsw import Hnsw
+            from aqe.engine.memory.meaning.hnsw import Hnsw
 
             self.graph = Hnsw(self.vectors, shape)
 

@@ -15,31 +15,33 @@ from typing import TYPE_CHECKING, Any, Literal
 import apsw
 
 from aqe import simd
-from aqe.engine.memory import ranking, spaces, vectors
-from aqe.engine.memory.answers import LastFound, looked_at
-from aqe.engine.memory.changelog import read_number
-from aqe.engine.memory.codes import Codes
+from aqe.engine.memory import spaces
 from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
-from aqe.engine.memory.filters import filter_sql
+from aqe.engine.memory.file.changelog import read_number
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
-from aqe.engine.memory.hits import FoundMemories
-from aqe.engine.memory.kinds import Kinds
-from aqe.engine.memory.lookups import Lookup, Lookups
-from aqe.engine.memory.occurrences import KnownRows
-from aqe.engine.memory.postings import TextPostings
-from aqe.engine.memory.ranking import Scope, Scored, Sides
-from aqe.engine.memory.shares import Shares
-from aqe.engine.memory.soundness import sound
-from aqe.engine.memory.text import check_query
-from aqe.engine.memory.weights import CODE_SHARE, PROSE_SHARE, Weights
-from aqe.engine.memory.words import WordCounts
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.meaning.codes import Codes
+from aqe.engine.memory.meaning.soundness import sound
+from aqe.engine.memory.search import ranking
+from aqe.engine.memory.search.answers import LastFound, looked_at
+from aqe.engine.memory.search.filters import filter_sql
+from aqe.engine.memory.search.hits import FoundMemories
+from aqe.engine.memory.search.kinds import Kinds
+from aqe.engine.memory.search.lookups import Lookup, Lookups
+from aqe.engine.memory.search.ranking import Scope, Scored, Sides
+from aqe.engine.memory.search.shares import Shares
+from aqe.engine.memory.search.weights import CODE_SHARE, PROSE_SHARE, Weights
+from aqe.engine.memory.terms.occurrences import KnownRows
+from aqe.engine.memory.terms.postings import TextPostings
+from aqe.engine.memory.terms.text import check_query
+from aqe.engine.memory.terms.words import WordCounts
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
-    from aqe.engine.memory.hybrid import Found
-    from aqe.engine.memory.rank import Rank
+    from aqe.engine.memory.search.hybrid import Found
+    from aqe.engine.memory.search.rank import Rank
 
 MOST_HITS = 1000
 FEW_CHANGES = 32
@@ -277,7 +279,7 @@ class Searcher:
     ) -> tuple[SearchAnswer, ...]:
         """The memories of what was found in each place, in the order of the user's own expression if there is one."""
         if self.rank is not None:
-            from aqe.engine.memory.rank import reordered
+            from aqe.engine.memory.search.rank import reordered
 
             rank, now = self.rank, self._now()
             found = [reordered(connection, rank, one, k, now) for one, k in zip(found, most, strict=True)]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import ranking, vectors
 from aqe.engine.memory.adding import unknown
 from aqe.engine.memory.entry import (
     Memory,
@@ -24,13 +23,15 @@ from aqe.engine.memory.entry import (
     pack_vector,
     rfc3339,
 )
-from aqe.engine.memory.filters import filter_sql, namespace_sql
-from aqe.engine.memory.hits import FoundMemories
-from aqe.engine.memory.ranking import SHELVES, Scored, Sides, candidates
+from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import COLUMNS, read_memory
-from aqe.engine.memory.searching import MOST_HITS
+from aqe.engine.memory.search import ranking
+from aqe.engine.memory.search.filters import filter_sql, namespace_sql
+from aqe.engine.memory.search.hits import FoundMemories
+from aqe.engine.memory.search.ranking import SHELVES, Scored, Sides, candidates
+from aqe.engine.memory.search.searching import MOST_HITS
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.text import QUERY_TERMS, check_query, match_expression, query_terms, subtokens
+from aqe.engine.memory.terms.text import QUERY_TERMS, check_query, match_expression, query_terms, subtokens
 from aqe.engine.memory.tiers import demoted
 from aqe.engine.moments import moment_of
 

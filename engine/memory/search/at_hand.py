@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
-from aqe.engine.memory.connection import Elsewhere, Reading, stays_here
 from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit, pack_vector
+from aqe.engine.memory.file.connection import Elsewhere, Reading, stays_here
 from aqe.engine.memory.growth.staleness import FileDigests, Policy
-from aqe.engine.memory.searching import MOST_HITS, Searcher, wanted_in
+from aqe.engine.memory.search.searching import MOST_HITS, Searcher, wanted_in
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from aqe.engine.memory.entry import Numbers
-    from aqe.engine.memory.hybrid import Found
-    from aqe.engine.memory.lookups import Lookup
-    from aqe.engine.memory.names import Names, Weigh
+    from aqe.engine.memory.search.hybrid import Found
+    from aqe.engine.memory.search.lookups import Lookup
+    from aqe.engine.memory.search.names import Names, Weigh
 
 T = TypeVar("T")
 

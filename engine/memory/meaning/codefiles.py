@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aqe.engine.memory.changelog import Mark
+from aqe.engine.memory.file.changelog import Mark
 
 if TYPE_CHECKING:
     from aqe.simd import Vectors

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.namespaces import end_of
+from aqe.engine.memory.file.namespaces import end_of
 
 _COMPARE = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "has", "exists")

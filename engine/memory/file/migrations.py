@@ -16,8 +16,8 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.connection import broken, speaking, transaction
-from aqe.engine.memory.steps import MIGRATIONS, Migration
+from aqe.engine.memory.file.connection import broken, speaking, transaction
+from aqe.engine.memory.file.steps import MIGRATIONS, Migration
 
 APPLICATION_ID = 0x61716531  # "aqe1"
 

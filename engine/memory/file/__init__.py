@@ -1,0 +1,1 @@
+"""The database file of a store: its connection, its versions, its key, and what changed in it."""
