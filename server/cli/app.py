@@ -19,7 +19,8 @@ from aqe.server.cli.verbs import VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from types import FrameType
     from typing import Any
 
 USAGE = "Usage: aqe COMMAND [OPTIONS] [ARGS]..."
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the `aqe` command on `argv` (default: the process's) and return its exit status."""
     if argv is None:
         atexit.register(_end_as_told)
+        _take_interrupts(_break_off)
     words, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
     _with_all_streams()
     _never_fail_on_a_character(_prints_json(words))
@@ -44,7 +46,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     status = _outcome(words, report, debug)
     with contextlib.suppress(KeyboardInterrupt):  # what was asked for is done, or its failure told
         _flush_or_let_go()
+    if argv is None:
+        _take_interrupts(lambda number, frame: os._exit(status))
     return status
+
+
+def _take_interrupts(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Have Ctrl-C call `handler`, unless whoever started this process, or a server in it, wants something else."""
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _break_off):
+        signal.signal(signal.SIGINT, handler)
+
+
+def _break_off(number: int, frame: FrameType | None) -> None:
+    """The first Ctrl-C ends the work in good order, as Python's own handler does; the second one ends the process,
+    whatever it still waits for."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if "rich.progress" in sys.modules:
+        from aqe.server.cli.interrupts import show_cursor
+
+        show_cursor()
+    raise KeyboardInterrupt
 
 
 def _end_as_told() -> None:
@@ -62,6 +83,9 @@ def _outcome(words: list[str], report: _Failures, debug: bool) -> int:
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # the terminal shows ^C where the cursor was
         return report.tell(Cancelled("Interrupted.", code="cancelled"))
     except AqeError as error:
         return report.tell(error)

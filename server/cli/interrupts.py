@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ from aqe.engine.progress import CancelToken
 from aqe.server.cli.output import Shown, terminal_progress
 
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STDERR = 2
 END_S = 2.0
 """How long work has to end in good order after a second signal."""
 
@@ -58,12 +59,18 @@ def two_stops(stop: CancelToken, cancel: CancelToken, say: Callable[[str], None]
 @contextmanager
 def stopped_by_signals(cancel: CancelToken) -> Iterator[None]:
     """Within the block the first Ctrl-C or SIGTERM sets `cancel`, and what looks at it ends in good order; work that
-    only reads (`CancelToken.reading`) is broken off with `Cancelled`. The second one ends the process."""
+    only reads (`CancelToken.reading`) is broken off with `Cancelled`. The second one ends the process.
+
+    After the block `cancel` tells whether there was one: work that was done already did not look at it any more.
+    """
+
+    keepers: list[threading.Thread] = []
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         for one in STOPPING_SIGNALS:
             signal.signal(one, signal.SIG_DFL)
-        threading.Thread(target=keep).start()
+        keepers.append(threading.Thread(target=keep))
+        keepers[-1].start()
         if cancel.may_break:
             cancel.cancel()
             cancel.check()
@@ -72,8 +79,12 @@ def stopped_by_signals(cancel: CancelToken) -> Iterator[None]:
         show_cursor()
         cancel.cancel()
 
-    with _handled(interrupted):
-        yield
+    try:
+        with _handled(interrupted):
+            yield
+    finally:
+        for keeper in keepers:
+            keeper.join()
 
 
 @contextmanager
@@ -95,7 +106,8 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 def show_cursor() -> None:
-    """Give the terminal back its cursor, which a progress bar hides: the process may end without a word."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h")
-        sys.stderr.flush()
+    """Give the terminal back its cursor, which a progress bar hides: the process may end without a word. It goes past
+    `sys.stderr`, which a bar takes for text to be shown above it."""
+    with contextlib.suppress(OSError):
+        if os.isatty(STDERR):
+            os.write(STDERR, b"\x1b[?25h")

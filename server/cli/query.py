@@ -108,6 +108,7 @@ def refresh_index(engine: Engine, *, quiet: bool) -> None:
     try:
         with working(quiet=quiet) as (progress, cancel):
             engine.index(progress=progress, cancel=cancel)
+        cancel.check()  # a Ctrl-C at the very end is one too: what the index was read for is not wanted any more
     except UserError as error:
         if error.code != "disk-full":
             raise

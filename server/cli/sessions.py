@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.answers import show_answer, styled
+from aqe.server.cli.answers import show_answer, show_pieces, styled
 from aqe.server.cli.output import JsonOption, ProjectOption, as_json, kept_where, new_group, print_json, project_at
 from aqe.server.cli.sessions_objects import begun_object, tell_begun
 
@@ -95,8 +95,8 @@ def chat(
 ) -> None:
     """Talk within a session; an empty line or end of input ends the talk.
 
-    A name that no session has begins one, and that is said. One that looks like another mistyped is an error, unless
-    --new says that it is meant.
+    A name that no session has begins one with the first question, and that is said. One that looks like another
+    mistyped is an error, unless --new says that it is meant.
     """
     from aqe.engine.memory.entry import check_text
     from aqe.engine.sync import Engine
@@ -108,19 +108,21 @@ def chat(
     for text in texts if prompt is None else (*texts, prompt):
         check_text(text)
     with Engine.open(project) as engine:
-        begun = _begin(engine, name, is_meant=new)
+        begun = _begun(engine, name, is_meant=new)
         refresh_index(engine, quiet=json)
+        if begun and texts:
+            engine.sessions.create(name)
         for text in texts:
             engine.sessions.add_context(name, text)
         for asked in [prompt] if prompt is not None else _lines():
+            tell_begun(begun)
             if json:
-                said = as_json(engine.sessions.chat(name, asked))
+                said = as_json(engine.query(asked, session=name))
                 print_json("query", {**said, **begun}, project=engine.project)
                 continue
+            begun = {}
             with engine.stream(asked, session=name) as stream:
-                for piece in stream:
-                    typer.echo(piece, nl=False)
-            typer.echo()
+                show_pieces(stream)
             if stream.answer is not None:
                 show_answer(stream.answer, text=False)
 
@@ -227,21 +229,21 @@ def _table(store: Store, root: Path) -> SessionTable:
     return SessionTable(store, SessionLimits(found.expire_days, found.size_kb, found.token_budget))
 
 
-def _begin(engine: Engine, name: str, *, is_meant: bool) -> dict[str, Any]:
-    """Make the session where there is none, and say so; returns what is to be added to an answer as JSON."""
+def _begun(engine: Engine, name: str, *, is_meant: bool) -> dict[str, Any]:
+    """What is to be added to an answer where no session has this name; nothing is made yet. Raises `UserError`
+    (unknown-session for a name that looks mistyped, session-exists for one that `is_meant` to be new)."""
     import shlex
 
     begun = begun_object(engine.project, name)
-    if is_meant or begun:
-        meant = begun.get("begun", {}).get("mistaken_for")
-        if meant is not None and not is_meant:
-            raise UserError(
-                f"There is no session {name!r}.",
-                code="unknown-session",
-                fix=f"Did you mean {meant!r}? Begin a new one with `aqe sessions chat {shlex.quote(name)} --new`.",
-            )
-        engine.sessions.create(name)
-        tell_begun(begun)
+    if is_meant and not begun:
+        engine.sessions.create(name)  # which refuses it
+    meant = begun.get("begun", {}).get("mistaken_for")
+    if meant is not None and not is_meant:
+        raise UserError(
+            f"There is no session {name!r}.",
+            code="unknown-session",
+            fix=f"Did you mean {meant!r}? Begin a new one with `aqe sessions chat {shlex.quote(name)} --new`.",
+        )
     return begun
 
 

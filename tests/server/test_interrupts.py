@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from aqe.engine.progress import CancelToken
-from aqe.server.cli.interrupts import two_stops
+from aqe.server.cli.interrupts import stopped_by_signals, two_stops
 
 
 def test_second_signal_ends_everything_while_the_first_is_still_being_said() -> None:
@@ -103,6 +104,16 @@ def test_first_signal_breaks_off_what_only_reads() -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 7
+
+
+def test_signal_at_the_very_end_is_seen_after_the_block() -> None:
+    """A Ctrl-C in the last moment of the work has set the token, and been dealt with, when the block is left."""
+    cancel, dealt_with = CancelToken(), threading.Event()
+    cancel.on_cancel(lambda: time.sleep(0.1))
+    cancel.on_cancel(dealt_with.set)
+    with stopped_by_signals(cancel):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert dealt_with.is_set()
 
 
 LATE = """
