@@ -14,7 +14,7 @@ LONGEST_WORDS = 120
 MOST_LINES = 20
 _BLANK = re.compile(r"[ \t]{0,40}+")
 _OPEN = re.compile(r"([rRbBuUfFlL$]{0,2}+)(\\{0,3}\"\"\"|'''|\\{1,3}[\"']|[\"'`]|&quot;)")
-_BARE = re.compile(r"[^\s\"'`<]{1,500}+")
+_BARE = re.compile(r"(?:[^\s\"'`<\\]|\\(?:[ ](?=[\w!#$%^&*-]))?){1,500}+")
 _NEXT_FIELD = re.compile(
     r"[}\])](?=,)|&&|[;,&](?=[ \t\r\n]|\Z|[A-Za-z][\w. -]{0,40}=|$)|\\{1,2}[nrt](?=\Z|\\|[A-Za-z]\w{0,40}[=:])"
 )

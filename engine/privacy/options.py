@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 
 from aqe.engine.privacy.assignments import CLASS_OF
-from aqe.engine.privacy.extents import bare_value, line_begin, quoted_value
+from aqe.engine.privacy.extents import bare_value, ends_line, line_begin, quoted_value
 from aqe.engine.privacy.names import kind_of_name
-from aqe.engine.privacy.values import is_secret, looks_mixed
+from aqe.engine.privacy.values import holds_prose, is_given_phrase, is_given_word, is_secret, looks_mixed
 
 COMMAND = "command-password"
 REACH = 300
@@ -21,6 +21,13 @@ MOST_COMMANDS = 100
 _FLAG = re.compile(r"-[a-z][\w.-]{0,40}+(?:[ \t]{1,9}|[ \t]<<<[ \t])(?=[^\s-])")
 _FLAG_NAME = re.compile(r"pass|pwd|token|secret|key|cred|auth")
 _FLAG_BEHIND = re.compile(r"[\"']?[ ]-{1,2}[a-z]")
+_COMMAND_LINE = re.compile(
+    r"[ \t]{0,40}+(?:[$>%][ ]|RUN |CMD |- )?(?:sudo )?"
+    r"(?!(?:use|run|pass|give|see|try|add|set|call|note|via|by|or|and|with|without|when|if|for|to|as|like|say|prefer|avoid"
+    r"|drop|put)[ ])"
+    r"[a-z.][\w./-]{1,60}+(?:[ \t]{1,4}+[^\s,;()`]{1,80}+){0,12}+[ \t]{0,4}\Z"
+)
+"""What stands on a command line before an option; a sentence about one begins with another word."""
 _TAKE_A_WORD = ("requirepass", "masterauth", "storepass", "keypass")
 _SHORT = re.compile(r" -(?:[pawubnk]|x?p(?=\S)|nb|bn)[ \t]{0,9}(?=[^\s-])")
 _COMMANDS = {
@@ -85,8 +92,21 @@ def find_long_options(text: str, lowered: str, *, sure: bool = False) -> Iterato
         known = sure or name.lstrip("-") in _TAKE_A_WORD or _FLAG_BEHIND.match(text, span[1]) is not None
         is_password = kind == "password" and (known or looks_mixed(value))
         is_quoted = quoted is not None and (is_password or looks_mixed(value))
-        if is_secret(value, kind, quoted=is_quoted, sure=sure or is_password):
+        if is_secret(value, kind, quoted=is_quoted, sure=sure or is_password) or (
+            kind == "password" and _is_given(text, found.start(), span, is_quoted=quoted is not None)
+        ):
             yield *span, CLASS_OF[kind]
+
+
+def _is_given(text: str, place: int, span: tuple[int, int], *, is_quoted: bool) -> bool:
+    """Whether plain words behind a password's option are one: between quotation marks, or one at a command's end."""
+    value = text[slice(*span)]
+    if is_quoted and " " in value:
+        return is_given_phrase(value)
+    if not ends_line(text, span[1] + is_quoted) or not is_given_word(value):
+        return False
+    before = text[line_begin(text, place, reach=REACH) : place].removesuffix("-")
+    return _COMMAND_LINE.fullmatch(before) is not None and not holds_prose(before)
 
 
 def find_short_options(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:

@@ -55,6 +55,7 @@ _JOINED = re.compile(r"[a-z]{3,20}(?:_[a-z]{3,20}){1,2}|[a-z]{3,20}\.[a-z]{3,20}
 LEAST_JOINED = 8
 _SPACE, _DIGIT, _PLAIN = re.compile(r"\s"), re.compile(r"\d"), re.compile(r"(?:[^\W\d]|[-.!?])+")
 _NO_SHORT = re.compile(r"[\s${}<>%\[\]()/\\:|~*`'\"=,;]|^\W|(.)\1\1|[.?]{2}")
+_CAPITAL = re.compile(r" [A-Z]")
 _SIGN = re.compile(r"[!#$%^&*~]")
 _PIECES = re.compile(r"[A-Za-z0-9]{8,}")
 _ALGORITHM = re.compile(r"(?i)(?:sha|md|utf|ed|rsa|aes|x|p|k|v|secp)\d")
@@ -77,6 +78,8 @@ def is_secret(
         return False
     if not quoted and context == "code":
         return False
+    if "\\ " in value and not quoted:
+        value = value.replace("\\ ", "-")  # blanks as a shell escapes them
     if _SPACE.search(value):
         return quoted and kind != "token" and _is_passphrase(value)
     if kind == "token":
@@ -103,9 +106,29 @@ def is_pass_phrase(value: str, *, settings: bool) -> bool:
         return False
     if settings and 2 <= len(parts) <= 3 and plain == len(parts) and value.islower():
         return not any(run in _OF_NAMES or run in _OF_SCHEMAS for run in parts)
-    if len(parts) < 3 or plain < 2 or not parts[0].isalpha():
+    if len(parts) < 3 or plain < 2:
         return False
+    if not parts[0].isalpha() and not (_is_word_with_digits(parts[0]) and (settings or _CAPITAL.search(value))):
+        return False  # NAME=v4lue command and its arguments
     return (len(parts) > 3 or not parts[-1].isalpha()) and _is_passphrase(value)
+
+
+def is_given_phrase(value: str) -> bool:
+    """Whether two plain words and more between quotation marks are what an option is given, no remark about it."""
+    parts = [part.strip(",.!?&+").lower() for part in value.split()]
+    if is_no_value(value) or not 2 <= len(parts) <= 12 or not all(map(str.isalnum, parts)):
+        return False
+    return not any(part in _PROSE or part in _OF_NAMES or part in _OF_SCHEMAS for part in parts)
+
+
+def is_given_word(value: str) -> bool:
+    """Whether a plain word at the end of a command line is what the option before it is given."""
+    return value.lower() not in _PROSE and is_secret(value, "password", quoted=False, sure=True)
+
+
+def holds_prose(text: str) -> bool:
+    """Whether a word that only sentences have stands in the text."""
+    return any(part in _SENTENCE for part in text.lower().split())
 
 
 def is_no_value(value: str) -> bool:
@@ -208,6 +231,10 @@ def _is_passphrase(value: str) -> bool:
         return any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     parts = [part for part in (part.strip(",.!?&+") for part in parts) if part]
     return len(parts) <= 12 and all(map(str.isalnum, parts)) and sum(map(str.isalpha, parts)) >= 3
+
+
+def _is_word_with_digits(part: str) -> bool:
+    return part.isalnum() and part[0].isalpha() and _DIGIT.search(part) is not None and _ALGORITHM.match(part) is None
 
 
 def _is_short_password(value: str) -> bool:
