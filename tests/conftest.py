@@ -38,7 +38,7 @@ def _verbs_made_once() -> Iterator[None]:
         return load(verb)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "load", lambda verb: made(verb, app.VERBS[verb][0]))
+        patch.setattr(app, "load", lambda verb, words=(): made(verb, app.VERBS[verb][0]))
         yield
 
 

@@ -105,21 +105,11 @@ def help_page() -> str:
     return "\n".join(lines)
 
 
-def load(verb: str) -> Any:
-    """The typer command (or group) of `verb`, with plain help; imports the verb's module."""
-    import importlib
+def load(verb: str, words: Sequence[str] = ()) -> Any:
+    """The typer command (or group) of `verb`, which may leave out what the `words` behind it do not call."""
+    from aqe.server.cli.loading import command_of
 
-    import typer
-    import typer.main
-
-    module = importlib.import_module(VERBS[verb][0])
-    app = getattr(module, "app", None)
-    if app is None:
-        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        app.command(verb, context_settings=getattr(module, "CONTEXT", None))(module.command)
-    command = typer.main.get_command(app)
-    _make_plain(command)
-    return command
+    return command_of(verb, words)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -177,7 +167,7 @@ def _run(verb: str, words: list[str]) -> int:
     """Run one verb; typer's own exceptions become ours."""
     import typer
 
-    command = load(verb)
+    command = load(verb, words)
     try:
         with command.make_context(f"aqe {verb}", words) as context:
             result = command.invoke(context)
@@ -191,14 +181,6 @@ def _run(verb: str, words: list[str]) -> int:
             return 0
         raise usage_error(error, verb, words, command) from error
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
-
-
-def _make_plain(command: Any) -> None:
-    """Turn typer's rich help off for a command and all below it, whatever its module chose; no summary is cut."""
-    command.rich_markup_mode = None
-    for below in getattr(command, "commands", {}).values():
-        below.short_help = below.short_help or " ".join((below.help or "").partition("\n\n")[0].split())
-        _make_plain(below)
 
 
 def _without_debug(words: list[str]) -> tuple[list[str], bool]:

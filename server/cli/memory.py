@@ -12,10 +12,9 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.engine.terminal import as_written, one_line, shortened
-from aqe.server.cli import memory_graph, memory_growth, memory_lines, memory_tiers, memory_transfer
+from aqe.server.cli import memory_lines
 from aqe.server.cli.answers import piped_text
 from aqe.server.cli.lines import LinesOption, answer_lines, with_id
-from aqe.server.cli.memory_care import add_care
 from aqe.server.cli.memory_lines import read_pairs
 from aqe.server.cli.memory_objects import absent_object, answer_object, memory_object, tell_absent
 from aqe.server.cli.memory_scores import explained, shown_scores
@@ -341,8 +340,6 @@ def list_memories(
         print(one_line(f"{memory.id}  {memory.namespace}  {_told(memory)}"))
 
 
-add_care(app)
-
 
 def _open(project: Path | None) -> tuple[Path, Store]:
     from aqe.engine.memory import open_store
@@ -420,9 +417,3 @@ def _told(memory: Memory) -> str:
     """The text of a memory in one line, and what there is to know of it."""
     marks = [name for name, is_so in (("stale", memory.stale), ("pinned", memory.pinned)) if is_so]
     return f"{shortened(memory.text)}{f' ({chr(44).join(marks)})' if marks else ''}"
-
-
-memory_graph.add_to(app)
-memory_growth.add_to(app)
-memory_tiers.add_to(app)
-memory_transfer.add_to(app)

@@ -28,7 +28,7 @@ KeyOption = Annotated[
 ]
 
 
-def add_care(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Put the commands of this module under `aqe memory`."""
     for function in (migrate, backup, verify, repair, restore, snapshot, snapshots, rollback, diff):
         app.command()(function)

@@ -37,3 +37,17 @@ VERBS: dict[str, tuple[str, str]] = {
     "benchmark": ("aqe.server.cli.benchmark", "Measure aqe beside the figures that its forerunners publish."),
     "demo": ("aqe.server.cli.demo", "Run every agent on a small shop with planted flaws and leave a report."),
 }
+
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "memory": {
+        "aqe.server.cli.memory_care": (
+            *("migrate", "backup", "verify", "repair", "restore", "snapshot", "snapshots", "rollback", "diff"),
+            "key",
+        ),
+        "aqe.server.cli.memory_graph": ("graph", "neighbours", "link", "unlink"),
+        "aqe.server.cli.memory_growth": ("pin", "unpin", "merge", "prune"),
+        "aqe.server.cli.memory_tiers": ("tiers",),
+        "aqe.server.cli.memory_transfer": ("export", "import"),
+    }
+}
+"""Of a group that is several modules the others with their commands, which `add_to` of each puts under the group."""
