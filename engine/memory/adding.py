@@ -12,6 +12,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.absence import absent_in
 from aqe.engine.memory.entry import Kept, Memory, Provenance, check_id, check_namespace, metadata_json, uuid7
+from aqe.engine.memory.file.sums import seal
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import (
@@ -120,6 +121,7 @@ def _join(connection: apsw.Connection, same: Memory, row: Row, ends: int | None,
         sql = 'UPDATE memories SET expires_at = ?, file_digest = ?, run = ?, "commit" = ?, worktree = ? WHERE row = ?'
         seen = (origin.run, origin.commit, origin.worktree)
         connection.execute(sql, (ends, digest, *seen, _number(connection, same)))
+        seal(connection, _number(connection, same))
     return kept
 
 

@@ -3,7 +3,8 @@
 Only where that is worth it: looking one up takes some 15 us, the built-in table embeds a text in 4, a model of
 sentence-transformers in 7,000. So what an embedder takes for a text is measured as it works, and from `COSTLY_US` on
 its vectors are kept: a text that comes again, in this process or another one, is not embedded again. They are written
-aside, never by a search itself; the oldest go beyond `MOST`. Erasing a memory erases the vectors of its texts too.
+aside, never by a search itself; the oldest go beyond `MOST`. One that is not what its checksum says is made anew.
+Erasing a memory erases the vectors of its texts too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from aqe.engine.memory.file.sums import sum_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,12 +110,14 @@ class KeptEmbedder(Before):
     def _read(self, digests: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         import numpy as np
 
-        sql = "SELECT vector FROM embeddings WHERE embedder_id = ? AND digest = ?"
+        sql = "SELECT vector, sum FROM embeddings WHERE embedder_id = ? AND digest = ?"
         found: dict[bytes, NDArray[np.float32]] = {}
         with self._store.reading() as connection:
             for digest in dict.fromkeys(digests):
                 packed = self._store.accesses.kept(self.id, digest)
-                packed = packed or connection.execute(sql, (self.id, digest)).get
+                if packed is None:
+                    row = connection.execute(sql, (self.id, digest)).fetchone()
+                    packed = None if row is None or row[1] not in (None, sum_of(row[0])) else row[0]
                 if isinstance(packed, bytes) and len(packed) == 4 * self.dimension:
                     found[digest] = np.frombuffer(packed, np.float32)
         return found

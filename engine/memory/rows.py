@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.entry import Memory, Provenance
+from aqe.engine.memory.file.sums import SEALED, is_damaged, note_vector, renewed, sum_of, sum_of_row
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.terms.text import index_text
 
@@ -37,8 +38,8 @@ _LOG_ONE = "INSERT INTO change_log (row, stamp) VALUES (?, random() & 0x7fffffff
 _NEWEST = "SELECT revision FROM memories WHERE namespace = ? AND id = ? ORDER BY revision DESC LIMIT 1"
 _INSERT = (
     "INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,"
-    ' metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest)'
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ' metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest,'
+    " vector_sum, row_sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -183,11 +184,14 @@ def insert_row(
     table, vector = _vector_of(connection, row, untold)
     origin = row.provenance
     created_at = now if created_at is None else created_at
-    what = (row.text, row.text_hash, id_given, row.metadata, table)
+    what = (row.text_hash, int(id_given), row.metadata, table)
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
-    traits = (row.expires_at, row.pinned, row.file_digest)
+    noted = None if table is None or vector is None else sum_of(vector)
+    traits = (row.expires_at, int(row.pinned), row.file_digest, noted)
     revision = 1 + (newest_revision(connection, row.namespace, id) if after is None else after)
-    connection.execute(_INSERT, (id, row.namespace, revision, now, None, created_at, *what, *whence, *traits))
+    which = (id, row.namespace, revision, now, None, created_at)
+    sealed = sum_of_row((*which, *what, *whence, *traits, ""))
+    connection.execute(_INSERT, (*which, row.text, *what, *whence, *traits, sealed))
     number = connection.last_insert_rowid()
     untold.texts[number] = row.text
     if table is not None and vector is not None:
@@ -213,6 +217,7 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
     if before is not None:
         vectors.drop(connection, before, number)
     connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, number))
+    note_vector(connection, number, vector)
     if vector is not None:
         vectors.put(connection, table, number, namespace, vector)
     return True
@@ -227,7 +232,7 @@ def _vector_of(connection: apsw.Connection, row: Row, untold: Waiting) -> tuple[
         return None, None
     if twin[0] in untold.vectors:
         return twin[1], untold.vectors[twin[0]][2]
-    vector = vectors.read(connection, twin[1], twin[0])  # a cold twin has none to share: it is embedded anew
+    vector = vectors.read_sound(connection, twin[1], twin[0])  # a cold twin has none to share: it is embedded anew
     return (None, None) if vector is None else (twin[1], vector)
 
 
@@ -245,13 +250,16 @@ def close_row(
 ) -> tuple[int, int | None] | None:
     """The half of `end_row` on `memories` alone; returns the row and its table of vectors, for `leave_indexes`. None
     where there is no current revision."""
-    sql = "SELECT row, embedder FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    sql = f"SELECT row, embedder, row_sum, {SEALED} FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
     found = connection.execute(sql, (namespace, id)).fetchone()
     if found is None:
         return None
-    sql = "UPDATE memories SET valid_to = max(?, valid_from), end_note = ? WHERE row = ?"
-    connection.execute(sql, (now, note, found[0]))
-    return found[0], found[1]
+    row, table, noted, *before = found
+    at = max(now, before[3])
+    sealed = renewed(noted, before, [*before[:4], at, *before[5:-1], note])
+    sql = "UPDATE memories SET valid_to = ?, end_note = ?, row_sum = ? WHERE row = ?"
+    connection.execute(sql, (at, note, sealed, row))
+    return row, table
 
 
 def leave_indexes(
@@ -261,10 +269,20 @@ def leave_indexes(
     connection.executemany("DELETE FROM texts WHERE rowid = ?", ((number,) for number, _ in ended))
     kept: list[bytes | None] = []
     for number, table in ended:
-        vector = None if table is None else vectors.read(connection, table, number)
-        if table is not None:
-            vectors.drop(connection, table, number)
-        if vector is not None and not keep_vector:
-            connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
-        kept.append(vector if keep_vector else None)
+        kept.append(None if table is None else _set_aside(connection, table, number, keep=keep_vector))
     return kept
+
+
+def _set_aside(connection: apsw.Connection, table: int, number: int, *, keep: bool) -> bytes | None:
+    """Put the vector of a row that ended aside, or with `keep` hand it back; a damaged one stays with its row, where
+    `verify` names it."""
+    vector, stored = vectors.read_stored(connection, table, number)
+    is_whole = vector is stored
+    is_bad = stored is not None and (keep or not is_whole) and is_damaged(connection, number, stored)
+    vectors.drop(connection, table, number)
+    if vector is None or (keep and not is_bad):
+        return vector
+    connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
+    if not is_whole:
+        note_vector(connection, number, b"" if is_bad else vector)  # a sum that it does not have says what it is
+    return None

@@ -17,6 +17,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import states
 from aqe.engine.memory.entry import Provenance, rfc3339
+from aqe.engine.memory.file.sums import is_damaged, seal_current
 from aqe.engine.memory.growth.expiry import end_expired
 from aqe.engine.memory.rows import Row, end_row, insert_row
 from aqe.engine.memory.store import Store
@@ -203,6 +204,7 @@ def _apply(connection: apsw.Connection, step: _Step, now: int) -> None:
         row, created_at, id_given = _row_of(connection, step.then.row)
         insert_row(connection, row, step.then.id, id_given=id_given, created_at=created_at, now=now)
         connection.execute(_LIKE, (step.then.row, step.then.namespace, step.then.id))
+        seal_current(connection, step.then.namespace, step.then.id)
 
 
 def _row_of(connection: apsw.Connection, number: int) -> tuple[Row, int, bool]:
@@ -215,5 +217,7 @@ def _row_of(connection: apsw.Connection, number: int) -> tuple[Row, int, bool]:
     found: tuple[Any, ...] = connection.execute(sql, (number,)).fetchall()[0]
     id, namespace, text, text_hash, metadata, *origin = found[:10]
     created_at, id_given, vector, embedder_id = found[10:]
+    if vector is not None and is_damaged(connection, number, vector):
+        vector = None  # made anew from the text
     row = Row(id, namespace, text, text_hash, metadata, vector, embedder_id or "", Provenance(*origin))
     return row, created_at, bool(id_given)

@@ -40,8 +40,10 @@ def open_connection(
     """
     if why := cut_to_nothing(path):
         raise broken(path, why)
-    if str(path) != ":memory:" and not path.exists() and path.parent.is_dir() and _is_full(path):
-        raise _no_space(path)  # else an empty file would stay behind
+    if str(path) != ":memory:" and not path.exists() and path.parent.is_dir():
+        if _is_full(path):
+            raise _no_space(path)  # else an empty file would stay behind
+        _make_file(path)
     with speaking(path, key=key):
         connection = apsw.Connection(str(path))
         try:
@@ -56,6 +58,14 @@ def open_connection(
             connection.close()
             raise
     return connection
+
+
+def _make_file(path: Path) -> None:
+    """Make a new file for its owner alone, as SQLite then makes its log, where its folder is that too; in one that
+    others may enter, a team's, the umask has its say (SQLite would let the group read alone)."""
+    with contextlib.suppress(OSError):  # what cannot be made SQLite will tell
+        mode = 0o666 if path.parent.stat().st_mode & 0o077 else 0o600
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
 
 
 def make_ready(connection: apsw.Connection, key: str | None) -> None:

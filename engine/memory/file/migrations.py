@@ -18,6 +18,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.file.connection import broken, speaking, transaction
 from aqe.engine.memory.file.steps import MIGRATIONS, Migration
+from aqe.engine.progress import Progress, silent
 
 APPLICATION_ID = 0x61716531  # "aqe1"
 
@@ -44,6 +45,7 @@ def migrate(
     open_again: Callable[[Path], apsw.Connection],
     steps: Sequence[Migration] = MIGRATIONS,
     keep_copy: bool = True,
+    progress: Progress = silent,
 ) -> int:
     """Bring the file to the last step; returns how many steps this call applied.
 
@@ -64,6 +66,8 @@ def migrate(
         at = now()
         for step in missing:
             connection.execute(step.sql)
+            if step.then is not None:
+                step.then(connection, progress)
             connection.execute(_HISTORY)
             connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (step.number, step.name, at))
         connection.pragma("application_id", APPLICATION_ID)

@@ -11,18 +11,24 @@ that change, end or go, and whoever inserts a row logs it in the same transactio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import apsw
+
+from aqe.engine.memory.file import sums
 from aqe.engine.memory.growth import tables as growth_tables
+from aqe.engine.progress import Progress
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One step: its number, its name and its SQL."""
+    """One step: its number, its name and its SQL, and what is worked out of the rows that are there after it."""
 
     number: int
     name: str
     sql: str
+    then: Callable[[apsw.Connection, Progress], object] | None = None
 
 
 _MEMORIES = """
@@ -428,6 +434,28 @@ UPDATE embedders SET derived = embedder_id LIKE 'aqe-static-%' OR embedder_id LI
 );
 """
 
+_CHECKSUMS = """
+ALTER TABLE memories ADD COLUMN vector_sum INTEGER;
+ALTER TABLE memories ADD COLUMN row_sum INTEGER;
+ALTER TABLE embeddings ADD COLUMN sum INTEGER;
+DROP TRIGGER memories_changed;
+CREATE TRIGGER memories_changed AFTER UPDATE OF row, id, namespace, revision, valid_from, valid_to, created_at, text,
+    text_hash, id_given, metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, end_note,
+    file_digest ON memories
+BEGIN INSERT INTO change_log (row, stamp) VALUES (NEW.row, random() & 0x7fffffff); END;
+CREATE TRIGGER memories_unsealed AFTER UPDATE OF row, id, namespace, revision, valid_from, valid_to, created_at, text,
+    text_hash, id_given, metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, end_note,
+    file_digest, vector_sum ON memories WHEN NEW.row_sum IS OLD.row_sum AND NEW.row_sum IS NOT NULL
+BEGIN UPDATE memories SET row_sum = NULL WHERE row = NEW.row; END;
+CREATE TRIGGER vectors_put AFTER UPDATE OF embedder ON memories
+WHEN NEW.vector_sum IS OLD.vector_sum AND NEW.vector_sum IS NOT NULL
+BEGIN UPDATE memories SET vector_sum = NULL WHERE row = NEW.row; END;
+CREATE TRIGGER demoted_came AFTER INSERT ON demoted
+BEGIN UPDATE memories SET vector_sum = NULL WHERE row = NEW.row; END;
+CREATE TRIGGER demoted_went AFTER DELETE ON demoted
+BEGIN UPDATE memories SET vector_sum = NULL WHERE row = OLD.row; END;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -447,4 +475,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(16, "edge changes", _EDGE_CHANGES),
     Migration(17, "lighter additions", _LIGHTER_ADDITIONS),
     Migration(18, "derived spaces", _DERIVED_SPACES),
+    Migration(19, "checksums", _CHECKSUMS, sums.fill),
 )

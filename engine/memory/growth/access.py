@@ -18,6 +18,7 @@ import apsw
 from aqe.engine.errors import AqeError
 from aqe.engine.memory.entry import Hit
 from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.sums import sum_of
 
 DAY_US = 86_400_000_000
 HALF_LIFE_DAYS = 30.0
@@ -81,8 +82,8 @@ def _write_made(connection: apsw.Connection, made: Mapping[tuple[str, bytes], by
         return
     at = now()
     connection.executemany(
-        "INSERT OR REPLACE INTO embeddings (embedder_id, digest, used_at, vector) VALUES (?, ?, ?, ?)",
-        [(embedder_id, digest, at, vector) for (embedder_id, digest), vector in made.items()],
+        "INSERT OR REPLACE INTO embeddings (embedder_id, digest, used_at, vector, sum) VALUES (?, ?, ?, ?, ?)",
+        [(embedder_id, digest, at, vector, sum_of(vector)) for (embedder_id, digest), vector in made.items()],
     )
     over = int(connection.execute("SELECT count(*) FROM embeddings").get) - MOST_KEPT
     if over > 0:

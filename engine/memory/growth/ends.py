@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aqe.engine.memory.adding import require_memory
+from aqe.engine.memory.file.sums import seal_current
 from aqe.engine.memory.growth.expiry import FOR_GOOD
 from aqe.engine.memory.store import Store
 
@@ -16,4 +17,5 @@ def set_end(store: Store, id: str, ttl_s: float | None, *, namespace: str = "def
         require_memory(connection, id, namespace, now)
         sql = "UPDATE memories SET expires_at = ? WHERE namespace = ? AND id = ? AND valid_to IS NULL"
         connection.execute(sql, (ends, namespace, id))
+        seal_current(connection, namespace, id)
     return ends

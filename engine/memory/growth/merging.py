@@ -20,6 +20,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.adding import current_memory, revise, unknown
 from aqe.engine.memory.entry import Memory, check_id, check_namespace, metadata_json
+from aqe.engine.memory.file.sums import seal
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.growth.likeness import LONGEST, alike_pairs, overlap, profile
 from aqe.engine.memory.growth.log import note
@@ -233,6 +234,7 @@ def _take_in(connection: apsw.Connection, new: Memory, old: Memory, now: int) ->
         revise(connection, replace(new, expires_at=lasts), row, now)
     elif lasts != new.expires_at:
         connection.execute("UPDATE memories SET expires_at = ? WHERE row = ?", (lasts, _row(connection, new)))
+        seal(connection, _row(connection, new))
 
 
 def _row(connection: apsw.Connection, memory: Memory) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aqe.engine.memory.adding import require_memory
+from aqe.engine.memory.file.sums import seal_current
 from aqe.engine.memory.store import Store
 
 
@@ -13,4 +14,5 @@ def set_pinned(store: Store, id: str, pinned: bool, *, namespace: str = "default
             return False
         sql = "UPDATE memories SET pinned = ? WHERE namespace = ? AND id = ? AND valid_to IS NULL"
         connection.execute(sql, (pinned, namespace, id))
+        seal_current(connection, namespace, id)
         return True

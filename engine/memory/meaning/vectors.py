@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.file.sums import is_damaged, noted_sums, sum_of
 from aqe.engine.memory.tiers import demoted
 
 OWN = ("aqe-static-", "st:")
@@ -103,6 +104,29 @@ def read(connection: apsw.Connection, table: int, row: int) -> bytes | None:
     """The vector of a row as float32 bytes."""
     found = connection.execute(f"SELECT vector FROM vectors_{table} WHERE row = ?", (row,)).fetchone()
     return demoted.read_demoted(connection, row) if found is None else bytes(found[0])
+
+
+def read_stored(connection: apsw.Connection, table: int, row: int) -> tuple[bytes | None, bytes | None]:
+    """As `read`, and the bytes in which it is stored: the same, or those of a smaller form."""
+    found = connection.execute(f"SELECT vector FROM vectors_{table} WHERE row = ?", (row,)).fetchone()
+    if found is None:
+        return demoted.read_demoted(connection, row), demoted.read_packed(connection, row)
+    vector = bytes(found[0])
+    return vector, vector
+
+
+def read_sound(connection: apsw.Connection, table: int, row: int) -> bytes | None:
+    """As `read`; None too where what is stored is not what was written."""
+    vector, stored = read_stored(connection, table, row)
+    return None if stored is None or is_damaged(connection, row, stored) else vector
+
+
+def damaged_of(connection: apsw.Connection, held: Mapping[int, bytes]) -> list[int]:
+    """Those of the rows, with their vectors as they were read, of which what is stored is not what was written."""
+    noted = noted_sums(connection, list(held))
+    other = [row for row, vector in held.items() if noted.get(row) not in (None, sum_of(vector))]
+    packed = {row: demoted.read_packed(connection, row) for row in other}  # those of smaller tiers are stored otherwise
+    return [row for row, stored in packed.items() if stored is None or sum_of(stored) != noted[row]]
 
 
 def read_current(connection: apsw.Connection, namespace: str, id: str) -> bytes | None:

@@ -47,6 +47,12 @@ def read_demoted(connection: apsw.Connection, row: int) -> bytes | None:
     return None if found is None or found[0] == COLD else unpack(bytes(found[1]), found[0]).tobytes()
 
 
+def read_packed(connection: apsw.Connection, row: int) -> bytes | None:
+    """The bytes in which the vector of a row is here."""
+    found: Any = connection.execute("SELECT vector FROM demoted WHERE row = ?", (row,)).fetchone()
+    return None if found is None else bytes(found[0])
+
+
 def read_demoted_each(
     connection: apsw.Connection, table: int, rows: Sequence[int], *, roughly: bool = False
 ) -> dict[int, bytes]:

@@ -19,6 +19,7 @@ import apsw
 
 from aqe.engine.lease import holding
 from aqe.engine.memory.file.connection import speaking
+from aqe.engine.memory.file.sums import note_vector, noted_sums, sum_of
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.search.ranking import CORRECTIONS
@@ -171,8 +172,11 @@ def _put(connection: apsw.Connection, one: _Row, tier: int, vector: NDArray[np.f
     vectors.drop(connection, one.table, one.row)
     if tier == HOT:
         vectors.put(connection, one.table, one.row, namespace, vector.tobytes())
+        note_vector(connection, one.row, vector.tobytes())
     else:
-        connection.execute("INSERT INTO demoted VALUES (?, ?, ?)", (one.row, tier, pack(vector.tobytes(), tier)))
+        packed = pack(vector.tobytes(), tier)
+        connection.execute("INSERT INTO demoted VALUES (?, ?, ?)", (one.row, tier, packed))
+        note_vector(connection, one.row, packed)
 
 
 def _still(connection: apsw.Connection, moves: Sequence[_Row]) -> list[_Row]:
@@ -187,15 +191,19 @@ def _still(connection: apsw.Connection, moves: Sequence[_Row]) -> list[_Row]:
 
 
 def _held(connection: apsw.Connection, moves: Sequence[_Row]) -> dict[int, NDArray[np.float32]]:
-    """The vector of each row as its tier gives it back, the cold ones roughly."""
-    found: dict[int, NDArray[np.float32]] = {}
+    """The vector of each row as its tier gives it back, the cold ones roughly; none of one that is damaged, which stays
+    where it is until it is repaired."""
+    stored: dict[int, tuple[int, bytes]] = {}
     for table in {one.table for one in moves}:
         rows = [one.row for one in moves if one.table == table and one.tier == HOT]
-        found |= {row: unpack(held, HOT) for row, held in vectors.read_each(connection, table, rows).items()}
+        stored |= {row: (HOT, held) for row, held in vectors.read_each(connection, table, rows).items()}
     small = json.dumps([one.row for one in moves if one.tier != HOT])
     sql = "SELECT row, tier, vector FROM demoted WHERE row IN (SELECT value FROM json_each(?))"
     held: list[Any] = connection.execute(sql, (small,)).fetchall()
-    return found | {int(row): unpack(bytes(packed), int(tier)) for row, tier, packed in held}
+    stored |= {int(row): (int(tier), bytes(packed)) for row, tier, packed in held}
+    sums = noted_sums(connection, [one.row for one in moves])
+    is_sound = {row: sums.get(row) in (None, sum_of(packed)) for row, (_, packed) in stored.items()}
+    return {row: unpack(packed, tier) for row, (tier, packed) in stored.items() if is_sound[row]}
 
 
 def _made_anew(

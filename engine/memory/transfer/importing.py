@@ -14,6 +14,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.adding import current_memory, revise
 from aqe.engine.memory.entry import Memory, check_namespace, metadata_json
+from aqe.engine.memory.file.sums import seal, seal_current, sum_of
 from aqe.engine.memory.growth.expiry import ALIVE
 from aqe.engine.memory.rows import COLUMNS, OF_TEXT, Row, Waiting, end_row, read_memory
 from aqe.engine.memory.store import Store
@@ -28,8 +29,8 @@ NAMED = 20
 
 _KINDS = {"INTEGER": int, "TEXT": str, "REAL": float, "BLOB": bytes}
 _INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
-    metadata, embedder, worktree, "commit", file, line, run{names})
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?{marks})"""
+    metadata, embedder, worktree, "commit", file, line, run, vector_sum{names})
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?{marks})"""
 _HISTORY = (
     "SELECT revision, text_hash, metadata, valid_from, valid_to FROM memories"
     " WHERE namespace = ? AND id = ? ORDER BY revision"
@@ -263,6 +264,7 @@ def _join(connection: apsw.Connection, id: str, record: Record, now: int) -> Non
     revise(connection, same, row, now)
     sql = "UPDATE memories SET pinned = ?, expires_at = ? WHERE namespace = ? AND id = ? AND valid_to IS NULL"
     connection.execute(sql, (pinned, ends, same.namespace, id))
+    seal_current(connection, same.namespace, id)
 
 
 def _insert(connection: apsw.Connection, record: Record, more: Collection[str], waiting: Waiting) -> None:
@@ -277,8 +279,10 @@ def _insert(connection: apsw.Connection, record: Record, more: Collection[str], 
     what = (record.text, _hash(record.text), record.id_given, metadata_json(record.metadata), table)
     when = (record.id, record.namespace, record.revision, record.valid_from, record.valid_to, record.created_at)
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
-    connection.execute(sql, (*when, *what, *whence, *(record.more[name] for name in known)))
+    noted = None if table is None or record.vector is None else sum_of(record.vector)
+    connection.execute(sql, (*when, *what, *whence, noted, *(record.more[name] for name in known)))
     number = connection.last_insert_rowid()
+    seal(connection, number)
     waiting.texts[number] = record.text if record.is_current else None
     if table is not None and record.vector is not None:
         if record.is_current:

@@ -18,7 +18,7 @@ from aqe.engine.memory.transfer.record import Record
 PAGE = 512
 _NAMED = ("id", "namespace", "revision", "text", "metadata", "created_at", "valid_from", "valid_to", "id_given")
 _ORIGIN = ("file", "line", "commit", "run", "worktree")
-_DERIVED = ("row", "text_hash", "embedder")
+_DERIVED = ("row", "text_hash", "embedder", "vector_sum", "row_sum")
 """Columns that are worked out anew where a record is written."""
 
 
@@ -104,7 +104,8 @@ def more_columns(connection: apsw.Connection) -> dict[str, Any]:
 
 
 def _vectors_of(connection: apsw.Connection, page: Sequence[Sequence[Any]]) -> dict[int, bytes]:
-    """The vector of each row of a page that has one: of current rows in its space, of ended ones put aside."""
+    """The vector of each row of a page that has one: of current rows in its space, of ended ones put aside;
+    one that is not what was written has none."""
     by_table: dict[int, list[int]] = {}
     for number, table, *_ in page:
         if isinstance(table, int) and isinstance(number, int):
@@ -112,4 +113,6 @@ def _vectors_of(connection: apsw.Connection, page: Sequence[Sequence[Any]]) -> d
     found: dict[int, bytes] = {}
     for table, rows in by_table.items():
         found |= vectors.read_ever(connection, table, rows)
+    for row in vectors.damaged_of(connection, found):
+        del found[row]
     return found

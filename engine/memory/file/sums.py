@@ -1,0 +1,164 @@
+"""Checksums of what stands in the file: of each memory's row, and of the bytes in which its vector is stored.
+
+A text has its hash; a bit that flips in a vector, a date or a word of the metadata would leave a row like any other. So
+`memories.vector_sum` keeps a sum of the vector's bytes in whichever form they are stored (float32, a smaller tier's, or
+put aside when the revision ended), and `memories.row_sum` one of all else that the row says, the vector's sum and the
+text's hash among it. They stand in the row itself: an addition writes no page more for them.
+
+The sum is CRC-32 (as of zlib, which every Python has): it tells every change of up to 32 bits in a row, which is what a
+failing disk or memory makes, at 1.2 us a vector of 384 numbers. CRC-32C would be no better at that, and Python has none
+of its own; a cryptographic hash would be for somebody who changes the file on purpose, who can change the sum too.
+
+Whatever changes a row or a vector without a new sum, as an earlier aqe that still runs does, leaves it without one
+(triggers of step 19), so that nothing sound is ever called damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from aqe.engine.progress import Progress, silent
+
+SEALED = (
+    "id, namespace, revision, valid_from, valid_to, created_at, text_hash, id_given, metadata, embedder, worktree,"
+    ' "commit", file, line, run, expires_at, pinned, file_digest, vector_sum, end_note'
+)
+"""What a row's sum is of, in this order."""
+
+BATCH = 2000
+
+
+def sum_of(packed: bytes) -> int:
+    """The sum of a vector's bytes as they are stored."""
+    return zlib.crc32(packed)
+
+
+def sum_of_row(values: Iterable[Any]) -> int:
+    """The sum of the values of `SEALED`; what is true or false is given as 1 or 0, as SQLite has it."""
+    told = "\x1f".join([one.hex() if isinstance(one, bytes) else str(one) for one in values])
+    return zlib.crc32(told.encode("utf-8", "surrogatepass"))
+
+
+def renewed(noted: int | None, before: Sequence[Any], after: Sequence[Any]) -> int:
+    """The sum of a row that changes from the values `before`; where these are not what was `noted` (None: nothing was)
+    one that does not fit either, so that the row stays known for damaged."""
+    return sum_of_row(after) ^ (noted is not None and noted != sum_of_row(before))
+
+
+def seal(connection: apsw.Connection, row: int) -> None:
+    """Give a row that changed its sum, in the caller's transaction."""
+    found: Any = connection.execute(f"SELECT {SEALED} FROM memories WHERE row = ?", (row,)).fetchone()
+    if found is not None:
+        connection.execute("UPDATE memories SET row_sum = ? WHERE row = ?", (sum_of_row(found), row))
+
+
+def seal_current(connection: apsw.Connection, namespace: str, id: str) -> None:
+    """Give the current revision of a memory its sum, after a statement that changed it."""
+    sql = "SELECT row FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    row = connection.execute(sql, (namespace, id)).get
+    if row is not None:
+        seal(connection, row)
+
+
+def note_vector(connection: apsw.Connection, row: int, packed: bytes | None) -> None:
+    """Say that the vector of a row is stored as these bytes from now on (None: it has none)."""
+    noted = None if packed is None else sum_of(packed)
+    connection.execute("UPDATE memories SET vector_sum = ? WHERE row = ?", (noted, row))
+    seal(connection, row)
+
+
+def is_damaged(connection: apsw.Connection, row: int, packed: bytes) -> bool:
+    """Whether these, the bytes in which the vector of a row is stored, are other ones than were written."""
+    noted = connection.execute("SELECT vector_sum FROM memories WHERE row = ?", (row,)).get
+    return noted is not None and noted != sum_of(packed)
+
+
+def noted_sums(connection: apsw.Connection, rows: Sequence[int] | None = None) -> dict[int, int]:
+    """The sum of the vector of each row (of `rows`, or of all) that has one."""
+    sql = "SELECT row, vector_sum FROM memories WHERE vector_sum IS NOT NULL"
+    if rows is None:
+        return dict(connection.execute(sql))
+    marks = ",".join("?" * len(rows))
+    return dict(connection.execute(f"{sql} AND row IN ({marks})", tuple(rows)))
+
+
+def has_sums(connection: apsw.Connection) -> bool:
+    """Whether the file is of a version that keeps sums."""
+    sql = "SELECT 1 FROM pragma_table_info('memories') WHERE name = 'row_sum'"
+    return connection.execute(sql).fetchone() is not None
+
+
+def fill(connection: apsw.Connection, progress: Progress = silent) -> int:
+    """Give every row that has none its sums, in the caller's transaction; returns how many got one.
+
+    The sums are of what stands in the file: whatever was damaged before is not told by them. What cannot be read is
+    passed over.
+    """
+    made = _stored_sums(connection)
+    newest = int(connection.execute("SELECT coalesce(max(row), 0) FROM memories").get)
+    done, last = 0, -1
+    sql = f"SELECT {SEALED}, row FROM memories WHERE row_sum IS NULL AND row > ? ORDER BY row LIMIT ?"
+    with contextlib.suppress(apsw.CorruptError, UnicodeDecodeError):
+        while page := list[Any](connection.execute(sql, (last, BATCH))):
+            progress("Making checksums", page[0][-1], newest)
+            connection.executemany(
+                "UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", [_sums(one, made) for one in page]
+            )
+            done, last = done + len(page), page[-1][-1]
+        connection.executemany(
+            "UPDATE embeddings SET sum = ? WHERE embedder_id = ? AND digest = ?",
+            [(sum_of(bytes(vector)), name, digest) for name, digest, vector in _embeddings(connection)],
+        )
+    return done
+
+
+def _sums(found: Sequence[Any], made: Mapping[int, int]) -> tuple[int | None, int, int]:
+    *values, noted, note, row = found
+    vector = made.get(row) if noted is None else noted
+    return vector, sum_of_row([*values, vector, note]), row
+
+
+def _embeddings(connection: apsw.Connection) -> list[Any]:
+    return list(connection.execute("SELECT embedder_id, digest, vector FROM embeddings WHERE sum IS NULL"))
+
+
+def _stored_sums(connection: apsw.Connection) -> dict[int, int]:
+    """The sum of each vector that stands in the file, by its row."""
+    made: dict[int, int] = {}
+    spaces: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
+    for number, dimension in spaces:
+        with contextlib.suppress(apsw.Error):
+            made |= {row: sum_of(vector) for row, _, vector in blocks(connection, int(number), int(dimension))}
+    for table in ("retired_vectors", "demoted"):
+        with contextlib.suppress(apsw.Error):
+            found = connection.execute(f"SELECT row, vector FROM {table}")
+            made |= {int(row): sum_of(bytes(vector)) for row, vector in found}
+    return made
+
+
+def blocks(connection: apsw.Connection, table: int, dimension: int) -> Iterable[tuple[int, str, bytes]]:
+    """Row, namespace and bytes of each vector of a space, as its blocks say; as vec0 says where it keeps them in
+    another way than sqlite-vec 0.1 does (see `meaning.chunks`)."""
+    sql = (
+        f"SELECT partition00, validity, rowids, vectors FROM vectors_{table}_chunks AS block"
+        f" JOIN vectors_{table}_vector_chunks00 AS held ON held.rowid = block.chunk_id"
+    )
+    try:
+        cursor = connection.execute(sql)
+    except apsw.SQLError:
+        sql = f"SELECT row, namespace, vector FROM vectors_{table}"
+        yield from ((int(row), str(name), bytes(vector)) for row, name, vector in connection.execute(sql))
+        return
+    size = 4 * dimension
+    for namespace, validity, rows, held in cursor:
+        used = itertools.chain.from_iterable((byte >> bit & 1 for bit in range(8)) for byte in validity)
+        numbers = memoryview(rows).cast("q")
+        for at, (row, is_used) in enumerate(zip(numbers, used, strict=False)):
+            if is_used:
+                yield row, str(namespace), held[at * size : (at + 1) * size]
