@@ -102,6 +102,7 @@ CODES: frozenset[str] = frozenset(
         "owner-died",
         "port-in-use",
         "privacy-check-failed",
+        "project-private",
         "project-read-only",
         "provider-failed",
         "pytest-usage",

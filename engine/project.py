@@ -15,6 +15,9 @@ from aqe.engine.worktree import find_checkout
 
 MARKERS = (".aqe", "pyproject.toml", ".git")
 DATABASE = "aqe.db"
+OWNERS_ALONE = 0o700
+"""The mode of a new `.aqe`, which holds what was asked and remembered. One that is there keeps its own: a team that
+shares a store makes the folder itself."""
 
 
 def find_project(
@@ -79,9 +82,10 @@ def as_seen_from_here(path: Path) -> str:
 
 
 def aqe_dir(project: Path) -> Path:
-    """`.aqe/` of the project, made with its own `.gitignore` when missing.
+    """`.aqe/` of the project, made for its owner alone and with its own `.gitignore` when missing.
 
-    Raises `UserError` (project-read-only, disk-full) when it cannot be made.
+    Raises `UserError` (project-private where it is another user's alone; project-read-only, disk-full when it cannot
+    be made).
     """
     return _own_folder(project / ".aqe")
 
@@ -131,6 +135,16 @@ def store_home(project: Path, store: str = "shared") -> Path:
     return home if home.is_dir() else project
 
 
+def check_enterable(folder: Path) -> None:
+    """Raise `UserError` (project-private) for an `.aqe` that is there and that this user may not enter."""
+    if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+        raise UserError(
+            f"{str(folder)!r} is another user's, who alone may read it.",
+            code="project-private",
+            fix="Have its owner share it (`chmod -R g+rwX` and a group), or work on a copy of the project without it.",
+        )
+
+
 def database_path(project: Path, store: str = "shared") -> Path:
     """The project's database file; its folder is made when missing."""
     return store_dir(project, store) / DATABASE
@@ -138,10 +152,11 @@ def database_path(project: Path, store: str = "shared") -> Path:
 
 def _own_folder(folder: Path) -> Path:
     ignore = folder / ".gitignore"
+    check_enterable(folder)
     try:
         if ignore.is_file():
             return folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=OWNERS_ALONE, exist_ok=True)
         _write_whole(ignore, "*\n")
     except OSError as exc:
         with suppress(OSError):

@@ -18,7 +18,7 @@ from aqe.engine.memory.graph.searching import Graph
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.search.shares import Shares
 from aqe.engine.memory.store import Store, utc_now
-from aqe.engine.project import DATABASE, database_path, store_home
+from aqe.engine.project import DATABASE, check_enterable, database_path, store_home
 from aqe.engine.settings import Settings, load_settings
 from aqe.engine.spool import ingest
 from aqe.engine.worktree import find_checkout, head_commit
@@ -132,13 +132,16 @@ def _redacted(text: str) -> str:
 
 
 def has_store(project: Path, *, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether something is kept for the project: its database, or a spool that is not taken in yet."""
+    """Whether something is kept for the project: its database, or a spool that is not taken in yet.
+
+    Raises `UserError` (project-private) where another user alone may look.
+    """
     environ = os.environ if environ is None else environ
     settings = load_settings(project, environ=environ) if settings is None else settings
     spool = project / ".aqe" / "spool"
-    return (store_home(project, settings.store) / ".aqe" / DATABASE).exists() or (
-        spool.is_dir() and any(spool.iterdir())
-    )
+    home = store_home(project, settings.store) / ".aqe"
+    check_enterable(home)
+    return (home / DATABASE).exists() or (spool.is_dir() and any(spool.iterdir()))
 
 
 def open_to_read(project: Path) -> Store:

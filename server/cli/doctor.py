@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, kept_where, print_json, project_at
 
 SHOWN_IN_CLEAR = 10
+_OTHERS = ((0o010, 0o040), (0o001, 0o004))
+"""For the group and for everybody the bits that let them into a folder and read a file."""
 
 
 def command(json: JsonOption = False, project: ProjectOption = None, python: PythonOption = None) -> None:
@@ -65,12 +68,16 @@ def _kernels() -> dict[str, Any]:
 def _store(root: Path, store: str) -> dict[str, Any]:
     """The state of the database file; nothing is made, migrated or repaired."""
     from aqe.engine.errors import AqeError
-    from aqe.engine.project import store_home
+    from aqe.engine.project import check_enterable, store_home
 
     path = store_home(root, store) / ".aqe" / "aqe.db"
+    try:
+        check_enterable(path.parent)
+    except AqeError as error:
+        return {"path": str(path), "state": f"unusable: {error}", "bytes": 0, "in_clear": [], "read_by_others": False}
     clear = _in_clear(root, path)
     if not path.exists():
-        return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear}
+        return {"path": str(path), "state": "none yet", "bytes": 0, "in_clear": clear, "read_by_others": False}
     try:
         from aqe.engine.memory.care import Place
         from aqe.engine.memory.file.keys import store_key
@@ -85,7 +92,14 @@ def _store(root: Path, store: str) -> dict[str, Any]:
         state = f"unusable: {error}"
     except Exception as error:
         state = f"broken: {error}"
-    return {"path": str(path), "state": state, "bytes": path.stat().st_size, "in_clear": clear}
+    found = {"path": str(path), "state": state, "bytes": path.stat().st_size, "in_clear": clear}
+    return {**found, "read_by_others": _is_read_by_others(path)}
+
+
+def _is_read_by_others(database: Path) -> bool:
+    """Whether the modes of the file and its `.aqe` let other users of this machine read it."""
+    folder, file = database.parent.stat().st_mode, database.stat().st_mode
+    return os.name != "nt" and any(folder & may_enter and file & may_read for may_enter, may_read in _OTHERS)
 
 
 def _in_clear(root: Path, database: Path) -> list[str]:
@@ -127,6 +141,9 @@ def _lines(report: dict[str, Any]) -> list[str]:
     others = "" if kernels["active"] not in kernels["paths"] else f", of {', '.join(kernels['paths'])}"
     rows.append(("kernels", f"{kernels['active']}{others}{built}"))
     rows.append(("database", f"{store['state']} ({store['path']}, {store['bytes']:,} bytes)"))
+    if store["read_by_others"]:
+        private = f"chmod 700 {shlex.quote(str(Path(store['path']).parent))}"
+        rows.append(("", f"others on this machine may read it; unless a team shares it: {private}"))
     clear = store["in_clear"]
     why = "AQE_DB_KEY is set" if os.environ.get("AQE_DB_KEY") else "the keyring has a key"
     rows += [("", f"in clear although {why}: {name}") for name in clear[:SHOWN_IN_CLEAR]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def examine(root: Path) -> InfoShown:
         executable=sys.executable,
         project=root.as_posix(),
         store=store.as_posix(),
-        store_exists=store.exists(),
+        store_exists=os.path.exists(store),
         user_settings=user_file().as_posix(),
         user_cache=platformdirs.user_cache_path("aqe").as_posix(),
         kernels=kernels,

@@ -262,12 +262,14 @@ class KernelsShown:
 
 @dataclass(frozen=True)
 class StoreShown:
-    """The database file; `in_clear` lists each file of `.aqe` that is not encrypted although a key is set."""
+    """The database file; `in_clear` lists each file of `.aqe` that is not encrypted although a key is set, and
+    `read_by_others` tells whether the modes of file and folder let other users of the machine read it."""
 
     path: str
     state: str
     bytes: int
     in_clear: list[str]
+    read_by_others: bool
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +189,27 @@ def test_folder_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
         open_store(odd)
     assert told.value.code == "no-such-path"
     assert list(odd.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_new_store_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """What was asked and remembered is read by nobody else: a new `.aqe`, its database and the log beside it."""
+    with open_store(tmp_path) as store:
+        modes = [mode(path) for path in (tmp_path / ".aqe", store.path, store.path.with_name("aqe.db-wal"))]
+    assert modes == ["0o700", "0o600", "0o600"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_folder_that_a_team_made_keeps_its_mode(tmp_path: Path) -> None:
+    """A folder that is there stays as it is, and who may enter it may use the database that is made in it, as far as the umask lets."""
+    (tmp_path / ".aqe").mkdir()
+    (tmp_path / ".aqe").chmod(0o2770)
+    code = "import os, sys; os.umask(0o007); from aqe.engine.memory import open_store; from pathlib import Path"
+    subprocess.run([sys.executable, "-c", f"{code}; open_store(Path('.')).close()"], cwd=tmp_path, check=True)
+    assert mode(tmp_path / ".aqe") == "0o2770"
+    assert mode(tmp_path / ".aqe" / "aqe.db") == "0o660"
+
+
+def mode(path: Path) -> str:
+    """The bits of a file's mode."""
+    return oct(stat.S_IMODE(path.stat().st_mode))

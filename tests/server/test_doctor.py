@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from aqe.engine.memory import open_store
 from tests.warm_command import warm_command
 
 
@@ -94,3 +96,19 @@ def test_doctor_says_once_which_kernels_there_are(project: Path) -> None:
     (told,) = (line for line in doctor(project, AQE_SIMD="avx999").stdout.splitlines() if line.startswith("kernels"))
     assert "'avx999' is not a path of aqe.simd" in told
     assert (told.count("numpy"), told[-1]) == (1, ".")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_doctor_says_when_others_may_read_the_store(project: Path) -> None:
+    """A store that the group or everybody may read is told with the line that mends it, which it does."""
+    open_store(project).close()
+    (project / ".aqe" / "aqe.db").chmod(0o644)
+    assert "others on this machine" not in doctor(project).stdout
+    (project / ".aqe").chmod(0o755)
+    said = doctor(project).stdout
+    mended = re.search(
+        r"others on this machine may read it; unless a team shares it: (chmod 700 .*/\.aqe)$", said, re.M
+    )
+    assert mended is not None, said
+    subprocess.run(mended[1], shell=True, check=True)
+    assert json.loads(doctor(project, "--json").stdout)["store"]["read_by_others"] is False

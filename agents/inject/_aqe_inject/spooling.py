@@ -31,6 +31,10 @@ def open_spool(project: str) -> Tuple[Optional[str], str]:
 def make_inside(project: str, name: str) -> None:
     """Make the folder `.aqe/<name>`, and the `.gitignore` that keeps all of `.aqe` out of git; raises OSError."""
     home = os.path.join(project, ".aqe")
+    try:
+        os.mkdir(home, 0o700)  # for its owner alone; one that is there keeps its mode
+    except FileExistsError:
+        pass
     os.makedirs(os.path.join(home, name), exist_ok=True)
     ignore = os.path.join(home, ".gitignore")
     if os.path.exists(ignore):

@@ -14,7 +14,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.file.connection import broken, make_ready, open_connection, speaking
 from aqe.engine.memory.file.keys import earlier_keys, store_key
 from aqe.engine.memory.file.migrations import pending
-from aqe.engine.project import DATABASE, store_home
+from aqe.engine.project import DATABASE, check_enterable, store_home
 from aqe.engine.settings import Settings, load_settings
 
 CLEAR = b"SQLite format 3\0"
@@ -84,10 +84,12 @@ class Place:
 
 
 def place_of(project: Path, *, settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Place:
-    """The place of a project's store; nothing is made. Raises `UserError` as `load_settings` and `store_key` do."""
+    """The place of a project's store; nothing is made. Raises `UserError` as `load_settings` and `store_key` do, and
+    project-private."""
     environ = os.environ if environ is None else environ
     settings = load_settings(project, environ=environ) if settings is None else settings
     path = store_home(project, settings.store) / ".aqe" / DATABASE
+    check_enterable(path.parent)
     return Place(path, store_key(path, environ), settings.durability)
 
 

@@ -36,7 +36,7 @@ def pointer_of(database: Path) -> Path:
 def is_sealed(folder: Path, environ: Mapping[str, str] | None = None) -> bool:
     """Whether what belongs to the `.aqe` in `folder` may not lie in clear: a key is set, or the keyring has one."""
     environ = os.environ if environ is None else environ
-    return bool(environ.get(KEY)) or (folder / POINTER).is_file()
+    return bool(environ.get(KEY)) or os.path.isfile(folder / POINTER)
 
 
 def store_key(database: Path, environ: Mapping[str, str] | None = None) -> str | None:
