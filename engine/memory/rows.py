@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.entry import Memory, Provenance
-from aqe.engine.memory.file.sums import SEALED, is_damaged, note_vector, renewed, sum_of, sum_of_row
+from aqe.engine.memory.file.sums import SEALED, is_damaged, note_vector, sum_of, sum_of_end, sum_of_row
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.terms.text import index_text
 
@@ -36,11 +36,7 @@ _INDEX = "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)"
 _LOG = "INSERT INTO change_log (row, stamp) SELECT value, random() & 0x7fffffff FROM json_each(?)"
 _LOG_ONE = "INSERT INTO change_log (row, stamp) VALUES (?, random() & 0x7fffffff)"
 _NEWEST = "SELECT revision FROM memories WHERE namespace = ? AND id = ? ORDER BY revision DESC LIMIT 1"
-_INSERT = (
-    "INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,"
-    ' metadata, embedder, worktree, "commit", file, line, run, expires_at, pinned, file_digest,'
-    " vector_sum, row_sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT = f"INSERT INTO memories ({SEALED}, text, row_sum) VALUES ({', '.join('?' * 22)})"
 
 
 @dataclass(frozen=True)
@@ -184,14 +180,13 @@ def insert_row(
     table, vector = _vector_of(connection, row, untold)
     origin = row.provenance
     created_at = now if created_at is None else created_at
-    what = (row.text_hash, int(id_given), row.metadata, table)
     whence = (origin.worktree, origin.commit, origin.file, origin.line, origin.run)
-    noted = None if table is None or vector is None else sum_of(vector)
-    traits = (row.expires_at, int(row.pinned), row.file_digest, noted)
+    traits = (row.expires_at, int(row.pinned), row.file_digest)
     revision = 1 + (newest_revision(connection, row.namespace, id) if after is None else after)
-    which = (id, row.namespace, revision, now, None, created_at)
-    sealed = sum_of_row((*which, *what, *whence, *traits, ""))
-    connection.execute(_INSERT, (*which, row.text, *what, *whence, *traits, sealed))
+    which = (id, row.namespace, revision, now, created_at, int(id_given), row.metadata)
+    noted = None if table is None or vector is None else sum_of(vector)
+    values = (*which, *whence, *traits, row.text_hash, None, "", table, noted)
+    connection.execute(_INSERT, (*values, row.text, sum_of_row(values)))
     number = connection.last_insert_rowid()
     untold.texts[number] = row.text
     if table is not None and vector is not None:
@@ -216,8 +211,7 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
     namespace, before = found
     if before is not None:
         vectors.drop(connection, before, number)
-    connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, number))
-    note_vector(connection, number, vector)
+    note_vector(connection, number, vector, table=table)
     if vector is not None:
         vectors.put(connection, table, number, namespace, vector)
     return True
@@ -250,13 +244,13 @@ def close_row(
 ) -> tuple[int, int | None] | None:
     """The half of `end_row` on `memories` alone; returns the row and its table of vectors, for `leave_indexes`. None
     where there is no current revision."""
-    sql = f"SELECT row, embedder, row_sum, {SEALED} FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
+    sql = "SELECT row, embedder, valid_from, row_sum FROM memories WHERE namespace = ? AND id = ? AND valid_to IS NULL"
     found = connection.execute(sql, (namespace, id)).fetchone()
     if found is None:
         return None
-    row, table, noted, *before = found
-    at = max(now, before[3])
-    sealed = renewed(noted, before, [*before[:4], at, *before[5:-1], note])
+    row, table, began, noted = found
+    at = max(now, began)
+    sealed = None if noted is None else noted ^ sum_of_end(None, "") ^ sum_of_end(at, note)
     sql = "UPDATE memories SET valid_to = ?, end_note = ?, row_sum = ? WHERE row = ?"
     connection.execute(sql, (at, note, sealed, row))
     return row, table

@@ -9,7 +9,9 @@ from aqe.engine.memory.care.verifying import Finding
 from aqe.server.counting import counted, memories
 
 _MENDED = {
-    "texts": ("text", "texts", "kept though different from the hash"),
+    "corrected": ("flipped bit", "flipped bits", "put right: what was written stands again"),
+    "texts": ("text", "texts", "kept though different from the hash, and marked so (`aqe-damaged` in the metadata)"),
+    "rows": ("row", "rows", "kept though different from the checksum, and marked so (`aqe-damaged` in the metadata)"),
     "renumbered": ("revision", "revisions", "renumbered after a gap"),
     "ended": ("earlier revision", "earlier revisions", "ended"),
     "dangling": ("row", "rows", "of what is gone removed"),
@@ -17,6 +19,7 @@ _MENDED = {
     "indexed": ("entry", "entries", "of the text index made anew"),
     "vectors_lost": ("memory", "memories", "without a vector"),
     "vectors_given_lost": ("of them", "of them", "with a vector that only its giver can make anew"),
+    "vectors_ended_lost": ("vector", "vectors", "of ended revisions removed: a rollback has them made anew"),
 }
 
 

@@ -1,35 +1,39 @@
-"""What is derived from the rows of a store is made anew: the text index, the tables of vectors, references, the log."""
+"""What the rows of a store say of themselves and of each other is put right, and the text index made anew."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
-from array import array
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
+from aqe.engine.memory.care.correcting import corrected_row, corrected_text
 from aqe.engine.memory.care.states import unpack_rows
-from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.entry import metadata_json, rfc3339
+from aqe.engine.memory.file.sums import SEALED, sum_of_row
 from aqe.engine.memory.terms.text import subtokens
-from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 1000
-UNIT = 1e-2
-"""How far from 1 the length of a vector of aqe's own may be; one that is farther was damaged, and is made anew."""
+MARK = "aqe-damaged"
+"""The key of a memory's metadata under which a repair says what of it changed on the disk."""
 
 
 @dataclass(frozen=True)
 class Mended:
-    """How many things of each kind were put right: texts that differ from their hash (kept as they stand), revisions
-    renumbered after a gap, current memories found ended by a later one, rows that named what is gone, snapshots that
-    could not be read, entries of the text index, vectors that are gone, and those of them that only a caller can give
-    again."""
+    """How many things of each kind were put right: rows, texts and vectors of which one bit had flipped, which are
+    again what was written; texts that differ from their hash and rows that differ from their checksum (kept as they
+    stand, with a mark in their metadata), revisions renumbered after a gap, current memories found ended by a later
+    one, rows that named what is gone, snapshots that could not be read, entries of the text index, vectors that are
+    gone, those of them that only a caller can give again, and those of ended revisions."""
 
+    corrected: int = 0
     texts: int = 0
+    rows: int = 0
     renumbered: int = 0
     ended: int = 0
     dangling: int = 0
@@ -37,11 +41,12 @@ class Mended:
     indexed: int = 0
     vectors_lost: int = 0
     vectors_given_lost: int = 0
+    vectors_ended_lost: int = 0
 
 
-def mend_rows(connection: apsw.Connection) -> dict[str, int]:
+def mend_rows(connection: apsw.Connection, now: int) -> dict[str, int]:
     """Put right what rows say of themselves and of each other, in the caller's transaction; counts by `Mended` name."""
-    counts = {"texts": _mend_hashes(connection)}
+    counts = _mend_values(connection, now)
     connection.execute(
         "UPDATE memories AS one SET valid_to = max(valid_from, (SELECT min(valid_from) FROM memories AS other WHERE"
         " other.namespace = one.namespace AND other.id = one.id AND other.revision > one.revision))"
@@ -73,56 +78,6 @@ def rebuild_text_index(
     return len(rows)
 
 
-def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int, bytes]]) -> tuple[int, int]:
-    """Make the tables of vectors anew from the vectors that were `found`, by space and row; returns how many current
-    memories lost theirs, and how many of those are vectors that a caller gave."""
-    lost = given = 0
-    spaces: list[Any] = connection.execute("SELECT number, embedder_id, dimension, derived FROM embedders").fetchall()
-    for number, name, dimension, derived in spaces:
-        connection.execute(f"DROP TABLE IF EXISTS vectors_{number}")
-        vectors.make_table(connection, number, dimension)
-        here = found.get(number, {})
-        rows: list[Any] = connection.execute(
-            "SELECT row, namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
-            " AND row NOT IN (SELECT row FROM demoted) ORDER BY row",
-            (number,),
-        ).fetchall()
-        for row, namespace in rows:
-            vector = here.get(row)
-            if vector is not None and _is_sound(vector, dimension, own=vectors.is_own(name)):
-                vectors.put(connection, number, row, namespace, vector)
-            else:
-                lost, given = lost + 1, given + (not derived)
-                connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
-    return lost, given
-
-
-def drop_bad_vectors(connection: apsw.Connection) -> tuple[int, int]:
-    """Remove vectors that belong to no current memory of their space and namespace, or are no such numbers; returns how
-    many current memories lost theirs, and how many of those are vectors that a caller gave."""
-    lost = given = 0
-    spaces: list[Any] = connection.execute("SELECT number, embedder_id, dimension, derived FROM embedders").fetchall()
-    for number, _, dimension, derived in spaces:
-        bad = []
-        for row, place, vector in connection.execute(f"SELECT row, namespace, vector FROM vectors_{number}"):
-            sql = "SELECT namespace FROM memories WHERE row = ? AND embedder = ? AND valid_to IS NULL"
-            owner = connection.execute(sql, (row, number)).fetchone()
-            if owner != (place,) or not _is_sound(bytes(vector), dimension, own=False):
-                bad.append((int(row), owner is not None))
-        for row, is_current in bad:
-            vectors.drop(connection, number, row)
-            if is_current:
-                lost, given = lost + 1, given + (not derived)
-                connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
-    made_here = {name for _, name, _, derived in spaces if derived}
-    for row, _, embedder in bad_demoted(connection):
-        drop_demoted(connection, row)
-        if embedder is not None:
-            lost, given = lost + 1, given + (embedder not in made_here)
-            connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
-    return lost, given
-
-
 def drop_dangling(connection: apsw.Connection) -> int:
     """Remove rows that name another which is gone, or set the name to nothing where it may be; returns how many."""
     gone = 0
@@ -133,7 +88,7 @@ def drop_dangling(connection: apsw.Connection) -> int:
         for table, row, parent, _ in found:
             gone += 1
             if table == "memories" and parent == "embedders":
-                connection.execute("UPDATE memories SET embedder = NULL WHERE row = ?", (row,))
+                connection.execute("UPDATE memories SET embedder = NULL, vector_sum = NULL WHERE row = ?", (row,))
             elif row is not None:
                 connection.execute(f'DELETE FROM "{table}" WHERE _rowid_ = ?', (row,))
             else:
@@ -174,14 +129,57 @@ def _mend_edges(connection: apsw.Connection) -> int:
     return len(found)
 
 
-def _mend_hashes(connection: apsw.Connection) -> int:
-    changed = []
-    for row, text, digest in connection.execute("SELECT row, text, text_hash FROM memories"):
-        right = hashlib.sha256(str(text).encode("utf-8")).digest()
-        if right != digest:
-            changed.append((right, row))
-    connection.executemany("UPDATE memories SET text_hash = ? WHERE row = ?", changed)
-    return len(changed)
+def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
+    """Put right the values and texts of rows that are not what their checksum and hash were made of, where one bit
+    flipped; what more was changed in stays, and the memory's metadata say so. Returns counts by `Mended` name."""
+    counts = dict.fromkeys(("corrected", "texts", "rows"), 0)
+    names = SEALED.split(", ")
+    sql = f"SELECT row, row_sum, CAST(text AS BLOB), {SEALED} FROM memories"
+    for row, noted, raw, *values in list[Any](connection.execute(sql)):
+        sound, text, wrong = _soundest(raw, values, noted)
+        if not wrong and text is None and sound == values:
+            continue
+        for what in wrong:
+            counts[what] += 1
+        counts["corrected"] += not wrong
+        if wrong:
+            sound[6] = _marked(sound[6], wrong, now)
+        changed = {name: one for name, one, was in zip(names, sound, values, strict=True) if one != was}
+        changed |= {} if text is None else {"text": text}
+        sets = ", ".join(f"{name} = ?" for name in changed)
+        connection.execute(f"UPDATE memories SET {sets} WHERE row = ?", (*changed.values(), row))
+        sums = (sound[-1], sum_of_row(sound), row)
+        connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", sums)
+    return counts
+
+
+def _soundest(raw: bytes, values: list[Any], noted: int | None) -> tuple[list[Any], str | None, list[str]]:
+    """The values of a row and its text (None: as it stands) as they were written, as far as that can be told, and which
+    of the two cannot be."""
+    digest, wrong = hashlib.sha256(raw).digest(), list[str]()
+    if noted is not None and sum_of_row(values) != noted:
+        with_hash = [*values[:15], digest, *values[16:]]
+        found = with_hash if sum_of_row(with_hash) == noted else corrected_row(values, noted)
+        values, wrong = (values, ["rows"]) if found is None else (found, wrong)
+    if digest == values[15]:
+        return list(values), None, wrong
+    text = corrected_text(raw, values[15])
+    if text is None:
+        told = raw.decode("utf-8", "replace")
+        digest = hashlib.sha256(told.encode("utf-8")).digest()
+        return [*values[:15], digest, *values[16:]], told, [*wrong, "texts"]
+    return list(values), text, wrong
+
+
+def _marked(metadata: str, wrong: Sequence[str], now: int) -> str:
+    """Metadata that say what of their memory changed on the disk."""
+    try:
+        held = json.loads(metadata)
+    except ValueError:
+        held = {}
+    what = " and ".join({"texts": "the text", "rows": "the metadata, a date or the origin"}[one] for one in wrong)
+    told = f"{what} changed on the disk and could not be put right ({rfc3339(now)[:10]}, aqe memory repair)"
+    return metadata_json({**(held if isinstance(held, dict) else {}), MARK: told})
 
 
 def _close_gaps(connection: apsw.Connection) -> int:
@@ -206,11 +204,3 @@ def _drop_snapshots(connection: apsw.Connection) -> int:
             broken.append((name,))
     connection.executemany("DELETE FROM snapshots WHERE name = ?", broken)
     return len(broken)
-
-
-def _is_sound(vector: bytes, dimension: int, *, own: bool) -> bool:
-    """Whether these can be the numbers of a vector; one of aqe's own also has length 1."""
-    if len(vector) != 4 * dimension:
-        return False
-    square = sum(number * number for number in array("f", vector))
-    return square < float("inf") and (not own or abs(square - 1) < UNIT)

@@ -21,14 +21,9 @@ import apsw
 from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workplace, write_copy
 from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
+from aqe.engine.memory.care.mending_vectors import Counts, mend_vectors, rebuild_vectors
 from aqe.engine.memory.care.place import Place, open_file
-from aqe.engine.memory.care.rebuilding import (
-    Mended,
-    drop_bad_vectors,
-    mend_rows,
-    rebuild_text_index,
-    rebuild_vectors,
-)
+from aqe.engine.memory.care.rebuilding import Mended, mend_rows, rebuild_text_index
 from aqe.engine.memory.care.restoring import (
     copy_as_it_is,
     copy_name,
@@ -53,6 +48,7 @@ from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
 from aqe.engine.memory.file.connection import speaking, transaction
 from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.file.steps import MIGRATIONS
+from aqe.engine.memory.file.sums import fill
 from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -188,12 +184,24 @@ def _mend(job: _Job) -> RepairReport:
 
 
 def _put_right(connection: apsw.Connection, job: _Job) -> Mended:
-    counts = mend_rows(connection)
-    lost, given = drop_bad_vectors(connection)
+    counts = mend_rows(connection, job.now())
+    made = mend_vectors(connection)
+    fill(connection, job.progress)
     indexed = 0
-    if counts["ended"] or any(one.startswith("text index") for one in job.findings):
+    if (
+        counts["ended"]
+        or counts["texts"]
+        or counts["corrected"]
+        or any(one.startswith("text index") for one in job.findings)
+    ):
         indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
-    return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
+    return _mended(counts, made, indexed)
+
+
+def _mended(counts: dict[str, int], made: Counts, indexed: int) -> Mended:
+    corrected = counts["corrected"] + made.corrected
+    lost = {"vectors_lost": made.lost, "vectors_given_lost": made.given, "vectors_ended_lost": made.ended}
+    return Mended(**{**counts, "corrected": corrected}, indexed=indexed, **lost)
 
 
 def _salvage(job: _Job) -> RepairReport:
@@ -245,13 +253,15 @@ def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
             _insert_all(connection, image, version, made, job)
         migrate(connection, spare, now=now, open_again=open_again, keep_copy=False)
         with transaction(connection, spare):
-            counts = mend_rows(connection)
-            lost, given = rebuild_vectors(connection, _vectors(connection, made))
+            counts = mend_rows(connection, now())
+            found = rebuild_vectors(connection, _vectors(connection, made))
+            connection.execute("UPDATE memories SET row_sum = NULL")  # no trigger did where a row changed
+            fill(connection, job.progress)
             indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
             connection.execute("DELETE FROM change_log")
             connection.execute("INSERT INTO change_log VALUES (?, 0, random() & 0x7fffffff)", (now(),))
             connection.execute("INSERT OR REPLACE INTO edge_changes VALUES (1, ?)", (now(),))
-        return Mended(**counts, indexed=indexed, vectors_lost=lost, vectors_given_lost=given)
+        return _mended(counts, found, indexed)
     finally:
         connection.close()
 

@@ -14,11 +14,24 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
-from aqe.engine.memory.care.checks import CHECKS, REPAIR, Looked, Wrong, check_texts
+from aqe.engine.memory.care.checks import (
+    REPAIR,
+    Check,
+    Looked,
+    Wrong,
+    check_pages,
+    check_references,
+    check_revisions,
+    check_rows,
+    check_snapshots,
+    check_text_index,
+    check_texts,
+)
 from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
 from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.care.states import count_current
+from aqe.engine.memory.care.vector_checks import check_vectors
 from aqe.engine.memory.file.connection import transaction
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -34,10 +47,23 @@ OTHER = "Go back to another backup; `aqe memory restore FILE --dry-run` says whe
 EMPTIED = "`aqe memory restore FILE` puts a backup in its place; the next addition begins a new store."
 """What to do about a file of nothing."""
 
+CHECKS: tuple[tuple[str, Check, str], ...] = (
+    ("pages", check_pages, "sqlite_schema"),
+    ("references", check_references, "sqlite_schema"),
+    ("texts", check_texts, "memories"),
+    ("rows", check_rows, "memories"),
+    ("revisions", check_revisions, "memories"),
+    ("text index", check_text_index, "texts_docsize"),
+    ("vectors", check_vectors, "embedders"),
+    ("snapshots", check_snapshots, "snapshots"),
+)
+"""Each check by name, with the table that it needs: a file of an earlier version does not have all."""
+
 OF = {
     "pages": "pages",
     "references": "tables",
     "texts": "revisions, ended ones too",
+    "rows": "revisions with a checksum",
     "revisions": "memories, ended ones too",
     "text index": "current memories",
     "vectors": "vectors",

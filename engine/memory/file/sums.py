@@ -26,11 +26,12 @@ import apsw
 from aqe.engine.progress import Progress, silent
 
 SEALED = (
-    "id, namespace, revision, valid_from, valid_to, created_at, text_hash, id_given, metadata, embedder, worktree,"
-    ' "commit", file, line, run, expires_at, pinned, file_digest, vector_sum, end_note'
+    'id, namespace, revision, valid_from, created_at, id_given, metadata, worktree, "commit", file, line, run,'
+    " expires_at, pinned, file_digest, text_hash, valid_to, end_note, embedder, vector_sum"
 )
 """What a row's sum is of, in this order."""
 
+_STEADY = "\x1f".join(["%s"] * 15)
 BATCH = 2000
 
 
@@ -39,16 +40,25 @@ def sum_of(packed: bytes) -> int:
     return zlib.crc32(packed)
 
 
-def sum_of_row(values: Iterable[Any]) -> int:
-    """The sum of the values of `SEALED`; what is true or false is given as 1 or 0, as SQLite has it."""
-    told = "\x1f".join([one.hex() if isinstance(one, bytes) else str(one) for one in values])
-    return zlib.crc32(told.encode("utf-8", "surrogatepass"))
+def sum_of_row(values: Sequence[Any]) -> int:
+    """The sum of the values of `SEALED`; what is true or false is given as 1 or 0, as SQLite has it.
+
+    It is put together of three, so that a row that ends, or gets another vector, needs no other column to have its new
+    one, and one that was damaged before stays known for it.
+    """
+    told = (_STEADY % tuple(values[:15])).encode("utf-8", "surrogatepass")
+    digest = values[15] if isinstance(values[15], bytes) else b""
+    return zlib.crc32(digest, zlib.crc32(told)) ^ sum_of_end(*values[16:18]) ^ sum_of_place(*values[18:])
 
 
-def renewed(noted: int | None, before: Sequence[Any], after: Sequence[Any]) -> int:
-    """The sum of a row that changes from the values `before`; where these are not what was `noted` (None: nothing was)
-    one that does not fit either, so that the row stays known for damaged."""
-    return sum_of_row(after) ^ (noted is not None and noted != sum_of_row(before))
+def sum_of_end(valid_to: int | None, note: str) -> int:
+    """The part of a row's sum that says when and why it ended."""
+    return zlib.crc32(f"end {valid_to} {note}".encode("utf-8", "surrogatepass"))
+
+
+def sum_of_place(table: int | None, vector_sum: int | None) -> int:
+    """The part of a row's sum that says which vector it has."""
+    return zlib.crc32(b"vector %a %a" % (table, vector_sum))
 
 
 def seal(connection: apsw.Connection, row: int) -> None:
@@ -66,11 +76,17 @@ def seal_current(connection: apsw.Connection, namespace: str, id: str) -> None:
         seal(connection, row)
 
 
-def note_vector(connection: apsw.Connection, row: int, packed: bytes | None) -> None:
-    """Say that the vector of a row is stored as these bytes from now on (None: it has none)."""
-    noted = None if packed is None else sum_of(packed)
-    connection.execute("UPDATE memories SET vector_sum = ? WHERE row = ?", (noted, row))
-    seal(connection, row)
+def note_vector(connection: apsw.Connection, row: int, packed: bytes | None, *, table: int | None = None) -> None:
+    """Say that the vector of a row is stored as these bytes from now on (None: it has none), and in the space `table`
+    (None: in the one it was in)."""
+    sql = "SELECT row_sum, embedder, vector_sum FROM memories WHERE row = ?"
+    noted, *before = list[Any](connection.execute(sql, (row,)))[0]
+    after = [before[0] if table is None else table, None if packed is None else sum_of(packed)]
+    if table is not None:
+        connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, row))
+    if table is not None or after != before:
+        sealed = None if noted is None else noted ^ sum_of_place(*before) ^ sum_of_place(*after)
+        connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", (after[1], sealed, row))
 
 
 def is_damaged(connection: apsw.Connection, row: int, packed: bytes) -> bool:
@@ -119,9 +135,9 @@ def fill(connection: apsw.Connection, progress: Progress = silent) -> int:
 
 
 def _sums(found: Sequence[Any], made: Mapping[int, int]) -> tuple[int | None, int, int]:
-    *values, noted, note, row = found
+    *values, noted, row = found
     vector = made.get(row) if noted is None else noted
-    return vector, sum_of_row([*values, vector, note]), row
+    return vector, sum_of_row([*values, vector]), row
 
 
 def _embeddings(connection: apsw.Connection) -> list[Any]:

@@ -1,0 +1,94 @@
+"""What one flipped bit changed is found by what was noted of it, and put right exactly.
+
+The CRC-32 of bytes of which one bit flipped differs from the noted one by a value that depends on the bit's place from
+the end alone, and no two places within half a gigabyte have the same (Peterson and Brown, "Cyclic Codes for Error
+Detection", Proc. IRE 1961): so the place is looked up, and nothing is guessed. A text is compared by its SHA-256, and a
+row by its sum, with each of its bits flipped in turn. More than one bit is not corrected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from aqe.engine.memory.file.sums import sum_of, sum_of_row
+
+LONGEST_TEXT = 16_384
+"""Bytes of a text whose bits are tried: a second or two."""
+
+_ROW_VALUES = 4096
+"""Bytes of a row's values whose bits are tried."""
+
+_INTEGERS = {1: "b", 2: "h", 4: "i", 8: "q"}
+
+
+def corrected_bytes(damaged: bytes, noted: int) -> bytes | None:
+    """The bytes that have this sum and differ in one bit; None where more was changed."""
+    differs = sum_of(damaged) ^ noted
+    if not differs:
+        return damaged
+    after = [zlib.crc32(bytes([1 << bit])) ^ zlib.crc32(b"\0") for bit in range(8)]
+    table = [zlib.crc32(bytes([byte])) ^ zlib.crc32(b"\0") for byte in range(256)]
+    for at in range(len(damaged) - 1, -1, -1):
+        if differs in after:
+            found = bytearray(damaged)
+            found[at] ^= 1 << after.index(differs)
+            return bytes(found)
+        after = [table[one & 0xFF] ^ one >> 8 for one in after]
+    return None
+
+
+def corrected_text(damaged: bytes, digest: bytes) -> str | None:
+    """The text of this SHA-256 that differs in one bit; None where more was changed, or the text is long."""
+    if len(damaged) > LONGEST_TEXT:
+        return None
+    before = hashlib.sha256()
+    for at, byte in enumerate(damaged):
+        for bit in range(8):
+            tried = before.copy()
+            tried.update(bytes([byte ^ 1 << bit]) + damaged[at + 1 :])
+            if tried.digest() == digest:
+                return (damaged[:at] + bytes([byte ^ 1 << bit]) + damaged[at + 1 :]).decode("utf-8", "surrogatepass")
+        before.update(damaged[at : at + 1])
+    return None
+
+
+def corrected_row(values: Sequence[Any], noted: int) -> list[Any] | None:
+    """The values of `SEALED` that have this sum and differ in one bit; None where more was changed."""
+    for place, value in enumerate(values):
+        for other in _others(value):
+            tried = [*values[:place], other, *values[place + 1 :]]
+            if sum_of_row(tried) == noted:
+                return tried
+    return None
+
+
+def _others(value: Any) -> Iterator[Any]:
+    """What a value may have been before one of its bits flipped, whatever its length in the file."""
+    if isinstance(value, int):
+        for size, form in _INTEGERS.items():
+            if -(1 << 8 * size - 1) <= value < 1 << 8 * size - 1:
+                packed = struct.pack(f">{form}", value)
+                yield from (int.from_bytes(one, "big", signed=True) for one in _flipped(packed))
+        for size in (3, 6):
+            if -(1 << 8 * size - 1) <= value < 1 << 8 * size - 1:
+                packed = value.to_bytes(size, "big", signed=True)
+                yield from (int.from_bytes(one, "big", signed=True) for one in _flipped(packed))
+        yield 1 - value
+    elif isinstance(value, bytes):
+        yield from _flipped(value)
+    elif isinstance(value, str) and len(packed := value.encode("utf-8", "surrogatepass")) <= _ROW_VALUES:
+        for one in _flipped(packed):
+            try:
+                yield one.decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+
+
+def _flipped(packed: bytes) -> Iterator[bytes]:
+    for at, byte in enumerate(packed):
+        for bit in range(8):
+            yield packed[:at] + bytes([byte ^ 1 << bit]) + packed[at + 1 :]

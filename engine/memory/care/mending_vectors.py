@@ -1,0 +1,193 @@
+"""Vectors that are damaged, lost or of nothing are put right, or taken out so that they are made anew."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from aqe.engine.memory.care.correcting import corrected_bytes
+from aqe.engine.memory.care.vector_checks import is_elsewhere
+from aqe.engine.memory.file.sums import blocks, noted_sums, sum_of
+from aqe.engine.memory.meaning import vectors
+from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
+
+UNIT = 1e-2
+"""How far from 1 the length of a vector of aqe's own may be where it has no checksum; one farther was damaged."""
+
+
+@dataclass(frozen=True)
+class _Space:
+    number: int
+    name: str
+    dimension: int
+    derived: bool
+    sums: Mapping[int, int]
+
+    def sound(self, row: int, vector: bytes | None, *, strictly: bool = True) -> bytes | None:
+        """A vector as it was written: as it stands or with the bit that flipped put right; None where that is lost."""
+        noted = self.sums.get(row)
+        if vector is None or len(vector) != 4 * self.dimension:
+            return None
+        if noted is not None:
+            return corrected_bytes(vector, noted)
+        return vector if _is_vector(vector, own=strictly and vectors.is_own(self.name)) else None
+
+
+@dataclass
+class Counts:
+    """Vectors that were put right, that current memories lost, those of them that a caller gave, and those that ended
+    revisions lost."""
+
+    corrected: int = 0
+    lost: int = 0
+    given: int = 0
+    ended: int = 0
+
+
+def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int, bytes]]) -> Counts:
+    """Make the tables of vectors anew from the vectors that were `found`, by space and row."""
+    counts = Counts()
+    for space in _spaces(connection):
+        _rebuild(connection, space, found.get(space.number, {}), counts)
+    _mend_others(connection, counts)
+    return counts
+
+
+def mend_vectors(connection: apsw.Connection) -> Counts:
+    """Put right the vectors that are not what their checksum was made of, and remove those that cannot be, that belong
+    to no current memory of their space and namespace, or that are no such numbers."""
+    counts = Counts()
+    for space in _spaces(connection):
+        sql = "SELECT row, namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
+        owners = {int(row): str(name) for row, name in connection.execute(sql, (space.number,))}
+        if is_elsewhere(connection, space.number, space.dimension, owners, space.sums):
+            _rebuild(connection, space, _everywhere(connection, space), counts)
+        else:
+            _mend_space(connection, space, owners, counts)
+    _mend_others(connection, counts)
+    return counts
+
+
+def _spaces(connection: apsw.Connection) -> list[_Space]:
+    sums = noted_sums(connection)
+    found: list[Any] = connection.execute("SELECT number, embedder_id, dimension, derived FROM embedders").fetchall()
+    return [_Space(int(number), str(name), int(size), bool(derived), sums) for number, name, size, derived in found]
+
+
+def _mend_space(connection: apsw.Connection, space: _Space, owners: Mapping[int, str], counts: Counts) -> None:
+    bad, seen = list[tuple[int, str, bytes]](), set[int]()
+    sql = f"SELECT row, namespace, vector FROM vectors_{space.number}"
+    for row, namespace, vector in connection.execute(sql):
+        seen.add(int(row))
+        packed = bytes(vector)
+        if owners.get(int(row)) != namespace or space.sound(int(row), packed, strictly=False) != packed:
+            bad.append((int(row), str(namespace), packed))
+    for row, namespace, packed in bad:
+        connection.execute(f"DELETE FROM vectors_{space.number} WHERE row = ?", (row,))
+        sound = space.sound(row, packed, strictly=False) if owners.get(row) == namespace else None
+        if sound is not None:
+            vectors.put(connection, space.number, row, namespace, sound)
+            _tell(connection, row)
+            counts.corrected += 1
+        elif row in owners:
+            _lose(connection, row, space, counts)
+    smaller = {int(row) for (row,) in connection.execute("SELECT row FROM demoted")}
+    for row in owners.keys() & space.sums.keys() - seen - smaller:
+        _lose(connection, row, space, counts)
+
+
+def _everywhere(connection: apsw.Connection, space: _Space) -> dict[int, bytes]:
+    """The vector of each row of a space, from its table or its blocks: whichever has it as it was written."""
+    sql = f"SELECT row, vector FROM vectors_{space.number}"
+    found = {int(row): bytes(vector) for row, vector in connection.execute(sql)}
+    for row, _, vector in blocks(connection, space.number, space.dimension):
+        if row not in found or space.sums.get(row) == sum_of(vector):
+            found[row] = vector
+    return found
+
+
+def _rebuild(connection: apsw.Connection, space: _Space, found: Mapping[int, bytes], counts: Counts) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS vectors_{space.number}")
+    vectors.make_table(connection, space.number, space.dimension)
+    rows: list[Any] = connection.execute(
+        "SELECT row, namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
+        " AND row NOT IN (SELECT row FROM demoted) ORDER BY row",
+        (space.number,),
+    ).fetchall()
+    for row, namespace in rows:
+        vector = space.sound(row, found.get(row))
+        if vector is not None:
+            vectors.put(connection, space.number, row, namespace, vector)
+            counts.corrected += vector != found[row]
+            _tell(connection, row)
+        else:
+            _lose(connection, row, space, counts)
+
+
+def _mend_others(connection: apsw.Connection, counts: Counts) -> None:
+    """The vectors of smaller tiers, of ended revisions, and those kept of texts."""
+    sums = noted_sums(connection)
+    _mend_demoted(connection, sums, counts)
+    _mend_ended(connection, sums, counts)
+    kept: list[Any] = connection.execute("SELECT embedder_id, digest, vector, sum FROM embeddings").fetchall()
+    wrong = [(name, digest) for name, digest, vector, noted in kept if noted not in (None, sum_of(bytes(vector)))]
+    connection.executemany("DELETE FROM embeddings WHERE embedder_id = ? AND digest = ?", wrong)
+
+
+def _mend_demoted(connection: apsw.Connection, sums: Mapping[int, int], counts: Counts) -> None:
+    spaces = {space.number: space for space in _spaces(connection)}
+    bad = {row for row, _, _ in bad_demoted(connection)}
+    for row, vector in list[Any](connection.execute("SELECT row, vector FROM demoted")):
+        packed, noted = bytes(vector), sums.get(int(row))
+        if row not in bad and noted in (None, sum_of(packed)):
+            continue
+        sound = None if noted is None else corrected_bytes(packed, noted)
+        if sound not in (None, packed):
+            connection.execute("UPDATE demoted SET vector = ? WHERE row = ?", (sound, row))
+            _tell(connection, row)
+            counts.corrected += 1
+            continue
+        table = connection.execute("SELECT embedder FROM memories WHERE row = ? AND valid_to IS NULL", (row,)).get
+        drop_demoted(connection, row)
+        if table is not None:
+            _lose(connection, row, spaces[int(table)], counts)
+
+
+def _mend_ended(connection: apsw.Connection, sums: Mapping[int, int], counts: Counts) -> None:
+    sql = (
+        "SELECT row, vector, dimension FROM retired_vectors JOIN memories USING (row)"
+        " JOIN embedders ON number = embedder"
+    )
+    for row, vector, dimension in list[Any](connection.execute(sql)):
+        packed, noted = bytes(vector), sums.get(int(row))
+        if len(packed) == 4 * dimension and noted in (None, sum_of(packed)):
+            continue
+        sound = corrected_bytes(packed, noted) if noted is not None and len(packed) == 4 * dimension else None
+        if sound is None:
+            connection.execute("DELETE FROM retired_vectors WHERE row = ?", (row,))
+            counts.ended += 1
+        else:
+            connection.execute("UPDATE retired_vectors SET vector = ? WHERE row = ?", (sound, row))
+            counts.corrected += 1
+
+
+def _lose(connection: apsw.Connection, row: int, space: _Space, counts: Counts) -> None:
+    """Say that a current memory has no vector, so that it is embedded from its text."""
+    counts.lost += 1
+    counts.given += not space.derived
+    connection.execute("UPDATE memories SET embedder = NULL, vector_sum = NULL, row_sum = NULL WHERE row = ?", (row,))
+
+
+def _tell(connection: apsw.Connection, row: int) -> None:
+    """Log a row as changed, so that who holds its vector in memory reads it again."""
+    connection.execute("INSERT INTO change_log (row, stamp) VALUES (?, random() & 0x7fffffff)", (row,))
+
+
+def _is_vector(vector: bytes, *, own: bool) -> bool:
+    """Whether these can be the numbers of a vector; one of aqe's own also has length 1."""
+    square = sum(number * number for number in array("f", vector))
+    return square < float("inf") and (not own or abs(square - 1) < UNIT)
