@@ -14,7 +14,9 @@ CURL_LINES = 6
 LONGEST_KEY = 20_000
 _KEY_BEGIN = re.compile(r"-----begin[ a-z0-9_-]{0,100}?private key(?: block)?-----")
 _KEY_END = re.compile(r"-----end[ a-z0-9_-]{0,100}?private key(?: block)?-----")
-_KEY_LINES = re.compile(r"(?:(?:\s|\\[nr]|['\"+,#*/ ]){0,20}[A-Za-z0-9+/=]{20,200}){1,400}")
+_KEY_LINES = re.compile(r"(?:(?:\s|\\[nr]|['\"+,#*/>| ]){0,20}[A-Za-z0-9+/=]{20,200}){1,400}")
+_KEY_LINE = re.compile(r"[\s'\"+,#*/>|]{0,20}([A-Za-z0-9+/=]{1,200})(?:\\[nr])?['\",+\\\s]{0,9}")
+LEAST_HALF, LEAST_LINE, MOST_KEY_LINES = 40, 20, 400
 _CURL = re.compile(r"curl\b(?<!\wcurl)")
 _CURL_HEADER = re.compile(
     r"""(?i)\s(?:-H|--header)(?:=|[ \t]{0,5})\\?["']"""
@@ -35,9 +37,13 @@ _ENTRY = re.compile(
 
 
 def find_private_keys(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
-    """Private keys in PEM form; one that was cut off ends with its last line of key text."""
+    """Private keys in PEM form; one that was cut off ends with its last line of key text, or begins with its first."""
+    if "private key" not in lowered:
+        return
     begins = list(_KEY_BEGIN.finditer(lowered))
-    ends = [found.end() for found in _KEY_END.finditer(lowered)] if begins else []
+    closes = [found.span() for found in _KEY_END.finditer(lowered)]
+    ends = [end for _, end in closes]
+    yield from _second_halves(text, [found.start() for found in begins], closes)
     last = 0
     for begin in begins:
         if begin.start() < last:
@@ -51,6 +57,26 @@ def find_private_keys(text: str, lowered: str) -> Iterator[tuple[int, int, str]]
                 continue
             last = cut.end()
         yield begin.start(), last, "private-key"
+
+
+def _second_halves(text: str, begins: list[int], closes: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    """The end of a key whose begin is not there: the lines of key text before `-----END`."""
+    least = 0
+    for close, end in closes:
+        number = bisect_left(begins, close)
+        is_whole = number > 0 and begins[number - 1] >= least
+        start = begin = last = text.rfind("\n", least, close) + 1 or least
+        for _ in range(MOST_KEY_LINES):
+            if is_whole or begin <= least:
+                break
+            begin = text.rfind("\n", max(least, begin - 300), begin - 1) + 1 or max(least, begin - 300)
+            line = _KEY_LINE.fullmatch(text, begin, start - 1)
+            if line is None or (start != last and len(line[1]) < LEAST_LINE):
+                break
+            start = begin
+        if not is_whole and close - start >= LEAST_HALF:
+            yield start, end, "private-key"
+        least = end
 
 
 def find_curl_credentials(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:

@@ -128,7 +128,9 @@ def _emails(text: str) -> Iterator[tuple[int, int, str]]:
         domain = _DOMAIN.match(text, place + 1)
         local = None if domain is None else _LOCAL.search(text, max(0, place - 64), place)
         if domain is not None and local is not None and _is_mailbox(text, local[0], place, domain):
-            yield local.start(), domain.end(), "email"
+            start = local.start()
+            is_break = text[start - 1 : start] == "\\" and text[start] in "nrt" and start + 1 < place
+            yield start + is_break, domain.end(), "email"
         place = text.find("@", place + 1)
 
 

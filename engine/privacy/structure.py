@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aqe.engine.privacy.arguments import MOST_ITEMS, find_in_arguments
-from aqe.engine.privacy.assignments import find_named
+from aqe.engine.privacy.assignments import CLASS_OF, find_named
 from aqe.engine.privacy.redactor import PERSONAL, Placeholders, Redacted, redact_all
 
 SHORTEST = 6
 """No secret or personal datum that a rule knows is shorter, unless its name tells it."""
 LEAST_NUMBER = 10**12
 """Smaller whole numbers are no payment card."""
+LEAST_NAMED_NUMBER = 10**5
+"""Smaller whole numbers are no password, whatever their name."""
+_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=:,. -]{0,200}\s{0,4}")
 _NAMES, _VALUES = ("name", "key"), ("value", "default")
 
 
@@ -21,7 +26,8 @@ class Taken:
 
     def __init__(self, value: Any, placeholders: Placeholders | None = None) -> None:
         self._named = dict(_named(value))
-        texts = list(dict.fromkeys(text for text in texts_of(value) if len(text) >= SHORTEST or text in self._named))
+        texts = [text for text in texts_of(value) if len(text) >= SHORTEST or text in self._named]
+        texts = list(dict.fromkeys([*texts, *(text for text in self._named if text.isdigit())]))
         done = redact_all(texts, placeholders=placeholders, named=self._named)
         self._done = dict(zip(texts, done, strict=True))
 
@@ -30,9 +36,11 @@ class Taken:
         return self._done.get(text)
 
     def number(self, value: Any) -> Redacted | None:
-        """The placeholder of a whole number that is somebody's card, None for all other values."""
-        done = self._done.get(str(value)) if _is_long(value) else None
-        return done if done is not None and any(span.kind in PERSONAL for span in done.spans) else None
+        """The placeholder of a whole number that is somebody's card or password, None for all other values."""
+        done = self._done.get(str(value)) if _is_long(value, LEAST_NAMED_NUMBER) else None
+        if done is None or str(value) in self._named:
+            return done
+        return done if any(span.kind in PERSONAL for span in done.spans) else None
 
     def of(self, value: Any) -> Any:
         """The object as it may leave."""
@@ -88,7 +96,10 @@ def _named(value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         named = next((str(value[name]) for name in _NAMES if isinstance(value.get(name), str)), "")
         for name, below in value.items():
-            if isinstance(below, str):
+            if _is_long(below, LEAST_NAMED_NUMBER):
+                if str(name).lower() != "pass" and find_named(str(name), str(below)) == CLASS_OF["password"]:
+                    yield str(below), CLASS_OF["password"]
+            elif isinstance(below, str):
                 kind = find_named(str(name), below) or (find_named(named, below) if named and name in _VALUES else None)
                 if kind is not None:
                     yield below, kind
@@ -96,6 +107,7 @@ def _named(value: Any) -> Iterator[tuple[str, str]]:
                 yield from _named(below)
     elif isinstance(value, (list, tuple)):
         yield from _arguments(value)
+        yield from _lines_of_keys(value)
         for below in value:
             yield from _named(below)
 
@@ -109,5 +121,20 @@ def _arguments(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
                 yield texts[number], kind
 
 
-def _is_long(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LEAST_NUMBER
+def _lines_of_keys(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """The lines of a private key in PEM form that stand as texts of their own one after the other."""
+    is_inside = False
+    for text in value:
+        if not isinstance(text, str):
+            is_inside = False
+        elif _KEY_BEGIN.search(text) is not None:
+            is_inside = "-----END" not in text
+        elif is_inside:
+            if "-----END" in text or _KEY_LINE.fullmatch(text) is None:
+                is_inside = False
+            elif text.strip():
+                yield text, "private-key"
+
+
+def _is_long(value: Any, least: int = LEAST_NUMBER) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= least
