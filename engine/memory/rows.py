@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import marshal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
 import apsw
 
-from aqe.engine.memory.entry import Memory, Provenance
+from aqe.engine.memory.entry import Memory, Provenance, made
 from aqe.engine.memory.file.sums import SEALED, is_damaged, note_vector, sum_of, sum_of_end, sum_of_row
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.terms.text import index_text
@@ -31,6 +32,29 @@ OF_TEXT = (
 )
 """The condition on `memories` that a row is current and has the text of the hash that is the first parameter; it names
 the spaces because their index begins with them. Beside it a condition on the namespace needs a plus before it."""
+
+_OFTEN = (
+    "id",
+    "namespace",
+    "revision",
+    "text",
+    "metadata",
+    "created_at",
+    "valid_from",
+    "embedder_id",
+    "dimension",
+    "id_given",
+)
+_SELDOM: dict[str, Any] = {
+    "valid_to": None,
+    "provenance": Provenance(),
+    "expires_at": None,
+    "pinned": False,
+    "end_note": "",
+    "file_digest": "",
+}
+_USUAL: dict[str, Any] = {one.name: None for one in fields(Memory)} | _SELDOM | {"stale": False}
+"""The fields of a memory in their order, with what those have that seldom say anything."""
 
 _INDEX = "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)"
 _LOG = "INSERT INTO change_log (row, stamp) SELECT value, random() & 0x7fffffff FROM json_each(?)"
@@ -110,21 +134,16 @@ class Waiting:
 
 
 def read_memory(row: Sequence[Any]) -> Memory:
-    """A row of `COLUMNS`, whatever comes behind them."""
-    return memory_of(row, row[8], row[9])
-
-
-def memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None) -> Memory:
-    """The same where the space of its vector is known, and not what stands in the row for it. Raises
-    `apsw.CorruptError`, which names the memory, where a value is not of its kind: a damaged page gives such rows."""
+    """A row of `COLUMNS`, whatever comes behind them. Raises `apsw.CorruptError`, which names the memory, where a value
+    is not of its kind: a damaged page gives such rows."""
     try:
-        return _memory_of(row, embedder_id, dimension)
+        return _read_memory(row)
     except (TypeError, ValueError, RecursionError) as error:
         why = f"a value of the memory {row[1]}/{row[0]} is of another kind than it should"
         raise apsw.CorruptError(why) from error
 
 
-def _memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | None) -> Memory:
+def _read_memory(row: Sequence[Any]) -> Memory:
     if not (
         type(row[0]) is type(row[1]) is type(row[3]) is str
         and type(row[2]) is type(row[5]) is type(row[6]) is int
@@ -132,28 +151,69 @@ def _memory_of(row: Sequence[Any], embedder_id: str | None, dimension: int | Non
         and (row[16] is None or type(row[16]) is int)
     ):
         raise TypeError
-    memory = object.__new__(Memory)  # as `made` does it: a search that reads its hits makes many
-    values = {
-        "id": row[0],
-        "namespace": row[1],
-        "revision": row[2],
-        "text": row[3],
-        "metadata": {} if row[4] == "{}" else _decode(row[4])[0],
-        "created_at": row[5],
-        "valid_from": row[6],
-        "valid_to": row[7],
-        "embedder_id": embedder_id,
-        "dimension": dimension,
-        "provenance": _provenance(row[10], row[11], row[12], row[13], row[14]),
-        "id_given": row[15] == 1,
-        "expires_at": row[16],
-        "pinned": row[17] == 1,
-        "end_note": row[18],
-        "file_digest": row[19],
-        "stale": False,
-    }
-    object.__setattr__(memory, "__dict__", values)
-    return memory
+    return made(  # as a search that reads its hits makes many
+        Memory,
+        {
+            "id": row[0],
+            "namespace": row[1],
+            "revision": row[2],
+            "text": row[3],
+            "metadata": {} if row[4] == "{}" else _decode(row[4])[0],
+            "created_at": row[5],
+            "valid_from": row[6],
+            "valid_to": row[7],
+            "embedder_id": row[8],
+            "dimension": row[9],
+            "provenance": _provenance(row[10], row[11], row[12], row[13], row[14]),
+            "id_given": row[15] == 1,
+            "expires_at": row[16],
+            "pinned": row[17] == 1,
+            "end_note": row[18],
+            "file_digest": row[19],
+            "stale": False,
+        },
+    )
+
+
+def packed_memory(memory: Memory) -> bytes:
+    """A memory as bytes, for this process alone."""
+    values = memory.__dict__
+    rest = {name: values[name] for name, usual in _SELDOM.items() if values[name] != usual}
+    if "provenance" in rest:
+        rest["provenance"] = (*memory.provenance.__dict__.values(),)
+    return marshal.dumps((*[values[name] for name in _OFTEN], rest or None))
+
+
+def unpacked(packed: Mapping[int, bytes], rows: Iterable[int]) -> dict[int, Memory]:
+    """The memories of those of some rows that are packed: making one takes a third of what it takes of its row, which
+    has to be read as well."""
+    made: dict[int, Memory] = {}
+    new, put, get, usual = object.__new__, object.__setattr__, packed.get, _USUAL.copy
+    for row in rows:
+        one = get(row)
+        if one is None:
+            continue
+        values = usual()
+        (
+            values["id"],
+            values["namespace"],
+            values["revision"],
+            values["text"],
+            values["metadata"],
+            values["created_at"],
+            values["valid_from"],
+            values["embedder_id"],
+            values["dimension"],
+            values["id_given"],
+            rest,
+        ) = marshal.loads(one)
+        if rest is not None:
+            values.update(rest)
+            if "provenance" in rest:
+                values["provenance"] = _provenance(*rest["provenance"])
+        made[row] = memory = new(Memory)
+        put(memory, "__dict__", values)
+    return made
 
 
 @lru_cache(maxsize=256)

@@ -54,6 +54,7 @@ from aqe.engine.memory.meaning.measuring import search_figures
 from aqe.engine.memory.rows import Row, end_row
 from aqe.engine.memory.search import ranking
 from aqe.engine.memory.search.at_hand import AtHand
+from aqe.engine.memory.search.hits import FoundMemories
 from aqe.engine.memory.search.kinds import Kinds
 from aqe.engine.memory.search.names import Names
 from aqe.engine.memory.search.searching import MOST_HITS, Searcher, wanted_in
@@ -117,7 +118,8 @@ class Store:
         codes = Codes(path, reopen=reopen, shrink=spare, sealed=sealed)
         lists, kinds = TextPostings(path, reopen=reopen), Kinds(path, reopen=reopen)
         about = shares or Shares(), self.accesses.tally, self.growth.rank, lambda: self.graph
-        self._searcher = Searcher(self.reading, codes, lists, kinds, self.files, now, *about)
+        memories = FoundMemories(self.files, path, reopen=reopen)
+        self._searcher = Searcher(self.reading, codes, lists, kinds, self.files, memories, now, *about)
         self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
         self._changing = Writing(connection, path, self._lock)
         self._beside = Beside(path, reopen)
@@ -171,6 +173,7 @@ class Store:
             self.graph.close()
         self._beside.close()
         self._names.close()
+        self._searcher.memories.close()
         with self._lock:
             self.accesses.close(self._connection)
             self._searcher.lists.close()

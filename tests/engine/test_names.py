@@ -12,7 +12,7 @@ from aqe.engine.memory import NewMemory, Provenance, Store
 from aqe.engine.memory.file.changelog import read_number
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.growth.rules import GrowthRules
-from aqe.engine.memory.search import names
+from aqe.engine.memory.search import ahead
 from aqe.engine.memory.search.names import Named, Names
 
 
@@ -53,7 +53,7 @@ def reading() -> list[threading.Thread]:
 
 def read_ahead(known: Names, store: Store) -> None:
     """As many questions as it takes, and the end of what they begin."""
-    for at in range(names.LOOKED_UP):
+    for at in range(ahead.LOOKED_UP):
         told(known, store, [f"n{at}"])
     for thread in reading():
         thread.join()
@@ -75,7 +75,7 @@ def test_names_are_read_ahead(known: Names, store: Store) -> None:
     """After a few questions that had to look names up, none has to any more."""
     read_ahead(known, store)
     assert told(known, store, [f"n{at}" for at in range(39)]) == [expected(at) for at in range(39)]
-    assert known._looked_up == names.LOOKED_UP
+    assert known._rows._looked_up == ahead.LOOKED_UP
 
 
 def test_what_changed_since_is_read_anew(known: Names, store: Store) -> None:
@@ -97,18 +97,18 @@ def test_more_memories_than_are_kept_are_named_all_the_same(
     known: Names, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the limit the oldest go, and what is asked for is read."""
-    monkeypatch.setattr(names, "KEPT", 8)
+    monkeypatch.setattr(known._rows, "_most", 8)
     read_ahead(known, store)
     for at in range(0, 39, 3):
         wanted = [at, (at + 20) % 39, (at + 31) % 39]
         assert told(known, store, [f"n{one}" for one in wanted]) == [expected(one) for one in wanted]
-    assert len(known._known) <= 8
+    assert len(known._rows.known) <= 8
 
 
 def test_closing_ends_what_is_read_ahead(known: Names, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever closes a store does not wait for the pauses of the background."""
-    monkeypatch.setattr(names, "PAUSE_S", 3600.0)
-    for at in range(names.LOOKED_UP):
+    monkeypatch.setattr(ahead, "PAUSE_S", 3600.0)
+    for at in range(ahead.LOOKED_UP):
         told(known, store, [f"n{at}"])
     assert reading()
     known.close()

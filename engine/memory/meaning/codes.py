@@ -177,18 +177,20 @@ class Codes:
         mark = self._mark
         return self.held == held and not (self._done or self._damaged) and mark is not None and mark.number == number
 
-    def search_at_hand(self, number: int, table: int, vector: bytes, k: int, scope: Scope) -> dict[int, float] | None:
-        """As `search`, by what is at hand as of the change `number` alone: the database is not looked at; None where
-        that is not enough."""
-        parts = self._at_hand(number, table, scope)
-        if parts is None or scope.condition or self._has_cold:
-            return None
+    def at_once(self, number: int, table: int, scope: Scope) -> tuple[tuple[Key, Part], ...] | None:
+        """The parts of a scope that answer by what is at hand as of the change `number` alone, until `held` grows: the
+        database is not looked at. None where that is not enough."""
+        return None if self._has_cold else self.ground(number, table, scope)
+
+    def search_parts(self, parts: Sequence[tuple[Key, Part]], vector: bytes, k: int) -> dict[int, float]:
+        """As `search`, in parts that answer at once."""
         import numpy as np
 
-        query = np.frombuffer(vector, np.float32)
-        for name, part in zip(self._names_of(scope) or (), parts, strict=True):
-            self.count_search((table, name), part)
-        return best_of([part.searched.search(query, k) for part in parts], k)
+        query, found = np.frombuffer(vector, np.float32), []
+        for key, part in parts:
+            self.count_search(key, part)
+            found.append(part.searched.search(query, k))
+        return best_of(found, k)
 
     def _at_hand(self, number: int, table: int, scope: Scope) -> list[Part] | None:
         names = self._names_of(scope)

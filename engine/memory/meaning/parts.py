@@ -37,6 +37,7 @@ FEW_RESULTS = 32
 """Results up to which Python sorts faster than NumPy begins."""
 
 DIGITS = 6
+_UNITS = 10.0**DIGITS  # a float32 times this is exact in float64: rounding so gives what round() does, in a third
 """Cosines are rounded, so that equal vectors are equally near."""
 
 Key = tuple[int, str]
@@ -160,7 +161,10 @@ def best_of(found: Sequence[tuple[Any, Any]], k: int) -> dict[int, float]:
         if len(rows) > FEW_RESULTS:
             near = scores.astype("float64").round(DIGITS).tolist()
         else:
-            near = [round(score, DIGITS) for score in scores.tolist()]
+            near = [
+                round(score * _UNITS) / _UNITS if -2.0 < score < 2.0 else round(score, DIGITS)
+                for score in scores.tolist()
+            ]
         if len(rows) <= k and len(set(near)) == len(near):  # they stand in order, and no two are equal
             return dict(zip(rows, near, strict=True))
     if sum([len(ids) for ids, _ in found]) > FEW_RESULTS:

@@ -27,7 +27,7 @@ from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.search import ranking
 from aqe.engine.memory.search.filters import filter_sql, namespace_sql
-from aqe.engine.memory.search.hits import FoundMemories
+from aqe.engine.memory.search.hits import hits_of, read_rows
 from aqe.engine.memory.search.ranking import SHELVES, Scored, Sides, candidates
 from aqe.engine.memory.search.searching import MOST_HITS
 from aqe.engine.memory.store import Store
@@ -149,7 +149,7 @@ def search_as_of(
         else:
             found = _fused(store, connection, namespace, k, text, near)
         found.sort(key=lambda one: (-one.score, one.row))
-        hits = FoundMemories().hits(connection, 0, found[:k])
+        hits = hits_of(read_rows(connection, [one.row for one in found[:k]]), found[:k])
         if packed is None:
             return SearchAnswer("text", hits)
         return SearchAnswer("vector" if query is None else "hybrid", hits)

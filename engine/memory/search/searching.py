@@ -40,6 +40,7 @@ from aqe.engine.memory.terms.words import WordCounts
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Numbers
+    from aqe.engine.memory.meaning.parts import Key, Part
     from aqe.engine.memory.search.hybrid import Found
     from aqe.engine.memory.search.rank import Rank
 
@@ -49,6 +50,9 @@ FEW_CHANGES = 32
 
 Prior = Callable[[Sequence[tuple[str, str]]], Mapping[tuple[str, str], float]]
 """Of memories, by namespace and id, what each is known to be worth; those left out are worth 0."""
+
+Spot = tuple[tuple["Key", "Part"], ...]
+"""Vectors that are searched where they lie."""
 
 Wanted = tuple[str | None, str, Sequence[object]]
 """A namespace as `Store.search` takes it, and a condition on `memories` with its parameters."""
@@ -77,6 +81,7 @@ class Searcher:
         lists: TextPostings,
         kinds: Kinds,
         files: FileDigests,
+        memories: FoundMemories,
         now: Callable[[], int],
         shares: Shares,
         tally: Callable[[str, int], None],
@@ -92,7 +97,7 @@ class Searcher:
         self.kinds = kinds
         self._weights = Weights()
         self._files = files
-        self.memories = FoundMemories(files)
+        self.memories = memories
         self.number = -1
         self.rank = rank
         self.graph = graph
@@ -105,6 +110,7 @@ class Searcher:
         self.known = KnownRows()
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
+        self._spots: dict[tuple[str | None, tuple[str, int], bool], tuple[int, Spot]] = {}
 
     def follow_rules(self, shares: Shares, rank: Rank | None) -> None:
         """Weigh and order otherwise from now on: what was found by the rules of before is forgotten."""
@@ -305,17 +311,27 @@ class Searcher:
                 return None
             with self._reading():
                 self._catch_up(connection, known, wanted, space, own=own)
+        if self._has_ended():
+            return None
+        namespace, condition, _ = wanted
+        held, parts = self._spots.get((namespace, space, own), (-1, None))
+        if parts is None or condition or not self.codes.stands(held, self.number):
+            parts = self._spot(wanted, space, own=own)
+        if parts is None:
+            return None
+        hits = self.memories.nearest(connection, self.number, self.codes.search_parts(parts, packed, k))
+        return None if hits is None else SearchAnswer("vector", hits)
+
+    def _spot(self, wanted: Wanted, space: tuple[str, int], *, own: bool) -> Spot | None:
+        """What is searched where this is wanted, if it is at hand: it is until a memory changes."""
         namespace, condition, _ = wanted
         scope, table = self._scopes.get(namespace), self._tables.get(space)
         if scope is None or table is None or condition or (own and space not in self._settled):
             return None
-        near = None
-        if not self._has_ended():
-            near = self.codes.search_at_hand(self.number, table, packed, k, scope)
-        if near is None:
-            return None
-        hits = self.memories.nearest(connection, self.number, near)
-        return None if hits is None else SearchAnswer("vector", hits)
+        parts = self.codes.at_once(self.number, table, scope)
+        if parts is not None:
+            self._spots[namespace, space, own] = self.codes.held, parts
+        return parts
 
     def _catch_up(
         self, connection: apsw.Connection, table: int, wanted: Wanted, space: tuple[str, int], *, own: bool
@@ -373,6 +389,7 @@ class Searcher:
             self.found.clear()
             self._tables.clear()
             self._settled.clear()
+            self._spots.clear()
         return number
 
     def scope(self, connection: apsw.Connection, wanted: Wanted) -> Scope:
