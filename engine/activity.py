@@ -14,7 +14,8 @@ from aqe.engine.requests import RequestTable
 class Activity:
     """Counts of the requests that are kept, with the mean of the stated confidences (None without one), how many
     answers reused their session's passages, what they cost in US dollars and how many went to each provider; of
-    feedback by its signal; of sessions by whether they are open."""
+    feedback the last word on each request by its signal, a rating in the middle as neutral; of sessions by whether they
+    are open."""
 
     queries: int = 0
     completions: int = 0

@@ -27,8 +27,9 @@ class CacheFigures:
 @dataclass(frozen=True)
 class EngineStats:
     """Figures of a project. `queries`, `completions`, `mean_confidence`, `cost_usd` and `providers` are of the requests
-    that are kept, `reused` of them were served by their session; `signals` counts feedback by kind; `sessions` counts
-    them by whether they are open; `cache` is of this engine alone; `store` counts memories and bytes by component."""
+    that are kept, `reused` of them were served by their session; `signals` counts the last word on each request by
+    its kind, a rating in the middle as neutral; `sessions` counts them by whether they are open; `cache` is of this
+    engine alone; `store` counts memories and bytes by component."""
 
     queries: int
     completions: int

@@ -121,16 +121,21 @@ def success_of(feedback: Feedback) -> float:
         said.append(float(feedback.signal == "positive"))
     if feedback.signal == "correction" and feedback.correction is None:
         raise _bad("The signal is correction and there is none.", "Give the right answer as the correction.")
+    if not said and feedback.signal == "implicit":
+        raise _bad("An implicit signal alone does not say how it went.", "Say with it whether the task succeeded.")
     if not said:
         raise _bad("The feedback says nothing.", "Give a rating, a success, a correction or a signal.")
     return sum(said) / len(said)
 
 
 def feedback_figures(store: Store) -> dict[str, Any]:
-    """How much feedback is kept: `signals` by kind, `success` (its mean, None without any), `marks`."""
+    """What holds of the feedback that is kept, the last word on each request: `signals` by kind (a rating in the middle
+    is "neutral"), `success` (its mean, None without any), and `marks`."""
+    last = "FROM feedback WHERE row IN (SELECT max(row) FROM feedback GROUP BY request_id)"
+    kind = "CASE WHEN signal IN ('positive', 'negative') AND success = 0.5 THEN 'neutral' ELSE signal END"
     with store.reading() as connection:
-        signals = dict(connection.execute("SELECT signal, count(*) FROM feedback GROUP BY 1 ORDER BY 1"))
-        success = connection.execute("SELECT avg(success) FROM feedback").get
+        signals = dict(connection.execute(f"SELECT {kind}, count(*) {last} GROUP BY 1 ORDER BY 1"))
+        success = connection.execute(f"SELECT avg(success) {last}").get
         return {"signals": signals, "success": success, "marks": connection.execute("SELECT count(*) FROM marks").get}
 
 

@@ -17,7 +17,7 @@ from aqe.server.cli.answers import piped_text
 from aqe.server.cli.lines import LinesOption, answer_lines, with_id
 from aqe.server.cli.memory_lines import read_pairs
 from aqe.server.cli.memory_objects import absent_object, answer_object, memory_object, tell_absent
-from aqe.server.cli.memory_scores import explained, shown_scores
+from aqe.server.cli.memory_scores import explained, shown_scores, summed_up
 from aqe.server.cli.output import (
     JsonOption,
     ProjectOption,
@@ -28,6 +28,7 @@ from aqe.server.cli.output import (
     terminal_progress,
 )
 from aqe.server.kept import kept_object, taken_over
+from aqe.server.nearness import held, telling_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,10 +213,14 @@ def search(
         apart = other_spaces(store, embedder)
         nothing = {} if answer.hits else absent_object(store, namespace, ever=at is not None)
     if json:
-        print_json("memory-search", {**answer_object(answer), "other_spaces": apart, **nothing}, project=root)
+        found = answer_object(answer)
+        words = telling_words(asked)
+        for hit in found["hits"]:
+            hit |= {"words_held": held(words, hit["text"]), "words_asked": len(words)}
+        print_json("memory-search", {**found, "other_spaces": apart, **nothing}, project=root)
         return
     tell_absent(nothing)
-    _print_answer(answer, None if store.growth.rank is None else store.growth.rank.text)
+    _print_answer(answer, telling_words(asked), None if store.growth.rank is None else store.growth.rank.text)
     if apart:
         names = " and ".join(map(repr, apart))
         print(f"Memories with a vector of {names} are found by their words alone.", file=sys.stderr)
@@ -235,15 +240,14 @@ def _search_lines(
     answer_lines(root, "memory-search", found_of)
 
 
-def _print_answer(answer: SearchAnswer, rank: str | None) -> None:
+def _print_answer(answer: SearchAnswer, words: frozenset[str], rank: str | None) -> None:
     """A line for each hit, best first, and how they were found."""
-    best_text = max((hit.text_score or 0.0 for hit in answer.hits), default=0.0) or 1.0
     for hit in answer.hits:
         name = f"{hit.memory.id}  {hit.memory.namespace}"
-        print(one_line(f"{shown_scores(hit, best_text)}  {name}  {_told(hit.memory)}"))
+        print(one_line(f"{shown_scores(hit, words)}  {name}  {_told(hit.memory)}"))
         if hit.explained is not None:
             print(f"      {explained(hit, hit.explained, rank)}")
-    print(f"{len(answer.hits)} found by {answer.mode}", file=sys.stderr)
+    print(summed_up(answer, words, rank), file=sys.stderr)
 
 
 @app.command()
@@ -338,7 +342,6 @@ def list_memories(
         print("Nothing is remembered yet.", file=sys.stderr)
     for memory in found:
         print(one_line(f"{memory.id}  {memory.namespace}  {_told(memory)}"))
-
 
 
 def _open(project: Path | None) -> tuple[Path, Store]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aqe.server.nearness import is_far, shown_words
+
 if TYPE_CHECKING:
-    from aqe.engine.memory import Hit
+    from aqe.engine.memory import Hit, SearchAnswer
     from aqe.engine.memory.entry import Explained
 
 _LONG = 10_000.0
@@ -32,10 +34,19 @@ def explained(hit: Hit, why: Explained, rank: str | None = None) -> str:
     return f"{whole:+.2f} = {share} + {rest}{feedback}, {place}; {ranks}"
 
 
-def shown_scores(hit: Hit, best_text: float) -> str:
-    """The score of a hit and its parts: the share of the best BM25, the cosine, and what feedback adds, if any."""
-    words = "   -" if hit.text_score is None else f"{hit.text_score / best_text:4.2f}"
+def shown_scores(hit: Hit, words: frozenset[str]) -> str:
+    """The score of a hit, which of the query's words it holds, the cosine, and what feedback adds, if any."""
     meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
     feedback = f", feedback {hit.prior:+.2f}" if hit.prior else ""
     score = f"{hit.score:4.2f}" if abs(hit.score) < _LONG else f"{hit.score:.3g}"
-    return f"{score} (words {words}, meaning {meaning}{feedback})"
+    return f"{score} ({shown_words(words, hit)}, meaning {meaning}{feedback})"
+
+
+def summed_up(answer: SearchAnswer, words: frozenset[str], rank: str | None) -> str:
+    """How many were found and how, and what their scores say and do not."""
+    told = f"{len(answer.hits)} found by {answer.mode}"
+    if len(answer.hits) > 1 and rank is None:
+        told += "; scores compare the hits of this answer alone"
+    if is_far(words, answer.hits):
+        told += "; none holds a word of the query, they are the nearest by meaning, however far that is"
+    return told

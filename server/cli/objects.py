@@ -101,12 +101,16 @@ class HitExplained:
 
 @dataclass(frozen=True)
 class HitShown(MemoryShown):
-    """A memory that a search found, with its scores; `explained` with --explain, where both sides took part."""
+    """A memory that a search found, with its scores, which compare the hits of one answer (`score` is 1 for the best of
+    them however little it says); how many of the query's telling words it holds, and the cosine (`vector_score`), mean
+    the same in every answer. `explained` with --explain, where both sides took part."""
 
     score: float
     text_score: float | None
     vector_score: float | None
     prior: float
+    words_held: int
+    words_asked: int
     explained: HitExplained | None
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aqe.engine.activity import Activity, read_activity
-from aqe.engine.memory.contents import NOTHING, StoreStats
+from aqe.engine.memory.contents import NOTHING, SearchFigures, StoreStats
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
 from aqe.server.counting import counted
+
+_WHOLE = ("vec0", "exact")
+_STRUCTURES = {"linear": "their codes", "ivf": "lists of codes", "hnsw": "a graph"}
+"""How a search by meaning goes, by the names of `SearchFigures`."""
 
 _CACHED = {"query": "searches were answered as before", "embedding": "texts had been embedded before"}
 
@@ -53,17 +57,27 @@ def _show_store(stats: StoreStats, place: str) -> None:
     )
     for namespace, count in stats.namespaces.items():
         print(f"            {count} in {namespace}")
-    for one in stats.searches:
-        print(
-            f"search      {one.namespace} ({one.embedder}): {counted(one.vectors, 'vector')} by {one.structure}, recall"
-            f" {one.recall:.3f}, looks at {one.scanned:.0%}"
-        )
+    for line in _searched(stats.searches):
+        print(f"search      {line}")
     for what in ("query", "embedding"):
         hits, misses = stats.caches.get(f"{what}_hits", 0), stats.caches.get(f"{what}_misses", 0)
         if hits + misses:
             print(f"cache       {hits:,} of {hits + misses:,} {_CACHED[what]} ({hits / (hits + misses):.0%})")
     print(f"test runs   {stats.test_runs} ({counted(stats.test_outcomes, 'outcome')})")
     print(f"jobs        {', '.join(f'{count} {state}' for state, count in stats.jobs.items()) or 0}")
+
+
+def _searched(searches: Sequence[SearchFigures]) -> Iterator[str]:
+    """How memories are found by their meaning: where all vectors are compared in one line, else one by one."""
+    whole = [one for one in searches if one.structure in _WHOLE]
+    if whole:
+        vectors, names = sum(one.vectors for one in whole), len({one.namespace for one in whole})
+        yield f"{vectors:,} vectors in {counted(names, 'namespace')}: all are compared, so the nearest are found"
+    for one in searches:
+        if one not in whole:
+            how = _STRUCTURES.get(one.structure, one.structure)
+            found = f"{one.recall:.1%} of the nearest ten are found, {one.scanned:.0%} of the vectors looked at"
+            yield f"{one.vectors:,} vectors in {one.namespace} by {how}: {found}"
 
 
 def _show_activity(activity: Activity) -> None:

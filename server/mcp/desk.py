@@ -262,6 +262,12 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def nearness(row: dict[str, Any]) -> str:
+    """How near a row is by itself; its score compares it with the others of its answer alone."""
+    cosine = row.get("vector_score")
+    return row["words"] if cosine is None else f"{row['words']}, cosine {cosine}"
+
+
 def row_of(hit: Hit) -> dict[str, Any]:
     """A hit as a client is shown it."""
     memory = hit.memory

@@ -18,7 +18,7 @@ from aqe.server.counting import counted
 from aqe.server.kept import kept_object, taken_over
 from aqe.server.mcp.answers import allowed, answer, answer_bytes, failure, fitting, outlet
 from aqe.server.mcp.app import make_tool
-from aqe.server.mcp.desk import row_of
+from aqe.server.mcp.desk import nearness, row_of
 from aqe.server.mcp.fields import JobAnswer, JobId, Offset, Project, Python, Tokens
 from aqe.server.mcp.service import in_thread
 from aqe.server.mcp.whole import asks_for_whole, with_whole
@@ -181,14 +181,20 @@ def _memory_tools(service: Service) -> list[Tool]:
         max_tokens: Tokens = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryFound]:
+        from aqe.server.nearness import is_far, shown_words, telling_words
+
         desk = service.desk(await service.project(project, ctx))
         most = await in_thread(lambda: answer_bytes(desk.project, max_tokens))
         only = metadata or {}
         whole = await in_thread(lambda: desk.search(query, namespace, k, only, explain=explain, as_of=as_of))
-        mode, found = whole.mode, [row_of(hit) for hit in whole.hits]
+        words = telling_words(query)
+        mode, found = whole.mode, [row_of(hit) | {"words": shown_words(words, hit)} for hit in whole.hits]
         rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
-        lines = [f"{row['id']} ({row['score']}): {row['text']}" for row in rows]
+        lines = [f"{row['id']} ({nearness(row)}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
+        head += (
+            " None holds a word of the query: they may have nothing to do with it." if is_far(words, whole.hits) else ""
+        )
         data: dict[str, Any] = {"mode": mode, "found": rows}
         if not found and (nothing := await in_thread(lambda: desk.absence(namespace, ever=as_of is not None))):
             head, data = f"{head} {nothing.told}", data | {"absent": nothing.shown}

@@ -110,13 +110,18 @@ def test_query_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, docum
 
 
 def test_search_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, documented: Path) -> None:
-    """memory_search of a namespace that nothing is in says so in both forms of its answer; where only the words find
-    nothing, neither does."""
+    """memory_search says how many words of the query a hit holds, and whether any does; of a namespace that nothing is
+    in it says so in both forms of its answer, where only the words find nothing in neither."""
 
     async def look() -> None:
         async with in_memory(documented, "auto") as client:
             await client.call_tool("memory_add", {"text": "The staging key is green", "namespace": "notes"})
             said = await client.call_tool("memory_search", {"query": "key", "namespace": "note"})
+            near = await client.call_tool("memory_search", {"query": "what is the staging key", "namespace": "notes"})
+            assert near.structured_content["found"][0]["words"] == "2 of 2 words"
+            assert " (2 of 2 words, cosine 0." in near.content[0].text
+            far = await client.call_tool("memory_search", {"query": "zebra", "namespace": "notes"})
+            assert "None holds a word of the query" in far.content[0].text
             told = "No memory is in the namespace 'note'; there are memories in notes."
             assert said.content[0].text.endswith(told)
             absent = {"namespace": "note", "nearest": ["notes"], "told": told}

@@ -106,7 +106,7 @@ def test_scores_are_shares_of_the_best(aqe: Run) -> None:
     assert all(0 <= score < 1 for score in scores[1:])
     assert scores == sorted(scores, reverse=True)
     assert all(hit["text_score"] > 0 and 0 < hit["vector_score"] <= 1 for hit in hits)
-    assert aqe("memory", "search", "cart voucher")[1].startswith("1.00 (words 1.00, meaning  0.")
+    assert aqe("memory", "search", "cart voucher")[1].startswith("1.00 (2 of 2 words, meaning  0.")
 
 
 def test_search_finds_by_meaning(aqe: Run) -> None:
@@ -116,6 +116,21 @@ def test_search_finds_by_meaning(aqe: Run) -> None:
     found = json.loads(aqe("memory", "search", "deleting documents", "--json")[1])
     best = found["hits"][0]
     assert (found["mode"], best["text"], best["text_score"]) == ("hybrid", "remove a file from the disk", None)
+
+
+def test_search_says_how_near_its_hits_are(aqe: Run) -> None:
+    """Beside the score, which is 1 for the best hit whatever it says, stands how many words of the query a hit holds;
+    where none holds any the answer says so."""
+    for text in ("Totals are rounded half up", "Shipping is free from 50 euros"):
+        aqe("memory", "add", text)
+    _, out, err = aqe("memory", "search", "the zebra of a quantum banana")
+    assert [line[:19] for line in out.splitlines()] == ["1.00 (0 of 3 words,", "0.00 (0 of 3 words,"]
+    assert "none holds a word of the query" in err
+    _, out, err = aqe("memory", "search", "How was the total rounded?")
+    assert out.startswith("1.00 (2 of 2 words,")
+    assert err == "2 found by hybrid; scores compare the hits of this answer alone\n"
+    hits = json.loads(aqe("memory", "search", "free totals", "--json")[1])["hits"]
+    assert [(hit["words_held"], hit["words_asked"]) for hit in hits] == [(1, 2), (1, 2)]
 
 
 def test_search_explains_its_scores(aqe: Run) -> None:

@@ -329,3 +329,26 @@ def test_stats_count_what_was_asked_and_said(aqe: Run) -> None:
     out = aqe("stats")[1]
     assert "asked       1 query, 0 completions, mean confidence" in out
     assert "feedback    1 positive" in out
+
+
+def test_stats_count_the_last_word_on_each_answer(aqe: Run) -> None:
+    """A rating in the middle is neutral, and what is said again of the same answer takes the place of what was said."""
+    asked = json.loads(aqe("query", "What does shipping cost?", "--json")[1])
+    for rating in ("5", "3", "3"):
+        aqe("feedback", asked["request_id"], "--rating", rating)
+    assert "feedback    1 neutral" in aqe("stats")[1].splitlines()
+    aqe("feedback", asked["request_id"], "--rating", "1")
+    assert "feedback    1 negative" in aqe("stats")[1].splitlines()
+    assert "An implicit signal alone" in aqe("feedback", asked["request_id"], "--signal", "implicit")[2]
+
+
+def test_stats_say_of_exact_searches_only_that_they_are(aqe: Run) -> None:
+    """Where every vector is compared one line says so for all namespaces; the JSON has each with its figures."""
+    aqe("query", "What does shipping cost?")
+    lines = [line for line in aqe("stats")[1].splitlines() if line.startswith("search")]
+    figures = json.loads(aqe("stats", "--json")[1])["searches"]
+    assert len(figures) > 1
+    vectors = sum(one["vectors"] for one in figures)
+    assert lines == [
+        f"search      {vectors:,} vectors in {len(figures)} namespaces: all are compared, so the nearest are found"
+    ]

@@ -55,7 +55,7 @@ def test_later_word_on_a_request_replaces_the_earlier_one(store: Store) -> None:
     file_feedback(store, None, Feedback(request, task_success=False))
     assert read_priors(store, [("default", "a")])[("default", "a")] < 0
     assert once.success == 1.0
-    assert feedback_figures(store)["signals"] == {"negative": 1, "positive": 2}
+    assert feedback_figures(store)["signals"] == {"negative": 1}
 
 
 def test_correction_becomes_a_memory(store: Store) -> None:
