@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.entry import Memory, Provenance, made
-from aqe.engine.memory.file.sums import SEALED, is_damaged, note_vector, sum_of, sum_of_end, sum_of_row
+from aqe.engine.memory.file.sums import SEALED, is_damaged, note_vector, read_noted, sum_of, sum_of_end, sum_of_row
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.terms.text import index_text
 
@@ -269,9 +269,10 @@ def put_vector(connection: apsw.Connection, number: int, table: int, vector: byt
     if found is None:
         return False
     namespace, before = found
+    noted = read_noted(connection, number)
     if before is not None:
         vectors.drop(connection, before, number)
-    note_vector(connection, number, vector, table=table)
+    note_vector(connection, number, vector, noted, table=table)
     if vector is not None:
         vectors.put(connection, table, number, namespace, vector)
     return True
@@ -333,10 +334,11 @@ def _set_aside(connection: apsw.Connection, table: int, number: int, *, keep: bo
     vector, stored = vectors.read_stored(connection, table, number)
     is_whole = vector is stored
     is_bad = stored is not None and (keep or not is_whole) and is_damaged(connection, number, stored)
+    noted = read_noted(connection, number) if not is_whole else None
     vectors.drop(connection, table, number)
-    if vector is None or (keep and not is_bad):
-        return vector
-    connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
-    if not is_whole:
-        note_vector(connection, number, b"" if is_bad else vector)  # a sum that it does not have says what it is
-    return None
+    is_handed_back = vector is None or (keep and not is_bad)
+    if noted is not None:  # a sum that it does not have tells on a damaged one
+        note_vector(connection, number, None if is_handed_back else b"" if is_bad else vector, noted)
+    if not is_handed_back:
+        connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (number, vector))
+    return vector if is_handed_back else None

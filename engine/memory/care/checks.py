@@ -13,7 +13,6 @@ import apsw
 
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.file.sums import SEALED, has_sums, sum_of_row
-from aqe.engine.memory.terms.text import subtokens
 
 REPAIR = "`aqe memory repair` mends it and keeps the file as it was."
 BACKUP = "A backup may have it: `aqe memory diff FILE now`."
@@ -134,43 +133,6 @@ def check_revisions(connection: apsw.Connection) -> Looked:
     ]
 
 
-def check_text_index(connection: apsw.Connection) -> Looked:
-    """Every current memory is in the text index with all its words, and nothing else is."""
-    sizes: list[Any] = connection.execute("SELECT id, sz FROM texts_docsize").fetchall()
-    listed = {int(row): _varint(bytes(size)) for row, size in sizes}
-    seen, missing, different = 0, list[str](), list[str]()
-    for row, namespace, id, raw in connection.execute(
-        "SELECT row, namespace, id, CAST(text AS BLOB) FROM memories WHERE valid_to IS NULL"
-    ):
-        text = bytes(raw or b"").decode("utf-8", "replace")
-        seen += 1
-        words = listed.pop(int(row), None)
-        if words is None:
-            missing.append(f"{namespace}/{id}")
-        elif words != len(subtokens(text)):
-            different.append(f"{namespace}/{id}")
-    return seen, [
-        *each(
-            missing,
-            "memory is not in the text index",
-            "memories are not in the text index",
-            "no search finds it by words",
-        ),
-        *each(
-            different,
-            "entry of the text index has other words",
-            "entries of the text index have other words",
-            "searches find by wrong words",
-        ),
-        *each(
-            [str(row) for row in listed],
-            "entry of the text index belongs to nothing",
-            "entries of the text index belong to nothing",
-            "that takes space",
-        ),
-    ]
-
-
 def check_snapshots(connection: apsw.Connection) -> Looked:
     """Every snapshot can be read."""
     seen, broken = 0, list[str]()
@@ -196,13 +158,3 @@ def each(names: Sequence[str], one: str, many: str, meaning: str, fix: str = REP
         return []
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     return [Wrong(f"{len(names)} {one if len(names) == 1 else many}: {shown}", meaning, fix)]
-
-
-def _varint(data: bytes) -> int:
-    """The first number of a list in SQLite's variable-length form (at most 8 bytes of 7 bits)."""
-    value = 0
-    for byte in data:
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            break
-    return value

@@ -150,7 +150,7 @@ def repair(
     job = _Job(place, findings, began, dry_run, now, progress, cancel)
     if report.sound:
         return _report(job, "nothing", report)
-    if any(one.check in ("pages", "file") or one.what.startswith(UNREADABLE) for one in report.findings):
+    if any(one.check in ("pages", "schema", "file") or one.what.startswith(UNREADABLE) for one in report.findings):
         return _salvage(job)
     done = _mend(job)
     if not dry_run:

@@ -24,11 +24,12 @@ from aqe.engine.memory.care.checks import (
     check_revisions,
     check_rows,
     check_snapshots,
-    check_text_index,
     check_texts,
 )
 from aqe.engine.memory.care.copying import workplace
+from aqe.engine.memory.care.index_checks import check_text_index
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
+from aqe.engine.memory.care.schema_checks import check_schema
 from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.care.vector_checks import check_vectors
@@ -49,6 +50,7 @@ EMPTIED = "`aqe memory restore FILE` puts a backup in its place; the next additi
 
 CHECKS: tuple[tuple[str, Check, str], ...] = (
     ("pages", check_pages, "sqlite_schema"),
+    ("schema", check_schema, "migrations"),
     ("references", check_references, "sqlite_schema"),
     ("texts", check_texts, "memories"),
     ("rows", check_rows, "memories"),
@@ -61,6 +63,7 @@ CHECKS: tuple[tuple[str, Check, str], ...] = (
 
 OF = {
     "pages": "pages",
+    "schema": "tables, indexes and triggers",
     "references": "tables",
     "texts": "revisions, ended ones too",
     "rows": "revisions with a checksum",

@@ -76,17 +76,29 @@ def seal_current(connection: apsw.Connection, namespace: str, id: str) -> None:
         seal(connection, row)
 
 
-def note_vector(connection: apsw.Connection, row: int, packed: bytes | None, *, table: int | None = None) -> None:
-    """Say that the vector of a row is stored as these bytes from now on (None: it has none), and in the space `table`
-    (None: in the one it was in)."""
+Noted = tuple[int | None, int | None, int | None]
+"""Of a row: its sum, the space of its vector, and the vector's sum."""
+
+
+def read_noted(connection: apsw.Connection, row: int) -> Noted:
+    """What is noted of a row and its vector, before a statement that leaves it without."""
     sql = "SELECT row_sum, embedder, vector_sum FROM memories WHERE row = ?"
-    noted, *before = list[Any](connection.execute(sql, (row,)))[0]
+    found: Noted = list[Any](connection.execute(sql, (row,)))[0]
+    return found
+
+
+def note_vector(
+    connection: apsw.Connection, row: int, packed: bytes | None, noted: Noted, *, table: int | None = None
+) -> None:
+    """Say that the vector of a row, of which this was `noted`, is stored as these bytes from now on (None: it has
+    none), and in the space `table` (None: in the one it was in)."""
+    sealed, *before = noted
     after = [before[0] if table is None else table, None if packed is None else sum_of(packed)]
     if table is not None:
         connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, row))
-    if table is not None or after != before:
-        sealed = None if noted is None else noted ^ sum_of_place(*before) ^ sum_of_place(*after)
-        connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", (after[1], sealed, row))
+    sealed = None if sealed is None else sealed ^ sum_of_place(*before) ^ sum_of_place(*after)
+    connection.execute("UPDATE memories SET vector_sum = NULL, row_sum = NULL WHERE row = ?", (row,))
+    connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", (after[1], sealed, row))
 
 
 def is_damaged(connection: apsw.Connection, row: int, packed: bytes) -> bool:

@@ -19,7 +19,7 @@ import apsw
 
 from aqe.engine.lease import holding
 from aqe.engine.memory.file.connection import speaking
-from aqe.engine.memory.file.sums import note_vector, noted_sums, sum_of
+from aqe.engine.memory.file.sums import note_vector, noted_sums, read_noted, sum_of
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.search.ranking import CORRECTIONS
@@ -169,14 +169,15 @@ def _move(
 
 def _put(connection: apsw.Connection, one: _Row, tier: int, vector: NDArray[np.float32]) -> None:
     namespace = str(connection.execute("SELECT namespace FROM memories WHERE row = ?", (one.row,)).get)
+    noted = read_noted(connection, one.row)
     vectors.drop(connection, one.table, one.row)
     if tier == HOT:
         vectors.put(connection, one.table, one.row, namespace, vector.tobytes())
-        note_vector(connection, one.row, vector.tobytes())
+        note_vector(connection, one.row, vector.tobytes(), noted)
     else:
         packed = pack(vector.tobytes(), tier)
         connection.execute("INSERT INTO demoted VALUES (?, ?, ?)", (one.row, tier, packed))
-        note_vector(connection, one.row, packed)
+        note_vector(connection, one.row, packed, noted)
 
 
 def _still(connection: apsw.Connection, moves: Sequence[_Row]) -> list[_Row]:
