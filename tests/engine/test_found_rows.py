@@ -193,14 +193,17 @@ def test_what_is_kept_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) 
         assert sum(len(one) + hits.AROUND for one in kept(store).values()) <= 20_000
 
 
-def test_caller_may_change_what_it_was_given(store: Store) -> None:
-    """Metadata that a caller changes in a hit is not in the next one."""
-    store.add("note", id="n", vector=VECTOR, metadata={"a": [1]})
-    for _ in range(ahead.LOOKED_UP):
-        (hit,) = store.search(vector=VECTOR, k=1, namespace="default").hits
-    hit.memory.metadata["a"].append(2)
-    (again,) = store.search("note", vector=VECTOR, k=1).hits
-    assert again.memory.metadata == {"a": [1]}
+def test_many_are_found_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many memories are kept as they were given, and what changed is not given again."""
+    monkeypatch.setattr(hits, "KEPT_WHOLE", 8)
+    store.keep([NewMemory(f"note {at}", id=f"n{at}", vector=[1.0, 0.01 * at]) for at in range(20)])
+    read_ahead(store)
+    first, again = (store.search(vector=VECTOR, k=5, namespace=place).hits for place in ("default", None))
+    assert all(one.memory is other.memory for one, other in zip(first, again, strict=True))
+    store.search(vector=VECTOR, k=20)
+    assert len(store._searcher.memories._lately) == 8
+    set_pinned(store, "n1", True)
+    assert [hit.memory.pinned for hit in store.search(vector=VECTOR, k=3).hits] == [False, True, False]
 
 
 def test_closing_ends_what_is_read_ahead(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -20,6 +21,9 @@ from aqe.engine.memory.search.ranking import Scored
 KEPT_BYTES = 32_000_000
 """Of memory that rows take at most: some 50,000 of ten lines each."""
 
+KEPT_WHOLE, WHOLE_BYTES = 4096, 4096
+"""Memories that are kept whole, and the bytes that each may be packed to."""
+
 AROUND = 160
 """Bytes that a row takes in memory beside what it is packed to."""
 
@@ -34,12 +38,14 @@ _NEWEST = f"SELECT {_COLUMNS} WHERE valid_to IS NULL ORDER BY row DESC"
 class FoundMemories:
     """The memories that searches of one store find. The store's lock is held by whoever calls.
 
-    They are kept as bytes, from which making one takes a tenth of what reading its row does, and of which a hundred
-    thousand are no work for the garbage collector.
+    All are kept as bytes: making one of them takes a sixth of what reading its row does, and for the garbage collector
+    they are no work, however many. Those found lately are kept whole as well.
     """
 
     def __init__(self, files: FileDigests, database: Path, *, reopen: Callable[[Path], apsw.Connection]) -> None:
         self._files = files
+        self._lately: OrderedDict[int, tuple[bytes, Memory]] = OrderedDict()
+        """By row; what it was made of tells whether it is still so."""
         self._rows: RowsAhead[bytes] = RowsAhead(
             "aqe-rows", database, reopen=reopen, newest=_NEWEST, make=_packed, size=_weight, most=KEPT_BYTES
         )
@@ -59,29 +65,49 @@ class FoundMemories:
 
     def nearest(self, connection: apsw.Connection, number: int, near: Mapping[int, float]) -> tuple[Hit, ...] | None:
         """The memories of rows by cosine, where no transaction holds what was found; None where one ended meanwhile."""
-        known = unpacked(self._rows.follow(connection, number), near)
-        if missing := [row for row in near if row not in known]:
-            read = read_rows(connection, missing)
-            if any(memory.valid_to is not None for memory in read.values()):
+        known = self._memories(connection, number, near)
+        for memory in known.values():
+            if memory.valid_to is not None:
                 return None
-            self._keep(read)
-            known |= read
         return _made(known, zip(near, near.values(), repeat(None), near.values()), self._files)
 
     def close(self) -> None:
         """End what is being read in the background."""
         self._rows.close()
 
-    def _memories(self, connection: apsw.Connection, number: int, rows: Sequence[int]) -> dict[int, Memory]:
-        known = unpacked(self._rows.follow(connection, number), rows)
-        if missing := [row for row in rows if row not in known]:
-            read = read_rows(connection, missing)
-            self._keep(read)
-            known |= read
+    def _memories(self, connection: apsw.Connection, number: int, rows: Iterable[int]) -> dict[int, Memory]:
+        """Those of the rows that are there."""
+        kept, lately = self._rows.follow(connection, number), self._lately
+        known: dict[int, Memory] = {}
+        new = []
+        for row in rows:
+            one = lately.get(row)
+            if one is not None and one[0] is kept.get(row):
+                known[row] = one[1]
+            else:
+                new.append(row)
+        if new:
+            made = unpacked(kept, new)
+            if missing := [row for row in new if row not in made]:
+                made |= self._read(connection, missing)
+            self._note(made)
+            known |= made
         return known
 
-    def _keep(self, read: Mapping[int, Memory]) -> None:
+    def _read(self, connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Memory]:
+        read = read_rows(connection, rows)
         self._rows.add({row: packed_memory(memory) for row, memory in read.items()})
+        return read
+
+    def _note(self, made: Mapping[int, Memory]) -> None:
+        """Keep memories whole until others were found after them."""
+        kept, lately = self._rows.known, self._lately
+        for row, memory in made.items():
+            packed = kept.get(row, b"")
+            if 0 < len(packed) <= WHOLE_BYTES:
+                lately[row] = packed, memory
+        while len(lately) > KEPT_WHOLE:
+            lately.popitem(last=False)
 
 
 def read_rows(connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Memory]:
