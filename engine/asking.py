@@ -368,11 +368,13 @@ class Asking:
 
     def _keep_soon(self, found: Found) -> None:
         self._store.note_recalled(found.answer.context)
-        self._log.add(found)
+        if not self._store.only_reads:
+            self._log.add(found)
 
     def keep(self, answers: Sequence[tuple[Prepared, Answer]]) -> None:
         """Store the answers, and the turns of their sessions, in one transaction; long sessions are summarised. Where
-        nothing can be written answers outside a session wait in the log of requests, which tells of it.
+        nothing can be written answers outside a session wait in the log of requests, which tells of it; a store that is
+        only read keeps none.
 
         Raises `UserError` (session-full, and where nothing can be written for a session); then nothing is stored.
         """

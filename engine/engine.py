@@ -8,6 +8,7 @@ Blocking work (SQLite, vectors) runs in worker threads; a cancelled call lets th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -32,12 +33,12 @@ from aqe.engine.figures import EngineStats, read_figures
 from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
-from aqe.engine.memory import Kept, NewMemory, SearchAnswer, open_store
+from aqe.engine.memory import Kept, NewMemory, SearchAnswer
 from aqe.engine.memory.embeddings import KeptEmbedder
 from aqe.engine.memory.entry import check_text
 from aqe.engine.memory.growth.expiry import read_ttl
 from aqe.engine.memory.growth.upkeep import start_upkeep
-from aqe.engine.memory.opening import follow_settings
+from aqe.engine.memory.opening import follow_settings, open_or_read
 from aqe.engine.memory.search.as_of import past_moment
 from aqe.engine.memory.store import Store, utc_now
 from aqe.engine.privacy import Guard, open_guard
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from aqe.engine.memory.transfer import StateExported, StateImported
     from aqe.engine.memory.transfer.importing import Conflict
     from aqe.engine.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -125,9 +128,10 @@ class Engine:
         Takes in what test runs left in the spool, and brings the starter knowledge up to date. Without `settings`
         those in force are read, and read anew when their files change; `embedder` and `providers` stand in for those
         that the settings name; what another embedder made is embedded anew at the first search. `count_tokens` weighs
-        texts (UTF-8 bytes / 4 by default); `now` gives UTC microseconds. Raises what `load_settings`, `open_store`,
-        `open_embedder` and `open_guard` raise, and `UserError` (bad-embedder), as does each call that embeds, for an
-        embedder that does not keep what `Embedder` promises.
+        texts (UTF-8 bytes / 4 by default); `now` gives UTC microseconds. A store that cannot be written (a full disk, a
+        folder of somebody else) is read: the log says so, and what would change it raises. Raises what `load_settings`,
+        `open_store`, `open_embedder` and `open_guard` raise, and `UserError` (bad-embedder), as does each call that
+        embeds, for an embedder that does not keep what `Embedder` promises.
         """
         door.given_settings(settings)
         door.given_callable("count_tokens", count_tokens)
@@ -138,7 +142,7 @@ class Engine:
             root = find_project(explicit=None if project is None else str(door.given_path(project)))
             current: Callable[[], Settings] = live_settings(root) if settings is None else lambda: settings
             with ExitStack() as undo:
-                store = open_store(root, settings=current(), now=now)
+                store, unwritable = open_or_read(root, settings=current(), now=now)
                 undo.callback(store.close)
                 if isinstance(current, LiveSettings):
                     current.told = partial(follow_settings, store, root)
@@ -146,7 +150,9 @@ class Engine:
                 undo.callback(guard.close)
                 found = open_providers(current(), guard=guard) if own_providers is None else own_providers
                 own = open_embedder(current()) if embedder is None else checked(embedder)
-                if current().knowledge.enabled:
+                if unwritable is not None:
+                    _log.warning("Nothing is kept for now, what is there is only read: %s", unwritable.message)
+                elif current().knowledge.enabled:
                     refresh(store, own)
                 undo.pop_all()
                 return root, store, current, own, guard, found

@@ -150,20 +150,32 @@ def open_to_read(project: Path) -> Store:
 
     Raises what `open_store` raises.
     """
-    if not has_store(project):
-        return Store.open(Path(":memory:"))
+    return open_or_read(project)[0] if has_store(project) else Store.open(Path(":memory:"))
+
+
+def open_or_read(
+    project: Path, *, settings: Settings | None = None, now: Callable[[], int] = utc_now
+) -> tuple[Store, UserError | None]:
+    """The project's store, and None; where nothing can be written the one that is there, for reading alone, and why.
+
+    Raises what `open_store` raises, that nothing can be written too where there is no store yet.
+    """
     try:
-        return open_store(project)
+        return open_store(project, settings=settings, now=now), None
     except UserError as error:
         if error.code not in UNWRITABLE:
             raise
-        return _open_as_it_is(project, error)
+        store = _open_as_it_is(project, error, settings, now)
+        store.only_reads = True
+        return store, error
 
 
-def _open_as_it_is(project: Path, why: UserError) -> Store:
+def _open_as_it_is(
+    project: Path, why: UserError, settings: Settings | None = None, now: Callable[[], int] = utc_now
+) -> Store:
     """The store of a project where nothing can be written, for `why`; one of an earlier version without a key is
     brought up to date in memory. What test runs left in the spool is not in it."""
-    settings = load_settings(project)
+    settings = load_settings(project) if settings is None else settings
     place = place_of(project, settings=settings)
     if not place.path.is_file():
         raise why
@@ -180,7 +192,7 @@ def _open_as_it_is(project: Path, why: UserError) -> Store:
             path, connection = _in_memory(connection)
         open_again = functools.partial(open_file, key=place.key)
         rules, sealed = _rules(project, settings), bool(place.key)
-        store = Store(connection, path, now=utc_now, reopen=open_again, sealed=sealed, **rules)
+        store = Store(connection, path, now=now, reopen=open_again, sealed=sealed, **rules)
     except BaseException:
         connection.close()
         raise

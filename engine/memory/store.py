@@ -32,11 +32,13 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.file.connection import (
     BUSY_TIMEOUT_S,
     Beside,
+    Elsewhere,
     Reading,
     Writing,
     open_connection,
     shrink,
     speaking,
+    stays_here,
     transaction,
 )
 from aqe.engine.memory.file.keys import store_key
@@ -110,23 +112,28 @@ class Store:
         self.here = here
         self._clean = clean
         self._connection = connection
-        self._lock = threading.RLock()
+        lock = threading.RLock()
+        self._lock: threading.RLock | Elsewhere = lock
+        self._is_closed = False
+        self.only_reads = False
+        """Whether nothing can be written here, so that nobody need try."""
         self.growth = growth or GrowthRules()
         self.files = FileDigests(self.growth.root)
         self.accesses = AccessCounts(path, reopen, now, self.growth.half_life_days)
-        spare = functools.partial(shrink, connection, self._lock)
+        spare = functools.partial(shrink, connection, lock)
         codes = Codes(path, reopen=reopen, shrink=spare, sealed=sealed)
         lists, kinds = TextPostings(path, reopen=reopen), Kinds(path, reopen=reopen)
         about = shares or Shares(), self.accesses.tally, self.growth.rank, lambda: self.graph
         memories = FoundMemories(self.files, path, reopen=reopen)
         self._searcher = Searcher(self.reading, codes, lists, kinds, self.files, memories, now, *about)
-        self._looking = Reading(connection, path, self._lock, self._searcher.end_moment)
-        self._changing = Writing(connection, path, self._lock)
+        self._looking = Reading(connection, path, lock, self._searcher.end_moment)
+        self._changing = Writing(connection, path, lock)
         self._beside = Beside(path, reopen)
         self._names = Names(path, reopen=reopen)
         spot = self._looking, self._names, self.files, self.growth.stale, self.note_recalled
-        self.at_hand = AtHand(self._searcher, connection, self._lock, *spot)
+        self.at_hand = AtHand(self._searcher, connection, lock, *spot)
         """Searches that an event loop may wait for."""
+        stays_here(self)
 
     @classmethod
     def open(
@@ -168,7 +175,9 @@ class Store:
         )
 
     def close(self) -> None:
-        """Close the connection; closing twice is nothing."""
+        """Close the connection; closing twice is nothing, and so is closing in a forked process: it is the parent's."""
+        if self._is_closed or isinstance(self._lock, Elsewhere):
+            return
         if self.graph is not None:
             self.graph.close()
         self._beside.close()
@@ -180,6 +189,7 @@ class Store:
             self._searcher.kinds.close()
             self._searcher.codes.close(self._connection)
             self._connection.close()
+            self._is_closed = True
 
     def __enter__(self) -> Self:
         return self

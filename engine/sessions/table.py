@@ -197,13 +197,19 @@ class SessionTable:
             )
 
     def prune(self) -> int:
-        """Remove the sessions that expired as long ago as they may lie unused; returns how many went."""
+        """Remove the sessions that expired as long ago as they may lie unused, where that can be written; returns how
+        many went."""
         if not self.limits.expire_days:
             return 0
-        with self._store.writing() as connection:
-            long_ago = self._store.now() - self.limits.expire_days * DAY_US
-            connection.execute("DELETE FROM sessions WHERE expires_at < ?", (long_ago,))
-            return int(connection.changes())
+        long_ago = self._store.now() - self.limits.expire_days * DAY_US
+        try:
+            with self._store.writing() as connection:
+                connection.execute("DELETE FROM sessions WHERE expires_at < ?", (long_ago,))
+                return int(connection.changes())
+        except UserError as error:
+            if error.code not in ("project-read-only", "disk-full"):
+                raise
+            return 0
 
     def list(self, *, every: bool = False, limit: int = 100) -> list[Session]:
         """The open sessions (`every`: all), the last used first. Raises `UserError` (bad-limit)."""

@@ -103,13 +103,16 @@ def _absent(answer: Answer, namespace: str | None, project: Path) -> dict[str, A
 
 
 def refresh_index(engine: Engine, *, quiet: bool) -> None:
-    """Read what changed in the project since it was indexed; Ctrl-C ends it in good order. On a full disk the index
-    stays as it was, and that is said."""
+    """Read what changed in the project since it was indexed; Ctrl-C ends it in good order. Where nothing can be
+    written the index stays as it was; a full disk is said, as opening says that a store is only read."""
+    from aqe.engine.memory.care.place import UNWRITABLE
+
     try:
         with working(quiet=quiet) as (progress, cancel):
             engine.index(progress=progress, cancel=cancel)
         cancel.check()  # a Ctrl-C at the very end is one too: what the index was read for is not wanted any more
     except UserError as error:
-        if error.code != "disk-full":
+        if error.code not in UNWRITABLE:
             raise
-        typer.echo("The project's index is as it was before: there is no space left to write it.", err=True)
+        if error.code == "disk-full":
+            typer.echo("The project's index is as it was before: there is no space left to write it.", err=True)

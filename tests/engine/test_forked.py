@@ -169,3 +169,28 @@ def test_a_child_of_an_engine_ends_in_the_ordinary_way(project: Path) -> None:
         [sys.executable, "-c", program, str(project)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
+def test_store_closed_in_a_child_goes_on_in_its_parent(project: Path) -> None:
+    """Closing a forked store is nothing, whatever its parent's threads hold; what that one writes then stays."""
+    with Store.open(project / "store.db") as store:
+        store.add("rounded totals", id="before")
+        taken, free = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with store.writing():
+                taken.set()
+                free.wait(PATIENCE_S)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        taken.wait()
+        try:
+            assert said_in_child(lambda: store.close()) is None
+        finally:
+            free.set()
+            holder.join()
+        store.add("another text", id="after")
+        assert [hit.memory.id for hit in store.search("another").hits] == ["after"]
+    with Store.open(project / "store.db") as store:
+        assert [store.get(name) is not None for name in ("before", "after")] == [True, True]

@@ -201,7 +201,7 @@ def test_new_store_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
 def test_folder_that_a_team_made_keeps_its_mode(tmp_path: Path) -> None:
-    """A folder that is there stays as it is, and who may enter it may use the database that is made in it, as far as the umask lets."""
+    """A folder that is there stays as it is, and its database is for whom the umask says, to write too."""
     (tmp_path / ".aqe").mkdir()
     (tmp_path / ".aqe").chmod(0o2770)
     code = "import os, sys; os.umask(0o007); from aqe.engine.memory import open_store; from pathlib import Path"

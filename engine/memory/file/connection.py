@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 from weakref import WeakSet
 
 import apsw
@@ -148,6 +148,7 @@ class Locked(Protocol):
     """What uses a connection behind a lock."""
 
     _lock: threading.RLock | Elsewhere
+    _connection: apsw.Connection
 
 
 def stays_here(one: Locked) -> None:
@@ -163,6 +164,7 @@ _of_a_parent: list[apsw.Connection] = []  # kept, since letting go of one would 
 def _begin_anew() -> None:
     for one in list(_locked):
         one._lock = Elsewhere()
+        _of_a_parent.append(one._connection)
     for beside in list(_beside):
         beside.begin_anew()
 
@@ -364,6 +366,13 @@ class Elsewhere:
         raise engine_elsewhere()
 
     def release(self) -> None:
+        """What was entered before the fork may be left."""
+
+    def __enter__(self) -> Self:
+        """Refuse."""
+        raise engine_elsewhere()
+
+    def __exit__(self, *error: object) -> None:
         """What was entered before the fork may be left."""
 
 
