@@ -5,17 +5,21 @@ tables, one transaction each, with the same durability and none of our checks, i
 "processor" is the time of the processor, which a busy machine changes less than the clock. "codes learn it" is what
 the next search pays for a memory that was added. "Engine.search beyond" is the median of `Engine.search(vector=)` less
 that of `Vectors.search` on the same vectors and queries, in turn, but each query's turns lie others apart: else the
-second one finds in the processor's caches what the first one left there. Its memories are read from the file ("new")
-or were found lately ("known"). "open" is a store opened anew and its first answer, with and without the file of codes.
+second one finds in the processor's caches what the first one left there; and which of them comes first changes with
+each query, since the one that follows finds more. Its memories were not found before ("new") or were ("known"); what is
+read ahead is there before the clock starts, as on a server after its first moments. "open" is a store opened anew and
+its first answer, with and without the file of codes.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import shutil
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -190,14 +194,20 @@ async def searches(engine: Engine, queries: Floats, count: int) -> dict[str, flo
         for query in queries[:4]:
             await asked(query)
     await anyio.to_thread.run_sync(store._searcher.codes._background.wait)
+    for thread in [one for one in threading.enumerate() if one.name == "aqe-rows"]:
+        await anyio.to_thread.run_sync(thread.join)
     await asked(queries[0])
     (part,) = [part for part in store._searcher.codes._parts.values() if len(part.vectors) >= count]
     new, known, bare, learnt = [], [], [], []
-    for at, query in enumerate(queries):
-        new.append(await asked(query))
-        if at >= 2 * APART:
-            known.append(await asked(queries[at - APART]))
-            bare.append(timed(lambda query=queries[at - 2 * APART]: part.vectors.search(query, 10)))
+    for query in queries[: 2 * APART]:
+        await asked(query)
+    for at, ways in zip(range(2 * APART, len(queries)), itertools.cycle(itertools.permutations(range(3)))):
+        for way in ways:
+            query = queries[at - way * APART]
+            if way == 2:
+                bare.append(timed(lambda query=query: part.vectors.search(query, 10)))
+            else:
+                (new, known)[way].append(await asked(query))
     for at, query in enumerate(queries[:100]):
         store.add(f"learnt {at}", id=f"learnt-{at}", vector=query)
         learnt.append(await asked(query))

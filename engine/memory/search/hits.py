@@ -38,7 +38,7 @@ _NEWEST = f"SELECT {_COLUMNS} WHERE valid_to IS NULL ORDER BY row DESC"
 class FoundMemories:
     """The memories that searches of one store find. The store's lock is held by whoever calls.
 
-    All are kept as bytes: making one of them takes a sixth of what reading its row does, and for the garbage collector
+    All are kept as bytes: making one of them takes a third of what reading its row does, and for the garbage collector
     they are no work, however many. Those found lately are kept whole as well.
     """
 
