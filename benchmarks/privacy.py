@@ -106,7 +106,7 @@ def read_cases(file: Path) -> list[Case]:
             form, kind, path = line.split(" ", 3)[1:]
             head = (form, "" if kind == "-" else kind, path)
         elif line and head[0]:
-            text, values = _unmarked(line.replace("\u23ce", "\n"))
+            text, values = _unmarked(line.replace("\u23ce", "\n").replace("\u2040", ""))
             found.append(Case(text, values, *head))
     return found
 

@@ -40,9 +40,9 @@ SHORT = 5
 BEFORE, AFTER, MOST_JUDGED = 200, 500, 64
 """What repeats itself with so many characters around it in the same part of a text is judged once; so many are kept."""
 _COMMA = re.compile(r"[ \t]{0,9},\s{0,40}+")
-_STEMS = ("pass", "pw", "secret", "token", "key", "auth", "cred", "psk")
+_STEMS = ("pass", "pw", "psw", "secret", "token", "key", "auth", "cred", "psk")
 _GIVES = (
-    r"(?:\w|[.-](?=\w)){0,40}+(?:"
+    r"(?=[\w.-]{0,40}+(?![\w.-]))(?:\w|[.-](?=\w)){0,40}+(?:"
     r"(?P<assign>(?:\\?[\"'`]|&quot;)?\]?\)?[*_]{0,2}[ \t]{0,40}+(?::=|=>|\?=|=|:)(?![=:]))"
     r"|(?P<compared>[ \t]{0,4}[!=]==?[ \t]{0,4}(?=[\"']))"
     r"|(?P<beside>[\"']?,?\s{1,60}+[\"']?value[\"']?[ \t]{0,9}[=:])"

@@ -7,14 +7,17 @@ very store that it lies in: a project's files can neither give one nor bend one 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.store import Store
 from aqe.engine.privacy import audit
 from aqe.engine.privacy.seal import is_sealed, sealed
 from aqe.engine.providers.configured import Recipient, shown
+from aqe.engine.providers.protocol import Purpose
 
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+"""What a consent can be for."""
 ANY = "*"
 """The purpose that stands for all."""
 _COLUMNS = "provider, purpose, granted_at, address, key_env, seal"
@@ -38,7 +41,13 @@ def grant(store: Store, to: Recipient, purpose: str = ANY, *, mode: str) -> Cons
 
     Raises `UserError` (bad-argument, no-seal-key).
     """
-    provider, purpose = _checked(to.name, "provider"), _checked(purpose, "purpose")
+    provider = _checked(to.name, "provider")
+    if purpose not in (ANY, *PURPOSES):
+        raise UserError(
+            f"There is no purpose {purpose[:40]!r}.",
+            code="bad-argument",
+            fix=f"Known are {', '.join(PURPOSES)}, and {ANY} for all.",
+        )
     with store.writing_durably() as connection:
         found = connection.execute(
             f"SELECT {_COLUMNS} FROM consents WHERE provider = ? AND purpose = ?", (provider, purpose)

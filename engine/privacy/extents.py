@@ -22,6 +22,8 @@ _WORDS = re.compile(r"[^\s\"'`<>={}()\[\]#;$|]{1,60}+(?:[ ]{1,2}[^\s\"'`<>={}()\
 _LINE_END = re.compile(r"[ \t]{0,40}+(?:[#;][^\n]{0,300})?(?:\r?\n|\Z)")
 _BLOCK = re.compile(r"[|>][-+0-9]{0,2}[ \t]{0,9}(?:#[^\n]{0,200})?\r?\n")
 _MORE_LINES = re.compile(r"(?:[^\"'\n\\]{0,200}+\n[ \t]{1,80}+(?!-[ ])){1,4}+[^\"'\n\\:]{0,200}+")
+_NODES = re.compile(r"(?:[&!][\w!/:.-]{0,60}+[ \t]{1,9}+){1,2}+(?=[^\s&!])")
+_ONE_TEXT = re.compile(r"[(\[][ ]?(?:\"[^\"\\\n]{0,200}+\"|'[^'\\\n]{0,200}+')(?![ \t]{0,9}(?:,|[\r\n]))")
 _NEXT_LINE = re.compile(r"(?:[ \t]{0,20}+\r?\n){1,3}+(?=[ \t])")
 
 
@@ -139,7 +141,15 @@ def _is_trailing(text: str, start: int, stop: int) -> bool:
 
 def runs_on(following: str) -> bool:
     """Whether the value may lie further on than the lines that `following` shows: in a block, a list, a long text."""
-    begin = following.lstrip(" \t")[:1]
-    if begin in ("", "\r", "\n", "|", ">", "[", "(", "{", "!", "&"):
+    following = following.lstrip(" \t")
+    nodes = _NODES.match(following)
+    following = following if nodes is None else following[nodes.end() :]
+    begin = following[:1]
+    if begin in ("\r", "\n"):
+        line, ended, _ = following.strip().partition("\n")
+        return not ended or line.lstrip()[:1] in ("|", ">", "[", "(", "{", "!", "&", "'", '"', "`")
+    if begin in ("(", "[") and _ONE_TEXT.match(following) is not None:
+        return False
+    if begin in ("", "|", ">", "[", "(", "{", "!", "&"):
         return True
     return begin in ("'", '"', "`") and begin not in following.partition("\n")[0].lstrip(" \t")[1:]

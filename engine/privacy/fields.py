@@ -21,10 +21,15 @@ _PGPASS = re.compile(
     r"((?:[^\s:\\]|\\.){3,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))"
 )
 _OF_USER = re.compile(r"(?<![^\n])[^\s:#]{1,100}:([^\s:]{4,300}+)(?=[:\s]|\Z)")
-_POSTGRES_PORTS = (":543", ":6432:")
+_POSTGRES_PORTS = (":543", ":6432:", "*:*:*:")
+_GO_HOSTS = ("@tcp(", "@unix(", "@tcp6(")
+_GO_USER = re.compile(r"(?<![\w.-])[\w.-]{1,60}:([^\s@\"'`/:$<{]{3,200}+)\Z")
 _SASL = re.compile(r"\]:\d{2,5}[ \t]{1,20}[^\s:]{1,100}:([^\s]{4,200}+)(?=[ \t]{0,9}(?:[\r\n]|\Z))")
 _HERE_TEXT = re.compile(r"<<<(?!<)[ \t]?[\"']?([^\s\"'$]{4,200}+)")
-_HERE = re.compile(r"\bsudo\b.{0,40} -\w{0,5}s|--(?:with-token|password-stdin|stdin)|\bpasswd\b")
+_HERE = re.compile(
+    r"\bsudo\b.{0,40} -\w{0,5}s|--(?:with-token|password-stdin|stdin)|\bpasswd\b"
+    r"|\bread\b.{0,40}\b\w{0,20}(?:pass|pw|pwd|passw\w+)\b"
+)
 
 
 def find_in_fields(text: str, lowered: str, path: str | None) -> Iterator[tuple[int, int, str]]:
@@ -58,10 +63,15 @@ def _fields(text: str, path: str | None) -> Iterator[tuple[int, int, str]]:
             line = _PGPASS.match(text, line_begin(text, place, reach=REACH))
             if line is not None:
                 yield from _plausible(text, *line.span(1), PLACE)
+    for host in _GO_HOSTS:
+        for place in _places(text, host):
+            user = _GO_USER.search(text, line_begin(text, place, reach=REACH), place)
+            if user is not None:
+                yield from _plausible(text, *user.span(1), PLACE)
     for place in _places(text, "]:"):
-        host = _SASL.match(text, place)
-        if host is not None and text.startswith("[", line_begin(text, place, reach=REACH)):
-            yield from _plausible(text, *host.span(1), PLACE)
+        sasl = _SASL.match(text, place)
+        if sasl is not None and text.startswith("[", line_begin(text, place, reach=REACH)):
+            yield from _plausible(text, *sasl.span(1), PLACE)
 
 
 def _here_texts(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:

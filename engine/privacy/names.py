@@ -31,7 +31,7 @@ def words(name: str) -> frozenset[str]:
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _QUALIFIERS = words("qualifiers")
 _PASSWORD = re.compile(
-    r".*(?:passw(?:or[dt]|d|rd)|passphrase|passcode)|pwd|pw|psk|masterauth"
+    r".*(?:passw(?:or[dt]|d|rd)|passphrase|passcode)|pwd|pswd?|pw|psk|masterauth"
     r"|(?:db|store|key|trust|require|smtp|ftp|mail|root|ssh|user|admin|my|mysql|pg|ldap|bind|become|login|redis|app)"
     r"(?:pass|pwd?|auth)"
 )
@@ -80,6 +80,8 @@ def _secret(last: str, before: str) -> Kind | None:
     joined = before + last
     if last == "base" and before == "key":
         return "secret"
+    if last == "salt" and before in ("auth", "in", "key", "nonce", "secret", "session"):
+        return "token"
     if joined in ("secretkey", "jwtkey", "sessionkey", "signingkey", "noncekey") or (
         last.endswith("secret") and joined != "secret"
     ):

@@ -71,9 +71,11 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
         return
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         _judge_address(args[0], args[1])
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         if not is_this_machine(args[0]) and not _is_number(args[0]):
             raise _refused(f"look up {args[0]!r}")
+    elif event == "socket.gethostbyaddr" and not is_this_machine(args[0]):  # the name of a number is asked for
+        raise _refused(f"look up {args[0]!r}")
     elif event == "socket.getnameinfo" and not is_this_machine(args[0][0]):
         raise _refused(f"look up {args[0][0]!r}")
 

@@ -27,6 +27,16 @@ _FILE_ENDINGS = frozenset(
 )
 _PHONE = re.compile(r"\+(?<![\w+.*/=-].)(?:00)?\(?[1-9](?:[ .\-/()]{0,2}\d){6,16}+(?!\w)", re.ASCII)
 _PHONE_00 = re.compile(r"00(?<![\w+.*/=-]..)[1-9](?:[ \-/()]{0,2}\d){6,16}+(?!\w)", re.ASCII)
+_PHONE_NATIONAL = re.compile(
+    r"[0(](?<![\w.+/-].)(?:(?<=0)\d(?:[ ./()-]{1,2}\d|\d){6,11}+"
+    r"|(?<=\()(?:0\d{1,4}\)(?:[ ./-]{0,2}\d){4,9}+|[2-9]\d\d\)[ ]?[2-9]\d\d[ .-]\d{4}))(?![\w-])",
+    re.ASCII,
+)
+_PHONE_NAME = re.compile(
+    r"(?i)(?<![^\W_])(?:tel(?:ephone|efon(?:nummer)?|[e\u00e9]fono|efone)?|t[\u00e9]l(?:[e\u00e9]phone)?"
+    r"|phone(?: ?number)?|mobile?|mobil(?:funk|nummer)|handy(?:nummer)?|fax)[\"']?\.?[ ]?[:=]?[ ]{0,3}[\"']?\Z"
+)
+"""A number in national form behind its name: with a zero in front, or as North America writes it."""
 _IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?:[ -]?[A-Z0-9]){11,30}+")
 _NUMBER = re.compile(
     r"\d(?:(?P<address>(?<![\w.+@-]\d)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w-]|\.\w|\+\w))"
@@ -35,7 +45,9 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_IPV6_BEFORE = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{0,40}\Z", re.ASCII)
+_IPV6_RUN = re.compile(r"[0-9A-Fa-f:]*+")
+_OF_IPV6 = "0123456789ABCDEFabcdef:"
+LONGEST_IPV6 = 40
 _IPV6_AFTER = re.compile(r"[0-9A-Fa-f:]{0,40}(?<!(?<!:):)(?![\w]|:\w)", re.ASCII)
 _SSN_WORD = re.compile(r"(?i)ssn|social[\s_-]?security")
 _NOBODYS_SSN = frozenset(("078-05-1120", "111-22-3333", "123-45-6789", "219-09-9999"))
@@ -45,6 +57,8 @@ _FICTIONAL = re.compile(r"1\d{3}55501\d\d")
 _VERSION_BEFORE = re.compile(
     r"(?i)(?:\bv|\bver|version\w{0,10}|release\w{0,5}|[=<>~!]=|\^|~|\bbuild|\boid|\brev)\W{0,12}\Z"
 )
+_NETWORKS_WITH_EXCEPTIONS = frozenset((0, 10, 100, 127, 169, 172, 192, 198, 203))
+"""First octets below 224 of which some addresses are nobody's (IANA's registry of special addresses)."""
 _RESOLVERS = frozenset(("1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9", "1.2.3.4", "4.3.2.1", "1.2.3.0"))
 _COUNTRY_CODE = re.compile(
     r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|(?:2[1-69]|3[578]|42|5[09]|6[7-9]|8[0578]|9[679])\d"
@@ -76,6 +90,7 @@ def find_personal_data(text: str) -> Iterator[tuple[int, int, str]]:
     yield from _emails(text)
     yield from _found(_PHONE, text, _is_phone, "phone")
     yield from _found(_PHONE_00, text, _is_phone, "phone")
+    yield from _named_phones(text)
     yield from _numbers(text)
     yield from _ibans(text)
     yield from _ipv6(text)
@@ -106,6 +121,19 @@ def _found(
     for found in pattern.finditer(text):
         if is_it(found[0]):
             yield *found.span(), kind
+
+
+def _named_phones(text: str) -> Iterator[tuple[int, int, str]]:
+    for found in _PHONE_NATIONAL.finditer(text):
+        digits = re.sub(r"\D", "", found[0])
+        if len(digits) == len(found[0]) or not 9 <= len(digits) <= 12 or len(set(digits)) < 4:
+            continue
+        if (
+            _FICTIONAL.fullmatch(f"1{digits}")
+            or _PHONE_NAME.search(text, max(0, found.start() - 30), found.start()) is None
+        ):
+            continue
+        yield *found.span(), "phone"
 
 
 def _numbers(text: str) -> Iterator[tuple[int, int, str]]:
@@ -209,11 +237,14 @@ def _ipv6(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _IPV6_MIDDLE.finditer(text):
         if found.start() < end:
             continue
-        before = _IPV6_BEFORE.search(text, max(0, found.start() - 40), found.start())
+        near = text[max(0, found.start() - 40) : found.start()]
+        begin = found.start() - len(near) + len(near.rstrip(_OF_IPV6))
+        end = _IPV6_RUN.match(text, found.start()).end()  # type: ignore[union-attr]
+        if end - begin > LONGEST_IPV6 or text[begin - 1 : begin] == "." or text[begin - 1 : begin].isalnum():
+            continue
         after = _IPV6_AFTER.match(text, found.start())
-        if before is not None and after is not None and _is_public_v6(text[before.start() : after.end()]):
-            end = after.end()
-            yield before.start(), end, "ip-address"
+        if after is not None and _is_public_v6(text[begin : after.end()]):
+            yield begin, after.end(), "ip-address"
 
 
 def _is_public(written: str) -> bool:
@@ -224,6 +255,8 @@ def _is_public(written: str) -> bool:
         return False  # 2.11.0.3 is a version, 54.10.0.0 a network
     if written.startswith(("1.2.8", "1.3.", "2.5.4.", "2.5.29.")):
         return False  # an object identifier
+    if int(octets[0]) not in _NETWORKS_WITH_EXCEPTIONS:
+        return int(octets[0]) < 224
     address = ipaddress.IPv4Address(written)
     return address.is_global and not address.is_multicast and not address.is_reserved
 

@@ -14,11 +14,12 @@ from aqe.engine.privacy.assignments import find_assigned
 from aqe.engine.privacy.blocks import find_curl_credentials, find_kubernetes_values, find_private_keys
 from aqe.engine.privacy.escapes import MOST_DEPTH, Inner, inner_of, past_escapes
 from aqe.engine.privacy.fields import find_in_fields
+from aqe.engine.privacy.national_ids import find_national_ids
 from aqe.engine.privacy.options import find_long_options, find_short_options
 from aqe.engine.privacy.personal import find_personal_data
 from aqe.engine.privacy.rules import GENERIC, load_rules, lower_ascii
 
-PERSONAL = frozenset(("credit-card", "email", "iban", "ip-address", "phone", "us-ssn"))
+PERSONAL = frozenset(("credit-card", "email", "iban", "ip-address", "national-id", "phone", "us-ssn"))
 OTHER_CLASSES = frozenset(
     (
         "command-password",
@@ -156,6 +157,7 @@ def _found(text: str, path: str | None) -> Iterator[tuple[int, int, str]]:
     yield from find_curl_credentials(text, lowered)
     yield from find_kubernetes_values(text, lowered)
     yield from find_personal_data(text)
+    yield from find_national_ids(text, lowered)
 
 
 def redact(text: str, path: str | None = None, *, placeholders: Placeholders | None = None) -> Redacted:

@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -37,7 +37,11 @@ PARTS = {
 """What the short forms in the patterns stand for: key and value of an assignment, and what may follow a value."""
 _IDENTIFIER = re.compile(r"(?:[A-Z][a-z]++|[a-z]{2,}+|[A-Z]{2,}+|\d{1,5}+|[xvp](?=\d)|[._-])++")
 """Words and numbers as programmers join them: win32api.RegEnumKey, Ed25519PrivateKey."""
+_SEALED = re.compile(r"Ag[A-D][A-Za-z0-9+/]{50,}={0,2}")
+"""What only a cluster's own key opens (SealedSecret)."""
 _NAME = re.compile(r"[\w.-]{1,100}")
+_SIGN_NEAR = r"""(?=[ \t\w.-]{0,100}+[\s'"\\\])=:>,|?\x60])"""
+"""What must follow where a rule knows a value by its name; no rule of the data admits as many characters before it."""
 _KEYWORD = re.compile(r"[A-Za-z_]\w{0,60}=(?:[\d_.]{1,20}|True|False|None)")
 _BEHIND_A_TEXT = re.compile(r"[\"'][ \t]{0,9},\s{0,9}\Z")
 """What stands before the next argument of `CharField("token", max_length=128)`."""
@@ -97,12 +101,13 @@ class Rule:
 
     def _is_secret(self, text: str, begin: int, start: int, end: int) -> bool:
         value = text[start:end]
-        if self.entropy and entropy(value) <= self.entropy:
+        if self.entropy and (len(set(value)) <= 2**self.entropy or entropy(value) <= self.entropy):
             return False
         if self.is_assigned and not any(char.isdigit() for char in value):
             return False
         if self.id == GENERIC and (
             _IDENTIFIER.fullmatch(value)
+            or _SEALED.fullmatch(value)
             or is_public_name(_name_around(text, begin))
             or _is_part_of_id(text, begin)
             or value.endswith("...")
@@ -136,21 +141,24 @@ class RuleSet:
     @cached_property
     def anchor_regex(self) -> re.Pattern[str]:
         """Finds each place where some anchor stands; one step a character and no way back."""
-        firsts: dict[str, dict[str, Any]] = {}
-        for anchor in self.by_anchor:
-            node = firsts
-            for char in anchor:
-                node = node.setdefault(char, {})
-            node[""] = {}
-        return re.compile("|".join(f"{re.escape(char)}(?={_alternatives(below)})" for char, below in firsts.items()))
+        return re.compile(_tree_of(self.by_anchor, {word: self._beside(word) for word in self.by_anchor}))
+
+    def _beside(self, anchor: str) -> str:
+        """What must stand beside an anchor so that one of its rules can match, where that is quick to see."""
+        rules = [self.rules[number] for number in self.by_anchor[anchor]]
+        if all(rule.is_assigned for rule in rules):
+            return _SIGN_NEAR
+        if all(rule.pattern.startswith((r"\b", r"(?i)\b")) and rule.back == (0,) for rule in rules):
+            return rf"(?<![A-Za-z0-9_].{{{len(anchor)}}})" if re.match(r"\w", anchor) else ""
+        return ""
 
     @cached_property
     def at(self) -> Mapping[str, tuple[tuple[str, tuple[tuple[int, Rule], ...]], ...]]:
-        """The anchors by their first two characters (or their only one), each with its rules by number."""
+        """The anchors by their first four characters (shorter ones whole), each with its rules by number."""
         found: dict[str, list[tuple[str, tuple[tuple[int, Rule], ...]]]] = {}
         for anchor, numbers in self.by_anchor.items():
             entry = (anchor, tuple((number, self.rules[number]) for number in numbers))
-            found.setdefault(anchor[:2], []).append(entry)
+            found.setdefault(anchor[:4], []).append(entry)
         return {start: tuple(entries) for start, entries in found.items()}
 
     def candidates(self, text: str, lowered: str, path: str | None) -> Iterator[tuple[int, int, str]]:
@@ -158,10 +166,13 @@ class RuleSet:
         generated = path is not None and any(regex.search(path) for regex in _compiled(self.generated_paths))
         done: dict[int, int] = {}
         at = self.at
+        lengths = sorted({len(begin) for begin in at if len(begin) < 4})
         for found in self.anchor_regex.finditer(lowered):
             place = found.start()
-            near = at.get(lowered[place : place + 2], ())
-            for anchor, numbered in near + at[lowered[place]] if lowered[place] in at else near:
+            near = at.get(lowered[place : place + 4], ())
+            for length in lengths:
+                near += at.get(lowered[place : place + length], ())
+            for anchor, numbered in near:
                 if not lowered.startswith(anchor, place):
                     continue
                 for number, rule in numbered:
@@ -180,11 +191,25 @@ class RuleSet:
         return next((rule.id for rule in self.rules if not rule.pattern and rule.applies(path)), None)
 
 
+def _tree_of(words: Iterable[str], behind: Mapping[str, str] | None = None) -> str:
+    """A pattern that stands where some word begins, its letters told apart one by one; `behind` some of them something
+    else must follow."""
+    firsts: dict[str, dict[str, Any]] = {}
+    for word in words:
+        node = firsts
+        for char in word:
+            node = node.setdefault(char, {})
+        node[""] = {"behind": (behind or {}).get(word, "")}
+    return "|".join(f"{re.escape(char)}(?={_alternatives(below)})" for char, below in sorted(firsts.items()))
+
+
 def _alternatives(node: Mapping[str, Any]) -> str:
-    """The pattern of what may follow in a tree of anchors, up to the shortest anchor on each way."""
-    if "" in node:
+    """The pattern of what may follow in a tree of words, up to the shortest word on each way."""
+    if "" in node and not node[""]["behind"]:
         return ""
-    ways = [re.escape(char) + _alternatives(below) for char, below in sorted(node.items())]
+    ways = [re.escape(char) + _alternatives(below) for char, below in sorted(node.items()) if char]
+    if "" in node:
+        ways.append(node[""]["behind"])
     return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
 
 
@@ -252,17 +277,22 @@ def _allowed() -> tuple[tuple[str, ...], frozenset[str]]:
 def _is_allowed(value: str) -> bool:
     """Whether the value is a variable's name, a template's slot or a path: no secret, whatever the rule."""
     patterns, words = _allowed()
-    return any(regex.search(value) for regex in _compiled(patterns)) or _holds_one_of(value.lower(), words)
-
-
-def _holds_one_of(value: str, words: frozenset[str]) -> bool:
-    lengths = _lengths(words)
-    return any(value[at : at + length] in words for length in lengths for at in range(len(value) - length + 1))
+    return _any_of(patterns).search(value) is not None or _holds_one_of(value.lower(), words)
 
 
 @lru_cache(maxsize=4)
-def _lengths(words: frozenset[str]) -> tuple[int, ...]:
-    return tuple(sorted({len(word) for word in words}))
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One pattern for all; the flags at the head of one stay its own."""
+    return re.compile("|".join(re.sub(r"^\(\?i\)(.*)", r"(?i:\1)", f"{one}") for one in patterns))
+
+
+def _holds_one_of(value: str, words: frozenset[str]) -> bool:
+    return _one_of(words).search(value) is not None
+
+
+@lru_cache(maxsize=4)
+def _one_of(words: frozenset[str]) -> re.Pattern[str]:
+    return re.compile(_tree_of(words))
 
 
 def _name_begin(text: str, place: int) -> int:
@@ -316,10 +346,17 @@ def _looks_mixed(value: str) -> bool:
     return sum(kinds) >= 3 and _PLACEHOLDER.fullmatch(value) is None
 
 
+def _looks_like_seed(value: str) -> bool:
+    """As many words as a wallet's phrase has (BIP 39), none of them one that every sentence has."""
+    words = value.replace(",", " ").split()
+    return len(words) in (12, 15, 18, 21, 24) and {"the", "and", "for", "are", "not", "was"}.isdisjoint(words)
+
+
 SHAPES: Mapping[str, Callable[[str], bool]] = {
     "token": _looks_like_token,
     "password": _looks_like_password,
     "mixed": _looks_mixed,
+    "seed": _looks_like_seed,
     "placed": lambda value: is_secret(value, "password", quoted=False, sure=True),
     "placed-quoted": lambda value: is_secret(value, "password", quoted=True, sure=True),
     "placed-mixed": lambda value: looks_mixed(value) and is_secret(value, "password", quoted=True, sure=True),

@@ -22,7 +22,7 @@ _REFERENCE = re.compile(
     r"|process\.env|os\.(?:environ|getenv)"
     r"|(?:var|local|data|module|self|this|cls|config|conf|cfg|settings|env|secrets|request|req|args|opts|options|ctx|props"
     r"|params|form|user|system|aws_\w+|random_\w+|azurerm_\w+|google_\w+)\.[A-Za-z_]"
-    r"|\^.*\$\Z|ENC[\[(]|\{cipher\}|0x|\w+:[x*!]?:\d|(?:\\[xuU][0-9a-fA-F]{2,8})+\Z"
+    r"|\^.*\$\Z|Ag[A-D][A-Za-z0-9+/]{50,}={0,2}\Z|ENC[\[(]|\{cipher\}|0x|\w+:[x*!]?:\d|(?:\\[xuU][0-9a-fA-F]{2,8})+\Z"
 )
 _REFERENCE_WITHIN = re.compile(
     r"\$\{|\$\(|\{\{|\}\}|<%|%\(|\(\?|\\[sdwb][+*)]|\[\^|\]\)|\A[A-Za-z_$][\w.]*(?:->|::)?\w*\(|\w\(\)|://"

@@ -213,6 +213,8 @@ attempt("localhost", lambda: socket.getaddrinfo("localhost", 80))
 attempt("tcp", lambda: socket.create_connection(("192.0.2.1", 9), 0.01))
 attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 9)))
 attempt("name", lambda: socket.getaddrinfo("provider.example", 443))
+attempt("reverse", lambda: socket.gethostbyaddr("192.0.2.1"))
+attempt("service", lambda: socket.getnameinfo(("192.0.2.1", 80), 0))
 attempt("asyncio", lambda: asyncio.run(asyncio.open_connection("provider.example", 443)))
 guard.close()
 attempt("after", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9)))
@@ -236,9 +238,8 @@ def test_strict_process_reaches_nothing_but_this_machine(child: Any) -> None:
     """While a strict guard is open, connections, datagrams and look-ups beyond loopback are refused."""
     found = child("strict")
     assert found["loopback"] == found["localhost"] == "went through"
-    assert {name: found[name] for name in ("tcp", "udp", "name", "asyncio")} == dict.fromkeys(
-        ("tcp", "udp", "name", "asyncio"), "strict-mode"
-    )
+    beyond = ("tcp", "udp", "name", "reverse", "service", "asyncio")
+    assert {name: found[name] for name in beyond} == dict.fromkeys(beyond, "strict-mode")
     assert found["after"] != "strict-mode"
 
 
