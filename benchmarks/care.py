@@ -23,7 +23,8 @@ import numpy as np
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, back_up, compare, repair, restore, roll_back, take_snapshot, verify
 from aqe.engine.memory.care.sealing import seal
-from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.file.connection import open_connection, transaction
+from aqe.engine.memory.file.sums import fill as fill_sums
 
 PAGE = 4096
 KEPT = 20
@@ -60,6 +61,7 @@ def measure(count: int) -> dict[str, Any]:
                 store.update(str(number), text=f"changed {number}")
             row["increment"] = seconds(lambda: back_up(place, folder / "since.db", since=folder / "whole.db"))
             row["verify"] = seconds(lambda: verify(place))
+            row["checksums"] = sums_made(place)
             row["diff"] = seconds(lambda: compare(place, "then", "now"))
             row["rollback"] = seconds(lambda: roll_back(store, "then", kept=KEPT))
             row["restore"] = seconds(lambda: restore(place, folder / "whole.db"))
@@ -87,6 +89,17 @@ def fill(store: Store, count: int) -> None:
             )
             for number in range(start, min(start + 1000, count))
         )
+
+
+def sums_made(place: Place) -> float:
+    """Give all rows and vectors their checksums, as step 19 does to a store of before it; the seconds."""
+    connection = open_connection(place.path, key=place.key)
+    try:
+        with transaction(connection, place.path):
+            connection.execute("UPDATE memories SET vector_sum = NULL, row_sum = NULL")
+            return seconds(lambda: fill_sums(connection))
+    finally:
+        connection.close()
 
 
 def repaired(place: Place, count: int) -> tuple[float, int]:

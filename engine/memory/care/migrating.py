@@ -65,7 +65,7 @@ def bring_up_to_date(
         elif names:
             progress(f"Applying {len(names)} steps")
             open_again = functools.partial(open_connection, key=place.key, durability=place.durability)
-            applied = migrate(connection, place.path, now=now, open_again=open_again)
+            applied = migrate(connection, place.path, now=now, open_again=open_again, progress=progress)
             names = names[len(names) - applied :]
             backup = str(_backup(place.path, NEWEST - applied)) if applied else ""
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import apsw
@@ -40,6 +40,15 @@ _PLAUSIBLE: Mapping[str, Callable[[Sequence[Any]], bool]] = {
 KEPT_LIKE_INDEXES = ("snapshots",)
 """The tables kept like an index to which pages are given that nothing leads to: an index of another table may look like
 any other of them, and a consent that nobody gave must not come out of one."""
+
+_EMPTY: Mapping[str, Value] = {
+    "metadata": "{}",
+    "id_given": 1,
+    "line": 0,
+    "pinned": 0,
+    **dict.fromkeys(("worktree", "commit", "file", "run", "end_note", "file_digest"), ""),
+}
+"""What a memory has where nobody said anything."""
 
 _DERIVED = re.compile(r"texts(_|$)|vectors_\d+(_info)?$|sqlite_|change_log$|migrations$|source_mentions$")
 SPACE = re.compile(r"vectors_(\d+)_(chunks|vector_chunks00|rowids)")
@@ -260,10 +269,21 @@ def _rows(
         if cancel is not None and at % LOOK_PAGES == 0:
             cancel.check()
         for record in records(image, number):
-            if table.fits(record):
-                yield _found(table, record, is_sure=True)
+            filled = record if table.fits(record) else _filled(table, record)
+            if table.fits(filled):
+                yield _found(table, filled, is_sure=True)
             else:
                 _note(table, record, losses)
+
+
+def _filled(table: Table, record: Record) -> Record:
+    """A row of memories with nothing in place of what is gone beside its words; its checksum tells whether that is what
+    stood there."""
+    if table.name != "memories" or len(record.values) > len(table.columns):
+        return record
+    pairs = zip(table.columns, record.values, strict=False)
+    values = tuple(_EMPTY.get(column.name) if value is None else value for column, value in pairs)
+    return replace(record, values=values)
 
 
 def _unreached(image: Image, number: int, tables: dict[str, Table], losses: Losses) -> Iterator[Found]:
