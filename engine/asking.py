@@ -43,7 +43,7 @@ from aqe.engine.routing.decision import EXTRACTIVE, Tier
 from aqe.engine.routing.log import insert_routes
 from aqe.engine.sessions.conversations import Conversations
 from aqe.engine.sessions.entry import Session
-from aqe.engine.sessions.followup import standalone
+from aqe.engine.sessions.followup import standalone, topic_of
 from aqe.engine.sessions.table import require_open
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ SHOWN_TOKENS = 3000
 
 SURE = 0.5
 """An extractive answer from a session's own passages stands with this confidence; else the store is asked too."""
+
+LOOKED_BACK = 16
+"""Turns of a session, the last ones, among which is what a follow-up leans on."""
 
 GIVEN = "session"
 """The namespace of the texts that a session was given; they are no memories."""
@@ -429,9 +432,9 @@ class Asking:
 
     def _previous(self, session: Session | None, talk: Sequence[Message]) -> str | None:
         if session is None or not session.turns:
-            return next((one.content for one in reversed(talk) if one.role == "user"), None)
-        turns = self._conversations.table.turns(session.id, last=4)
-        return next((turn.text for turn in reversed(turns) if turn.role == "user"), None)
+            return topic_of(one.content for one in reversed(talk) if one.role == "user")
+        turns = self._conversations.table.turns(session.id, last=LOOKED_BACK)
+        return topic_of(turn.text for turn in reversed(turns) if turn.role == "user")
 
     def _with_given(self, session: Session, recalled: Recalled) -> tuple[Passage, ...]:
         """The passages with the texts that the session was given, placed among them by meaning."""

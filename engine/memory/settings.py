@@ -87,7 +87,7 @@ class MemorySettings(Table):
     tiers: bool = Field(
         default=True, description="false: a server leaves the vectors of rarely recalled memories in float32"
     )
-    tiers_from: int = Field(default=100_000, ge=0, description="memories from which vectors are moved between tiers")
+    tiers_from: int = Field(default=20_000, ge=0, description="memories from which vectors are moved between tiers")
     hot_percent: float = Field(default=20, ge=0, le=100, description="the most recalled, whose vectors stay float32")
     warm_percent: float = Field(default=40, ge=0, le=100, description="the next, whose vectors are float16")
     int8_percent: float = Field(

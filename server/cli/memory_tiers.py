@@ -43,7 +43,7 @@ def tiers(
     """Show how many memories are in each tier, by how often they are recalled, and the bytes of their vectors.
 
     The most recalled keep float32, the next float16, the next int8, the rest 4 bits a number. A server moves them in
-    the background from 100,000 memories on (settings memory.tiers, memory.hot_percent and so on).
+    the background from 20,000 memories on (settings memory.tiers, memory.hot_percent and so on).
     """
     from aqe.engine.embedding import open_embedder
     from aqe.engine.memory import open_store
@@ -77,12 +77,11 @@ def tiers(
 
 def _print_tiers(shown: TiersShown, *, compact: bool) -> None:
     """A line for each tier, and what was done."""
+    print("tier  form   share   memories  bytes in the file  bytes in memory")
     for one in shown.tiers:
         share = f"{shown.percent[one.name]:g} %"
-        print(
-            f"{one.name:<5} {one.form:<5} {share:>5} {one.memories:>10,} memories"
-            f" {one.file_bytes:>14,} bytes in the file {one.memory_bytes:>14,} in memory"
-        )
+        sizes = f"{one.file_bytes:>17,}  {one.memory_bytes:>15,}"
+        print(f"{one.name:<5} {one.form:<5} {share:>6} {one.memories:>10,}  {sizes}")
     if shown.moved is not None:
         told = ", ".join(f"{count} to {name}" for name, count in shown.moved.items() if count) or "nothing"
         stay = f"; {shown.kept_int8} stay int8, their vectors cannot be made anew" if shown.kept_int8 else ""

@@ -202,6 +202,14 @@ class TestFollowUp:
             assert "before noon" in (await engine.query("And when does it?", session="talk")).text
             assert not (await engine.query("And when does it?")).answered
 
+    async def test_later_follow_up_leans_on_the_topic(self, opened: Any) -> None:
+        """A follow-up after another one is read with the last question that says itself what it is about."""
+        async with opened() as engine:
+            await engine.index()
+            for question in ("When does an express parcel arrive?", "Is it insured?", "Why not?"):
+                await engine.query(question, session="talk")
+            assert "before noon" in (await engine.query("And when does it?", session="talk")).text
+
     @pytest.mark.parametrize(
         ("question", "leans"),
         [
