@@ -276,6 +276,7 @@ class Asking:
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             timeout_s=config.timeout_s,
+            purpose="query",
         )
 
     def found(self, prepared: Prepared, *, reason: str = "") -> Said:

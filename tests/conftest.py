@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,9 @@ LIMITS_S = {"nightly": 3600, "services": 900}
 _skipped: dict[str, str] = {}
 _outcomes: dict[str, bool] = {}
 _LEFT_OUT = pytest.StashKey[bool]()
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
+hypothesis.settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores Ctrl-C, and so would every command that a test starts

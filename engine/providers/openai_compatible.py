@@ -178,7 +178,7 @@ class OpenAICompatible:
 
         asked = len(request.messages)
         more = tuple(dict.fromkeys((*request.stop, *texts_of(request.json_schema))))
-        sent = await self._outgoing((*request.messages, *(Message("user", text) for text in more)), "complete")
+        sent = await self._outgoing((*request.messages, *(Message("user", text) for text in more)), request.purpose)
         instead = {text: message.content for text, message in zip(more, sent[asked:], strict=True)}
         stop, schema = with_texts(request.stop, instead), with_texts(request.json_schema, instead)
         return replace(request, messages=sent[:asked], stop=tuple(stop), json_schema=schema)

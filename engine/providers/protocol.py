@@ -15,6 +15,8 @@ from aqe.engine.providers.shapes import check_shape
 from aqe.engine.ranges import check_range
 
 Role = Literal["system", "user", "assistant"]
+Purpose = Literal["query", "complete", "embed"]
+"""What text is sent for: a question over the project with the passages found for it, a prompt alone, vectors."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class CompletionRequest:
     """What is asked of a model; None leaves a choice to the provider.
 
     `json_schema` asks for an answer of that shape, and an answer of another one is none. `timeout_s` is the time that
-    the whole answer may take, with every retry and every other provider that is tried. Raises `UserError`
-    (bad-argument) for what no model takes.
+    the whole answer may take, with every retry and every other provider that is tried. `purpose` is what the privacy
+    guard asks consent for. Raises `UserError` (bad-argument) for what no model takes.
     """
 
     messages: tuple[Message, ...]
@@ -42,6 +44,7 @@ class CompletionRequest:
     seed: int | None = None
     json_schema: Mapping[str, Any] | None = None
     timeout_s: float = 60.0
+    purpose: Purpose = "complete"
 
     def __post_init__(self) -> None:
         check_sampling(self.temperature, self.max_tokens, self.timeout_s)

@@ -15,7 +15,7 @@ import anyio
 
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.providers.configured import Egress, Recipient
-from aqe.engine.providers.protocol import Completion, CompletionRequest, Message, Provider, StreamEnd, Usage
+from aqe.engine.providers.protocol import Completion, CompletionRequest, Provider, StreamEnd, Usage
 from aqe.engine.routing.breaker import ALLOWED
 from aqe.engine.routing.circuits import Circuits, Key, Watch, permissions
 from aqe.engine.routing.decision import Attempt, Decision, Routed, RouteRequest
@@ -116,7 +116,7 @@ class Router:
         answers that were thrown away on the way too. Raises `UserError` (no-model, no-route, strict-mode,
         provider-failed, and what the privacy guard raises) and `OutOfTime`.
         """
-        journey = Journey(self, request, completion, self._planned(request, completion.messages))
+        journey = Journey(self, request, completion, self._planned(request, completion))
         try:
             answer = await journey.complete()
         except AqeError as error:
@@ -136,10 +136,10 @@ class Router:
 
         Raises `UserError` at once as `decide` does, the rest while it is read.
         """
-        journey = Journey(self, request, completion, self._planned(request, completion.messages))
+        journey = Journey(self, request, completion, self._planned(request, completion))
         return RoutedStream(journey, self._keep, request_id)
 
-    def _planned(self, request: RouteRequest, messages: tuple[Message, ...]) -> Decision:
+    def _planned(self, request: RouteRequest, completion: CompletionRequest) -> Decision:
         """As `plan`; where the privacy mode alone stands before every model, that is written to the audit log."""
         try:
             return self.plan(request)
@@ -148,7 +148,7 @@ class Router:
                 for provider in self.providers.values():
                     to = getattr(provider, "recipient", None) or Recipient(provider.name, "")
                     with contextlib.suppress(AqeError):
-                        self._guard.outgoing(messages, to=to, purpose="complete")
+                        self._guard.outgoing(completion.messages, to=to, purpose=completion.purpose)
             raise
 
     def note(self, decision: Decision, *, request_id: str, task: str | None = None, outcome: str = "ok") -> None:

@@ -165,7 +165,7 @@ def report_of_controls(
 def grant_consent(
     provider: ProviderArgument,
     purpose: Annotated[
-        str, typer.Option("--purpose", metavar="NAME", help="Only for this, as the error names it (* is all).")
+        str, typer.Option("--purpose", metavar="NAME", help="query, complete or embed (* is all).")
     ] = "*",
     json: JsonOption = False,
     project: ProjectOption = None,
