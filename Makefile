@@ -85,6 +85,7 @@ bench-public: $(stamp) ## the benchmarks that fetch public packages first, and l
 	$(py) benchmarks/graph.py --cost
 	$(py) benchmarks/graph.py --own
 	$(py) benchmarks/together.py
+	$(py) benchmarks/answer_thresholds.py
 	$(py) benchmarks/select.py
 	$(py) benchmarks/packages.py
 	$(py) benchmarks/testgen.py --json .work/testgen.json

@@ -1,16 +1,18 @@
 """Questions with and without an answer, asked of the small projects: what is answered, and what of it is right.
 
-python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2|d|e] [--file FILE [--show]] [--misses] [--json]
+python benchmarks/answers.py [--words | --engine] [--half a|b|c1|c2|d|e] [--file FILE [--show]] [--at THRESHOLD]
+[--misses] [--json]
 
 Each half of benchmarks/data/answers_[ab].toml has 40 questions that its project answers and 40 near its topic that it
 does not; answers_c.toml has 96 and 86 of two other projects, worded farther from their texts, answers_d.toml 60 and 60
 of all four, the unanswerable ones near misses, answers_e.toml 40 and 40 like them. No weight was fitted on any of these
-(benchmarks/fit_answers.py). Last come halves a and b, each by the threshold that lets a tenth of the other's
-unanswerable questions through. --file asks the questions of another file of the same form (TOML, or JSON lines with the
-same keys): of them only totals are printed, unless --show is given. An answer is right if one of its quotes is one that
-the question names (file and pattern); `first` counts those whose first quote is. --words leaves the embedder out;
---engine asks as `aqe query` does, with the starter knowledge beside the project; --misses shows each question that went
-wrong. Intervals are 95 % (Wilson 1927).
+(benchmarks/fit_answers.py). Last come halves a and b, each by a threshold that is chosen on the other's unanswerable
+questions: the lowest that lets a tenth of them through, and the one that a normal distribution of theirs gives. --file
+asks the questions of another file of the same form (TOML, or JSON lines with the same keys): of them only totals are
+printed, unless --show is given. An answer is right if one of its quotes is one that the question names (file and
+pattern); `first` counts those whose first quote is. --words leaves the embedder out;
+--engine asks as `aqe query` does, with the starter knowledge beside the project and at aqe's own threshold; --at is
+another one; --misses shows each question that went wrong at aqe's own. Intervals are 95 % (Wilson 1927).
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from aqe.engine.index import index_project
@@ -63,43 +66,70 @@ def main() -> None:
     parser.add_argument("--half", choices=HALVES)
     parser.add_argument("--file", type=Path, help="other questions")
     parser.add_argument("--show", action="store_true", help="the questions of the file that went wrong, too")
+    parser.add_argument(
+        "--at", type=float, default=DEFAULT, metavar="THRESHOLD", help="another threshold than aqe's own"
+    )
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     embedder = None if options.words else the_embedder()
     halves = [str(options.file)] if options.file else [options.half] if options.half else HALVES
     asked = ask_engines(halves) if options.engine else ask_all(halves, embedder)
-    figures = {half: judge([one for one in asked if one.half == half]) for half in halves}
+    figures = {half: judge([one for one in asked if one.half == half], options.at) for half in halves}
     if options.engine:  # what came nearest to an unanswered question is no answer there
         for figure in figures.values():
             del figure["answerable right were all answered"]
     crossed = {} if options.engine or options.half or options.file else by_other_half(asked)
     if options.json:
-        said = {"embedder": embedder and embedder.id, "threshold": DEFAULT, "bar": BAR, "halves": figures}
+        said = {"embedder": embedder and embedder.id, "threshold": options.at, "bar": BAR, "halves": figures}
         print(json.dumps({**said, "threshold of the other half": crossed}))
         return
-    print(f"embedder {embedder.id if embedder else 'none'}, threshold {DEFAULT}")
+    print(f"embedder {embedder.id if embedder else 'none'}, threshold {options.at}")
     for half, figure in figures.items():
         print(f"half {half}: " + ", ".join(f"{name} {value:.3f}" for name, value in figure.items()))
         tell_intervals(figure)
-    for half, figure in crossed.items():
-        print(f"half {half} at {figure['threshold']:.3f}, the threshold of the other half: ", end="")
+    for rule, half, figure in ((rule, *one) for rule, some in crossed.items() for one in some.items()):
+        print(f"half {half} at {figure['threshold']:.3f}, the {rule} threshold of the other half: ", end="")
         print(", ".join(f"{name} {figure[name]:.3f}" for name in BAR))
         tell_intervals(figure)
     if options.show or (options.misses and not options.file):
         tell_misses(asked)
 
 
-def by_other_half(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
-    """The figures of halves a and b, each at the threshold that lets a tenth of the other's unanswerable through."""
-    found = {}
-    for chosen, half in (("a", "b"), ("b", "a")):
-        no = sorted(
-            (one.found.confidence for one in asked if one.half == chosen and not one.is_answerable), reverse=True
-        )
-        threshold = no[int(BAR["unanswerable answered"] * len(no))] + 1e-9
-        found[half] = {"threshold": threshold, **judge([one for one in asked if one.half == half], threshold)}
+def by_other_half(asked: Sequence[Asked]) -> dict[str, dict[str, dict[str, float]]]:
+    """By rule and half the figures of halves a and b, each at the threshold that the rule chooses on the unanswerable
+    questions of the other."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, rule in RULES.items():
+        for chosen, half in (("a", "b"), ("b", "a")):
+            no = [one.found.confidence for one in asked if one.half == chosen and not one.is_answerable]
+            threshold = rule(no)
+            told = judge([one for one in asked if one.half == half], threshold)
+            found.setdefault(name, {})[half] = {"threshold": threshold, **told}
     return found
+
+
+def lowest_threshold(confidences: Sequence[float]) -> float:
+    """The least threshold that no more than a tenth of some unanswerable questions reach.
+
+    It follows the one question that stands there: of two halves of one size the one whose threshold is lower lets more
+    than a tenth of the other's through, so that never both ways keep to a tenth.
+    """
+    ordered = sorted(confidences, reverse=True)
+    return ordered[int(BAR["unanswerable answered"] * len(ordered))] + 1e-9
+
+
+def normal_threshold(confidences: Sequence[float]) -> float:
+    """The threshold that a tenth would reach if the logits of the confidence were spread as a normal distribution with
+    the mean and the deviation of theirs, so that all of the questions have a say in it."""
+    logits = [math.log(max(one, 1e-6) / max(1.0 - one, 1e-6)) for one in confidences]
+    least = NormalDist.from_samples(logits).inv_cdf(1.0 - BAR["unanswerable answered"])
+    return 1.0 / (1.0 + math.exp(-least))
+
+
+Rule = Callable[[Sequence[float]], float]
+RULES: Mapping[str, Rule] = {"lowest": lowest_threshold, "normal": normal_threshold}
+"""How a threshold is chosen on some unanswerable questions; answer_thresholds.py compares them."""
 
 
 def tell_intervals(figure: Mapping[str, float]) -> None:

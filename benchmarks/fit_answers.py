@@ -20,9 +20,11 @@ other packages. --without leaves figures of the confidence out (their names stan
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,12 @@ from answers import DATA, is_right, load, the_embedder
 from numpy.typing import NDArray
 from sdists import projects
 
+from aqe.engine.embedding import Embedder
 from aqe.engine.index import index_project
 from aqe.engine.index.evidence import find_passages
 from aqe.engine.memory import Store
 from aqe.engine.providers import confidence, scoring
-from aqe.engine.providers.extractive import DEFAULT, choose, quote_of
+from aqe.engine.providers.extractive import DEFAULT, Passage, choose, quote_of
 from aqe.engine.providers.question import Question, read_question
 
 FILES = tuple(DATA / f"questions_{number}.toml" for number in range(1, 10))
@@ -85,6 +88,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class LookedUp:
+    """What the index of a project has for some questions: how many passages it has, and for each question how rare its
+    terms are and the passages that were found."""
+
+    asks: tuple[str, ...]
+    passages: int
+    rarities: tuple[dict[str, float], ...]
+    found: tuple[tuple[Passage, ...], ...]
+
+
+@dataclass(frozen=True)
 class Judged:
     """A question with the confidence in its quotes, the threshold that it is judged by, and whether one of the quotes
     is right, and the first."""
@@ -122,8 +136,9 @@ def main() -> None:
     parser.add_argument("--curve", action="store_true", help="those of fits on fewer packages")
     parser.add_argument("--without", nargs="+", default=(), choices=confidence.WEIGHTS, help="figures to leave out")
     parser.add_argument("--projects", type=Path, help="the unpacked source archives, where they are at hand")
+    parser.add_argument("--kept", type=Path, help="a folder that keeps what is found for the questions")
     options = parser.parse_args()
-    questions = read_questions(options.projects)
+    questions = read_questions(options.projects, options.kept)
     if options.curve:
         for share in SHARES:
             print(f"fitted on {share:.0%} of the others")
@@ -145,29 +160,53 @@ def main() -> None:
     np.save(UNMET_FILE, model.confidence.unmet.astype(np.float32))
 
 
-def read_questions(folder: Path | None = None) -> list[Asked]:
-    """The questions that are fitted on, with every unit that could be quoted."""
+def read_questions(folder: Path | None = None, kept: Path | None = None) -> list[Asked]:
+    """The questions that are fitted on, with every unit that could be quoted; the passages that were found for those of
+    a project are kept in the folder `kept`, and taken from there where they are."""
     listed = [(one, file.stem) for file in FILES for one in load(str(file))]
-    names = dict.fromkeys(one["project"] for one, _ in listed)
-    roots = projects(names) if folder is None else {name: folder / name for name in names}
+    names = list(dict.fromkeys(one["project"] for one, _ in listed))
     embedder = the_embedder()
     found = []
     for name in names:
-        with tempfile.TemporaryDirectory() as work:
-            store = Store.open(Path(work) / "project.db")
-            passages = index_project(store, embedder, roots[name]).passages
-            for question, file in ((one, file) for one, file in listed if one["project"] == name):
-                near = find_passages(store, embedder, question["ask"])
-                read = read_question(question["ask"], store.rarity(question["ask"]))
-                field = scoring.field_of(read, near)
-                if field is not None:
-                    every = scoring.rank(field, most=len(field.units))
-                    right = np.zeros(len(every), bool)
-                    for one in every:
-                        right[one.place] = is_right(question, quote_of(one))
-                    found.append(Asked(question, read, field, right, passages, file))
-            store.close()
+        asks = [one["ask"] for one, _ in listed if one["project"] == name]
+        file = None if kept is None else kept / f"{name}.json"
+        if file is not None and file.is_file():
+            looked = looked_up_from(json.loads(file.read_text(encoding="utf-8")), asks, file)
+        else:
+            looked = look_up(projects([name])[name] if folder is None else folder / name, embedder, asks)
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(asdict(looked)), encoding="utf-8")
+        mine = (one for one in listed if one[0]["project"] == name)
+        for (question, stem), rarity, near in zip(mine, looked.rarities, looked.found, strict=True):
+            read = read_question(question["ask"], rarity)
+            field = scoring.field_of(read, near)
+            if field is not None:
+                every = scoring.rank(field, most=len(field.units))
+                right = np.zeros(len(every), bool)
+                for one in every:
+                    right[one.place] = is_right(question, quote_of(one))
+                found.append(Asked(question, read, field, right, looked.passages, stem))
     return found
+
+
+def look_up(project: Path, embedder: Embedder, asks: Sequence[str]) -> LookedUp:
+    """What a fresh index of a project has for some questions."""
+    with tempfile.TemporaryDirectory() as work:
+        store = Store.open(Path(work) / "project.db")
+        passages = index_project(store, embedder, project).passages
+        rarities = tuple(dict(store.rarity(ask)) for ask in asks)
+        found = tuple(tuple(find_passages(store, embedder, ask)) for ask in asks)
+        store.close()
+    return LookedUp(tuple(asks), passages, rarities, found)
+
+
+def looked_up_from(kept: dict[str, Any], asks: Sequence[str], file: Path) -> LookedUp:
+    """What was kept of a project; ends where it is of other questions."""
+    if kept["asks"] != list(asks):
+        sys.exit(f"{file} holds what was found for other questions: delete it.")
+    found = tuple(tuple(Passage(**one) for one in some) for some in kept["found"])
+    return LookedUp(tuple(asks), kept["passages"], tuple(kept["rarities"]), found)
 
 
 def tell_unknown(questions: Sequence[Asked], share: float, without: Sequence[str]) -> None:

@@ -182,6 +182,22 @@ def forms_of(question: str) -> tuple[re.Pattern[str], ...]:
     return tuple(offered for asked, offered in _FORMS if asked.search(lowered))
 
 
+_PARTICULAR = re.compile(
+    r"(?:which|who|whose|where)\b|when (?:was|were|is|are|did|will|does)\b|"
+    r"(?:\w+ )?how (?:many|much|long|large|big|old|far|high|fast|often)\b|"
+    r"what(?: \w+)? (?:is|are|was|were|does|do|did|has|have) (?:the|our|its|this|that|my|your)\b"
+)
+
+
+def is_particular(question: str) -> bool:
+    """Whether it asks for one fact, as who, where or how many, and for those of something that is at hand.
+
+    >>> [is_particular(one) for one in ("How many tests are there?", "What is the port?", "What is a mock?")]
+    [True, True, False]
+    """
+    return _PARTICULAR.match(question.strip().lower()) is not None
+
+
 def share_offered(forms: Sequence[re.Pattern[str]], text: str) -> float:
     """The share of what is asked for that a text offers; 0 where nothing of a known kind is."""
     return sum(form.search(text) is not None for form in forms) / len(forms) if forms else 0.0

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.memory.entry import made
 from aqe.engine.memory.search.ranking import CORRECTIONS, INDEX
+from aqe.engine.providers.answer_forms import is_particular
 from aqe.engine.providers.confidence import KNOWN_BIAS, KNOWN_WEIGHTS, confidence_of, features, known_features
 from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
 from aqe.engine.providers.scoring import Scored, field_of, rank
+from aqe.engine.providers.windows import BLOCK_LINES
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Hit
@@ -31,7 +33,6 @@ KNOWN_DEFAULT = 0.44
 
 MOST_CITATIONS = 3
 ENOUGH = 0.9
-BLOCK_LINES = 6
 LONGEST_ENTRY = 700
 """Characters of an entry of the knowledge that is quoted as a whole; the shipped ones have less."""
 
@@ -140,9 +141,11 @@ def extract(
 
 def extract_known(question: str, entries: Sequence[Passage], *, threshold: float = KNOWN_DEFAULT) -> Extract:
     """The answer to `question` out of entries of the knowledge, by a confidence of their own: whatever a project has,
-    they are the same, and all terms weigh the same."""
+    they are the same, and all terms weigh the same. One that asks for a particular fact in a single word that tells
+    ("How many tests are there?") has none: the word is all that an entry could have of it."""
     asked = read_question(question, None)
-    field = field_of(asked, entries) if asked.weights else None
+    tells = len(asked.weights) > is_particular(question)
+    field = field_of(asked, entries) if tells else None
     if field is None:
         return Extract(False, UNKNOWN, 0.0, ())
     chosen = choose(rank(field))
@@ -200,8 +203,11 @@ def _told(
 
 
 def choose(ranked: Sequence[Scored]) -> list[tuple[Scored, Citation]]:
-    """The best units with their quotes until it is likely enough that the answer is among them, if there is one; what
-    an earlier quote says word for word, in whatever file, is not said again."""
+    """The best units with their quotes until it is likely enough that the answer is among them, if there is one.
+
+    What an earlier quote says word for word, in whatever file, is not said again; a quote that says an earlier one and
+    more takes its place.
+    """
     chosen: list[tuple[Scored, Citation]] = []
     said: list[str] = []
     sure = 0.0
@@ -211,9 +217,13 @@ def choose(ranked: Sequence[Scored]) -> list[tuple[Scored, Citation]]:
         sure += one.chance
         quote = quote_of(one)
         text = " ".join(quote.quote.split())
-        if not any(text in other for other in said):
-            chosen.append((one, quote))
-            said.append(text)
+        if any(text in other for other in said):
+            continue
+        first, *others = [at for at, other in enumerate(said) if other in text] or [len(said)]
+        unit = chosen[first][0] if first < len(said) else one
+        chosen[first : first + 1], said[first : first + 1] = [(unit, quote)], [text]
+        for at in reversed(others):
+            del chosen[at], said[at]
     return chosen
 
 

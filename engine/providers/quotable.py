@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from aqe.engine.providers.windows import FENCE, QUOTES, SIGNATURE, window_of
+
 Form = Literal["prose", "code", "settings"]
 
 MOST_UNITS = 200
@@ -36,18 +38,15 @@ _SENTENCE = re.compile(
 )
 _TARGET = re.compile(r"[ \t]*(?:\.\. _[^:]*: *\S*|\[[^\]]+\]:? *<?https?://\S+)$")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
-_SIGNATURE = re.compile(r"[ \t]*(?:async[ \t]+def|def|class)[ \t]+\w+")
 _FIELD = re.compile(r"[ \t]*(?::\w[^:]*:|\w[\w. ]*:)[ \t]+\S")
 _SECTION = re.compile(r"(?:Args|Arguments|Attributes|Examples?|Notes?|Parameters|Raises|Returns|Yields):?[ \t]*")
-_QUOTES = ('"""', "'''")
-_FENCE = ("```", "~~~")
 
 
 @dataclass(frozen=True)
 class Unit:
     """A piece of a passage: lines `first` to `last` counted from 0, its text as it stands there, and whether it is
     "prose", "row", "signature", "example", "code" or "heading"; what leads to it; the first sentence of its block;
-    the lines of that block, where the unit is a part of one."""
+    the lines of that block, where the unit is a part of one, or those that it stands together with (`windows.py`)."""
 
     first: int
     last: int
@@ -62,10 +61,21 @@ def units_of(text: str, form: Form = "prose") -> list[Unit]:
     """The units of a passage in order, at most `MOST_UNITS`."""
     lines = text.split("\n")
     if form == "settings":
-        return [_unit(lines, at, at, "row", "") for at, line in enumerate(lines[:MOST_UNITS]) if line.strip()]
-    found = _code(lines, 0, len(lines)) if form == "code" else _prose(lines, 0, len(lines))
-    told = (unit for unit in found if not _asks(unit))
+        found: Iterator[Unit] = (_unit(lines, at, at, "row", "") for at, line in enumerate(lines[:MOST_UNITS]) if line.strip())
+    else:
+        found = _code(lines, 0, len(lines)) if form == "code" else _prose(lines, 0, len(lines))
+    told = (_together(lines, unit, form) for unit in found if not _asks(unit))
     return [unit for unit, _ in zip(told, range(MOST_UNITS), strict=False)]
+
+
+def _together(lines: Sequence[str], unit: Unit, form: Form) -> Unit:
+    """The unit with the lines that are quoted with it; those of an example, a statement or a setting lead to it."""
+    block = window_of(lines, unit, form)
+    if block is None or unit.kind == "prose" or unit.lead:
+        return unit if block == unit.block else replace(unit, block=block)
+    others = [*lines[block[0] : unit.first], *lines[unit.last + 1 : block[1] + 1]]
+    lead = " ".join(" ".join(others).split())
+    return replace(unit, block=block, lead=lead)
 
 
 def _asks(unit: Unit) -> bool:
@@ -86,7 +96,7 @@ def _prose(lines: Sequence[str], start: int, end: int, lead: str = "") -> Iterat
         elif at + 1 < end and _RULE.fullmatch(lines[at + 1]) and not _ROW.fullmatch(line) and not _RULE.fullmatch(line):
             yield _unit(lines, at, at, "heading", "")
             at += 2
-        elif line.strip().startswith(_FENCE):
+        elif line.strip().startswith(FENCE):
             close = _fence_end(lines, at, end)
             yield from (_unit(lines, n, n, "example", lead) for n in range(at + 1, close) if lines[n].strip())
             at = close + 1
@@ -159,7 +169,7 @@ def _code(lines: Sequence[str], start: int, end: int) -> Iterator[Unit]:
             for unit in _documentation(lines, at, close):
                 yield replace(unit, block=(head, summary)) if head >= 0 and unit.last <= summary else unit
             at, head = close, -1
-        elif _SIGNATURE.match(line):
+        elif SIGNATURE.match(line):
             close = _signature_end(lines, at, end)
             below = lines[close + 1].strip() if close + 1 < end else ""
             head = at if _docstring(below) else -1
@@ -179,9 +189,9 @@ def _documentation(lines: Sequence[str], start: int, end: int) -> Iterator[Unit]
     """The sentences of a docstring; its fields and its examples are units of their own."""
     bare = list(lines[:end])
     for at in (start, end - 1):
-        for mark in _QUOTES:
+        for mark in QUOTES:
             bare[at] = bare[at].replace(mark, "   ")
-    if bare[start].lstrip()[:1] in "rRbBuUfF" and lines[start].lstrip()[1:4] in _QUOTES:
+    if bare[start].lstrip()[:1] in "rRbBuUfF" and lines[start].lstrip()[1:4] in QUOTES:
         bare[start] = bare[start].replace(bare[start].lstrip()[0], " ", 1)
     indents = [len(line) - len(line.lstrip()) for line in bare[start + 1 : end] if line.strip()]
     bare[start:end] = [bare[start].lstrip(), *(line[min(indents, default=0) :] for line in bare[start + 1 : end])]
@@ -203,7 +213,7 @@ def _documentation(lines: Sequence[str], start: int, end: int) -> Iterator[Unit]
 
 def _docstring(stripped: str) -> str:
     body = stripped[1:] if stripped[:1] in "rRuU" else stripped
-    return next((mark for mark in _QUOTES if body.startswith(mark)), "")
+    return next((mark for mark in QUOTES if body.startswith(mark)), "")
 
 
 def _docstring_end(lines: Sequence[str], at: int, end: int, mark: str) -> int:
@@ -241,7 +251,7 @@ def _columns_end(lines: Sequence[str], at: int, end: int) -> int:
 
 
 def _block_end(lines: Sequence[str], at: int, end: int) -> int:
-    while at < end and lines[at].strip() and not lines[at].strip().startswith(_FENCE) and not _TARGET.match(lines[at]):
+    while at < end and lines[at].strip() and not lines[at].strip().startswith(FENCE) and not _TARGET.match(lines[at]):
         at += 1
     return at
 

@@ -281,17 +281,17 @@ def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tupl
 
 
 def test_questions_of_halves_a_and_b_fare_as_the_docs_say(repository: Path) -> None:
-    """On the halves of the benchmark worded near the text, which nothing is fitted on, at least 26 and 31 of 40
-    questions are answered right at the threshold of the other half, and at most 4 and 5 of 40 without an answer are
-    answered; at aqe's own threshold at least 26 and 24, and at most 4."""
+    """On the halves of the benchmark worded near the text, which nothing is fitted on, 28 and at least 32 of 40
+    questions are answered right at the lowest threshold of the other half, and at most 4 and 5 of 40 without an answer
+    are answered; at aqe's own threshold at least 28 and 26, and at most 4."""
     benchmark = runpy.run_path(str(repository / "benchmarks" / "answers.py"))
     asked = benchmark["ask_all"](["a", "b"], benchmark["the_embedder"]())
-    crossed = benchmark["by_other_half"](asked)
-    assert crossed["b"]["answerable right"] >= 26 / 40
+    crossed = benchmark["by_other_half"](asked)["lowest"]
+    assert crossed["b"]["answerable right"] >= 28 / 40
     assert crossed["b"]["unanswerable answered"] <= 4 / 40
-    assert crossed["a"]["answerable right"] >= 31 / 40
+    assert crossed["a"]["answerable right"] >= 32 / 40
     assert crossed["a"]["unanswerable answered"] <= 5 / 40
-    for half, right in (("a", 26), ("b", 24)):
+    for half, right in (("a", 28), ("b", 26)):
         own = benchmark["judge"]([one for one in asked if one.half == half])
         assert own["answerable right"] >= right / 40
         assert own["unanswerable answered"] <= 4 / 40

@@ -78,7 +78,14 @@ def test_an_answer_about_testing_cites_its_entry(project: Path, question: str, e
 
 
 @pytest.mark.parametrize(
-    "question", ["Which kernel does the firewall need?", "How do I export the calendar to a phone?"]
+    "question",
+    [
+        "Which kernel does the firewall need?",
+        "How do I export the calendar to a phone?",
+        "How many tests are there?",
+        "Which of our tests are flaky?",
+        "What does the clock fixture return?",
+    ],
 )
 def test_what_nobody_knows_is_not_answered_by_the_knowledge(project: Path, question: str) -> None:
     """A question that neither the project nor the knowledge answers stays without an answer."""
