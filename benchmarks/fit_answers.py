@@ -1,6 +1,7 @@
 """Fits how answers are ranked and how sure they are.
 
-python benchmarks/fit_answers.py [--folds | --writers | --curve] [--without FIGURE ...] [--projects FOLDER]
+python benchmarks/fit_answers.py [--folds | --writers | --curve | --weights] [--without FIGURE ...] [--projects FOLDER]
+[--kept FOLDER]
 
 Fitted on are the questions of benchmarks/data/questions_[1-9].toml alone: 1,486 with an answer and 1,472 without one,
 over 128 public packages, which are fetched as source archives (sdists.py); those over the projects in fixtures/
@@ -12,9 +13,12 @@ package: each sixth of the packages is judged by a ranking, a confidence and a t
 in three divisions. Then the weights for engine/providers/scoring.py and confidence.py and the threshold for
 extractive.py; what unmet words tell is written to engine/providers/data/unmet_words.npy.
 
---folds prints the figures alone. --writers judges each file by what was fitted on the others, whose writers
-did not write it, and whose packages are others too. --curve fits on a quarter, a half, three quarters and all of the
-other packages. --without leaves figures of the confidence out (their names stand in confidence.py).
+--folds prints the figures alone, and --weights what is fitted. --writers judges each file by what was fitted on the
+others, whose writers did not write it, and whose packages are others too. --curve fits on a quarter, a half, three
+quarters and all of the other packages. --without leaves figures of the confidence out (their names stand in
+confidence.py).
+--kept keeps the passages that are found for the questions in a folder and takes them from there the next time, so that
+nothing is fetched or indexed; after a change of the index or of the search the folder has to be deleted.
 """
 
 from __future__ import annotations
@@ -134,6 +138,7 @@ def main() -> None:
     parser.add_argument("--folds", action="store_true", help="only the figures of unknown packages")
     parser.add_argument("--writers", action="store_true", help="the figures of unknown packages and writers")
     parser.add_argument("--curve", action="store_true", help="those of fits on fewer packages")
+    parser.add_argument("--weights", action="store_true", help="only what is fitted on all of them")
     parser.add_argument("--without", nargs="+", default=(), choices=confidence.WEIGHTS, help="figures to leave out")
     parser.add_argument("--projects", type=Path, help="the unpacked source archives, where they are at hand")
     parser.add_argument("--kept", type=Path, help="a folder that keeps what is found for the questions")
@@ -147,10 +152,15 @@ def main() -> None:
     if options.writers:
         tell([judged_by_others(questions, by_file(questions), 1.0, options.without)])
         return
-    tell_unknown(questions, 1.0, options.without)
+    if not options.weights:
+        tell_unknown(questions, 1.0, options.without)
     if options.folds or options.without:
         return
-    model = fit(questions)
+    tell_weights(fit(questions))
+
+
+def tell_weights(model: Model) -> None:
+    """Print what goes into scoring.py and confidence.py, and write what unmet words tell."""
     print("\nRANKING = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in model.ranking.items()) + "\n}")
     named = model.confidence.weights.items()
     print("WEIGHTS = {" + "".join(f'\n    "{name}": {weight:.2f},' for name, weight in named) + "\n}")
