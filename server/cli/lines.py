@@ -87,8 +87,9 @@ def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequenc
 
 
 def _input_lines() -> Iterator[list[tuple[int, bytes]]]:
-    """The lines of stdin that are not blank, each with its number among all, those together that arrived together."""
+    """The lines of stdin, each with its number, together as they arrived; blank ones at the end are none."""
     parts: list[bytes] = []
+    blank: list[tuple[int, bytes]] = []
     before = 0
     source = cast("BufferedReader", sys.stdin.buffer)
     while block := source.read1(_BLOCK):
@@ -96,17 +97,27 @@ def _input_lines() -> Iterator[list[tuple[int, bytes]]]:
         if b"\n" in block:
             *whole, rest = b"".join(parts).split(b"\n")
             parts = [rest]
-            yield from _in_batches(whole, before)
+            yield from _in_batches(whole, before, blank)
             before += len(whole)
-    yield from _in_batches([b"".join(parts)], before)
+    yield from _in_batches([b"".join(parts)], before, blank)
 
 
-def _in_batches(lines: Sequence[bytes], before: int) -> Iterator[list[tuple[int, bytes]]]:
-    told = [(number, line) for number, line in enumerate(lines, before + 1) if line.strip()]
+def _in_batches(
+    lines: Sequence[bytes], before: int, blank: list[tuple[int, bytes]]
+) -> Iterator[list[tuple[int, bytes]]]:
+    """`lines` after those in `blank`, where blank ones are left that nothing follows yet."""
+    told = []
+    for number, line in enumerate(lines, before + 1):
+        blank.append((number, line))
+        if line.strip():
+            told += blank
+            blank.clear()
     return (told[at : at + TOGETHER] for at in range(0, len(told), TOGETHER))
 
 
 def _object(line: bytes) -> Mapping[str, Any]:
+    if not line.strip():
+        raise UserError("The line is blank.", code="bad-line", fix="Give one JSON object a line.")
     try:
         found = json.loads(line.decode("utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as exc:

@@ -51,21 +51,27 @@ def test_a_mark_at_the_start_is_no_part_of_a_line(aqe: Run) -> None:
 
 
 def test_lines_that_arrive_together_are_kept_and_refused_one_by_one(aqe: Run) -> None:
-    """Of many lines at once each has its answer in its place: a wrong one its error with its number (blank lines
-    counted, as an editor does), an equal text the id that it has, and all others are kept."""
+    """Of many lines at once each has its answer in its place: a wrong or a blank one its error with its
+    number, as an editor counts, an equal text the id that it has, and all others are kept."""
     texts = [f"the cart {at} expires" for at in range(150)]
     lines = [json.dumps({"text": text}) for text in (*texts, texts[3])]
     lines[70:70] = ["", '{"text": ""}']
     status, out, _ = aqe("memory", "add", "--jsonl", stdin="\n".join(lines))
     told = _objects(out)
-    refused = told.pop(70)
+    refused = [told.pop(70), told.pop(70)]
     assert status == 1
-    assert (refused["line"], refused["error"]["code"]) == (72, "bad-text")
+    assert [(one["line"], one["error"]["code"]) for one in refused] == [(71, "bad-line"), (72, "bad-text")]
     assert told[-1] == {"id": told[3]["id"], "namespace": "default", "existed": True, "joined": []}
     kept = json.loads(aqe("memory", "list", "--json", "--limit", "999")[1])["memories"]
     assert {one["id"]: one["text"] for one in kept} == {
         one["id"]: text for one, text in zip(told[:-1], texts, strict=True)
     }
+
+
+def test_blank_lines_at_the_end_are_none(aqe: Run) -> None:
+    """Line ends after the last line ask for nothing, and fail nothing."""
+    status, out, _ = aqe("memory", "add", "--jsonl", stdin='{"text": "carts expire"}\n\n \n\n')
+    assert (status, len(_objects(out))) == (0, 1)
 
 
 def test_a_refused_line_keeps_its_id(aqe: Run) -> None:
