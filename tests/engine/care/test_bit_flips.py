@@ -219,5 +219,6 @@ def test_a_flipped_bit_is_told_or_changes_nothing_of_the_memory(used: Place, tmp
         counts["harmless" if not differs else "unguarded"] += 1
         counts.update(f"unguarded: {name}" for name in differs)
         assert set(differs) <= UNGUARDED, (at, differs)
+    print(dict(counts))
     assert counts["told"] > FLIPS // 5
     assert counts["unguarded"] < FLIPS // 10
