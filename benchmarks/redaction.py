@@ -66,6 +66,7 @@ DOMAINS = ("acme-corp.io", "northwind.co.uk", "kontoso.de", "mail.globex.com", "
 IBANS = {"DE": "0" * 18, "GB": "A" * 4 + "0" * 14, "FR": "0" * 10 + "B" * 11 + "00", "NL": "A" * 4 + "0" * 10}
 IBANS |= {"ES": "0" * 20, "CH": "0" * 5 + "B" * 12, "NO": "0" * 11}
 PHONES = ("+{a} {b} {c}", "+{a}-{b}-{c}", "+{a} ({b}) {c}", "+{a}{b}{c}", "00{a} {b} {c}", "+{a}.{b}.{c}")
+WORDS = ("acid", "bench", "cloud", "dove", "elbow", "frost", "grape", "honey", "iron", "jelly", "knife", "lemon")
 ODD_SIZE = 100_000
 ODD_TEXTS = (
     "key|token|auth|key |key_|key or |api_key=|key='(|auth=('|auth(|psk|ey|sk-|glpat-|password: &a |password: !a "
@@ -186,10 +187,9 @@ def _clean(bases: list[tuple[str, str]]) -> dict[str, Any]:
 def _odd(bases: list[tuple[str, str]], rng: random.Random) -> dict[str, Any]:
     """How much slower texts are that are made to hold the redactor up, by processor time for a character beside files
     as they are: those in which it finds nothing, and those of nothing but secrets; each is `ODD_SIZE` characters."""
-    ordinary = "".join(text for _, text in bases)[: 5 * ODD_SIZE]
-    usual = _seconds(ordinary)[0] / len(ordinary)
-    walls = {name: make(rng) for name, make in WALLS.items()}
-    texts = {unit: unit * (ODD_SIZE // len(unit)) for unit in ODD_TEXTS.split("|")} | walls
+    usual = _seconds("".join(text for _, text in bases)[: 5 * ODD_SIZE])[0] / (5 * ODD_SIZE)
+    texts = {unit: unit * (ODD_SIZE // len(unit)) for unit in ODD_TEXTS.split("|")}
+    texts |= {name: make(rng) for name, make in WALLS.items()}
     slowest = {True: (0.0, "", 0), False: (0.0, "", 0)}
     for name, text in texts.items():
         seconds, found = _seconds(text)
@@ -441,6 +441,7 @@ OWN_LINES: dict[str, Callable[[random.Random], tuple[str, str]]] = {
         ('curl -H "Authorization: Bearer {v}" https://x.acme.io', "curl https://x.acme.io --header 'X-Api-Key: {v}'"),
         lambda rng: _random(rng, 32),
     ),
+    "seed-phrase": _in(('mnemonic="{v}"', "seed phrase: {v}"), lambda rng: " ".join(rng.choices(WORDS, k=12))),
     "private-key": _key,
     "kubernetes-secret-yaml": _kubernetes,
 }

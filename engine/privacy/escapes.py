@@ -74,13 +74,16 @@ def inner_of(text: str) -> Inner | None:
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:
     """Begin and end of each line with something behind an escape."""
-    found = _INNER.search(text)
-    while found is not None:
-        begin = text.rfind("\n", 0, found.start()) + 1
-        end = text.find("\n", found.end())
+    place = text.find("\\")
+    while place >= 0:
+        if _INNER.match(text, place) is None:
+            place = text.find("\\", place + 1)
+            continue
+        begin = text.rfind("\n", 0, place) + 1
+        end = text.find("\n", place)
         end = len(text) if end < 0 else end
         yield begin, end
-        found = _INNER.search(text, end)
+        place = text.find("\\", end)
 
 
 def past_escapes(text: str, start: int, end: int) -> tuple[int, int]:

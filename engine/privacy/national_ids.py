@@ -22,17 +22,18 @@ _VERHOEFF_TURN = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
 def find_national_ids(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
     """Begin, end and class of each number of a person, in no order."""
     for found in _BY_FORM.finditer(text):
-        if _CHECKS[found.lastgroup or ""](_plain(found[0])):
-            yield *found.span(), KIND
-    for word in _WORDS.finditer(lowered):
-        if lowered[word.start() - 1 : word.start()].isalnum():
-            continue
-        name = next(name for name in _BY_NAME if lowered.startswith(name, word.start()))
-        after = word.start() + len(name)
-        pattern, is_valid = _BY_NAME[name]
-        number = None if lowered[after : after + 1].isalpha() else pattern.search(text, after, after + REACH)
-        if number is not None and is_valid(_plain(number[0])):
-            yield *number.span(), KIND
+        begin = found.start() - (6 if found.lastgroup == "cf" else 0)
+        if _CHECKS[found.lastgroup or ""](_plain(text[begin : found.end()])):
+            yield begin, found.end(), KIND
+    for name, (pattern, is_valid) in _BY_NAME.items():
+        place = lowered.find(name)
+        while place >= 0:
+            after = place + len(name)
+            if not (lowered[place - 1 : place].isalnum() or lowered[after : after + 1].isalpha()):
+                number = pattern.search(text, after, after + REACH)
+                if number is not None and is_valid(_plain(number[0])):
+                    yield *number.span(), KIND
+            place = lowered.find(name, after)
 
 
 def _plain(written: str) -> str:
@@ -124,9 +125,10 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "nir": _is_nir,
 }
 _BY_FORM = re.compile(
-    r"[A-Z1-9](?<![\w.-].)(?:(?P<cf>[A-Z]{5}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z])|(?P<cpf>\d\d\.\d{3}\.\d{3}-\d\d)"
+    r"\d(?:(?P<cf>(?<=[A-Z]{6}\d)(?<![\w.-].{7})\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z])"
+    r"|(?<![\w.-].)(?:(?P<cpf>\d\d\.\d{3}\.\d{3}-\d\d)"
     r"|(?P<resident>\d{5}(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx])"
-    r"|(?P<nir>(?<=[12]) \d\d (?:0[1-9]|1[0-2]) (?:\d\d) \d{3} \d{3} \d\d))(?![\w-])",
+    r"|(?P<nir>(?<=[12]) \d\d (?:0[1-9]|1[0-2]) \d\d \d{3} \d{3} \d\d)))(?![\w-])",
     re.ASCII,
 )
 """What is known without its name."""
@@ -166,4 +168,3 @@ _BY_NAME: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "steuer-id": _STEUER,
     "steuerid": _STEUER,
 }
-_WORDS = re.compile("|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in sorted(_BY_NAME)))
