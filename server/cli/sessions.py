@@ -115,14 +115,15 @@ def chat(
         for text in texts:
             engine.sessions.add_context(name, text)
         for asked in [prompt] if prompt is not None else _lines():
-            tell_begun(begun)
             if json:
                 said = as_json(engine.query(asked, session=name))
+                tell_begun(begun)
                 print_json("query", {**said, **begun}, project=engine.project)
                 continue
-            begun = {}
             with engine.stream(asked, session=name) as stream:
                 show_pieces(stream)
+            tell_begun(begun)
+            begun = {}
             if stream.answer is not None:
                 show_answer(stream.answer, text=False)
 

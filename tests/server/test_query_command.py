@@ -299,6 +299,8 @@ def test_query_says_that_a_session_begins(aqe: Run) -> None:
     assert "there is one called 'pricing'." in err
     assert checked("query", out)["begun"]["mistaken_for"] == "pricing"
     assert aqe("sessions", "chat", "other", "")[0] == 2
+    status, _, err = aqe("sessions", "chat", "other", stdin="What\0?\n")
+    assert (status, "begins" in err) == (2, False)
     assert len(json.loads(aqe("sessions", "list", "--json")[1])["sessions"]) == 2
 
 
