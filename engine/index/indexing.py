@@ -24,6 +24,7 @@ from aqe.engine.index.prose import is_records, read_prose, read_settings
 from aqe.engine.index.source import decode_source, read_source
 from aqe.engine.lease import Lease, holding
 from aqe.engine.memory.entry import NewMemory, Provenance
+from aqe.engine.memory.file.sums import seal_current
 from aqe.engine.memory.graph.building import refresh_graph
 from aqe.engine.memory.graph.linking import is_linked
 from aqe.engine.memory.meaning.idling import give_back
@@ -385,6 +386,7 @@ def _move(connection: apsw.Connection, store: Store, key: tuple[str, str], memor
         'UPDATE memories SET line = ?, metadata = ?, "commit" = ? WHERE namespace = ? AND id = ? AND valid_to IS NULL',
         (memory.provenance.line, json.dumps(dict(memory.metadata), ensure_ascii=False), store.here.commit, *key),
     )
+    seal_current(connection, *key)
 
 
 def _restamp(store: Store, fresh: Sequence[tuple[SourceFile, bytes]]) -> None:

@@ -163,7 +163,7 @@ def test_touched_file_is_read_and_not_written(memory: Store, project: Path) -> N
 
 
 def test_passage_that_only_moved_keeps_its_row(memory: Store, project: Path) -> None:
-    """A line put in above moves the passages below: the same rows say the new lines."""
+    """A line put in above moves the passages below: the same rows say the new lines, and have sums of what they say."""
     run(memory, project)
     before = {one.metadata["name"]: one for one in rows(memory) if one.provenance.file == "shop/cart.py"}
     write(project, "shop/cart.py", CART.replace("LIMIT = 3\n", "LIMIT = 3\nMORE = 4\n"))
@@ -172,6 +172,8 @@ def test_passage_that_only_moved_keeps_its_row(memory: Store, project: Path) -> 
     assert (after["export"].id, after["export"].revision) == (before["export"].id, 1)
     assert (after["export"].provenance.line, after["export"].metadata["last"]) == (15, 23)
     assert after[""].id != before[""].id
+    with memory.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM memories WHERE row_sum IS NULL").get == 0
 
 
 def test_deleted_and_renamed_files_leave_no_row(memory: Store, project: Path) -> None:
