@@ -61,7 +61,8 @@ def units_of(text: str, form: Form = "prose") -> list[Unit]:
     """The units of a passage in order, at most `MOST_UNITS`."""
     lines = text.split("\n")
     if form == "settings":
-        found: Iterator[Unit] = (_unit(lines, at, at, "row", "") for at, line in enumerate(lines[:MOST_UNITS]) if line.strip())
+        full = (at for at, line in enumerate(lines[:MOST_UNITS]) if line.strip())
+        found: Iterator[Unit] = (_unit(lines, at, at, "row", "") for at in full)
     else:
         found = _code(lines, 0, len(lines)) if form == "code" else _prose(lines, 0, len(lines))
     told = (_together(lines, unit, form) for unit in found if not _asks(unit))
