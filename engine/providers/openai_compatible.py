@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from aqe.engine.errors import UserError
 from aqe.engine.extras import missing_extra
 from aqe.engine.providers.configured import Egress, is_loopback, recipient_of
 from aqe.engine.providers.protocol import (
@@ -72,6 +73,12 @@ class OpenAICompatible:
         self._environ = os.environ if environ is None else environ
         self._client: Any = None
         self._sdk: Any = None
+
+    async def load(self) -> None:
+        """Import the SDK and make the client, in a thread: seconds on a slow machine, of which no model is at fault."""
+        if self._client is None:
+            with suppress(ProviderFailure, UserError):
+                await self._open()
 
     async def complete(self, request: CompletionRequest, model: str) -> Completion:
         """One answer; raises `ProviderFailure`, and `UserError` where the guard or a missing extra says no."""
@@ -203,9 +210,15 @@ class OpenAICompatible:
         key = "none" if variable is None else self._environ.get(variable, "")
         if not key:
             raise ProviderFailure("auth", f"the variable {variable} with the key of {self.name} is not set")
-        self._sdk = await anyio.to_thread.run_sync(_sdk, f"The provider {self.name!r}")
+        made = await anyio.to_thread.run_sync(self._made, key)
+        self._client = self._client or made
+        return self._client
+
+    def _made(self, key: str) -> Any:
+        """The SDK's client, with what it would load at its first call. Raises `UserError` (missing-extra)."""
+        self._sdk = _sdk(f"The provider {self.name!r}")
         omit = self._sdk.Omit()
-        self._client = self._client or self._sdk.AsyncOpenAI(
+        client = self._sdk.AsyncOpenAI(
             api_key=key,
             base_url=self.settings.base_url,
             max_retries=0,
@@ -215,7 +228,8 @@ class OpenAICompatible:
                 trust_env=not self.local, follow_redirects=False, event_hooks={"response": [_bound]}
             ),
         )
-        return self._client
+        _ = client.chat.completions
+        return client
 
     def _arguments(self, request: CompletionRequest, model: str) -> dict[str, Any]:
         most = "max_completion_tokens" if self.settings.base_url.startswith(OPENAI_HOST) else "max_tokens"

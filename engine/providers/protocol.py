@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from aqe.engine.errors import UserError
 from aqe.engine.providers.shapes import check_shape
@@ -194,6 +194,15 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; closing twice is nothing."""
+        ...
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """A provider that has something to load before its first call, such as a library."""
+
+    async def load(self) -> None:
+        """Load it, which is no time of a model; raises nothing, since the call says what stands in its way."""
         ...
 
 

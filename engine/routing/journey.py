@@ -23,7 +23,7 @@ import anyio.to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from aqe.engine.errors import AqeError, OutOfTime, UserError
-from aqe.engine.providers.protocol import Completion, CompletionRequest, Provider, ProviderFailure, StreamEnd
+from aqe.engine.providers.protocol import Completion, CompletionRequest, Loads, Provider, ProviderFailure, StreamEnd
 from aqe.engine.providers.shapes import fitted
 from aqe.engine.routing.call import TIMEOUT_S, Call, usual_s
 from aqe.engine.routing.circuits import Key
@@ -196,7 +196,9 @@ class Journey:
             candidate, key = waiting[0], (waiting[0].provider, waiting[0].model)
             self._round += not done
             done.add(key)
-            call = Call(self._router, self._router.providers[candidate.provider], candidate, self.attempts, self._round)
+            provider = self._router.providers[candidate.provider]
+            await self._load(provider)
+            call = Call(self._router, provider, candidate, self.attempts, self._round)
             limit_s = min(call.limit_s, self._left_s() / 2 if len(waiting) > 1 else self._left_s())
             try:
                 answer = await call.make(ask, self._completion, limit_s)
@@ -216,6 +218,13 @@ class Journey:
             else:
                 if answer is not None:
                     return call, answer[0]
+
+    async def _load(self, provider: Provider) -> None:
+        """What a provider loads before its first call takes nothing of the time that models have."""
+        if isinstance(provider, Loads):
+            began = time.monotonic()
+            await provider.load()
+            self._deadline += time.monotonic() - began
 
     def _candidates(self, done: set[Key]) -> list[Candidate]:
         """The models still to be asked in this round, as things are now."""

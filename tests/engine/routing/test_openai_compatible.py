@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -450,6 +451,33 @@ def test_importing_the_provider_loads_no_sdk() -> None:
     script = "import sys, aqe.engine.providers.openai_compatible; print('openai' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout == "False\n"
+
+
+def test_loading_the_sdk_is_no_time_of_the_model(server: ModelServer, tmp_path: Path) -> None:
+    """Where the import of the SDK takes longer than a call may, the first call is answered all the same."""
+    script = (
+        "import sys, time\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'openai':\n"
+        "            time.sleep(2.5)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "import anyio\n"
+        "from pathlib import Path\n"
+        "from aqe.engine.memory import open_store\n"
+        "from aqe.engine.providers import CompletionRequest, Message, open_providers\n"
+        "from aqe.engine.routing import Router, RouteRequest\n"
+        "from aqe.engine.settings import Settings\n"
+        f"house = dict(kind='openai-compatible', base_url={server.base_url!r}, models=['m'], timeout_s=2)\n"
+        "known = Settings.model_validate({'providers': {'house': house}})\n"
+        f"with open_store(Path({str(tmp_path)!r})) as store:\n"
+        "    router = Router(open_providers(known), store=store, settings=known)\n"
+        "    asked = CompletionRequest((Message('user', 'x'),), timeout_s=2)\n"
+        "    routed = anyio.run(router.run, RouteRequest('x', needs_model=True), asked)\n"
+        "    print([one.outcome for one in routed.attempts], routed.completion.text)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "['ok'] to be or not\n", done.stderr
 
 
 def test_a_user_cannot_select_the_scripted_provider() -> None:
