@@ -1,10 +1,11 @@
 """What a follow-up costs beside a new query: `python benchmarks/sessions.py [--rounds N] [--json]`.
 
-The corpus is aqe's own docs and engine, indexed anew. Each conversation has one opening question and three follow-ups.
-"follow-up" is a follow-up in its session; "the same alone" is the same question without a session, in shuffled order,
-in a process of its own that was warmed by the openings too; "opening" is the first question of a session. `from the
-session` counts the follow-ups that needed no search, and `same first quote` those whose answer begins with the quote
-that the question alone gets. Times are
+Two corpora, indexed anew: aqe's own docs and engine, and the small project fixtures/shop. Each conversation has one
+opening question and three follow-ups. "follow-up" is a follow-up in its session; "the same alone" is the same question
+without a session (with the one before it in front where it leans on that), in shuffled order, in a process of its own
+that was asked the openings too; "opening" is the first question of a session. Both processes are asked a few other
+questions first, until what is read once in the background is read. `from the session` counts the follow-ups that needed
+no search, and `same first quote` those whose answer begins with the quote that the question alone gets. Times are
 milliseconds of processor time for the whole of `Engine.query`, so that a busy machine tells the same; the parts of an
 answer are wall-clock times.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import random
 import shutil
@@ -28,13 +30,17 @@ from typing import Any
 import anyio
 
 from aqe.engine import Answer, Engine
+from aqe.engine.sessions.followup import standalone
 from aqe.engine.settings import Settings
 
 Timed = tuple[float, Answer]
 """Milliseconds, and the answer."""
 
+Talks = tuple[tuple[str, ...], ...]
+"""Conversations: each a question and its follow-ups."""
+
 ROOT = Path(__file__).resolve().parent.parent
-TALKS: tuple[tuple[str, ...], ...] = (
+TALKS: Talks = (
     (
         "How is a memory searched by words and vector together?",
         "Which share has the vector in the score?",
@@ -108,6 +114,50 @@ TALKS: tuple[tuple[str, ...], ...] = (
         "What does a correction become?",
     ),
 )
+SHOP_TALKS: Talks = (
+    (
+        "Which percentage does the bulk discount give?",
+        "And from 100 pieces on?",
+        "What does a percentage above 100 raise?",
+        "Is it before the tax?",
+    ),
+    (
+        "What does shipping cost?",
+        "And express?",
+        "What is the most that it costs?",
+        "Which weight is in the first price?",
+    ),
+    (
+        "What happens when the catalogue answers 429?",
+        "How often is it tried again?",
+        "How long is the wait without a Retry-After header?",
+        "And when it is 404?",
+    ),
+    (
+        "How is a reservation of stock made?",
+        "What does a shipment take?",
+        "Can it be released?",
+        "When are whole packs ordered?",
+    ),
+    (
+        "Which coupons are there?",
+        "What does SAVE25 do below 100.00?",
+        "And an unknown code?",
+        "Does it go below zero?",
+    ),
+    (
+        "What does an article number look like?",
+        "How many digits does it have?",
+        "And the variant?",
+        "Which letters are the family?",
+    ),
+)
+WARMING = (
+    "Which licence does the project have?",
+    "Who may read the notes on releases?",
+    "Where are colours of the terminal chosen?",
+    "Which year was the first release?",
+)
 
 
 def main() -> int:
@@ -116,28 +166,32 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is asked, each in a new session")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = measure(options.rounds)
+    figures = {
+        "docs and engine": measure(options.rounds, corpus, TALKS),
+        "fixtures/shop": measure(options.rounds, shop, SHOP_TALKS),
+    }
     if options.json:
         print(json.dumps(figures))
     else:
-        for name, figure in figures.items():
-            print(f"{name:<38}{figure:>10.3f}")
-    return int(figures["follow-up / the same alone"] > 0.5)
+        print(f"{'':<38}" + "".join(f"{name:>18}" for name in figures))
+        for row in zip(*[one.items() for one in figures.values()], strict=True):
+            print(f"{row[0][0]:<38}" + "".join(f"{figure:>18.3f}" for _, figure in row))
+    return int(any(one["follow-up / the same alone"] > 0.5 for one in figures.values()))
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """All figures of one run, in the order of the table."""
+def measure(rounds: int, make: Callable[[Path], Path], talks: Talks) -> dict[str, float]:
+    """All figures of one project, in the order of the table."""
     openings: list[float] = []
     followed: list[Timed] = []
     alone: list[Timed] = []
     with tempfile.TemporaryDirectory() as folder:
-        project = corpus(Path(folder) / "project")
+        project = make(Path(folder) / "project")
         passages = in_a_process(index, project)
         for number in range(rounds):
-            first, rest = in_a_process(talk_on, project, number)
+            first, rest = in_a_process(talk_on, project, talks, number)
             openings += [took for took, _ in first]
             followed += rest
-            alone += in_a_process(ask_alone, project, number)
+            alone += in_a_process(ask_alone, project, talks, number)
     same = [first_quote(one) == first_quote(other) for (_, one), (_, other) in zip(followed, alone, strict=True)]
     follow_ms, alone_ms = [took for took, _ in followed], [took for took, _ in alone]
     return {
@@ -152,6 +206,10 @@ def measure(rounds: int) -> dict[str, float]:
         "follow-up / opening": statistics.median(follow_ms) / statistics.median(openings),
         "from the session": sum(answer.reused for _, answer in followed) / len(followed),
         "same first quote": sum(same) / len(same),
+        "follow-up from the session p50 ms": middle([took for took, answer in followed if answer.reused]),
+        "follow-up searched anew p50 ms": middle([took for took, answer in followed if not answer.reused]),
+        "answered, follow-ups": statistics.fmean(answer.answered for _, answer in followed),
+        "answered, alone": statistics.fmean(answer.answered for _, answer in alone),
         "same first quote, from the session": statistics.fmean(
             one for one, (_, answer) in zip(same, followed, strict=True) if answer.reused
         ),
@@ -162,6 +220,11 @@ def measure(rounds: int) -> dict[str, float]:
         "alone retrieve p50 ms": statistics.median(answer.timings.retrieve for _, answer in alone),
         "alone answer p50 ms": statistics.median(answer.timings.answer for _, answer in alone),
     }
+
+
+def middle(times: list[float]) -> float:
+    """The median, NaN of none."""
+    return statistics.median(times) if times else math.nan
 
 
 def in_a_process(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -180,14 +243,15 @@ def index(project: Path) -> int:
     return anyio.run(work)
 
 
-def talk_on(project: Path, number: int) -> tuple[list[Timed], list[Timed]]:
+def talk_on(project: Path, talks: Talks, number: int) -> tuple[list[Timed], list[Timed]]:
     """Hold every conversation: the openings, and the follow-ups."""
 
     async def work() -> tuple[list[Timed], list[Timed]]:
         async with await open_engine(project) as engine:
+            await warm(engine)
             openings: list[Timed] = []
             followed: list[Timed] = []
-            for talk in TALKS:
+            for talk in talks:
                 openings.append(await ask(engine, talk[0], f"{talk[0][:40]} {number}"))
                 followed += [await ask(engine, question, openings[-1][1].session) for question in talk[1:]]
             return openings, followed
@@ -195,19 +259,37 @@ def talk_on(project: Path, number: int) -> tuple[list[Timed], list[Timed]]:
     return anyio.run(work)
 
 
-def ask_alone(project: Path, number: int) -> list[Timed]:
+def ask_alone(project: Path, talks: Talks, number: int) -> list[Timed]:
     """Ask the follow-ups without a session, in another order, after all openings; they come back in their order."""
 
     async def work() -> list[Timed]:
         async with await open_engine(project) as engine:
-            for talk in TALKS:
+            await warm(engine)
+            for talk in talks:
                 await engine.query(talk[0])
-            questions = [question for talk in TALKS for question in talk[1:]]
+            questions = [standalone(*pair) for talk in talks for pair in zip(talk[1:], talk, strict=False)]
             order = random.Random(number).sample(questions, len(questions))
             found = {question: await ask(engine, question, None) for question in order}
             return [found[question] for question in questions]
 
     return anyio.run(work)
+
+
+async def warm(engine: Engine) -> None:
+    """Ask a few questions and wait, a minute at most, until nothing is read in the background any more."""
+    for question in WARMING:
+        await engine.query(question)
+    for _ in range(120):
+        before = time.process_time()
+        await anyio.sleep(0.5)
+        if time.process_time() - before < 0.02:
+            return
+
+
+def shop(target: Path) -> Path:
+    """The small project of the fixtures."""
+    skip = shutil.ignore_patterns("__pycache__", ".aqe", ".pytest_cache")
+    return Path(shutil.copytree(ROOT / "fixtures" / "shop", target, ignore=skip))
 
 
 def corpus(target: Path) -> Path:

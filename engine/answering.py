@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from aqe.engine.answer import Answer, BatchItem, QueryConfig, Validate, Verdict
-from aqe.engine.asking import SURE, Asking, Prepared, Said
+from aqe.engine.asking import Asking, Prepared, Said
 from aqe.engine.completing import (
     Prompt,
     as_messages,
@@ -201,9 +201,9 @@ class Answering:
         return prepared, answer
 
     def _found(self, prepared: Prepared, reason: str = "") -> tuple[Prepared, Said]:
-        """The extractive answer; one of a session's own passages that is not sure is looked up anew."""
+        """The extractive answer; where a session's own passages give none, the store is asked after all."""
         said = self._asking.found(prepared, reason=reason)
-        if prepared.recalled.reused and (said.confidence or 0.0) < SURE:
+        if prepared.recalled.reused and not said.answered:
             prepared = self._asking.anew(prepared)
             said = self._asking.found(prepared, reason=reason)
         return prepared, said

@@ -53,9 +53,6 @@ if TYPE_CHECKING:
 SHOWN_TOKENS = 3000
 """The most that the passages shown to a model may weigh."""
 
-SURE = 0.5
-"""An extractive answer from a session's own passages stands with this confidence; else the store is asked too."""
-
 LOOKED_BACK = 16
 """Turns of a session, the last ones, among which is what a follow-up leans on."""
 
@@ -255,8 +252,8 @@ class Asking:
 
     def anew(self, prepared: Prepared) -> Prepared:
         """The same query with passages of the store, where its session's own were not enough."""
-        recalled = self._look_up(prepared.asked, prepared.config, prepared.session, anew=True)
         before = prepared.recalled
+        recalled = self._look_up(prepared.asked, prepared.config, prepared.session, before)
         recalled = replace(
             recalled,
             embed_ms=recalled.embed_ms + before.embed_ms,
@@ -422,9 +419,11 @@ class Asking:
                 self._insert(connection, found[at : at + PORTION])
                 pause()
 
-    def _look_up(self, asked: str, config: QueryConfig, session: Session | None, *, anew: bool = False) -> Recalled:
+    def _look_up(
+        self, asked: str, config: QueryConfig, session: Session | None, before: Recalled | None = None
+    ) -> Recalled:
         id = None if session is None else session.id
-        recalled = self._recall.recall(asked, k=config.k, namespace=config.namespace, session=id, anew=anew)
+        recalled = self._recall.recall(asked, k=config.k, namespace=config.namespace, session=id, before=before)
         return recalled if session is None else replace(recalled, passages=self._with_given(session, recalled))
 
     def _open(self, name: str) -> Session:

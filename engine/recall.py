@@ -1,9 +1,8 @@
 """What a question is answered from: the passages of the store, or those that its session found before.
 
 A follow-up about the same things finds its passages among those that its session has at hand: they are ranked anew by
-words and meaning. The store is asked instead when a memory changed meanwhile, when a telling word of the question
-stands in none of them, or when none is as near to the question as the store's best was to the one they were found
-for.
+words and meaning. The store is asked instead when a memory changed meanwhile, when no passage has the question's
+telling words together, or when none that has them is near enough to the question.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -25,7 +24,6 @@ from aqe.engine.index.indexing import index_scope
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.learning.prior import MarkedFeedback, has_prior, success_prior
 from aqe.engine.memory.embeddings import Before
-from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.search.lookups import Lookup
 from aqe.engine.memory.store import Store
 from aqe.engine.providers.bags import words_of
@@ -45,18 +43,19 @@ if TYPE_CHECKING:
 
 CACHED_TEXTS = 2048
 POOLS = 64
-POOL_FOUND = 40
+POOL_FOUND = 100
 """Passages of each place that a session keeps of what one question found, the best of which answer it."""
 
-POOL_PASSAGES = 240
-WEIGHED = 32
-"""Passages of a pool, the nearest ones, whose words are looked at too."""
+POOL_PASSAGES = 400
+WEIGHED = 16
+"""Passages of a pool, those with most of the question's words, that are compared with it by meaning too."""
 
-NEARLY = 0.8
-"""A pool serves a question whose nearest passage is this near, against the store's best for the question before."""
+COVERED = 0.9
+"""A pool serves a question when one of its passages has this share of what the question's telling words weigh together.
+Of signs that are known before an answer is made this is the one that goes with an answer like the store's."""
 
-TELLING = 0.5
-"""A term this rare tells what a question is about (1: it stands nowhere)."""
+NEARLY = 0.5
+"""And when the nearest of them is this near, against the store's best for the question before."""
 
 VECTOR_SHARE = 0.75
 KNOWLEDGE_NEAR = 0.35
@@ -139,16 +138,16 @@ class Recalled:
 
 @dataclass
 class _Pool:
-    """What a session's questions found, newest first: passages and their vectors, the store's count of changes then,
-    how near the best was to the last question that the store was asked, when the first of the memories is over, and
-    one memory for each state of a file that they are about."""
+    """What a session's questions found, newest first: passages, the store's count of changes then, how near the best
+    was to the last question that the store was asked, when the first of the memories is over, and one memory for each
+    state of a file that they are about; `lowered` is all that each passage says."""
 
     passages: tuple[Passage, ...]
     changes: int
     nearest: float
-    vectors: NDArray[np.float32]
     ends: float
     about: dict[tuple[str, str], Memory]
+    lowered: tuple[str, ...]
 
 
 class Recall:
@@ -168,20 +167,27 @@ class Recall:
         self.pooled = 0
 
     def recall(
-        self, question: str, *, k: int, namespace: str | None = None, session: str | None = None, anew: bool = False
+        self,
+        question: str,
+        *,
+        k: int,
+        namespace: str | None = None,
+        session: str | None = None,
+        before: Recalled | None = None,
     ) -> Recalled:
         """The `k` best passages of the project index and of what was remembered, or those of one `namespace`; and what
         is known about testing, where that is nearer to the question.
 
-        A `session` (its id) is served from what its questions found before, where that is enough and it is not asked
-        `anew`.
+        A `session` (its id) is served from what its questions found before, where that is enough. Where it turned out
+        that it was not, `before` is what it gave: then the store is asked, with all that is known of the question.
         """
-        catch_up(self._store, self._embedder)
+        if before is None:
+            catch_up(self._store, self._embedder)
         start = time.perf_counter()
-        vector = self._embedder.vector_of(question)
+        vector = self._embedder.vector_of(question) if before is None else before.vector
         embedded = time.perf_counter()
         with self._store.reading():
-            passages, rarity, reused = self._found(question, vector, k, namespace, session, anew=anew)
+            passages, rarity, reused = self._found(question, vector, k, namespace, session, before)
         with self._lock:
             self.asked += 1
             self.pooled += reused
@@ -227,13 +233,15 @@ class Recall:
         k: int,
         namespace: str | None,
         session: str | None,
-        *,
-        anew: bool,
+        before: Recalled | None,
     ) -> tuple[tuple[Passage, ...], dict[str, float], bool]:
-        at_hand = session is not None and namespace is None and not anew
+        at_hand = session is not None and namespace is None and before is None
         passages = self._from_pool(session, question, vector, k) if session and at_hand else None
         reused = passages is not None
-        rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
+        if before is not None:
+            rarity = before.rarity
+        else:
+            rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
         if passages is None:
             passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
         return passages, rarity, reused
@@ -292,9 +300,8 @@ class Recall:
             passages += tuple(one for one in before.passages if (one.namespace, one.id) not in here)
             ends, about = min(ends, before.ends), before.about | about
         passages = passages[:POOL_PASSAGES]
-        for passage in passages[:WEIGHED]:
-            _words_of(passage)  # the words that a follow-up asks for first
-        pool = _Pool(passages, changes, nearest, self._read_vectors(passages), ends, about)
+        lowered = tuple([f"{one.file or ''} {one.name} {one.text}".lower() for one in passages])
+        pool = _Pool(passages, changes, nearest, ends, about, lowered)
         with self._lock:
             self._pools[session] = pool
             self._pools.move_to_end(session)
@@ -315,41 +322,24 @@ class Recall:
             pool = self._pools.get(session)
         if pool is None or not pool.passages or not vector.any() or not self._holds(pool):
             return None
-        near = np.einsum("ij,j->i", pool.vectors, vector)  # `@` leaves a thread of BLAS spinning
+        plain, rarity = small_words() | general_words(), self._store.rarity(question)
+        telling = {term: weight for term, weight in rarity.items() if 0.0 < weight < 1.0 and term not in plain}
+        chosen = _with_most(telling, pool.lowered)
+        held = [_words_of(pool.passages[place]) for place in chosen]
+        by_words = np.array([sum(telling[t] for t in telling if any(t in words for words in texts)) for texts in held])
+        if not telling or by_words.max(initial=0.0) < COVERED * sum(telling.values()):
+            return None
+        passages = [pool.passages[place] for place in chosen]
+        keys = [(one.namespace, one.id) for one in passages]
+        found = self._store.cosines(vector, keys, embedder_id=self._embedder.id)
+        near = np.array([found.get(key, 0.0) for key in keys])
         if float(near.max()) < NEARLY * pool.nearest:
             return None
-        nearest = [int(place) for place in np.argsort(-near, kind="stable")[:WEIGHED]]
-        held = [_words_of(pool.passages[place]) for place in nearest]
-        plain, rarity = small_words() | general_words(), self._store.rarity(question)
-        telling = [term for term, weight in rarity.items() if TELLING <= weight < 1.0 and term not in plain]
-        stands = [{term for term in telling if any(term in words for words in texts)} for texts in held]
-        if set(telling) - set().union(*stands):
-            return None
-        by_words = np.array([sum(rarity[term] for term in terms) for terms in stands])
-        scores = _shares(near[nearest]) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
+        scores = _shares(near) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
         return tuple(
-            replace(pool.passages[nearest[at]], score=float(scores[at]), vector_score=float(near[nearest[at]]))
+            replace(passages[at], score=float(scores[at]), vector_score=float(near[at]))
             for at in np.argsort(-scores, kind="stable")[: max(1, k // 2)]
         )
-
-    def _read_vectors(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
-        """The stored unit vector of each passage, zero where it has none of this embedder."""
-        rows = np.zeros((len(passages), self._embedder.dimension), np.float32)
-        places = {(passage.namespace, passage.id): place for place, passage in enumerate(passages)}
-        with self._store.reading() as connection:
-            table = vectors.find_table(connection, self._embedder.id, self._embedder.dimension)
-            if table is None:
-                return rows
-            numbers: dict[int, int] = {}
-            for namespace in {passage.namespace for passage in passages}:
-                ids = [passage.id for passage in passages if passage.namespace == namespace]
-                sql = "SELECT row, id FROM memories WHERE namespace = ? AND valid_to IS NULL AND id IN "
-                found = connection.execute(f"{sql}({','.join('?' * len(ids))})", (namespace, *ids))
-                numbers |= {row: places[namespace, id] for row, id in found}
-            for row, packed in vectors.read_each(connection, table, list(numbers)).items():
-                rows[numbers[row]] = np.frombuffer(packed, np.float32)
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))
 
 
 def _best_first(found: Sequence[Sequence[Found]], *, knows: bool) -> list[Found]:
@@ -375,6 +365,14 @@ def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
 
 def _words_of(passage: Passage) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     return words_of(passage.text), words_of(passage.name), words_of(passage.file or "")
+
+
+def _with_most(telling: Mapping[str, float], lowered: Sequence[str]) -> list[int]:
+    """The texts, at most `WEIGHED` of them, that seem to have most of some terms, of equals the first: those in which
+    all but the last letter of a term, which its stem may have changed, stands anywhere."""
+    starts = [(term[:-1] if len(term) > 3 else term, weight) for term, weight in telling.items()]
+    seeming = [sum([weight for start, weight in starts if start in text]) for text in lowered]
+    return sorted(range(len(lowered)), key=lambda place: -seeming[place])[:WEIGHED]
 
 
 def _shares(scores: NDArray[Any]) -> NDArray[Any]:

@@ -474,6 +474,12 @@ class Store:
             packed = vectors.read_current(connection, check_namespace(namespace), check_id(id))
         return None if packed is None else tuple(memoryview(packed).cast("f"))
 
+    def cosines(
+        self, vector: Numbers, keys: Sequence[tuple[str, str]], *, embedder_id: str
+    ) -> dict[tuple[str, str], float]:
+        """How near the current revision of each memory (namespace, id) is to a vector; without those that have none."""
+        return self._searcher.cosines(vector, keys, embedder_id)
+
     def changes(self) -> int:
         """A number that grows with every change of a memory by anybody; as long as it stays, so does what is found."""
         with self.reading() as connection:

@@ -8,6 +8,7 @@ there means nothing.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -52,8 +53,10 @@ class Meanings:
 
     def vectors(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
         """A unit row for each place, zero for -1."""
-        table: NDArray[np.int8] = np.memmap(self.path, np.int8, mode="r", offset=self.offset, shape=self.shape)
-        rows = np.asarray(table[places], np.float32)
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            table: NDArray[np.int8] = np.frombuffer(mapped, np.int8, offset=self.offset).reshape(self.shape)
+            rows = np.asarray(table[places], np.float32)
+            del table  # what is looked at cannot be closed
         rows[places < 0] = 0.0
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
         return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))

@@ -371,6 +371,27 @@ class Searcher:
             lists = self.lists.at_hand(connection, number, counts=False)
             return self.words.rarity(connection, number, query, without, lists)
 
+    def cosines(
+        self, vector: Numbers, keys: Sequence[tuple[str, str]], embedder_id: str
+    ) -> dict[tuple[str, str], float]:
+        """As `Store.cosines`."""
+        packed = pack_vector(vector)
+        found: dict[tuple[str, str], float] = {}
+        with self._reading() as connection:
+            self.follow(connection)
+            table = self.table(connection, (check_embedder(embedder_id), len(packed) // 4))
+            if table is None:
+                return {}
+            self.codes.follow(connection)
+            for namespace in {namespace for namespace, _ in keys}:
+                ids = [id for of, id in keys if of == namespace]
+                sql = "SELECT row, id FROM memories WHERE namespace = ? AND valid_to IS NULL AND id IN "
+                rows = dict(connection.execute(f"{sql}({','.join('?' * len(ids))})", (namespace, *ids)))
+                scope = self.scope(connection, (namespace, "", ()))
+                near = ranking.cosines(connection, table, packed, list(rows), scope, self.codes)
+                found |= {(namespace, rows[row]): cosine for row, cosine in near.items()}
+        return found
+
     def _has_ended(self) -> bool:
         """Whether a memory is over whose row has not ended yet, so that answers depend on the time."""
         return self._first_end is not None and self._first_end <= self._now()
