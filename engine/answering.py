@@ -33,6 +33,9 @@ from aqe.engine.recall import CachedEmbedder
 from aqe.engine.requests import RequestTable
 from aqe.engine.routing import Routed, RoutedStream, Router
 
+NO_MODEL_DID = "the passages themselves answer, since no model did"
+"""What an answer's `route_reason` begins with where every model that was asked failed; why follows."""
+
 
 class Answering:
     """The steps of `Engine.query`, `complete`, `stream` and `query_batch` on one event loop."""
@@ -341,4 +344,4 @@ def _question(prompt: Prompt) -> tuple[str, tuple[Message, ...]]:
 
 
 def _fallen_back(error: AqeError) -> str:
-    return f"the passages themselves answer, since no model did: {error.message}"
+    return f"{NO_MODEL_DID}: {error.message}"

@@ -408,10 +408,12 @@ class Asking:
     def _insert(self, connection: apsw.Connection, answers: Sequence[Found]) -> None:
         """Write the rows of some requests, and the routes that no model's call has written."""
         self._requests.insert(connection, [interaction_of(one) for one in answers])
-        routes = [one for one in answers if not one.has_route]
-        insert_routes(
-            connection, [(one.answer.request_id, one.task, one.decision) for one in routes], now=self._store.now()
-        )
+        routes = [
+            (one.answer.request_id, one.task, one.decision, (one.answer.provider, one.answer.model))
+            for one in answers
+            if not one.has_route
+        ]
+        insert_routes(connection, routes, now=self._store.now())
 
     def _write(self, found: Sequence[Found], pause: Callable[[], None]) -> None:
         with self._store.writing_aside() as connection:

@@ -19,6 +19,10 @@ KEPT = 10_000
 """Routes that are kept; the oldest go first."""
 
 
+Answered = tuple[str, str | None, Decision, tuple[str, str]]
+"""A request's id, its task, the decision, and the provider and model that answered it."""
+
+
 @dataclass(frozen=True)
 class Route:
     """One logged route; `outcome` is "ok" or the code of the error, `decision` and `attempts` as they were."""
@@ -51,9 +55,24 @@ def log_route(
         _insert(connection, [row])
 
 
-def insert_routes(connection: apsw.Connection, routes: Sequence[tuple[str, str | None, Decision]], *, now: int) -> None:
-    """Keep routes that no model was asked on, each with its request id and task, in the caller's transaction."""
-    _insert(connection, [_row(request_id, task, decision, now, "ok") for request_id, task, decision in routes])
+def insert_routes(connection: apsw.Connection, routes: Sequence[Answered], *, now: int) -> None:
+    """Keep routes on which no model answered, in the caller's transaction.
+
+    A request whose models were asked in vain has its row already, which then says who answered in the end.
+    """
+    rows = []
+    for request_id, task, decision, answered_by in routes:
+        row = _row(request_id, task, decision, now, "ok", answered_by=answered_by)
+        instead = answered_by != (decision.provider, decision.model)
+        if not (instead and _answered(connection, request_id, row[1:4])):
+            rows.append(row)
+    _insert(connection, rows)
+
+
+def _answered(connection: apsw.Connection, request_id: str, by: Sequence[object]) -> bool:
+    """Say in the row of a request, if there is one, by which provider, model and tier it was answered in the end."""
+    sql = "UPDATE routes SET provider = ?, model = ?, tier = ?, outcome = 'ok' WHERE request_id = ? RETURNING row"
+    return connection.execute(sql, (*by, request_id)).fetchone() is not None
 
 
 def _insert(connection: apsw.Connection, rows: Sequence[tuple[object, ...]]) -> None:

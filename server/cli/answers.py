@@ -42,6 +42,15 @@ def show_answer(answer: Answer, *, text: bool = True) -> None:
         told.append(f"{answer.cost_usd:.5f} USD")
     told += [f"{answer.latency_ms:.0f} ms", f"request {answer.request_id}"]
     typer.echo(styled(", ".join(told), err=True, dim=True), err=True)
+    if fell_back(answer):
+        typer.echo(answer.route_reason[0].upper() + answer.route_reason[1:], err=True)
+
+
+def fell_back(answer: Answer) -> bool:
+    """Whether passages answered since every model that was asked failed."""
+    from aqe.engine.answering import NO_MODEL_DID
+
+    return answer.route_reason.startswith(NO_MODEL_DID)
 
 
 def show_pieces(pieces: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.answers import prompt_of, show_answer, show_pieces
+from aqe.server.cli.answers import fell_back, prompt_of, show_answer, show_pieces
 from aqe.server.cli.interrupts import working
 from aqe.server.cli.memory_objects import absent_object, tell_absent
 from aqe.server.cli.output import JsonOption, ProjectOption, as_json, print_json
@@ -79,7 +79,8 @@ def command(
             show_pieces(stream)
         if stream.answer is not None:
             show_answer(stream.answer, text=False)
-            _tell_unmet(stream.answer, force, engine.project)
+            if not fell_back(stream.answer):
+                _tell_unmet(stream.answer, force, engine.project)
             tell_absent(_absent(stream.answer, namespace, engine.project))
             tell_begun(begun)
 
@@ -89,7 +90,7 @@ def _tell_unmet(answer: Answer, force: str | None, project: Path) -> None:
     from aqe.engine.settings import load_settings
 
     if answer.tier == "extractive" and (force or load_settings(project).router.force == "cloud"):
-        typer.echo(f"Passages answered: {answer.route_reason}.", err=True)
+        typer.echo(f"Passages answered: {answer.route_reason.rstrip('.')}.", err=True)
 
 
 def _absent(answer: Answer, namespace: str | None, project: Path) -> dict[str, Any]:

@@ -96,11 +96,11 @@ def _score(line: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _checked(prompt: Any) -> str:
+    from aqe.engine.memory.entry import check_text
+
     if not isinstance(prompt, str):
         raise UserError("There is no prompt.", code="bad-text", fix='Give a text as "prompt".')
-    if not prompt.strip():
-        raise UserError("The prompt is empty.", code="bad-text", fix="Give a text.")
-    return prompt
+    return check_text(prompt)
 
 
 def _side(force: str | None) -> Any:
@@ -182,11 +182,17 @@ def _print_log(root: Path, limit: int, json: bool) -> None:
         print(
             f"{shown['at']}  {route.request_id}  {route.outcome}  {route.provider}/{route.model}  need {route.need:.2f}"
         )
-        print(f"    {route.decision['reason']}")
+        print(f"    {_decided(route)}{route.decision['reason']}")
         for call in route.attempts:
             said = f": {call['message']}" if call["message"] else ""
             print(f"    round {call['round']}  {call['provider']}/{call['model']} {call['outcome']}{said}")
     print(f"{len(routes)} routes in the log", file=sys.stderr)
+
+
+def _decided(route: Route) -> str:
+    """Whom the reason speaks of, where another one answered in the end."""
+    first = (route.decision["provider"], route.decision["model"])
+    return "" if first == (route.provider, route.model) else f"decided for {'/'.join(first)}: "
 
 
 def _route_object(route: Route) -> dict[str, Any]:

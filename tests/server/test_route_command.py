@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,30 @@ def test_a_broken_line_is_named_and_the_rest_goes_on(aqe: Run) -> None:
 def test_a_prompt_may_come_from_stdin(aqe: Run) -> None:
     """- reads the request from stdin."""
     assert aqe("route", "-", "--json", stdin="Prove it.")[1] == aqe("route", "Prove it.", "--json")[1]
+
+
+@pytest.mark.parametrize("extra", [True, False], ids=["dead", "missing-extra"])
+def test_a_question_that_passages_answered_in_the_end_is_one_route(
+    aqe: Run, repository: Path, monkeypatch: pytest.MonkeyPatch, *, extra: bool
+) -> None:
+    """Where the configured model fails, `aqe query` says so in a line, and the log has one row: who answered, and the
+    call that failed before."""
+    if not extra:
+        monkeypatch.setitem(sys.modules, "openai", None)
+    Path("notes.md").write_text("# Cart\n\nThe cart is emptied when the session expires after 20 minutes.\n")
+    house = {"house": PROVIDERS["house"]}
+    status, out, err = aqe("query", "When is the cart emptied?", "--force", "local", providers=house)
+    assert (status, "20 minutes" in out) == (0, True)
+    said = [line for line in err.splitlines() if "no model did" in line]
+    assert len(said) == 1
+    assert said[0].startswith("The passages themselves answer, since no model did: ")
+    out, err = aqe("route", "--explain")[1:]
+    assert "  ok  extractive/extractive  " in out
+    assert "decided for house/small: " in out
+    assert ("house/small connection: " if extra else "house/small missing-extra: ") in out
+    assert err == "1 routes in the log\n"
+    routes = checked(repository, "route-log", aqe("route", "--explain", "--json")[1])["routes"]
+    assert [(one["provider"], one["tier"], one["outcome"]) for one in routes] == [("extractive", "extractive", "ok")]
 
 
 @pytest.mark.parametrize(
