@@ -61,7 +61,6 @@ def test_json_stays_json(texts: list[str], is_ascii: bool, indent: int | None) -
     written = redact(json.dumps(value, ensure_ascii=is_ascii, indent=indent)).text
     read = json.loads(written)
     assert str(CARD) not in written
-    assert "24681357" not in written
     assert read["of"][1:] == [1.5, None, True]
     assert len(read["texts"]) == len(texts)
 
