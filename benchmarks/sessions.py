@@ -30,7 +30,7 @@ from typing import Any
 import anyio
 
 from aqe.engine import Answer, Engine
-from aqe.engine.sessions.followup import standalone
+from aqe.engine.sessions.followup import leans_on_what_was_said, standalone
 from aqe.engine.settings import Settings
 
 Timed = tuple[float, Answer]
@@ -267,12 +267,22 @@ def ask_alone(project: Path, talks: Talks, number: int) -> list[Timed]:
             await warm(engine)
             for talk in talks:
                 await engine.query(talk[0])
-            questions = [standalone(*pair) for talk in talks for pair in zip(talk[1:], talk, strict=False)]
+            questions = [question for talk in talks for question in as_read(talk)]
             order = random.Random(number).sample(questions, len(questions))
             found = {question: await ask(engine, question, None) for question in order}
             return [found[question] for question in questions]
 
     return anyio.run(work)
+
+
+def as_read(talk: tuple[str, ...]) -> list[str]:
+    """The follow-ups of a conversation as its session reads them."""
+    said, read = talk[0], []
+    for question in talk[1:]:
+        read.append(standalone(question, said))
+        if not leans_on_what_was_said(question):
+            said = question
+    return read
 
 
 async def warm(engine: Engine) -> None:

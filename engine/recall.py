@@ -57,6 +57,10 @@ Of signs that are known before an answer is made this is the one that goes with 
 NEARLY = 0.5
 """And when the nearest of them is this near, against the store's best for the question before."""
 
+POOL_SHARE = 3
+"""A follow-up is answered from so many times fewer passages of its session than a question of the store's: they were
+chosen twice."""
+
 VECTOR_SHARE = 0.75
 KNOWLEDGE_NEAR = 0.35
 """The cosine from which an entry of the knowledge is one for the question; chosen on half a of benchmarks/answers.py,
@@ -338,7 +342,7 @@ class Recall:
         scores = _shares(near) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
         return tuple(
             replace(passages[at], score=float(scores[at]), vector_score=float(near[at]))
-            for at in np.argsort(-scores, kind="stable")[: max(1, k // 2)]
+            for at in np.argsort(-scores, kind="stable")[: max(2, k // POOL_SHARE)]
         )
 
 

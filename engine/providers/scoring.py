@@ -59,7 +59,8 @@ Floats = NDArray[np.float64]
 class Prepared:
     """A passage taken apart: its units, what of each is compared by meaning, the words of each, of what leads to each,
     of what each names, and of the whole passage; the places of the units' words in the table of meanings, and how many
-    each unit has; and, for the forms of answers that were asked for so far, which of the units offer one."""
+    each unit has; for the forms of answers that were asked for so far, which of the units offer one; and, once a
+    question was compared with it, what the units and the whole mean (one array)."""
 
     units: tuple[Unit, ...]
     texts: tuple[str, ...]
@@ -70,6 +71,7 @@ class Prepared:
     places: NDArray[np.intp]
     counts: NDArray[np.intp]
     offers: dict[re.Pattern[str], NDArray[np.bool_]] = made_by(default_factory=dict)
+    meant: list[NDArray[np.float32]] = made_by(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -318,10 +320,16 @@ def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]
     table = meanings()
     asked = table.places(words_of(question))
     asked = asked[asked >= 0]
-    places = np.concatenate([asked, *(parts.places for parts in apart)])
-    counts = np.concatenate([[len(asked)], *(parts.counts for parts in apart)])
-    rows = table.of_texts(places, counts)
-    near = np.asarray(np.einsum("ij,j->i", rows[1:], rows[0]), np.float64)
+    if missing := [parts for parts in apart if not parts.meant]:
+        made = table.of_texts(
+            np.concatenate([parts.places for parts in missing]), np.concatenate([parts.counts for parts in missing])
+        )
+        for parts, rows in zip(
+            missing, np.split(made, np.cumsum([len(one.counts) for one in missing])[:-1]), strict=True
+        ):
+            parts.meant.append(rows.copy())
+    (about,) = table.of_texts(asked, np.array([len(asked)], np.intp))
+    near = np.asarray(np.einsum("ij,j->i", np.concatenate([parts.meant[0] for parts in apart]), about), np.float64)
     ends = np.cumsum([len(parts.counts) for parts in apart])
     wholes = ends - 1
     return np.delete(near, wholes), np.repeat(near[wholes], [len(parts.units) for parts in apart])
