@@ -126,10 +126,13 @@ def given_cancel(cancel: Any) -> CancelToken | None:
 
 
 def given_search(query: Any, vector: Any, embedder_id: Any) -> None:
-    """Refuse a search for nothing, and a space that has no name. Raises `UserError` (bad-query, bad-id)."""
+    """Refuse a search for nothing or for what could be no question, and a space that has no name. Raises `UserError`
+    (bad-query, bad-text, text-too-long, bad-id)."""
     if embedder_id is not None:
         check_id(embedder_id)
-    if vector is None and isinstance(query, str) and not query.strip():
+    if isinstance(query, str) and query.strip():
+        check_text(query)
+    elif vector is None and isinstance(query, str):
         raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
 
 

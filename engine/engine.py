@@ -28,7 +28,6 @@ from aqe.engine.batches import in_batches
 from aqe.engine.completing import Prompt, as_messages, check_samples, route_request
 from aqe.engine.embedding import open_embedder, similarity
 from aqe.engine.embedding.checked import checked
-from aqe.engine.errors import UserError
 from aqe.engine.figures import EngineStats, read_figures
 from aqe.engine.index import IndexReport, index_project
 from aqe.engine.knowledge import refresh
@@ -300,8 +299,8 @@ class Engine:
         `vector` is the query's where the caller has it, of the engine's own embedder or of the space `embedder_id`.
         With `explain` each hit by both says what its score is made of. With `as_of`, a moment (`2026-03-01`, `3h ago`,
         a datetime, or UTC microseconds as in `Memory.valid_from`), it finds among what held then, without feedback.
-        Raises `UserError` (bad-query, bad-limit, bad-filter, bad-vector, bad-namespace, bad-moment; bad-argument for
-        `explain` of the past).
+        Raises `UserError` (bad-query, bad-text, text-too-long, bad-limit, bad-filter, bad-vector, unknown-embedder,
+        bad-namespace, bad-moment; bad-argument for `explain` of the past).
         """
         door.given_flag("explain", explain)
         door.given_search(query, vector, embedder_id)
@@ -401,10 +400,9 @@ class Engine:
         config: QueryConfig | None = None,
         needs_model: bool = False,
     ) -> Decision:
-        """Where a request would go now, and why; none is asked. Raises `UserError` (bad-text, no-model, no-route)."""
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise UserError("The prompt is empty.", code="bad-text", fix="Give a text.")
-        asked = route_request(prompt, task, door.given_config(config))
+        """Where a request would go now, and why; none is asked. Raises `UserError` (bad-text, text-too-long, no-model,
+        no-route)."""
+        asked = route_request(check_text(prompt), task, door.given_config(config))
         request = replace(asked, needs_model=door.given_flag("needs_model", needs_model))
         return await anyio.to_thread.run_sync(partial(self._router.decide, request))
 

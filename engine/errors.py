@@ -123,6 +123,7 @@ CODES: frozenset[str] = frozenset(
         "text-too-long",
         "unknown-argument",
         "unknown-command",
+        "unknown-embedder",
         "unknown-finding",
         "unknown-format",
         "unknown-id",

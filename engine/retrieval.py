@@ -17,7 +17,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.lease import holding
 from aqe.engine.memory import spaces
 from aqe.engine.memory.embeddings import kept_in
-from aqe.engine.memory.entry import Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
+from aqe.engine.memory.entry import GIVEN, Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.search.as_of import search_as_of
 from aqe.engine.memory.search.ranking import INDEX, SHELVES
@@ -102,7 +102,7 @@ def find(
     `vector` is the query's, where the caller has it: the embedder's own, or one of the space `embedder_id`. Memories
     that wait for a vector of this embedder get it first. A query that says nothing to the embedder, and one without an
     embedder, is answered by words alone. Raises what `Store.search` raises, and `UserError` (bad-vector) for a vector
-    whose dimension its space does not have.
+    whose dimension its space does not have, or (unknown-embedder) whose space is not there.
     """
     numbers, embedder_id = _ready(store, embedder, query, vector, embedder_id)
     return store.search(
@@ -149,7 +149,8 @@ def find_at_hand(
     own = embedder_id in (None, embedder.id)
     store.remake_with(embedder)
     space = embedder.id if own else embedder_id
-    return store.at_hand.search(vector, k=k, namespace=namespace, embedder_id=space, own=own)
+    found = store.at_hand.search(vector, k=k, namespace=namespace, embedder_id=space, own=own)
+    return found if own or (found is not None and found.hits) else None  # in a thread it is said that there is no space
 
 
 def find_each(
@@ -188,7 +189,7 @@ def _ready(
     if numbers is not None and embedder is not None and embedder_id == embedder.id:
         _refuse_unless(len(numbers), embedder.id, [embedder.dimension])
     elif numbers is not None:
-        _check_dimension(store, check_embedder(embedder_id), len(numbers))
+        _check_space(store, check_embedder(embedder_id), len(numbers))
     return numbers, embedder_id
 
 
@@ -261,11 +262,19 @@ def _packed(rows: NDArray[np.float32]) -> list[bytes | None]:
     return [row.tobytes() if row.any() else None for row in rows]
 
 
-def _check_dimension(store: Store, embedder_id: str, dimension: int) -> None:
+def _check_space(store: Store, embedder_id: str, dimension: int) -> None:
+    """Refuse another dimension than the space has, and one that is not there although others are."""
     with store.reading() as connection:
         known = sorted(vectors.dimensions(connection, embedder_id))
+        there = [] if known else spaces.names(connection)
     if known:
         _refuse_unless(dimension, embedder_id, known)
+    elif there and embedder_id != GIVEN:
+        raise UserError(
+            f"No memory has a vector of the embedder {embedder_id!r}.",
+            code="unknown-embedder",
+            fix=f"Name one that is there: {', '.join(map(repr, there))}.",
+        )
 
 
 def _refuse_unless(dimension: int, embedder_id: str, known: Sequence[int]) -> None:

@@ -101,9 +101,7 @@ ROWS = [
     Row("similarity, no UTF-8", ("similarity", "x", ODD), "bad-text", "U+DCE9"),
     Row("chat, empty", ("sessions", "chat", "talk", ""), "bad-text", "empty"),
     Row("chat, no UTF-8", ("sessions", "chat", "talk", ODD), "bad-text", "U+DCE9"),
-    Row("route, empty", ("route", ""), "bad-text", "empty"),
-    Row("route, 10 MB", ("route", "-"), "", "extractive", BIG),
-    Row("route, no UTF-8", ("route", "-"), "", "extractive", LATIN),
+    *texts("route", "route"),
     Row("scan, 10 MB", ("privacy", "scan", "-"), "", "nothing found", BIG),
     Row("scan, no UTF-8", ("privacy", "scan", "-"), "", "1 found", LATIN + b" mail anna.meyer@mailbox.org"),
     # ids
@@ -143,6 +141,9 @@ ROWS = [
     Row("shelf, odd namespace", ("knowledge", "list", "-n", "a:b"), "bad-namespace", "a:b"),
     Row("entry, odd namespace", ("knowledge", "add", "x", "--title", "T", "-n", "a:b"), "bad-namespace"),
     Row("search for none", ("memory", "search", "x", "-k", "0"), "bad-limit"),
+    Row("lines for none", ("memory", "search", "--jsonl", "-k", "0"), "bad-limit", "1 to 1000", b'{"query": "x"}'),
+    Row("lines of no namespace", ("memory", "search", "--jsonl", "-n", "a:b"), "bad-namespace", "a:b", b'{"query": 1}'),
+    Row("lines unknown operator", ("memory", "search", "--jsonl", "-m", 'k={"near": 3}'), "bad-filter", "near"),
     Row("search for all", ("memory", "search", "x", "-k", "9" * 30), "bad-limit"),
     Row("unknown operator", ("memory", "list", "-m", 'k={"near": 3}'), "bad-filter", "near"),
     Row("metadata without UTF-8", ("memory", "add", "x", "-m", f"k={ODD}"), "bad-metadata", "U+DCE9"),
@@ -173,7 +174,8 @@ ROWS = [
     # the text index's own syntax in what a user writes
     *[Row(f"search {query}", ("memory", "search", "--", query), "") for query in SYNTAX],
     *[Row(f"query {query}", ("query", "--", f"{query} parcel"), "") for query in SYNTAX],
-    Row("search, no UTF-8", ("memory", "search", ODD), "", "found"),
+    Row("search, empty", ("memory", "search", ""), "bad-query", "nothing to look for"),
+    Row("search, no UTF-8", ("memory", "search", ODD), "bad-text", "U+DCE9"),
     # what a batch reads from its lines
     Row("embed, text beside lines", ("embed", "x", "--jsonl"), "bad-argument", "A TEXT does not go with --jsonl"),
     Row("route, task beside lines", ("route", "--jsonl", "--task", "x"), "bad-argument", "--task does not go"),
@@ -197,6 +199,7 @@ BROKEN: tuple[tuple[bytes, str], ...] = (
     A_TEXT,
 )
 NO_TEXTS = ((b'{"id": "o", "%s": "a\\u0000b"}', "bad-text"), (b'{"id": "h", "%s": "\\ud800"}', "bad-text"))
+LONG = (b'{"id": "w", "%s": "' + BIG + b'"}', "text-too-long")
 
 
 def of(field: bytes, *lines: tuple[bytes, str]) -> tuple[tuple[bytes, str], ...]:
@@ -205,7 +208,7 @@ def of(field: bytes, *lines: tuple[bytes, str]) -> tuple[tuple[bytes, str], ...]
 
 BATCHES = [
     Lines("embed", ("embed", "--jsonl"), of(b"text", *BROKEN, *NO_TEXTS, A_TEXT)),
-    Lines("route", ("route", "--jsonl"), of(b"prompt", *BROKEN)),
+    Lines("route", ("route", "--jsonl"), of(b"prompt", *BROKEN, *NO_TEXTS, LONG, A_TEXT)),
     Lines("scan", ("privacy", "scan", "--jsonl"), of(
         b"text", *[line for line in BROKEN if b'""' not in line[0]], (b'{"text": "x", "path": 5}', "bad-line"), A_TEXT,
     )),
@@ -237,7 +240,10 @@ BATCHES = [
         (b'{"query": "x", "vector": [1, 2], "embedder_id": "theirs"}', "bad-vector"),
         (b'{"query": "x", "vector": [1, 2], "embedder_id": "%s"}' % OWN, "bad-vector"),
         (b'{"query": "NEAR(\\""}', ""),
-        (b'{"query": "\\ud800"}', ""),
+        *NO_TEXTS,
+        LONG,
+        (b'{"query": "", "vector": [1, 2]}', ""),
+        (b'{"vector": [1, 2], "embedder_id": "nope"}', "unknown-embedder"),
         A_TEXT,
     )),
 ]  # fmt: skip

@@ -66,6 +66,15 @@ def given_spaces(connection: apsw.Connection) -> list[tuple[str, int]]:
     return [(str(name), int(dimension)) for name, dimension in rows]
 
 
+def names(connection: apsw.Connection) -> list[str]:
+    """The embedders that a current memory has a vector of, engines' own among them."""
+    rows = connection.execute(
+        "SELECT DISTINCT embedder_id FROM embedders"
+        " WHERE EXISTS (SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder = number) ORDER BY number"
+    )
+    return [str(name) for (name,) in rows]
+
+
 def _are_many(connection: apsw.Connection) -> bool:
     """Whether more than `FEW` current memories are in no space."""
     sql = "SELECT 1 FROM memories WHERE valid_to IS NULL AND embedder IS NULL LIMIT 1 OFFSET ?"

@@ -194,6 +194,7 @@ def search(
     only = read_pairs(metadata)
     if jsonl:
         memory_lines.refuse_beside_lines(**{"A QUERY": query})
+        memory_lines.check_search(k, namespace, only)
     asked: Any = None if jsonl else memory_lines.checked_query(query)
     root, store = _look(project)
     with store:

@@ -45,6 +45,15 @@ def check_defaults(defaults: Mapping[str, Any]) -> None:
         read_ttl(defaults["ttl"])
 
 
+def check_search(k: int, namespace: str | None, filter: Mapping[str, Any]) -> None:
+    """Refuse wrong options before a line is read. Raises `UserError` (bad-limit, bad-namespace, bad-filter)."""
+    from aqe.engine.memory.entry import check_limit
+    from aqe.engine.memory.search.searching import MOST_HITS, wanted_in
+
+    check_limit(k, MOST_HITS)
+    wanted_in(namespace, filter)
+
+
 def with_defaults(line: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A line with what it leaves out; its own metadata goes before that of the options, key by key.
 
@@ -111,7 +120,8 @@ def found_for(
 
 
 def checked_query(query: Any, vector: object = None) -> Any:
-    """A query that says something. Raises `UserError` (bad-query)."""
-    if vector is None and (query is None or (isinstance(query, str) and not query.strip())):
-        raise UserError("There is nothing to look for.", code="bad-query", fix="Give some words.")
+    """A query that says something. Raises `UserError` (bad-query, bad-text, text-too-long)."""
+    from aqe.engine.door import given_search
+
+    given_search("" if query is None else query, vector, None)
     return query

@@ -189,7 +189,6 @@ def test_empty_engine_finds_nothing(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.aqe]\n")
     with sync.Engine.open(tmp_path, settings=Settings(), embedder=ToyEmbedder(), providers=()) as opened:
         assert ids(opened.search(vector=[1.0] * DIM, namespace="default")) == []
-        assert ids(opened.search(vector=[1.0] * 3, embedder_id="unknown")) == []
 
 
 def test_threads_search_while_one_writes(engine: Any) -> None:
@@ -216,3 +215,14 @@ def test_threads_search_while_one_writes(engine: Any) -> None:
     for thread in threads:
         thread.join(timeout=60)
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "rest", [{}, {"filter": {"n": 3}}, {"as_of": rfc3339(int(datetime.now(UTC).timestamp()) * 1_000_000)}]
+)
+def test_space_that_is_not_there_is_an_error_with_those_that_are(engine: sync.Engine, rest: dict[str, Any]) -> None:
+    """A vector of an embedder that no memory has a vector of is refused, and the message names the others."""
+    with pytest.raises(UserError, match="nope") as refused:
+        engine.search(vector=own(3), embedder_id="nope", **rest)
+    assert refused.value.code == "unknown-embedder"
+    assert "'toy', 'mine'" in refused.value.fix
