@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from aqe.engine.embedding.static import open_static
 from aqe.engine.memory import NewMemory, Provenance, Store
 from aqe.engine.memory.growth.rules import GrowthRules
@@ -32,3 +35,17 @@ def test_a_session_is_not_served_what_is_over_or_went_stale(tmp_path: Path) -> N
         assert [found(), found()] == [(False, {"stays"}), (True, {"stays"})]
         file.write_text("Shipping is free above 20 euros.")
         assert found() == (False, set())
+
+
+def test_nearness_of_named_memories_is_that_of_their_vectors(tmp_path: Path) -> None:
+    """Each named memory's cosine is that of its stored vector; one that is not there, or has no vector, is left out."""
+    embedder = CachedEmbedder(open_static())
+    with Store.open(tmp_path / "aqe.db") as store:
+        keep(store, embedder, [NewMemory("Shipping is free above 50 euros.", id="free"), NewMemory("Tea.", id="tea")])
+        store.add("No vector.", id="bare")
+        asked = embedder.vector_of("When is shipping free?")
+        keys = [("default", id) for id in ("free", "tea", "bare", "none")]
+        near = store.cosines(asked, keys, embedder_id=embedder.id)
+        stored = {id: store.vector(id) for id in ("free", "tea")}
+    expected = {("default", id): float(np.dot(np.array(vector), asked)) for id, vector in stored.items() if vector}
+    assert near == pytest.approx(expected, abs=1e-4)
