@@ -67,7 +67,7 @@ def measure(size: Size = FULL, *, progress: Progress = silent) -> dict[str, floa
         progress("Asking", 2, 5)
         found |= anyio.run(partial(_engine, root, sentences, chance, size, progress))
         progress("Starting", 4, 5)
-        found |= _opening(root, size) | _resident(root)
+        found |= _opening(root, size) | _resident(root) | _exporting(root)
         progress("Done", 5, 5)
     return found
 
@@ -82,6 +82,9 @@ def _kernels(size: Size) -> dict[str, float]:
         for name, kernel in (("dot", simd.dot), ("cosine", simd.cosine), ("l2", simd.l2)):
             found[f"{name} {dimension}"] = _microseconds(partial(kernel, one, other), size.rounds)
     found["dot 768 rate"] = 1e6 / found["dot 768"]
+    for name, in_place in (("normalize", simd.normalize), ("softmax", simd.softmax)):
+        row = array("f", [chance.gauss(0, 1) for _ in range(768)])
+        found[f"{name} 768 rate"] = 1e6 / _microseconds(partial(in_place, row, out=row), size.rounds)
     return found
 
 
@@ -180,6 +183,20 @@ def _opening(root: Path, size: Size) -> dict[str, float]:
         return took
 
     return {"open": statistics.median(anyio.run(opened))}
+
+
+def _exporting(root: Path) -> dict[str, float]:
+    """How long the archive of the whole state takes, and the vectors of all memories to and from safetensors."""
+    from aqe.engine.memory.transfer import export_memories, export_state
+    from aqe.engine.memory.transfer.files import read_tensors
+    from aqe.engine.memory.transfer.reading import Wanted
+
+    lines, vectors = root / "memories.jsonl", root / "vectors.safetensors"
+    with open_store(root, settings=Settings()) as store:
+        state = _took(partial(export_state, store, root / "state.aqe"))
+        written = _took(partial(export_memories, store, lines, form="jsonl", wanted=Wanted(), vectors=vectors))
+    read = _took(lambda: read_tensors(vectors.read_bytes(), name=vectors.name))
+    return {"state export": state, "safetensors write": written, "safetensors read": read}
 
 
 def _resident(root: Path) -> dict[str, float]:
