@@ -133,7 +133,7 @@ ROWS = [
     # namespaces, limits, filters, feedback
     *[
         Row(f"namespace {name!r}", ("memory", "add", "x", "-n", name), "bad-namespace")
-        for name in ("a b", "a:b", "../x", "-n", "", "n" * 101, ODD)
+        for name in ("a b", "a:b", "../x", "-n", "", "_", "_a", "a/", "/", "n" * 101, ODD)
     ],
     Row("get, odd namespace", ("memory", "get", "first", "-n", "a:b"), "bad-namespace", "a:b"),
     Row("search, odd namespace", ("memory", "search", "x", "-n", "a:b"), "bad-namespace", "a:b"),

@@ -13,7 +13,7 @@ from aqe.engine.memory.entry import (
     Provenance,
     check_embedder,
     check_id,
-    check_namespace,
+    check_new_namespace,
     check_provenance,
     check_text,
     made,
@@ -48,7 +48,7 @@ def checked_row(
 
         text, metadata = clean(text), _cleaned(redacted(metadata), clean)  # a name tells a secret that no text does
     id = None if memory.id is None else check_id(memory.id)
-    namespace = check_namespace(memory.namespace)
+    namespace = check_new_namespace(memory.namespace)
     has_end = memory.ttl_s is not None and memory.ttl_s != FOR_GOOD
     return made(
         Row,

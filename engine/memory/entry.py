@@ -32,6 +32,7 @@ GIVEN = "given"
 Made = TypeVar("Made")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NAMESPACE = re.compile(r"\w[\w./-]{0,99}")
+_NEW_NAMESPACE = re.compile(r"[^\W_]([\w./-]{0,98}[\w.-])?")
 
 
 @dataclass(frozen=True)
@@ -229,13 +230,24 @@ def check_id(id: str) -> str:
 
 
 def check_namespace(namespace: str) -> str:
-    """`namespace` if it is one; raises `UserError` (bad-namespace)."""
+    """`namespace` if memories can be in one, or in those below it (`name/`), also in the store of an earlier version;
+    raises `UserError` (bad-namespace)."""
+    return _fitting(namespace, _NAMESPACE)
+
+
+def check_new_namespace(namespace: str) -> str:
+    """`namespace` if a new memory can be in it; raises `UserError` (bad-namespace)."""
+    return _fitting(namespace, _NEW_NAMESPACE)
+
+
+def _fitting(namespace: str, form: re.Pattern[str]) -> str:
     stored_size(namespace, "The namespace", "bad-namespace")
-    if not _NAMESPACE.fullmatch(namespace) or ".." in namespace:
+    if not form.fullmatch(namespace) or ".." in namespace:
         raise UserError(
             f"{namespace!r:.120} is not a namespace.",
             code="bad-namespace",
-            fix="Use letters, digits, `_`, `-`, `.` and `/`, at most 100, beginning with a letter or digit.",
+            fix="Use letters, digits, `_`, `-`, `.` and `/`, at most 100, beginning with a letter or digit; a `/` at "
+            "the end stands for all below it, and is none of a memory.",
         )
     return namespace
 

@@ -37,10 +37,10 @@ def refuse_beside_lines(**given: object) -> None:
 
 def check_defaults(defaults: Mapping[str, Any]) -> None:
     """Refuse wrong options before anything is opened or read. Raises `UserError` (bad-ttl, bad-namespace)."""
-    from aqe.engine.memory.entry import check_namespace
+    from aqe.engine.memory.entry import check_new_namespace
     from aqe.engine.memory.growth.expiry import read_ttl
 
-    check_namespace(defaults["namespace"])
+    check_new_namespace(defaults["namespace"])
     if defaults.get("ttl") is not None:
         read_ttl(defaults["ttl"])
 

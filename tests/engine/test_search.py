@@ -256,6 +256,20 @@ def test_what_was_remembered_is_not_drowned_by_the_project_index(store: Store) -
     assert store.list(namespace="nothing/") == []
 
 
+@pytest.mark.parametrize("name", ["team/", "_own"])
+def test_memories_in_namespaces_that_take_no_new_ones_are_read(store: Store, name: str) -> None:
+    """A memory that an earlier version put into a namespace that is refused by now is found, shown and deleted."""
+    store.add("the old note", id="old", namespace="was")
+    with store.writing() as connection:
+        connection.execute("UPDATE memories SET namespace = ? WHERE namespace = 'was'", (name,))
+    with pytest.raises(UserError, match="not a namespace"):
+        store.add("a new note", namespace=name)
+    assert [hit.memory.id for hit in store.search("note", namespace=name).hits] == ["old"]
+    assert store.get("old", namespace=name) is not None
+    store.delete("old", namespace=name)
+    assert store.list(namespace=name) == []
+
+
 def test_rarity_tells_what_few_rows_have(store: Store) -> None:
     """A term of every row weighs nearly nothing, one of no row 1; rows of namespaces left out do not count."""
     store.add_many([NewMemory(f"common note {number}") for number in range(30)])

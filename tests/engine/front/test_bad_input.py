@@ -62,6 +62,7 @@ CALLS: dict[str, tuple[Call, str]] = {
     "remember nothing": (lambda engine: engine.remember(""), "bad-text"),
     "remember 10 MB": (lambda engine: engine.remember(BIG), "text-too-long"),
     "remember half a character": (lambda engine: engine.remember(HALF), "bad-text"),
+    "remember in all below one": (lambda engine: engine.remember("x", namespace="a/"), "bad-namespace"),
     "remember odd namespace": (lambda engine: engine.remember("x", namespace="../x"), "bad-namespace"),
     "remember in the index": (lambda engine: engine.remember("x", namespace="index/docs"), "bad-namespace"),
     "query by a table": (lambda engine: engine.query("x", config=cast("Any", {"answer": False})), "bad-argument"),
