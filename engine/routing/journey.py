@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random, wait_random_exponential
 
 from aqe.engine.errors import AqeError, OutOfTime, UserError
 from aqe.engine.providers.protocol import Completion, CompletionRequest, Loads, Provider, ProviderFailure, StreamEnd
@@ -43,6 +43,15 @@ FIXES = {
     "misfit": "Ask for a simpler shape, allow more tokens, or add a stronger model.",
 }
 """What to do where all that were asked failed in one of these ways."""
+
+BLIPS = ("connection", "server", "rate-limit")
+"""Kinds of failure that may be over in seconds."""
+ALONE_S = (wait_random(1.0, 2.0), wait_random(3.0, 5.0))
+"""The pauses before the rounds more that a provider gets which nobody stands in for; with them it is asked for 4 to 8
+seconds in all, and as often as opens a breaker by default."""
+
+ALONE_MOST_S = 8.0
+"""After so many seconds no such round begins any more."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -161,12 +170,16 @@ class Journey:
 
         def pause_s(state: RetryCallState) -> float:
             failed = state.outcome.exception() if state.outcome is not None else None
-            return max(float(jitter(state)), failed.rest_s if isinstance(failed, _RoundFailed) else 0.0)
+            more = self._round - rounds
+            pause = ALONE_S[more] if 0 <= more < len(ALONE_S) and self._is_alone() else jitter
+            return max(float(pause(state)), failed.rest_s if isinstance(failed, _RoundFailed) else 0.0)
 
         def enough(state: RetryCallState) -> bool:
             failed = state.outcome.exception() if state.outcome is not None else None
             call_s = failed.call_s if isinstance(failed, _RoundFailed) else 0.0
-            return self._round >= rounds or state.upcoming_sleep + call_s >= self._left_s()
+            if self._round >= rounds and not (self._is_alone() and self._may_go_on(state, rounds)):
+                return True
+            return state.upcoming_sleep + call_s >= self._left_s()
 
         # found passages are a query's own way out: no pause before it
         rounds = self._router.settings_now().router.rounds if self.request.needs_model else 1
@@ -184,6 +197,17 @@ class Journey:
         except _RoundFailed as failed:
             raise self._end(failed) from failed.__cause__
         raise AssertionError("tenacity ends with a result or an error")
+
+    def _is_alone(self) -> bool:
+        """Whether in the last round one provider alone was asked, and failed in ways that may soon be over."""
+        last = [one for one in self.attempts if one.round == self._round]
+        return len({one.provider for one in last}) == 1 and all(one.outcome in BLIPS for one in last)
+
+    def _may_go_on(self, state: RetryCallState, rounds: int) -> bool:
+        """Whether a provider that nobody stands in for is asked once more: not where the settings want it asked only
+        once, nor after long calls or rests."""
+        waited_s = (state.seconds_since_start or 0.0) + state.upcoming_sleep
+        return rounds > 1 and self._round < rounds + len(ALONE_S) and waited_s <= ALONE_MOST_S
 
     async def _one_round(self, ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]]) -> tuple[Call, T]:
         done: set[Key] = set()

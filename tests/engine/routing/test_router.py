@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +97,37 @@ def test_only_when_all_have_failed_comes_another_round(store: Store) -> None:
 def test_the_rounds_end(store: Store) -> None:
     """When every round failed, one error says what each model said last."""
     first = Scripted([DOWN], name="first")
-    router = Router([first], store=store, settings=settings(router={"rounds": 2}))
+    router = Router([first, Scripted([DOWN], name="second")], store=store, settings=settings(router={"rounds": 2}))
     error = error_of(router)
     assert (error.code, len(first.asked)) == ("provider-failed", 2)
     assert "first/script server: out of order" in error.message
+
+
+def test_a_short_blip_of_a_lone_provider_loses_no_request(store: Store) -> None:
+    """With nobody to fall back to, a model is asked again after a second or two, when all rounds have failed."""
+    only = Scripted([DOWN, DOWN, DOWN, "well again"], name="only")
+    router = Router([only], store=store, settings=settings())
+    began = time.monotonic()
+    assert run(router, lambda: router.run(ASK, HELLO)).completion.text == "well again"
+    assert time.monotonic() - began >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("failure", "timeout_s", "rounds", "asked"),
+    [(DOWN, 1.0, 2, 2), (DOWN, 30, 1, 1), (ProviderFailure("answer", "gibberish"), 30, 3, 3), (DOWN, 30, 3, 5)],
+    ids=["no time", "once is wanted", "no blip", "to the end"],
+)
+def test_patience_with_a_lone_provider_has_its_bounds(
+    store: Store, failure: ProviderFailure, timeout_s: float, rounds: int, asked: int
+) -> None:
+    """It ends after two rounds more and within 8 seconds, and is none where there is no time for it, where the settings
+    want one call, and where the failure is no blip."""
+    only = Scripted([failure], name="only")
+    router = Router([only], store=store, settings=settings(router={"rounds": rounds}))
+    began = time.monotonic()
+    error = error_of(router, completion=replace(HELLO, timeout_s=timeout_s))
+    assert (error.code, len(only.asked)) == ("provider-failed", asked)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("kind", ["request", "auth"])
