@@ -7,6 +7,7 @@ as soon as it is done: what a cancelled run did is not done again.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import time
@@ -35,13 +36,14 @@ from aqe.engine.progress import CancelToken, Progress, silent
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
 
-READER = 2
+READER = 3
 """The version of how files are cut into passages; another one has every file read again."""
 
 BATCH = 256
 RACY_US = 2_000_000
 """A file that changed less than this before it was read may have changed again within one tick of its clock."""
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LEAVES = ("docs", "code", "tests")
 
 
@@ -240,7 +242,7 @@ def _bytes(file: SourceFile, tally: _Tally) -> bytes | None:
     except OSError as exc:
         _refuse(file, exc.strerror or "cannot be read", tally)
         return None
-    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if _is_binary(data):
         _refuse(file, "binary", tally)
         return None
     if kind_of(file.name) == "settings" and is_records(data):
@@ -265,7 +267,8 @@ def _read(store: Store, file: SourceFile, data: bytes, digest: bytes) -> _Read:
             note = f"read as text: {exc.message}"
             passages = _as_text(data)
     else:
-        lines = lines_of(_decode(data))
+        text, note = _decode(data)
+        lines = lines_of(text)
         passages = read_settings(file.name, lines) if kind == "settings" else read_prose(file.name, lines)
     namespace = f"{_root(store)}/{leaf}"
     memories: dict[tuple[str, str], NewMemory] = {}
@@ -292,15 +295,34 @@ def is_test_file(name: str) -> bool:
 
 
 def _as_text(data: bytes) -> list[Passage]:
-    lines = lines_of(_decode(data))
+    try:
+        text = decode_source(data)
+    except UserError:
+        text, _ = _decode(data)
+    lines = lines_of(text)
     return split(lines, 1, len(lines), "", "text")
 
 
-def _decode(data: bytes) -> str:
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace").replace("\0", "\ufffd")
-    return data.decode("utf-8", errors="replace")
+def _is_binary(data: bytes) -> bool:
+    """Whether a file holds what no text does. One that begins as UTF-16 is a text if all of it is UTF-16."""
+    if not data.startswith(_UTF_16):
+        return b"\0" in data
+    try:
+        return "\0" in data.decode("utf-16")
+    except UnicodeDecodeError:
+        return True
+
+
+def _decode(data: bytes) -> tuple[str, str]:
+    """The text of a file that is not binary; and what is to be said of it, where it is neither UTF-8 nor UTF-16."""
+    if data.startswith(_UTF_16):
+        return data.decode("utf-16"), ""
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        note = f"not UTF-8: byte {exc.object[exc.start]:#04x} in line {line}; what cannot be read is U+FFFD"
+        return data.decode("utf-8-sig", errors="replace"), note
 
 
 def _memory(
