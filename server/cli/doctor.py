@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aqe.server.cli.output import JsonOption, ProjectOption, PythonOption, kept_where, print_json, project_at
+
+if TYPE_CHECKING:
+    from aqe.server.cli.doctor_models import Checked
 
 SHOWN_IN_CLEAR = 10
 _OTHERS = ((0o010, 0o040), (0o001, 0o004))
@@ -16,9 +19,10 @@ _OTHERS = ((0o010, 0o040), (0o001, 0o004))
 
 
 def command(json: JsonOption = False, project: ProjectOption = None, python: PythonOption = None) -> None:
-    """Show what this machine gives: sandbox layers, interpreters, kernels, the project's database.
+    """Show what this machine gives: sandbox layers, interpreters, kernels, the project's database, models.
 
-    The sandbox is tried afresh: one full trial box per rung, from the strongest down, until one holds.
+    The sandbox is tried afresh: one full trial box per rung, from the strongest down, until one holds. Of the models'
+    servers those on this machine are asked whether they answer; nothing goes elsewhere.
     """
 
     root = project_at(project)
@@ -35,13 +39,17 @@ def examine(root: Path, python: str | None) -> dict[str, Any]:
 
     from aqe.agents.gate.diagnosis import diagnose_interpreter, diagnose_sandbox
     from aqe.engine.errors import AqeError
+    from aqe.server.cli.doctor_models import check_embedder, check_providers
 
     setting, store, wrong_setting = None, "shared", ""
+    models: list[Checked] = []
+    embedder: Checked | None = None
     try:
         from aqe.engine.settings import load_settings
 
         settings = load_settings(root)
         setting, store = settings.python, settings.store
+        models, embedder = check_providers(settings), check_embedder(settings)
     except AqeError as error:
         wrong_setting = str(error)
     return {
@@ -52,6 +60,8 @@ def examine(root: Path, python: str | None) -> dict[str, Any]:
         "interpreter": diagnose_interpreter(root, python, setting),
         "kernels": _kernels(),
         "store": _store(root, store),
+        "models": models,
+        "embedder": embedder,
     }
 
 
@@ -149,4 +159,21 @@ def _lines(report: dict[str, Any]) -> list[str]:
     rows += [("", f"in clear although {why}: {name}") for name in clear[:SHOWN_IN_CLEAR]]
     if len(clear) > SHOWN_IN_CLEAR:
         rows.append(("", f"and {len(clear) - SHOWN_IN_CLEAR} more files in clear (--json lists them)"))
+    rows += _models(report)
     return [f"{name:<12} {text}".rstrip() for name, text in rows]
+
+
+def _models(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """A line for each provider and one for the embedder, each with what to do where it cannot work."""
+    if report["embedder"] is None:
+        return []
+    rows = [("" if at else "models", _checked(one)) for at, one in enumerate(report["models"])]
+    none = [("models", "none configured: questions are answered by passages")]
+    return [*(rows or none), ("embedder", _checked(report["embedder"]))]
+
+
+def _checked(one: Checked) -> str:
+    from aqe.engine.terminal import one_line
+
+    fix = f". {one.fix}" if one.fix else ""
+    return one_line(f"{one.name}: {one.state.rstrip('.')}{fix}")

@@ -9,6 +9,7 @@ from aqe.agents.gate.diagnosis import InterpreterDiagnosis, SandboxDiagnosis
 from aqe.agents.review.decisions import Decision
 from aqe.engine.answer import Answer
 from aqe.engine.knowledge.shelf import Shelved
+from aqe.server.cli.doctor_models import Checked
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,8 @@ class DoctorShown:
     interpreter: InterpreterDiagnosis
     kernels: KernelsShown
     store: StoreShown
+    models: list[Checked]
+    embedder: Checked | None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,7 @@ def test_doctor_names_rung_interpreter_kernels_and_database(project: Path) -> No
     done = doctor(project)
     assert done.returncode == 0, done.stderr
     heads = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert heads == ["aqe", "project", "kernel", "sandbox", "interpreter", "kernels", "database"]
+    assert heads == ["aqe", "project", "kernel", "sandbox", "interpreter", "kernels", "database", "models", "embedder"]
     assert "rung " in done.stdout
     assert [path.name for path in project.iterdir()] == ["pyproject.toml"]
 
@@ -47,6 +50,47 @@ def test_doctor_as_json_says_layers_and_reasons(project: Path) -> None:
     assert sandbox["below_namespaces"] == (not sandbox["rung"].startswith("3"))
     assert bool(sandbox["higher"]) == sandbox["below_namespaces"]
     assert report["interpreter"]["has_pytest"]
+
+
+def test_doctor_says_what_keeps_each_model_from_answering(project: Path) -> None:
+    """A server on this machine that answers, one that says nothing, one that is not there, one elsewhere, which is not
+    asked, a missing key and a missing embedder: a line each, with what to do."""
+    with ExitStack() as stack:
+        answering, silent, gone = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3))
+        threading.Thread(target=_answer_once, args=(answering,), daemon=True).start()
+        ports = {name: one.getsockname()[1] for name, one in (("a", answering), ("b", silent), ("c", gone))}
+        gone.close()
+        urls = {name: f"http://127.0.0.1:{port}/v1" for name, port in ports.items()}
+        house = {"kind": "openai-compatible", "models": ["m"]}
+        tables = {name: {**house, "base_url": url} for name, url in urls.items()}
+        tables["d"] = {**house, "base_url": "https://models.invalid/v1"}
+        tables["e"] = {**house, "base_url": urls["a"], "api_key_env": "NO_SUCH_KEY"}
+        environ = {"AQE_PROVIDERS": json.dumps(tables), "AQE_EMBEDDER": "sentence-transformers:no/such-model"}
+        report = json.loads(doctor(project, "--json", **environ).stdout)
+    found = {one["name"]: one for one in report["models"]}
+    assert {name: one["ok"] for name, one in found.items()} == {
+        "a": True,
+        "b": False,
+        "c": False,
+        "d": True,
+        "e": False,
+    }
+    assert found["b"]["state"].endswith("nothing within 2 s")
+    assert found["c"]["fix"] == "Start its server, or correct base_url."
+    assert "was not asked" in found["d"]["state"]
+    assert found["e"]["fix"] == "Set NO_SUCH_KEY."
+    assert not report["embedder"]["ok"]
+    assert report["embedder"]["fix"]
+    environ["AQE_PROVIDERS"] = json.dumps({"e": tables["e"]})
+    out = doctor(project, **environ).stdout
+    assert "models       e: the variable NO_SUCH_KEY with its key is not set. Set NO_SUCH_KEY.\n" in out
+
+
+def _answer_once(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 401 no\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_doctor_reports_what_is_broken_and_still_ends_well(project: Path) -> None:
