@@ -8,6 +8,7 @@ vector a caller gave stays in that space, and is found there by the caller's vec
 from __future__ import annotations
 
 import logging
+import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,10 +34,15 @@ if TYPE_CHECKING:
 
 LEASE = "re-embedding"
 BATCH = 512
-"""Memories that are embedded and written in one transaction; what stands is kept when the work is cut off."""
+"""Memories at most that are embedded and written in one transaction; what stands is kept when the work is cut off."""
+
+FIRST_BATCH = 32
+STEP_S = 0.5
+"""A batch that took longer is not doubled for the next one, so that a slow embedder can be watched and cut off."""
 
 WORTH_A_BAR = 2000
-"""So many memories take long enough to embed that a terminal shows it."""
+WORTH_A_BAR_OF_OTHERS = 16
+"""So many memories take long enough to embed that a terminal shows it: by the built-in embedder, and by any other."""
 
 _CANNOT_WRITE = ("database-locked", "disk-full", "project-read-only")
 _log = logging.getLogger(__name__)
@@ -215,19 +221,21 @@ def reembed(
 ) -> int:
     """Embed the memories that have no vector, or one that another engine's embedder made; returns how many.
 
-    Batch after batch (of `size` memories, else `BATCH`), each in a transaction of its own: what is done stays done when
-    the work is cut off, and the next call goes on. Of several processes one works and the others wait for it. Raises
-    `Cancelled`.
+    Batch after batch (of `size` memories, else as many as are done in about half a second), each in a transaction of
+    its own: what is done stays done when the work is cut off, and the next call goes on. Of several processes one works
+    and the others wait for it. Raises `Cancelled`.
     """
-    done = 0
+    done, most = 0, size or min(FIRST_BATCH, BATCH)
     with holding(store, LEASE, progress=progress, cancel=cancel) as lease:
         total, after = waiting(store, embedder), 0
         while True:
             if cancel is not None:
                 cancel.check()
-            progress("Embedding memories anew", done, max(total, done))
+            whole = max(total, done)
+            progress(f"Embedding memories anew: {done} of {whole}", done, whole)
+            began = time.monotonic()
             with store.reading() as connection:
-                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, size or BATCH)
+                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, most)
             if not batch:
                 return done
             made = _packed(kept_in(store, embedder).embed([text for _, text in batch]))
@@ -237,15 +245,19 @@ def reembed(
                 done += spaces.put_made(connection, table, placed)
             after = batch[-1][0]
             lease.renew()
+            if size is None and time.monotonic() - began < STEP_S:
+                most = min(2 * most, BATCH)
 
 
-def catch_up(store: Store, embedder: Embedder) -> None:
+def catch_up(
+    store: Store, embedder: Embedder, *, progress: Progress = silent, cancel: CancelToken | None = None
+) -> None:
     """Embed what waits; where the file cannot be written now, the search goes on with what is there."""
     store.remake_with(embedder)
     if store.is_settled(embedder.id, embedder.dimension):
         return
     try:
-        reembed(store, embedder)
+        reembed(store, embedder, progress=progress, cancel=cancel)
     except UserError as error:
         if error.code not in _CANNOT_WRITE:
             raise

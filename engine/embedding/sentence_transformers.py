@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,24 @@ def open_sentence_transformer(name: str) -> SentenceTransformerEmbedder:
     except ImportError as exc:
         raise missing_extra(f"The embedder '{SENTENCE_TRANSFORMERS}{name}'", extra="sentence-transformers") from exc
     try:
-        return SentenceTransformerEmbedder(name, SentenceTransformer(name, local_files_only=True))
+        with _without_bars():
+            return SentenceTransformerEmbedder(name, SentenceTransformer(name, local_files_only=True))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as exc:
         raise no_model(name, " ".join(str(exc).split())[:200].rstrip(".") or type(exc).__name__) from exc
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """The library shows bars of its own on stderr while it loads a model, also where that is no terminal."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _weights_hash(model: Any) -> str:

@@ -112,7 +112,8 @@ def index_project(
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> IndexReport:
-    """Bring the passages of the project (or of `paths` inside it) up to date; without an `embedder` by words alone.
+    """Bring the passages of the project (or of `paths` inside it) up to date, and the vectors of all memories that wait
+    for one of this `embedder`; without one by words alone.
 
     Another process that indexes the same project is waited for. Raises `Cancelled`, after which what was done stays,
     and `UserError` (outside-project and those of the store).
@@ -133,6 +134,10 @@ def index_project(
         if store.graph is not None and (tally.new or tally.changed or gone or not is_linked(store, _root(store))):
             progress("Reading which code uses which")
             refresh_graph(store, _root(store), project, cancel=cancel)
+    if embedder is not None:
+        from aqe.engine.retrieval import catch_up
+
+        catch_up(store, embedder, progress=progress, cancel=cancel)
     if tally.new or tally.changed or gone:
         _let_go(store)
     return IndexReport(

@@ -369,9 +369,11 @@ def _embedder(root: Path) -> Embedder:
 
 def _embed_what_waits(store: Store, embedder: Embedder, *, quiet: bool) -> None:
     """Embed with a bar on the terminal what was kept before, or by another embedder; a search does it without one."""
-    from aqe.engine.retrieval import WORTH_A_BAR, reembed, waiting
+    from aqe.engine.embedding import StaticEmbedder
+    from aqe.engine.retrieval import WORTH_A_BAR, WORTH_A_BAR_OF_OTHERS, reembed, waiting
 
-    if not quiet and waiting(store, embedder) >= WORTH_A_BAR:
+    least = WORTH_A_BAR if isinstance(embedder, StaticEmbedder) else WORTH_A_BAR_OF_OTHERS
+    if not quiet and waiting(store, embedder) >= least:
         with terminal_progress() as progress:
             reembed(store, embedder, progress=progress)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aqe.engine.embedding import open_embedder
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.index import IndexReport, index_project, index_scope
 from aqe.engine.index.files import find_files
@@ -19,6 +20,8 @@ from aqe.engine.index.source import read_source
 from aqe.engine.lease import take_lease
 from aqe.engine.memory import Memory, Provenance, Store
 from aqe.engine.progress import CancelToken
+from aqe.engine.retrieval import waiting
+from aqe.engine.settings import Settings
 
 CART = '''"""The cart."""
 
@@ -500,3 +503,15 @@ def test_records_are_left_out_and_questions_are_passages(tmp_path: Path) -> None
         texts = [memory.text for memory in store.list(namespace="index/")]
     assert [(one.file, one.reason) for one in report.left_out] == [("cases.toml", "records, not settings")]
     assert sorted("free" in text for text in texts if "faq.txt" in text) == [False, True]
+
+
+def test_vectors_of_another_embedder_are_made_anew_with_a_count(tmp_path: Path) -> None:
+    """An index that no file changed in embeds what waits for a vector, and says how many of how many are done."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "page.md").write_text("# Page\n\nA parcel costs 390 cents.\n")
+    with Store.open(tmp_path / "aqe.db") as store:
+        index_project(store, None, tmp_path / "p")
+        embedder, seen = open_embedder(Settings()), list[str]()
+        report = index_project(store, embedder, tmp_path / "p", progress=lambda text, *_: seen.append(text))
+        assert (report.new, waiting(store, embedder)) == (0, 0)
+    assert seen[-1] == "Embedding memories anew: 1 of 1"

@@ -314,3 +314,14 @@ def test_few_that_wait_are_found_without_looking_through_all(
         connection.set_progress_handler(None)
     assert [text for _, text in (*first, *rest)] == ["invoice", "wagon", "echo"]
     assert few == 1 or len(steps) < 10
+
+
+def test_slow_embedder_is_told_of_in_small_steps(
+    store: Store, embedder: StaticEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memories that wait are counted as they are embedded, by few where the embedder is slow."""
+    store.add_many(NewMemory(f"voucher {number}") for number in range(70))
+    monkeypatch.setattr("aqe.engine.retrieval.STEP_S", 0.0)
+    seen: list[str] = []
+    reembed(store, embedder, progress=lambda text, *_: seen.append(text))
+    assert [text.partition(": ")[2] for text in seen if ": " in text] == [f"{n} of 70" for n in (0, 32, 64, 70)]

@@ -90,7 +90,7 @@ def test_change_of_the_embedder_embeds_memory_anew(environment: Path, model: Pat
         subprocess.run([*aqe, "add", text], cwd=tmp_path, check=True, capture_output=True, timeout=120)
     search = ("search", "deleting files", "--json")
     done = run(environment, *aqe[1:], *search, model=model, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     by_model = json.loads(done.stdout)["hits"]
     assert by_model[0]["text"] == "remove a document from disk"
     assert {hit["embedder_id"].split(":")[0] for hit in by_model} == {"st"}
