@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,8 +68,7 @@ def open_sentence_transformer(name: str) -> SentenceTransformerEmbedder:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """The library shows bars of its own on stderr while it loads a model, also where that is no terminal."""
-    from transformers.utils import logging
-
+    logging = importlib.import_module("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from aqe.engine.embedding import open_embedder
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.index import IndexReport, index_project, index_scope
 from aqe.engine.index.files import find_files
@@ -20,8 +19,6 @@ from aqe.engine.index.source import read_source
 from aqe.engine.lease import take_lease
 from aqe.engine.memory import Memory, Provenance, Store
 from aqe.engine.progress import CancelToken
-from aqe.engine.retrieval import waiting
-from aqe.engine.settings import Settings
 
 CART = '''"""The cart."""
 
@@ -321,32 +318,6 @@ def test_line_ends_and_encodings_keep_the_lines_right(
     assert places(memory, "odd.py") == expected
 
 
-def test_declared_encoding_of_a_module_counts_where_it_is_read_as_text_too(memory: Store, project: Path) -> None:
-    """A module that declares Latin-1 is read as such, also one that does not parse."""
-    write(project, "fine.py", b'# coding: latin-1\nWORD = "caf\xe9 parcel"\n')
-    write(project, "half.py", b'# coding: latin-1\nWORD = "caf\xe9 letter\n')
-    run(memory, project)
-    texts = " ".join(hit.memory.text for hit in memory.search("caf\xe9 parcel letter", namespace="index/").hits)
-    assert ("caf\xe9 parcel" in texts, "caf\xe9 letter" in texts, "\ufffd" in texts) == (True, True, False)
-
-
-def test_text_that_is_not_utf_8_is_indexed_and_named_with_its_place(memory: Store, project: Path) -> None:
-    """A Latin-1 page is found by its other words, and named each time with the first byte that is not UTF-8; a UTF-16
-    one is a text, and one that only begins as UTF-16 is binary."""
-    write(project, "latin.md", b"# Prices\n\nThe caf\xe9 takes a surcharge.\n")
-    write(project, "wide.md", "The postage of a letter.\n".encode("utf-16"))
-    write(project, "data.md", b"\xff\xfe\x00\x00odd bytes\x00\x00")
-    write(project, "more.md", b"\xff\xfe\x00\xd8\x00\xd8 odd bytes")
-    for report in (run(memory, project), run(memory, project)):
-        assert {one.file: one.reason.partition(";")[0] for one in report.left_out} == {
-            "data.md": "binary",
-            "latin.md": "not UTF-8: byte 0xe9 in line 3",
-            "more.md": "binary",
-        }
-    found = {hit.memory.provenance.file for hit in memory.search("surcharge postage odd", namespace="index/").hits}
-    assert found == {"latin.md", "wide.md"}
-
-
 def test_odd_names_are_kept(memory: Store, project: Path) -> None:
     """Names with spaces, quotes, a line end or bytes that are no UTF-8 (kept as %XX) are indexed and leave again."""
     names = [b"a b's.md", b'two\nlines "x".md', b"caf\xe9.md", "überblick.md".encode()]
@@ -503,15 +474,3 @@ def test_records_are_left_out_and_questions_are_passages(tmp_path: Path) -> None
         texts = [memory.text for memory in store.list(namespace="index/")]
     assert [(one.file, one.reason) for one in report.left_out] == [("cases.toml", "records, not settings")]
     assert sorted("free" in text for text in texts if "faq.txt" in text) == [False, True]
-
-
-def test_vectors_of_another_embedder_are_made_anew_with_a_count(tmp_path: Path) -> None:
-    """An index that no file changed in embeds what waits for a vector, and says how many of how many are done."""
-    (tmp_path / "p").mkdir()
-    (tmp_path / "p" / "page.md").write_text("# Page\n\nA parcel costs 390 cents.\n")
-    with Store.open(tmp_path / "aqe.db") as store:
-        index_project(store, None, tmp_path / "p")
-        embedder, seen = open_embedder(Settings()), list[str]()
-        report = index_project(store, embedder, tmp_path / "p", progress=lambda text, *_: seen.append(text))
-        assert (report.new, waiting(store, embedder)) == (0, 0)
-    assert seen[-1] == "Embedding memories anew: 1 of 1"
