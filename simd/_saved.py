@@ -33,9 +33,10 @@ Floats = NDArray[np.float32]
 Parts = list[tuple[Segment, NDArray[np.int64]]]
 
 
-def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None) -> None:
-    """Write the rows alive and, where there are, the lists over them; raises OSError."""
-    _vectors_file.write(path, *_told(table, live, metric, lists))
+def save(path: Path, table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None, label: str = "") -> None:
+    """Write the rows alive and, where there are, the lists over them, under a label; raises OSError."""
+    facts, arrays = _told(table, live, metric, lists)
+    _vectors_file.write(path, facts | ({"label": label} if label else {}), arrays)
 
 
 def content(table: Table, live: NDArray[np.uint64], metric: str, lists: Lists | None) -> bytes:

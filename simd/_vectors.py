@@ -68,6 +68,8 @@ class Vectors:
         self._lock, self._publishing, self._working = _elsewhere.locks_of(self)
         self._table = Table(self.dim, self._metric, _funnel_path.chosen())
         self._file: _vectors_file.File | None = None
+        self.label = ""
+        """What the file that this was opened from was saved under."""
         self._live: Masks = np.zeros(0, np.uint64)
         self._inverted: Inverted | None = None
         self._work: Work | None = None
@@ -367,14 +369,16 @@ class Vectors:
 
     def recall(self, sample: int = 100, k: int = 10, seed: int = 0, queries: Floats | None = None) -> float:
         """The share of the exact k nearest that `search` finds, over `queries` (n, dim) or, without, over `sample`
-        points half-way between two rows that are held; 1.0 where nothing is. Scores equal to 1e-5 count as found."""
+        points: half-way between two rows, a row and as much of a random direction, such a direction alone; 1.0 where
+        nothing is held. Scores equal to 1e-5 count as found."""
         with self._lock:
             rows = rows_of_mask(self._live)
             if not len(rows):
                 return 1.0
             if queries is None:
-                pairs = np.random.default_rng(seed).choice(rows, (sample, 2))
-                queries = (self._table.values_of(pairs[:, 0]) + self._table.values_of(pairs[:, 1])) / np.float32(2)
+                draw = np.random.default_rng(seed)
+                ones, others = draw.choice(rows, (2, sample))
+                queries = _recall.asked(self._table.values_of(ones), self._table.values_of(others), draw)
         return _recall.measured(self, queries, k)
 
     def compact(self) -> None:
@@ -383,9 +387,9 @@ class Vectors:
             if self._state.count < self._table.rows:
                 self._compact()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything as it is now into one file, which is there whole or not at all; raises OSError."""
-        _saved.save(Path(path), *self._as_it_is())
+    def save(self, path: str | os.PathLike[str], *, label: str = "") -> None:
+        """Write everything into one file, whole or not at all, with a `label` under its checksum; raises OSError."""
+        _saved.save(Path(path), *self._as_it_is(), label)
 
     def _as_it_is(self) -> tuple[Table, NDArray[np.uint64], str, Lists | None]:
         """What is saved: the table as it is now, which rows are alive, the metric, and the lists."""
@@ -397,8 +401,7 @@ class Vectors:
     def open(cls, path: str | os.PathLike[str], *, mapped: bool = True) -> Vectors:
         """The vectors of a file: mapped, so that pages are read when they are needed, or read and checked.
 
-        Raises OSError for a file that cannot be read, ValueError for one that is damaged, truncated or of another kind;
-        what a mapped file holds beyond its header is checked by `verify`.
+        Raises OSError for a file that cannot be read, ValueError for one that is damaged, truncated or of another kind.
         """
         return _elsewhere.opened(cls, Path(path), mapped)
 
@@ -408,7 +411,7 @@ class Vectors:
         live = np.full(-(-count // BLOCK), ~np.uint64(0))
         if count % BLOCK:
             live[-1] = (1 << count % BLOCK) - 1
-        self._file, self._live = file, live
+        self._file, self._live, self.label = file, live, str(file.facts.get("label", ""))
         if (lists := _saved.lists_of(file, table)) is not None:
             from aqe.simd._upkeep import inverted
 

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from aqe.engine.memory import NewMemory, SearchAnswer, Store
+from aqe.engine.memory.care import Place, verify
 from aqe.engine.memory.file.changelog import read_mark
 from aqe.engine.memory.meaning.codefiles import CodeFolder, folder_of
 from aqe.engine.memory.meaning.codes import ASIDE, LOOKED_THROUGH, SEARCHES
@@ -251,6 +252,27 @@ def test_file_that_cannot_serve_is_made_anew(many: Store, harm: object) -> None:
         (again,) = files(store)
         assert again.stat().st_size > 100_000
         assert ids(store.search(vector=query.tolist(), k=5)) == exactly(store, query, 5)
+
+
+@pytest.mark.parametrize("written", ["of another store", "before"])
+def test_file_that_lies_under_the_name_of_another_is_not_believed(many: Store, written: str) -> None:
+    """A whole file under this one's name, of another store or written before files said what they are, changes no
+    answer, and a good one takes its place; whoever verifies is told of another store's."""
+    from aqe.simd import Vectors
+
+    (file,) = files(many)
+    other = Vectors(DIM)
+    other.add(np.arange(1, MANY + 1), rows(MANY, seed=31))
+    other.save(file, label="" if written == "before" else f"{file.stem}1")
+    strange, query = file.read_bytes(), rows(1, seed=32)[0]
+    told = [finding.what for finding in verify(Place(many.path)).findings]
+    assert told == ([] if written == "before" else [f"{file.name} holds what another file of vectors was written as"])
+    for _ in range(2):
+        with Store.open(many.path) as store:
+            for _ in range(SEARCHES + 1):
+                assert ids(store.search(vector=query.tolist(), k=5)) == exactly(store, query, 5)
+    (again,) = files(many)
+    assert again.read_bytes() != strange
 
 
 def test_file_of_another_history_is_not_used(many: Store) -> None:

@@ -41,6 +41,10 @@ def _check(connection: apsw.Connection, file: CodeFile) -> list[Wrong]:
         return []  # another process wrote a newer one
     except (OSError, ValueError) as error:
         return [Wrong(f"{file.path.name}: {error}", "searches would read the store in its place", ANEW)]
+    if held.label != file.path.stem:
+        what = f"{file.path.name} holds what another file of vectors was written as"
+        is_of_before = not held.label  # nobody reads it, and the next searches make it anew
+        return [] if is_of_before else [Wrong(what, "searches read the store in its place", ANEW)]
     if since:
         return []
     stored = _stored(connection, file)

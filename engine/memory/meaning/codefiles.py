@@ -2,7 +2,8 @@
 
 Each holds the vectors of one namespace in one space as of one change of the database, and can be deleted at any time:
 it is made anew from the database. A file is written under another name, flushed and renamed, so that any number of
-processes may write and read; the name tells of which change of which history it is. Of an encrypted database there are
+processes may write and read; the name tells of which change of which history it is, and the file's header says the same
+under its checksum, so that one which lies under another's name is not believed. Of an encrypted database there are
 none.
 
 What a file gives is held against sums that it carries when it is first read, whatever its date says. Files of before,
@@ -114,7 +115,7 @@ class CodeFolder:
         ones stand."""
         self.path.mkdir(exist_ok=True)
         path = self.path / f"{table}-{place_of(namespace)}-{mark.number}-{mark.stamp}{ENDING}"
-        vectors.save(path)
+        vectors.save(path, label=path.stem)
         _seal(path, _state(path))
         self.drop(file for file in self.of(table, namespace) if file.path != path and file.mark.number <= mark.number)
         return path

@@ -94,14 +94,15 @@ class Part:
 
 
 def open_part(path: Path, dimension: int, number: int) -> Part | None:
-    """The vectors of a file of the change `number`; None for one that is damaged, gone or of another space."""
+    """The vectors of a file of the change `number`; None for one that is damaged, gone, of another space, or not by its
+    own label what its name says."""
     from aqe.simd import Vectors
 
     try:
         vectors = Vectors.open(path)
     except (OSError, ValueError):
         return None
-    fits = vectors.dim == dimension and vectors.metric == "cosine"
+    fits = vectors.dim == dimension and vectors.metric == "cosine" and vectors.label == path.stem
     return Part(vectors, dimension, written=number) if fits else None
 
 
