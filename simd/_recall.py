@@ -42,6 +42,16 @@ def scores(rows: Floats, query: Floats, metric: int) -> Floats:
     return measured_scores(rows, prepared(query, metric), metric)
 
 
+def asked(ones: Floats, others: Floats, draw: np.random.Generator) -> Floats:
+    """Queries that a user may have where these pairs of rows are held, a third of each kind: random directions as long
+    as rows, a row and such a direction, and points half-way between two rows, which come last."""
+    noise = draw.standard_normal(ones.shape, np.float32)
+    lengths = np.linalg.norm(ones, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
+    noise *= np.where(lengths > 0, lengths, np.float32(1))
+    first, second = len(ones) // 3, 2 * len(ones) // 3
+    return np.concatenate([noise[:first], (ones + noise)[first:second], (ones + others)[second:] / np.float32(2)])
+
+
 def measured(vectors: Vectors, queries: Floats, k: int) -> float:
     """The share of the exact k nearest that a search finds; a score within 1e-5 of the k-th counts as found."""
     found = wanted = 0

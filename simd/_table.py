@@ -39,6 +39,7 @@ class Table:
         self.coding: Coding | None = None
         self.guard: Guard | None = None  # of the file that the first segment is mapped from
         self.bits = False  # may there be rows of which only the code is kept?
+        self.came = 0  # rows since the codes were made or measured
 
     @property
     def rows(self) -> int:
@@ -99,6 +100,7 @@ class Table:
             numbers.append(np.arange(segment.first + segment.rows, segment.first + segment.rows + end - start))
             segment.rows += end - start
             start = end
+        self.came += len(ids)
         return np.concatenate(numbers)
 
     def _append(self, segment: Segment, ids: Ids, rows: Floats) -> None:
@@ -177,25 +179,19 @@ class Table:
         return out
 
     def code_where_due(self, live: Masks, count: int) -> None:
-        """Make the codes when there are rows enough, and anew when those that came since moved the mean."""
+        """Make the codes when there are rows enough. When as many came since: anew where these moved the mean, else
+        measured again."""
         if self.dim < CODES_FROM_DIM or count < CODES_FROM_ROWS:
             return
         if self.coding is None:
             self.code(live)
-        elif count >= 2 * self.coding.rows:
-            drift = self._drift(live, self.coding)
-            if drift > _DRIFT and not self.bits:
+        elif count >= 2 * self.coding.rows or self.came >= self.coding.rows:
+            sample = self._sample(live)
+            if _drift(sample, self.coding) > _DRIFT and not self.bits:
                 self.code(live)
             else:
-                coding = self.coding
-                self.coding = replace(coding, rows=count)
-
-    def _drift(self, live: Masks, coding: Coding) -> float:
-        sample = self._sample(live)
-        mean = sample.mean(axis=0, dtype=np.float64)
-        gap, rest = mean - coding.mean, sample - mean
-        square = float(np.einsum("ij,ij->", rest, rest)) / len(sample)
-        return float(gap @ gap) / square if square > 0 else 0.0
+                self.coding = _sample.measured_again(self.coding, sample, count, self.metric, self.kernels)
+                self.came = 0
 
     def _sample(self, live: Masks) -> Floats:
         rows = rows_of_mask(live)
@@ -218,6 +214,7 @@ class Table:
             made,
             replace(coding, cut=cut),
         )  # at once: what is broken off leaves codes and coding that agree
+        self.came = 0
 
     def _coding_of(self, live: Masks) -> Coding:
         rows, sample = rows_of_mask(live), np.zeros((1, self.dim), np.float32)
@@ -242,11 +239,19 @@ class Table:
             segment.fixed = True
 
 
+def _drift(sample: Floats, coding: Coding) -> float:
+    """How far the mean of the rows has moved, as a share of their mean square."""
+    mean = sample.mean(axis=0, dtype=np.float64)
+    gap, rest = mean - coding.mean, sample - mean
+    square = float(np.einsum("ij,ij->", rest, rest)) / len(sample)
+    return float(gap @ gap) / square if square > 0 else 0.0
+
+
 def compacted(table: Table, live: Masks) -> Table:
     """A table of the rows alive alone, in their order, each with what is kept of it; the coding stays."""
     table.look_at_all()
     made = Table(table.dim, table.metric, table.kernels)
-    made.coding, made.bits = table.coding, table.bits
+    made.coding, made.bits, made.came = table.coding, table.bits, table.came
     for segment in table.segments:
         words = live[segment.first // BLOCK : -(-(segment.first + segment.rows) // BLOCK)]
         own = rows_of_mask(words)
