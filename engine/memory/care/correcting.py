@@ -66,6 +66,12 @@ def corrected_row(values: Sequence[Any], noted: int) -> list[Any] | None:
     return None
 
 
+def is_sum_alone(made: int, noted: object) -> bool:
+    """Whether a noted sum is not the one that was made because one of its own bits flipped: no single bit of the values
+    changes their CRC-32 in one bit alone."""
+    return isinstance(noted, int) and ((made ^ noted) & 0xFFFF_FFFF).bit_count() <= 1
+
+
 def _others(value: Any) -> Iterator[Any]:
     """What a value may have been before one of its bits flipped, whatever its length in the file."""
     if isinstance(value, int):

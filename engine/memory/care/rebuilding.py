@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.care.correcting import corrected_row, corrected_text
+from aqe.engine.memory.care.correcting import corrected_row, corrected_text, is_sum_alone
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.entry import metadata_json, rfc3339
 from aqe.engine.memory.file.sums import SEALED, sum_of_row
@@ -137,7 +137,7 @@ def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
     sql = f"SELECT row, row_sum, CAST(text AS BLOB), {SEALED} FROM memories"
     for row, noted, raw, *values in list[Any](connection.execute(sql)):
         sound, text, wrong = _soundest(raw, values, noted)
-        if not wrong and text is None and sound == values:
+        if not wrong and text is None and sound == values and noted in (None, sum_of_row(sound)):
             continue
         for what in wrong:
             counts[what] += 1
@@ -146,8 +146,9 @@ def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
             sound[6] = _marked(sound[6], wrong, now)
         changed = {name: one for name, one, was in zip(names, sound, values, strict=True) if one != was}
         changed |= {} if text is None else {"text": text}
-        sets = ", ".join(f"{name} = ?" for name in changed)
-        connection.execute(f"UPDATE memories SET {sets} WHERE row = ?", (*changed.values(), row))
+        if changed:
+            sets = ", ".join(f"{name} = ?" for name in changed)
+            connection.execute(f"UPDATE memories SET {sets} WHERE row = ?", (*changed.values(), row))
         sums = (sound[-1], sum_of_row(sound), row)
         connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", sums)
     return counts
@@ -157,7 +158,8 @@ def _soundest(raw: bytes, values: list[Any], noted: int | None) -> tuple[list[An
     """The values of a row and its text (None: as it stands) as they were written, as far as that can be told, and which
     of the two cannot be."""
     digest, wrong = hashlib.sha256(raw).digest(), list[str]()
-    if noted is not None and sum_of_row(values) != noted:
+    made = sum_of_row(values)
+    if noted is not None and made != noted and not is_sum_alone(made, noted):
         with_hash = [*values[:15], digest, *values[16:]]
         found = with_hash if sum_of_row(with_hash) == noted else corrected_row(values, noted)
         values, wrong = (values, ["rows"]) if found is None else (found, wrong)

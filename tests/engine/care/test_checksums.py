@@ -200,6 +200,22 @@ def test_a_changed_word_of_the_metadata_is_found(
     assert ("aqe-damaged" in found) is (mended == (0, 1))
 
 
+@pytest.mark.parametrize("bit", [2, 31, 40])
+def test_a_flipped_bit_of_a_checksum_marks_nothing(make_place: Make, bit: int) -> None:
+    """A row whose checksum alone changed keeps its values without a mark, and the checksum is put right."""
+    place = make_place()
+    connection = open_connection(place.path)
+    noted = connection.execute("SELECT row_sum FROM memories WHERE id = '3'").get
+    connection.execute("UPDATE memories SET row_sum = ? WHERE id = '3'", (noted ^ 1 << bit,))
+    connection.close()
+    assert [one.check for one in verify(place).findings] == ["rows"]
+    report = repair(place)
+    assert (report.sound, report.mended.corrected, report.mended.rows) == (True, 1, 0)
+    with Store.open(place.path) as store, store.reading() as connection:
+        assert store.get("3").metadata == {"n": 3}
+        assert connection.execute("SELECT row_sum FROM memories WHERE id = '3'").get == noted
+
+
 def test_every_way_to_change_a_memory_leaves_its_sums_in_order(tmp_path: Path, make_place: Make) -> None:
     """Additions, changes, ends, pins, merges of the same text, tiers, an import, a rollback's vectors: each leaves row
     and vector with the checksums of what is stored."""
