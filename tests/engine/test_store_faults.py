@@ -12,6 +12,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
+from aqe.engine.memory.transfer import Wanted, export_memories
 
 FULL = """
 import resource, sys
@@ -96,6 +97,10 @@ def test_damage_that_sqlite_calls_otherwise_is_named_too(tmp_path: Path) -> None
     with pytest.raises(UserError) as caught, Store.open(path) as store:
         store.search(vector=[1.0, 0.0, 0.0, 0.0] * 96, k=3, embedder_id="toy")
     assert caught.value.code == "database-broken"
+    with pytest.raises(UserError) as caught, Store.open(path) as store:
+        export_memories(store, tmp_path / "all.jsonl", form="jsonl", wanted=Wanted())
+    assert (caught.value.code, "aqe memory repair" in caught.value.fix) == ("database-broken", True)
+    assert not (tmp_path / "all.jsonl").exists()
 
 
 def test_database_of_another_program_is_refused(tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ class Place:
                 raise
         return self._checked(open_file(self.path, key=self.key))
 
+    def connect_to_try(self) -> apsw.Connection:
+        """As `connect_to_read`, but a file that keeps no log yet, as a copy does, goes on without one."""
+        if keeps_no_log(self.path):
+            return self._checked(open_file(self.path, key=self.key))
+        return self.connect_to_read()
+
     def _checked(self, connection: apsw.Connection) -> apsw.Connection:
         """The connection, closed where its file is of a newer aqe."""
         try:
@@ -160,6 +166,17 @@ def _opened(path: Path, write: bool) -> apsw.Connection:
 def address_to_read(path: Path) -> str:
     """The address at which SQLite only reads a database file, and writes nothing beside it unless a log lies there."""
     return f"file:{quote(str(path.absolute()))}?{'mode=ro' if has_log(path) else 'immutable=1'}"
+
+
+def keeps_no_log(path: Path) -> bool:
+    """Whether the head of a database file says that nobody has written it by way of a log; opening it to write changes
+    that."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(20)
+    except OSError:
+        return False
+    return head.startswith(CLEAR) and head[18:] == b"\x01\x01" and not has_log(path)
 
 
 def has_log(path: Path) -> bool:

@@ -294,7 +294,7 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
         raise _spoken(path, exc, key) from exc
 
 
-_OF_DAMAGE = ("blob read error", "unsupported file format")
+_OF_DAMAGE = ("vectors blob", "Could not fetch vector data", "unsupported file format")
 """What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format."""
 
 

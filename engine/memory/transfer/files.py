@@ -195,7 +195,15 @@ class Tensors:
             tensors[f"vectors.{place}"] = np.frombuffer(b"".join(rows), np.float32).reshape(-1, size)
             tensors[f"numbers.{place}"] = np.array(numbers, np.int64)
             embedders[str(place)] = embedder_id
-        return bytes(save(tensors, metadata=embedders))
+        return _in_order(bytes(save(tensors, metadata=embedders)))
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with its header in order, so that the same vectors give the same bytes."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:start]), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[start:]
 
 
 def read_tensors(data: bytes, *, name: str) -> Mapping[int, bytes]:

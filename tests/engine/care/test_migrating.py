@@ -47,9 +47,11 @@ def version_of(place: Place) -> int:
 
 
 def test_dry_run_names_the_steps_and_applies_none(old: Place) -> None:
-    """A dry run tries the steps on a copy that is gone afterwards; the store stays at its version."""
+    """A dry run tries the steps on a copy that is gone afterwards; no byte of the store changes."""
+    before = old.path.read_bytes()
     report = bring_up_to_date(old, dry_run=True)
     assert (report.before, report.version, report.newest, len(report.steps)) == (1, 1, NEWEST, NEWEST - 1)
+    assert old.path.read_bytes() == before
     assert version_of(old) == 1
     assert sorted(path.name for path in old.folder.iterdir() if "-" not in path.name) == ["aqe.db"]
 

@@ -64,6 +64,20 @@ def test_everything_comes_back_as_it_was(full: Store, tmp_path: Path, name: str)
         assert [hit.memory.id for hit in target.search("round half even").hits] == ["x"]
 
 
+def test_the_same_vectors_make_the_same_file(full: Store, tmp_path: Path) -> None:
+    """A file of vectors of several spaces has the same bytes each time, and its header is in order."""
+    for number in range(4):
+        full.add(f"in space {number}", vector=[1.0, float(number)], embedder_id=f"space-{number}")
+    made = set()
+    for number in range(3):
+        beside = tmp_path / f"{number}.safetensors"
+        export_memories(full, tmp_path / f"{number}.jsonl", form="jsonl", wanted=Wanted(), vectors=beside)
+        made.add(beside.read_bytes())
+    (data,) = made
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert list(header["__metadata__"]) == sorted(header["__metadata__"])
+
+
 def test_markdown_keeps_odd_texts_and_given_vectors(full: Store, tmp_path: Path) -> None:
     """What a person reads is read back to the letter."""
     out = tmp_path / "out.md"
