@@ -3,8 +3,9 @@
 Beside the two sets of queries that the search part asks (q1 held-out chunks, q2 sentences of docstrings) stand queries
 that no text gives: random directions, the opposite of a held-out chunk, one item alone, and half a chunk and half a
 random direction. After the sizes that were asked for come rows made so that codes say little: noise of which one item
-is a thousand times the others. For each: recall@10 and the worst of it, milliseconds of processor time, and the share
-of the codes that a search looked at. `--lists` makes an inverted file where the size does not call for one.
+is a thousand times the others, and rows at two opposite points, all but for some noise. For each: recall@10 and the
+worst of it, milliseconds of processor time, and the share of the codes that a search looked at. `--lists` makes an
+inverted file where the size does not call for one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ K = 10
 OUTWEIGHED = (3_000, 20_000)
 """Sizes of the noise with one large item."""
 
-LARGE = 1_000.0
+POLES = (6_000, 30_000)
+"""Sizes of the rows at two opposite points."""
+
+LARGE, SLIGHT = 1_000.0, 0.05
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -41,11 +45,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             ours.build(options.lists)
         sets = {name: answers_of(rows, queries, K) for name, queries in asked.items()}
         report[f"{count} chunks"] = dict(_measured(f"{count:,} chunks", ours, rows, sets))
-    for count in OUTWEIGHED:
-        rows, queries = outweighed(count, options.queries)
+    made = [(f"{count:,} with one large item", outweighed(count, options.queries)) for count in OUTWEIGHED]
+    made += [(f"{count:,} at two poles", poles(count, options.queries)) for count in POLES]
+    for told, (rows, queries) in made:
         ours, _ = build(rows)
         sets = {name: answers_of(rows, part, K) for name, part in queries.items()}
-        told = f"{count:,} with one large item"
         report[told] = dict(_measured(told, ours, rows, sets))
     return report
 
@@ -71,6 +75,16 @@ def outweighed(count: int, asked: int) -> tuple[Floats, dict[str, Floats]]:
     like = draw.standard_normal((asked, 384)).astype(np.float32)
     like[:, 7] *= LARGE
     return _unit(rows), {"like the rows": _unit(like), "random": _unit(draw.standard_normal((asked, 384)))}
+
+
+def poles(count: int, asked: int) -> tuple[Floats, dict[str, Floats]]:
+    """Rows at a point or its opposite but for slight noise; queries like them, with ten times the noise, and random."""
+    draw = np.random.default_rng(7)
+    point = draw.standard_normal(384)
+    rows = point * draw.choice([-1, 1], (count + asked, 1)) + SLIGHT * draw.standard_normal((count + asked, 384))
+    like, noise = rows[count:], draw.standard_normal((asked, 384))
+    queries = {"like the rows": like, "with noise": like + 10 * SLIGHT * noise, "random": noise}
+    return _unit(rows[:count]), {name: _unit(part) for name, part in queries.items()}
 
 
 def _unit(rows: NDArray[Any]) -> Floats:

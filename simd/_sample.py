@@ -27,11 +27,11 @@ _LARGEST_HALF, _HEADROOM, _MOST_LIFT = 65504.0, 4.0, 1024.0
 _HALF, _NEARLY_ALL, _COARSE = 2.0**-11, 99.9, 0.25
 """The rounding of half floats; what share of rows `reach` and `grain` are for; when int8 forms are of no use."""
 
-_MOST_QUERIES, _UNLIKE = 75, 1.3
-"""What share of queries `spread` is for; how much worse it may be for another one until it is for the worst instead. In
-embeddings of code it is worse by 1.06 to 1.2; by 1.4 to 2.9 where some items are five times the others or more, since a
-query is then as hard to judge as it is large in those; by 2 to 80 where rows stand in a few heaps, whose codes are
-nearly the same: right for the rows of the heap as queries, and for another query all wrong by as much."""
+_MOST_QUERIES, _WORSE, _WORSE_ELSEWHERE = 75, 1.3, 1.5
+"""What share of rows as queries `spread` is for; how much worse it may be for another one, and for a query that is no
+row, until it is for the worst instead. In embeddings of code it is worse by 1.06 to 1.26; by 1.4 to 2.9 where some
+items are five times the others or more, since a query is then as hard to judge as it is large in those; by 2 to 80 where
+rows stand in a few heaps, whose codes are nearly the same: right for its own rows, wrong together for other queries."""
 
 
 def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: Any) -> Coding:
@@ -112,8 +112,9 @@ def _spread(queries: Floats, errors: Wide) -> float:
     much worse that the usual one says nothing of it."""
     lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
     each = np.sqrt(np.mean(errors**2, axis=1)) / np.maximum(lengths, 1e-30)
-    usual, worst = float(np.percentile(each[:QUERIES], _MOST_QUERIES)), float(each.max())
-    return worst if worst > _UNLIKE * usual else usual
+    usual = float(np.percentile(each[:QUERIES], _MOST_QUERIES))
+    is_usual = each[:QUERIES].max() <= _WORSE * usual and each.max() <= _WORSE_ELSEWHERE * usual
+    return usual if is_usual else float(each.max())
 
 
 def _told_apart(scores: Wide) -> float:

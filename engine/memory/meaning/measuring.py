@@ -21,8 +21,8 @@ GRAPH_S = 60.0
 def search_figures(connection: apsw.Connection, codes: Codes, *, load: bool) -> tuple[SearchFigures, ...]:
     """The figures of each namespace and space with a vector, in the caller's read transaction.
 
-    Recall is measured on points half-way between two vectors, against an exact search; with `load` what has files is
-    opened first. Where codes are not at hand vec0 answers, which looks at every vector and misses none.
+    Recall is measured on points between vectors and away from them, against an exact search; with `load` what has files
+    is opened first. Where codes are not at hand vec0 answers, which looks at every vector and misses none.
     """
     sql = (
         "SELECT embedder, namespace, embedder_id, count(*) FROM memories JOIN embedders ON embedder = number"
