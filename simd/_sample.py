@@ -30,8 +30,8 @@ _HALF, _NEARLY_ALL, _COARSE = 2.0**-11, 99.9, 0.25
 _MOST_QUERIES, _WORSE, _WORSE_ELSEWHERE = 75, 1.3, 1.5
 """What share of rows as queries `spread` is for; how much worse it may be for another one, and for a query that is no
 row, until it is for the worst instead. In embeddings of code it is worse by 1.06 to 1.26; by 1.4 to 2.9 where some
-items are five times the others or more, since a query is then as hard to judge as it is large in those; by 2 to 80 where
-rows stand in a few heaps, whose codes are nearly the same: right for its own rows, wrong together for other queries."""
+items are five times the others or more, since a query is then as hard to judge as it is large in those; by 2 to 80
+where rows stand in a few heaps: codes nearly the same, right for the rows of the heap and wrong together for others."""
 
 
 def coding_of(sample: Floats, mean: Floats, count: int, metric: int, kernels: Any) -> Coding:
