@@ -45,10 +45,15 @@ def _columns(count: int) -> dict[str, np.ndarray]:
         "similarity" + " + similarity" * 60,
         "-" * 300 + "similarity",
         "(" * 400,
+        "1 / pinned",
+        "similarity / recalls",
+        "exp(1000) * similarity",
+        "sqrt(-similarity)",
     ],
 )
 def test_whatever_is_no_such_expression_is_refused(text: str) -> None:
-    """Only numbers, the names, operators and four functions are let through; all else is one sentence."""
+    """Only numbers, the names, operators and four functions are let through, and what orders something; all else is one
+    sentence."""
     with pytest.raises(UserError, match=r"memory\.rank") as caught:
         parse_rank(text)
     assert caught.value.code == "bad-setting"

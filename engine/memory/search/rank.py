@@ -40,6 +40,17 @@ NUMEXPR_FROM = 25_000
 LONGEST = 500
 MOST_NODES = 100
 CANDIDATES = 200
+_TRIAL = {
+    "similarity": (0.6, 0.4),
+    "meaning": (0.7, 0.5),
+    "words": (5.0, 2.0),
+    "recency": (1.0, 0.1),
+    "recalls": (0.0, 3.0),
+    "quality": (0.5, 0.8),
+    "pinned": (0.0, 1.0),
+}
+"""A memory made just now, and an old pinned one that is recalled: an expression has to give values for both."""
+
 _OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "true_divide", ast.Pow: "power"}
 
 
@@ -76,7 +87,9 @@ def parse_rank(text: str, *, candidates: int = CANDIDATES, half_life_days: float
     _check(tree, text, names)
     if not names:
         raise _bad(text, "it names nothing that differs between memories")
-    return Rank(ast.unparse(tree), tree, frozenset(names), candidates, half_life_days)
+    rank = Rank(ast.unparse(tree), tree, frozenset(names), candidates, half_life_days)
+    _try(rank, text)
+    return rank
 
 
 def evaluate(rank: Rank, columns: Columns) -> NDArray[np.float64]:
@@ -173,6 +186,17 @@ def _quality(connection: apsw.Connection, rows: Sequence[int], now: int) -> NDAr
     for row, *mark in held:
         marks.setdefault(row, []).append(Mark(*mark))
     return np.array([0.5 + prior_of(marks.get(row, ()), now) / (2 * CAP) for row in rows], np.float64)
+
+
+def _try(rank: Rank, text: str) -> None:
+    """Refuse what is infinite for an ordinary memory, or no number for any: it would order nothing."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        found = value_of(rank, {name: np.array(values) for name, values in _TRIAL.items()})
+    if np.isinf(found).any() or np.isnan(found).all():
+        new, used = (f"{value:g}" for value in found.tolist())
+        raise _bad(text, f"it gives {new} for a new memory and {used} for an old pinned one that is recalled")
 
 
 def _value(node: ast.expr, columns: Columns) -> Any:
