@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import apsw
 import pytest
 
 from aqe.engine import sync
@@ -121,6 +122,23 @@ def test_closed_twin_leaves_no_thread(project: Path, embedder: Any) -> None:
     engine.close()
     assert model.closed
     assert threading.active_count() <= before + 1  # a worker thread of anyio may idle
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_closing_while_another_program_writes_is_quiet(
+    project: Path, embedder: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was recalled cannot be counted while another program writes: closing says nothing of it, and ends."""
+    with sync.Engine.open(project, embedder=embedder, providers=()) as engine:
+        engine.remember("refunds round half up", id="a")
+        assert [hit.memory.id for hit in engine.search("refunds", k=1).hits] == ["a"]
+        other = apsw.Connection(str(engine.database))
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("ROLLBACK")
+    other.close()
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(UserError, match="closed"):
+        engine.search("refunds")
 
 
 def test_stream_that_is_left_early_is_closed(project: Path, embedder: Any) -> None:
