@@ -67,8 +67,8 @@ def corrected_row(values: Sequence[Any], noted: int) -> list[Any] | None:
 
 
 def is_sum_alone(made: int, noted: object) -> bool:
-    """Whether a noted sum is not the one that was made because one of its own bits flipped: no single bit of the values
-    changes their CRC-32 in one bit alone."""
+    """Whether a noted sum is not the one that was made because one of its own bits flipped: a bit of the values changes
+    many bits of their CRC-32."""
     return isinstance(noted, int) and ((made ^ noted) & 0xFFFF_FFFF).bit_count() <= 1
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aqe.engine.memory.care.cells import (
     HEAD,
@@ -29,12 +29,13 @@ Value = int | float | str | bytes | None
 
 @dataclass(frozen=True)
 class Record:
-    """A row as it lies on a page: its row number (0 in an index), its values (with U+FFFD for what is no UTF-8), and
-    whether all of it could be read."""
+    """A row as it lies on a page: its row number (0 in an index), its values (with U+FFFD for what is no UTF-8),
+    whether all of it could be read, and the bytes of texts that are no UTF-8 by their place."""
 
     row: int
     values: tuple[Value, ...]
     is_whole: bool
+    odd: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def kind_of(image: Image, number: int) -> int:
@@ -88,17 +89,21 @@ def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
     while at < head:
         kind, at = varint(payload, at)
         types.append(kind)
-    values, at = list[Value](), head
+    values, odd, at = list[Value](), dict[int, bytes](), head
     for kind in types:
         size = _size(kind)
         if size is None:
             return
         if at + size > len(payload):
-            yield Record(row, tuple(values), False)
+            yield Record(row, tuple(values), False, odd)
             return
-        values.append(_value(kind, payload[at : at + size]))
+        piece = payload[at : at + size]
+        value = _value(kind, piece)
+        if isinstance(value, str) and "\ufffd" in value and value.encode() != piece:
+            odd[len(values)] = piece
+        values.append(value)
         at += size
-    yield Record(row, tuple(values), is_whole and at == len(payload))
+    yield Record(row, tuple(values), is_whole and at == len(payload), odd)
 
 
 def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tuple[bytes, bool]:

@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.care.cells import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
+from aqe.engine.memory.care.correcting import corrected_text
 from aqe.engine.memory.care.image import Image
 from aqe.engine.memory.care.records import (
     Record,
@@ -305,12 +306,25 @@ def _unreached(image: Image, number: int, tables: dict[str, Table], losses: Loss
 
 
 def _found(table: Table, record: Record, *, is_sure: bool) -> Found:
-    pairs = zip(table.columns, record.values, strict=False)
+    pairs = zip(table.columns, _as_remembered(table, record), strict=False)
     values = tuple(record.row if column.is_row else value for column, value in pairs)
     names = tuple(column.name for column in table.columns[: len(values)])
     if not table.by_key and not any(column.is_row for column in table.columns):
         names, values = ("_rowid_", *names), (record.row, *values)
     return Found(table.name, names, values, is_sure)
+
+
+def _as_remembered(table: Table, record: Record) -> Sequence[Value]:
+    """The values of a row, of a memory with the text that its hash was made of where one bit of it flipped so that it
+    is no UTF-8: the bytes are at hand only here."""
+    if table.name != "memories" or not record.odd:
+        return record.values
+    row = dict(zip((column.name for column in table.columns), record.values, strict=False))
+    at, digest = list(row).index("text"), row.get("text_hash")
+    if at not in record.odd or not isinstance(digest, bytes):
+        return record.values
+    text = corrected_text(record.odd[at], digest)
+    return record.values if text is None else [*record.values[:at], text, *record.values[at + 1 :]]
 
 
 def _note(table: Table, record: Record, losses: Losses) -> None:

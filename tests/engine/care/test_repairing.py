@@ -299,6 +299,25 @@ def test_dry_run_says_what_would_be_saved_and_changes_nothing(make_place: Make) 
     assert [path.name for path in place.folder.iterdir()] == ["aqe.db"]
 
 
+@pytest.mark.parametrize("lost", [1, "memories_revision"])
+def test_a_text_that_is_none_is_put_right_in_a_salvage_too(make_place: Make, lost: int | str) -> None:
+    """A flipped bit that leaves a text no UTF-8 is put right where a page of the file is lost as well; one that stands
+    as U+FFFD in a text stays."""
+    place = make_place(40)
+    with Store.open(place.path) as store:
+        store.add("an odd \ufffd sign", id="odd")
+    damage(place, lost if isinstance(lost, int) else root_of(place, lost))
+    data, known = bytearray(place.path.read_bytes()), b"note 3 says that part 21"
+    assert data.count(known) == 1
+    data[data.index(known) + 5] ^= 0x80
+    place.path.write_bytes(data)
+    report = repair(place)
+    assert (report.how, report.sound, report.lost_count) == ("salvaged", True, 0)
+    with Store.open(place.path) as store:
+        assert (store.get("3").text, store.get("3").metadata) == ("note 3 says that part 21 is kept", {"n": 3})
+        assert store.get("odd").text == "an odd \ufffd sign"
+
+
 @pytest.mark.services
 def test_file_of_noise_becomes_an_empty_store_and_is_kept(make_place: Make) -> None:
     """Of a file without a readable row nothing is saved; it is kept, and the store can be used again."""
