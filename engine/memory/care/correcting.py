@@ -2,8 +2,9 @@
 
 The CRC-32 of bytes of which one bit flipped differs from the noted one by a value that depends on the bit's place from
 the end alone, and no two places within half a gigabyte have the same (Peterson and Brown, "Cyclic Codes for Error
-Detection", Proc. IRE 1961): so the place is looked up, and nothing is guessed. A text is compared by its SHA-256, and a
-row by its sum, with each of its bits flipped in turn. More than one bit is not corrected.
+Detection", Proc. IRE 1961): so the place is looked up. A text is compared by its SHA-256, and a row by its sum, with
+each of its bits flipped in turn. The sum of a row is put together of three, whose bits can be mistaken for each other:
+where more than one value could be the one that changed, none is put right. Nor is more than one bit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from aqe.engine.memory.file.sums import sum_of, sum_of_row
@@ -56,14 +57,16 @@ def corrected_text(damaged: bytes, digest: bytes) -> str | None:
     return None
 
 
-def corrected_row(values: Sequence[Any], noted: int) -> list[Any] | None:
-    """The values of `SEALED` that have this sum and differ in one bit; None where more was changed."""
+def corrected_row(values: Sequence[Any], noted: int, *, sound: Container[int] = ()) -> list[Any] | None:
+    """The values of `SEALED` that have this sum and differ in one bit; None where more was changed, or where several
+    could be meant. The values at the places in `sound` are known to be as they were written."""
+    found: list[list[Any]] = []
     for place, value in enumerate(values):
-        for other in _others(value):
+        for other in () if place in sound else _others(value):
             tried = [*values[:place], other, *values[place + 1 :]]
-            if sum_of_row(tried) == noted:
-                return tried
-    return None
+            if sum_of_row(tried) == noted and tried not in found:
+                found.append(tried)
+    return found[0] if len(found) == 1 else None
 
 
 def is_sum_alone(made: int, noted: object) -> bool:

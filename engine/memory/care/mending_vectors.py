@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
-from aqe.engine.memory.care.correcting import corrected_bytes
+from aqe.engine.memory.care.correcting import corrected_bytes, is_sum_alone
 from aqe.engine.memory.care.vector_checks import is_elsewhere
-from aqe.engine.memory.file.sums import blocks, noted_sums, sum_of
+from aqe.engine.memory.file.sums import blocks, note_sum, noted_sums, read_noted, stored_sums, sum_of
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
 
@@ -51,6 +51,7 @@ class Counts:
 def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int, bytes]]) -> Counts:
     """Make the tables of vectors anew from the vectors that were `found`, by space and row."""
     counts = Counts()
+    _mend_sums(connection, ((row, sum_of(one)) for rows in found.values() for row, one in rows.items()), counts)
     for space in _spaces(connection):
         _rebuild(connection, space, found.get(space.number, {}), counts)
     _mend_others(connection, counts)
@@ -61,6 +62,7 @@ def mend_vectors(connection: apsw.Connection) -> Counts:
     """Put right the vectors that are not what their checksum was made of, and remove those that cannot be, that belong
     to no current memory of their space and namespace, or that are no such numbers."""
     counts = Counts()
+    _mend_sums(connection, stored_sums(connection).items(), counts)
     for space in _spaces(connection):
         sql = "SELECT row, namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
         owners = {int(row): str(name) for row, name in connection.execute(sql, (space.number,))}
@@ -70,6 +72,15 @@ def mend_vectors(connection: apsw.Connection) -> Counts:
             _mend_space(connection, space, owners, counts)
     _mend_others(connection, counts)
     return counts
+
+
+def _mend_sums(connection: apsw.Connection, stored: Iterable[tuple[int, int]], counts: Counts) -> None:
+    """Put right the noted sums of `stored` vectors (by row, with the sum that they have) of which one bit flipped."""
+    noted = noted_sums(connection)
+    for row, made in stored:
+        if made != noted.get(row, made) and is_sum_alone(made, noted[row]):
+            note_sum(connection, row, made, read_noted(connection, row))
+            counts.corrected += 1
 
 
 def _spaces(connection: apsw.Connection) -> list[_Space]:

@@ -20,6 +20,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 1000
 MARK = "aqe-damaged"
+HASH = SEALED.split(", ").index("text_hash")
 """The key of a memory's metadata under which a repair says what of it changed on the disk."""
 
 
@@ -88,7 +89,9 @@ def drop_dangling(connection: apsw.Connection) -> int:
         for table, row, parent, _ in found:
             gone += 1
             if table == "memories" and parent == "embedders":
-                connection.execute("UPDATE memories SET embedder = NULL, vector_sum = NULL WHERE row = ?", (row,))
+                connection.execute(
+                    "UPDATE memories SET embedder = NULL, vector_sum = NULL, row_sum = NULL WHERE row = ?", (row,)
+                )
             elif row is not None:
                 connection.execute(f'DELETE FROM "{table}" WHERE _rowid_ = ?', (row,))
             else:
@@ -160,16 +163,21 @@ def _soundest(raw: bytes, values: list[Any], noted: int | None) -> tuple[list[An
     digest, wrong = hashlib.sha256(raw).digest(), list[str]()
     made = sum_of_row(values)
     if noted is not None and made != noted and not is_sum_alone(made, noted):
-        with_hash = [*values[:15], digest, *values[16:]]
-        found = with_hash if sum_of_row(with_hash) == noted else corrected_row(values, noted)
+        with_hash = [*values[:HASH], digest, *values[HASH + 1 :]]
+        is_hash_sound = digest == values[HASH]
+        found = (
+            with_hash
+            if sum_of_row(with_hash) == noted
+            else corrected_row(values, noted, sound=(HASH,) if is_hash_sound else ())
+        )
         values, wrong = (values, ["rows"]) if found is None else (found, wrong)
-    if digest == values[15]:
+    if digest == values[HASH]:
         return list(values), None, wrong
-    text = corrected_text(raw, values[15])
+    text = corrected_text(raw, values[HASH])
     if text is None:
         told = raw.decode("utf-8", "replace")
         digest = hashlib.sha256(told.encode("utf-8")).digest()
-        return [*values[:15], digest, *values[16:]], told, [*wrong, "texts"]
+        return [*values[:HASH], digest, *values[HASH + 1 :]], told, [*wrong, "texts"]
     return list(values), text, wrong
 
 

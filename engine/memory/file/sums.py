@@ -92,8 +92,15 @@ def note_vector(
 ) -> None:
     """Say that the vector of a row, of which this was `noted`, is stored as these bytes from now on (None: it has
     none), and in the space `table` (None: in the one it was in)."""
+    note_sum(connection, row, None if packed is None else sum_of(packed), noted, table=table)
+
+
+def note_sum(
+    connection: apsw.Connection, row: int, vector_sum: int | None, noted: Noted, *, table: int | None = None
+) -> None:
+    """As `note_vector`, of a vector whose sum is at hand."""
     sealed, *before = noted
-    after = [before[0] if table is None else table, None if packed is None else sum_of(packed)]
+    after = [before[0] if table is None else table, vector_sum]
     if table is not None:
         connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, row))
     sealed = None if sealed is None else sealed ^ sum_of_place(*before) ^ sum_of_place(*after)
@@ -125,10 +132,10 @@ def has_sums(connection: apsw.Connection) -> bool:
 def fill(connection: apsw.Connection, progress: Progress = silent) -> int:
     """Give every row that has none its sums, in the caller's transaction; returns how many got one.
 
-    The sums are of what stands in the file: whatever was damaged before is not told by them. What cannot be read is
-    passed over.
+    The sums are of what stands in the file: whatever was damaged before is not told by them. Where a row cannot be
+    read, it and those behind it stay without, until a repair.
     """
-    made = _stored_sums(connection)
+    made = stored_sums(connection)
     newest = int(connection.execute("SELECT coalesce(max(row), 0) FROM memories").get)
     done, last = 0, -1
     sql = f"SELECT {SEALED}, row FROM memories WHERE row_sum IS NULL AND row > ? ORDER BY row LIMIT ?"
@@ -156,7 +163,7 @@ def _embeddings(connection: apsw.Connection) -> list[Any]:
     return list(connection.execute("SELECT embedder_id, digest, vector FROM embeddings WHERE sum IS NULL"))
 
 
-def _stored_sums(connection: apsw.Connection) -> dict[int, int]:
+def stored_sums(connection: apsw.Connection) -> dict[int, int]:
     """The sum of each vector that stands in the file, by its row."""
     made: dict[int, int] = {}
     spaces: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()

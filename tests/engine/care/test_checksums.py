@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory import NewMemory, Provenance, Store
 from aqe.engine.memory.care import Place, back_up, repair, restore, verify
 from aqe.engine.memory.care.correcting import corrected_bytes, corrected_text
 from aqe.engine.memory.embeddings import KeptEmbedder
@@ -200,6 +200,42 @@ def test_a_changed_word_of_the_metadata_is_found(
     assert ("aqe-damaged" in found) is (mended == (0, 1))
 
 
+VALUES = ("valid_from", "created_at", "metadata", "file", "line", "text_hash", "valid_to", "embedder", "vector_sum")
+
+
+@pytest.mark.parametrize("column", VALUES)
+def test_a_flipped_bit_of_an_ended_row_is_put_right_where_it_was(tmp_path: Path, column: str) -> None:
+    """Whichever value of an ended revision lost a bit has it back; none is put right in its place, and no vector, text
+    or word of the metadata is taken for damaged."""
+    path = tmp_path / "aqe.db"
+    with Store.open(path) as store:
+        store.add("one", id="a", metadata={"n": 1}, vector=[1.0, 2.0, 2.0], provenance=Provenance("a.py", 3))
+        store.update("a", text="two", vector=[2.0, 1.0, 2.0])
+    sql = "SELECT * FROM memories WHERE revision = 1"
+    connection = open_connection(path)
+    before = list(connection.execute(sql))
+    value = connection.execute(f"SELECT {column} FROM memories WHERE revision = 1").get
+    data = value if isinstance(value, bytes) else str(value).encode()
+    damaged = (
+        value ^ 1
+        if isinstance(value, int)
+        else type(value)(flip(data, 8 * len(data) - 15), *["utf-8"] * isinstance(value, str))
+    )
+    sums = connection.execute("SELECT vector_sum, row_sum FROM memories WHERE revision = 1").get
+    connection.execute("PRAGMA foreign_keys = off")
+    connection.execute(f"UPDATE memories SET {column} = ? WHERE revision = 1", (damaged,))
+    connection.execute("UPDATE memories SET vector_sum = NULL, row_sum = NULL WHERE revision = 1")
+    kept = damaged if column == "vector_sum" else sums[0]
+    connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE revision = 1", (kept, sums[1]))
+    connection.close()
+    report = repair(Place(path))
+    assert (report.sound, report.mended.texts, report.mended.rows) == (True, 0, 0)
+    connection = open_connection(path)
+    assert list(connection.execute(sql)) == before
+    assert connection.execute("SELECT count(*) FROM retired_vectors").get == 1
+    connection.close()
+
+
 @pytest.mark.parametrize("bit", [2, 31, 40])
 def test_a_flipped_bit_of_a_checksum_marks_nothing(make_place: Make, bit: int) -> None:
     """A row whose checksum alone changed keeps its values without a mark, and the checksum is put right."""
@@ -214,6 +250,23 @@ def test_a_flipped_bit_of_a_checksum_marks_nothing(make_place: Make, bit: int) -
     with Store.open(place.path) as store, store.reading() as connection:
         assert store.get("3").metadata == {"n": 3}
         assert connection.execute("SELECT row_sum FROM memories WHERE id = '3'").get == noted
+
+
+@pytest.mark.parametrize("bit", [0, 17, 31])
+def test_a_flipped_bit_of_a_vectors_checksum_costs_no_vector(make_place: Make, bit: int) -> None:
+    """A vector whose checksum alone changed stays as it is, a caller's too, and the checksum is put right."""
+    place = make_place()
+    connection = open_connection(place.path)
+    noted, sealed = next(connection.execute("SELECT vector_sum, row_sum FROM memories WHERE id = '3'"))
+    connection.execute("UPDATE memories SET vector_sum = NULL, row_sum = NULL WHERE id = '3'")
+    connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE id = '3'", (noted ^ 1 << bit, sealed))
+    connection.close()
+    assert not verify(place).sound
+    report = repair(place)
+    assert (report.sound, report.mended.vectors_lost, report.mended.rows) == (True, 0, 0)
+    connection = open_connection(place.path)
+    assert next(connection.execute("SELECT vector_sum, row_sum FROM memories WHERE id = '3'")) == (noted, sealed)
+    connection.close()
 
 
 def test_every_way_to_change_a_memory_leaves_its_sums_in_order(tmp_path: Path, make_place: Make) -> None:
