@@ -155,8 +155,8 @@ def test_a_memory_of_later_did_not_exist_then(aqe: Run) -> None:
 
 
 def test_explanation_adds_up(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What --explain prints is a sum that adds up and the place that the score is, and the part of memory.rank; an order
-    that is infinite is refused."""
+    """What --explain prints is a sum that adds up and the place that the score is, and the part of memory.rank; an
+    order that is infinite is refused."""
     for text in ("cart cart voucher", "the cart of a customer with many words around it", "a voucher for nobody"):
         aqe("memory", "add", text)
     first, told = aqe("memory", "search", "cart voucher", "--explain")[1].splitlines()[:2]
