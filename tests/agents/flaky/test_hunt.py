@@ -249,7 +249,7 @@ def test_settings_that_hide_flips_are_taken_back(project: Path) -> None:
     """A project that stops at the first failure and spreads over processes is hunted all the same."""
     (project / "pytest.ini").write_text("[pytest]\naddopts = -x -q -p xdist -n 2\n", encoding="utf-8")
     suite(project, "import random\ndef test_red(): assert 0\ndef test_draw(): assert random.random() > 0.5\n")
-    report = hunt(FlakyRequest(str(project), runs=6, seed=2))
+    report = hunt(FlakyRequest(str(project), runs=12, seed=2))
     assert found(report) == {"test_draw": "random"}
     assert report.tests["test_it.py::test_red"].failed == 5
 
