@@ -21,6 +21,7 @@ from aqe.engine.memory.opening import open_to_read
 from aqe.engine.privacy.audit import entries
 from aqe.server.cli.guarded import guarded
 from aqe.server.clients.plugin import SOURCE, plugin_files, write_plugin
+from tests.alive import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
 REACH = SOURCE / "aqe" / "scripts" / "reach.py"
@@ -168,17 +169,9 @@ def test_run_that_does_not_end_is_ended_with_all_it_started(plugin: Callable[[st
     assert (done.returncode, done.stdout) == (0, "")
     for pid in map(int, pids.read_text().split()):
         deadline = time.monotonic() + 20
-        while is_running(pid):
+        while is_alive(pid):
             assert time.monotonic() < deadline, pid
             time.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process still does something; one that only waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_missing_aqe_is_said_once_in_a_session(tmp_path: Path, edited: Path) -> None:

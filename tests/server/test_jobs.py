@@ -19,6 +19,7 @@ from aqe.agents.jobs import JobRunner, deadline_s
 from aqe.agents.registry import AGENTS, Agent, build_request
 from aqe.engine.errors import UserError
 from aqe.engine.jobs import Job, JobTable
+from tests.alive import is_alive
 
 PATIENCE_S = 20.0  # benchmarks/cancel.py measures the bar of one second; a test only waits for the end
 AGENT_SOURCE = """
@@ -97,14 +98,6 @@ def written(path: Path, seconds: float = 10) -> str:
         assert time.monotonic() < end, f"{path.name} was not written"
         time.sleep(0.02)
     return path.read_text()
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def test_job_runs_in_a_process_of_its_own_and_leaves_its_report(runner: JobRunner, project: Path) -> None:

@@ -17,6 +17,7 @@ from aqe.server.mcp.app import create_server
 from aqe.server.mcp.prompts import make_resources
 from aqe.server.mcp.service import Service
 from aqe.server.mcp.tools import make_tools
+from tests.alive import is_alive
 
 PATIENCE_S = 20.0  # benchmarks/cancel.py measures the bar of one second; a test only waits for the end
 AGENT_SOURCE = """
@@ -85,14 +86,6 @@ async def finished(client: Client, arguments: dict[str, Any]) -> Any:
     while done.structured_content["state"] == "running":
         done = await client.call_tool("generate_tests", {"job_id": done.structured_content["job_id"]})
     return done
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 async def started(project: Path) -> list[int]:

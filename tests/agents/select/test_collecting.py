@@ -17,6 +17,7 @@ from aqe.agents.select.running import COLLECTING_S, LEAST_COLLECTING_S, collect,
 from aqe.engine.errors import OutOfTime, UserError
 from aqe.engine.progress import CancelToken
 from tests.agents.select.conftest import write
+from tests.alive import is_alive
 
 TESTS = {"tests/unit/test_a.py": "def test_a():\n    assert True\n\n\ndef test_b():\n    assert True\n"}
 FOUND = {f"tests/unit/test_a.py::test_{name}": "tests/unit/test_a.py" for name in "ab"}
@@ -38,10 +39,7 @@ def ends(pid: int, patience_s: float = 30.0) -> bool:
     """Whether a process ends, which one that was killed does soon; one that nobody took yet has ended."""
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except OSError:
+        if not is_alive(pid):
             return True
         time.sleep(0.05)
     return False
