@@ -1,4 +1,4 @@
-"""What one flipped bit changed is found by what was noted of it, and put right exactly.
+"""What one flipped bit changed is found by what was noted of it, and put right where one value alone can be meant.
 
 The CRC-32 of bytes of which one bit flipped differs from the noted one by a value that depends on the bit's place from
 the end alone, and no two places within half a gigabyte have the same (Peterson and Brown, "Cyclic Codes for Error

@@ -200,22 +200,12 @@ class Reading:
         self._depth -= 1
         try:
             if not self._depth:
-                self._end(value)
+                try:
+                    self._ended()
+                finally:
+                    _end(self._connection, self._path, value)
         finally:
             self._lock.release()
-
-    def _end(self, error: BaseException | None) -> None:
-        """Commit, or after an error of the block roll back; an error of SQLite's is told in our words."""
-        try:
-            self._ended()
-            if error is None:
-                self._connection.execute("COMMIT")
-        except BaseException as failed:
-            error = failed
-            raise
-        finally:
-            if error is not None:
-                _give_up(self._connection, self._path, error)
 
 
 class Writing:
@@ -236,19 +226,10 @@ class Writing:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        error = value
         try:
-            if error is None:
-                self._connection.execute("COMMIT")
-        except BaseException as failed:
-            error = failed
-            raise
+            _end(self._connection, self._path, value)
         finally:
-            try:
-                if error is not None:
-                    _give_up(self._connection, self._path, error)
-            finally:
-                self._lock.release()
+            self._lock.release()
 
 
 def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RLock | Elsewhere) -> None:
@@ -259,6 +240,18 @@ def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RL
         lock.release()
         if isinstance(error, apsw.Error):
             raise _spoken(path, error, None) from error
+        raise
+
+
+def _end(connection: apsw.Connection, path: Path, error: BaseException | None) -> None:
+    """Commit; after an error of the block, or of the commit itself, roll back."""
+    if error is not None:
+        _give_up(connection, path, error)
+        return
+    try:
+        connection.execute("COMMIT")
+    except BaseException as failed:
+        _give_up(connection, path, failed)
         raise
 
 
