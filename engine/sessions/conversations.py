@@ -14,7 +14,16 @@ from aqe.engine.providers.protocol import Message, estimated_tokens
 from aqe.engine.sessions import transfer, window
 from aqe.engine.sessions.entry import Session, SessionHit, Turn
 from aqe.engine.sessions.summary import METHOD, sentences, summarise
-from aqe.engine.sessions.table import NewTurn, SessionLimits, SessionTable, new_turn, read_turns, require_open
+from aqe.engine.sessions.table import (
+    NewTurn,
+    SessionLimits,
+    SessionTable,
+    Summary,
+    new_turn,
+    read_given,
+    read_turns,
+    require_open,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,14 +71,19 @@ class Conversations:
             if session.tokens + session.turns * self.count_tokens(window.GIVEN) <= session.token_budget:
                 return session  # all turns fit, so those outside the summary do
             turns = read_turns(connection, session.id, start=session.summarised)
-        over = window.overflow(session, turns, count_tokens=self.count_tokens)
+            given = read_given(connection, session.id)
+        over = window.overflow(session, turns, given, count_tokens=self.count_tokens)
         if over is None:
             return session
-        texts = [*sentences(session.summary), *(turn.text for turn in over.turns)]
+        lasting = window.lasting(session, given, count_tokens=self.count_tokens)
         kept = summarise(
-            texts, token_budget=over.token_budget, embed=self._embedder.embed, count_tokens=self.count_tokens
+            [*sentences(session.summary), *(turn.text for turn in over.turns)],
+            given=[turn.text for turn in given if turn.position < over.until and turn not in lasting],
+            token_budget=over.token_budget,
+            embed=self._embedder.embed,
+            count_tokens=self.count_tokens,
         )
-        self.table.set_summary(session.id, "\n".join(kept), turns=over.until, method=METHOD)
+        self.table.set_summary(session.id, Summary("\n".join(kept), over.until, METHOD))
         return self.table.get(session.id)
 
     def messages(self, name: str) -> tuple[Message, ...]:
@@ -77,16 +91,13 @@ class Conversations:
         with self._store.reading() as connection:
             session = self.table.require(connection, name)
             turns = read_turns(connection, session.id, start=session.summarised)
-        return window.messages(session, turns, count_tokens=self.count_tokens)
+            given = read_given(connection, session.id)
+        return window.messages(session, turns, given, count_tokens=self.count_tokens)
 
     def given(self, session: str) -> list[Turn]:
         """The texts that a session was given to answer from, oldest first."""
-        sql = (
-            "SELECT position, role, text, tokens, created_at, request_id FROM turns"
-            " WHERE session = ? AND role = 'context' ORDER BY position"
-        )
         with self._store.reading() as connection:
-            return [Turn(*row) for row in connection.execute(sql, (session,))]
+            return read_given(connection, session)
 
     def search(self, query: str, *, k: int = 10) -> list[SessionHit]:
         """The turns of all sessions, ended ones too, that are nearest to a text by words and meaning, best first.

@@ -35,27 +35,48 @@ def sentences(text: str) -> list[str]:
 
 
 def summarise(
-    texts: Sequence[str], *, token_budget: int, embed: Embed, count_tokens: Callable[[str], int]
+    texts: Sequence[str],
+    *,
+    token_budget: int,
+    embed: Embed,
+    count_tokens: Callable[[str], int],
+    given: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The most central sentences of `texts` that fit into the budget, in their order; each is one of the texts' own.
 
-    `embed` gives a unit row for each sentence. With none that fits, the shortest sentence is cut to fit.
+    Each text of `given` that has sentences among them comes first with its most central one, the last given before
+    the others. `embed` gives a unit row for each sentence. With none that fits, the shortest sentence is cut to fit.
     """
-    known = list(dict.fromkeys(sentence for text in texts for sentence in sentences(text)))[-MOST_SENTENCES:]
+    every = list(dict.fromkeys(sentence for text in texts for sentence in sentences(text)))
+    own = [set(sentences(text)) for text in reversed(given)]
+    known = _looked_at(every, own)
     if not known:
         return ()
-    ranks = centrality(embed(known))
-    chosen: list[int] = []
+    order = [int(place) for place in np.argsort(-centrality(embed(known)), kind="stable")]
+    costs = [count_tokens(sentence) + 1 for sentence in known]
+    chosen: set[int] = set()
     left = token_budget
-    for place in np.argsort(-ranks, kind="stable"):
-        cost = count_tokens(known[int(place)]) + 1
-        if cost <= left:
-            chosen.append(int(place))
-            left -= cost
+    for held in own:
+        first = next((place for place in order if known[place] in held and costs[place] <= left), None)
+        if first is not None and not any(known[place] in held for place in chosen):
+            chosen.add(first)
+            left -= costs[first]
+    for place in order:
+        if costs[place] <= left and place not in chosen:
+            chosen.add(place)
+            left -= costs[place]
     if not chosen:
         shortest = min(known, key=count_tokens)
         return (shortest[: max(1, token_budget)] + "...",)
     return tuple(known[place] for place in sorted(chosen))
+
+
+def _looked_at(every: list[str], own: Sequence[set[str]]) -> list[str]:
+    """The last sentences, and before them one of each text of which there would be none else."""
+    last = every[-MOST_SENTENCES:]
+    held = [next((one for one in every if one in text), None) for text in own if text.isdisjoint(last)]
+    early = {one for one in held if one is not None}
+    return [*(one for one in every[:-MOST_SENTENCES] if one in early), *last]
 
 
 def centrality(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

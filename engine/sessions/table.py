@@ -50,6 +50,15 @@ class NewTurn:
     created_at: int | None = None
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What stands for the first `turns` turns of a session where a model is shown it, and how it was made."""
+
+    text: str
+    turns: int
+    method: str
+
+
 class SessionTable:
     """The sessions of one store. Every method is one transaction; a name or an id may stand for a session."""
 
@@ -188,13 +197,18 @@ class SessionTable:
             connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (metadata_json(joined), session.id))
             return self.require(connection, session.id)
 
-    def set_summary(self, id: str, text: str, *, turns: int, method: str) -> None:
-        """Keep the summary of the first `turns` turns, unless a longer one was kept meanwhile."""
+    def set_summary(self, id: str, summary: Summary) -> None:
+        """Keep a session's summary, unless one of more turns was kept meanwhile."""
         with self._store.writing() as connection:
-            connection.execute(
-                "UPDATE sessions SET summary = ?, summarised = ?, summary_method = ? WHERE id = ? AND summarised < ?",
-                (text, turns, method, id, turns),
-            )
+            self.keep_summary(connection, id, summary)
+
+    def keep_summary(self, connection: apsw.Connection, id: str, summary: Summary) -> Session:
+        """As `set_summary`, in the caller's transaction."""
+        connection.execute(
+            "UPDATE sessions SET summary = ?, summarised = ?, summary_method = ? WHERE id = ? AND summarised < ?",
+            (self._store.as_kept(summary.text), summary.turns, summary.method, id, summary.turns),
+        )
+        return self.require(connection, id)
 
     def prune(self) -> int:
         """Remove the sessions that expired as long ago as they may lie unused, where that can be written; returns how
@@ -250,6 +264,12 @@ def read_turns(connection: apsw.Connection, session: str, *, last: int | None = 
     sql = f"SELECT {_TURN} WHERE session = ? AND position >= ? ORDER BY position DESC LIMIT ?"
     rows = connection.execute(sql, (session, start, -1 if last is None else last)).fetchall()
     return [Turn(*row) for row in reversed(rows)]
+
+
+def read_given(connection: apsw.Connection, session: str) -> list[Turn]:
+    """The texts that a session was given to answer from, oldest first."""
+    sql = f"SELECT {_TURN} WHERE session = ? AND role = 'context' ORDER BY position"
+    return [Turn(*row) for row in connection.execute(sql, (session,))]
 
 
 def new_turn(role: str, text: str, tokens: int, **rest: Any) -> NewTurn:

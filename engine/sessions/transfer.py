@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aqe.engine.errors import AqeError, UserError
-from aqe.engine.memory.entry import rfc3339
+from aqe.engine.memory.entry import check_text, rfc3339
 from aqe.engine.sessions.entry import Session, Turn
-from aqe.engine.sessions.table import NewTurn, SessionTable, new_turn
+from aqe.engine.sessions.table import NewTurn, SessionTable, Summary, new_turn
 
 FORMAT = "aqe.session/1"
+_METHOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,79}")
 
 
 def export_object(session: Session, turns: list[Turn]) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def export_object(session: Session, turns: list[Turn]) -> dict[str, Any]:
         "created_at": rfc3339(session.created_at),
         "token_budget": session.token_budget,
         "metadata": session.metadata,
+        "summary": {"text": session.summary, "turns": session.summarised, "method": session.summary_method},
         "messages": [
             {
                 "role": turn.role,
@@ -58,6 +61,7 @@ def import_session(
     if name is None and own_name is not None and not isinstance(own_name, str):
         raise _bad(f"The session's name is {own_name!r:.80}, not a text.")
     metadata = found.get("metadata") or {}
+    summary = _summary(found.get("summary"), len(turns))
     with table.writing() as connection:
         session = table.insert(
             connection,
@@ -66,7 +70,8 @@ def import_session(
             token_budget=found.get("token_budget"),
             created_at=_time(found.get("created_at"), "the session"),
         )
-        return table.append(connection, session, turns)
+        session = table.append(connection, session, turns)
+        return session if summary is None else table.keep_summary(connection, session.id, summary)
 
 
 def _object(document: Mapping[str, Any] | str) -> dict[str, Any]:
@@ -97,6 +102,27 @@ def _turn(place: int, message: object, count_tokens: Callable[[str], int]) -> Ne
         return new_turn(str(message.get("role")), content, counted, request_id=request_id, created_at=created_at)
     except AqeError as error:
         raise _bad(f"Message {place} cannot be stored: {error.message}") from None
+
+
+def _summary(given: object, turns: int) -> Summary | None:
+    """The summary that is to stand for the oldest of so many turns; None where there is none."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise _bad(f"The session's summary is {given!r:.80}, no object.")
+    text, count, method = (given.get(key) for key in ("text", "turns", "method"))
+    if not (isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= turns):
+        raise _bad(f"The session's summary stands for {count!r:.40} turns, of {turns} that there are.")
+    if count == 0:
+        return None
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise _bad(f"The session's summary was made by {method!r:.80}, which names no method.")
+    if not isinstance(text, str):
+        raise _bad(f"The session's summary is {text!r:.80}, not a text.")
+    try:
+        return Summary(check_text(text), count, method)
+    except AqeError as error:
+        raise _bad(f"The session's summary cannot be stored: {error.message}") from None
 
 
 def _time(text: object, what: str) -> int | None:

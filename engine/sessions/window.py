@@ -15,32 +15,62 @@ KEEP_SHARE = 0.5
 GIVEN = "Context given by the user:\n"
 """What stands before a given text."""
 
+LASTING_SHARE = 0.5
+"""The share of the budget in which given texts are kept word for word, however long the talk grows."""
+
 
 @dataclass(frozen=True)
 class Overflow:
-    """Turns to summarise: the first `until` turns of the session, with the texts that are not in its summary yet."""
+    """Turns to summarise: the first `until` turns of the session, with the texts that are not in its summary yet; texts
+    that last are not among them."""
 
     until: int
     turns: tuple[Turn, ...]
     token_budget: int
 
 
-def messages(session: Session, turns: Sequence[Turn], *, count_tokens: Callable[[str], int]) -> tuple[Message, ...]:
-    """The session as OpenAI-style messages: the summary of what is left out, then the turns after it.
+def lasting(session: Session, given: Sequence[Turn], *, count_tokens: Callable[[str], int]) -> tuple[Turn, ...]:
+    """The given texts that no summary stands for: the first ones that fit into their share of the budget together.
 
-    `turns` are those from position `session.summarised` on, oldest first. Given texts come as system messages. The
-    last turn is always there; of the summary comes what fits beside it, of the turns before it those that still fit.
+    `given` are all the texts that the session was given, oldest first. A text that lasts does so whatever comes later.
     """
-    left = session.token_budget
-    summary = _summary(session, left - sum(_weight(turn, count_tokens) for turn in turns[-1:]), count_tokens)
+    left = session.token_budget * LASTING_SHARE
+    kept: list[Turn] = []
+    for turn in given:
+        if (weight := _weight(turn, count_tokens)) <= left:
+            kept.append(turn)
+            left -= weight
+    return tuple(kept)
+
+
+def messages(
+    session: Session, turns: Sequence[Turn], given: Sequence[Turn] = (), *, count_tokens: Callable[[str], int]
+) -> tuple[Message, ...]:
+    """The session as OpenAI-style messages: the given texts that last, the summary of what is left out, then the turns
+    after it.
+
+    `turns` are those from position `session.summarised` on, `given` all given texts, both oldest first. Given texts
+    come as system messages. The last turn is always there; beside it come the texts that last, then the summary, then
+    the turns before, as far as they fit.
+    """
+    left = session.token_budget - sum(_weight(turn, count_tokens) for turn in turns[-1:])
+    shown = {turn.position for turn in turns[-1:]}
+    for turn in lasting(session, given, count_tokens=count_tokens):
+        if turn.position not in shown and (weight := _weight(turn, count_tokens)) <= left:
+            shown.add(turn.position)
+            left -= weight
+    summary = _summary(session, left, count_tokens)
     left -= sum(count_tokens(message.content) for message in summary)
-    found: list[Message] = []
     for turn in reversed(turns):
+        if turn.position in shown:
+            continue
         left -= _weight(turn, count_tokens)
-        if left < 0 and found:
+        if left < 0:
             break
-        found.append(as_message(turn))
-    return (*summary, *reversed(found))
+        shown.add(turn.position)
+    before = [turn for turn in given if turn.position < session.summarised]
+    early, late = ([as_message(turn) for turn in part if turn.position in shown] for part in (before, turns))
+    return (*early, *summary, *late)
 
 
 def as_message(turn: Turn) -> Message:
@@ -54,23 +84,29 @@ def as_message(turn: Turn) -> Message:
     return Message(turn.role, turn.text)
 
 
-def overflow(session: Session, turns: Sequence[Turn], *, count_tokens: Callable[[str], int]) -> Overflow | None:
+def overflow(
+    session: Session, turns: Sequence[Turn], given: Sequence[Turn] = (), *, count_tokens: Callable[[str], int]
+) -> Overflow | None:
     """What must be summarised so that the session fits its budget again; None while it fits.
 
-    `turns` are those from position `session.summarised` on, oldest first.
+    `turns` are those from position `session.summarised` on, `given` all given texts, both oldest first.
     """
+    kept = lasting(session, given, count_tokens=count_tokens)
+    lasts = {turn.position for turn in kept}
+    room = session.token_budget - sum(_weight(turn, count_tokens) for turn in kept)
+    weights = [0 if turn.position in lasts else _weight(turn, count_tokens) for turn in turns]
     summary = _summary(session, session.token_budget, count_tokens)
-    total = sum(_weight(turn, count_tokens) for turn in turns)
-    if total + sum(count_tokens(message.content) for message in summary) <= session.token_budget:
+    total = sum(weights)
+    if total + sum(count_tokens(message.content) for message in summary) <= room:
         return None
     cut = 0
-    while cut < len(turns) - 1 and total > session.token_budget * KEEP_SHARE:
-        total -= _weight(turns[cut], count_tokens)
+    while cut < len(turns) - 1 and total > room * KEEP_SHARE:
+        total -= weights[cut]
         cut += 1
-    if cut == 0:
+    summarised = tuple(turn for turn in turns[:cut] if turn.position not in lasts)
+    if not summarised:
         return None
-    until = turns[cut - 1].position + 1
-    return Overflow(until, tuple(turns[:cut]), max(16, int(session.token_budget * SUMMARY_SHARE)))
+    return Overflow(turns[cut - 1].position + 1, summarised, max(16, int(room * SUMMARY_SHARE)))
 
 
 def _summary(session: Session, room: int, count_tokens: Callable[[str], int]) -> tuple[Message, ...]:

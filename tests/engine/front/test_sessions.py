@@ -12,6 +12,7 @@ import pytest
 from aqe.engine.answer import QueryConfig
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
+from aqe.engine.providers.protocol import Message
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.sessions import SessionLimits, SessionTable
 from aqe.engine.sessions.conversations import Conversations
@@ -228,7 +229,7 @@ class TestFollowUp:
 class TestBudget:
     """Long conversations."""
 
-    async def test_oldest_turns_are_summarised_and_kept(self, opened: Any) -> None:
+    async def test_oldest_turns_are_summarised_and_kept(self, store: Store, embedder: Any) -> None:
         """Beyond the budget the oldest turns become their most central sentences, marked as a summary; the history
         keeps every turn as it was."""
         talk = [
@@ -237,12 +238,12 @@ class TestBudget:
             "The shipping service answers calls about late parcels.",
             "Which calls?",
         ]
-        async with opened() as engine:
-            await engine.sessions.create("talk", token_budget=64)
-            for text in [*talk, "x " * 50]:
-                session = await engine.sessions.add_context("talk", text)
-            messages = await engine.sessions.messages("talk")
-            history = await engine.sessions.history("talk")
+        conversations = Conversations(store, embedder)
+        conversations.table.create("talk", token_budget=64)
+        for text in [*talk, "x " * 50]:
+            session = conversations.add("talk", "user", text)
+        messages = conversations.messages("talk")
+        history = conversations.table.turns("talk")
         assert [turn.text for turn in history] == [*talk, "x " * 50]
         assert session.summarised >= 3
         assert session.summary_method == "lexrank"
@@ -251,7 +252,59 @@ class TestBudget:
         assert "kettle" not in session.summary
         assert messages[0].role == "system"
         assert messages[0].content.startswith(f"Summary of the {session.summarised} turns before (made by lexrank)")
-        assert messages[-1].content.endswith("x " * 50)
+        assert messages[-1].content == "x " * 50
+
+    async def test_given_text_outlives_the_talk(self, store: Store, embedder: Any) -> None:
+        """A text that the session was given is shown whole however long the talk grows, and the budget holds."""
+        given = "The launch window opens on the ninth of May. No parcel leaves before."
+        conversations = Conversations(store, embedder)
+        conversations.table.create("talk", token_budget=200)
+        conversations.add("talk", "user", "Hello.")
+        conversations.add("talk", "context", given)
+        for number in range(60):
+            session = conversations.add("talk", ("user", "assistant")[number % 2], f"Turn {number} says little. Yes.")
+            shown = conversations.messages("talk")
+            assert sum(one.content.count(given) for one in shown) == 1
+            assert sum(-(-len(one.content) // 4) for one in shown) <= 200
+        assert session.summarised > 40
+        assert shown[0] == Message("system", f"Context given by the user:\n{given}")
+        assert [one.role for one in shown].count("system") == 2
+        assert shown[1].content.startswith(f"Summary of the {session.summarised} turns before")
+        assert given.split(".")[0] not in shown[1].content
+
+    async def test_given_text_beyond_its_share_stays_in_the_summary(self, store: Store, embedder: Any) -> None:
+        """Of a given text that is too long to be shown whole a sentence stays in the summary, whatever is said."""
+        given = " ".join(f"Zebras graze in field {number} at dawn." for number in range(12))
+        conversations = Conversations(store, embedder)
+        conversations.table.create("talk", token_budget=128)
+        conversations.add("talk", "context", "Refunds round half up.")
+        conversations.add("talk", "context", given)
+        for number in range(60):
+            session = conversations.add("talk", "user", f"Shipping of parcel {number} is late, late shipping.")
+        assert session.summarised > 40
+        assert any(sentence in session.summary for sentence in sentences(given))
+        assert "Shipping of parcel" in session.summary
+        assert conversations.messages("talk")[0].content.endswith("Refunds round half up.")
+
+    async def test_given_text_is_in_the_summary_of_very_much(self, embedder: Any) -> None:
+        """A given text keeps its sentence where more is summarised than can be looked at."""
+        much = "\n".join(f"Line {number} of the log." for number in range(500))
+        given = ["Totals round up.", "Tea is late."]
+        kept = summarise(
+            [*given, much], token_budget=60, embed=embedder.embed, count_tokens=lambda text: len(text) // 4, given=given
+        )
+        assert kept[:2] == ("Totals round up.", "Tea is late.")
+        assert len(kept) > 2
+
+    async def test_long_last_turn_comes_before_given_texts(self, store: Store, embedder: Any) -> None:
+        """Where the last turn leaves no room for a given text, that is left out of this one view, and comes back."""
+        conversations = Conversations(store, embedder)
+        conversations.table.create("talk", token_budget=64)
+        conversations.add("talk", "context", "Refunds round half up.")
+        conversations.add("talk", "user", "y " * 120)
+        assert [one.content for one in conversations.messages("talk")] == ["y " * 120]
+        conversations.add("talk", "user", "How?")
+        assert conversations.messages("talk")[0].content.endswith("Refunds round half up.")
 
     async def test_model_is_shown_the_session_within_its_budget(self, opened: Any) -> None:
         """A model sees the turns before the question, in OpenAI's roles, never more than the budget of them."""
@@ -271,18 +324,17 @@ class TestBudget:
             talk = [one for one in request.messages[:-1] if not one.content.startswith("Answer the question")]
             assert sum(-(-len(one.content) // 4) for one in talk) <= 64
 
-    async def test_summary_gives_way_to_a_long_last_turn(self, opened: Any) -> None:
+    async def test_summary_gives_way_to_a_long_last_turn(self, store: Store, embedder: Any) -> None:
         """The last turn is shown whole; where it leaves no room for the summary, that is left out, and no more."""
-        async with opened() as engine:
-            await engine.sessions.create("talk", token_budget=64)
-            for text in ("Shipping is late. " * 9, "Late shipping makes customers call.", "y " * 120):
-                await engine.sessions.add_context("talk", text)
-            shown = await engine.sessions.messages("talk")
-            assert [one.content.splitlines()[1] for one in shown] == ["y " * 120]
-            await engine.sessions.add_context("talk", "Lunch was fine.")
-            shown = await engine.sessions.messages("talk")
+        conversations = Conversations(store, embedder)
+        conversations.table.create("talk", token_budget=64)
+        for text in ("Shipping is late. " * 9, "Late shipping makes customers call.", "y " * 120):
+            conversations.add("talk", "user", text)
+        assert [one.content for one in conversations.messages("talk")] == ["y " * 120]
+        conversations.add("talk", "user", "Lunch was fine.")
+        shown = conversations.messages("talk")
         assert shown[0].content.startswith("Summary of the 3 turns before")
-        assert shown[-1].content.endswith("Lunch was fine.")
+        assert shown[-1].content == "Lunch was fine."
 
     async def test_tokens_are_counted_as_the_caller_counts(self, opened: Any) -> None:
         """A tokenizer of the caller's weighs the turns."""
@@ -335,6 +387,30 @@ class TestTransfer:
             assert (await engine.sessions.export("copy"))["messages"] == document["messages"]
             assert await refused(engine.sessions.import_session(document)) == "session-exists"
 
+    async def test_imported_session_shows_a_model_the_same(self, opened: Any, store: Store, embedder: Any) -> None:
+        """A long session that was summarised many times is, imported elsewhere, what a model was shown before: summary,
+        given texts and turns; and it goes on from there."""
+        conversations = Conversations(store, embedder)
+        conversations.table.create("talk", metadata={"n": [1, {"x": None}]}, token_budget=150)
+        conversations.add("talk", "context", "The launch window opens on the ninth of May.")
+        for number in range(40):
+            conversations.add(
+                "talk", ("user", "assistant")[number % 2], f"Turn {number}. It is of parcel {number % 7}."
+            )
+        before = conversations.table.get("talk")
+        async with opened() as engine:
+            made = await engine.sessions.import_session(json.dumps(conversations.export("talk")))
+            assert await engine.sessions.messages("talk") == conversations.messages("talk")
+            assert await engine.sessions.export("talk") == conversations.export("talk")
+            for text in ("And then?", "Parcel 3 came."):
+                conversations.add("talk", "context", text)
+                await engine.sessions.add_context("talk", text)
+            assert await engine.sessions.messages("talk") == conversations.messages("talk")
+        same = ("turns", "tokens", "bytes", "token_budget", "created_at", "metadata", "summary", "summarised")
+        assert [getattr(made, name) for name in same] == [getattr(before, name) for name in same]
+        assert (made.summary_method, made.state) == ("lexrank", "open")
+        assert made.summarised > 20
+
     async def test_bare_openai_messages_are_imported(self, opened: Any) -> None:
         """A list of messages as OpenAI writes them is a session, parts and all."""
         parts = [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there."}]
@@ -359,6 +435,19 @@ class TestTransfer:
             {"messages": [{"role": "user", "content": "x", "created_at": "yesterday"}]},
             {"messages": [{"role": "user", "content": "x"}], "token_budget": 1},
             {"messages": ["x"]},
+            *(
+                {"messages": [{"role": "user", "content": "x"}], "summary": summary}
+                for summary in (
+                    "x",
+                    {"text": "x", "turns": 2, "method": "lexrank"},
+                    {"text": "x", "turns": True, "method": "lexrank"},
+                    {"text": "x", "turns": -1, "method": "lexrank"},
+                    {"text": "\x00", "turns": 1, "method": "lexrank"},
+                    {"text": 7, "turns": 1, "method": "lexrank"},
+                    {"text": "x", "turns": 1, "method": "a\nb"},
+                    {"text": "x", "turns": 1},
+                )
+            ),
         ],
     )
     async def test_nothing_is_half_imported(self, opened: Any, document: Any) -> None:
