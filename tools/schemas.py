@@ -33,6 +33,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "knowledge-add": ("aqe.server.cli.objects:KnowledgeAdded",),
     "knowledge-list": ("aqe.server.cli.objects:KnowledgeListed",),
     "knowledge-remove": ("aqe.server.cli.objects:KnowledgeRemoved",),
+    "knowledge-show": ("aqe.server.cli.objects:KnowledgeListed",),
     "index": ("aqe.engine.index.indexing:IndexReport",),
     "mcp-install": ("aqe.server.cli.mcp_objects:InstallShown",),
     "memory-add": ("aqe.server.cli.objects:MemoryKept",),
@@ -95,6 +96,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "similarity": ("aqe.server.cli.objects:SimilarityShown",),
     "run": ("aqe.agents.fleet.report:RunReport",),
     "sessions-end": ("aqe.server.cli.objects:SessionChanged",),
+    "sessions-export": (
+        "aqe.server.cli.sessions_objects:SessionWhole",
+        "aqe.server.cli.sessions_objects:SessionWritten",
+    ),
     "sessions-import": ("aqe.server.cli.objects:SessionChanged",),
     "sessions-list": ("aqe.server.cli.objects:SessionsListed",),
     "sessions-resume": ("aqe.server.cli.objects:SessionChanged",),

@@ -47,17 +47,23 @@ def list_(namespace: PartOption = None, json: JsonOption = False, project: Proje
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(metavar="ID")], project: ProjectOption = None) -> None:
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID")], json: JsonOption = False, project: ProjectOption = None
+) -> None:
     """Show one entry with its source."""
     from aqe.engine.knowledge import list_entries
     from aqe.engine.memory.opening import open_to_read
 
-    with open_to_read(project_at(project)) as store:
+    root = project_at(project)
+    with open_to_read(root) as store:
         found = [entry for entry in list_entries(store) if entry.id == id]
     if not found:
         raise UserError(
             f"There is no entry {id!r} on the shelf.", code="unknown-id", fix="`aqe knowledge list` shows the ids."
         )
+    if json:
+        print_json("knowledge-show", {"entries": found}, project=kept_where(root))
+        return
     for entry in found:
         print(f"{entry.title}\n\n{entry.text}")
         print(f"\nSource: {entry.source or 'this project'}")

@@ -127,10 +127,12 @@ class AbsentShown:
 @dataclass(frozen=True)
 class MemoryFound:
     """What `aqe memory search --json` prints; `other_spaces` are embedders that callers named for vectors of theirs,
-    whose memories are found by their words alone; `absent` where no memory is in the namespace."""
+    whose memories are found by their words alone; `absent` where no memory is in the namespace; `note` what the search
+    had to do without, and what to do about it ("": nothing)."""
 
     mode: Literal["text", "vector", "hybrid"]
     hits: list[HitShown]
+    note: str
     other_spaces: list[str]
     absent: AbsentShown | None = None
 
@@ -228,7 +230,7 @@ class MemoryHistory:
 
 @dataclass(frozen=True)
 class KnowledgeListed:
-    """What `aqe knowledge list --json` prints."""
+    """What `aqe knowledge list` and `show` print with --json; an id may be on the shelf in several namespaces."""
 
     entries: list[Shelved]
 

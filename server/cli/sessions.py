@@ -13,7 +13,17 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import show_answer, show_pieces, styled
-from aqe.server.cli.output import JsonOption, ProjectOption, as_json, kept_where, new_group, print_json, project_at
+from aqe.server.cli.output import (
+    JsonOption,
+    ProjectOption,
+    as_json,
+    kept_where,
+    new_group,
+    print_json,
+    project_at,
+    refuse_output,
+    write_output,
+)
 from aqe.server.cli.sessions_objects import begun_object, tell_begun
 
 if TYPE_CHECKING:
@@ -155,24 +165,33 @@ def end(
 def export(
     name: NameArgument,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it there (else stdout).")] = None,
+    json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
     """Write a session with all its turns as one JSON object."""
-    from aqe.engine.marker import write_atomic
-    from aqe.engine.project import unwritable
     from aqe.engine.sessions.transfer import export_session
 
+    if out is not None:
+        refuse_output(out, "The file")
     root, store = _look(project)
     with store:
-        text = jsonlib.dumps(export_session(_table(store, root), name), ensure_ascii=False, indent=1) + "\n"
-    if out is None:
+        document = export_session(_table(store, root), name)
+    text = jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    if out is None and json:
+        print_json("sessions-export", document, project=kept_where(root))
+    elif out is None:
         sys.stdout.write(text)
-        return
-    try:
-        write_atomic(out, text)
-    except OSError as exc:
-        raise unwritable(out, exc) from exc
-    typer.echo(f"{name} is in {out}", err=True)
+    else:
+        write_output(out, text)
+        told = {
+            "file": str(out),
+            "name": document["name"],
+            "turns": len(document["messages"]),
+            "bytes": len(text.encode()),
+        }
+        if json:
+            print_json("sessions-export", told, project=kept_where(root))
+        typer.echo(f"{name} is in {out}", err=True)
 
 
 @app.command("import")

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
 
 @pytest.fixture
@@ -34,6 +36,10 @@ def test_entry_is_shown_with_its_source(aqe: Run) -> None:
     assert "PYTHONHASHSEED" in out
     assert "Source: Python documentation" in out
     assert aqe("knowledge", "show", "no-such")[0] == 2
+    shown = json.loads(aqe("knowledge", "show", "hash-seed", "--json")[1])
+    jsonschema.validate(shown, json.loads((SCHEMAS / "knowledge-show.json").read_text(encoding="utf-8")))
+    assert [entry["id"] for entry in shown["entries"]] == ["hash-seed"]
+    assert "PYTHONHASHSEED" in shown["entries"][0]["text"]
 
 
 def test_entries_are_added_removed_and_put_back(aqe: Run) -> None:

@@ -251,10 +251,18 @@ def test_sessions_are_talked_to_listed_and_moved(aqe: Run, home: Path) -> None:
     checked("sessions-resume", aqe("sessions", "resume", "talk", "--json")[1])
     assert aqe("sessions", "export", "talk", "--out", "talk.json")[0] == 0
     assert aqe("sessions", "export", "talk")[1] == (home / "talk.json").read_text()
+    whole = checked("sessions-export", aqe("sessions", "export", "talk", "--json")[1])
+    assert {**json.loads((home / "talk.json").read_text()), "schema": "aqe.sessions-export/1"} == whole
+    written = checked("sessions-export", aqe("sessions", "export", "talk", "--json", "--out", "talk.json")[1])
+    assert written["bytes"] == (home / "talk.json").stat().st_size
+    status, _, err = aqe("sessions", "export", "talk", "--out", "no/such/talk.json")
+    assert (status, "[bad-output]" in err) == (2, True)
     assert aqe("sessions", "end", "talk", "--remove")[1] == "talk is removed\n"
     made = checked("sessions-import", aqe("sessions", "import", "talk.json", "--name", "again", "--json")[1])
     assert made["session"]["turns"] == 5
     assert "[session-exists]" in aqe("sessions", "import", "talk.json", "--name", "again")[2]
+    assert aqe("sessions", "import", "-", "--name", "piped", stdin=json.dumps(whole))[0] == 0
+    assert json.loads(aqe("sessions", "export", "piped", "--json")[1])["messages"] == whole["messages"]
 
 
 def test_mistyped_session_is_not_begun(aqe: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_schema_is_what_the_models_say(command: str) -> None:
 def test_every_schema_has_a_command() -> None:
     """No schema is left of a command that went."""
     assert {path.stem for path in FOLDER.glob("*.json")} == set(schemas.MODELS)
+
+
+def test_every_command_that_shows_something_takes_json() -> None:
+    """Each command of docs/cli.md, which is its --help, has --json; a server alone answers others."""
+    pages = re.findall(r"^```text\n(Usage: aqe.*?)^```", (ROOT / "docs" / "cli.md").read_text("utf-8"), re.M | re.S)
+    commands = {" ".join(page.split(" [", 1)[0].split()[2:]): page for page in pages if "\nCommands:\n" not in page}
+    assert len(commands) > 70
+    assert [name for name, page in commands.items() if "\n  --json " not in page] == ["serve"]
 
 
 def closed(schema: Any) -> Any:
