@@ -84,7 +84,13 @@ class RouterSettings(Table):
     )
     local_tasks: Names = Field(default=(), description="tasks that stay on this machine, a list or `a,b`")
     cloud_tasks: Names = Field(default=(), description="tasks that go to a cloud model, a list or `a,b`")
-    rounds: int = Field(default=3, ge=1, le=10, description="how often all models are tried before a request fails")
+    rounds: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="how often all models are tried before a request fails; from 2 on a provider that nobody stands in"
+        " for gets two rounds more, within 8 s, where it may soon be back",
+    )
 
 
 class BreakerSettings(Table):

@@ -3,6 +3,7 @@
 closed       calls go through; failures and slow calls are counted over a sliding window of time buckets; it opens at
              their rate, or when as many calls as the minimum failed one after the other, however good it was before
 open         no call goes through until `open_until`; each opening in a row doubles that time, up to 16 times the first
+             (a server on this machine that takes no connection, which asking costs nothing, is not left so long)
 half-open    one probe at a time goes through; `PROBES` good ones in a row close it, one bad one opens it again
 
 A probe is lent for a limited time, so that a process that dies with it does not block the others. The method is
@@ -26,8 +27,8 @@ MOST_DOUBLINGS = 4
 @dataclass(frozen=True)
 class BreakerPolicy:
     """When a breaker opens: `min_calls` in the window of `window_us`, and of them the share that failed at
-    `failure_rate` or the share slower than `slow_us` at `slow_rate`. It stays open `open_us` at first; a probe may
-    take `probe_us`."""
+    `failure_rate` or the share slower than `slow_us` at `slow_rate`. It stays open `open_us` at first, twice as long
+    with each opening in a row, `doublings` times; a probe may take `probe_us`."""
 
     failure_rate: float = 0.5
     slow_rate: float = 0.8
@@ -35,6 +36,7 @@ class BreakerPolicy:
     window_us: int = 60_000_000
     min_calls: int = 5
     open_us: int = 15_000_000
+    doublings: int = MOST_DOUBLINGS
     probe_us: int = 60_000_000
 
 
@@ -155,7 +157,7 @@ def counts(circuit: Circuit, policy: BreakerPolicy, now: int) -> Bucket:
 
 
 def _open(circuit: Circuit, policy: BreakerPolicy, now: int) -> Circuit:
-    open_us = policy.open_us * 2 ** min(circuit.opened, MOST_DOUBLINGS)
+    open_us = policy.open_us * 2 ** min(circuit.opened, policy.doublings)
     return replace(
         circuit,
         state="open",

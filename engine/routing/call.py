@@ -22,6 +22,9 @@ TIMEOUT_S = 30.0
 PLACES = 4
 """Longest call and calls at a time of a provider that no setting describes."""
 LEAST_CALL_S = 1.0
+ABSENT_S = 1.0
+"""How long the breaker of a server on this machine stays open that takes no connection: it is told at once whether it
+is back."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -97,8 +100,11 @@ class Call:
         """The call failed; it counts unless the failure says nothing about the model."""
         self._told(failure.kind, failure.message)
         circuits, rest_s = self._router.circuits, failure.retry_after_s
+        policy = self._policy
+        if failure.kind == "connection" and self._provider.local:
+            policy = replace(policy, open_us=min(policy.open_us, round(1e6 * ABSENT_S)), doublings=0)
         if counts and (failure.kind != "rate-limit" or rest_s is None):
-            self._record(lambda: circuits.record(self.key, self._policy, "failed", self._us(), probe=self._probe))
+            self._record(lambda: circuits.record(self.key, policy, "failed", self._us(), probe=self._probe))
             self._probe = False
         if rest_s is not None:
             self._record(lambda: circuits.rest(self.key, rest_s))

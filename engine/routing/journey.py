@@ -25,7 +25,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from aqe.engine.errors import AqeError, OutOfTime, UserError
 from aqe.engine.providers.protocol import Completion, CompletionRequest, Loads, Provider, ProviderFailure, StreamEnd
 from aqe.engine.providers.shapes import fitted
-from aqe.engine.routing.call import TIMEOUT_S, Call, usual_s
+from aqe.engine.routing.call import ABSENT_S, TIMEOUT_S, Call, usual_s
 from aqe.engine.routing.circuits import Key
 from aqe.engine.routing.decision import Attempt, Candidate, Decision, RouteRequest
 
@@ -52,6 +52,9 @@ seconds in all, and as often as opens a breaker by default."""
 
 ALONE_MOST_S = 8.0
 """After so many seconds no such round begins any more."""
+
+TOLD_S = 0.9
+"""A pause of so many seconds and more is told: a warning of this module's logger, which a terminal shows."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -187,6 +190,7 @@ class Journey:
             sleep=anyio.sleep,
             wait=pause_s,
             stop=enough,
+            before_sleep=self._tell,
             retry=retry_if_exception_type(_RoundFailed),
             reraise=True,
         )
@@ -197,6 +201,12 @@ class Journey:
         except _RoundFailed as failed:
             raise self._end(failed) from failed.__cause__
         raise AssertionError("tenacity ends with a result or an error")
+
+    def _tell(self, state: RetryCallState) -> None:
+        if state.upcoming_sleep >= TOLD_S:
+            left_alone = "after failures a model is left alone for a while"
+            why = _told(self.attempts) if self.attempts else left_alone
+            _log.warning("No model has answered yet (%s). The next try is in %.0f s.", why, state.upcoming_sleep)
 
     def _is_alone(self) -> bool:
         """Whether in the last round one provider alone was asked, and failed in ways that may soon be over."""
@@ -305,7 +315,7 @@ class Journey:
                 self._router.weigh(self.request, self._need)
             except UserError as barred:
                 error = barred
-        if failed.call_s == 0.0:
+        if failed.call_s == 0.0 or (self.attempts and failed.rest_s <= ABSENT_S):
             return error
         soon = f"in {math.ceil(failed.rest_s)} s" if failed.rest_s > 0 else "in a moment"
         fix = f"It may be asked again {soon}: ask then, allow more time than that now, or add another model."

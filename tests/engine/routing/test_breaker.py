@@ -115,6 +115,17 @@ def test_a_bad_probe_opens_it_for_twice_as_long(outcome: Outcome, took: int) -> 
     assert spans == [2, 4, 8, 16, 16, 16, 16]
 
 
+def test_without_doublings_it_stays_open_as_long_each_time() -> None:
+    """A policy without doublings opens it for the same time after every bad probe."""
+    policy, circuit, spans = replace(POLICY, doublings=0), opened(), []
+    for _ in range(3):
+        now = circuit.open_until
+        lent, _ = breaker.ask(circuit, policy, now)
+        circuit = breaker.record(lent, policy, now, "failed", 1, probe=True)
+        spans.append((circuit.open_until - now) // POLICY.open_us)
+    assert spans == [1, 1, 1]
+
+
 def test_a_call_from_before_does_not_decide_a_probe() -> None:
     """A call that began before it opened and ends while it is half-open neither closes nor opens it."""
     now = opened().open_until

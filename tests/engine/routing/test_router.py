@@ -19,6 +19,7 @@ from aqe.engine.errors import AqeError, UserError
 from aqe.engine.memory import Store
 from aqe.engine.privacy import audit, open_guard
 from aqe.engine.providers import CompletionRequest, Message, Price, ProviderFailure, open_providers
+from aqe.engine.providers.protocol import Loads
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.routing import Routed, Router, RouteRequest, live_settings, read_routes
 from aqe.engine.routing.breaker import Circuit
@@ -45,6 +46,13 @@ def run(router: Router, work: Callable[[], Awaitable[Any]]) -> Any:
             await router.close()
 
     return anyio.run(whole)
+
+
+async def load(router: Router) -> None:
+    """Import what the providers need, which is no time of theirs."""
+    for provider in router.providers.values():
+        if isinstance(provider, Loads):
+            await provider.load()
 
 
 def error_of(router: Router, request: RouteRequest = ASK, completion: CompletionRequest = HELLO) -> AqeError:
@@ -128,6 +136,36 @@ def test_patience_with_a_lone_provider_has_its_bounds(
     error = error_of(router, completion=replace(HELLO, timeout_s=timeout_s))
     assert (error.code, len(only.asked)) == ("provider-failed", asked)
     assert time.monotonic() - began < 10
+
+
+def test_whoever_waits_for_a_lone_provider_is_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Before a pause of a second a warning says which server took no connection and when the next try is."""
+    away = ModelServer()
+    found = settings(providers={"away": table(away)})
+    router = Router(open_providers(found), store=store, settings=found)
+    anyio.run(load, router)
+    began = time.time()
+    error = error_of(router)
+    lines = [record for record in caplog.records if record.name == "aqe.engine.routing.journey"]
+    assert lines[0].created - began < 3.0
+    told = lines[0].getMessage()
+    assert told.startswith("No model has answered yet (away/m connection: away cannot be reached")
+    assert "The next try is in " in told
+    assert error.fix.startswith("See whether its server runs")
+
+
+def test_a_server_here_that_was_not_there_is_found_at_once(store: Store) -> None:
+    """A server of this machine that is started after many failures answers the next request within two seconds."""
+    server = ModelServer()
+    found = settings(providers={"here": table(server)}, breaker={"open_s": 60}, router={"rounds": 1})
+    for _ in range(7):
+        error_of(Router(open_providers(found), store=store, settings=found))
+    with server:
+        router = Router(open_providers(found), store=store, settings=found)
+        anyio.run(load, router)
+        began = time.monotonic()
+        assert run(router, lambda: router.run(ASK, HELLO)).completion.text == "an answer"
+    assert time.monotonic() - began < 3.0
 
 
 @pytest.mark.parametrize("kind", ["request", "auth"])
