@@ -324,8 +324,8 @@ class Recall:
         """The best of the session's passages, or None where the store has to be asked."""
         with self._lock:
             pool = self._pools.get(session)
-        if pool is None or not pool.passages or not vector.any() or not self._holds(pool):
-            return None
+        if pool is None or not pool.nearest or not vector.any() or not self._holds(pool):
+            return None  # what was found by words alone is near to nothing
         plain, rarity = small_words() | general_words(), self._store.rarity(question)
         telling = {term: weight for term, weight in rarity.items() if 0.0 < weight < 1.0 and term not in plain}
         chosen = _with_most(telling, pool.lowered)

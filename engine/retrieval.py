@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aqe.engine.errors import UserError
+from aqe.engine.errors import AqeError, UserError
 from aqe.engine.lease import holding
 from aqe.engine.memory import spaces
 from aqe.engine.memory.embeddings import kept_in
@@ -44,7 +44,7 @@ WORTH_A_BAR = 2000
 WORTH_A_BAR_OF_OTHERS = 16
 """So many memories take long enough to embed that a terminal shows it: by the built-in embedder, and by any other."""
 
-_CANNOT_WRITE = ("database-locked", "disk-full", "project-read-only")
+_CANNOT_WRITE = ("database-locked", "disk-full", "project-read-only", "database-broken", "database-failed")
 _log = logging.getLogger(__name__)
 
 
@@ -179,7 +179,10 @@ def find_each(
     embedder_id = None if embedder is None else embedder.id
     if not caught_up:
         numbers, embedder_id = _ready(store, embedder, query, vector, None)
-    return store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior, least=least)
+    found = store.search_each(query, vector=numbers, places=places, embedder_id=embedder_id, prior=prior, least=least)
+    if found and found[0].note:
+        _log.warning("%s", found[0].note)
+    return found
 
 
 def _ready(
@@ -252,13 +255,14 @@ def reembed(
 def catch_up(
     store: Store, embedder: Embedder, *, progress: Progress = silent, cancel: CancelToken | None = None
 ) -> None:
-    """Embed what waits; where the file cannot be written now, the search goes on with what is there."""
+    """Embed what waits; where the file cannot be written now, or its vectors are damaged, the search goes on with what
+    is there."""
     store.remake_with(embedder)
     if store.is_settled(embedder.id, embedder.dimension):
         return
     try:
         reembed(store, embedder, progress=progress, cancel=cancel)
-    except UserError as error:
+    except AqeError as error:
         if error.code not in _CANNOT_WRITE:
             raise
         _log.warning("Some memories are found by their words alone for now: %s", error)

@@ -152,12 +152,18 @@ class Hit:
     explained: Explained | None = None
 
 
+WITHOUT_MEANING = "The vectors cannot be read, so the words alone were asked: `aqe memory repair` mends them."
+"""The note of a search by words and meaning in a file whose vectors are damaged."""
+
+
 @dataclass(frozen=True)
 class SearchAnswer:
-    """What a search found, best first, and by what: text alone, vector alone, or both."""
+    """What a search found, best first, and by what: text alone, vector alone, or both. `note` says what it had to do
+    without, and what to do about it; "" where that is nothing."""
 
     mode: Literal["text", "vector", "hybrid"]
     hits: tuple[Hit, ...]
+    note: str = ""
 
 
 def made(kind: type[Made], values: dict[str, Any]) -> Made:

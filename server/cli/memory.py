@@ -249,6 +249,8 @@ def _print_answer(answer: SearchAnswer, words: frozenset[str], rank: str | None)
         if hit.explained is not None:
             print(f"      {explained(hit, hit.explained, rank)}")
     print(summed_up(answer, words, rank), file=sys.stderr)
+    if answer.note:
+        print(answer.note, file=sys.stderr)
 
 
 @app.command()
@@ -370,12 +372,12 @@ def _embedder(root: Path) -> Embedder:
 def _embed_what_waits(store: Store, embedder: Embedder, *, quiet: bool) -> None:
     """Embed with a bar on the terminal what was kept before, or by another embedder; a search does it without one."""
     from aqe.engine.embedding import StaticEmbedder
-    from aqe.engine.retrieval import WORTH_A_BAR, WORTH_A_BAR_OF_OTHERS, reembed, waiting
+    from aqe.engine.retrieval import WORTH_A_BAR, WORTH_A_BAR_OF_OTHERS, catch_up, waiting
 
     least = WORTH_A_BAR if isinstance(embedder, StaticEmbedder) else WORTH_A_BAR_OF_OTHERS
     if not quiet and waiting(store, embedder) >= least:
         with terminal_progress() as progress:
-            reembed(store, embedder, progress=progress)
+            catch_up(store, embedder, progress=progress)
 
 
 def _look(project: Path | None) -> tuple[Path | None, Store]:

@@ -46,7 +46,7 @@ def answer_object(answer: SearchAnswer) -> dict[str, Any]:
         }
         for hit in answer.hits
     ]
-    return {"mode": answer.mode, "hits": hits}
+    return {"mode": answer.mode, "hits": hits, "note": answer.note}
 
 
 def absent_object(store: Store, namespace: str | None, *, ever: bool = False) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class MemoryFound(BaseModel):
     mode: str
     found: list[dict[str, Any]]
     absent: dict[str, Any] | None = None
+    note: str | None = None
 
 
 class Figures(BaseModel):
@@ -196,6 +197,8 @@ def _memory_tools(service: Service) -> list[Tool]:
             " None holds a word of the query: they may have nothing to do with it." if is_far(words, whole.hits) else ""
         )
         data: dict[str, Any] = {"mode": mode, "found": rows}
+        if whole.note:
+            head, data = f"{head} {whole.note}", data | {"note": whole.note}
         if not found and (nothing := await in_thread(lambda: desk.absence(namespace, ever=as_of is not None))):
             head, data = f"{head} {nothing.told}", data | {"absent": nothing.shown}
         if len(rows) < len(found):

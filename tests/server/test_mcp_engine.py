@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
+from aqe.engine.memory.file.connection import open_connection
+
 OnStdio = Callable[..., Any]
 
 
@@ -128,6 +130,25 @@ def test_search_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, docu
             assert said.structured_content == {"mode": "hybrid", "found": [], "absent": absent}
             only = {"query": "key", "namespace": "notes", "metadata": {"team": "none"}}
             assert "absent" not in (await client.call_tool("memory_search", only)).structured_content
+
+    anyio.run(look)
+
+
+def test_search_without_its_vectors_says_so(in_memory: OnStdio, documented: Path) -> None:
+    """Where the vectors cannot be read memory_search answers by words, and says so in both forms of its answer."""
+
+    async def look() -> None:
+        async with in_memory(documented, "auto") as client:
+            await client.call_tool("memory_add", {"text": "The staging key is green"})
+            connection = open_connection(documented / ".aqe" / "aqe.db")
+            names = connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'vectors_*_chunks00'").fetchall()
+            for (table,) in names:
+                connection.execute(f"UPDATE {table} SET vectors = x'00'")
+            connection.close()
+            found = await client.call_tool("memory_search", {"query": "staging key"})
+            assert (found.structured_content["mode"], len(found.structured_content["found"])) == ("text", 1)
+            assert "`aqe memory repair`" in found.structured_content["note"]
+            assert found.structured_content["note"] in found.content[0].text
 
     anyio.run(look)
 

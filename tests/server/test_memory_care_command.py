@@ -387,3 +387,18 @@ def test_a_repair_that_lost_vectors_says_what_makes_them_anew(aqe: Run, tmp_path
     assert "`aqe memory migrate`" in out
     assert "1 memory embedded anew" in aqe("memory", "migrate")[1]
     assert json.loads(aqe("memory", "get", "first", "--json")[1])["dimension"] == 384
+
+
+def test_a_search_without_its_vectors_says_so(aqe: Run, tmp_path: Path) -> None:
+    """Where the vectors cannot be read the words are searched, and the command says so with what mends them."""
+    with Store.open(next(tmp_path.rglob("aqe.db"))) as store, store.writing() as connection:
+        (table,) = connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'vectors_*_chunks00'").fetchone()
+        connection.execute(f"UPDATE {table} SET vectors = x'00'")
+    status, out, err = aqe("memory", "search", "note")
+    assert (status, "first" in out, err.splitlines()[0]) == (0, True, "1 found by text")
+    assert "`aqe memory repair`" in err
+    found = json.loads(aqe("memory", "search", "note", "--json")[1])
+    assert (found["mode"], "`aqe memory repair`" in found["note"]) == ("text", True)
+    assert aqe("memory", "repair")[0] == 0
+    found = json.loads(aqe("memory", "search", "note", "--json")[1])
+    assert (found["mode"], found["note"]) == ("hybrid", "")

@@ -203,9 +203,17 @@ class Reading:
                 try:
                     self._ended()
                 finally:
-                    _end(self._connection, self._path, value)
+                    self._end(value)
         finally:
             self._lock.release()
+
+    def _end(self, error: BaseException | None) -> None:
+        """End it; where its end only says again that the file is damaged, which the block did without, it is over."""
+        try:
+            _end(self._connection, self._path, error)
+        except UserError as told:
+            if error is not None or not is_damage(told):
+                raise
 
 
 class Writing:
@@ -287,8 +295,19 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
         raise _spoken(path, exc, key) from exc
 
 
-_OF_DAMAGE = ("vectors blob", "Could not fetch vector data", "unsupported file format")
+_OF_DAMAGE = (
+    *("vectors blob", "validity blob", "rowids blob", "chunks iter error", "Could not find latest chunk"),
+    *("Could not fetch vector data", "unsupported file format"),
+)
 """What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format."""
+
+
+def is_damage(exc: BaseException) -> bool:
+    """Whether an error, SQLite's or the one that `speaking` makes of it, says that a part of the file is damaged."""
+    if isinstance(exc, AqeError):
+        return exc.code == "database-broken"
+    is_called_otherwise = isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _OF_DAMAGE)
+    return is_called_otherwise or isinstance(exc, (apsw.NotADBError, apsw.CorruptError))
 
 
 def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
@@ -309,9 +328,7 @@ def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
             fix="Set AQE_DB_KEY to the key it was made with (or unset it for a file that was made without one); for a"
             " broken one `aqe memory restore FILE` puts a backup in its place.",
         )
-    if isinstance(exc, (apsw.NotADBError, apsw.CorruptError)) or (
-        isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _OF_DAMAGE)
-    ):
+    if is_damage(exc):
         return broken(path, str(exc))
     if isinstance(exc, apsw.FullError) or "IOERR_WRITE" in _extended(exc) or _is_full(path):
         return _no_space(path)

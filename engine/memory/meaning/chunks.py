@@ -75,7 +75,10 @@ def _read_rows(connection: apsw.Connection, table: int, dimension: int, rows: Se
         blocks.setdefault(block, []).append((at, offset))
     sql = f"SELECT vectors FROM vectors_{table}_vector_chunks00 WHERE rowid = ?"
     for block, inside in blocks.items():
-        whole = np.frombuffer(connection.execute(sql, (block,)).get, np.float32).reshape(-1, dimension)
+        held: Any = connection.execute(sql, (block,)).get
+        whole_vectors, rest = divmod(len(held or b""), 4 * dimension)
+        _check(not rest and whole_vectors > max(offset for _, offset in inside))
+        whole = np.frombuffer(held, np.float32).reshape(-1, dimension)
         for at, offset in inside:
             found[at] = whole[offset]
     return np.array([row for row, _, _ in places], np.int64), found
@@ -102,11 +105,18 @@ def _valid(blocks: Sequence[tuple[bytes, bytes, bytes]], dimension: int) -> tupl
     """The rows of blocks that are in use."""
     import numpy as np
 
+    for valid, ids, held in blocks:
+        _check(64 * len(valid) == len(ids) and len(ids) * dimension == 2 * len(held))
     rows = np.frombuffer(b"".join(rows for _, rows, _ in blocks), np.int64)
     bits = np.frombuffer(b"".join(valid for valid, _, _ in blocks), np.uint8)
     values = np.frombuffer(b"".join(held for _, _, held in blocks), np.float32).reshape(len(rows), dimension)
     used = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
     return (rows, values) if len(used) == len(rows) else (rows[used], values[used])
+
+
+def _check(fits: bool) -> None:
+    if not fits:
+        raise apsw.CorruptError("a block of vectors is not as large as it should be")
 
 
 def _joined(found: Sequence[tuple[int, bytes]], dimension: int) -> tuple[Ids, Floats]:

@@ -7,13 +7,15 @@ the revisions that held then, compared exactly. It costs what reading them all c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from aqe.engine.errors import UserError
+from aqe.engine.errors import AqeError, UserError
 from aqe.engine.memory.adding import unknown
 from aqe.engine.memory.entry import (
+    WITHOUT_MEANING,
     Memory,
     SearchAnswer,
     check_embedder,
@@ -23,6 +25,7 @@ from aqe.engine.memory.entry import (
     pack_vector,
     rfc3339,
 )
+from aqe.engine.memory.file.connection import is_damage
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.search import ranking
@@ -127,9 +130,29 @@ def search_as_of(
 
     Scores are made as those of `Store.search`, with today's shares of words and meaning, over what held then; what
     feedback added is not there, and an expression of the user's own (memory.rank) changes no order here. A vector of
-    which only a rough form is left is made anew where the store can, else that form counts. Raises what `Store.search`
-    raises.
+    which only a rough form is left is made anew where the store can, else that form counts. Where damage keeps the
+    vectors from being read, the words alone answer. Raises what `Store.search` raises.
     """
+    of: dict[str, Any] = {"k": k, "namespace": namespace, "filter": filter}
+    try:
+        return _search(store, at, query, vector, embedder_id, **of)
+    except AqeError as error:
+        if query is None or vector is None or not is_damage(error):
+            raise
+        return replace(_search(store, at, query, None, None, **of), note=WITHOUT_MEANING)
+
+
+def _search(
+    store: Store,
+    at: int,
+    query: str | None,
+    vector: Numbers | None,
+    embedder_id: str | None,
+    *,
+    k: int,
+    namespace: str | None,
+    filter: Mapping[str, Any] | None,
+) -> SearchAnswer:
     check_limit(k, MOST_HITS)
     check_query(query, has_vector=vector is not None)
     where, bound = _where(at, namespace, filter)

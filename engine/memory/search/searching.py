@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import apsw
 
 from aqe import simd
+from aqe.engine.errors import AqeError
 from aqe.engine.memory import spaces
-from aqe.engine.memory.entry import SearchAnswer, check_embedder, check_limit, check_namespace, pack_vector
+from aqe.engine.memory.entry import (
+    WITHOUT_MEANING,
+    SearchAnswer,
+    check_embedder,
+    check_limit,
+    check_namespace,
+    pack_vector,
+)
 from aqe.engine.memory.file.changelog import read_number
+from aqe.engine.memory.file.connection import is_damage
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests
@@ -136,28 +145,35 @@ class Searcher:
         least: Mapping[str, float] | None = None,
     ) -> tuple[SearchAnswer, ...]:
         """The answer for each place that is wanted, with its `k`; as `Store.search`. What was asked before is answered
-        as before, while no memory changes and nothing depends on the time."""
-        if prior is not None or self.rank is not None or not isinstance(query, str):
-            return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
-        for _, k in wanted:
-            check_limit(k, MOST_HITS)
-        places = tuple([(name, sql, tuple(bound), k) for (name, sql, bound), k in wanted])
-        packed = None if vector is None else pack_vector(vector)
-        space = None if packed is None else (check_embedder(embedder_id), packed)
-        asked: tuple[object, ...] = (query, space, places, explain, tuple(sorted(least.items())) if least else ())
-        with self._reading() as connection:
-            self.follow(connection)
-            if self._has_ended():
+        as before, while no memory changes and nothing depends on the time. Where damage keeps the vectors from being
+        read, the words alone answer."""
+        try:
+            if prior is not None or self.rank is not None or not isinstance(query, str):
                 return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
-            graph = self.graph()
-            if graph is not None and any(is_served(name) for name, *_ in places):
-                asked = (*asked, graph.number(connection))
-            known = self.kept.get(asked)
-            if known is not None:
-                return looked_at(known, self._files)
-            found = self._anew(query, packed, wanted, embedder_id, prior, explain=explain, least=least)
-            self.kept.put(asked, found, sum([len(one.hits) for one in found]))
-            return found
+            for _, k in wanted:
+                check_limit(k, MOST_HITS)
+            places = tuple([(name, sql, tuple(bound), k) for (name, sql, bound), k in wanted])
+            packed = None if vector is None else pack_vector(vector)
+            space = None if packed is None else (check_embedder(embedder_id), packed)
+            asked: tuple[object, ...] = (query, space, places, explain, tuple(sorted(least.items())) if least else ())
+            with self._reading() as connection:
+                self.follow(connection)
+                if self._has_ended():
+                    return self._anew(query, vector, wanted, embedder_id, prior, explain=explain, least=least)
+                graph = self.graph()
+                if graph is not None and any(is_served(name) for name, *_ in places):
+                    asked = (*asked, graph.number(connection))
+                known = self.kept.get(asked)
+                if known is not None:
+                    return looked_at(known, self._files)
+                found = self._anew(query, packed, wanted, embedder_id, prior, explain=explain, least=least)
+                self.kept.put(asked, found, sum([len(one.hits) for one in found]))
+                return found
+        except (AqeError, apsw.Error) as error:
+            if query is None or vector is None or not is_damage(error):
+                raise
+            found = self.search(query, None, wanted, None, prior, explain=explain, least=least)
+            return tuple([replace(one, note=WITHOUT_MEANING) for one in found])
 
     def _anew(
         self,
