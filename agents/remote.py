@@ -24,6 +24,7 @@ from aqe.engine.figures import EngineStats
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.memory import Kept, SearchAnswer, rfc3339
 from aqe.engine.moments import moment_of
+from aqe.engine.portals import PortalThread, awaited
 from aqe.engine.routing import Decision
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class BlockingRemoteEngine:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._engine, name)
-        return lambda *args, **kwargs: self._portal.call(partial(method, *args, **kwargs))
+        return lambda *args, **kwargs: awaited(self._portal, partial(method, *args, **kwargs))
 
 
 @contextlib.asynccontextmanager
@@ -209,18 +210,19 @@ async def connected(url: str, token: str, *, timeout_s: float = CALL_S) -> Async
 
 @contextlib.contextmanager
 def open_remote(url: str, token: str, *, timeout_s: float = CALL_S) -> Iterator[BlockingRemoteEngine]:
-    """`connected` for code without async, on a thread of its own."""
-    from anyio.from_thread import start_blocking_portal
-
+    """`connected` for code without async, on a thread of its own, which no Ctrl-C leaves waiting."""
+    thread = PortalThread("aqe-remote")
+    is_broken_off = True
     try:
-        with (
-            start_blocking_portal(name="aqe-remote") as portal,
-            portal.wrap_async_context_manager(connected(url, token, timeout_s=timeout_s)) as engine,
-        ):
+        portal = thread.start()
+        with portal.wrap_async_context_manager(connected(url, token, timeout_s=timeout_s)) as engine:
             yield BlockingRemoteEngine(portal, engine)
+        is_broken_off = False
     except BaseExceptionGroup as group:  # what the connection's own tasks raised on the way out
         known = next((one for one in _leaves(group) if isinstance(one, AqeError)), None)
         raise known or _unreachable(_innermost(group)) from group
+    finally:
+        thread.close(cancel=is_broken_off)
 
 
 def _namespace_of(config: QueryConfig | None) -> str | None:

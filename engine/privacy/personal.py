@@ -45,7 +45,7 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_IPV6_RUN = re.compile(r"[0-9A-Fa-f:]*+")
+_NOT_OF_IPV6 = re.compile(r"[^0-9A-Fa-f:]")
 _OF_IPV6 = "0123456789ABCDEFabcdef:"
 LONGEST_IPV6 = 40
 _IPV6_AFTER = re.compile(r"[0-9A-Fa-f:]{0,40}(?<!(?<!:):)(?![\w]|:\w)", re.ASCII)
@@ -239,7 +239,8 @@ def _ipv6(text: str) -> Iterator[tuple[int, int, str]]:
             continue
         near = text[max(0, found.start() - 40) : found.start()]
         begin = found.start() - len(near) + len(near.rstrip(_OF_IPV6))
-        end = _IPV6_RUN.match(text, found.start()).end()  # type: ignore[union-attr]
+        other = _NOT_OF_IPV6.search(text, found.start())
+        end = len(text) if other is None else other.start()
         if end - begin > LONGEST_IPV6 or text[begin - 1 : begin] == "." or text[begin - 1 : begin].isalnum():
             continue
         after = _IPV6_AFTER.match(text, found.start())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,50 @@ from aqe.agents.remote import RemoteEngine, connected, open_remote
 from aqe.engine import AgentEngine, Engine
 from aqe.engine.answer import QueryConfig
 from aqe.engine.errors import UserError
+
+INTERRUPTED = """
+import importlib.abc, os, signal, sys, threading, time
+
+class AsTheThreadBegins(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "anyio._backends._asyncio" and threading.current_thread() is not threading.main_thread():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+
+url, is_early = sys.argv[1], sys.argv[2] == "early"
+if is_early:
+    sys.meta_path.insert(0, AsTheThreadBegins())
+from aqe.agents.remote import open_remote
+try:
+    with open_remote(url, "token"):
+        print("connected")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("moment", ["early", "connecting"])
+def test_ctrl_c_ends_the_wait_for_a_server(moment: str) -> None:
+    """A Ctrl-C in the moment in which the thread is there and takes no calls yet, and one while a server takes the
+    connection and says nothing, end the wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/mcp"
+        command = [sys.executable, "-c", INTERRUPTED, url, moment]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                if moment == "connecting":
+                    connection, _ = silent.accept()
+                    with connection:
+                        assert connection.recv(64)
+                        process.send_signal(signal.SIGINT)
+                        said = process.communicate(timeout=60)
+                else:
+                    said = process.communicate(timeout=60)
+            finally:
+                process.kill()
+    assert said == ("interrupted\n", "")
 
 
 def test_each_call_gives_the_engines_own_objects(http_server: Any) -> None:
