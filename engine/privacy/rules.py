@@ -42,6 +42,8 @@ _SEALED = re.compile(r"Ag[A-D][A-Za-z0-9+/]{50,}={0,2}")
 _NAME = re.compile(r"[\w.-]{1,100}")
 _SIGN_NEAR = r"""(?=[ \t\w.-]{0,100}+[\s'"\\\])=:>,|?\x60])"""
 """What must follow where a rule knows a value by its name; no rule of the data admits as many characters before it."""
+_PIECES = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|[^\\\[]", re.DOTALL)
+"""An escape, a class or a single character of a pattern."""
 _KEYWORD = re.compile(r"[A-Za-z_]\w{0,60}=(?:[\d_.]{1,20}|True|False|None)")
 _BEHIND_A_TEXT = re.compile(r"[\"'][ \t]{0,9},\s{0,9}\Z")
 """What stands before the next argument of `CharField("token", max_length=128)`."""
@@ -81,8 +83,8 @@ class Rule:
 
     @cached_property
     def is_assigned(self) -> bool:
-        """Whether the value is known by the name that it is assigned to, not by its own look."""
-        return "<assigned>" in self.pattern
+        """Whether every value is known by the name that it is assigned to, none by its own look."""
+        return all("<assigned>" in way for way in alternatives(self.pattern))
 
     def applies(self, path: str | None) -> bool:
         """Whether the rule is for text of the file `path`."""
@@ -220,6 +222,22 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
+def alternatives(pattern: str) -> list[str]:
+    """The ways that the bars outside all groups of a pattern leave open.
+
+    >>> alternatives(r"a(?:b|c)|[|]|\\|")
+    ['a(?:b|c)', '[|]', '\\\\|']
+    """
+    ways, depth = [""], 0
+    for part in _PIECES.findall(pattern):
+        depth += (part == "(") - (part == ")")
+        if part == "|" and depth == 0:
+            ways.append("")
+        else:
+            ways[-1] += part
+    return ways
+
+
 @lru_cache(maxsize=1)
 def load_rules() -> RuleSet:
     """The rules of the data files, read once."""
@@ -346,9 +364,9 @@ def _looks_mixed(value: str) -> bool:
     return sum(kinds) >= 3 and _PLACEHOLDER.fullmatch(value) is None
 
 
-def _looks_like_seed(value: str) -> bool:
+def looks_like_seed(value: str) -> bool:
     """As many words as a wallet's phrase has (BIP 39), none of them one that every sentence has."""
-    words = value.replace(",", " ").split()
+    words = value.lower().replace(",", " ").split()
     return len(words) in (12, 15, 18, 21, 24) and {"the", "and", "for", "are", "not", "was"}.isdisjoint(words)
 
 
@@ -356,7 +374,7 @@ SHAPES: Mapping[str, Callable[[str], bool]] = {
     "token": _looks_like_token,
     "password": _looks_like_password,
     "mixed": _looks_mixed,
-    "seed": _looks_like_seed,
+    "seed": looks_like_seed,
     "placed": lambda value: is_secret(value, "password", quoted=False, sure=True),
     "placed-quoted": lambda value: is_secret(value, "password", quoted=True, sure=True),
     "placed-mixed": lambda value: looks_mixed(value) and is_secret(value, "password", quoted=True, sure=True),

@@ -9,6 +9,7 @@ from typing import Any
 from aqe.engine.privacy.arguments import MOST_ITEMS, find_in_arguments
 from aqe.engine.privacy.assignments import CLASS_OF, find_named
 from aqe.engine.privacy.redactor import PERSONAL, Placeholders, Redacted, redact_all
+from aqe.engine.privacy.rules import looks_like_seed
 
 SHORTEST = 6
 """No secret or personal datum that a rule knows is shorter, unless its name tells it."""
@@ -19,6 +20,9 @@ LEAST_NAMED_NUMBER = 10**5
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=:,. -]{0,200}\s{0,4}")
 _NAMES, _VALUES = ("name", "key"), ("value", "default")
+_KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+"""What of a key as JSON (RFC 7518, section 6) is its owner's alone."""
+_SEED = re.compile(r"(?i).*(?:mnemonic|seed|recovery|secret)[ _-]?(?:phrase|words)?")
 
 
 class Taken:
@@ -95,10 +99,15 @@ def _named(value: Any) -> Iterator[tuple[str, str]]:
     TEXT}`, or behind an option in a list of arguments, with their class."""
     if isinstance(value, Mapping):
         named = next((str(value[name]) for name in _NAMES if isinstance(value.get(name), str)), "")
+        is_key = "kty" in value
         for name, below in value.items():
             if _is_long(below, LEAST_NAMED_NUMBER):
                 if str(name).lower() != "pass" and find_named(str(name), str(below)) == CLASS_OF["password"]:
                     yield str(below), CLASS_OF["password"]
+            elif isinstance(below, str) and is_key and name in _KEY_PARTS:
+                yield below, "private-key"
+            elif isinstance(below, str) and looks_like_seed(below) and _SEED.fullmatch(str(name)):
+                yield below, "seed-phrase"
             elif isinstance(below, str):
                 kind = find_named(str(name), below) or (find_named(named, below) if named and name in _VALUES else None)
                 if kind is not None:

@@ -153,3 +153,28 @@ def test_number_under_the_name_of_a_password_is_redacted() -> None:
     """A password that an object holds as a number is taken out; counts, times and limits are not."""
     value = {"password": 24681357, "pass": 123456, "took": 98765432, "max_tokens": 4096000, "rows": [123456]}
     assert redacted(value) == value | {"password": "[redacted:password-assignment]"}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("names", [("d", "p", "q", "dp", "dq", "qi"), ("d",), ("k",)])
+def test_key_as_json_loses_all_that_is_its_owners(names: tuple[str, ...], indent: int | None) -> None:
+    """Of a key as JSON every part that gives it away goes, in a text and in an object; what is public stays."""
+    rng = random.Random(5)
+    alphabet = string.ascii_letters + string.digits + "-_"
+    size = {"p": 171, "q": 171, "dp": 171, "dq": 171, "qi": 171, "d": 342 if len(names) > 1 else 43, "k": 43}
+    secret = {name: "".join(rng.choices(alphabet, k=size[name])) for name in names}
+    key = {"kty": "oct" if names == ("k",) else "RSA", "kid": "shop-2026", **secret, "alg": "any"}
+    for done in (json.loads(redact(json.dumps(key, indent=indent)).text), redacted(key)):
+        assert {name for name in key if done[name] != key[name]} == set(names)
+
+
+@pytest.mark.parametrize("end", ["", " ", " # dev wallet", ". Keep it.", "\nnext: x", '" # dev'])
+@pytest.mark.parametrize("change", [str.lower, str.upper])
+def test_phrase_of_a_wallet_is_redacted(end: str, change: Any) -> None:
+    """The words of a wallet go, whatever stands behind them, and from an object by their name."""
+    words = change("abandon ability able about above absent absorb abstract absurd abuse access accident")
+    quote = '"' if end.startswith('"') else ""
+    assert redact(f"MNEMONIC={quote}{words}{end}").text == f"MNEMONIC={quote}[redacted:seed-phrase]{end}"
+    assert redacted({"seed_phrase": words, "note": words}) == dict.fromkeys(
+        ("seed_phrase", "note"), "[redacted:seed-phrase]"
+    )

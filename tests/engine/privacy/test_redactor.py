@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import runpy
+import string
 from pathlib import Path
 from re import _constants as op
 from re import _parser as parser
@@ -169,6 +170,12 @@ def test_values_of_every_rule_are_found_in_common_contexts(monkeypatch: pytest.M
         if not any(span.start <= start and span.end >= start + len(value) for span in scan(line)):
             missed.append((kind, line))
     assert len(missed) <= 0.03 * len(lines), missed
+
+
+def test_value_with_a_look_of_its_own_needs_no_name() -> None:
+    """Where a rule knows its values by a name or by their look, one that stands alone in a text is found too."""
+    token = "ATATT3" + "".join(random.Random(7).choices(string.ascii_letters + string.digits + "-_", k=186))
+    assert redact(f"it was {token}\nand").text == "it was [redacted:atlassian-api-token]\nand"
 
 
 @pytest.mark.parametrize("rule", [rule for rule in load_rules().rules if rule.pattern], ids=lambda rule: rule.id)
