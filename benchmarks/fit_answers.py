@@ -192,7 +192,7 @@ def read_questions(folder: Path | None = None, kept: Path | None = None) -> list
             read = read_question(question["ask"], rarity)
             field = scoring.field_of(read, near)
             if field is not None:
-                every = scoring.rank(field, most=len(field.units))
+                every = list(scoring.rank(field, most=len(field.units)))
                 right = np.zeros(len(every), bool)
                 for one in every:
                     right[one.place] = is_right(question, quote_of(one))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from aqe.engine.providers.bags import words_of
 
@@ -171,6 +172,7 @@ def _offers(offered: re.Pattern[str], text: str, own: Collection[str]) -> bool:
     return any(one.group().strip("_.,") not in own for one in offered.finditer(text))
 
 
+@lru_cache(maxsize=128)
 def forms_of(question: str) -> tuple[re.Pattern[str], ...]:
     """What tells a text that offers what the question asks for, one pattern for each kind that it asks for.
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from aqe.engine.providers.answer_forms import NEEDS, forms_of, is_particular, needs_missing, share_offered
-from aqe.engine.providers.meanings import meanings
 from aqe.engine.providers.question import Question
 from aqe.engine.providers.scoring import RANKING, Field, Floats, Scored, share_of
 
@@ -66,18 +65,18 @@ def features(
 
     `unmet` (2, d) of the last two is that of `fit_answers.py` unless it is given.
     """
-    passage = best.passage
+    passage, figures = best.passage, best.figures
     around = " ".join((passage.text, passage.name, passage.file or ""))
     forms = forms_of(asked.text)
     lacking = np.einsum("ij,ij->i", unmet_weights() if unmet is None else unmet, unmet_words(asked, field, best.place))
     needs = needs_missing(asked.text, best.unit.text, "\n".join(quotes))
     return {
         "score": best.score,
-        "covered": sum(best.figures[name] for name in COVERED),
-        "phrases": best.figures["phrases"],
+        "covered": sum(figures[name] for name in COVERED),
+        "phrases": figures["phrases"],
         "rivals": (float(np.sum(field.reach >= field.reach[best.place] - RIVAL)) - 1.0) / len(field.reach),
-        "tests": best.figures["tests"],
-        "form missing": 1.0 - best.figures["asked for"] if forms else 0.0,
+        "tests": figures["tests"],
+        "form missing": 1.0 - figures["asked for"] if forms else 0.0,
         "forms missing": 1.0 - share_offered(forms, "\n".join(quotes)) if forms else 0.0,
         **{f"{name} missing": needs[name] for name in NEEDS},
         "word missing": field.missing,
@@ -91,8 +90,7 @@ def unmet_words(asked: Question, field: Field, place: int) -> Floats:
     """The sum of the question's general words as vectors, each as far as the unit at `place` does not come near to it,
     and the same for all units together (2, d). What the words of one project's subject mean tells nothing of another
     project."""
-    table = meanings()
-    rows = table.vectors(table.places([term if term in asked.general else "" for term in field.terms]))
+    rows = field.means * np.array([[term in asked.general] for term in field.terms])
     far = 1.0 - np.stack([field.near[place], field.near.max(axis=0)])
     return np.asarray(np.einsum("ij,jk->ik", far, rows), np.float64)
 
@@ -139,12 +137,13 @@ def confidence_of(
 def known_features(asked: Question, field: Field, best: Scored) -> dict[str, float]:
     """The figures that the confidence in an entry of the knowledge is made of: an entry is short and knows one thing,
     so that how much of the question stands in all of it tells most, and what the question asks for tells little."""
+    figures = best.figures
     return {
-        "evidence": sum(RANKING[name] * best.figures[name] for name in EVIDENCE),
-        "covered": sum(best.figures[name] for name in COVERED),
-        "phrases": best.figures["phrases"],
-        "near in the passage": best.figures["near in the passage"],
-        "passage meaning": best.figures["passage meaning"],
+        "evidence": sum(RANKING[name] * figures[name] for name in EVIDENCE),
+        "covered": sum(figures[name] for name in COVERED),
+        "phrases": figures["phrases"],
+        "near in the passage": figures["near in the passage"],
+        "passage meaning": figures["passage meaning"],
         "nearest": max(passage.vector_score or 0.0 for passage, _ in field.units),
         "word missing": field.missing,
         "matched": float(np.einsum("j,j->", field.weights, field.around[best.place])),

@@ -7,7 +7,7 @@ came nearest. docs/answers.md has the method and how good it is (`python benchma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made_by
 from typing import TYPE_CHECKING
@@ -202,7 +202,7 @@ def _told(
     return Extract(True, text, confidence, citations, (), found)
 
 
-def choose(ranked: Sequence[Scored]) -> list[tuple[Scored, Citation]]:
+def choose(ranked: Iterable[Scored]) -> list[tuple[Scored, Citation]]:
     """The best units with their quotes until it is likely enough that the answer is among them, if there is one.
 
     What an earlier quote says word for word, in whatever file, is not said again; a quote that says an earlier one and

@@ -6,10 +6,8 @@ Each distinct word of the passages is compared with the terms once; a text then 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +26,6 @@ NEAR, FULL = 0.45, 0.85
 TELLING = 1.5
 """A term tells wholly from the weight on that is one by this."""
 
-Strengths = tuple[list[float], list[float]]
-
 
 @dataclass(frozen=True)
 class Likeness:
@@ -41,21 +37,21 @@ class Likeness:
     weights: tuple[float, ...]
     relevant: Mapping[str, Sequence[tuple[int, float, float]]]
     near: NDArray[np.float32]
-    _known: dict[frozenset[str], Strengths] = field(default_factory=dict)
 
-    def of(self, words: frozenset[str]) -> Strengths:
-        """How well a text with these words holds each term: by a word of the same stem or one that differs in its
-        ending, and by a synonym or a word that is near in meaning (0 to 1 each)."""
-        key = words.intersection(self.relevant)
-        found = self._known.get(key)
-        if found is None:
-            same, alike = [0.0] * len(self.terms), [0.0] * len(self.terms)
+    def strengths(self, texts: Sequence[frozenset[str]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How well texts with these words hold each term (texts, terms): by a word of the same stem or one that differs
+        in its ending, and by a synonym or a word that is near in meaning (0 to 1 each)."""
+        known = frozenset(self.relevant)
+        keys: dict[frozenset[str], int] = {}
+        which = [keys.setdefault(words & known, len(keys)) for words in texts]
+        same = [[0.0] * len(self.terms) for _ in keys]
+        alike = [[0.0] * len(self.terms) for _ in keys]
+        for at, key in enumerate(keys):
             for word in key:
                 for place, exact, soft in self.relevant[word]:
-                    same[place] = max(same[place], exact)
-                    alike[place] = max(alike[place], soft)
-            found = self._known[key] = (same, alike)
-        return found
+                    same[at][place] = max(same[at][place], exact)
+                    alike[at][place] = max(alike[at][place], soft)
+        return np.array(same)[which], np.array(alike)[which]
 
     def told(self, word: str) -> float:
         """How much a word tells of what is asked: how well it stands for its best term, less for a common term."""
@@ -66,34 +62,36 @@ class Likeness:
 
 
 def likeness(
-    weights: Mapping[str, float], names: frozenset[str], texts: Sequence[frozenset[str]], places: NDArray[np.intp]
+    weights: Mapping[str, float],
+    names: frozenset[str],
+    texts: Sequence[frozenset[str]],
+    places: NDArray[np.intp],
+    near: NDArray[np.float32],
 ) -> Likeness:
     """How the words of some passages, each as the set of its stems, stand for the terms of a question; `places` is
-    where the distinct ones stand in the table of meanings.
+    where the distinct ones stand in the table of meanings, and `near` the cosine of each to each term.
 
     A synonym weighs no more than its own rarity among the passages lets it: one that stands in all of them says little.
     Names have no synonyms.
     """
     terms, weighed = tuple(weights), dict(weights)
-    counts = Counter(chain.from_iterable(texts))
+    words = frozenset().union(*texts)
     starts = {term[:SAME_START] for term in terms if len(term) >= SAME_START}
-    akin = [word for word in counts if word[:SAME_START] in starts]
+    akin = [word for word in words if word[:SAME_START] in starts]
     relevant: dict[str, list[tuple[int, float, float]]] = {}
     for place, term in enumerate(terms):
         kin = [word for word in akin if word[:SAME_START] == term[:SAME_START] and word != term]
         kin = [word for word in kin if len(word) >= SAME_START and is_variant(term, word)]
         for word in kin:
             relevant.setdefault(word, []).append((place, KIN, 0.0))
-        if term in counts:
+        if term in words:
             relevant.setdefault(term, []).append((place, 1.0, 0.0))
         elif kin:  # the store has not this form of the word, but it has the word
-            weighed[term] *= max(0.1, min(_rarity(counts[word], len(texts)) for word in kin))
+            weighed[term] *= max(0.1, min(_rarity(word, texts) for word in kin))
     telling = [term for term in terms if term not in names and not term.isdigit() and term not in small_words()]
     numbers = {term: place for place, term in enumerate(terms)}
-    table = meanings()
-    near = np.einsum("ij,kj->ik", table.vectors(places), table.vectors(table.places(terms)))  # BLAS takes megabytes
-    for (term, word), soft in _meant(telling, counts, places, near[:, [numbers[term] for term in telling]]).items():
-        rare = _rarity(counts[word], len(texts)) / max(0.05, weighed[term])
+    for (term, word), soft in _meant(telling, words, places, near[:, [numbers[term] for term in telling]]).items():
+        rare = _rarity(word, texts) / max(0.05, weighed[term])
         strength = soft * min(1.0, 1.5 * rare)
         if strength > 0.05:
             relevant.setdefault(word, []).append((numbers[term], 0.0, strength))
@@ -101,7 +99,7 @@ def likeness(
 
 
 def _meant(
-    terms: Sequence[str], words: Mapping[str, int], places: NDArray[np.intp], near: NDArray[np.float32]
+    terms: Sequence[str], words: frozenset[str], places: NDArray[np.intp], near: NDArray[np.float32]
 ) -> Mapping[tuple[str, str], float]:
     """Pairs of a term and another word that means the like, with how well it stands for it; `near` is how near the
     words at the places are to the terms."""
@@ -112,11 +110,12 @@ def _meant(
         if word != terms[row] and word not in small_words() and len(word) > 2:
             found[terms[row], word] = min(1.0, (float(near[at, row]) - NEAR) / (FULL - NEAR))
     for term in terms:
-        for word in synonyms_of(term) & words.keys():
+        for word in synonyms_of(term) & words:
             found[term, word] = max(SYNONYM, found.get((term, word), 0.0))
     return found
 
 
-def _rarity(count: int, total: int) -> float:
+def _rarity(word: str, texts: Sequence[frozenset[str]]) -> float:
     """How telling a word is among some texts, from about 0 (all have it) to 1 (none has it)."""
+    count, total = sum([word in words for words in texts]), len(texts)
     return math.log(1 + (total - count + 0.5) / (count + 0.5)) / math.log(1 + (total + 0.5) / 0.5)

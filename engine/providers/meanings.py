@@ -26,14 +26,13 @@ TEXTS = 32
 @dataclass(frozen=True)
 class Meanings:
     """The table: sorted `words` (n,) as bytes with the `numbers` (n,) of their rows; by row the `weights` (n,) of
-    words in texts, and `named` (n,), where the row's word stands among the words. The rows, int8 `shape` (n, d), stay
-    in the file `path` from byte `offset` on and are mapped while they are read: so they take no memory in between."""
+    words in texts, and `named` (n,), where the row's word stands among the words. The rows, int8 (n, d), are `kept` in
+    the `file`, of which no page stays in memory in between."""
 
     words: NDArray[np.bytes_]
     numbers: NDArray[np.int32]
-    path: Path
-    offset: int
-    shape: tuple[int, int]
+    file: mmap.mmap
+    kept: NDArray[np.int8]
     weights: NDArray[np.float32]
     named: NDArray[np.int32]
 
@@ -51,26 +50,43 @@ class Meanings:
         found = np.minimum(np.searchsorted(self.words, asked), len(self.words) - 1)
         return np.where(self.words[found] == asked, self.numbers[found], -1)
 
+    def rows(self, places: NDArray[np.intp]) -> NDArray[np.int8]:
+        """The row of each place as it is kept, zero for -1."""
+        rows = self.kept[places]
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            self.file.madvise(mmap.MADV_DONTNEED)
+        rows[places < 0] = 0
+        return rows
+
     def vectors(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
         """A unit row for each place, zero for -1."""
-        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            table: NDArray[np.int8] = np.frombuffer(mapped, np.int8, offset=self.offset).reshape(self.shape)
-            rows = np.asarray(table[places], np.float32)
-            del table  # what is looked at cannot be closed
-        rows[places < 0] = 0.0
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-        return np.asarray(np.divide(rows, lengths, out=rows, where=lengths > 0))
+        return unit_rows(self.rows(places))
+
+    def distinct(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The distinct ones of some places (all at least 0) in their order, and which of them each place is."""
+        numbers = np.full(len(self.kept), -1)
+        numbers[places] = 0
+        every = np.flatnonzero(numbers == 0)
+        numbers[every] = np.arange(len(every))
+        return every, numbers[places]
 
     def of_texts(self, places: NDArray[np.intp], counts: NDArray[np.intp]) -> NDArray[np.float32]:
         """A unit row for each of some texts: the weighted sum of its words; zero where it has none.
 
         `places` has the words of all texts one after the other (all at least 0), `counts` how many each has.
         """
-        made = np.zeros((len(counts), self.shape[1]), np.float32)
         if not len(places):
-            return made
+            return np.zeros((len(counts), self.kept.shape[1]), np.float32)
         every, back = np.unique(places, return_inverse=True)
-        weighed = self.vectors(every) * self.weights[every][:, None]
+        return self.summed(every, self.vectors(every), back, counts)
+
+    def summed(
+        self, places: NDArray[np.intp], rows: NDArray[np.float32], back: NDArray[np.intp], counts: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """As `of_texts` for words whose `vectors` are known: `rows` has those of some places (all at least 0), and
+        `back` which of them each word of the texts is."""
+        weighed = rows * self.weights[places][:, None]
+        made = np.zeros((len(counts), self.kept.shape[1]), np.float32)
         ends = np.cumsum(counts)
         for first in range(0, len(counts), TEXTS):  # a few at a time, for what it takes of memory
             mine = counts[first : first + TEXTS]
@@ -79,8 +95,14 @@ class Meanings:
                 here = back[start : start + int(mine.sum())]
                 starts = (np.cumsum(mine) - mine)[full]
                 made[first + full] = np.add.reduceat(weighed[here], starts, axis=0)
-        lengths = np.sqrt(np.einsum("ij,ij->i", made, made))[:, None]
-        return np.asarray(np.divide(made, lengths, out=made, where=lengths > 0))
+        return unit_rows(made)
+
+
+def unit_rows(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Each row divided by its length; one of zeros as it is."""
+    made = np.asarray(rows, np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", made, made))[:, None]
+    return np.asarray(np.divide(made, lengths, out=made, where=lengths > 0))
 
 
 @cache
@@ -88,15 +110,17 @@ def meanings() -> Meanings:
     """The table that comes with aqe, its rows read from the file as they are needed."""
     folder = Path(str(files("aqe.engine.providers"))) / "data"
     listed: Any = np.load(folder / "meanings_words.npy", allow_pickle=False)
-    rows: Any = np.load(folder / "meanings.npy", mmap_mode="r", allow_pickle=False)
     numbers = listed["place"].astype(np.int32)
     named = np.argsort(numbers).astype(np.int32)
+    with (folder / "meanings.npy").open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+        start, mapped = file.tell(), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return Meanings(
         np.ascontiguousarray(listed["word"]),
         numbers,
-        folder / "meanings.npy",
-        rows.offset,
-        rows.shape,
+        mapped,
+        np.frombuffer(mapped, kind, offset=start).reshape(shape),
         listed["weight"].astype(np.float32)[named],
         named,
     )

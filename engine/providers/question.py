@@ -53,7 +53,8 @@ def read_question(question: str, rarity: Mapping[str, float] | None) -> Question
     bare = _MEASURE.sub("how", question)  # "how long" asks for a time, and not for what is long
     terms = [term for term in query_terms(bare, most=LONG_QUERY) if term not in small_words()]
     known = dict.fromkeys(terms, 1.0) if rarity is None else rarity
-    general = general_words() | {stem for word in _ADVERB.findall(question) for stem in subtokens(word)}
+    adverbs = {stem for word in _ADVERB.findall(question) for stem in subtokens(word)}
+    general = frozenset([term for term in terms if term in general_words() or term in adverbs])
     weights = {term: known.get(term, 0.0) * (GENERAL if term in general else 1.0) for term in terms}
     if len(weights) > MOST_TERMS:
         rare = {term: known.get(term, 0.0) for term in terms}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made_by
 from functools import lru_cache
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aqe import simd
 from aqe.engine.providers.answer_forms import forms_of
 from aqe.engine.providers.bags import words_of
 from aqe.engine.providers.likeness import Likeness, likeness
-from aqe.engine.providers.meanings import meanings
+from aqe.engine.providers.meanings import meanings, unit_rows
 from aqe.engine.providers.plain_words import small_words
 from aqe.engine.providers.quotable import Form, Unit, units_of
 from aqe.engine.providers.unit_names import name_of
@@ -44,6 +45,9 @@ NEARLY = 0.6
 UNLISTED = 0.8
 """What a word that is not in the table of meanings makes of a text."""
 
+COVERAGE = ("in the unit", "in its lead", "in the passage", "meant in the unit", "meant in its lead")
+OWN = ("length", "odd length", "prose", "row", "signature", "code")
+
 _WORD = re.compile(r"[\w'-]+")
 _TESTS = re.compile(
     r"\b(?:which|what|where|whose) (?:\w+ )?tests?\b|\btests? (?:for|of|that|which|covers?|checks?|shows?|proves?)\b|"
@@ -57,10 +61,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A passage taken apart: its units, what of each is compared by meaning, the words of each, of what leads to each,
-    of what each names, and of the whole passage; the places of the units' words in the table of meanings, and how many
-    each unit has; for the forms of answers that were asked for so far, which of the units offer one; and, once a
-    question was compared with it, what the units and the whole mean (one array)."""
+    """A passage taken apart: its units, each with what comes before it in small letters, the words of each, of what
+    leads to each, of what each names, and of the whole passage; the places of the units' words in the table of
+    meanings, and how many each unit has, the whole passage last; the figures that a unit has whatever is asked (units,
+    len(OWN)). For what was asked so far: which units offer a form of answers, which fit a kind of question, and what
+    the units and the whole mean (one array)."""
 
     units: tuple[Unit, ...]
     texts: tuple[str, ...]
@@ -70,21 +75,39 @@ class Prepared:
     every: frozenset[str]
     places: NDArray[np.intp]
     counts: NDArray[np.intp]
+    own: Floats
     offers: dict[re.Pattern[str], NDArray[np.bool_]] = made_by(default_factory=dict)
+    fitting: dict[str, NDArray[np.bool_]] = made_by(default_factory=dict)
     meant: list[NDArray[np.float32]] = made_by(default_factory=list)
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Some passages taken apart, one after the other: the passage of each unit; and, where the passages' texts lie
+    among the units' (each passage's after its units'), the units' and the passages' own."""
+
+    each: tuple[Prepared, ...]
+    passage: NDArray[np.intp]
+    units: NDArray[np.intp]
+    wholes: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class Scored:
-    """A unit with its passage, its place among the units of the field, its figures, the score that they make, and its
-    share of all units' chances to be the answer, if there is one."""
+    """A unit with its passage, its place among the units of the field, the row of its figures, the score that they
+    make, and its share of all units' chances to be the answer, if there is one."""
 
     passage: Passage
     unit: Unit
     place: int
-    figures: Mapping[str, float]
+    row: Floats
     score: float
     chance: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures by their names."""
+        return dict(zip(FIGURES, self.row.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -92,7 +115,7 @@ class Field:
     """The units of some passages before they are ranked: their figures (n, len(FIGURES)), how near each comes to the
     question (n,), and what the question's weightiest word weighs that none of the passages comes near to; the
     question's `terms` with their `weights` (t,), how much each makes of what a text means, 0 where it weighs nothing
-    (t,), and how near each unit, and its passage with it, comes to each (n, t)."""
+    (t,), what each `means` (t, d), and how near each unit, and its passage with it, comes to each (n, t)."""
 
     units: tuple[tuple[Passage, Unit], ...]
     figures: Floats
@@ -101,6 +124,7 @@ class Field:
     terms: tuple[str, ...]
     weights: Floats
     telling: Floats
+    means: NDArray[np.float32]
     near: Floats
     around: Floats
 
@@ -109,7 +133,7 @@ class Field:
 def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
     """A passage taken apart, kept for the next question that finds it."""
     units = tuple(unit for unit in units_of(text, form) if unit.kind != "heading")
-    texts = tuple(" ".join(f"{unit.lead or unit.after} {unit.text}".split()) for unit in units)
+    texts = tuple(" ".join(f"{unit.lead or unit.after} {unit.text}".split()).lower() for unit in units)
     named, whole = words_of(name), words_of(text)
     words = tuple(words_of(unit.text) for unit in units)
     before = tuple(words_of(unit.lead or unit.after) for unit in units)
@@ -125,76 +149,97 @@ def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
         whole | named | words_of(file),
         np.array([at for one in places for at in one], np.intp),
         np.array([len(one) for one in places], np.intp),
+        _own(units),
     )
+
+
+def _own(units: Sequence[Unit]) -> Floats:
+    """The length and the kind of each unit, as `OWN` names them."""
+    length = np.log(np.maximum(10, [len(unit.text) for unit in units]) / 120)
+    odd = length**2 * [unit.kind not in ("row", "signature") for unit in units]
+    return np.stack([length, odd, *([unit.kind == name for unit in units] for name in OWN[2:])], axis=1)
 
 
 def field_of(asked: Question, passages: Sequence[Passage]) -> Field | None:
     """The units of the passages with their figures; None where there is none."""
-    apart = [prepared(one.text, one.name, one.file or "", one.form) for one in passages]
-    units = tuple((one, unit) for one, parts in zip(passages, apart, strict=True) for unit in parts.units)
+    parts = _parts([prepared(one.text, one.name, one.file or "", one.form) for one in passages])
+    apart = parts.each
+    units = tuple((one, unit) for one, part in zip(passages, apart, strict=True) for unit in part.units)
     if not units:
         return None
-    places, back = np.unique(np.concatenate([parts.places for parts in apart]), return_inverse=True)
-    alike = likeness(asked.weights, asked.names, [parts.every for parts in apart], places)
-    every, _ = _strengths(alike, [parts.every for parts in apart])
-    sizes = [len(parts.units) for parts in apart]
+    table, terms = meanings(), tuple(asked.weights)
+    said = list(words_of(asked.text))
+    places, back = table.distinct(np.concatenate([part.places for part in apart]))
+    own = table.places([*terms, *said])
+    rows = table.rows(np.concatenate([places, own]))  # in one go: each look at the table costs
+    first, last = len(places), len(places) + len(terms)
+    near = simd.cosine(rows[:first], rows[first:last])
+    alike = likeness(asked.weights, asked.names, [part.every for part in apart], places, near)
     figures = np.zeros((len(units), len(FIGURES)))
     columns = {name: figures[:, at] for at, name in enumerate(FIGURES)}
-    held, around = _put_coverage(columns, alike, apart, every)
-    near, wide = _nearest(alike, apart, back)
+    held, around = _put_coverage(columns, alike, parts)
+    near, wide = _nearest(alike, parts, back)
     near = np.maximum(near, held)
     around = np.maximum(near, np.maximum(wide, around))
-    reach = _put_nearness(columns, alike, near, around, sizes)
+    reach = _put_nearness(columns, alike, near, around, parts.passage)
     _put_telling(columns, alike, apart)
-    columns["meaning"][:], columns["passage meaning"][:] = _meanings(asked.text, apart)
-    columns["phrases"][:] = _phrases(asked.text, [text for parts in apart for text in parts.texts])
-    _put_of_passages(columns, asked, passages, sizes)
-    _put_of_units(columns, asked, [unit for _, unit in units])
+    _make_meant(apart, places, rows[:first], back)
+    _put_meanings(columns, parts, _meaning(own[len(terms) :], rows[last:]))
+    columns["phrases"][:] = _phrases(asked.text, [text for part in apart for text in part.texts])
+    _put_of_passages(columns, asked, passages, parts.passage)
+    _put_of_units(columns, asked, apart)
     columns["asked for"][:] = _offered(forms_of(asked.text), apart)
     weights = np.array(alike.weights)
-    telling = _telling(alike) * (weights > 0)
+    telling = np.where(own[: len(terms)] >= 0, table.weights[own[: len(terms)]], UNLISTED) * (weights > 0)
     missing = float((telling * np.sqrt(weights) * (1.0 - near.max(axis=0))).max(initial=0.0))
-    return Field(units, figures, reach, missing, alike.terms, weights, telling, near, around)
+    return Field(
+        units, figures, reach, missing, alike.terms, weights, telling, unit_rows(rows[first:last]), near, around
+    )
 
 
-def _put_coverage(
-    columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared], wide: Floats
-) -> tuple[Floats, Floats]:
+def _parts(apart: Sequence[Prepared]) -> Parts:
+    sizes = np.array([len(part.units) for part in apart], np.intp)
+    wholes = np.cumsum(sizes + 1) - 1
+    passage = np.repeat(np.arange(len(sizes)), sizes)
+    return Parts(tuple(apart), passage, np.arange(len(passage)) + passage, wholes)
+
+
+def _put_coverage(columns: Mapping[str, Floats], alike: Likeness, parts: Parts) -> tuple[Floats, Floats]:
     """How much of the question's weight stands in each unit, in what leads to it and in its passage; returns how well
     each unit with its lead holds each term by a word of its stem, and how well its passage does."""
     weights = np.array(alike.weights)
     share = weights / (float(weights.sum()) or 1.0)
-    same, soft = _strengths(alike, [words for parts in apart for words in parts.words])
-    above, meant = _strengths(alike, [words for parts in apart for words in parts.leads])
-    around = np.repeat(wide, [len(parts.units) for parts in apart], axis=0)
-    held = np.maximum(np.maximum(same, soft), above)
-    for name, strengths in (
-        ("in the unit", same),
-        ("in its lead", np.maximum(0.0, above - same)),
-        ("in the passage", np.maximum(np.maximum(same, above), around)),
-        ("meant in the unit", np.maximum(0.0, soft - same)),
-        ("meant in its lead", np.maximum(0.0, meant - held)),
-    ):
-        columns[name][:] = np.einsum("ij,j->i", strengths, share)  # not by BLAS, whose buffers are megabytes
+    apart, count = parts.each, len(parts.passage)
+    texts = [words for part in apart for words in part.words] + [words for part in apart for words in part.leads]
+    exact, alikes = alike.strengths([*texts, *(part.every for part in apart)])
+    same, above, around = exact[:count], exact[count : 2 * count], exact[2 * count :][parts.passage]
+    soft, meant = alikes[:count], alikes[count : 2 * count]
     hard = np.maximum(same, above)
-    return hard, np.maximum(hard, around)
+    held = np.maximum(hard, soft)
+    around = np.maximum(hard, around)
+    strengths = np.stack(
+        [same, np.maximum(0.0, above - same), around, np.maximum(0.0, soft - same), np.maximum(0.0, meant - held)]
+    )
+    covered = np.einsum("kij,j->ki", strengths, share)  # not by BLAS, whose buffers are megabytes
+    for name, shares in zip(COVERAGE, covered, strict=True):
+        columns[name][:] = shares
+    return hard, around
 
 
-def _nearest(alike: Likeness, apart: Sequence[Prepared], back: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def _nearest(alike: Likeness, parts: Parts, back: NDArray[np.intp]) -> tuple[Floats, Floats]:
     """How near the nearest word of each unit with what comes before it, and of its passage, is to each term; `back`
     says which row of `alike.near` each of the passages' words is."""
-    counts = np.concatenate([parts.counts for parts in apart])
+    counts = np.concatenate([part.counts for part in parts.each])
     nearest = np.zeros((len(counts), len(alike.terms)))
     full = np.flatnonzero(counts)
     if len(full):
         starts = (np.cumsum(counts) - counts)[full]
         nearest[full] = np.maximum.reduceat(alike.near[back], starts, axis=0)
-    wholes = np.cumsum([len(parts.counts) for parts in apart]) - 1
-    return np.delete(nearest, wholes, axis=0), np.repeat(nearest[wholes], [len(parts.units) for parts in apart], axis=0)
+    return nearest[parts.units], nearest[parts.wholes][parts.passage]
 
 
 def _put_nearness(
-    columns: Mapping[str, Floats], alike: Likeness, near: Floats, wide: Floats, sizes: Sequence[int]
+    columns: Mapping[str, Floats], alike: Likeness, near: Floats, wide: Floats, passage: NDArray[np.intp]
 ) -> Floats:
     """How near the nearest words of each unit come to the question's (late interaction as in Khattab and Zaharia,
     "ColBERT", 2020, over single words): in the unit by how few of the units have each term, in its passage and in the
@@ -205,7 +250,6 @@ def _put_nearness(
     columns["near"][:] = np.einsum("ij,j->i", near, rare / (float(rare.sum()) or 1.0))
     columns["near in the passage"][:] = np.einsum("ij,j->i", wide, share)
     reach: Floats = np.einsum("ij,j->i", near, share)
-    passage = np.repeat(np.arange(len(sizes)), sizes)
     together = passage[1:] == passage[:-1]
     beside = columns["beside"]
     beside[1:] = np.where(together, reach[:-1], 0.0)
@@ -213,19 +257,12 @@ def _put_nearness(
     return reach
 
 
-def _telling(alike: Likeness) -> Floats:
-    """How much each term makes of what a text means."""
-    table = meanings()
-    places = table.places(alike.terms)
-    return np.where(places >= 0, table.weights[places], UNLISTED)
-
-
 def _put_telling(columns: Mapping[str, Floats], alike: Likeness, apart: Sequence[Prepared]) -> None:
     """How much of each unit, and of what it names, tells of what is asked."""
     told = {word: alike.told(word) for word in alike.relevant}
     columns["told"][:] = _shares_told(told, [words for parts in apart for words in parts.words])
     columns["name"][:] = [
-        sum(map(told.__getitem__, words & told.keys())) / len(words) if words else 0.0
+        sum([told[word] for word in words if word in told]) / len(words) if words else 0.0
         for parts in apart
         for words in parts.named
     ]
@@ -242,97 +279,97 @@ def _offered(forms: Sequence[re.Pattern[str]], apart: Sequence[Prepared]) -> Flo
 
 
 def _put_of_passages(
-    columns: Mapping[str, Floats], asked: Question, passages: Sequence[Passage], sizes: Sequence[int]
+    columns: Mapping[str, Floats], asked: Question, passages: Sequence[Passage], passage: NDArray[np.intp]
 ) -> None:
-    """What the units have from the passage that they are of; `sizes` says how many each has."""
-    best = max(passage.score for passage in passages) or 1.0
+    """What the units have from the passage that they are of."""
+    best = max(one.score for one in passages) or 1.0
     tests = "tests wanted" if _TESTS.search(asked.text) else "tests"
-    for name, of_each in (
-        ("search", [passage.score / best for passage in passages]),
-        ("passage cosine", [passage.vector_score or 0.0 for passage in passages]),
-        ("setting", [passage.form == "settings" for passage in passages]),
-        ("docs", [passage.namespace.endswith("/docs") and tests == "tests" for passage in passages]),
-        (tests, [passage.namespace.endswith("/tests") for passage in passages]),
-        ("news", [_NEWS.search(passage.file or "") is not None for passage in passages]),
-    ):
-        columns[name][:] = np.repeat(of_each, sizes)
+    of_each = {
+        "search": [one.score / best for one in passages],
+        "passage cosine": [one.vector_score or 0.0 for one in passages],
+        "setting": [one.form == "settings" for one in passages],
+        "docs": [one.namespace.endswith("/docs") and tests == "tests" for one in passages],
+        tests: [one.namespace.endswith("/tests") for one in passages],
+        "news": [_NEWS.search(one.file or "") is not None for one in passages],
+    }
+    for name, row in zip(of_each, np.array([*of_each.values()], np.float64)[:, passage], strict=True):
+        columns[name][:] = row
 
 
-def _put_of_units(columns: Mapping[str, Floats], asked: Question, units: Sequence[Unit]) -> None:
+def _put_of_units(columns: Mapping[str, Floats], asked: Question, apart: Sequence[Prepared]) -> None:
     """The form and the length of each unit, and which of the question's numbers and identifiers it has."""
-    columns["length"][:] = np.log(np.maximum(10, [len(unit.text) for unit in units]) / 120)
-    columns["odd length"][:] = columns["length"] ** 2 * [unit.kind not in ("row", "signature") for unit in units]
-    for at, unit in enumerate(units):
-        columns["form"][at] = fits(asked.kind, unit.kind, unit.text)
-        if unit.kind in columns:
-            columns[unit.kind][at] = 1.0
+    for name, column in zip(OWN, np.concatenate([part.own for part in apart]).T, strict=True):
+        columns[name][:] = column
+    for part in apart:
+        if asked.kind not in part.fitting:
+            part.fitting[asked.kind] = np.array([fits(asked.kind, one.kind, one.text) for one in part.units], bool)
+    columns["form"][:] = np.concatenate([part.fitting[asked.kind] for part in apart])
     if asked.keys:
-        columns["key"][:] = [share_of(asked.keys, unit.text) for unit in units]
+        columns["key"][:] = [share_of(asked.keys, unit.text) for part in apart for unit in part.units]
 
 
-def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = RANKED) -> list[Scored]:
+def rank(field: Field, weights: Mapping[str, float] | None = None, most: int = RANKED) -> Iterator[Scored]:
     """The `most` best units by the score of their figures, best first, with their chances among all."""
     chosen = RANKING if weights is None else weights
     scores = np.einsum("ij,j->i", field.figures, [chosen.get(name, 0.0) for name in FIGURES])
     order = np.argsort(-scores, kind="stable")
     odds = np.exp(scores - scores[order[0]])
     chances = odds / odds.sum()
-    return [
-        Scored(
-            field.units[at][0],
-            field.units[at][1],
-            at,
-            dict(zip(FIGURES, field.figures[at].tolist(), strict=True)),
-            float(scores[at]),
-            float(chances[at]),
-        )
-        for at in order[:most].tolist()
-    ]
-
-
-def _strengths(alike: Likeness, texts: Sequence[frozenset[str]]) -> tuple[Floats, Floats]:
-    found = [alike.of(words) for words in texts]
-    return np.array([same for same, _ in found]), np.array([soft for _, soft in found])
+    for at in order[:most].tolist():
+        passage, unit = field.units[at]
+        yield Scored(passage, unit, at, field.figures[at], float(scores[at]), float(chances[at]))
 
 
 def _shares_told(told: Mapping[str, float], texts: Sequence[frozenset[str]]) -> list[float]:
     """The share of each text, by the rarity of its words among the texts, that tells of what is asked."""
-    counts = Counter(chain.from_iterable(texts))
-    rare = {word: 0.0 if word in small_words() else math.log(1 + len(texts) / count) for word, count in counts.items()}
+    telling, small = frozenset(told), small_words()
+    counts: dict[str, int] = dict(Counter(chain.from_iterable(texts)))
+    counts |= dict.fromkeys([word for word in counts if word in small], 0)
+    rarity = {count: math.log(1 + len(texts) / count) if count else 0.0 for count in {*counts.values()}}
+    rare = {word: rarity[counts[word]] for word in telling.intersection(counts)}
     return [
-        sum(rare[word] * told[word] for word in words & told.keys()) / (sum(map(rare.__getitem__, words)) + SHORT)
+        sum([rare[word] * told[word] for word in words & telling])
+        / (sum(map(rarity.__getitem__, map(counts.__getitem__, words))) + SHORT)
         for words in texts
     ]
 
 
 def _phrases(question: str, texts: Sequence[str]) -> list[float]:
-    """The share of the question's pairs of words in a row that stand in each text so."""
+    """The share of the question's pairs of words in a row that stand in each text, in small letters, so."""
     words = _WORD.findall(question.lower())
     telling = {word for word in words if len(word) > 2 and not words_of(word) <= small_words()}
     pairs = {f"{a} {b}" for a, b in pairwise(words) if a in telling or b in telling}
     most = max(FEWEST_PAIRS, len(pairs))
-    lowered = [text.lower() for text in texts]
-    return [sum(pair in text for pair in pairs) / most for text in lowered]
+    return [sum([pair in text for pair in pairs]) / most for text in texts]
 
 
-def _meanings(question: str, apart: Sequence[Prepared]) -> tuple[Floats, Floats]:
-    """How near the words of each unit, and those of its passage, are to those of the question in what they mean."""
-    table = meanings()
-    asked = table.places(words_of(question))
-    asked = asked[asked >= 0]
-    if missing := [parts for parts in apart if not parts.meant]:
-        made = table.of_texts(
-            np.concatenate([parts.places for parts in missing]), np.concatenate([parts.counts for parts in missing])
-        )
-        for parts, rows in zip(
-            missing, np.split(made, np.cumsum([len(one.counts) for one in missing])[:-1]), strict=True
-        ):
-            parts.meant.append(rows.copy())
-    (about,) = table.of_texts(asked, np.array([len(asked)], np.intp))
-    near = np.asarray(np.einsum("ij,j->i", np.concatenate([parts.meant[0] for parts in apart]), about), np.float64)
-    ends = np.cumsum([len(parts.counts) for parts in apart])
-    wholes = ends - 1
-    return np.delete(near, wholes), np.repeat(near[wholes], [len(parts.units) for parts in apart])
+def _make_meant(
+    apart: Sequence[Prepared], places: NDArray[np.intp], rows: NDArray[np.int8], back: NDArray[np.intp]
+) -> None:
+    """See to it that what the words of each unit, and those of its passage, mean is there; `rows` has the words at
+    the `places`, and `back` says which of them each of the passages' words is."""
+    ends = np.cumsum([len(part.places) for part in apart])
+    if missing := [at for at, part in enumerate(apart) if not part.meant]:
+        counts = [apart[at].counts for at in missing]
+        words = np.concatenate([back[ends[at] - len(apart[at].places) : ends[at]] for at in missing])
+        made = meanings().summed(places, unit_rows(rows), words, np.concatenate(counts))
+        for at, mine in zip(missing, np.split(made, np.cumsum([len(one) for one in counts])[:-1]), strict=True):
+            apart[at].meant.append(mine.copy())
+
+
+def _put_meanings(columns: Mapping[str, Floats], parts: Parts, about: NDArray[np.float32]) -> None:
+    """How near the words of each unit, and those of its passage, are in what they mean to what the question does."""
+    near = np.einsum("ij,j->i", np.concatenate([part.meant[0] for part in parts.each]), about)
+    columns["meaning"][:], columns["passage meaning"][:] = near[parts.units], near[parts.wholes][parts.passage]
+
+
+def _meaning(places: NDArray[np.intp], rows: NDArray[np.int8]) -> NDArray[np.float32]:
+    """What the words at some places mean together; `rows` are theirs."""
+    known = np.flatnonzero(places >= 0)
+    (made,) = meanings().summed(
+        places[known], unit_rows(rows[known]), np.arange(len(known)), np.array([len(known)], np.intp)
+    )
+    return np.asarray(made, np.float32)
 
 
 def share_of(keys: Sequence[str], text: str) -> float:
@@ -347,7 +384,6 @@ def _stands(key: str, text: str) -> bool:
     return re.search(rf"(?<![\d.]){re.escape(key)}(?!\d|\.\d)", text) is not None
 
 
-@lru_cache(maxsize=8192)
 def fits(kind: str, form: str, text: str) -> bool:
     """Whether a unit of that form and text has the form of an answer to that kind of question."""
     if kind == "number":

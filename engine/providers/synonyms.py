@@ -9,25 +9,29 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import chain
 
-from aqe.engine.memory.terms.text import query_terms
+from aqe.engine.memory.terms.text import subtokens
 
 
 @lru_cache(maxsize=8192)
 def synonyms_of(term: str) -> frozenset[str]:
     """The stems that may stand for a stem; those of the whole table are not needed for a question."""
     found: set[str] = set()
-    start = " " + term[:2]
-    for line in _lines():  # kept as they are: as sets of words they take a megabyte
-        if start in line:
-            group = line.split()
-            if any(word[:2] == term[:2] and term in query_terms(word) for word in group):
-                found.update(stem for word in group for stem in query_terms(word))
+    table, start = _table(), " " + term[:2]
+    at = table.find(start)
+    while at >= 0:  # kept as it is: as sets of words it takes a megabyte
+        if term in subtokens(table[at : table.find(" ", at + 1)]):
+            end = table.find("\n", at)
+            line = table[table.rfind("\n", 0, at) + 1 : end]
+            found.update(chain.from_iterable(map(subtokens, line.split())))
+            at = end - 1
+        at = table.find(start, at + 1)
     return frozenset(found - {term})
 
 
 @cache
-def _lines() -> tuple[str, ...]:
-    """The lines of the table, each with a space before it."""
+def _table() -> str:
+    """The lines of the table, each with a space before and behind it."""
     text = (files("aqe.engine.providers") / "data" / "synonyms.txt").read_text(encoding="utf-8")
-    return tuple(" " + line for line in text.splitlines())
+    return "".join([f" {line} \n" for line in text.splitlines()])
