@@ -20,6 +20,9 @@ OWNERS_ALONE = 0o700
 shares a store makes the folder itself."""
 
 
+_LOOP = "Symlink loop from "
+
+
 def find_project(
     start: Path | None = None, explicit: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Path:
@@ -73,6 +76,21 @@ def no_such_path(text: str, project: Path) -> UserError:
     places = dict.fromkeys((str(Path.cwd()), str(project)))
     where = "" if Path(text).expanduser().is_absolute() else f" in {' or '.join(map(repr, places))}"
     return UserError(f"There is no {text!r}{where}.", code="no-such-path", fix="Check the path.")
+
+
+def looping_link(error: Exception) -> UserError | None:
+    """What an error that Python raises of a link which leads back to itself says to its user; None for any other."""
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        named = "A path" if error.filename is None else repr(error.filename)
+    elif isinstance(error, RuntimeError) and str(error).startswith(_LOOP):  # of `Path.resolve`, up to Python 3.12
+        named = str(error).removeprefix(_LOOP)
+    else:
+        return None
+    return UserError(
+        f"{named} is a link that leads back to itself.",
+        code="no-such-path",
+        fix="Mend it, or name what it meant.",
+    )
 
 
 def as_seen_from_here(path: Path) -> str:

@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan found; `skipped` are files that are too large or cannot be read."""
+    """What a scan found; `skipped` are files that are too large or cannot be read, and binary ones that were named."""
 
     files: int
     findings: tuple[Finding, ...]
@@ -67,7 +67,7 @@ def scan_paths(paths: Sequence[Path], *, whole: bool = False) -> ScanReport:
                 skipped.append(name)
                 continue
             if text is None:
-                skipped += [name] if file.stat().st_size > MOST_BYTES else []
+                skipped += [name] if file == path or file.stat().st_size > MOST_BYTES else []
                 continue
             files += 1
             findings += scan_text(text, name)

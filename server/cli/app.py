@@ -89,9 +89,9 @@ def _outcome(words: list[str], report: _Failures, debug: bool) -> int:
         return report.tell(Cancelled("Interrupted.", code="cancelled"))
     except AqeError as error:
         return report.tell(error)
-    except OSError as error:
-        return report.tell(_no_space(error) if error.errno in _FULL else _unexpected(error, debug))
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return report.tell(_no_space(error))
         return report.tell(_unexpected(error, debug))
 
 
@@ -276,7 +276,11 @@ def _no_space(error: OSError) -> UserError:
     return UserError(f"There is no space left {where}.", code="disk-full", fix="Free some space and try again.")
 
 
-def _unexpected(error: Exception, debug: bool) -> InternalError:
+def _unexpected(error: Exception, debug: bool) -> AqeError:
+    from aqe.engine.project import looping_link
+
+    if (of_link := looping_link(error)) is not None:
+        return of_link
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     fix = "" if debug else "Run it again with --debug for the traceback, and report it."
     return InternalError(f"aqe itself failed with {what}.", code="internal", fix=fix)

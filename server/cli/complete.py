@@ -76,8 +76,9 @@ def _schema(file: Path | None) -> dict[str, Any] | None:
     try:
         found = jsonlib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
         raise UserError(
-            f"The schema {str(file)!r} cannot be read: {exc}.",
+            f"The schema {str(file)!r} cannot be read: {why}.",
             code="bad-argument",
             fix="Give a file with a JSON Schema.",
         ) from None

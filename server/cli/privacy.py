@@ -63,7 +63,7 @@ def scan(
         for found in report.findings:
             print(f"{found.path}:{found.line}:{found.column}: {found.kind}")
         for name in report.skipped:
-            print(f"{name}: not scanned, it is too large or cannot be read", file=sys.stderr)
+            print(f"{name}: not scanned, it is binary, too large or cannot be read", file=sys.stderr)
         count = len(report.findings)
         print(f"{count or 'nothing'} found in {report.files} file{'' if report.files == 1 else 's'}", file=sys.stderr)
     if gate and report.findings:

@@ -302,7 +302,10 @@ def _internal(tool: str, error: Exception) -> AqeError:
     import logging
 
     from aqe.engine.errors import InternalError
+    from aqe.engine.project import looping_link
 
+    if (of_link := looping_link(error)) is not None:
+        return of_link
     logging.getLogger(__name__).exception("%s failed", tool)
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return InternalError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from bad_input.projects import broken_database, database_is_untouched, nothing
+from bad_input.projects import broken_database, database_is_untouched, empty_folder, nothing
 from bad_input.rows import READ_ONLY, Row
 
 
@@ -37,6 +37,7 @@ ROWS = [
     Row("read-only project, query", ("query", "x"), nothing, "project-read-only", 2, ".aqe", READ_ONLY),
     Row("odd session name", ("query", "x", "--session", "a/b"), nothing, "bad-session", 2, "a/b"),
     # aqe complete
+    Row("a folder as schema", ("complete", "x", "--schema", "data"), empty_folder, "bad-argument", 2, "Is a directory"),
     Row("no model, complete", ("complete", "x"), nothing, "no-model", 2, "pip install"),
     # aqe sessions
     Row("unknown session", ("sessions", "show", "nobody"), nothing, "unknown-session", 2, "nobody"),

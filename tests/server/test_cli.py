@@ -215,6 +215,20 @@ def test_unexpected_failure_is_internal_and_keeps_its_traceback_for_debug(
         assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [("verify", "round.py"), ("audit", "round.py")], ids=lambda words: words[0])
+def test_link_to_itself_is_the_users_mistake(
+    words: tuple[str, ...], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link that leads back to itself is named in one sentence, and is no fault of aqe."""
+    (project / "round.py").symlink_to(project / "round.py")
+    assert main([words[0], str(project / words[1]), "--project", str(project)]) == 2
+    told = capsys.readouterr().err
+    assert "round.py" in told
+    assert "[internal]" not in told
+    if sys.version_info < (3, 13):  # from there on Python resolves such a link to itself
+        assert told.endswith("Mend it, or name what it meant. [no-such-path]\n")
+
+
 @pytest.mark.parametrize(("raised", "status"), [("KeyboardInterrupt", 130), ("typer.Exit(4)", 4)])
 def test_statuses_pass_through(
     raised: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path

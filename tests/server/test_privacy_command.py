@@ -46,6 +46,13 @@ def test_scan_tells_places_and_never_the_text(leaky: Path, capsys: pytest.Captur
     _run(capsys, "scan", str(leaky / "ages.py"), "--project", str(leaky), "--gate")
 
 
+def test_binary_file_that_was_named_is_told(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A binary file that was named is said not to have been scanned; one that lies in a folder is passed by."""
+    _, err = _run(capsys, "scan", str(leaky / "logo.bin"), "--project", str(leaky))
+    assert "logo.bin: not scanned, it is binary" in err
+    assert "logo.bin" not in _run(capsys, "scan", str(leaky), "--project", str(leaky))[1]
+
+
 def test_scan_as_json_has_offsets(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON has the offsets of each finding in characters."""
     out, _ = _run(capsys, "scan", str(leaky / "deploy.py"), "--json", "--project", str(leaky))
