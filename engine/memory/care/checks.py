@@ -13,10 +13,14 @@ import apsw
 
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.file.sums import SEALED, has_sums, sum_of_row
+from aqe.engine.memory.file.unreadable import each_unreadable
 
 REPAIR = "`aqe memory repair` mends it and keeps the file as it was."
 BACKUP = "A backup may have it: `aqe memory diff FILE now`."
 SHOWN = 5
+
+UNREADABLE = "it cannot be read through"
+"""How what a check says begins where a part of the file stops whoever reads it."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +86,26 @@ def check_texts(connection: apsw.Connection) -> Looked:
 
 
 def check_rows(connection: apsw.Connection) -> Looked:
-    """Every row is what its checksum was made of; a row without one, as another program leaves it, is passed over."""
+    """Every row is what its checksum was made of; one without, as another program leaves it, need only be readable."""
     if not has_sums(connection):
         return 0, []
-    seen, changed = 0, list[str]()
-    for row in connection.execute(f"SELECT {SEALED}, row_sum FROM memories WHERE row_sum IS NOT NULL"):
-        values: Any = row
-        seen += 1
-        if sum_of_row(values[:-1]) != values[-1]:
-            changed.append(f"{values[1]}/{values[0]} (revision {values[2]})")
+    seen, changed, which = 0, list[str](), "row_sum IS NULL"
+    try:
+        for row in connection.execute(f"SELECT {SEALED}, row_sum FROM memories WHERE row_sum IS NOT NULL"):
+            values: Any = row
+            seen += 1
+            if sum_of_row(values[:-1]) != values[-1]:
+                changed.append(f"{values[1]}/{values[0]} (revision {values[2]})")
+    except UnicodeDecodeError:
+        which = "1"
+    odd = [name for name, are_texts in each_unreadable(connection, which) if not are_texts]
     meaning = "a date, a word of its metadata or of its origin changed on the disk"
     fix = "`aqe memory repair` corrects a flipped bit, and marks what it cannot correct."
-    return seen, each(changed, "row does not match its checksum", "rows do not match their checksum", meaning, fix)
+    wrong = each(changed, "row does not match its checksum", "rows do not match their checksum", meaning, fix)
+    return seen, wrong + [Wrong(f"{UNREADABLE}: {one.what}", meaning) for one in each(odd, *_ODD, meaning)]
+
+
+_ODD = "row has a text that is no UTF-8", "rows have a text that is no UTF-8"
 
 
 def check_revisions(connection: apsw.Connection) -> Looked:

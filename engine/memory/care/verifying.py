@@ -26,6 +26,7 @@ from aqe.engine.memory.care.checks import (
     check_snapshots,
     check_texts,
 )
+from aqe.engine.memory.care.checks import UNREADABLE as UNREADABLE
 from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.index_checks import check_text_index
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
@@ -36,9 +37,6 @@ from aqe.engine.memory.care.vector_checks import check_vectors
 from aqe.engine.memory.file.connection import transaction
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
-
-UNREADABLE = "it cannot be read through"
-"""How what a check says begins where a part of the file stopped it."""
 
 DAMAGED = "a part of the file is damaged"
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.file.connection import broken, speaking, transaction
+from aqe.engine.memory.file.connection import broken, is_damage, speaking, transaction
 from aqe.engine.memory.file.steps import MIGRATIONS, Migration
+from aqe.engine.memory.file.unreadable import first_unreadable
 from aqe.engine.progress import Progress, silent
 
 APPLICATION_ID = 0x61716531  # "aqe1"
@@ -65,7 +66,7 @@ def migrate(
             _back_up(path, version, open_again)
         at = now()
         for step in missing:
-            connection.execute(step.sql)
+            _apply(connection, path, step.sql)
             if step.then is not None:
                 step.then(connection, progress)
             connection.execute(_HISTORY)
@@ -73,6 +74,18 @@ def migrate(
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", newest)
     return len(missing)
+
+
+def _apply(connection: apsw.Connection, path: Path, sql: str) -> None:
+    """Apply a step. `UserError` (database-broken) where a row is not what its table allows, which only damage makes:
+    SQLite looks at all of them when a strict table gets a column."""
+    try:
+        connection.execute(sql)
+    except apsw.Error as error:
+        said = str(connection.execute("PRAGMA quick_check(1)").get)
+        if said == "ok" or is_damage(error):
+            raise
+        raise broken(path, first_unreadable(connection) or said) from error
 
 
 def version_before(connection: apsw.Connection) -> int:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -32,7 +32,15 @@ SEALED = (
 """What a row's sum is of, in this order."""
 
 _STEADY = "\x1f".join(["%s"] * 15)
+
 BATCH = 2000
+"""Rows in memory at a time."""
+
+_SPACES = (
+    "SELECT number, dimension FROM embedders"
+    " WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'vectors_' || number || '_rowids')"
+)
+"""The spaces whose blocks are there: a repair makes them after the tables."""
 
 
 def sum_of(packed: bytes) -> int:
@@ -132,25 +140,40 @@ def has_sums(connection: apsw.Connection) -> bool:
 def fill(connection: apsw.Connection, progress: Progress = silent) -> int:
     """Give every row that has none its sums, in the caller's transaction; returns how many got one.
 
-    The sums are of what stands in the file: whatever was damaged before is not told by them. Where a row cannot be
-    read, it and those behind it stay without, until a repair.
+    The sums are of what stands in the file: whatever was damaged before is not told by them. A row with a text that is
+    none stays without, until a repair.
     """
-    made = stored_sums(connection)
     newest = int(connection.execute("SELECT coalesce(max(row), 0) FROM memories").get)
+    spaces: list[Any] = connection.execute(_SPACES).fetchall()
     done, last = 0, -1
-    sql = f"SELECT {SEALED}, row FROM memories WHERE row_sum IS NULL AND row > ? ORDER BY row LIMIT ?"
-    with contextlib.suppress(apsw.CorruptError, UnicodeDecodeError):
-        while page := list[Any](connection.execute(sql, (last, BATCH))):
-            progress("Making checksums", page[0][-1], newest)
-            connection.executemany(
-                "UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", [_sums(one, made) for one in page]
-            )
-            done, last = done + len(page), page[-1][-1]
-        connection.executemany(
-            "UPDATE embeddings SET sum = ? WHERE embedder_id = ? AND digest = ?",
-            [(sum_of(bytes(vector)), name, digest) for name, digest, vector in _embeddings(connection)],
-        )
+    while rows := _numbers(connection, last):
+        last = rows[-1]
+        progress("Making checksums", rows[0], newest)
+        made = _vector_sums(connection, spaces, rows)
+        sums = [_sums(one, made) for one in _read(connection, rows)]
+        connection.executemany("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", sums)
+        done += len(sums)
+    _fill_kept(connection)
     return done
+
+
+def _numbers(connection: apsw.Connection, last: int) -> list[int]:
+    """Of the rows behind the `last` one without a sum, the next ones."""
+    sql = "SELECT row FROM memories WHERE row_sum IS NULL AND row > ? ORDER BY row LIMIT ?"
+    return [int(row) for (row,) in connection.execute(sql, (last, BATCH))]
+
+
+def _read(connection: apsw.Connection, rows: Sequence[int]) -> list[Any]:
+    """Those of some rows, which are in order and have no sum, of which each text is one."""
+    sql = f"SELECT {SEALED}, row FROM memories WHERE row_sum IS NULL AND row BETWEEN ? AND ?"
+    try:
+        return connection.execute(sql, (rows[0], rows[-1])).fetchall()
+    except UnicodeDecodeError:
+        found = list[Any]()
+        for row in rows:
+            with contextlib.suppress(UnicodeDecodeError):
+                found += connection.execute(sql, (row, row)).fetchall()
+        return found
 
 
 def _sums(found: Sequence[Any], made: Mapping[int, int]) -> tuple[int | None, int, int]:
@@ -159,8 +182,46 @@ def _sums(found: Sequence[Any], made: Mapping[int, int]) -> tuple[int | None, in
     return vector, sum_of_row([*values, vector]), row
 
 
-def _embeddings(connection: apsw.Connection) -> list[Any]:
-    return list(connection.execute("SELECT embedder_id, digest, vector FROM embeddings WHERE sum IS NULL"))
+def _vector_sums(connection: apsw.Connection, spaces: Iterable[Any], rows: Sequence[int]) -> dict[int, int]:
+    """The sum of the vector of each of `rows`, which are in order, in whichever form it is stored."""
+    made: dict[int, int] = {}
+    for number, dimension in spaces:
+        made.update(_in_blocks(connection, int(number), 4 * int(dimension), rows))
+    for table in ("retired_vectors", "demoted"):
+        sql = f"SELECT row, vector FROM {table} WHERE row BETWEEN ? AND ?"
+        made |= {int(row): sum_of(bytes(vector)) for row, vector in connection.execute(sql, (rows[0], rows[-1]))}
+    return made
+
+
+def _in_blocks(connection: apsw.Connection, table: int, size: int, rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Row and sum of each vector (of so many bytes) of `rows` in a space, by its blocks (see `meaning.chunks`)."""
+    sql = (
+        f"SELECT rowid, chunk_id, chunk_offset FROM vectors_{table}_rowids"
+        " WHERE rowid BETWEEN ? AND ? AND typeof(chunk_id) = 'integer' AND typeof(chunk_offset) = 'integer'"
+    )
+    places: Iterable[Any] = connection.execute(sql, (rows[0], rows[-1]))
+    blocks: dict[int, list[tuple[int, int]]] = {}
+    for row, block, offset in places:
+        blocks.setdefault(block, []).append((row, size * offset))
+    sql = f"SELECT vectors FROM vectors_{table}_vector_chunks00 WHERE rowid = ? AND typeof(vectors) = 'blob'"
+    for block, inside in blocks.items():
+        found: list[Any] = connection.execute(sql, (block,)).fetchall()
+        yield from ((row, sum_of(held[at : at + size])) for (held,) in found for row, at in inside)
+
+
+def _fill_kept(connection: apsw.Connection) -> None:
+    """The sums of the vectors that are kept of texts, a 256th at a time."""
+    made: Any = sum_of
+    connection.create_scalar_function("sum_of_vector", made, 1, deterministic=True)
+    sql = (
+        "UPDATE embeddings SET sum = sum_of_vector(vector)"
+        " WHERE embedder_id = ? AND digest >= ? AND digest < ? AND sum IS NULL"
+    )
+    with contextlib.suppress(UnicodeDecodeError):
+        names = connection.execute("SELECT DISTINCT embedder_id FROM embeddings WHERE sum IS NULL").fetchall()
+        for (name,), first in itertools.product(names, range(256)):
+            end = bytes([first + 1]) if first < 255 else b"\xff" * 33
+            connection.execute(sql, (name, bytes([first]), end))
 
 
 def stored_sums(connection: apsw.Connection) -> dict[int, int]:

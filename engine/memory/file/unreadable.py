@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import apsw
 
@@ -15,7 +16,7 @@ _KINDS = " AND ".join(
     + [f"typeof({name}) IN ('integer', 'null')" for name in _MOMENTS]
     + ["typeof(text_hash) = 'blob'", "json_valid(metadata)"]
 )
-_SQL = f"SELECT {_KINDS}, {', '.join(f'CAST({name} AS BLOB)' for name in _TEXTS)} FROM memories ORDER BY row"
+_SQL = f"SELECT {_KINDS}, {', '.join(f'CAST({name} AS BLOB)' for name in _TEXTS)} FROM memories"
 
 SIGNS = (ValueError, TypeError, KeyError, AttributeError)
 """What goes wrong where a row of a damaged page is read."""
@@ -29,15 +30,27 @@ def what_is_damaged(connection: apsw.Connection, error: BaseException) -> str:
     """
     if not isinstance(error, SIGNS):
         return ""
-    try:
-        for are_of_their_kinds, *texts in connection.execute(_SQL):
-            if not all(_is_text(text) for text in texts):
-                return f"a text of the memory {_name(texts)} is no UTF-8"
-            if not are_of_their_kinds:
-                return f"a value of the memory {_name(texts)} is of another kind than it should"
-    except apsw.Error:
-        pass
-    return NO_TEXT if isinstance(error, UnicodeDecodeError) else ""
+    return first_unreadable(connection) or (NO_TEXT if isinstance(error, UnicodeDecodeError) else "")
+
+
+def first_unreadable(connection: apsw.Connection) -> str:
+    """What is wrong with the first memory that cannot be read, its name in it; "" where each can be, as far as a file
+    of this version tells."""
+    with contextlib.suppress(apsw.Error):
+        for name, is_text in each_unreadable(connection):
+            if not is_text:
+                return f"a text of the memory {name} is no UTF-8"
+            return f"a value of the memory {name} is of another kind than it should"
+    return ""
+
+
+def each_unreadable(connection: apsw.Connection, which: str = "1") -> Iterator[tuple[str, bool]]:
+    """The memories of `which` (a condition on the rows) that cannot be read, by their names, and whether their texts
+    can be."""
+    for are_of_their_kinds, *texts in connection.execute(f"{_SQL} WHERE {which} ORDER BY row"):
+        are_texts = all(_is_text(text) for text in texts)
+        if not (are_texts and are_of_their_kinds):
+            yield _name(texts), are_texts
 
 
 NO_TEXT = "a text in it is no UTF-8"
