@@ -12,6 +12,7 @@ from aqe.engine.errors import UserError
 from aqe.server.cli.lines import LinesOption, answer_lines, with_id
 from aqe.server.cli.memory_lines import refuse_beside_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
+from aqe.server.counting import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +187,7 @@ def _print_log(root: Path, limit: int, json: bool) -> None:
         for call in route.attempts:
             said = f": {call['message']}" if call["message"] else ""
             print(f"    round {call['round']}  {call['provider']}/{call['model']} {call['outcome']}{said}")
-    print(f"{len(routes)} routes in the log", file=sys.stderr)
+    print(f"{counted(len(routes), 'route')} in the log", file=sys.stderr)
 
 
 def _decided(route: Route) -> str:

@@ -137,7 +137,7 @@ def test_a_question_that_passages_answered_in_the_end_is_one_route(
     assert "  ok  extractive/extractive  " in out
     assert "decided for house/small: " in out
     assert ("house/small connection: " if extra else "house/small missing-extra: ") in out
-    assert err == "1 routes in the log\n"
+    assert err == "1 route in the log\n"
     routes = checked(repository, "route-log", aqe("route", "--explain", "--json")[1])["routes"]
     assert [(one["provider"], one["tier"], one["outcome"]) for one in routes] == [("extractive", "extractive", "ok")]
 
