@@ -9,10 +9,12 @@ from aqe.engine.errors import UserError
 
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(s|m|h)?\s*", re.ASCII | re.IGNORECASE)
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_S = 7 * 86_400.0
+"""What systems wait for at a time, and more than any work of aqe takes."""
 
 
 def parse_budget(text: str | float) -> float:
-    """Seconds meant by `text`; raises `UserError` (bad-budget) for anything that is not a positive time.
+    """Seconds meant by `text`; raises `UserError` (bad-budget) for anything but a positive time, at most a week.
 
     >>> parse_budget("20"), parse_budget("20s"), parse_budget("2m"), parse_budget(0.5)
     (20.0, 20.0, 120.0, 0.5)
@@ -20,9 +22,13 @@ def parse_budget(text: str | float) -> float:
     seconds = _seconds(text)
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         raise UserError(
-            f"The budget {text!r} is not a time.",
+            f"The budget {text!r:.60} is not a time.",
             code="bad-budget",
             fix="Give seconds or minutes above zero, like 20, 20s or 2m.",
+        )
+    if seconds > LONGEST_S:
+        raise UserError(
+            f"The budget {text!r:.60} is longer than a week.", code="bad-budget", fix="Give at most 168h, or none."
         )
     return seconds
 
@@ -30,8 +36,10 @@ def parse_budget(text: str | float) -> float:
 def _seconds(text: str | float) -> float | None:
     if isinstance(text, bool):
         return None
-    if isinstance(text, (int, float)):
-        return float(text)
+    if isinstance(text, int):
+        return float(min(text, 10**9))  # a whole number may be more than a float holds
+    if isinstance(text, float):
+        return text
     match = _FORM.fullmatch(text)
     return float(match[1]) * _SECONDS[(match[2] or "").lower()] if match else None
 

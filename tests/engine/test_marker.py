@@ -153,3 +153,12 @@ def test_budget_that_is_no_time_is_refused(text: str | float) -> None:
     with pytest.raises(UserError, match="20s") as caught:
         parse_budget(text)
     assert caught.value.code == "bad-budget"
+
+
+@pytest.mark.parametrize("text", ["169h", "9" * 20, 10**400, 604_801, 1e300])
+def test_budget_of_more_than_a_week_is_refused(text: str | float) -> None:
+    """A time that is longer than systems wait for is an error that says the longest."""
+    with pytest.raises(UserError, match="168h") as caught:
+        parse_budget(text)
+    assert caught.value.code == "bad-budget"
+    assert parse_budget("168h") == parse_budget(604_800) == 604_800
