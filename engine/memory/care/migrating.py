@@ -52,7 +52,7 @@ def bring_up_to_date(
     one applies the steps. Raises `UserError` (no-such-path, database-newer, database-locked, disk-full), `Cancelled`.
     """
     began = time.monotonic()
-    connection = place.connect_to_try() if dry_run else place.connect()
+    connection = place.connect_to_read() if dry_run else place.connect()
     try:
         before = int(connection.pragma("user_version"))
         names = tuple(pending(connection, place.path))

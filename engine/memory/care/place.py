@@ -11,7 +11,7 @@ from urllib.parse import quote
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.file.connection import broken, make_ready, open_connection, speaking
+from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, broken, make_ready, open_connection, speaking
 from aqe.engine.memory.file.keys import earlier_keys, store_key
 from aqe.engine.memory.file.migrations import pending
 from aqe.engine.project import DATABASE, check_enterable, store_home
@@ -65,19 +65,16 @@ class Place:
         return self._checked(open_connection(self.path, key=self.key, durability=self.durability))
 
     def connect_to_read(self) -> apsw.Connection:
-        """A connection as `connect` gives it, and where nothing can be written one that only reads."""
+        """A connection to look at the file. One that keeps no log yet, as a copy or an earlier aqe's store, goes on
+        without one; other files are opened as `connect` does, and only to read where nothing can be written."""
+        if keeps_no_log(self.path):
+            return self._checked(open_file(self.path, key=self.key, alone=False))
         try:
             return self.connect()
         except UserError as error:
             if error.code not in UNWRITABLE or not self.path.is_file():
                 raise
         return self._checked(open_file(self.path, key=self.key))
-
-    def connect_to_try(self) -> apsw.Connection:
-        """As `connect_to_read`, but a file that keeps no log yet, as a copy does, goes on without one."""
-        if keeps_no_log(self.path):
-            return self._checked(open_file(self.path, key=self.key))
-        return self.connect_to_read()
 
     def _checked(self, connection: apsw.Connection) -> apsw.Connection:
         """The connection, closed where its file is of a newer aqe."""
@@ -97,6 +94,14 @@ def place_of(project: Path, *, settings: Settings | None = None, environ: Mappin
     path = store_home(project, settings.store) / ".aqe" / DATABASE
     check_enterable(path.parent)
     return Place(path, store_key(path, environ), settings.durability)
+
+
+def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
+    """A connection of its own to an existing store, whose `data_version` changes with every commit of any other.
+
+    `key` is that of the store (`store_key`) where not given. Raises `UserError` as `Store.open` does.
+    """
+    return open_connection(path, key=key or store_key(path))
 
 
 def is_text(name: str) -> bool:
@@ -134,11 +139,12 @@ def is_encrypted(path: Path) -> bool:
     return bool(head) and head != CLEAR
 
 
-def open_file(path: Path, *, key: str | None = None, write: bool = False) -> apsw.Connection:
+def open_file(path: Path, *, key: str | None = None, write: bool = False, alone: bool = True) -> apsw.Connection:
     """A connection to a database file that is no project's own: a backup, or one that is being made.
 
-    To read only, nothing is written beside it unless a log lies there. Raises `UserError` (no-such-path,
-    database-broken, database-key, project-read-only...).
+    To read only, nothing is written beside it unless a log lies there, and it is locked only where it is not `alone`,
+    so that others may write it meanwhile. Raises `UserError` (no-such-path, database-broken, database-key,
+    project-read-only...).
     """
     if not is_text(str(path)):
         raise UserError(
@@ -147,8 +153,10 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False) -> aps
     if not write and not path.is_file():
         raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
     with speaking(path, key=key):
-        connection = _opened(path, write)
+        connection = _opened(path, write, alone)
         try:
+            if not alone:
+                connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
             make_ready(connection, key)
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         except BaseException:
@@ -157,10 +165,11 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False) -> aps
     return connection
 
 
-def _opened(path: Path, write: bool) -> apsw.Connection:
+def _opened(path: Path, write: bool, alone: bool) -> apsw.Connection:
     if write:
         return apsw.Connection(str(path))
-    return apsw.Connection(address_to_read(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    address = address_to_read(path) if alone else str(path)
+    return apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | (apsw.SQLITE_OPEN_URI if alone else 0))
 
 
 def address_to_read(path: Path) -> str:
@@ -169,14 +178,15 @@ def address_to_read(path: Path) -> str:
 
 
 def keeps_no_log(path: Path) -> bool:
-    """Whether the head of a database file says that nobody has written it by way of a log; opening it to write changes
-    that."""
+    """Whether the head of a database file, which stands in clear also in an encrypted one, says that nobody has written
+    it by way of a log; opening it to write changes that."""
     try:
         with path.open("rb") as file:
             head = file.read(20)
     except OSError:
         return False
-    return head.startswith(CLEAR) and head[18:] == b"\x01\x01" and not has_log(path)
+    is_left_halfway = path.with_name(f"{path.name}-journal").exists()
+    return head[18:] == b"\x01\x01" and not has_log(path) and not is_left_halfway
 
 
 def has_log(path: Path) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import Store
-from aqe.engine.memory.care import Place, back_up, repair, verify
+from aqe.engine.memory.care import Place, back_up, compare, repair, verify
 from aqe.engine.memory.file.changelog import read_mark
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.meaning.codefiles import CodeFolder
@@ -29,6 +31,63 @@ DAMAGE = {
     "vectors": "UPDATE vectors_1_vector_chunks00 SET vectors = CAST(x'0000c07f' || substr(vectors, 5) AS BLOB)",
     "snapshots": "INSERT INTO snapshots VALUES ('bad', 1, 0, 3, x'00')",
 }
+
+
+LOOKS: dict[str, Callable[[Place], object]] = {
+    "verify": verify,
+    "verify a file": lambda place: verify(place, place.path, keys=(place.key,)),
+    "diff": lambda place: compare(place, str(place.path), "now"),
+    "back up": lambda place: back_up(place, place.path.parents[1] / "b.db"),
+    "repair --dry-run": lambda place: repair(place, dry_run=True),
+}
+
+
+def as_it_is(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Each file of a folder with its bytes and when it was written, and the folder itself."""
+    files = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    return {**files, ".": (b"", folder.stat().st_mtime_ns)}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("kind", ["v1", "v18", "copy"])
+def test_a_look_changes_nothing(make_place: Make, repository: Path, kind: str, look: str) -> None:
+    """Whatever only looks at a store of an earlier version, or at a copy in a store's place, leaves the file and its
+    folder as they are, to the byte and the date."""
+    place = make_place(3)
+    copy = place.path.parents[1] / "copy.db"
+    back_up(place, copy)
+    shutil.copy(copy if kind == "copy" else repository / "tests" / "engine" / "stored" / f"{kind}.db", place.path)
+    before = as_it_is(place.folder)
+    LOOKS[look](place)
+    assert as_it_is(place.folder) == before
+
+
+@pytest.mark.services
+def test_a_look_at_an_encrypted_copy_changes_nothing(make_place: Make) -> None:
+    """The same of a file that has a key, whose head says in clear whether it keeps a log."""
+    place = make_place(3, key="a key")
+    copy = place.path.parents[1] / "copy.db"
+    back_up(place, copy)
+    shutil.copy(copy, place.path)
+    before = as_it_is(place.folder)
+    assert verify(place).sound
+    assert as_it_is(place.folder) == before
+
+
+def test_a_look_at_an_earlier_store_waits_for_who_writes_it(make_place: Make, repository: Path) -> None:
+    """While another program writes a file without a log, a look waits for it instead of taking half of it for damage;
+    it can be brought up to date as soon as nobody looks any more."""
+    place = make_place(0)
+    shutil.copy(repository / "tests" / "engine" / "stored" / "v18.db", place.path)
+    other = apsw.Connection(str(place.path))
+    other.execute("BEGIN EXCLUSIVE; UPDATE memories SET line = 7")
+    ending = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    ending.start()
+    assert verify(place).sound
+    ending.join()
+    other.close()
+    with Store.open(place.path) as store:
+        assert {memory.provenance.line for memory in store.list()} == {7}
 
 
 def test_sound_store_has_no_findings(place: Place) -> None:
