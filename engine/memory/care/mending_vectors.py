@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
 from aqe.engine.memory.care.correcting import corrected_bytes, is_sum_alone
-from aqe.engine.memory.care.vector_checks import is_elsewhere
-from aqe.engine.memory.file.sums import blocks, note_sum, noted_sums, read_noted, stored_sums, sum_of
+from aqe.engine.memory.care.placing import found_vectors, is_elsewhere
+from aqe.engine.memory.file.sums import note_sum, noted_sums, read_noted, stored_sums, sum_of
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
 
@@ -27,20 +27,27 @@ class _Space:
     derived: bool
     sums: Mapping[int, int]
 
-    def sound(self, row: int, vector: bytes | None, *, strictly: bool = True) -> bytes | None:
+    def sound(self, row: int, vector: bytes, *, strictly: bool = True) -> bytes | None:
         """A vector as it was written: as it stands or with the bit that flipped put right; None where that is lost."""
         noted = self.sums.get(row)
-        if vector is None or len(vector) != 4 * self.dimension:
+        if len(vector) != 4 * self.dimension:
             return None
         if noted is not None:
             return corrected_bytes(vector, noted)
         return vector if _is_vector(vector, own=strictly and vectors.is_own(self.name)) else None
 
+    def soundest(self, row: int, found: Sequence[bytes]) -> bytes | None:
+        """The one of several vectors of a row that is as it was written, or can be put right; None where none is."""
+        noted = self.sums.get(row)
+        whole = next((one for one in found if sum_of(one) == noted), None)
+        tried = (self.sound(row, one) for one in found if whole is None)
+        return whole or next((one for one in tried if one is not None), None)
+
 
 @dataclass
 class Counts:
-    """Vectors that were put right, that current memories lost, those of them that a caller gave, and those that ended
-    revisions lost."""
+    """Vectors that were put right (and places of the vectors of a space), that current memories lost, those of them
+    that a caller gave, and those that ended revisions lost."""
 
     corrected: int = 0
     lost: int = 0
@@ -48,10 +55,10 @@ class Counts:
     ended: int = 0
 
 
-def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int, bytes]]) -> Counts:
+def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int, Sequence[bytes]]]) -> Counts:
     """Make the tables of vectors anew from the vectors that were `found`, by space and row."""
     counts = Counts()
-    _mend_sums(connection, ((row, sum_of(one)) for rows in found.values() for row, one in rows.items()), counts)
+    _mend_sums(connection, ((row, sum_of(one[0])) for rows in found.values() for row, one in rows.items()), counts)
     for space in _spaces(connection):
         _rebuild(connection, space, found.get(space.number, {}), counts)
     _mend_others(connection, counts)
@@ -66,8 +73,9 @@ def mend_vectors(connection: apsw.Connection) -> Counts:
     for space in _spaces(connection):
         sql = "SELECT row, namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
         owners = {int(row): str(name) for row, name in connection.execute(sql, (space.number,))}
-        if is_elsewhere(connection, space.number, space.dimension, owners, space.sums):
-            _rebuild(connection, space, _everywhere(connection, space), counts)
+        if is_elsewhere(connection, space.number, space.dimension, owners):
+            _rebuild(connection, space, found_vectors(connection, space.number, space.dimension), counts)
+            counts.corrected += 1
         else:
             _mend_space(connection, space, owners, counts)
     _mend_others(connection, counts)
@@ -111,17 +119,7 @@ def _mend_space(connection: apsw.Connection, space: _Space, owners: Mapping[int,
         _lose(connection, row, space, counts)
 
 
-def _everywhere(connection: apsw.Connection, space: _Space) -> dict[int, bytes]:
-    """The vector of each row of a space, from its table or its blocks: whichever has it as it was written."""
-    sql = f"SELECT row, vector FROM vectors_{space.number}"
-    found = {int(row): bytes(vector) for row, vector in connection.execute(sql)}
-    for row, _, vector in blocks(connection, space.number, space.dimension):
-        if row not in found or space.sums.get(row) == sum_of(vector):
-            found[row] = vector
-    return found
-
-
-def _rebuild(connection: apsw.Connection, space: _Space, found: Mapping[int, bytes], counts: Counts) -> None:
+def _rebuild(connection: apsw.Connection, space: _Space, found: Mapping[int, Sequence[bytes]], counts: Counts) -> None:
     connection.execute(f"DROP TABLE IF EXISTS vectors_{space.number}")
     vectors.make_table(connection, space.number, space.dimension)
     rows: list[Any] = connection.execute(
@@ -130,10 +128,11 @@ def _rebuild(connection: apsw.Connection, space: _Space, found: Mapping[int, byt
         (space.number,),
     ).fetchall()
     for row, namespace in rows:
-        vector = space.sound(row, found.get(row))
+        there = found.get(row, ())
+        vector = space.soundest(row, there)
         if vector is not None:
             vectors.put(connection, space.number, row, namespace, vector)
-            counts.corrected += vector != found[row]
+            counts.corrected += vector not in there
             _tell(connection, row)
         else:
             _lose(connection, row, space, counts)

@@ -139,7 +139,7 @@ def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
     names = SEALED.split(", ")
     sql = f"SELECT row, row_sum, CAST(text AS BLOB), {SEALED} FROM memories"
     for row, noted, raw, *values in list[Any](connection.execute(sql)):
-        sound, text, wrong = _soundest(raw, values, noted)
+        sound, text, wrong = soundest(raw, values, noted)
         if not wrong and text is None and sound == values and noted in (None, sum_of_row(sound)):
             continue
         for what in wrong:
@@ -157,7 +157,7 @@ def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
     return counts
 
 
-def _soundest(raw: bytes, values: list[Any], noted: int | None) -> tuple[list[Any], str | None, list[str]]:
+def soundest(raw: bytes, values: list[Any], noted: int | None) -> tuple[list[Any], str | None, list[str]]:
     """The values of a row and its text (None: as it stands) as they were written, as far as that can be told, and which
     of the two cannot be."""
     digest, wrong = hashlib.sha256(raw).digest(), list[str]()

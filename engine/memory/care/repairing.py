@@ -23,7 +23,8 @@ from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.mending_vectors import Counts, mend_vectors, rebuild_vectors
 from aqe.engine.memory.care.place import Place, open_file
-from aqe.engine.memory.care.rebuilding import Mended, mend_rows, rebuild_text_index
+from aqe.engine.memory.care.placing import defined_spaces, is_derived_name, listed_rows, mend_places, mend_spaces
+from aqe.engine.memory.care.rebuilding import Mended, mend_rows, rebuild_text_index, soundest
 from aqe.engine.memory.care.restoring import (
     copy_as_it_is,
     copy_name,
@@ -48,9 +49,11 @@ from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
 from aqe.engine.memory.file.connection import speaking, transaction
 from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.file.steps import MIGRATIONS
-from aqe.engine.memory.file.sums import fill
+from aqe.engine.memory.file.sums import SEALED, fill
 from aqe.engine.memory.meaning.codefiles import CodeFolder
+from aqe.engine.memory.meaning.vectors import CHUNK
 from aqe.engine.memory.store import utc_now
+from aqe.engine.memory.tiers.forms import WARM
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 1000
@@ -102,6 +105,8 @@ class _Salvaged:
     blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
     places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
+    corrected: int = 0
+    """Rows that no table takes as they stand, with the bit put right that flipped in them."""
     highest: int | None = None
     """The highest row number of memories that was seen, where some may be lost that nothing names."""
 
@@ -184,7 +189,10 @@ def _mend(job: _Job) -> RepairReport:
 
 
 def _put_right(connection: apsw.Connection, job: _Job) -> Mended:
+    defined = defined_spaces(connection)
+    placed = mend_spaces(connection, defined) + mend_places(connection, listed_rows(connection, defined))
     counts = mend_rows(connection, job.now())
+    counts["corrected"] += placed
     made = mend_vectors(connection)
     fill(connection, job.progress)
     indexed = 0
@@ -253,7 +261,12 @@ def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
             _insert_all(connection, image, version, made, job)
         migrate(connection, spare, now=now, open_again=open_again, keep_copy=False)
         with transaction(connection, spare):
+            seen = _seen_spaces(made)
+            placed = mend_spaces(connection, seen) + mend_places(
+                connection, {row for rows in made.places.values() for row in rows}
+            )
             counts = mend_rows(connection, now())
+            counts["corrected"] += placed + made.corrected
             found = rebuild_vectors(connection, _vectors(connection, made))
             connection.execute("UPDATE memories SET row_sum = NULL")  # no trigger did where a row changed
             fill(connection, job.progress)
@@ -277,7 +290,10 @@ def _insert_all(connection: apsw.Connection, image: Image, version: int, made: _
         if (space := SPACE.fullmatch(found.table)) is not None:
             _note_block(made, int(space[1]), found)
             continue
-        if _insert(connection, found) or _insert_bare(connection, found, made.losses):
+        if not (is_there := _insert(connection, found)) and (sound := _as_written(found)) is not None:
+            is_there = _insert(connection, sound)
+            made.corrected += is_there
+        if is_there or _insert_bare(connection, found, made.losses):
             made.saved[found.table] = made.saved.get(found.table, 0) + 1
     there = {(str(a), str(b), int(c)) for a, b, c in connection.execute("SELECT namespace, id, revision FROM memories")}
     made.losses.named |= {(a, b) for a, b, c in indexed_memories(image) if (a, b, c) not in there}
@@ -295,6 +311,24 @@ def _insert(connection: apsw.Connection, found: Found) -> bool:
     except apsw.ConstraintError:
         return False
     return connection.changes() > 0
+
+
+def _as_written(found: Found) -> Found | None:
+    """A row that its table refuses because one bit of it flipped, as it was written, or so that what stands elsewhere
+    can tell the rest (the length of a smaller vector its tier); None where that cannot be told."""
+    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
+    if found.table == "embedders" and "derived" in row:
+        return replace(found, values=tuple((row | {"derived": int(is_derived_name(row["embedder_id"]))}).values()))
+    if found.table == "demoted":
+        return replace(found, values=tuple((row | {"tier": WARM}).values()))
+    names = SEALED.replace('"', "").split(", ")
+    if found.table != "memories" or row.get("row_sum") is None or not row.keys() >= {*names}:
+        return None
+    values, text, wrong = soundest(str(row["text"]).encode("utf-8"), [row[name] for name in names], row["row_sum"])
+    if wrong:
+        return None
+    row |= dict(zip(names, values, strict=True)) | ({} if text is None else {"text": text})
+    return replace(found, values=tuple(row.values()))
 
 
 def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> bool:
@@ -329,22 +363,29 @@ def _note_block(made: _Salvaged, space: int, found: Found) -> None:
         made.blocks.setdefault(space, {}).setdefault(int(row["_rowid_"]), row["vectors"])
 
 
-def _vectors(connection: apsw.Connection, made: _Salvaged) -> dict[int, dict[int, bytes]]:
+def _seen_spaces(made: _Salvaged) -> dict[int, int]:
+    """The dimension of each space of which blocks were found, by its number."""
+    return {number: len(next(iter(blocks.values()))) // (4 * CHUNK) for number, blocks in made.blocks.items() if blocks}
+
+
+def _vectors(connection: apsw.Connection, made: _Salvaged) -> dict[int, dict[int, list[bytes]]]:
     """The vectors in the blocks that were found, by space and row: where each is said twice, by block and by row."""
-    found: dict[int, dict[int, bytes]] = {}
+    found: dict[int, dict[int, list[bytes]]] = {}
     spaces: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
     for number, dimension in spaces:
         size, here = 4 * int(dimension), found.setdefault(int(number), {})
         blocks = made.blocks.get(int(number), {})
-        places = dict(made.places.get(int(number), {}))
+        places = [(row, *place) for row, place in made.places.get(int(number), {}).items()]
         for chunk, (validity, rows) in made.chunks.get(int(number), {}).items():
             for at, (row,) in enumerate(struct.iter_unpack("<q", rows[: len(rows) // 8 * 8])):
                 if at // 8 < len(validity) and validity[at // 8] >> at % 8 & 1:
-                    places[row] = (chunk, at)
-        for row, (chunk, at) in places.items():
+                    places.append((row, chunk, at))
+        for row, chunk, at in places:
             block = blocks.get(chunk, b"")
             if isinstance(at, int) and at >= 0 and len(block) >= (at + 1) * size:
-                here[row] = block[at * size : (at + 1) * size]
+                vector = block[at * size : (at + 1) * size]
+                if vector not in (there := here.setdefault(row, [])):
+                    there.append(vector)
     return found
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.care.checks import Looked, Wrong, each
-from aqe.engine.memory.file.sums import blocks, has_sums, noted_sums, sum_of
+from aqe.engine.memory.care.placing import check_spaces, is_elsewhere
+from aqe.engine.memory.file.sums import has_sums, noted_sums, sum_of
 from aqe.engine.memory.tiers.demoted import bad_demoted
 
 Sums = Mapping[int, int]
@@ -20,6 +21,8 @@ _CHANGED = "it changed on the disk: searches by meaning would take it for anothe
 def check_vectors(connection: apsw.Connection) -> Looked:
     """Every vector belongs to a current memory of its namespace and embedder, has its dimension, is finite, and is what
     its checksum was made of; no memory lost one."""
+    if unlike := check_spaces(connection):
+        return 0, unlike
     noted = noted_sums(connection) if has_sums(connection) else {}
     seen, wrong, held = 0, list[Wrong](), set[int]()
     spaces: list[Any] = connection.execute(
@@ -32,23 +35,6 @@ def check_vectors(connection: apsw.Connection) -> Looked:
     wrong += said + _check_missing(connection, noted, held | small)
     wrong += _check_ended(connection, noted) + _check_kept(connection)
     return seen + len(small), wrong
-
-
-def is_elsewhere(
-    connection: apsw.Connection, number: int, dimension: int, known: Mapping[int, str], noted: Sums
-) -> bool:
-    """Whether the blocks of a space hold other rows than its table names, a row of another namespace, or other bytes
-    than vec0 finds by the table: half of the searches would see the one, half the other."""
-    listed = {int(row) for (row,) in connection.execute(f"SELECT row FROM vectors_{number}")}
-    for row, namespace, vector in blocks(connection, number, dimension):
-        if row not in listed or known.get(row, namespace) != namespace:
-            return True
-        if noted.get(row) is not None and noted[row] != sum_of(vector):
-            read = connection.execute(f"SELECT vector FROM vectors_{number} WHERE row = ?", (row,)).get
-            if bytes(read) != vector:
-                return True
-        listed.discard(row)
-    return bool(listed)
 
 
 def _check_space(
@@ -69,7 +55,7 @@ def _check_space(
         elif noted.get(int(row)) not in (None, sum_of(vector)):
             changed.append("/".join(owner))
     named = {row: owner[0] for row, owner in known.items()}
-    is_wrong = not (strange or bad or changed) and is_elsewhere(connection, number, dimension, named, noted)
+    is_wrong = not (strange or bad or changed) and is_elsewhere(connection, number, dimension, named)
     return seen, [
         *each(
             strange,

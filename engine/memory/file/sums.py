@@ -177,9 +177,9 @@ def _read(connection: apsw.Connection, rows: Sequence[int]) -> list[Any]:
 
 
 def _sums(found: Sequence[Any], made: Mapping[int, int]) -> tuple[int | None, int, int]:
-    *values, noted, row = found
-    vector = made.get(row) if noted is None else noted
-    return vector, sum_of_row([*values, vector]), row
+    *values, table, noted, row = found
+    vector = made.get(row) if noted is None and table is not None else noted
+    return vector, sum_of_row([*values, table, vector]), row
 
 
 def _vector_sums(connection: apsw.Connection, spaces: Iterable[Any], rows: Sequence[int]) -> dict[int, int]:
