@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from aqe.engine.memory.growth.expiry import ALIVE, first_end
 from aqe.engine.memory.search.filters import namespace_sql
 
 if TYPE_CHECKING:
@@ -44,22 +45,26 @@ class Absent:
 
 
 def absent(store: Store, namespace: str | None, *, ever: bool = False) -> Absent | None:
-    """The namespace where no current memory is in it (with `ever`: no revision of any), or below it if it ends with a
-    slash; None where one is, and where no namespace is meant."""
+    """The namespace where no memory is in it that is current and not over (with `ever`: no revision of any), or below
+    it if it ends with a slash; None where one is, and where no namespace is meant."""
     if namespace is None:
         return None
     with store.reading() as connection:
-        return absent_in(connection, namespace, ever=ever)
+        return absent_in(connection, namespace, ever=ever, now=store.now())
 
 
-def absent_in(connection: apsw.Connection, namespace: str, *, ever: bool = False) -> Absent | None:
-    """As `absent`, in the caller's transaction."""
-    current = "1" if ever else "valid_to IS NULL"
+def absent_in(
+    connection: apsw.Connection, namespace: str, *, ever: bool = False, now: int | None = None
+) -> Absent | None:
+    """As `absent`, in the caller's transaction; what is over at `now` (microseconds) is in no namespace."""
+    current, at = "1" if ever else "valid_to IS NULL", list[object]()
+    if now is not None and not ever and (first := first_end(connection)) is not None and first <= now:
+        current, at = f"{current} AND {ALIVE}", [now]
     where, bound = namespace_sql(namespace, ())
-    if connection.execute(f"SELECT 1 FROM memories WHERE {current} AND {where} LIMIT 1", bound).fetchone():
+    if connection.execute(f"SELECT 1 FROM memories WHERE {current} AND {where} LIMIT 1", [*at, *bound]).fetchone():
         return None
     sql = f"SELECT DISTINCT namespace FROM memories WHERE {current} ORDER BY 1 LIMIT {MOST}"
-    names = [str(name) for (name,) in connection.execute(sql)]
+    names = [str(name) for (name,) in connection.execute(sql, at)]
     below = [f"{namespace}/"] if any(name.startswith(f"{namespace}/") for name in names) else []
     near = get_close_matches(namespace, names, n=NAMED, cutoff=0.6)
     return Absent(namespace, tuple([*below, *(near or names)][:NAMED]))

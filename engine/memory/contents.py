@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 PAGES_WALKED = 50_000  # above that (200 MB) the file's size is one figure: walking it would take seconds
+_OVER = (  # by the index of those that have an end: few are over at a time, and the others are counted by theirs
+    "SELECT namespace, count(*), count(embedder) FROM memories"
+    " WHERE valid_to IS NULL AND expires_at IS NOT NULL AND expires_at <= ? GROUP BY 1"
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class SearchFigures:
 
 @dataclass(frozen=True)
 class StoreStats:
-    """Counts of current memories (`revisions` counts ended ones too), test outcomes and jobs; sizes in bytes;
+    """Counts of current memories that are not over (`revisions`: of every row), test outcomes and jobs; sizes in bytes;
     `searches` by namespace, where they were measured; `caches` counts what was at hand and what was not, of searches
     (`query_hits`, `query_misses`) and of texts that a costly embedder had embedded before, by all processes."""
 
@@ -49,15 +54,18 @@ NOTHING = StoreStats(
 """The figures of a project for which nothing was kept yet."""
 
 
-def read_stats(connection: apsw.Connection, path: Path) -> StoreStats:
-    """The figures of the file behind `connection`."""
+def read_stats(connection: apsw.Connection, path: Path, now: int) -> StoreStats:
+    """The figures of the file behind `connection` at `now` (microseconds)."""
+    held = _pairs(connection, "SELECT namespace, count(*) FROM memories WHERE valid_to IS NULL GROUP BY 1 ORDER BY 1")
+    over: list[Any] = connection.execute(_OVER, (now,)).fetchall()
+    for namespace, count, _ in over:
+        held[str(namespace)] -= int(count)
     return StoreStats(
-        memories=_one(connection, "SELECT count(*) FROM memories WHERE valid_to IS NULL"),
+        memories=sum(held.values()),
         revisions=_one(connection, "SELECT count(*) FROM memories"),
-        vectors=_one(connection, "SELECT count(*) FROM memories WHERE valid_to IS NULL AND embedder IS NOT NULL"),
-        namespaces=_pairs(
-            connection, "SELECT namespace, count(*) FROM memories WHERE valid_to IS NULL GROUP BY 1 ORDER BY 1"
-        ),
+        vectors=_one(connection, "SELECT count(*) FROM memories WHERE valid_to IS NULL AND embedder IS NOT NULL")
+        - sum(int(vectors) for _, _, vectors in over),
+        namespaces={namespace: count for namespace, count in held.items() if count},
         test_runs=_one(connection, "SELECT count(DISTINCT run) FROM test_runs"),
         test_outcomes=_one(connection, "SELECT count(*) FROM test_runs"),
         jobs=_pairs(connection, "SELECT state, count(*) FROM jobs GROUP BY 1 ORDER BY 1"),

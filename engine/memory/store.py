@@ -489,7 +489,7 @@ class Store:
         """Counts and bytes, and what searches find; with `measure` also where no search was made yet."""
         codes = self._searcher.codes
         with self.reading() as connection:
-            found = read_stats(connection, self.path)
+            found = read_stats(connection, self.path, self.now())
             searches = search_figures(connection, codes, load=measure)
             connection.release_memory()  # counting has read every page
         return replace(found, searches=searches, bytes={**found.bytes, "codes": codes.size()})

@@ -48,11 +48,11 @@ def current(connection: apsw.Connection) -> Iterator[Entry]:
 
 
 def count_current(connection: apsw.Connection, now: int) -> tuple[int, int]:
-    """How many memories are current in a file of any version: all of them, and those that were remembered, which are
-    not of the project index or aqe's own knowledge, and not over at `now` (microseconds)."""
+    """How many memories are current in a file of any version and not over at `now` (microseconds): all of them, and
+    those that were remembered, which are not of the project index or aqe's own knowledge."""
     has_ends = connection.execute("SELECT 1 FROM pragma_table_info('memories') WHERE name = 'expires_at'").fetchone()
     lasts = "(expires_at IS NULL OR expires_at > ?)" if has_ends else "?"
-    sql = f"SELECT count(*), count(*) FILTER (WHERE {_DERIVED} AND {lasts}) FROM memories WHERE valid_to IS NULL"
+    sql = f"SELECT count(*), count(*) FILTER (WHERE {_DERIVED}) FROM memories WHERE valid_to IS NULL AND {lasts}"
     found: Any = connection.execute(sql, (now,)).fetchone()
     return int(found[0]), int(found[1])
 

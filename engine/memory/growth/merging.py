@@ -22,6 +22,7 @@ from aqe.engine.memory.adding import current_memory, revise, unknown
 from aqe.engine.memory.entry import Memory, check_id, check_namespace, metadata_json
 from aqe.engine.memory.file.sums import seal
 from aqe.engine.memory.growth.access import carry_over
+from aqe.engine.memory.growth.expiry import ALIVE
 from aqe.engine.memory.growth.likeness import LONGEST, alike_pairs, overlap, profile
 from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.growth.wording import says_same
@@ -81,7 +82,7 @@ def find_duplicates(
     for done, name in enumerate(names):
         progress(f"Comparing the memories of {name}", done, len(names))
         with store.reading() as connection:
-            candidates = _candidates(connection, name, most)
+            candidates = _candidates(connection, name, most, store.now())
         if not candidates or candidates[0].row <= after:
             continue
         found += _of_namespace(store, candidates, cosine, least_overlap, after, cancel, same=same)
@@ -192,12 +193,12 @@ def _namespaces(connection: apsw.Connection, namespace: str | None) -> list[str]
     return [str(name) for (name,) in found if not str(name).startswith((*SHELVES, CORRECTIONS))]
 
 
-def _candidates(connection: apsw.Connection, namespace: str, most: int) -> list[_Candidate]:
+def _candidates(connection: apsw.Connection, namespace: str, most: int, now: int) -> list[_Candidate]:
     sql = (
         "SELECT row, namespace, id, text, embedder FROM memories WHERE valid_to IS NULL AND namespace = ?"
-        " AND id_given = 0 AND pinned = 0 AND length(text) <= ? ORDER BY row DESC LIMIT ?"
+        f" AND {ALIVE} AND id_given = 0 AND pinned = 0 AND length(text) <= ? ORDER BY row DESC LIMIT ?"
     )
-    found: list[Any] = connection.execute(sql, (namespace, LONGEST, most)).fetchall()
+    found: list[Any] = connection.execute(sql, (namespace, now, LONGEST, most)).fetchall()
     return [_Candidate(*row) for row in found]
 
 
@@ -205,6 +206,8 @@ def _merge_one(connection: apsw.Connection, one: Merge, now: int) -> bool:
     old = current_memory(connection, one.id, one.namespace)
     new = current_memory(connection, one.into, one.namespace)
     if old is None or new is None or old.pinned or (old.text, new.text) != (one.text, one.into_text):
+        return False
+    if any(memory.expires_at is not None and memory.expires_at <= now for memory in (old, new)):
         return False
     before = _row(connection, old)
     end_row(connection, old.namespace, old.id, now, note=f"merged into {new.id}")

@@ -16,7 +16,7 @@ import apsw
 
 from aqe.engine.memory.file.namespaces import end_of
 from aqe.engine.memory.growth.access import HALF_LIFE_DAYS, decayed
-from aqe.engine.memory.growth.expiry import end_expired, in_batches
+from aqe.engine.memory.growth.expiry import ALIVE, end_expired, in_batches
 from aqe.engine.memory.growth.log import note
 from aqe.engine.memory.rows import end_row
 from aqe.engine.memory.search.ranking import CORRECTIONS, SHELVES
@@ -101,7 +101,8 @@ def plan_pruning(
     half_life_days: float = HALF_LIFE_DAYS,
     quality: Quality | None = None,
 ) -> PrunePlan:
-    """What would go so that the rest fits both budgets; nothing is written."""
+    """What would go so that the rest fits both budgets; nothing is written. What is over is none of the rest: it has
+    ended for whoever looks, and neither counts nor goes for want of room."""
     now = store.now()
     with store.reading() as connection:
         rows = list(_weigh(connection, now, half_life_days))
@@ -144,9 +145,9 @@ def _weigh(connection: apsw.Connection, now: int, half_life_days: float) -> Iter
         "SELECT namespace, id, octet_length(text), octet_length(metadata), coalesce(octet_length(demoted.vector),"
         " 4 * dimension, 0), pinned, created_at, accesses.count, last_at, score FROM memories"
         " LEFT JOIN embedders ON embedder = number LEFT JOIN accesses USING (row) LEFT JOIN demoted USING (row)"
-        f" WHERE valid_to IS NULL{shelves} ORDER BY created_at, memories.row"
+        f" WHERE valid_to IS NULL AND {ALIVE}{shelves} ORDER BY created_at, memories.row"
     )
-    for name, id, text, extra, vector, pinned, made, count, last, score in connection.execute(sql):
+    for name, id, text, extra, vector, pinned, made, count, last, score in connection.execute(sql, (now,)):
         recalls = decayed(1.0, made, now, half_life_days)
         if score is not None:
             recalls += decayed(score, last, now, half_life_days)

@@ -9,10 +9,12 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import NewMemory, Store
+from aqe.engine.memory.absence import Absent, absent
+from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.growth.ends import set_end
 from aqe.engine.memory.growth.expiry import FOR_GOOD, parse_ttl
 from aqe.engine.memory.growth.log import read_log
-from aqe.engine.memory.growth.merging import revive
+from aqe.engine.memory.growth.merging import find_duplicates, merge, revive
 from aqe.engine.memory.growth.pins import set_pinned
 from aqe.engine.memory.growth.pruning import PrunePlan, prune
 
@@ -231,3 +233,47 @@ def test_a_time_that_is_none_is_refused(ttl: object) -> None:
 def test_times_are_understood(ttl: object, seconds: float) -> None:
     """Seconds, minutes, hours, days and weeks; a number that is no text means seconds."""
     assert parse_ttl(ttl) == seconds
+
+
+def test_what_is_over_is_counted_by_nothing(tmp_path: Path) -> None:
+    """Counts of memories, vectors and namespaces leave it out before its row ended, and where a namespace holds
+    nothing else, a search there says that no memory is in it."""
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        _keep(store, "the staging key is green", ttl_s=60)
+        store.keep([NewMemory("the passing word", namespace="passing", ttl_s=60, vector=[0.5, 1.0])])
+        _keep(store, "the staging door is red", id="stays")
+        assert absent(store, "passing") is None
+        clock.pass_s(60)
+        stats = store.stats()
+        assert (stats.memories, stats.vectors, stats.namespaces) == (1, 1, {"default": 1})
+        with store.reading() as connection:
+            assert count_current(connection, clock()) == (1, 1)
+        assert absent(store, "passing") == Absent("passing", ("default",))
+        assert absent(store, "passing", ever=True) is None
+
+
+def test_nothing_is_merged_into_what_is_over(tmp_path: Path) -> None:
+    """A near-duplicate that is over is no memory to merge another with: the living one stays as it is."""
+    text = "Nightly exports of the order table are written to the archive bucket by the warehouse job before reports"
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        stays = store.keep([NewMemory(f"{text} start")])[0].id
+        store.keep([NewMemory(f"Note: {text} start.", metadata={"of": "the other"}, ttl_s=60)])
+        assert len(find_duplicates(store, same=True)) == 1
+        clock.pass_s(60)
+        assert find_duplicates(store, same=True) == []
+        assert [memory.id for memory in store.list()] == [stays]
+
+
+def test_nothing_is_merged_once_it_is_over(tmp_path: Path) -> None:
+    """A memory that ended between the search for near-duplicates and the merge takes no other with it."""
+    text = "Nightly exports of the order table are written to the archive bucket by the warehouse job before reports"
+    clock = Clock()
+    with Store.open(tmp_path / "aqe.db", now=clock) as store:
+        stays = store.keep([NewMemory(f"{text} start")])[0].id
+        store.keep([NewMemory(f"Note: {text} start.", ttl_s=60)])
+        found = find_duplicates(store, same=True)
+        clock.pass_s(60)
+        assert merge(store, found) == 0
+        assert [memory.id for memory in store.list()] == [stays]

@@ -71,6 +71,23 @@ def test_a_budget_of_bytes_is_kept(tmp_path: Path) -> None:
         assert left <= whole.bytes // 2 < left + plan.goes[-1].bytes
 
 
+def test_what_is_over_takes_no_room_from_what_lives(tmp_path: Path) -> None:
+    """A budget in memories or bytes that the living ones fit ends none of them, however many are over and not yet
+    ended; those end first, as over and not as pruned."""
+    clock = [T0]
+    with Store.open(tmp_path / "aqe.db", now=lambda: clock[0]) as store:
+        store.keep([NewMemory("ends in a minute", id="goes", ttl_s=60), NewMemory("stays", id="stays")])
+        store.keep([NewMemory(f"over soon, number {number}", id=f"over {number}", ttl_s=2) for number in range(2)])
+        clock[0] += 3_000_000
+        alone = plan_pruning(store).bytes
+        plan = plan_pruning(store, max_memories=2, max_bytes=alone)
+        assert (plan.memories, plan.goes) == (2, ())
+        done = prune(store, plan_pruning(store, max_memories=1))
+        assert (done.expired, done.pruned) == (2, 1)
+        assert [memory.id for memory in store.list()] == ["stays"]
+        assert store.history("over 0")[-1].end_note == "expired"
+
+
 def test_pins_corrections_and_shelves_never_go(tmp_path: Path) -> None:
     """A budget of nothing leaves them."""
     with _filled(tmp_path / "aqe.db") as store:
