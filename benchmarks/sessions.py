@@ -4,7 +4,8 @@ Two corpora, indexed anew: aqe's own docs and engine, and the small project fixt
 opening question and three follow-ups. "follow-up" is a follow-up in its session; "the same alone" is the same question
 without a session (with the one before it in front where it leans on that), in shuffled order, in a process of its own
 that was asked the openings too; "opening" is the first question of a session. Both processes are asked a few other
-questions first, until what is read once in the background is read. `from the session` counts the follow-ups that needed
+questions first, until what is read once in the background is read, and then in turns, one question each, so that what
+else the machine does befalls both alike. `from the session` counts the follow-ups that needed
 no search, and `same first quote` those whose answer begins with the quote that the question alone gets. Times are
 milliseconds of processor time for the whole of `Engine.query`, so that a busy machine tells the same; the parts of an
 answer are wall-clock times.
@@ -13,6 +14,7 @@ answer are wall-clock times.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import multiprocessing
@@ -22,8 +24,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import Connection
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +41,9 @@ from aqe.engine.settings import Settings
 
 Timed = tuple[float, Answer]
 """Milliseconds, and the answer."""
+
+Step = tuple[int | None, Timed]
+"""The number of a follow-up, None for an opening, and how it was answered."""
 
 Talks = tuple[tuple[str, ...], ...]
 """Conversations: each a question and its follow-ups."""
@@ -188,10 +197,14 @@ def measure(rounds: int, make: Callable[[Path], Path], talks: Talks) -> dict[str
         project = make(Path(folder) / "project")
         passages = in_a_process(index, project)
         for number in range(rounds):
-            first, rest = in_a_process(talk_on, project, talks, number)
-            openings += [took for took, _ in first]
-            followed += rest
-            alone += in_a_process(ask_alone, project, talks, number)
+            talked, asked = in_turns(
+                partial(talk_on, project, talks, number), partial(ask_alone, project, talks, number)
+            )
+            openings += [took for at, (took, _) in talked if at is None]
+            followed += [timed for at, timed in talked if at is not None]
+            alone += [
+                timed for _, timed in sorted([(at, timed) for at, timed in asked if at is not None], key=itemgetter(0))
+            ]
     same = [first_quote(one) == first_quote(other) for (_, one), (_, other) in zip(followed, alone, strict=True)]
     follow_ms, alone_ms = [took for took, _ in followed], [took for took, _ in alone]
     return {
@@ -233,6 +246,43 @@ def in_a_process(work: Callable[..., Any], *arguments: Any) -> Any:
         return executor.submit(work, *arguments).result()
 
 
+def in_turns(*works: Callable[[], AsyncIterator[Step]]) -> list[list[Step]]:
+    """What each yields in a process of its own, when in turns each is let do its next step; they have as many."""
+    context = multiprocessing.get_context("spawn")
+    found: list[list[Step]] = [[] for _ in works]
+    with ExitStack() as stack:
+        pipes: list[Connection] = []
+        for work in works:
+            here, there = context.Pipe()
+            process = context.Process(target=in_steps, args=(there, work), daemon=True)
+            process.start()
+            there.close()
+            stack.callback(process.join)
+            pipes.append(stack.enter_context(here))
+        while True:
+            for pipe, steps in zip(pipes, found, strict=True):
+                pipe.send(None)
+                steps.append(pipe.recv())
+            if all(steps[-1] is None for steps in found):
+                return [[step for step in steps if step is not None] for steps in found]
+
+
+def in_steps(pipe: Connection, work: Callable[[], AsyncIterator[Step]]) -> None:
+    """Send what `work` yields, each item when it is asked for, and None at the end."""
+
+    async def steps() -> None:
+        made = work()
+        step: Step | None = None
+        while True:
+            pipe.recv()
+            step = await anext(made, None)
+            pipe.send(step)
+            if step is None:
+                return
+
+    anyio.run(steps)
+
+
 def index(project: Path) -> int:
     """Index the corpus; the number of its passages."""
 
@@ -243,36 +293,27 @@ def index(project: Path) -> int:
     return anyio.run(work)
 
 
-def talk_on(project: Path, talks: Talks, number: int) -> tuple[list[Timed], list[Timed]]:
-    """Hold every conversation: the openings, and the follow-ups."""
-
-    async def work() -> tuple[list[Timed], list[Timed]]:
-        async with await open_engine(project) as engine:
-            await warm(engine)
-            openings: list[Timed] = []
-            followed: list[Timed] = []
-            for talk in talks:
-                openings.append(await ask(engine, talk[0], f"{talk[0][:40]} {number}"))
-                followed += [await ask(engine, question, openings[-1][1].session) for question in talk[1:]]
-            return openings, followed
-
-    return anyio.run(work)
+async def talk_on(project: Path, talks: Talks, number: int) -> AsyncIterator[Step]:
+    """Hold every conversation: each opening, without a number, and the numbered follow-ups."""
+    async with await open_engine(project) as engine:
+        await warm(engine)
+        numbers = itertools.count()
+        for talk in talks:
+            opening = await ask(engine, talk[0], f"{talk[0][:40]} {number}")
+            yield None, opening
+            for question in talk[1:]:
+                yield next(numbers), await ask(engine, question, opening[1].session)
 
 
-def ask_alone(project: Path, talks: Talks, number: int) -> list[Timed]:
-    """Ask the follow-ups without a session, in another order, after all openings; they come back in their order."""
-
-    async def work() -> list[Timed]:
-        async with await open_engine(project) as engine:
-            await warm(engine)
-            for talk in talks:
-                await engine.query(talk[0])
-            questions = [question for talk in talks for question in as_read(talk)]
-            order = random.Random(number).sample(questions, len(questions))
-            found = {question: await ask(engine, question, None) for question in order}
-            return [found[question] for question in questions]
-
-    return anyio.run(work)
+async def ask_alone(project: Path, talks: Talks, number: int) -> AsyncIterator[Step]:
+    """Ask all openings without a session, and then the follow-ups in another order, with their numbers."""
+    async with await open_engine(project) as engine:
+        await warm(engine)
+        for talk in talks:
+            yield None, await ask(engine, talk[0], None)
+        questions = [*enumerate([question for talk in talks for question in as_read(talk)])]
+        for at, question in random.Random(number).sample(questions, len(questions)):
+            yield at, await ask(engine, question, None)
 
 
 def as_read(talk: tuple[str, ...]) -> list[str]:

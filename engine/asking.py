@@ -43,8 +43,8 @@ from aqe.engine.routing.decision import EXTRACTIVE, Tier
 from aqe.engine.routing.log import insert_routes
 from aqe.engine.sessions.conversations import Conversations
 from aqe.engine.sessions.entry import Session
-from aqe.engine.sessions.followup import standalone, topic_of
-from aqe.engine.sessions.table import require_open
+from aqe.engine.sessions.followup import leans_on_what_was_said, standalone, topic_of
+from aqe.engine.sessions.table import read_turns, require_open
 
 if TYPE_CHECKING:
     from aqe.engine.memory.search.lookups import Lookup
@@ -161,7 +161,7 @@ class Asking:
         began = time.perf_counter()
         check_text(prompt)
         opened = None if session is None else self._open(session)
-        previous = self._previous(opened, talk)
+        previous = self._previous(opened, talk) if leans_on_what_was_said(prompt) else None
         request = route_request(prompt, task, config)
         asked = standalone(prompt, previous)
         recalled = self._look_up(asked, config, opened)
@@ -429,13 +429,19 @@ class Asking:
         return recalled if session is None else replace(recalled, passages=self._with_given(session, recalled))
 
     def _open(self, name: str) -> Session:
+        with self._store.reading() as connection:
+            known = self._conversations.table.find_open(connection, name)
+        if known is not None:
+            return known
         with self._store.writing() as connection:
             return self._conversations.table.open(connection, name)
 
     def _previous(self, session: Session | None, talk: Sequence[Message]) -> str | None:
+        """What a question that leans on what was said leans on."""
         if session is None or not session.turns:
             return topic_of(one.content for one in reversed(talk) if one.role == "user")
-        turns = self._conversations.table.turns(session.id, last=LOOKED_BACK)
+        with self._store.reading() as connection:
+            turns = read_turns(connection, session.id, last=LOOKED_BACK)
         return topic_of(turn.text for turn in reversed(turns) if turn.role == "user")
 
     def _with_given(self, session: Session, recalled: Recalled) -> tuple[Passage, ...]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 CACHED_TEXTS = 2048
 POOLS = 64
-POOL_FOUND = 100
+POOL_FOUND = 40
 """Passages of each place that a session keeps of what one question found, the best of which answer it."""
 
 POOL_PASSAGES = 400
@@ -142,16 +142,34 @@ class Recalled:
 
 @dataclass
 class _Pool:
-    """What a session's questions found, newest first: passages, the store's count of changes then, how near the best
+    """What a session's questions found, newest first: the hits, the store's count of changes then, how near the best
     was to the last question that the store was asked, when the first of the memories is over, and one memory for each
-    state of a file that they are about; `lowered` is all that each passage says."""
+    state of a file that they are about. What a follow-up looks at is made when one does: `lowered` is all that each
+    hit says, and `read` some hits as passages with their words."""
 
-    passages: tuple[Passage, ...]
+    hits: tuple[Hit, ...]
     changes: int
     nearest: float
     ends: float
     about: dict[tuple[str, str], Memory]
-    lowered: tuple[str, ...]
+    lowered: tuple[str, ...] = ()
+    read: dict[int, tuple[Passage, frozenset[str]]] = field(default_factory=dict)
+
+    def all_said(self) -> tuple[str, ...]:
+        """All that each hit says, in small letters."""
+        if not self.lowered:
+            told = [(one.memory.provenance.file, _name(one.memory), one.memory.text) for one in self.hits]
+            self.lowered = tuple([f"{file or ''} {name} {text}".lower() for file, name, text in told])
+        return self.lowered
+
+    def passage(self, place: int) -> tuple[Passage, frozenset[str]]:
+        """A hit as a passage, and the words of all that it says."""
+        found = self.read.get(place)
+        if found is None:
+            one = passage_of(self.hits[place])
+            words = words_of(one.text) | words_of(one.name) | words_of(one.file or "")
+            found = self.read[place] = (one, words)
+        return found
 
 
 class Recall:
@@ -239,13 +257,14 @@ class Recall:
         session: str | None,
         before: Recalled | None,
     ) -> tuple[tuple[Passage, ...], dict[str, float], bool]:
-        at_hand = session is not None and namespace is None and before is None
-        passages = self._from_pool(session, question, vector, k) if session and at_hand else None
-        reused = passages is not None
+        passages: tuple[Passage, ...] | None = None
         if before is not None:
             rarity = before.rarity
         else:
             rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
+            if session is not None and namespace is None:
+                passages = self._from_pool(session, question, vector, k, rarity)
+        reused = passages is not None
         if passages is None:
             passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
         return passages, rarity, reused
@@ -293,24 +312,27 @@ class Recall:
         return _passages([*known, *(hit for hits in wide for hit in hits[:k])])
 
     def _keep_pool(self, session: str, hits: Sequence[Hit], changes: int) -> None:
-        passages = _passages(hits)
         ends = min((hit.memory.expires_at for hit in hits if hit.memory.expires_at is not None), default=math.inf)
         about = {(one.provenance.file, one.file_digest): one for one in (hit.memory for hit in hits) if one.file_digest}
-        nearest = max((passage.vector_score or 0.0 for passage in passages), default=0.0)
-        with self._lock:
-            before = self._pools.get(session)
-        if before is not None and before.changes == changes and self._holds(before):
-            here = {(passage.namespace, passage.id) for passage in passages}
-            passages += tuple(one for one in before.passages if (one.namespace, one.id) not in here)
+        nearest = max((hit.vector_score or 0.0 for hit in hits), default=0.0)
+        kept = sorted(hits, key=_BY_SCORE, reverse=True)
+        before = self._pool(session)
+        if before is not None and before.changes == changes:
+            here = {(hit.memory.namespace, hit.memory.id) for hit in hits}
+            kept += [hit for hit in before.hits if (hit.memory.namespace, hit.memory.id) not in here]
             ends, about = min(ends, before.ends), before.about | about
-        passages = passages[:POOL_PASSAGES]
-        lowered = tuple([f"{one.file or ''} {one.name} {one.text}".lower() for one in passages])
-        pool = _Pool(passages, changes, nearest, ends, about, lowered)
+        pool = _Pool(tuple(kept[:POOL_PASSAGES]), changes, nearest, ends, about)
         with self._lock:
             self._pools[session] = pool
             self._pools.move_to_end(session)
             while len(self._pools) > POOLS:
                 self._pools.popitem(last=False)
+
+    def _pool(self, session: str) -> _Pool | None:
+        """What a session has at hand, as long as that holds."""
+        with self._lock:
+            pool = self._pools.get(session)
+        return pool if pool is not None and self._holds(pool) else None
 
     def _holds(self, pool: _Pool) -> bool:
         """Whether the store would say the same of each memory: none changed, is over, or is stale now or no longer."""
@@ -319,30 +341,35 @@ class Recall:
         return all(self._store.files.is_stale(memory) == memory.stale for memory in pool.about.values())
 
     def _from_pool(
-        self, session: str, question: str, vector: NDArray[np.float32], k: int
+        self, session: str, question: str, vector: NDArray[np.float32], k: int, rarity: Mapping[str, float]
     ) -> tuple[Passage, ...] | None:
         """The best of the session's passages, or None where the store has to be asked."""
-        with self._lock:
-            pool = self._pools.get(session)
-        if pool is None or not pool.nearest or not vector.any() or not self._holds(pool):
+        pool = self._pool(session)
+        if pool is None or not pool.nearest or not vector.any():
             return None  # what was found by words alone is near to nothing
-        plain, rarity = small_words() | general_words(), self._store.rarity(question)
-        telling = {term: weight for term, weight in rarity.items() if 0.0 < weight < 1.0 and term not in plain}
-        chosen = _with_most(telling, pool.lowered)
-        held = [_words_of(pool.passages[place]) for place in chosen]
-        by_words = np.array([sum(telling[t] for t in telling if any(t in words for words in texts)) for texts in held])
-        if not telling or by_words.max(initial=0.0) < COVERED * sum(telling.values()):
+        telling = {
+            term: weight
+            for term, weight in rarity.items()
+            if 0.0 < weight < 1.0 and term not in small_words() and term not in general_words()
+        }
+        enough = COVERED * sum(telling.values())
+        chosen = _with_most(telling, pool.all_said())
+        terms = frozenset(telling)
+        found = [pool.passage(place) for place in chosen]
+        by_words = np.array([sum([telling[term] for term in words & terms]) for _, words in found])
+        if not telling or float(by_words.max(initial=0.0)) < enough:
             return None
-        passages = [pool.passages[place] for place in chosen]
-        keys = [(one.namespace, one.id) for one in passages]
-        found = self._store.cosines(vector, keys, embedder_id=self._embedder.id)
-        near = np.array([found.get(key, 0.0) for key in keys])
+        keys = [(one.namespace, one.id) for one, _ in found]
+        cosines = self._store.cosines(vector, keys, embedder_id=self._embedder.id)
+        near = np.array([cosines.get(key, 0.0) for key in keys])
         if float(near.max()) < NEARLY * pool.nearest:
             return None
         scores = _shares(near) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
+        best = np.argsort(-scores, kind="stable")[: max(2, k // POOL_SHARE)]
+        if float(by_words[best].max()) < enough:
+            return None
         return tuple(
-            replace(passages[at], score=float(scores[at]), vector_score=float(near[at]))
-            for at in np.argsort(-scores, kind="stable")[: max(2, k // POOL_SHARE)]
+            [replace(found[at][0], score=float(scores[at]), vector_score=float(near[at])) for at in best.tolist()]
         )
 
 
@@ -367,8 +394,8 @@ def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
     return tuple([passage_of(hit) for hit in sorted(hits, key=_BY_SCORE, reverse=True)])
 
 
-def _words_of(passage: Passage) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    return words_of(passage.text), words_of(passage.name), words_of(passage.file or "")
+def _name(memory: Memory) -> str:
+    return str(memory.metadata.get("name", ""))
 
 
 def _with_most(telling: Mapping[str, float], lowered: Sequence[str]) -> list[int]:

@@ -13,12 +13,15 @@ from itertools import chain
 
 from aqe.engine.memory.terms.text import subtokens
 
+SHARED = 4
+"""Letters from which on a stem begins with three of its word's."""
+
 
 @lru_cache(maxsize=8192)
 def synonyms_of(term: str) -> frozenset[str]:
     """The stems that may stand for a stem; those of the whole table are not needed for a question."""
     found: set[str] = set()
-    table, start = _table(), " " + term[:2]
+    table, start = _table(), " " + term[: 2 if len(term) < SHARED else 3]
     at = table.find(start)
     while at >= 0:  # kept as it is: as sets of words it takes a megabyte
         if term in subtokens(table[at : table.find(" ", at + 1)]):

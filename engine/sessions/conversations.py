@@ -66,10 +66,10 @@ class Conversations:
 
     def fit(self, session: Session) -> Session:
         """Summarise the oldest turns of a session that passes its budget; the turns themselves stay."""
+        if session.tokens + session.turns * self.count_tokens(window.GIVEN) <= session.token_budget:
+            return session  # all turns fit, so those outside the summary do
         with self._store.reading() as connection:
             session = self.table.require(connection, session.id)
-            if session.tokens + session.turns * self.count_tokens(window.GIVEN) <= session.token_budget:
-                return session  # all turns fit, so those outside the summary do
             turns = read_turns(connection, session.id, start=session.summarised)
             given = read_given(connection, session.id)
         over = window.overflow(session, turns, given, count_tokens=self.count_tokens)

@@ -124,8 +124,12 @@ class SessionTable:
 
     def open(self, connection: apsw.Connection, name: str) -> Session:
         """The open session of this name, made when there is none. Raises `UserError` (session-ended)."""
+        return self.find_open(connection, name) or self.insert(connection, name)
+
+    def find_open(self, connection: apsw.Connection, name: str) -> Session | None:
+        """The open session of this name, None when there is none. Raises `UserError` (session-ended)."""
         row = connection.execute(f"SELECT {_SESSION} WHERE name = ?1 OR id = ?1", (check_name(name),)).fetchone()
-        return self.insert(connection, name) if row is None else require_open(self._read(row))
+        return None if row is None else require_open(self._read(row))
 
     def turns(self, name: str, *, last: int | None = None) -> list[Turn]:
         """The turns of a session (the last few of them), oldest first."""

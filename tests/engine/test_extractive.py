@@ -436,3 +436,15 @@ def test_tests_are_quoted_first_only_where_the_question_is_about_tests() -> None
 def test_a_sentence_goes_on_behind_an_abbreviation(text: str) -> None:
     """What stands behind a title or a number sign belongs to the sentence; the next sentence does not."""
     assert [unit.text for unit in units_of(f"{text} Nothing else is known.")] == [text, "Nothing else is known."]
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before() -> None:
+    """Passages that other questions were asked of answer a question as they do when it is the first one."""
+    texts = ("Jobs are kept for 30 days.\nThe table keeps their arguments.", "A backup is taken before a migration.")
+    fresh = [Passage(str(at), f"{text} ", "a.md", 1, 1.0, "notes") for at, text in enumerate(texts)]
+    used = [Passage(str(at), text, "a.md", 1, 1.0, "notes") for at, text in enumerate(texts)]
+    for asked in ("Why is a backup taken?", "Where are jobs?", "Is the table kept?", "Who keeps 30 days?"):
+        extract(asked, used)
+    before, after = extract("How long are jobs kept?", fresh), extract("How long are jobs kept?", used)
+    assert before.text == after.text
+    assert before.confidence == pytest.approx(after.confidence)

@@ -195,6 +195,34 @@ class TestFollowUp:
         assert not answer.reused
         assert "20 euros" not in answer.text
 
+    async def test_changed_file_is_what_a_follow_up_says(self, opened: Any, project: Path) -> None:
+        """Once a changed file is indexed a follow-up is not answered with what it said before."""
+        page = project / "docs" / "parcels.md"
+        page.write_text("# Parcels\n\nA parcel weighs 31 kilograms at most.\n")
+        question = "What does a parcel weigh at most?"
+        async with opened() as engine:
+            await engine.index()
+            await engine.query(question, session="talk")
+            served = await engine.query(question, session="talk")
+            page.write_text("# Parcels\n\nA parcel weighs 25 kilograms at most.\n")
+            await engine.index()
+            after = await engine.query(question, session="talk")
+        assert (served.reused, after.reused) == (True, False)
+        assert "31 kilograms" in served.text
+        assert "25 kilograms" in after.text
+        assert "31 kilograms" not in after.text
+
+    async def test_talk_goes_on_alike_in_another_process_of_aqe(self, opened: Any) -> None:
+        """What a session has at hand is this engine's: an engine that opens the project anew gives the same answer."""
+        async with opened() as engine:
+            await engine.index()
+            await engine.query("When is shipping free?", session="talk")
+            here = await engine.query("Is shipping free above 50 euros?", session="talk")
+        async with opened() as engine:
+            anew = await engine.query("Is shipping free above 50 euros?", session="talk")
+        assert (here.reused, anew.reused) == (True, False)
+        assert (here.text, here.citations[0]) == (anew.text, anew.citations[0])
+
     async def test_question_that_leans_on_the_last_is_read_with_it(self, opened: Any) -> None:
         """A follow-up of pronouns finds what its session speaks of; alone it finds nothing."""
         async with opened() as engine:
