@@ -5,13 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.absence import absent_in
-from aqe.engine.memory.entry import Kept, Memory, Provenance, check_id, check_namespace, metadata_json, uuid7
+from aqe.engine.memory.entry import (
+    Kept,
+    Memory,
+    Provenance,
+    check_id,
+    check_namespace,
+    made,
+    metadata_json,
+    uuid7,
+)
 from aqe.engine.memory.file.sums import seal
 from aqe.engine.memory.growth.access import carry_over
 from aqe.engine.memory.meaning import vectors
@@ -24,10 +33,11 @@ from aqe.engine.memory.rows import (
     end_row,
     insert_row,
     leave_indexes,
-    newest_revision,
     put_vector,
     read_memory,
 )
+
+_NEW = asdict(Kept("", existed=False))
 
 
 def add_rows(
@@ -44,8 +54,7 @@ def add_rows(
 def _add_row(
     connection: apsw.Connection, row: Row, now: int, said: Callable[[str, str], Memory | None], waiting: Waiting
 ) -> Kept:
-    after = 0 if row.id is None else newest_revision(connection, row.namespace, row.id)
-    waiting.claim(connection, row)
+    after = waiting.claim(connection, row)
     same = _same(connection, row, now, waiting) if after or row.id is None else None
     if same is not None:
         waiting.tell(connection)
@@ -58,7 +67,7 @@ def _add_row(
     id = row.id or uuid7(now)
     given = row.id is not None
     insert_row(connection, row, id, id_given=given, created_at=None, now=now, waiting=waiting, after=after)
-    return Kept(id, existed=False, namespace=row.namespace, expires_at=row.expires_at)
+    return made(Kept, _NEW | {"id": id, "namespace": row.namespace, "expires_at": row.expires_at})
 
 
 def _joins(said: Memory, row: Row) -> bool:
@@ -192,13 +201,14 @@ def revise(connection: apsw.Connection, old: Memory, row: Row, now: int) -> int:
     if row.text == old.text:
         row = replace(row, file_digest=old.file_digest)
     ends = old.expires_at if row.expires_at is None else row.expires_at
-    row = replace(row, pinned=old.pinned, expires_at=ends)
+    row = replace(row, id=old.id, pinned=old.pinned, expires_at=ends)
     kept = end_row(connection, old.namespace, old.id, now, keep_vector=keep)
     if keep and kept is not None:
         row = replace(row, vector=kept, embedder_id=old.embedder_id or row.embedder_id)
     waiting = Waiting()
-    waiting.claim(connection, row)
-    insert_row(connection, row, old.id, id_given=old.id_given, created_at=old.created_at, now=now, waiting=waiting)
+    after = waiting.claim(connection, row)
+    given, created_at = old.id_given, old.created_at
+    insert_row(connection, row, old.id, id_given=given, created_at=created_at, now=now, waiting=waiting, after=after)
     waiting.tell(connection)
     carry_over(connection, before, _number(connection, old))
     return old.revision + 1
