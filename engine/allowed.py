@@ -22,7 +22,7 @@ def allowed_values(field: FieldInfo) -> str:
     for rule in field.metadata:
         bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
     if kind is int:
-        return f"a whole number from {bounds['ge']} to {bounds['le']}"
+        return f"a whole number from {bounds['ge']} " + (f"to {bounds['le']}" if "le" in bounds else "on")
     if get_origin(kind) is dict:
         return "a table of namespaces (all below one with a slash at its end), each with a number from 0 to 1"
     if float in choices or (kind is float and "ge" in bounds):

@@ -17,10 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from aqe.engine.addresses import checked_address
 from aqe.engine.allowed import ANY_TEXT, allowed_values
 from aqe.engine.budget import parse_budget
 from aqe.engine.errors import AqeError, UserError
@@ -108,8 +109,11 @@ class ProviderSettings(Table):
     """`[tool.aqe.providers.NAME]`: one server of models."""
 
     kind: Literal["openai-compatible"] = Field(description="what the server speaks")
-    base_url: Annotated[str, Field(min_length=1, pattern=r"^https?://[^/\s@\\?#]+(/\S*)?$")] = Field(
-        description="where it listens, with http:// or https://; local when that is this machine's loopback"
+    base_url: Annotated[
+        str, Field(min_length=1, pattern=r"^https?://[^/\s@\\?#]+(/\S*)?$"), AfterValidator(checked_address)
+    ] = Field(
+        description="where it listens: http:// or https://, a host, and where it has one a port from 1 to 65535; local"
+        " when that is this machine's loopback"
     )
     models: Names = Field(min_length=1, description="the models to use, best first")
     api_key_env: str | None = Field(default=None, min_length=1, description="the variable that holds its key")
@@ -198,7 +202,7 @@ class Settings(BaseSettings):
     embedder: Annotated[str, Field(pattern=r"^(static|sentence-transformers:\S.*)$")] = Field(
         default="static", description="what embeds texts: static, or sentence-transformers:FOLDER (an extra)"
     )
-    engine_server: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(
+    engine_server: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(checked_address)] | None = Field(
         default=None, description="address of the aqe server whose memory agents use, in place of the project's own"
     )
     durability: Literal["normal", "full"] = Field(

@@ -13,7 +13,17 @@ def unknown_provider_key(project: Path, stack: contextlib.ExitStack) -> None:
     (project / "pyproject.toml").write_text('[tool.aqe.providers.house]\nbase_urll = "x"\n', encoding="utf-8")
 
 
+def port_that_is_none(project: Path, stack: contextlib.ExitStack) -> None:
+    table = 'kind = "openai-compatible"\nmodels = ["m"]\nbase_url = "http://localhost:99999/v1"\n'
+    (project / "pyproject.toml").write_text(f"[tool.aqe.providers.house]\n{table}", encoding="utf-8")
+
+
 ROWS = [
+    # a setting that all of them read
+    *(
+        Row(f"port that is none, {words[0]}", words, port_that_is_none, "bad-setting", 2, "providers.house.base_url")
+        for words in (("query", "x"), ("complete", "x"), ("route", "x"))
+    ),
     # aqe privacy
     Row("path to scan is missing", ("privacy", "scan", "gone.py"), nothing, "no-such-path", 2, "gone.py"),
     Row("head of no audit log", ("privacy", "verify", "--head", "soon"), nothing, "bad-argument", 2, "soon"),

@@ -74,7 +74,9 @@ def test_tables_of_two_places_are_joined(tmp_path: Path) -> None:
         ('python = ""', "python", "''", "not empty"),
         ('embedder = "minilm"', "embedder", "'minilm'", "static, or sentence-transformers:FOLDER"),
         ('engine_server = "here"', "engine_server", "'here'", "address of the aqe server"),
+        ('engine_server = "http://localhost:x"', "engine_server", "'http://localhost:x'", "address of the aqe server"),
         ("http.port = 70000", "http.port", "70000", "from 0 to 65535"),
+        ("memory.max_count = -1", "memory.max_count", "-1", "a whole number from 0 on"),
     ],
 )
 def test_wrong_value_names_file_key_value_and_what_is_allowed(
@@ -319,6 +321,53 @@ def test_wrong_table_of_a_variable_is_named(tmp_path: Path, value: str, code: st
     assert caught.value.code == code
     assert "AQE_PROVIDERS" in caught.value.message
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost:99999/v1",
+        "http://localhost:0/v1",
+        "http://localhost:x/v1",
+        "http://localhost:1:2/v1",
+        "http://[::1/v1",
+        "http://[::1]x/v1",
+        "http://::1/v1",
+        "http://:80/v1",
+        "http://256.1.1.1/v1",
+        "http://models..invalid/v1",
+        "http://models.invalid/\x00",
+        "http:///v1",
+        "no URL at all",
+    ],
+)
+def test_a_provider_that_nothing_can_connect_to_is_refused(tmp_path: Path, address: str) -> None:
+    """An address whose host or port cannot be one is a wrong setting, which names the provider."""
+    house = {"kind": "openai-compatible", "models": ["m"], "base_url": address}
+    with pytest.raises(UserError) as caught:
+        load_settings(tmp_path, environ={"AQE_PROVIDERS": json.dumps({"house": house})})
+    assert caught.value.code == "bad-setting"
+    assert "providers.house.base_url" in caught.value.message
+    assert "port from 1 to 65535" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost:11434/v1",
+        "http://[::1]:8080",
+        "http://[::1]/v1",
+        "https://api.example.com",
+        "http://my_box:1/v1",
+        "http://10.0.0.5:65535/v1/",
+        "https://münchen.example/v1",
+    ],
+)
+def test_a_provider_may_be_named_numbered_or_foreign(tmp_path: Path, address: str) -> None:
+    """Names, numbers of both versions and names beyond ASCII are addresses, kept as they were given."""
+    house = {"kind": "openai-compatible", "models": ["m"], "base_url": address}
+    found = load_settings(tmp_path, environ={"AQE_PROVIDERS": json.dumps({"house": house})})
+    assert found.providers["house"].base_url == address
 
 
 def test_a_refused_address_is_repeated_without_its_password(tmp_path: Path) -> None:

@@ -107,6 +107,16 @@ def test_doctor_reports_what_is_broken_and_still_ends_well(project: Path) -> Non
     assert (project / ".aqe" / "aqe.db").read_bytes() == b"no database at all" * 100
 
 
+def test_doctor_names_the_provider_whose_address_is_none(project: Path) -> None:
+    """A port that is none is told as the setting of that provider, and all else of the machine is shown."""
+    house = {"kind": "openai-compatible", "models": ["m"], "base_url": "http://localhost:99999/v1"}
+    done = doctor(project, "--json", AQE_PROVIDERS=json.dumps({"house": house}))
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "'providers.house.base_url'" in report["settings_error"]
+    assert report["sandbox"]
+
+
 def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> None:
     """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup and those of a linked worktree too,
     the encrypted database not."""
