@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from aqe.engine.errors import AqeError, UserError
 from aqe.engine.memory import Store
 from aqe.engine.privacy import audit, open_guard
 from aqe.engine.providers import CompletionRequest, Message, Price, ProviderFailure, open_providers
-from aqe.engine.providers.protocol import Loads
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.routing import Routed, Router, RouteRequest, live_settings, read_routes
 from aqe.engine.routing.breaker import Circuit
@@ -46,13 +43,6 @@ def run(router: Router, work: Callable[[], Awaitable[Any]]) -> Any:
             await router.close()
 
     return anyio.run(whole)
-
-
-async def load(router: Router) -> None:
-    """Import what the providers need, which is no time of theirs."""
-    for provider in router.providers.values():
-        if isinstance(provider, Loads):
-            await provider.load()
 
 
 def error_of(router: Router, request: RouteRequest = ASK, completion: CompletionRequest = HELLO) -> AqeError:
@@ -109,63 +99,6 @@ def test_the_rounds_end(store: Store) -> None:
     error = error_of(router)
     assert (error.code, len(first.asked)) == ("provider-failed", 2)
     assert "first/script server: out of order" in error.message
-
-
-def test_a_short_blip_of_a_lone_provider_loses_no_request(store: Store) -> None:
-    """With nobody to fall back to, a model is asked again after a second or two, when all rounds have failed."""
-    only = Scripted([DOWN, DOWN, DOWN, "well again"], name="only")
-    router = Router([only], store=store, settings=settings())
-    began = time.monotonic()
-    assert run(router, lambda: router.run(ASK, HELLO)).completion.text == "well again"
-    assert time.monotonic() - began >= 1.0
-
-
-@pytest.mark.parametrize(
-    ("failure", "timeout_s", "rounds", "asked"),
-    [(DOWN, 1.0, 2, 2), (DOWN, 30, 1, 1), (ProviderFailure("answer", "gibberish"), 30, 3, 3), (DOWN, 30, 3, 5)],
-    ids=["no time", "once is wanted", "no blip", "to the end"],
-)
-def test_patience_with_a_lone_provider_has_its_bounds(
-    store: Store, failure: ProviderFailure, timeout_s: float, rounds: int, asked: int
-) -> None:
-    """It ends after two rounds more and within 8 seconds, and is none where there is no time for it, where the settings
-    want one call, and where the failure is no blip."""
-    only = Scripted([failure], name="only")
-    router = Router([only], store=store, settings=settings(router={"rounds": rounds}))
-    began = time.monotonic()
-    error = error_of(router, completion=replace(HELLO, timeout_s=timeout_s))
-    assert (error.code, len(only.asked)) == ("provider-failed", asked)
-    assert time.monotonic() - began < 10
-
-
-def test_whoever_waits_for_a_lone_provider_is_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Before a pause of a second a warning says which server took no connection and when the next try is."""
-    away = ModelServer()
-    found = settings(providers={"away": table(away)})
-    router = Router(open_providers(found), store=store, settings=found)
-    anyio.run(load, router)
-    began = time.time()
-    error = error_of(router)
-    lines = [record for record in caplog.records if record.name == "aqe.engine.routing.journey"]
-    assert lines[0].created - began < 3.0
-    told = lines[0].getMessage()
-    assert told.startswith("No model has answered yet (away/m connection: away cannot be reached")
-    assert "The next try is in " in told
-    assert error.fix.startswith("See whether its server runs")
-
-
-def test_a_server_here_that_was_not_there_is_found_at_once(store: Store) -> None:
-    """A server of this machine that is started after many failures answers the next request within two seconds."""
-    server = ModelServer()
-    found = settings(providers={"here": table(server)}, breaker={"open_s": 60}, router={"rounds": 1})
-    for _ in range(7):
-        error_of(Router(open_providers(found), store=store, settings=found))
-    with server:
-        router = Router(open_providers(found), store=store, settings=found)
-        anyio.run(load, router)
-        began = time.monotonic()
-        assert run(router, lambda: router.run(ASK, HELLO)).completion.text == "an answer"
-    assert time.monotonic() - began < 3.0
 
 
 @pytest.mark.parametrize("kind", ["request", "auth"])
