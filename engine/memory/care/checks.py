@@ -108,6 +108,29 @@ def check_rows(connection: apsw.Connection) -> Looked:
 _ODD = "row has a text that is no UTF-8", "rows have a text that is no UTF-8"
 
 
+def check_other_texts(connection: apsw.Connection) -> Looked:
+    """Every text beside the memories, of sessions, requests and the rest, is one."""
+    tables: list[Any] = connection.execute(_OTHERS).fetchall()
+    seen, wrong = 0, list[Wrong]()
+    for table, names in tables:
+        try:
+            seen += sum(1 for _ in connection.execute(f'SELECT {names} FROM "{table}"'))
+        except UnicodeDecodeError:
+            what = f"{UNREADABLE}: a row of {table} has a text that is no UTF-8"
+            wrong.append(Wrong(what, "whoever reads it is refused"))
+    return seen, wrong
+
+
+_OTHERS = (
+    "SELECT one.name, group_concat('\"' || field.name || '\"') FROM pragma_table_list AS one"
+    " JOIN pragma_table_info(one.name) AS field WHERE one.schema = 'main' AND one.type = 'table'"
+    " AND one.name NOT IN ('memories', 'sqlite_schema') AND one.name NOT GLOB 'vectors_*' AND field.type = 'TEXT'"
+    " GROUP BY one.name"
+)
+"""The tables beside the memories with the names of their texts; those in which a text index or vectors lie have their
+own checks."""
+
+
 def check_revisions(connection: apsw.Connection) -> Looked:
     """The revisions of a memory follow each other, and the last one alone may be current."""
     memories = int(connection.execute("SELECT count(*) FROM (SELECT 1 FROM memories GROUP BY namespace, id)").get)

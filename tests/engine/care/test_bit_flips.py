@@ -140,6 +140,49 @@ def fill_others(store: Store) -> None:
     audit.append(store, "sent", recipient="openai", purpose="query", mode="balanced", payload="x")
 
 
+@pytest.fixture(scope="module")
+def talked(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A store that is mostly sessions, requests, feedback and edges, closed."""
+    folder = tmp_path_factory.mktemp("talked") / ".aqe"
+    folder.mkdir()
+    place = Place(folder / "aqe.db")
+    with Store.open(place.path) as store:
+        store.add_many(NewMemory(f"note {number} of the day", id=f"m{number}") for number in range(300))
+        sessions, requests = SessionTable(store), RequestTable(store)
+        for number in range(12):
+            session = sessions.create(f"session {number}")
+            told = [f"turn {n} of {number} asks how the totals of the cart are rounded, and why" for n in range(40)]
+            with sessions.writing() as connection:
+                sessions.append(connection, session, [new_turn("user", text, 20) for text in told])
+        asked = [f"how are totals {number} rounded in the cart?" for number in range(300)]
+        rows = [
+            Interaction(requests.new_id(), "query", text, "half up, as was asked for", context=(("default", "m1"),))
+            for text in asked
+        ]
+        with store.writing() as connection:
+            requests.insert(connection, rows)
+        for number, row in enumerate(rows[:150]):
+            file_feedback(store, None, Feedback(row.id, rating=1 + number % 5))
+        ends = [(("default", f"m{n}"), ("default", f"m{(7 * n + 1) % 300}")) for n in range(299)]
+        add_edges(store, [Edge("covers", one) for one in ends])
+    assert verify(place).sound
+    return place
+
+
+def bytes_of(place: Place, *tables: str) -> list[int]:
+    """Where the bytes of all pages of some tables and their indexes stand in a closed store's file."""
+    sql = (
+        "SELECT pageno FROM dbstat JOIN sqlite_schema USING (name)"
+        f" WHERE tbl_name IN ({','.join('?' * len(tables))}) ORDER BY pageno"
+    )
+    connection = open_connection(place.path)
+    try:
+        numbers = [int(page) for (page,) in connection.execute(sql, tables)]
+    finally:
+        connection.close()
+    return [at for page in numbers for at in range((page - 1) * 4096, page * 4096)]
+
+
 def contents(path: Path) -> dict[str, list[Any]]:
     """All that SQL can read of a file, by table: every row with every value, by the table's own tree; of the text index
     each word with its places and of the vectors what both their table and their blocks say."""
@@ -173,12 +216,14 @@ def rows_of(connection: apsw.Connection, name: str, columns: str = "*") -> list[
     return connection.execute(f"SELECT {columns} FROM {name}").fetchall()
 
 
-def flips(place: Place, folder: Path, count: int, seed: int) -> Iterator[tuple[int, Place]]:
-    """Copies of a store with one random bit flipped in each, and where."""
+def flips(
+    place: Place, folder: Path, count: int, seed: int, within: Sequence[int] | None = None
+) -> Iterator[tuple[int, Place]]:
+    """Copies of a store with one random bit flipped in each (of the bytes `within`, None: of all), and where."""
     data, rng = place.path.read_bytes(), random.Random(seed)
     folder.mkdir(exist_ok=True)
     for number in range(count):
-        at = rng.randrange(8 * len(data))
+        at = 8 * rng.choice(within or range(len(data))) + rng.randrange(8)
         home = folder / str(number)
         home.mkdir()
         flipped = bytearray(data)
@@ -222,3 +267,24 @@ def test_a_flipped_bit_is_told_or_changes_nothing_of_the_memory(used: Place, tmp
     print(dict(counts))
     assert counts["told"] > FLIPS // 5
     assert counts["unguarded"] < FLIPS // 10
+
+
+@pytest.mark.services
+def test_a_flipped_bit_beside_the_memories_ends_no_reading_untold(talked: Place, tmp_path: Path) -> None:
+    """Of 300 random bits of the pages of sessions, requests, feedback and edges, which have no checksums, each is told
+    by `verify`, or all can be read: as before, or with another value in these tables alone. How many are which is
+    printed."""
+    whole, counts = contents(talked.path), Counter[str]()
+    beside = bytes_of(
+        talked, "sessions", "turns", "interactions", "feedback", "marks", "edges", "edge_members", "nodes"
+    )
+    for at, place in flips(talked, tmp_path / "flips", FLIPS, seed=5, within=beside):
+        if is_told(place):
+            counts["told"] += 1
+            continue
+        differs = what_differs(place.path, whole)
+        counts["harmless" if not differs else "unguarded"] += 1
+        counts.update(f"unguarded: {name}" for name in differs)
+        assert set(differs) <= UNGUARDED, (at, differs)
+    print(dict(counts))
+    assert counts["told"] > FLIPS // 5

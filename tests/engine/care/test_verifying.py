@@ -20,6 +20,7 @@ from aqe.engine.memory.file.changelog import read_mark
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.progress import CancelToken
+from aqe.engine.sessions.table import SessionTable, new_turn
 from aqe.simd import Vectors
 
 Make = Callable[..., Place]
@@ -291,3 +292,22 @@ def test_verify_leaves_a_log_as_it_is(make_place: Make) -> None:
     report = verify(place)
     assert (report.sound, report.memories) == (True, 4)
     assert [file.read_bytes() for file in files] == before
+
+
+def test_a_text_beside_the_memories_that_is_none_is_told(make_place: Make) -> None:
+    """A turn of a session whose text is no UTF-8 any more, which ends whoever reads the session, is found by `verify`;
+    after a repair the session can be read again."""
+    place = make_place(3)
+    with Store.open(place.path) as store:
+        sessions = SessionTable(store)
+        session = sessions.create("talk")
+        with sessions.writing() as connection:
+            sessions.append(connection, session, [new_turn("user", "how are quinces rounded?", 8)])
+    data = place.path.read_bytes()
+    assert data.count(b"quinces") == 1
+    place.path.write_bytes(data.replace(b"quinces", b"qu\xe9nces"))
+    (finding,) = verify(place).findings
+    assert (finding.check, "turns" in finding.what, "aqe memory repair" in finding.fix) == ("other texts", True, True)
+    assert repair(place).sound
+    with Store.open(place.path) as store, store.reading() as connection:
+        assert connection.execute("SELECT text FROM turns").get == "how are qu\ufffdnces rounded?"
