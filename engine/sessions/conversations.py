@@ -26,6 +26,7 @@ from aqe.engine.sessions.table import (
 )
 
 if TYPE_CHECKING:
+    import apsw
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
@@ -70,8 +71,7 @@ class Conversations:
             return session  # all turns fit, so those outside the summary do
         with self._store.reading() as connection:
             session = self.table.require(connection, session.id)
-            turns = read_turns(connection, session.id, start=session.summarised)
-            given = read_given(connection, session.id)
+            turns, given = _unsummarised(connection, session)
         over = window.overflow(session, turns, given, count_tokens=self.count_tokens)
         if over is None:
             return session
@@ -90,8 +90,7 @@ class Conversations:
         """The session as a model is shown it: OpenAI-style messages within its token budget."""
         with self._store.reading() as connection:
             session = self.table.require(connection, name)
-            turns = read_turns(connection, session.id, start=session.summarised)
-            given = read_given(connection, session.id)
+            turns, given = _unsummarised(connection, session)
         return window.messages(session, turns, given, count_tokens=self.count_tokens)
 
     def given(self, session: str) -> list[Turn]:
@@ -144,6 +143,14 @@ class Conversations:
                     [(self._embedder.id, vector.tobytes(), row) for row, vector in made.items()],
                 )
         return np.stack([made[row[0]] if row[0] in made else np.frombuffer(row[9], np.float32) for row in rows])
+
+
+def _unsummarised(connection: apsw.Connection, session: Session) -> tuple[list[Turn], list[Turn]]:
+    """The turns that the session's summary does not stand for, and all the texts that it was given."""
+    turns = read_turns(connection, session.id, start=session.summarised)
+    if session.summarised:
+        return turns, read_given(connection, session.id)
+    return turns, [turn for turn in turns if turn.role == "context"]
 
 
 def _overlap(terms: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
