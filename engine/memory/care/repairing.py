@@ -315,10 +315,12 @@ def _insert(connection: apsw.Connection, found: Found) -> bool:
 
 def _as_written(found: Found) -> Found | None:
     """A row that its table refuses because one bit of it flipped, as it was written, or so that what stands elsewhere
-    can tell the rest (the length of a smaller vector its tier); None where that cannot be told."""
+    can tell the rest (the length of a smaller vector its tier, that of a block a dimension); None where that cannot be
+    told."""
     row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
     if found.table == "embedders" and "derived" in row:
-        return replace(found, values=tuple((row | {"derived": int(is_derived_name(row["embedder_id"]))}).values()))
+        row |= {"derived": int(is_derived_name(row["embedder_id"])), "dimension": max(1, row["dimension"])}
+        return replace(found, values=tuple(row.values()))
     if found.table == "demoted":
         return replace(found, values=tuple((row | {"tier": WARM}).values()))
     names = SEALED.replace('"', "").split(", ")

@@ -33,7 +33,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 LOOK_PAGES = 256
 MANY = 10
 _PLAUSIBLE: Mapping[str, Callable[[Sequence[Any]], bool]] = {
-    "embedders": lambda values: 0 < values[2] <= DIMENSIONS,
+    "embedders": lambda values: 0 <= values[2] <= DIMENSIONS,
     "migrations": lambda values: values[2] == 0 or values[2] > DIMENSIONS,
 }
 """What else holds of the rows of tables whose columns are alike."""

@@ -55,8 +55,10 @@ def sum_of_row(values: Sequence[Any]) -> int:
     one, and one that was damaged before stays known for it.
     """
     told = (_STEADY % tuple(values[:15])).encode("utf-8", "surrogatepass")
-    digest = values[15] if isinstance(values[15], bytes) else b""
-    return zlib.crc32(digest, zlib.crc32(told)) ^ sum_of_end(*values[16:18]) ^ sum_of_place(*values[18:])
+    digest, ended, note, table, vector_sum = values[15:]
+    end = _NO_END if ended is None and note == "" else sum_of_end(ended, note)
+    digest = digest if isinstance(digest, bytes) else b""
+    return zlib.crc32(digest, zlib.crc32(told)) ^ end ^ sum_of_place(table, vector_sum)
 
 
 def sum_of_end(valid_to: int | None, note: str) -> int:
@@ -64,9 +66,12 @@ def sum_of_end(valid_to: int | None, note: str) -> int:
     return zlib.crc32(f"end {valid_to} {note}".encode("utf-8", "surrogatepass"))
 
 
+_NO_END = sum_of_end(None, "")
+
+
 def sum_of_place(table: int | None, vector_sum: int | None) -> int:
     """The part of a row's sum that says which vector it has."""
-    return zlib.crc32(b"vector %a %a" % (table, vector_sum))
+    return zlib.crc32(f"vector {table!a} {vector_sum!a}".encode("ascii"))
 
 
 def seal(connection: apsw.Connection, row: int) -> None:
@@ -206,7 +211,8 @@ def _in_blocks(connection: apsw.Connection, table: int, size: int, rows: Sequenc
     sql = f"SELECT vectors FROM vectors_{table}_vector_chunks00 WHERE rowid = ? AND typeof(vectors) = 'blob'"
     for block, inside in blocks.items():
         found: list[Any] = connection.execute(sql, (block,)).fetchall()
-        yield from ((row, sum_of(held[at : at + size])) for (held,) in found for row, at in inside)
+        for (held,) in found:
+            yield from ((row, sum_of(held[at : at + size])) for row, at in inside if at + size <= len(held))
 
 
 def _fill_kept(connection: apsw.Connection) -> None:
@@ -239,8 +245,8 @@ def stored_sums(connection: apsw.Connection) -> dict[int, int]:
 
 
 def blocks(connection: apsw.Connection, table: int, dimension: int) -> Iterable[tuple[int, str, bytes]]:
-    """Row, namespace and bytes of each vector of a space, as its blocks say; as vec0 says where it keeps them in
-    another way than sqlite-vec 0.1 does (see `meaning.chunks`)."""
+    """Row, namespace and bytes of each vector of a space, as those of its blocks say that are whole; as vec0 says where
+    it keeps them in another way than sqlite-vec 0.1 does (see `meaning.chunks`)."""
     sql = (
         f"SELECT partition00, validity, rowids, vectors FROM vectors_{table}_chunks AS block"
         f" JOIN vectors_{table}_vector_chunks00 AS held ON held.rowid = block.chunk_id"
@@ -253,8 +259,10 @@ def blocks(connection: apsw.Connection, table: int, dimension: int) -> Iterable[
         return
     size = 4 * dimension
     for namespace, validity, rows, held in cursor:
+        if not (isinstance(validity, bytes) and isinstance(rows, bytes) and isinstance(held, bytes)) or len(rows) % 8:
+            continue
         used = itertools.chain.from_iterable((byte >> bit & 1 for bit in range(8)) for byte in validity)
         numbers = memoryview(rows).cast("q")
         for at, (row, is_used) in enumerate(zip(numbers, used, strict=False)):
-            if is_used:
+            if is_used and (at + 1) * size <= len(held):
                 yield row, str(namespace), held[at * size : (at + 1) * size]
