@@ -176,6 +176,10 @@ def import_(
     from aqe.engine.retrieval import reembed
     from aqe.engine.settings import load_settings
 
+    if str(file) == "-":  # a copy of it would lie in clear beside an encrypted store
+        raise UserError(
+            "An import reads a file, and not standard input.", code="bad-argument", fix="Write it to a file first."
+        )
     rule = _rule(conflict)
     root = project_at(project)
     whole = form == "state" or (form is None and is_state(file))

@@ -75,6 +75,15 @@ def test_bad_arguments(aqe: Run, words: tuple[str, ...], code: str) -> None:
     assert (status, f"[{code}]" in err) == (2, True), err
 
 
+def test_import_of_standard_input_says_that_it_reads_files(aqe: Run) -> None:
+    """What export writes to stdout is not read from stdin, and the answer says what to do."""
+    status, _, err = aqe("memory", "import", "-")
+    assert (status, err) == (
+        2,
+        "An import reads a file, and not standard input. Write it to a file first. [bad-argument]\n",
+    )
+
+
 def test_as_of_shows_the_memory_of_that_moment(aqe: Run) -> None:
     """get, list and search answer for a moment before the memory was changed."""
     aqe("memory", "add", "prices round half up", "--id", "rule")
