@@ -117,9 +117,10 @@ def add(
 def _keep(store: Store, embedder: Embedder, root: Path, lines: Sequence[Mapping[str, Any]]) -> list[tuple[Kept, str]]:
     """Keep what the lines hold; for each what came of it, and a warning where the project lacks its file."""
     from aqe.engine.memory.growth.staleness import file_warning
+    from aqe.engine.memory.line import memory_of_line
     from aqe.engine.retrieval import remember
 
-    new = [memory_lines.new_memory(line) for line in lines]
+    new = [memory_of_line(line) for line in lines]
     about = ["" if one.provenance is None else one.provenance.file for one in new]
     return [(one, file_warning(root, file)) for one, file in zip(remember(store, embedder, new), about, strict=True)]
 

@@ -10,7 +10,7 @@ from aqe.engine.errors import UserError
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory import NewMemory, SearchAnswer, Store
+    from aqe.engine.memory import SearchAnswer, Store
     from aqe.engine.memory.store import Prior
 
 
@@ -65,26 +65,6 @@ def with_defaults(line: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         own["metadata"] = {**(defaults.get("metadata") or {}), **own["metadata"]}
     given = {name: value for name, value in defaults.items() if name != "line" or "file" not in own}
     return {**given, **own}
-
-
-def new_memory(line: Mapping[str, Any]) -> NewMemory:
-    """The memory that a line or the options describe. Raises `UserError` (bad-text, bad-ttl)."""
-    from aqe.engine.memory import NewMemory, Provenance
-    from aqe.engine.memory.growth.expiry import read_ttl
-
-    if "text" not in line:
-        raise UserError("The line has no key 'text'.", code="bad-text", fix='Write {"text": "..."}.')
-    named = {name: line[name] for name in ("file", "line", "commit", "run") if line.get(name)}
-    return NewMemory(
-        text=line["text"],
-        namespace="default" if line.get("namespace") is None else line["namespace"],
-        id=line.get("id"),
-        metadata=line.get("metadata") or {},
-        vector=line.get("vector"),
-        embedder_id=line.get("embedder_id"),
-        provenance=Provenance(**named) if named else None,
-        ttl_s=None if line.get("ttl") is None else read_ttl(line["ttl"]),
-    )
 
 
 def found_for(

@@ -22,7 +22,8 @@ from aqe.engine.memory.transfer.files import (
     read_markdown,
     read_tensors,
 )
-from aqe.engine.memory.transfer.record import Record, not_json
+from aqe.engine.memory.transfer.plain import read_plain
+from aqe.engine.memory.transfer.record import Record
 from aqe.engine.memory.transfer.truncation import (
     DATABASE,
     cut_short,
@@ -108,7 +109,7 @@ def _read(
             raise _unknown(path, "it holds no memory of mem0")
         return list(peers.read_mem0(value if is_answer else [value], reader, namespace))
     if form == "lines":
-        return _lines(text, reader, namespace, name)
+        return read_plain(text, reader, namespace, name)
     raise _unknown(path, "it is no database")
 
 
@@ -130,42 +131,6 @@ def _sections(text: str, path: Path, reader: peers.Reader, namespace: str) -> li
         if record is not None:
             found.append(record)
     return found
-
-
-def _lines(text: str, reader: peers.Reader, namespace: str, name: str) -> list[Record]:
-    """Plain JSON lines with a `text`, as `aqe memory add --jsonl` reads them."""
-    found = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-            said = item["text"]
-            about = item.get("metadata") or {}
-            if not isinstance(said, str) or not isinstance(about, Mapping):
-                raise ValueError("its text or metadata is something else")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(
-                f"Line {number} of {name} is no memory: {_why_no_text(error)}.",
-                code="bad-record",
-                fix='Give {"text": ...} a line; nothing of this file was taken in.',
-            ) from None
-        id = item.get("id")
-        place = item.get("namespace") or namespace
-        record = reader.record(said, namespace=str(place), id=None if id is None else str(id), metadata=about)
-        if record is not None:
-            found.append(record)
-        elif id is None:
-            reader.left_out[-1] = f"line {number}", reader.left_out[-1][1]
-    return found
-
-
-def _why_no_text(error: Exception) -> str:
-    if isinstance(error, (json.JSONDecodeError, RecursionError)):
-        return not_json(error)
-    if isinstance(error, ValueError):
-        return str(error)
-    return "it has no key 'text'" if isinstance(error, KeyError) else "it is not a JSON object"
 
 
 def _form_of(data: bytes, path: Path) -> Form:

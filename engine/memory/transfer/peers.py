@@ -262,13 +262,16 @@ def _rows(connection: apsw.Connection, table: str) -> Iterator[Row]:
 
 def _entries(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
     for row in rows:
-        place, key = str(row.get("namespace") or row.get("partition") or ""), str(row["key"])
+        place, key = str(row.get("namespace") or row.get("partition") or ""), _named(row["key"])
+        if row["value"] is None:
+            reader.left_out.append((f"{place}:{key or 'NULL'}", "it has no value"))
+            continue
         expires = row.get("expires_at")
         if isinstance(expires, (int, float)) and expires and reader.moment(expires) <= reader.now:
-            reader.left_out.append((f"{place}:{key}", "it has expired"))
+            reader.left_out.append((f"{place}:{key or 'NULL'}", "it has expired"))
             continue
         about = {"key": key, **_json_of(row.get("metadata")), "owner": row.get("owner")}
-        text = f"{key}: {_said(row['value'])}"
+        text = _said(row["value"]) if key is None else f"{key}: {_said(row['value'])}"
         yield reader.record(
             text, namespace=_below(namespace, place), id=key, metadata=about, created=row.get("created_at")
         )
@@ -278,11 +281,11 @@ def _patterns(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[R
     told = ("pattern_type", "qe_domain", "domain", "tier")
     figures = ("confidence", "usage_count", "success_rate", "quality_score")
     for row in rows:
-        parts = [str(row["name"]), str(row.get("description") or ""), _said(row.get("template_json"))]
+        parts = [str(row["name"] or ""), str(row.get("description") or ""), _said(row.get("template_json"))]
         yield reader.record(
             "\n".join(part for part in parts if part),
             namespace=_below(namespace, "patterns"),
-            id=str(row["id"]),
+            id=_named(row["id"]),
             metadata={name: row.get(name) for name in (*told, *figures)}
             | {"context": _json_of(row.get("context_json"))},
             created=row.get("created_at"),
@@ -292,12 +295,12 @@ def _patterns(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[R
 
 def _experiences(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
     for row in rows:
-        parts = [str(row["task"]), _said(row.get("result_json")), str(row.get("error") or "")]
+        parts = [str(row["task"] or ""), _said(row.get("result_json")), str(row.get("error") or "")]
         names = ("agent", "domain", "quality", "duration_ms", "source")
         yield reader.record(
             "\n".join(part for part in parts if part),
             namespace=_below(namespace, "experiences"),
-            id=str(row["id"]),
+            id=_named(row["id"]),
             metadata={name: row.get(name) for name in names} | {"success": bool(row.get("success"))},
             created=row.get("completed_at"),
         )
@@ -315,7 +318,10 @@ def _snake(item: Row) -> Row:
 def _mem0_history(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Record | None]:
     by_memory: dict[str, list[Row]] = {}
     for row in rows:
-        by_memory.setdefault(str(row["memory_id"]), []).append(row)
+        if row["memory_id"] is None:
+            reader.left_out.append((namespace, "it is the history of no memory"))
+        else:
+            by_memory.setdefault(str(row["memory_id"]), []).append(row)
     for id, events in by_memory.items():
         events.sort(key=lambda event: reader.moment(event.get("updated_at") or event.get("created_at")))
         texts = [(event.get("new_memory", event.get("new_value")), event) for event in events]
@@ -350,6 +356,10 @@ _READERS = {
         ("memory_history", {"memory_id", "new_value"}, _mem0_history),
     ),
 }
+
+
+def _named(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _below(namespace: str, place: str) -> str:

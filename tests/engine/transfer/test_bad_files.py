@@ -203,12 +203,24 @@ def test_what_is_left_out_is_named_by_its_line(tmp_path: Path) -> None:
     ("line", "says"),
     [
         ('{"text": "a",}', r"it is not JSON \(.* at column 1\d\)"),
-        ('{"words": "a"}', "it has no key 'text'"),
+        ('{"words": "a"}', "the line has no key 'text'"),
         ("[1]", "it is not a JSON object"),
-        ('{"text": 5}', "its text or metadata is something else"),
+        ('{"text": 5}', "the text is int, not a text"),
+        ('{"text": "a", "metadata": [1]}', "the metadata is list, not an object"),
+        ('{"text": "a", "metadata": {"a": NaN}}', "the metadata is not JSON"),
+        ('{"text": "nul \\u0000"}', "the text holds a NUL byte at offset 4"),
+        ('{"text": "half \\ud83d"}', "the text holds a half character"),
+        ('{"text": "a", "id": "a\\u0000b"}', "the id holds a NUL byte"),
+        ('{"text": "a", "id": 5}', "the id is int, not a text"),
+        ('{"text": "a", "ttl": "bad"}', "'bad' is no time to keep a memory for"),
+        ('{"text": "a", "vector": [0, 0], "embedder_id": "e"}', "the vector is zero or not finite"),
+        ('{"text": "a", "namespace": "a b"}', "'a b' is not a namespace"),
+        ('{"text": "a", "line": 3}', "the line 3 is of no file"),
+        ('{"text": "a", "file": "a.py", "line": "3"}', "the provenance's line is '3'"),
+        ('{"text": "a", "pinned": "yes"}', "its pinned is 'yes'"),
     ],
 )
-def test_a_line_without_a_text_says_why(tmp_path: Path, line: str, says: str) -> None:
+def test_a_line_that_is_no_memory_says_why(tmp_path: Path, line: str, says: str) -> None:
     """Plain lines are refused by number, with what is wrong in words."""
     file = tmp_path / "in.jsonl"
     file.write_text('{"text": "one"}\n' + line + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import Store, rfc3339
+from aqe.engine.memory import Provenance, Store, rfc3339
 from aqe.engine.memory.transfer import Contents, import_memories, read_file
 
 NOW = 1_780_000_000_000_000
@@ -136,6 +136,23 @@ def test_agentic_qe(store: Store, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("memory")) == ["memory.db"]
 
 
+def test_rows_of_nulls_are_no_memories(store: Store, tmp_path: Path) -> None:
+    """A row without a value or a text is left out and counted; one that lacks its id alone gets one of its own."""
+    file = database(
+        tmp_path / "memory.db",
+        "CREATE TABLE kv_store (key TEXT, namespace TEXT, value TEXT)",
+        "INSERT INTO kv_store VALUES (NULL, NULL, NULL), ('k', 'facts', NULL), (NULL, 'facts', '\"nameless\"')",
+        "CREATE TABLE qe_patterns (id TEXT, pattern_type TEXT, name TEXT)",
+        "INSERT INTO qe_patterns VALUES (NULL, NULL, NULL)",
+        "CREATE TABLE captured_experiences (id TEXT, task TEXT)",
+        "INSERT INTO captured_experiences VALUES (NULL, NULL), (NULL, 'Cover cart.py')",
+    )
+    contents = read_file(file, now=NOW)
+    assert taken(store, contents) == [("imported/experiences", "Cover cart.py"), ("imported/facts", "nameless")]
+    assert "None" not in {memory.id for memory in store.list()}
+    assert len(contents.left_out) == 4
+
+
 def test_any_markdown(store: Store, tmp_path: Path) -> None:
     """Notes of anybody become a memory for each section, which says where it stood."""
     file = tmp_path / "NOTES.md"
@@ -151,6 +168,27 @@ def test_plain_lines(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "texts.jsonl"
     file.write_text('{"text": "one", "id": "1", "metadata": {"a": 1}}\n{"text": "two", "namespace": "x"}\n', "utf-8")
     assert taken(store, read_file(file, now=NOW)) == [("imported", "one"), ("x", "two")]
+
+
+def test_a_plain_line_brings_all_that_an_added_one_does(store: Store, tmp_path: Path) -> None:
+    """End, vector, place, run, pin and metadata of a line come in as `aqe memory add --jsonl` takes them."""
+    about = {"empty": "", "none": None, "n": [1.5]}
+    line = {"text": " spaces stay ", "id": "a", "ttl": "3000d", "vector": [3, 4], "embedder_id": "mine", "file": "a.py"}
+    line |= {"line": 3, "run": "r9", "commit": "c0ffee", "pinned": True, "namespace": "n", "metadata": about}
+    endless = {"text": "endless", "id": "b", "ttl": "never", "vector": [1, 0]}
+    file = tmp_path / "texts.jsonl"
+    file.write_text(f"{json.dumps(line)}\n{json.dumps(endless)}\n", encoding="utf-8")
+    assert import_memories(store, read_file(file, now=NOW, namespace="m")).added == 2
+    kept, other = store.get("a", namespace="n"), store.get("b", namespace="m")
+    assert kept is not None
+    assert other is not None
+    assert (kept.text, kept.metadata, kept.pinned) == (" spaces stay ", about, True)
+    assert kept.expires_at == NOW + 3000 * 86_400_000_000
+    assert kept.provenance == Provenance("a.py", 3, "c0ffee", "r9")
+    assert (kept.embedder_id, kept.dimension) == ("mine", 2)
+    assert (other.embedder_id, other.expires_at, other.pinned) == ("given", None, False)
+    hits = store.search(vector=[3, 4], embedder_id="mine").hits
+    assert [(hit.memory.id, round(hit.score, 6)) for hit in hits] == [("a", 1.0)]
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -174,8 +212,8 @@ def test_one_memory_of_mem0(store: Store, tmp_path: Path) -> None:
 
 def test_an_id_that_no_memory_may_have_is_kept_in_the_metadata(store: Store, tmp_path: Path) -> None:
     """NUL bytes and half characters in an id do not come in as one."""
-    file = tmp_path / "texts.jsonl"
-    file.write_text('{"text": "one", "id": "a\\u0000b"}\n{"text": "two", "id": "\\ud800"}\n', encoding="utf-8")
+    file = tmp_path / "mem0.json"
+    file.write_text('[{"memory": "one", "id": "a\\u0000b"}, {"memory": "two", "id": "\\ud800"}]', encoding="utf-8")
     assert len(taken(store, read_file(file, now=NOW))) == 2
     assert all(store.get(memory.id, namespace="imported") for memory in store.list())
     assert sorted(memory.metadata["id"] for memory in store.list()) == ["?", "ab"]
