@@ -13,6 +13,7 @@ from aqe.engine.memory.entry import (
     Provenance,
     check_embedder,
     check_id,
+    check_namespace,
     check_new_namespace,
     check_provenance,
     check_text,
@@ -48,7 +49,7 @@ def checked_row(
 
         text, metadata = clean(text), _cleaned(redacted(metadata), clean)  # a name tells a secret that no text does
     id = None if memory.id is None else check_id(memory.id)
-    namespace = check_new_namespace(memory.namespace)
+    namespace = check_namespace(memory.namespace)
     has_end = memory.ttl_s is not None and memory.ttl_s != FOR_GOOD
     return made(
         Row,
@@ -76,7 +77,9 @@ _NOWHERE = Provenance()
 
 
 def placed(memory: NewMemory) -> NewMemory:
-    """The memory, if a line that it names is one of a file. Raises `UserError` (bad-provenance)."""
+    """A memory that comes, if there can be new ones in its namespace, and a line that it names is one of a file. Raises
+    `UserError` (bad-namespace, bad-provenance)."""
+    check_new_namespace(memory.namespace)
     where = memory.provenance
     if where is not None and where.line and not where.file:
         raise UserError(

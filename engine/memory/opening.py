@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.place import UNWRITABLE, is_encrypted, open_file, place_of
+from aqe.engine.memory.care.place import UNWRITABLE, Place, is_encrypted, open_file, place_of
+from aqe.engine.memory.care.unwritten import Unwritten
 from aqe.engine.memory.entry import Provenance
-from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, open_connection
 from aqe.engine.memory.file.keys import share_pointer, store_key
 from aqe.engine.memory.file.migrations import migrate, pending
 from aqe.engine.memory.graph.searching import Graph
@@ -165,34 +166,37 @@ def open_or_read(
     except UserError as error:
         if error.code not in UNWRITABLE:
             raise
-        store = _open_as_it_is(project, error, settings, now)
-        store.only_reads = True
-        return store, error
+        return _open_as_it_is(project, error, settings, now), error
 
 
 def _open_as_it_is(
     project: Path, why: UserError, settings: Settings | None = None, now: Callable[[], int] = utc_now
 ) -> Store:
-    """The store of a project where nothing can be written, for `why`; one of an earlier version without a key is
-    brought up to date in memory. What test runs left in the spool is not in it."""
+    """The store of a project where nothing can be written, for `why`, until it can be. One of an earlier version, but
+    for an encrypted one, is brought up to date in memory. What test runs left in the spool is not in it."""
     settings = load_settings(project) if settings is None else settings
     place = place_of(project, settings=settings)
     if not place.path.is_file():
         raise why
-    path, connection = place.path, open_file(place.path, key=place.key)
+    is_earlier = _is_earlier(place, why)
+    unwritten = Unwritten(
+        place.path,
+        look=functools.partial(_in_memory if is_earlier else _as_it_is, key=place.key, why=why),
+        write=None if is_earlier else functools.partial(open_connection, key=place.key, durability=place.durability),
+        why=_of_an_earlier(place.path, why) if is_earlier else why,
+    )
+    connection = unwritten.connect()
     try:
-        if pending(connection, path):
-            if is_encrypted(path):  # SQLite copies nothing between a file with a key and memory
-                raise UserError(
-                    f"The database {str(path)!r} is of an earlier version, and nothing can be written to bring it up to"
-                    " date.",
-                    code="project-read-only",
-                    fix=why.fix,
-                )
-            path, connection = _in_memory(connection)
-        open_again = functools.partial(open_file, key=place.key)
-        rules, sealed = _rules(project, settings), bool(place.key)
-        store = Store(connection, path, now=now, reopen=open_again, sealed=sealed, **rules)
+        store = Store(
+            connection,
+            Path(":memory:") if is_earlier else place.path,
+            now=now,
+            clean=_redacted if settings.memory.redact else None,
+            reopen=unwritten.reopen,
+            sealed=bool(place.key),
+            **_rules(project, settings),
+        )
+        unwritten.follow(store, connection)
     except BaseException:
         connection.close()
         raise
@@ -200,20 +204,54 @@ def _open_as_it_is(
     return store
 
 
-def _in_memory(earlier: apsw.Connection) -> tuple[Path, apsw.Connection]:
-    """A copy of a store of an earlier version, brought up to date in memory; the file is closed."""
-    from aqe.engine.memory.care.copying import copy_pages
-
-    path = Path(":memory:")
-    connection = open_connection(path)
+def _is_earlier(place: Place, why: UserError) -> bool:
+    """Whether a store is of an earlier version. Raises `UserError` where nothing can be made of it in memory."""
+    connection = open_file(place.path, key=place.key)
     try:
-        copy_pages(earlier, connection, text="Reading")
-        migrate(connection, path, now=utc_now, open_again=open_connection, keep_copy=False)
+        is_earlier = bool(pending(connection, place.path))
+    finally:
+        connection.close()
+    if is_earlier and is_encrypted(place.path):  # SQLite copies nothing between a file with a key and memory
+        raise _of_an_earlier(place.path, why)
+    return is_earlier
+
+
+def _of_an_earlier(path: Path, why: UserError) -> UserError:
+    return UserError(
+        f"The database {str(path)!r} is of an earlier version, and nothing could be written to bring it up to date.",
+        code=why.code,
+        fix=f"{why.fix} What has it open then brings it up to date when it starts again.",
+    )
+
+
+def _as_it_is(path: Path, *, key: str | None, why: UserError) -> apsw.Connection:
+    """A connection to read a store of this version as it is now."""
+    connection = open_file(path, key=key)
+    try:
+        if pending(connection, path):  # an earlier one was put in its place
+            raise _of_an_earlier(path, why)
+        connection.set_busy_timeout(int(1000 * BUSY_TIMEOUT_S))
     except BaseException:
         connection.close()
         raise
-    earlier.close()
-    return path, connection
+    return connection
+
+
+def _in_memory(path: Path, *, key: str | None, why: UserError) -> apsw.Connection:
+    """A copy in memory of a store that may be of an earlier version, brought up to date there."""
+    from aqe.engine.memory.care.copying import copy_pages
+
+    copy = Path(":memory:")
+    source, connection = open_file(path, key=key), open_connection(copy)
+    try:
+        copy_pages(source, connection, text="Reading")
+        migrate(connection, copy, now=utc_now, open_again=open_connection, keep_copy=False)
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        source.close()
+    return connection
 
 
 def whereabouts(project: Path) -> Provenance:

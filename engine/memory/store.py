@@ -34,14 +34,15 @@ from aqe.engine.memory.file.connection import (
     Beside,
     Elsewhere,
     Reading,
+    Watched,
     Writing,
+    go_on_with,
     open_connection,
     shrink,
     speaking,
     stays_here,
     transaction,
 )
-from aqe.engine.memory.file.keys import store_key
 from aqe.engine.memory.file.migrations import migrate
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
@@ -76,14 +77,6 @@ if TYPE_CHECKING:
 def utc_now() -> int:
     """UTC microseconds since 1970."""
     return time.time_ns() // 1000
-
-
-def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
-    """A connection of its own to an existing store, whose `data_version` changes with every commit of any other.
-
-    `key` is that of the store (`store_key`) where not given. Raises `UserError` as `Store.open` does.
-    """
-    return open_connection(path, key=key or store_key(path))
 
 
 class Store:
@@ -176,20 +169,26 @@ class Store:
 
     def close(self) -> None:
         """Close the connection; closing twice is nothing, and so is closing in a forked process: it is the parent's."""
-        if self._is_closed or isinstance(self._lock, Elsewhere):
+        if isinstance(self._lock, Elsewhere):
             return
-        if self.graph is not None:
-            self.graph.close()
-        self._beside.close()
-        self._names.close()
-        self._searcher.memories.close()
-        with self._lock:
-            self.accesses.close(self._connection)
-            self._searcher.lists.close()
-            self._searcher.kinds.close()
-            self._searcher.codes.close(self._connection)
-            self._connection.close()
+        with contextlib.ExitStack() as ends:  # the last first, and all of them where one fails
+            ends.callback(self._close_behind)
+            ends.callback(self._beside.close)
+            if self.graph is not None:
+                ends.callback(self.graph.close)
+
+    def _close_behind(self) -> None:
+        """Close what the lock keeps from being used meanwhile; the threads that this waits for take no lock."""
+        searcher = self._searcher
+        with self._lock, contextlib.ExitStack() as ends:
+            if self._is_closed:
+                return
             self._is_closed = True
+            ends.callback(self._connection.close)
+            ends.callback(searcher.codes.close, self._connection)
+            for one in (searcher.kinds, searcher.lists, searcher.memories, self._names):
+                ends.callback(one.close)
+            ends.callback(self.accesses.close, self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -199,21 +198,23 @@ class Store:
     ) -> None:
         self.close()
 
+    def go_on_with(self, connection: apsw.Connection, watched: Watched | None) -> None:
+        """Use another connection to the same file, one that only reads where it is `watched`. Whoever calls holds the
+        lock and is in no transaction."""
+        before = self._connection
+        go_on_with(connection, self, self._looking, self._changing, self.at_hand)
+        self._looking.watched = self._changing.watched = watched
+        self.only_reads = watched is not None
+        if connection is not before:
+            before.close()
+
     def writing(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """One write transaction on the store's own connection, for the tables beside the memories."""
         return self._changing
 
-    @contextlib.contextmanager
-    def writing_durably(self) -> Iterator[apsw.Connection]:
+    def writing_durably(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """As `writing`, and what it wrote survives a power loss whatever the store's durability is."""
-        with self._lock, speaking(self.path):
-            before = self._connection.pragma("synchronous")
-            self._connection.pragma("synchronous", "full")
-            try:
-                with transaction(self._connection, self.path):
-                    yield self._connection
-            finally:
-                self._connection.pragma("synchronous", before)
+        return self._changing.durably()
 
     def reading(self) -> contextlib.AbstractContextManager[apsw.Connection]:
         """One read transaction: everything in the block sees the same state. One within another is part of it."""

@@ -232,8 +232,8 @@ class Desk:
                 self._close()
             if self._store is None:
                 from aqe.engine.memory import open_store
+                from aqe.engine.memory.file.watching import watch_connection
                 from aqe.engine.memory.growth.upkeep import start_upkeep
-                from aqe.engine.memory.store import watch_connection
                 from aqe.engine.settings import load_settings
 
                 self._store = open_store(self.project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import subprocess
@@ -194,3 +195,28 @@ def test_store_closed_in_a_child_goes_on_in_its_parent(project: Path) -> None:
         assert [hit.memory.id for hit in store.search("another").hits] == ["after"]
     with Store.open(project / "store.db") as store:
         assert [store.get(name) is not None for name in ("before", "after")] == [True, True]
+
+
+@pytest.mark.parametrize("way", ["writing", "writing_durably", "writing_aside"])
+def test_transaction_of_a_parent_is_not_ended_by_its_child(tmp_path: Path, way: str) -> None:
+    """A child that was forked within a transaction and leaves it commits nothing, and its parent may still give up."""
+    path = tmp_path / "aqe.db"
+    with Store.open(path) as store:
+        store.add("seen by the parent", id="a")
+        with contextlib.ExitStack() as within:
+            connection = within.enter_context(getattr(store, way)())
+            connection.execute("UPDATE memories SET end_note = 'half done'")
+            child = os.fork()
+            if not child:
+                left = 1
+                try:
+                    within.close()
+                    left = 0
+                finally:
+                    os._exit(left)
+            assert os.waitpid(child, 0)[1] == 0
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN")
+        assert store.get("a") is not None
+    with Store.open(path) as store, store.reading() as connection:
+        assert connection.execute("SELECT end_note FROM memories").get == ""

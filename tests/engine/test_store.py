@@ -303,3 +303,20 @@ def test_namespaces_with_one_memory_each_take_little_room(store: Store) -> None:
     for number in range(10):
         store.add(f"note {number}", namespace=f"n{number}", vector=[1.0] * 384)
     assert store.stats().bytes["vectors"] < 1_200_000
+
+
+@pytest.mark.parametrize("namespace", ["_notes", "team/"])
+def test_memory_in_a_namespace_of_before_can_be_changed(store: Store, namespace: str) -> None:
+    """What an earlier version put in a namespace that no new memory can be in is still changed and ended there."""
+    store.add("dates are parsed", id="a", metadata={"kind": "rule"})
+    with store.writing() as connection:
+        connection.execute("UPDATE memories SET namespace = ?", (namespace,))
+    assert store.update("a", namespace=namespace, text="dates are parsed as UTC") == 2
+    assert store.update("a", namespace=namespace, metadata={"kind": "note"}) == 3
+    found = store.get("a", namespace=namespace)
+    assert found is not None
+    assert (found.text, found.metadata) == ("dates are parsed as UTC", {"kind": "note"})
+    with pytest.raises(UserError, match="not a namespace"):
+        store.add("another", namespace=namespace)
+    store.delete("a", namespace=namespace)
+    assert store.get("a", namespace=namespace) is None

@@ -93,14 +93,18 @@ def _write_ahead(connection: apsw.Connection, patience_s: float) -> None:
 
 @contextlib.contextmanager
 def transaction(connection: apsw.Connection, path: Path, *, write: bool = True) -> Iterator[None]:
-    """All of the block or nothing of it; a writing one waits for the writer before it."""
+    """All of the block or nothing of it; a writing one waits for the writer before it. What a process that was forked
+    within it leaves is still the parent's, and neither ended nor undone."""
+    process = os.getpid()
     with speaking(path):
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
             yield
-            connection.execute("COMMIT")
+            if os.getpid() == process:
+                connection.execute("COMMIT")
         except BaseException as error:
-            _give_up(connection, path, error)
+            if os.getpid() == process:
+                _give_up(connection, path, error)
             raise
 
 
@@ -125,6 +129,7 @@ class Beside:
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
         """One write transaction. After one that failed the connection is opened anew."""
+        process = os.getpid()
         with self._turn:
             connection = self._connection or self._reopen(self._path)
             self._connection = None
@@ -132,9 +137,19 @@ class Beside:
                 with transaction(connection, self._path):
                     yield connection
             except BaseException:
-                connection.close()
+                self._leave(connection, process)
                 raise
-            self._connection = connection
+            if os.getpid() == process:
+                self._connection = connection
+            else:
+                self._leave(connection, process)
+
+    def _leave(self, connection: apsw.Connection, process: int) -> None:
+        """Close a connection, unless it is that of the process that this one was forked from."""
+        if os.getpid() == process:
+            connection.close()
+        else:
+            _of_a_parent.append(connection)
 
     def close(self) -> None:
         """Close it; a write that comes later opens it again."""
@@ -154,6 +169,25 @@ class Locked(Protocol):
 def stays_here(one: Locked) -> None:
     """Refuse every call on it in a process that is forked from this one."""
     _locked.add(one)
+
+
+def go_on_with(connection: apsw.Connection, *ones: Locked) -> None:
+    """Have them use another connection. Whoever calls holds their lock, and they are in no transaction."""
+    for one in ones:
+        one._connection = connection
+
+
+class Watched(Protocol):
+    """What looks after a file that is only read, at the start and at the end of each transaction."""
+
+    def before_reading(self) -> None:
+        """May have a reader go on with another connection."""
+
+    def after_reading(self, error: BaseException | None) -> None:
+        """May say that what was read, or the error of it, tells nothing."""
+
+    def before_writing(self) -> None:
+        """Has a writer go on with a connection that can write, or says why there is none."""
 
 
 _locked: WeakSet[Locked] = WeakSet()
@@ -185,11 +219,14 @@ class Reading:
         self._lock: threading.RLock | Elsewhere = lock
         self._ended = ended
         self._depth = 0
+        self.watched: Watched | None = None
         stays_here(self)
 
     def __enter__(self) -> apsw.Connection:
         self._lock.acquire()
         if not self._depth:
+            if self.watched is not None and not self._connection.in_transaction:
+                _ask(self.watched.before_reading, self._lock)
             _begin("BEGIN", self._connection, self._path, self._lock)
         self._depth += 1
         return self._connection
@@ -198,6 +235,8 @@ class Reading:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._depth -= 1
+        if isinstance(self._lock, Elsewhere):
+            return
         try:
             if not self._depth:
                 try:
@@ -214,6 +253,9 @@ class Reading:
         except UserError as told:
             if error is not None or not is_damage(told):
                 raise
+        finally:
+            if self.watched is not None:
+                self.watched.after_reading(error)
 
 
 class Writing:
@@ -224,20 +266,49 @@ class Writing:
         self._connection = connection
         self._path = path
         self._lock: threading.RLock | Elsewhere = lock
+        self.watched: Watched | None = None
         stays_here(self)
+
+    @contextlib.contextmanager
+    def durably(self) -> Iterator[apsw.Connection]:
+        """One write transaction that survives a power loss whatever the durability of the connection is."""
+        with self._lock, speaking(self._path):
+            if self.watched is not None:
+                self.watched.before_writing()
+            before = self._connection.pragma("synchronous")
+            self._connection.pragma("synchronous", "full")
+            try:
+                with transaction(self._connection, self._path):
+                    yield self._connection
+            finally:
+                if not isinstance(self._lock, Elsewhere):
+                    self._connection.pragma("synchronous", before)
 
     def __enter__(self) -> apsw.Connection:
         self._lock.acquire()
+        if self.watched is not None and not self._connection.in_transaction:
+            _ask(self.watched.before_writing, self._lock)
         _begin("BEGIN IMMEDIATE", self._connection, self._path, self._lock)
         return self._connection
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(self._lock, Elsewhere):
+            return
         try:
             _end(self._connection, self._path, value)
         finally:
             self._lock.release()
+
+
+def _ask(watched: Callable[[], None], lock: threading.RLock | Elsewhere) -> None:
+    """Ask before a transaction behind a lock that is held; where that fails it is held no more."""
+    try:
+        watched()
+    except BaseException:
+        lock.release()
+        raise
 
 
 def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RLock | Elsewhere) -> None:

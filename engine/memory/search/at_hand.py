@@ -71,7 +71,7 @@ class AtHand:
         wait for."""
         check_limit(k, MOST_HITS)
         packed, wanted = pack_vector(vector), wanted_in(namespace, None)
-        if not self._lock.acquire(blocking=False):
+        if self._reading.watched is not None or not self._lock.acquire(blocking=False):
             return None
         try:
             found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
@@ -87,7 +87,7 @@ class AtHand:
     def once(self, work: Callable[[apsw.Connection], T], lookup: Lookup, *, wait: bool = False) -> T | None:
         """What `work` gives, in one read transaction, where its lookup is ready. A thread may `wait` for others, and
         for FTS5; then None says that the vectors are not at hand."""
-        if not self._lock.acquire(blocking=wait):
+        if (self._reading.watched is not None and not wait) or not self._lock.acquire(blocking=wait):
             return None
         try:
             with self._reading as connection:

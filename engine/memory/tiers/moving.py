@@ -20,10 +20,11 @@ import apsw
 from aqe.engine.lease import holding
 from aqe.engine.memory.file.connection import speaking
 from aqe.engine.memory.file.sums import note_vector, noted_sums, read_noted, sum_of
+from aqe.engine.memory.file.watching import watch_connection
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.search.ranking import CORRECTIONS
-from aqe.engine.memory.store import Store, watch_connection
+from aqe.engine.memory.store import Store
 from aqe.engine.memory.tiers.forms import COLD, HOT, SMALL, pack, unpack
 from aqe.engine.memory.tiers.policy import Thresholds, assign
 from aqe.engine.progress import CancelToken, Progress, silent
