@@ -23,11 +23,15 @@ MOST_WIDENED = 8
 LONG_PROMPT = 600
 """Characters from which on a prompt is taken to hold more than its question."""
 
+LONGEST = 8_000
+"""Characters of what is asked that passages are compared with, the first ones: well over the terms that are weighed
+(`LONG_QUERY`), and each pair of words is looked for in each unit."""
+
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _MEASURE = re.compile(r"\bhow (?:long|large|big|old|far|high|small|fast|often|soon|wide|deep)\b", re.IGNORECASE)
 _ADVERB = re.compile(r"\b[a-z]{3,}ly\b")
 _WORD = re.compile(r"[A-Za-z_][\w'-]*|\d[\d.,]*")
-_NUMBERED = re.compile(r"([A-Za-z]+) +(\d+(?:[.,:]\d+)*)(?!\w)")
+_NUMBERED = re.compile(r"(?<![A-Za-z])([A-Za-z]+) +(\d+(?:[.,:]\d+)*)(?!\w)")
 _IDENTIFIER = re.compile(r"`([^`]+)`|(?<!\w)(--[\w-]+|\w+_\w+|[A-Z]{2,}\w*|[a-z]+[A-Z]\w+)")
 
 
@@ -47,9 +51,9 @@ class Question:
 def read_question(question: str, rarity: Mapping[str, float] | None) -> Question:
     """The question; `rarity` says how telling each of its terms is, 1 for one that stands nowhere.
 
-    Of a long prompt the sentences that ask are the question, where any does.
+    Of a long prompt the sentences that ask are the question, where any does, and no more than `LONGEST`.
     """
-    question = _asking(question)
+    question = _asking(question)[:LONGEST]
     bare = _MEASURE.sub("how", question)  # "how long" asks for a time, and not for what is long
     terms = [term for term in query_terms(bare, most=LONG_QUERY) if term not in small_words()]
     known = dict.fromkeys(terms, 1.0) if rarity is None else rarity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,6 +230,22 @@ def test_the_question_in_a_long_prompt_is_answered(shop: Store) -> None:
     found = ask(shop, f"{around}\n{question}\n{around}")
     assert found.answered
     assert {one.file for one in found.citations} <= {one.file for one in ask(shop, question).citations}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["x" * 50_000, "x" * 999_000, " ".join(f"order{number} line" for number in range(80_000))],
+    ids=["a long word", "one of a megabyte", "a megabyte of words"],
+)
+def test_a_prompt_of_any_form_is_answered_at_once(shop: Store, prompt: str) -> None:
+    """The time of an answer does not grow with the square of a word, nor with a prompt's words times the passages'."""
+    with shop.reading() as connection:
+        texts = connection.execute("SELECT text FROM memories ORDER BY row LIMIT 60").fetchall()
+    passages = [Passage(str(at), str(text), None, None, 1.0, "default") for at, (text,) in enumerate(texts)]
+    extract("What is the bulk discount?", passages)
+    began = time.thread_time()
+    extract(prompt, passages)
+    assert time.thread_time() - began < 1.0
 
 
 def test_unknown_line_is_not_made_up() -> None:
