@@ -11,6 +11,7 @@ import contextlib
 import functools
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -366,8 +367,14 @@ def _note_block(made: _Salvaged, space: int, found: Found) -> None:
 
 
 def _seen_spaces(made: _Salvaged) -> dict[int, int]:
-    """The dimension of each space of which blocks were found, by its number."""
-    return {number: len(next(iter(blocks.values()))) // (4 * CHUNK) for number, blocks in made.blocks.items() if blocks}
+    """The dimension of each space of which whole blocks were found, by its number: what most of them have."""
+    whole = {
+        number: Counter(
+            len(block) // (4 * CHUNK) for block in blocks.values() if block and not len(block) % (4 * CHUNK)
+        )
+        for number, blocks in made.blocks.items()
+    }
+    return {number: sizes.most_common(1)[0][0] for number, sizes in whole.items() if sizes}
 
 
 def _vectors(connection: apsw.Connection, made: _Salvaged) -> dict[int, dict[int, list[bytes]]]:

@@ -146,3 +146,18 @@ def test_questions_and_follow_ups_are_answered_from_what_words_find(
         second = engine.query("Who asked that note7 rounds half up?", session="s")
     assert ("half up" in first.text, len(first.context) > 0, len(second.context) > 0) == (True, True, True)
     assert "aqe memory repair" in caplog.text
+
+
+def test_a_block_cut_short_costs_no_other_its_vectors(make_place: Make) -> None:
+    """Where the first block of vectors is not as long as it should be the others tell how many numbers a vector has, so
+    that a repair keeps theirs."""
+    place = make_place(0)
+    with Store.open(place.path) as store:
+        store.add_many(NewMemory(f"note{n}", id=str(n), vector=[float(n), 1.0], embedder_id="toy") for n in range(300))
+    with closing(open_connection(place.path)) as connection:
+        first = connection.execute("SELECT min(rowid) FROM vectors_1_vector_chunks00").get
+        connection.execute("UPDATE vectors_1_vector_chunks00 SET vectors = zeroblob(256) WHERE rowid = ?", (first,))
+    assert repair(place).sound
+    with Store.open(place.path) as store:
+        kept = [n for n in range(300) if store.vector(str(n)) == (float(n), 1.0)]
+    assert len(kept) == 300 - 64
