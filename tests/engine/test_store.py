@@ -213,6 +213,7 @@ def test_taken_id_in_the_middle_of_many_refuses_all(store: Store) -> None:
         ({"text": "x", "namespace": "n" * 101}, "bad-namespace"),
         ({"text": "x", "metadata": {"a": float("nan")}}, "bad-metadata"),
         ({"text": "x", "metadata": {1: "a"}}, "bad-metadata"),
+        ({"text": "x", "metadata": {None: "a"}}, "bad-metadata"),
         ({"text": "x", "metadata": {"a": object()}}, "bad-metadata"),
         ({"text": "x", "metadata": ["a"]}, "bad-metadata"),
         ({"text": "x", "metadata": {"a": "y" * 70_000}}, "bad-metadata"),
