@@ -34,7 +34,7 @@ from aqe.engine.knowledge import refresh
 from aqe.engine.learning import Feedback, FeedbackKept, Signal, file_feedback, success_prior
 from aqe.engine.memory import Kept, NewMemory, SearchAnswer
 from aqe.engine.memory.embeddings import KeptEmbedder
-from aqe.engine.memory.entry import check_text
+from aqe.engine.memory.entry import check_id, check_text
 from aqe.engine.memory.growth.expiry import read_ttl
 from aqe.engine.memory.growth.upkeep import start_upkeep
 from aqe.engine.memory.opening import follow_settings, open_or_read
@@ -302,13 +302,14 @@ class Engine:
         Raises `UserError` (bad-query, bad-text, text-too-long, bad-limit, bad-filter, bad-vector, unknown-embedder,
         bad-namespace, bad-moment; bad-argument for `explain` of the past).
         """
-        door.given_flag("explain", explain)
-        door.given_search(query, vector, embedder_id)
-        at = None if as_of is None else past_moment(as_of, self._store.now(), explain=explain)
-        if at is None and query is None and vector is not None and filter is None:
+        if explain is not False:
+            door.given_flag("explain", explain)
+        if query is None and vector is not None and filter is None and as_of is None:
             found = self._at_hand(vector, k=k, namespace=namespace, embedder_id=embedder_id)
             if found is not None:
                 return found
+        door.given_search(query, vector, embedder_id)
+        at = None if as_of is None else past_moment(as_of, self._store.now(), explain=explain)
 
         def work() -> SearchAnswer:
             if at is not None:
@@ -343,7 +344,8 @@ class Engine:
         self, vector: Numbers, *, k: int, namespace: str | None, embedder_id: str | None
     ) -> SearchAnswer | None:
         """A search that is done before a thread would have begun with it; None where it might take longer."""
-        door.given_search(None, vector, embedder_id)
+        if embedder_id is not None and embedder_id.__class__ is not str:
+            check_id(embedder_id)
         return find_at_hand(self._store, self._embedder, vector, k=k, namespace=namespace, embedder_id=embedder_id)
 
     async def remember(

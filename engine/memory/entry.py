@@ -266,6 +266,8 @@ def _fits(namespace: str, form: re.Pattern[str]) -> bool:
 
 def check_limit(limit: int, most: int) -> None:
     """Refuse what is no number of results from 1 to `most`. Raises `UserError` (bad-limit)."""
+    if limit.__class__ is int and 1 <= limit <= most:
+        return
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
         raise UserError(f"{limit!r:.40} is no number of results.", code="bad-limit", fix=f"Give 1 to {most}.")
 
@@ -297,6 +299,13 @@ def metadata_json(metadata: Mapping[str, Any] | None) -> str:
 
 def pack_vector(vector: Numbers) -> bytes:
     """A vector as float32 bytes; raises `UserError` (bad-vector) for what has no direction."""
+    packed: bytes = as_floats(vector).tobytes()
+    return packed
+
+
+def as_floats(vector: Numbers) -> Any:
+    """A vector as float32 numbers one behind the other, the caller's own where it is that; raises `UserError`
+    (bad-vector) for what has no direction."""
     packed = _floats(vector)
     if not 0 < len(packed) <= DIMENSIONS:
         raise UserError(
@@ -310,8 +319,7 @@ def pack_vector(vector: Numbers) -> bytes:
                 code="bad-vector",
                 fix="Embed the text again.",
             )
-    made: bytes = packed.tobytes()
-    return made
+    return packed
 
 
 def _floats(given: Numbers) -> Any:
@@ -332,7 +340,14 @@ def _floats(given: Numbers) -> Any:
 
 def check_embedder(embedder_id: str | None) -> str:
     """The name of a vector's embedder, `GIVEN` when it was not named."""
-    return GIVEN if embedder_id is None else check_id(embedder_id)
+    if embedder_id is None:
+        return GIVEN
+    return _checked_once(embedder_id) if embedder_id.__class__ is str else check_id(embedder_id)
+
+
+@lru_cache(maxsize=64)
+def _checked_once(embedder_id: str) -> str:
+    return check_id(embedder_id)
 
 
 def check_provenance(provenance: Provenance) -> Provenance:

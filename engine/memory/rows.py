@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import marshal
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -32,29 +31,6 @@ OF_TEXT = (
 )
 """The condition on `memories` that a row is current and has the text of the hash that is the first parameter; it names
 the spaces because their index begins with them. Beside it a condition on the namespace needs a plus before it."""
-
-_OFTEN = (
-    "id",
-    "namespace",
-    "revision",
-    "text",
-    "metadata",
-    "created_at",
-    "valid_from",
-    "embedder_id",
-    "dimension",
-    "id_given",
-)
-_SELDOM: dict[str, Any] = {
-    "valid_to": None,
-    "provenance": Provenance(),
-    "expires_at": None,
-    "pinned": False,
-    "end_note": "",
-    "file_digest": "",
-}
-_USUAL: dict[str, Any] = {one.name: None for one in fields(Memory)} | _SELDOM | {"stale": False}
-"""The fields of a memory in their order, with what those have that seldom say anything."""
 
 _INDEX = "INSERT INTO texts (rowid, subtokens) VALUES (?, ?)"
 _LOG = "INSERT INTO change_log (row, stamp) SELECT value, random() & 0x7fffffff FROM json_each(?)"
@@ -187,47 +163,6 @@ def _read_memory(row: Sequence[Any]) -> Memory:
             "stale": False,
         },
     )
-
-
-def packed_memory(memory: Memory) -> bytes:
-    """A memory as bytes, for this process alone."""
-    values = memory.__dict__
-    rest = {name: values[name] for name, usual in _SELDOM.items() if values[name] != usual}
-    if "provenance" in rest:
-        rest["provenance"] = (*memory.provenance.__dict__.values(),)
-    return marshal.dumps((*[values[name] for name in _OFTEN], rest or None))
-
-
-def unpacked(packed: Mapping[int, bytes], rows: Iterable[int]) -> dict[int, Memory]:
-    """The memories of those of some rows that are packed: making one takes a third of what it takes of its row, which
-    has to be read as well."""
-    made: dict[int, Memory] = {}
-    new, put, get, usual = object.__new__, object.__setattr__, packed.get, _USUAL.copy
-    for row in rows:
-        one = get(row)
-        if one is None:
-            continue
-        values = usual()
-        (
-            values["id"],
-            values["namespace"],
-            values["revision"],
-            values["text"],
-            values["metadata"],
-            values["created_at"],
-            values["valid_from"],
-            values["embedder_id"],
-            values["dimension"],
-            values["id_given"],
-            rest,
-        ) = marshal.loads(one)
-        if rest is not None:
-            values.update(rest)
-            if "provenance" in rest:
-                values["provenance"] = _provenance(*rest["provenance"])
-        made[row] = memory = new(Memory)
-        put(memory, "__dict__", values)
-    return made
 
 
 @lru_cache(maxsize=256)

@@ -47,7 +47,7 @@ from aqe.engine.memory.file.migrations import migrate
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts
 from aqe.engine.memory.growth.expiry import Wanted, alive, end_expired, is_over
-from aqe.engine.memory.growth.recalled import MOST_TEXTS, note_recalled, said_already
+from aqe.engine.memory.growth.recalled import MOST_TEXTS, lately_recalled, said_already
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.growth.staleness import FileDigests, fresh_answer
 from aqe.engine.memory.listing import newest_memories, revisions
@@ -123,8 +123,9 @@ class Store:
         self._changing = Writing(connection, path, lock)
         self._beside = Beside(path, reopen)
         self._names = Names(path, reopen=reopen)
-        spot = self._looking, self._names, self.files, self.growth.stale, self.note_recalled
-        self.at_hand = AtHand(self._searcher, connection, lock, *spot)
+        spot = self._looking, self._names, self.files, self.growth.stale
+        noted = self.accesses.count_rows, lately_recalled(path).add
+        self.at_hand = AtHand(self._searcher, connection, lock, *spot, *noted)
         """Searches that an event loop may wait for."""
         stays_here(self)
 
@@ -279,8 +280,8 @@ class Store:
 
     def note_recalled(self, shown: Sequence[Hit | tuple[str, str]]) -> None:
         """Note, in memory alone, that memories (namespace, id) were shown: what only repeats them is not stored now."""
-        self.accesses.count(shown)
-        note_recalled(self.path, shown)
+        self.accesses.count(memories := [one.memory if isinstance(one, Hit) else one for one in shown])
+        lately_recalled(self.path).add(memories)
 
     def as_kept(self, text: str) -> str:
         """`text` as it would be written: without secrets where this store takes them out."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,10 +22,11 @@ from aqe.engine.memory import NewMemory, Provenance, Store
 from aqe.engine.memory.growth.pins import set_pinned
 from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.listing import newest_memories
-from aqe.engine.memory.rows import packed_memory, unpacked
-from aqe.engine.memory.search import ahead, hits, ranking
+from aqe.engine.memory.meaning import parts
+from aqe.engine.memory.search import ahead, hits, making, ranking
 
 VECTOR = (1.0, 0.0)
+NEAR = [-1.0, -0.25, 0.0, 2e-7, 0.5, 0.5000004, 0.5000005, 0.7, 1.0]
 DEEP = {"list": [1, -(2**40), 2**70, 0.1, None, True, False, "é\n", {"in": [[], {}]}], "": "ü", "é": {}}
 
 WRITER = """
@@ -156,9 +160,56 @@ def test_every_field_is_what_it_was(store: Store) -> None:
         now = newest_memories(connection, ranking.scope_of(connection, None, "", ()), 100, 0)
     made = [*now, *store.history("ends")]
     assert len(made) == 4
-    packed = {at: packed_memory(memory) for at, memory in enumerate(made)}
-    assert [*unpacked(packed, range(9)).values()] == made
-    assert unpacked(packed, [1])[1] is not unpacked(packed, [1])[1]
+    packed = {at: making.pack(memory) for at, memory in enumerate(made)}
+    assert [*making.memories(packed, range(9)).values()] == made
+    assert making.memories(packed, [1])[1] is not making.memories(packed, [1])[1]
+
+
+def test_what_is_found_is_as_if_it_was_made_by_its_class(store: Store) -> None:
+    """The hits, memories and answers of searches have the fields of their classes in their order, equal those that are
+    made by them, and cannot be changed."""
+    store.add("plain", id="plain", vector=VECTOR, metadata={"kind": "note"}, provenance=Provenance("a.py", 7))
+    read_ahead(store)
+    answer = store.at_hand.search(VECTOR, k=1)
+    assert answer is not None
+    for one in (answer, answer.hits[0], answer.hits[0].memory):
+        values = {field.name: getattr(one, field.name) for field in fields(one)}
+        assert vars(one) == values
+        assert list(vars(one)) == list(values)
+        assert one == type(one)(**values) == replace(one) == pickle.loads(pickle.dumps(one))
+        assert repr(one) == repr(type(one)(**values))
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, next(iter(values)), None)
+    assert answer.hits[0].memory == store.get("plain")
+
+
+@given(
+    found=st.lists(
+        st.lists(st.sampled_from([-1.0, -0.25, 0.0, 2e-7, 0.5, 0.5000004, 0.5000005, 0.7, 1.0]), max_size=40),
+        max_size=4,
+    ),
+    k=st.integers(1, 60),
+)
+def test_best_of_several_searches_are_those_of_plain_sorting(found: list[list[float]], k: int) -> None:
+    """The best rows of some searches are those of highest rounded cosine, of equals the oldest, however many there
+    are."""
+    arrays, pairs, row = [], [], 0
+    for scores in found:
+        numbers = np.sort(np.array(scores, np.float32))[::-1]
+        rows = np.arange(row, row + len(scores), dtype=np.int64)
+        row += len(scores)
+        arrays.append((rows, numbers))
+        pairs += zip(numbers.tolist(), rows.tolist(), strict=True)
+    ordered = sorted((-round(score, parts.DIGITS), row) for score, row in pairs)[:k]
+    if arrays:
+        assert parts.best_of(arrays, k) == ([row for _, row in ordered], [-score for score, _ in ordered])
+
+
+@given(score=st.floats(-1.5, 1.5, width=32))
+def test_cosines_are_rounded_as_round_does(score: float) -> None:
+    """Whatever float32 a cosine is, it is rounded to the nearest number of six digits."""
+    _, (near,) = parts.best_of([(np.array([1]), np.array([score], np.float32))], 1)
+    assert near == round(score, parts.DIGITS)
 
 
 def test_rows_are_read_ahead_after_a_few_searches(store: Store) -> None:
@@ -190,7 +241,7 @@ def test_what_is_kept_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) 
     assert 8 <= len(kept(store)) < 20
     for _ in range(2):
         assert {hit.memory.id for hit in store.search(vector=VECTOR, k=40).hits} == {f"n{at}" for at in range(40)}
-        assert sum(len(one) + hits.AROUND for one in kept(store).values()) <= 20_000
+        assert sum(making.size_of(one) for one in kept(store).values()) <= 20_000
 
 
 def test_many_are_found_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,17 +268,22 @@ def test_closing_ends_what_is_read_ahead(store: Store, monkeypatch: pytest.Monke
     assert not reading()
 
 
-def test_file_that_changed_makes_what_is_kept_stale(tmp_path: Path) -> None:
-    """A memory that was read ahead is said to be stale once its file changed."""
+@pytest.mark.parametrize("letters", [1, 9000])
+def test_file_that_changed_makes_what_is_kept_stale(tmp_path: Path, letters: int) -> None:
+    """A memory that was read ahead is said to be stale once its file changed, also one that is not kept whole."""
     (tmp_path / "rates.md").write_text("three")
     with Store.open(tmp_path / "aqe.db", growth=GrowthRules(root=tmp_path)) as store:
-        store.add("the rate", id="rate", vector=VECTOR, provenance=Provenance("rates.md", 1))
+        store.add("the rate " + "x" * letters, id="rate", vector=VECTOR, provenance=Provenance("rates.md", 1))
         store.add("no file", id="none", vector=VECTOR)
         read_ahead(store)
         assert not any(hit.memory.stale for hit in store.search(vector=VECTOR, k=2).hits)
         (tmp_path / "rates.md").write_text("fourteen")
-        told = {hit.memory.id: hit.memory.stale for hit in store.search(vector=VECTOR, k=2).hits}
-        assert told == {"rate": True, "none": False}
+        assert store.at_hand.search(VECTOR, k=2) is None
+        store.at_hand.follow_rules("mark")
+        at_hand = store.at_hand.search(VECTOR, k=2)
+        assert at_hand is not None
+        for found in (at_hand, store.search(vector=VECTOR, k=2)):
+            assert {hit.memory.id: hit.memory.stale for hit in found.hits} == {"rate": True, "none": False}
 
 
 def test_key_keeps_what_is_read_ahead_out_of_every_file(tmp_path: Path) -> None:

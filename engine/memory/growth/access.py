@@ -12,11 +12,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import apsw
 
 from aqe.engine.errors import AqeError
-from aqe.engine.memory.entry import Hit
+from aqe.engine.memory.entry import Memory
 from aqe.engine.memory.file.connection import transaction
 from aqe.engine.memory.file.sums import sum_of
 
@@ -34,6 +35,8 @@ MOST_KEPT = 50_000
 
 Key = tuple[str, str]
 """A memory: namespace and id."""
+
+Shown = TypeVar("Shown")
 
 
 def decayed(score: float, last_at: int, now: int, half_life_days: float = HALF_LIFE_DAYS) -> float:
@@ -65,6 +68,16 @@ def write_accesses(
         )
 
 
+def _keyed(connection: apsw.Connection, rows: Mapping[int, int]) -> Counter[Key]:
+    """Counts of rows as those of their memories: one that changed since has another row now."""
+    found: Counter[Key] = Counter()
+    for row, count in rows.items():
+        key: Any = connection.execute("SELECT namespace, id FROM memories WHERE row = ?", (row,)).fetchone()
+        if key is not None:
+            found[key] += count
+    return found
+
+
 def carry_over(connection: apsw.Connection, before: int, row: int) -> None:
     """Give the accesses of a row that ended to the one that follows it, adding to what that has."""
     connection.execute(
@@ -94,6 +107,18 @@ def _write_made(connection: apsw.Connection, made: Mapping[tuple[str, bytes], by
         connection.execute(sql, (over,))
 
 
+def _taken(waiting: list[Sequence[Shown]]) -> list[Shown]:
+    """What waits, which is then gone; others may append meanwhile."""
+    taken = waiting[:]
+    del waiting[: len(taken)]
+    return [one for shown in taken for one in shown]
+
+
+def _count(counts: Counter[Shown], shown: Sequence[Shown]) -> None:
+    """Add one for each that was shown, but for new ones where too many wait."""
+    counts.update([one for one in shown if one in counts] if len(counts) + len(shown) > MOST_WAITING else shown)
+
+
 class AccessCounts:
     """What a store writes aside: accesses, counters and vectors of texts; safe between threads. A store in memory has
     none of them."""
@@ -109,32 +134,38 @@ class AccessCounts:
         self._reopen = reopen
         self._now = now
         self._lock = threading.Lock()
-        self._shown: list[Sequence[Hit | Key]] = []
+        self._shown: list[Sequence[Memory | Key]] = []
+        self._found: list[Sequence[int]] = []
         self._waiting: Counter[Key] = Counter()
+        self._rows: Counter[int] = Counter()
         self._made: dict[tuple[str, bytes], bytes] = {}
         self._counts: dict[str, int] = {}
         self._timer: threading.Timer | None = None
         self._is_kept = str(path) != ":memory:"
         self._half_life_days = half_life_days
 
-    def count(self, shown: Sequence[Hit | Key]) -> None:
+    def count(self, shown: Sequence[Memory | Key]) -> None:
         """Count one access of each memory that was shown; nothing is written here."""
+        self._note(self._shown, shown)
+
+    def count_rows(self, rows: Sequence[int]) -> None:
+        """The same by the rows of current memories, for a third of the work."""
+        self._note(self._found, rows)
+
+    def _note(self, waiting: list[Sequence[Shown]], shown: Sequence[Shown]) -> None:
+        """Have it wait: what begins here is done under the lock, and appending needs none."""
         if not self._is_kept:
             return
-        with self._lock:
-            self._shown.append(shown)
-            if len(self._shown) >= TOGETHER:
+        waiting.append(shown)
+        if self._timer is None or len(waiting) >= TOGETHER:
+            with self._lock:
                 self._add_up()
-            self._start()
+                self._start()
 
     def _add_up(self) -> None:
-        waiting = self._waiting
-        for shown in self._shown:
-            keys = [(one.memory.namespace, one.memory.id) if isinstance(one, Hit) else one for one in shown]
-            if len(waiting) + len(keys) > MOST_WAITING:
-                keys = [key for key in keys if key in waiting]
-            waiting.update(keys)
-        self._shown.clear()
+        shown, rows = _taken(self._shown), _taken(self._found)
+        _count(self._waiting, [(one.namespace, one.id) if isinstance(one, Memory) else one for one in shown])
+        _count(self._rows, rows)
 
     def tally(self, name: str, count: int) -> None:
         """Add to a counter of the store (`growth_marks`), such as the hits of a cache."""
@@ -158,9 +189,12 @@ class AccessCounts:
             return self._made.get((embedder_id, digest))
 
     def forget(self) -> None:
-        """Drop the vectors that wait: a memory is erased, maybe one of theirs."""
+        """Drop the vectors that wait, and the rows: a memory is erased, maybe one of theirs, and another may get its
+        row."""
         with self._lock:
             self._made.clear()
+            self._found.clear()
+            self._rows.clear()
 
     def _start(self) -> None:
         if self._timer is None:
@@ -173,19 +207,21 @@ class AccessCounts:
         with self._lock:
             self._add_up()
             waiting, self._waiting = self._waiting, Counter()
+            rows, self._rows = self._rows, Counter()
             made, self._made = self._made, {}
             counts, self._counts = self._counts, {}
-        if not (waiting or made or counts):
+        if not (waiting or rows or made or counts):
             return
         try:
             with transaction(connection, self._path):
-                write_accesses(connection, waiting, self._now(), self._half_life_days)
+                write_accesses(connection, waiting + _keyed(connection, rows), self._now(), self._half_life_days)
                 _write_made(connection, made, self._now)
                 sql = "INSERT INTO growth_marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = number + ?"
                 connection.executemany(sql, [(name, count, count) for name, count in counts.items()])
         except BaseException:
             with self._lock:  # a vector that could not be written is made again; what is counted stays
                 self._waiting.update(waiting)
+                self._rows.update(rows)
             raise
 
     def close(self, connection: apsw.Connection) -> None:
@@ -194,7 +230,7 @@ class AccessCounts:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if self._shown or self._waiting or self._made or self._counts:
+        if self._shown or self._found or self._waiting or self._rows or self._made or self._counts:
             connection.set_busy_timeout(CLOSE_BUSY_MS)
             with contextlib.suppress(AqeError):
                 self.flush(connection)

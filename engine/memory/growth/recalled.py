@@ -22,7 +22,7 @@ from typing import Any
 
 import apsw
 
-from aqe.engine.memory.entry import Hit, Memory
+from aqe.engine.memory.entry import Memory
 from aqe.engine.memory.growth.likeness import LONGEST, adds_nothing
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.search.ranking import SHELVES
@@ -34,62 +34,89 @@ MOST = 256
 MOST_TEXTS = 64
 """More texts at a time are an import, not what somebody says about what they were shown."""
 
-MOST_WAITING = 64
-"""Searches whose memories are noted together, so that each costs a microsecond."""
+MOST_WAITING = 128
+"""Searches whose memories wait to be sorted in, so that each costs a microsecond."""
 
 Key = tuple[str, str]
 
 
 @dataclass
-class _Lately:
+class Lately:
     """What was recalled from one store: when (monotonic) and the text as it was then, None where it was not at hand;
-    up to when the accesses of other processes were read (microseconds); and what was shown since, not yet sorted in."""
+    up to when the accesses of other processes were read (microseconds); and what was shown since, not yet sorted in,
+    with how much may wait so."""
 
     shown: OrderedDict[Key, tuple[float, str | None]] = field(default_factory=OrderedDict)
     seen: int = 0
-    waiting: list[tuple[float, Sequence[Hit | Key]]] = field(default_factory=list)
+    waiting: list[tuple[float, Sequence[Memory | Key]]] = field(default_factory=list)
+    most: int = MOST_WAITING
+
+    def add(self, shown: Sequence[Memory | Key]) -> None:
+        """Note that memories, or such by namespace and id alone, were shown just now: appending needs no lock."""
+        self.waiting.append((time.monotonic(), shown))
+        if len(self.waiting) >= self.most or len(shown) > MOST_TEXTS:
+            with _lock:
+                self._shorten()
+
+    def _taken(self) -> list[tuple[float, Sequence[Memory | Key]]]:
+        """What waits, which then waits no more; others may append meanwhile."""
+        taken = self.waiting[:]
+        del self.waiting[: len(taken)]
+        return taken
+
+    def _shorten(self) -> None:
+        """Let only that wait of which some memory was not shown later, and few more than those that count. A memory is
+        known by the object that it is, which costs a tenth of asking for its name; one that was made twice is two."""
+        left: list[tuple[float, Sequence[Memory | Key]]] = []
+        known: set[object] = set()
+        for at, shown in reversed(self._taken()):
+            before = len(known)
+            if shown and isinstance(shown[0], Memory):
+                known.update(map(id, shown))
+            else:
+                known.update([id(one) if isinstance(one, Memory) else one for one in shown])
+            if len(known) > before:
+                left.append((at, shown))
+            if len(known) >= 2 * MOST:
+                break
+        self.waiting[:0] = reversed(left)
+        self.most = len(left) + MOST_WAITING
 
     def note(self, key: Key, at: float, text: str | None) -> None:
+        """Note one as shown at `at` (monotonic). `_lock` is held, here and below."""
         self.shown[key] = at, text if text is None else text[:LONGEST]
         self.shown.move_to_end(key)
 
     def forget_oldest(self) -> None:
+        """Keep `MOST` of them."""
         while len(self.shown) > MOST:
             self.shown.popitem(last=False)
 
     def sort_in(self) -> None:
         """Note what was shown since, the last `MOST` memories of it."""
         newest: dict[Key, tuple[float, str | None]] = {}
-        for at, shown in reversed(self.waiting):
+        for at, shown in reversed(self._taken()):
             for one in reversed(shown):
-                if isinstance(one, Hit):
-                    newest.setdefault((one.memory.namespace, one.memory.id), (at, one.memory.text))
+                if isinstance(one, Memory):
+                    newest.setdefault((one.namespace, one.id), (at, one.text))
                 else:
                     newest.setdefault(one, (at, None))
             if len(newest) >= MOST:
                 self.shown.clear()
                 break
-        self.waiting.clear()
         for key, (at, text) in reversed(newest.items()):
             self.note(key, at, text)
         self.forget_oldest()
 
 
 _lock = threading.Lock()
-_lately: dict[Path, _Lately] = {}
+_lately: dict[Path, Lately] = {}
 
 
-def note_recalled(path: Path, shown: Sequence[Hit | Key]) -> None:
-    """Note that hits, or memories by namespace and id, of the store at `path` were shown just now, by any part of this
-    process."""
-    found = time.monotonic(), shown
+def lately_recalled(path: Path) -> Lately:
+    """What any part of this process recalled from the store at `path`."""
     with _lock:
-        known = _lately.get(path)
-        if known is None:
-            known = _lately[path] = _Lately()
-        known.waiting.append(found)
-        if len(known.waiting) >= MOST_WAITING or len(shown) > MOST_TEXTS:
-            known.sort_in()
+        return _lately.setdefault(path, Lately())
 
 
 def said_already(
@@ -120,7 +147,7 @@ def _shown(connection: apsw.Connection, path: Path, now: int, window_s: float) -
             known.sort_in()
         seen = max(0 if known is None else known.seen, int(now - window_s * 1e6))
         if newest > seen:
-            known = _lately.setdefault(path, _Lately())
+            known = _lately.setdefault(path, Lately())
             _read_others(connection, known, seen, now)
             known.seen = newest
         least = time.monotonic() - window_s
@@ -128,7 +155,7 @@ def _shown(connection: apsw.Connection, path: Path, now: int, window_s: float) -
     return reversed(found)
 
 
-def _read_others(connection: apsw.Connection, known: _Lately, seen: int, now: int) -> None:
+def _read_others(connection: apsw.Connection, known: Lately, seen: int, now: int) -> None:
     """Take in what other processes recalled since."""
     sql = (
         "SELECT namespace, id, substr(text, 1, ?), last_at FROM accesses JOIN memories USING (row) WHERE last_at > ?"

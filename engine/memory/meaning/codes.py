@@ -115,7 +115,7 @@ class Codes:
             if self._has_cold and self.remake is not None:
                 exact = partial(demoted.exact_rows, connection, table, part.vectors, self.remake)
             found.append(part.searched.search(query, k, allow=allow, rescore=exact))
-        return best_of(found, k)
+        return dict(zip(*best_of(found, k), strict=True))
 
     def may_reach(
         self, connection: apsw.Connection, table: int, vector: NDArray[np.float32], least: float, scope: Scope
@@ -182,14 +182,14 @@ class Codes:
         database is not looked at. None where that is not enough."""
         return None if self._has_cold else self.ground(number, table, scope)
 
-    def search_parts(self, parts: Sequence[tuple[Key, Part]], vector: bytes, k: int) -> dict[int, float]:
-        """As `search`, in parts that answer at once."""
-        import numpy as np
-
-        query, found = np.frombuffer(vector, np.float32), []
+    def search_parts(
+        self, parts: Sequence[tuple[Key, Part]], query: NDArray[np.float32], k: int
+    ) -> tuple[list[int], list[float]]:
+        """The rows of `search` and their cosines, in parts that answer at once."""
+        found = []
         for key, part in parts:
             self.count_search(key, part)
-            found.append(part.searched.search(query, k))
+            found.append((part.graph or part.vectors).search(query, k))
         return best_of(found, k)
 
     def _at_hand(self, number: int, table: int, scope: Scope) -> list[Part] | None:

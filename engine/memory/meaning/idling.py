@@ -32,13 +32,18 @@ class Idling:
         self._busy = threading.Event()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._is_watched = False
 
     def touch(self) -> None:
         """Something was asked (a tenth of a microsecond, but for the second time)."""
         self._touched_at = self._clock()
+        if self._is_watched:
+            return
         if not self._busy.is_set():
+            self._is_watched = self._thread is not None
             self._busy.set()
         elif self._thread is None:
+            self._is_watched = True
             self._thread = threading.Thread(target=self._watch, name="aqe-idling", daemon=True)
             self._thread.start()
 
@@ -56,5 +61,6 @@ class Idling:
             if left > 0:
                 self._over.wait(left)
             else:
+                self._is_watched = False
                 self._busy.clear()
                 self._rest()

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 class RowsAhead(Generic[Kept]):
     """What `make` keeps of rows, by row. `newest` selects current rows, the newest first; all that is kept has a `size`
-    of at most `most`. Whoever calls holds the store's lock."""
+    of at most `most`; `dropped` is told which rows changed, None for all. Whoever calls holds the store's lock."""
 
     def __init__(
         self,
@@ -41,12 +41,14 @@ class RowsAhead(Generic[Kept]):
         make: Callable[[Iterable[Any]], dict[int, Kept]],
         size: Callable[[Kept], int],
         most: int,
+        dropped: Callable[[Sequence[int] | None], None] | None = None,
     ) -> None:
         self.known: dict[int, Kept] = {}
         self._newest = newest
         self._make = make
         self._size_of = size
         self._most = most
+        self._dropped = dropped
         self._size = 0
         self._number = -1
         self._mark: Mark | None = None
@@ -86,6 +88,8 @@ class RowsAhead(Generic[Kept]):
     def _drop(self, rows: Sequence[int] | None) -> None:
         """Forget some rows, or all; then they are worth reading ahead anew."""
         known = self.known
+        if self._dropped is not None:
+            self._dropped(rows)
         if rows is None:
             known.clear()
             self._size = 0
@@ -120,12 +124,15 @@ class RowsAhead(Generic[Kept]):
         sense, mark = self._sense, read_mark(connection)
         made: dict[int, Kept] = {}
         left, cursor = self._most, connection.execute(self._newest)
-        while left > 0 and (rows := [*islice(cursor, PORTION)]):
+        while left > 0:
             try:
+                rows = [*islice(cursor, PORTION)]
                 found = self._make(rows)
             except Exception as error:  # whoever looks such a row up meets it there
                 _log.info("Rows are read as they are found: %s", error)
                 return None
+            if not rows:
+                break
             for row, one in found.items():
                 left -= self._size_of(one)
                 if left >= 0:

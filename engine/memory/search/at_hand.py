@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
-from aqe.engine.memory.entry import Hit, SearchAnswer, check_embedder, check_limit, pack_vector
+from aqe.engine.memory.entry import Hit, Memory, SearchAnswer, as_floats, check_embedder, check_limit
 from aqe.engine.memory.file.connection import Elsewhere, Reading, stays_here
 from aqe.engine.memory.growth.staleness import FileDigests, Policy
+from aqe.engine.memory.search.making import vector_answer
 from aqe.engine.memory.search.searching import MOST_HITS, Searcher, wanted_in
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class AtHand:
         names: Names,
         files: FileDigests,
         stale: Policy,
-        note_recalled: Callable[[Sequence[Hit | tuple[str, str]]], None],
+        count_rows: Callable[[Sequence[int]], None],
+        note_recalled: Callable[[Sequence[Memory]], None],
     ) -> None:
         self._searcher = searcher
         self._lookups = searcher.lookups
@@ -51,6 +53,7 @@ class AtHand:
         self._names = names
         self._files = files
         self._stale_counts = stale != "mark"
+        self._count_rows = count_rows
         self._note_recalled = note_recalled
         stays_here(self)
 
@@ -70,19 +73,24 @@ class AtHand:
         """As `Store.search` by a vector alone; `own` says that the embedder is one of aqe's, whose vectors memories may
         wait for."""
         check_limit(k, MOST_HITS)
-        packed, wanted = pack_vector(vector), wanted_in(namespace, None)
+        numbers, wanted = as_floats(vector), wanted_in(namespace, None)
+        space = check_embedder(embedder_id), len(numbers)
         if self._reading.watched is not None or not self._lock.acquire(blocking=False):
             return None
         try:
-            found = self._searcher.at_hand(self._connection, packed, k, wanted, check_embedder(embedder_id), own=own)
+            found = self._searcher.at_hand(self._connection, numbers, k, wanted, space, own)
         except (apsw.Error, UnicodeDecodeError):
             return None  # a search in a transaction says what is wrong
         finally:
             self._lock.release()
-        if found is None or (self._stale_counts and any(hit.memory.stale for hit in found.hits)):
+        if found is None:
             return None
-        self._note_recalled(found.hits)
-        return found
+        rows, near, memories = found
+        if self._stale_counts and self._searcher.memories.has_files and any(one.stale for one in memories):
+            return None
+        self._count_rows(rows)
+        self._note_recalled(memories)
+        return vector_answer(memories, near)
 
     def once(self, work: Callable[[apsw.Connection], T], lookup: Lookup, *, wait: bool = False) -> T | None:
         """What `work` gives, in one read transaction, where its lookup is ready. A thread may `wait` for others, and

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,17 @@ import apsw
 
 from aqe.engine.memory.entry import Hit, Memory, made
 from aqe.engine.memory.growth.staleness import FileDigests
-from aqe.engine.memory.rows import COLUMNS, packed_memory, read_memory, unpacked
+from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.search.ahead import RowsAhead
 from aqe.engine.memory.search.hybrid import Found
+from aqe.engine.memory.search.making import Packed, hit, memories, pack, size_of
 from aqe.engine.memory.search.ranking import Scored
 
 KEPT_BYTES = 32_000_000
-"""Of memory that rows take at most: some 50,000 of ten lines each."""
+"""Of memory that rows take at most: some 40,000 of ten lines each."""
 
-KEPT_WHOLE, WHOLE_BYTES = 4096, 4096
-"""Memories that are kept whole, and the bytes that each may be packed to."""
-
-AROUND = 160
-"""Bytes that a row takes in memory beside what it is packed to."""
+KEPT_WHOLE, WHOLE_LETTERS = 4096, 4096
+"""Memories that are kept whole, and the letters that the text of each may have."""
 
 FEW = 32
 """Rows that are named one by one in a statement, which is a third sooner done than a list in JSON."""
@@ -38,16 +35,24 @@ _NEWEST = f"SELECT {_COLUMNS} WHERE valid_to IS NULL ORDER BY row DESC"
 class FoundMemories:
     """The memories that searches of one store find. The store's lock is held by whoever calls.
 
-    All are kept as bytes: making one of them takes a third of what reading its row does, and for the garbage collector
-    they are no work, however many. Those found lately are kept whole as well.
+    All are kept packed: making one of them takes a fifth of what reading its row does, and for the garbage collector
+    they are next to no work, however many. Those found lately are kept whole as well.
     """
 
     def __init__(self, files: FileDigests, database: Path, *, reopen: Callable[[Path], apsw.Connection]) -> None:
         self._files = files
-        self._lately: OrderedDict[int, tuple[bytes, Memory]] = OrderedDict()
-        """By row; what it was made of tells whether it is still so."""
-        self._rows: RowsAhead[bytes] = RowsAhead(
-            "aqe-rows", database, reopen=reopen, newest=_NEWEST, make=_packed, size=_weight, most=KEPT_BYTES
+        self._lately: dict[int, Memory] = {}
+        """By row, as of the change that the rows are of; no memory among them has ended."""
+        self._filed: set[int] = set()
+        """Rows whose memories may turn stale: all of those that are kept whole, and of others that were found."""
+        self._rows: RowsAhead[Packed] = RowsAhead(
+            *("aqe-rows", database),
+            reopen=reopen,
+            newest=_NEWEST,
+            make=_packed,
+            size=size_of,
+            most=KEPT_BYTES,
+            dropped=self._forget,
         )
 
     def hits(self, connection: apsw.Connection, number: int, scored: Sequence[Scored]) -> tuple[Hit, ...]:
@@ -63,13 +68,26 @@ class FoundMemories:
         known = self._memories(connection, number, [one[0] for some in found for one in some])
         return [_made(known, some, self._files) for some in found]
 
-    def nearest(self, connection: apsw.Connection, number: int, near: Mapping[int, float]) -> tuple[Hit, ...] | None:
-        """The memories of rows by cosine, where no transaction holds what was found; None where one ended meanwhile."""
-        known = self._memories(connection, number, near)
-        for memory in known.values():
-            if memory.valid_to is not None:
+    def current(self, connection: apsw.Connection, number: int, rows: Sequence[int]) -> list[Memory] | None:
+        """The memories of rows that were current as of the change `number`, where no transaction holds what was found;
+        None where one ended or went meanwhile."""
+        self._rows.follow(connection, number)
+        lately = self._lately
+        try:
+            found = [lately[row] for row in rows]
+        except KeyError:
+            known = self._memories(connection, number, rows)
+            if len(known) < len(rows) or any(memory.valid_to is not None for memory in known.values()):
                 return None
-        return _made(known, zip(near, near.values(), repeat(None), near.values()), self._files)
+            found = [known[row] for row in rows]
+        if self._filed and not self._filed.isdisjoint(rows):
+            found = [self._files.marked(memory) for memory in found]
+        return found
+
+    @property
+    def has_files(self) -> bool:
+        """Whether any memory that was found may turn stale."""
+        return bool(self._filed)
 
     def close(self) -> None:
         """End what is being read in the background."""
@@ -82,12 +100,12 @@ class FoundMemories:
         new = []
         for row in rows:
             one = lately.get(row)
-            if one is not None and one[0] is kept.get(row):
-                known[row] = one[1]
+            if one is not None:
+                known[row] = one
             else:
                 new.append(row)
         if new:
-            made = unpacked(kept, new)
+            made = memories(kept, new)
             if missing := [row for row in new if row not in made]:
                 made |= self._read(connection, missing)
             self._note(made)
@@ -96,18 +114,29 @@ class FoundMemories:
 
     def _read(self, connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Memory]:
         read = read_rows(connection, rows)
-        self._rows.add({row: packed_memory(memory) for row, memory in read.items()})
+        self._rows.add({row: pack(memory) for row, memory in read.items()})
         return read
 
     def _note(self, made: Mapping[int, Memory]) -> None:
         """Keep memories whole until others were found after them."""
-        kept, lately = self._rows.known, self._lately
+        lately = self._lately
         for row, memory in made.items():
-            packed = kept.get(row, b"")
-            if 0 < len(packed) <= WHOLE_BYTES:
-                lately[row] = packed, memory
-        while len(lately) > KEPT_WHOLE:
-            lately.popitem(last=False)
+            if memory.file_digest:
+                self._filed.add(row)
+            if memory.valid_to is None and len(memory.text) <= WHOLE_LETTERS:
+                lately[row] = memory
+        if len(lately) > KEPT_WHOLE:  # some more go with them, so that the oldest are looked for less often
+            self._forget([*islice(lately, len(lately) - KEPT_WHOLE + KEPT_WHOLE // 64)])
+
+    def _forget(self, rows: Iterable[int] | None) -> None:
+        """Keep these no more, or none."""
+        if rows is None:
+            self._lately.clear()
+            self._filed.clear()
+            return
+        for row in rows:
+            self._lately.pop(row, None)
+            self._filed.discard(row)
 
 
 def read_rows(connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Memory]:
@@ -119,12 +148,8 @@ def read_rows(connection: apsw.Connection, rows: Sequence[int]) -> dict[int, Mem
     return {row[-1]: read_memory(row) for row in found}
 
 
-def _packed(rows: Iterable[Any]) -> dict[int, bytes]:
-    return {row[-1]: packed_memory(read_memory(row)) for row in rows}
-
-
-def _weight(packed: bytes) -> int:
-    return len(packed) + AROUND
+def _packed(rows: Iterable[Any]) -> dict[int, Packed]:
+    return {row[-1]: pack(read_memory(row)) for row in rows}
 
 
 def hits_of(known: Mapping[int, Memory], scored: Sequence[Scored]) -> tuple[Hit, ...]:
@@ -133,18 +158,11 @@ def hits_of(known: Mapping[int, Memory], scored: Sequence[Scored]) -> tuple[Hit,
 
 
 def _made(known: Mapping[int, Memory], found: Iterable[Found], files: FileDigests) -> tuple[Hit, ...]:
-    hits, new, put = [], object.__new__, object.__setattr__
+    hits = []
     for row, score, text, near in found:
         memory = known.get(row)
-        if memory is None:
-            continue
-        if memory.file_digest:
-            memory = files.marked(memory)
-        hit = new(Hit)
-        values = {"memory": memory, "score": score, "text_score": text, "vector_score": near, "prior": 0.0}
-        values["explained"] = None
-        put(hit, "__dict__", values)
-        hits.append(hit)
+        if memory is not None:
+            hits.append(hit(files.marked(memory) if memory.file_digest else memory, score, text, near))
     return tuple(hits)
 
 

@@ -48,9 +48,9 @@ from aqe.engine.memory.terms.text import check_query
 from aqe.engine.memory.terms.words import WordCounts
 
 if TYPE_CHECKING:
-    from aqe.engine.memory.entry import Numbers
+    from aqe.engine.memory.entry import Memory, Numbers
     from aqe.engine.memory.meaning.parts import Key, Part
-    from aqe.engine.memory.search.hybrid import Found
+    from aqe.engine.memory.search.hybrid import Floats, Found
     from aqe.engine.memory.search.rank import Rank
 
 MOST_HITS = 1000
@@ -309,17 +309,17 @@ class Searcher:
 
     @sound
     def at_hand(
-        self, connection: apsw.Connection, packed: bytes, k: int, wanted: Wanted, embedder_id: str, *, own: bool
-    ) -> SearchAnswer | None:
-        """The answer by a vector alone where it costs well under a millisecond: None where anything must be read first
-        but the memories that are found, or where some wait for a vector of this embedder of aqe's `own`.
+        self, connection: apsw.Connection, vector: Floats, k: int, wanted: Wanted, space: tuple[str, int], own: bool
+    ) -> tuple[list[int], list[float], list[Memory]] | None:
+        """The rows found by a vector alone, their cosines and memories, where it costs well under a millisecond: None
+        where anything must be read first but the memories that are found, or where some wait for a vector of this
+        space, that of aqe's `own` embedder.
 
         The store's lock is held; no transaction is needed where nothing changed since the last search: rows never
         change but for their end, which takes them out of the answer.
         """
         if self.rank is not None:
             return None
-        space = (embedder_id, len(packed) // 4)
         changed = read_number(connection) - self.number
         if changed:
             known = self._tables.get(space)
@@ -327,7 +327,7 @@ class Searcher:
                 return None
             with self._reading():
                 self._catch_up(connection, known, wanted, space, own=own)
-        if self._has_ended():
+        if self._first_end is not None and self._has_ended():
             return None
         namespace, condition, _ = wanted
         held, parts = self._spots.get((namespace, space, own), (-1, None))
@@ -335,8 +335,9 @@ class Searcher:
             parts = self._spot(wanted, space, own=own)
         if parts is None:
             return None
-        hits = self.memories.nearest(connection, self.number, self.codes.search_parts(parts, packed, k))
-        return None if hits is None else SearchAnswer("vector", hits)
+        rows, near = self.codes.search_parts(parts, vector, k)
+        memories = self.memories.current(connection, self.number, rows)
+        return None if memories is None else (rows, near, memories)
 
     def _spot(self, wanted: Wanted, space: tuple[str, int], *, own: bool) -> Spot | None:
         """What is searched where this is wanted, if it is at hand: it is until a memory changes."""

@@ -151,3 +151,56 @@ def test_a_search_writes_nothing_itself(tmp_path: Path) -> None:
         store.close()
         with other.reading() as connection:
             assert connection.execute("SELECT count, score FROM accesses").fetchall() == [(2, 2.0)]
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_many_searches_since_hide_nothing_that_was_recalled(store: Store, at_hand: bool) -> None:
+    """A memory that was shown once is still known after hundreds of searches that showed a few others, whichever way
+    they were searched."""
+    id = store.add(FACT, vector=[1.0, 0.0])
+    store.keep([NewMemory(f"other words of note {at}", id=f"n{at}", vector=[0.1 * at, 1.0]) for at in range(5)])
+    for _ in range(4):
+        store.search(vector=[1.0, 0.0], k=1)
+    assert store.at_hand.search([1.0, 0.0], k=1) is not None
+    for at in range(400):
+        if at_hand:
+            assert store.at_hand.search([0.1 * (at % 5), 1.0], k=3) is not None
+        else:
+            store.note_recalled([("default", f"n{at % 5}")])
+    assert store.keep([NewMemory("Remember: " + FACT)]) == [
+        Kept(id, existed=True, recalled=True, namespace="default"),
+    ]
+
+
+def test_searches_at_hand_are_counted_for_the_memory_that_is_there_when_they_are_written(tmp_path: Path) -> None:
+    """Each search counts once for each memory that it showed, also where the memory changed since; what was erased has
+    no count, nor has the memory that takes its place in the file."""
+    path = tmp_path / "aqe.db"
+    with Store.open(path) as store:
+        for id, vector in (("kept", [1.0, 0.0]), ("changed", [0.9, 0.1])):
+            store.add(f"note {id}", id=id, vector=vector)
+        for _ in range(4):
+            store.search(vector=[1.0, 0.0], k=1)
+        for _ in range(50):
+            assert store.at_hand.search([1.0, 0.0], k=2) is not None
+        store.update("changed", metadata={"turn": 2})
+    assert counts(path) == {"kept": 54, "changed": 50}
+    with Store.open(path) as store:
+        store.add("note erased", id="erased", vector=[1.0, 0.0])
+        for _ in range(4):
+            store.search(vector=[1.0, 0.0], k=1)
+        assert store.at_hand.search([1.0, 0.0], k=3) is not None
+        with store.reading() as connection:
+            last = connection.execute("SELECT row FROM memories WHERE id = 'erased'").get
+        store.delete("erased", erase=True)
+        store.add("note newer", id="newer", vector=[1.0, 0.0])
+        with store.reading() as connection:
+            assert connection.execute("SELECT row FROM memories WHERE id = 'newer'").get == last
+    assert "newer" not in counts(path)
+
+
+def counts(path: Path) -> dict[str, int]:
+    """The accesses of current memories in a file."""
+    with Store.open(path) as store, store.reading() as connection:
+        sql = "SELECT id, count FROM accesses JOIN memories USING (row) WHERE valid_to IS NULL"
+        return dict(connection.execute(sql))
