@@ -160,7 +160,7 @@ class Asking:
         """
         began = time.perf_counter()
         check_text(prompt)
-        opened = None if session is None else self._open(session)
+        opened = None if session is None else self._conversations.table.opened(session)
         previous = self._previous(opened, talk) if leans_on_what_was_said(prompt) else None
         request = route_request(prompt, task, config)
         asked = standalone(prompt, previous)
@@ -427,14 +427,6 @@ class Asking:
         id = None if session is None else session.id
         recalled = self._recall.recall(asked, k=config.k, namespace=config.namespace, session=id, before=before)
         return recalled if session is None else replace(recalled, passages=self._with_given(session, recalled))
-
-    def _open(self, name: str) -> Session:
-        with self._store.reading() as connection:
-            known = self._conversations.table.find_open(connection, name)
-        if known is not None:
-            return known
-        with self._store.writing() as connection:
-            return self._conversations.table.open(connection, name)
 
     def _previous(self, session: Session | None, talk: Sequence[Message]) -> str | None:
         """What a question that leans on what was said leans on."""

@@ -122,12 +122,16 @@ class SessionTable:
             raise UserError(f"There is no session {name!r}.", code="unknown-session", fix=fix)
         return self._read(row)
 
-    def open(self, connection: apsw.Connection, name: str) -> Session:
+    def opened(self, name: str) -> Session:
         """The open session of this name, made when there is none. Raises `UserError` (session-ended)."""
-        return self.find_open(connection, name) or self.insert(connection, name)
+        with self._store.reading() as connection:
+            known = self._find_open(connection, name)
+        if known is not None:
+            return known
+        with self._store.writing() as connection:
+            return self._find_open(connection, name) or self.insert(connection, name)
 
-    def find_open(self, connection: apsw.Connection, name: str) -> Session | None:
-        """The open session of this name, None when there is none. Raises `UserError` (session-ended)."""
+    def _find_open(self, connection: apsw.Connection, name: str) -> Session | None:
         row = connection.execute(f"SELECT {_SESSION} WHERE name = ?1 OR id = ?1", (check_name(name),)).fetchone()
         return None if row is None else require_open(self._read(row))
 
