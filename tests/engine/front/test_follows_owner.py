@@ -36,7 +36,7 @@ def keep_reading(store):
 with Engine.open(sys.argv[1]) as engine, open_or_read(Path(sys.argv[1]))[0] as store:
     works = {
         "search": lambda: len(engine.search("refund rounded", namespace="default", k=400).hits),
-        "vector": lambda: len(store.search(vector=[1.0, 0.5], k=400, embedder_id="own").hits),
+        "vector": lambda: len(engine.search(vector=[1.0, 0.5], k=400, embedder_id="own").hits),
         "keep": lambda: engine.remember("A refund of a voucher is rounded.").existed,
         "ask": lambda: bool(engine.query("How is a refund rounded?").context),
         "read": lambda: keep_reading(store),
@@ -125,10 +125,10 @@ def project(tmp_path: Path) -> Path:
 def test_reader_sees_what_the_owner_writes(project: Path) -> None:
     """Memories that the owner adds are found at once, while the store is open there and after it was closed."""
     with reader(project) as ask:
-        assert [ask("search"), ask("vector")] == ["10", "10"]
+        assert [ask("search"), *[ask("vector") for _ in range(5)]] == ["10"] * 6
         with owned(project) as store:
             written(store, 10, 60)
-            assert [ask("search"), ask("vector")] == ["60", "60"]
+            assert [ask("vector"), ask("search")] == ["60", "60"]
         assert [ask("search"), ask("vector")] == ["60", "60"]
         with owned(project) as store:
             written(store, 60, 200)
