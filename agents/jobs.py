@@ -24,9 +24,9 @@ from aqe.agents.fresh import FreshProcesses
 from aqe.agents.registry import AGENTS, Agent, build_request, run_agent
 from aqe.engine.errors import AqeError, Cancelled, InternalError, OutOfTime, UserError
 from aqe.engine.jobs import Job, JobTable
+from aqe.engine.mistakes import mistake_of
 from aqe.engine.owner import Owner, current_owner
 from aqe.engine.progress import CancelToken
-from aqe.engine.project import looping_link
 from aqe.engine.results import write_result
 
 WATCH_S = 0.1
@@ -173,8 +173,8 @@ def run_job(spec: JobSpec) -> None:
         except AqeError as error:
             table.fail(spec.job_id, _as_error(error))
         except Exception as error:
-            if (of_link := looping_link(error)) is not None:
-                table.fail(spec.job_id, _as_error(of_link))
+            if (mistake := mistake_of(error)) is not None:
+                table.fail(spec.job_id, _as_error(mistake))
                 return
             what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             table.fail(spec.job_id, _as_error(InternalError(f"aqe itself failed with {what}.", code="internal")))

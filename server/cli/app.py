@@ -277,10 +277,10 @@ def _no_space(error: OSError) -> UserError:
 
 
 def _unexpected(error: Exception, debug: bool) -> AqeError:
-    from aqe.engine.project import looping_link
+    from aqe.engine.mistakes import mistake_of
 
-    if (of_link := looping_link(error)) is not None:
-        return of_link
+    if (mistake := mistake_of(error)) is not None:
+        return mistake
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     fix = "" if debug else "Run it again with --debug for the traceback, and report it."
     return InternalError(f"aqe itself failed with {what}.", code="internal", fix=fix)

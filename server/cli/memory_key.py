@@ -156,7 +156,8 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
             keys.write_key(name + keys.NEXT, new)
         except BaseException:
             if not had_pointer:
-                pointer.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # where nothing can be written it was not made either
+                    pointer.unlink()
             raise
         try:
             yield
@@ -164,7 +165,8 @@ def _held(place: Place, new: str | None, *, by_keyring: bool, dry_run: bool) -> 
             if not keys.opens(place.path, new):  # else the store took the new key before the work was ended
                 keys.drop_key(name + keys.NEXT)
                 if not had_pointer:
-                    pointer.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        pointer.unlink()
             raise
         if place.key is not None:
             keys.keep_old(name, place.key)

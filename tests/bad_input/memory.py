@@ -32,6 +32,10 @@ ROWS = [
     Row("broken database, stats", ("stats",), broken_database, "database-broken", 2, "", (), database_is_untouched),
     Row("locked database", ADD, locked_database, "database-locked", 2, "aqe.db", (), still_remembers, True),
     Row("read-only project, memory", ADD, nothing, "project-read-only", 2, ".aqe", READ_ONLY),
+    Row(
+        *("read-only project, key", ("memory", "key", "set", "--keyring"), remembering),
+        *("project-read-only", 2, "key-id", READ_ONLY, still_remembers),
+    ),
     Row("read-only project, stats", ("stats",), nothing, "", 0, "none yet", READ_ONLY),
     Row("read-only project, config", ("config",), nothing, "", 0, "sandbox.memory_mb", READ_ONLY),
     Row("full disk, memory", ADD, nothing, "disk-full", 2, ".aqe", FULL_DISK),

@@ -370,6 +370,37 @@ def test_a_provider_may_be_named_numbered_or_foreign(tmp_path: Path, address: st
     assert found.providers["house"].base_url == address
 
 
+ODD: tuple[Any, ...] = (
+    *(-1, 0, -(10**9), 10**9, 10**30, 1e9, 1.5, -0.5, float("nan"), float("inf"), True),
+    *("", " ", "x", "x y", "-1", "nan", "1e9", "9" * 5000, "a\nb"),
+    *([], [""], [1], {}, {"a": 1}),
+)
+
+
+@pytest.mark.parametrize("key", declared_keys())
+def test_every_setting_takes_an_odd_value_or_refuses_it_in_one_sentence(tmp_path: Path, key: str) -> None:
+    """Whatever the value, from a flag, a variable or a file: it is taken, or it is a bad setting that is named."""
+    for at, value in enumerate(ODD):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        plain = json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+        written = "{a = 1}" if value == {"a": 1} else plain
+        write_project(folder, f"[tool.aqe]\n{key} = {written}\n")
+        named = {variable(key): plain if isinstance(value, (list, dict)) else str(value)}
+        for flags, environ, project in ({key: value}, {}, tmp_path), ({}, named, tmp_path), ({}, {}, folder):
+            if (error := _refusal(project, flags, environ)) is not None:
+                assert (error.code, str(error).count("\n")) == ("bad-setting", 0), (value, str(error))
+                assert key in str(error) or variable(key) in str(error)
+
+
+def _refusal(project: Path, flags: dict[str, Any], environ: dict[str, str]) -> UserError | None:
+    try:
+        load_settings(project, flags, environ)
+    except UserError as error:
+        return error
+    return None
+
+
 def test_a_refused_address_is_repeated_without_its_password(tmp_path: Path) -> None:
     """The error for an address with a password in it names key and file, and not the password."""
     (tmp_path / "pyproject.toml").write_text(

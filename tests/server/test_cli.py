@@ -215,6 +215,22 @@ def test_unexpected_failure_is_internal_and_keeps_its_traceback_for_debug(
         assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [("memory", "add", "x"), ("query", "x", "--no-index")], ids=lambda words: words[0])
+def test_a_path_of_kernels_that_is_none_is_the_users_mistake(words: tuple[str, ...], project: Path) -> None:
+    """An AQE_SIMD that no machine or not this one has is a bad setting, told with what can be chosen."""
+    run = subprocess.run(
+        [sys.executable, "-m", "aqe.server.cli", *words, "--project", str(project)],
+        env={**os.environ, "AQE_SIMD": "avx9"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
+    assert run.stderr.startswith("AQE_SIMD: 'avx9' is not a path of aqe.simd. Choose one of ")
+    assert run.stderr.endswith(", numpy. [bad-setting]\n")
+
+
 @pytest.mark.parametrize("words", [("verify", "round.py"), ("audit", "round.py")], ids=lambda words: words[0])
 def test_link_to_itself_is_the_users_mistake(
     words: tuple[str, ...], project: Path, capsys: pytest.CaptureFixture[str]

@@ -74,3 +74,19 @@ def test_syntax_of_the_text_index_is_only_text(in_memory: OnStdio, project: Path
                 assert not said.is_error, signs
 
     anyio.run(talk)
+
+
+def test_a_path_of_kernels_that_is_none_is_a_bad_setting(
+    on_stdio: OnStdio, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was started with such an AQE_SIMD says so to each call that needs a kernel, and lives on."""
+    monkeypatch.setenv("AQE_SIMD", "avx9")
+
+    async def talk() -> None:
+        async with on_stdio(project, "auto") as client:
+            for _ in range(2):
+                said = await client.call_tool("memory_add", {"text": "prices are kept in cents"})
+                assert (said.is_error, said.structured_content["code"]) == (True, "bad-setting")
+                assert "Choose one of " in said.structured_content["fix"]
+
+    anyio.run(talk)
