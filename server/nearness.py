@@ -3,7 +3,7 @@ answer only: the best has 1 however little it has to do with the query."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aqe.engine.memory.terms.stop_words import without_stop_words
@@ -32,11 +32,18 @@ def held(words: frozenset[str], text: str) -> int:
     return len(words.intersection(subtokens(text)))
 
 
-def shown_words(words: frozenset[str], hit: Hit) -> str:
-    """What a hit holds of the words, as "2 of 3 words"."""
-    return f"{held(words, hit.memory.text)} of {len(words)} word{'' if len(words) == 1 else 's'}"
+def held_of_each(query: str, hits: Sequence[Hit]) -> list[dict[str, int]]:
+    """For each hit how many telling words of the query it holds, and how many there are, as the faces name them."""
+    words = telling_words(query)
+    return [{"words_held": held(words, hit.memory.text), "words_asked": len(words)} for hit in hits]
 
 
-def is_far(words: frozenset[str], hits: Sequence[Hit]) -> bool:
+def shown_words(counts: Mapping[str, int]) -> str:
+    """What a hit holds of the words, as "2 of 3 words"; "" where the query has none that tells something."""
+    asked = counts["words_asked"]
+    return f"{counts['words_held']} of {asked} word{'' if asked == 1 else 's'}" if asked else ""
+
+
+def is_far(counts: Sequence[Mapping[str, int]]) -> bool:
     """Whether not one hit holds a word of the query: they are the nearest by meaning, however far that is."""
-    return bool(words and hits) and not any(held(words, hit.memory.text) for hit in hits)
+    return any(one["words_asked"] for one in counts) and not any(one["words_held"] for one in counts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -42,23 +43,22 @@ def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_a
 
     lines = failed = 0
     for arrived in _input_lines():
-        together = [line for _, line in arrived]
-        outs = None if answer_all is None or len(arrived) == 1 else _answered_together(together, answer_all)
-        for at, (number, line) in enumerate(arrived):
+        asked = [_object_or_error(line) for _, line in arrived]
+        good = [one for one in asked if not isinstance(one, AqeError)]
+        together = None if answer_all is None or len(good) < 2 else _answered_together(good, answer_all)
+        for (number, _), one in zip(arrived, asked, strict=True):
             lines += 1
-            asked: Mapping[str, Any] = {}
             try:
-                if outs is None:
-                    asked = _object(line)
-                    out = answer(asked)
-                else:
-                    out = outs[at]
+                if isinstance(one, AqeError):
+                    raise one
+                out = answer(one) if together is None else next(together)
             except AqeError as error:
                 failed += 1
                 said = {"message": error.message, "code": error.code, "fix": error.fix}
-                out = {**({"id": asked["id"]} if "id" in asked else {}), "error": said, "line": number}
+                named = {"id": one["id"]} if not isinstance(one, AqeError) and "id" in one else {}
+                out = {**named, "error": said, "line": number}
             sys.stdout.write(json.dumps(out, ensure_ascii=False) + "\n")
-            if outs is None:
+            if together is None:
                 sys.stdout.flush()
         sys.stdout.flush()
     if project is not None:
@@ -78,10 +78,10 @@ def with_id(line: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": line["id"], **out} if "id" in line else dict(out)
 
 
-def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequence[Mapping[str, Any]] | None:
+def _answered_together(asked: Sequence[Mapping[str, Any]], answer_all: AnswerAll) -> Iterator[Mapping[str, Any]] | None:
     """What stands for each line; None where one is refused, which its own answer says then."""
     try:
-        return answer_all([_object(line) for line in lines])
+        return iter(answer_all(asked))
     except AqeError:
         return None
 
@@ -89,30 +89,40 @@ def _answered_together(lines: Sequence[bytes], answer_all: AnswerAll) -> Sequenc
 def _input_lines() -> Iterator[list[tuple[int, bytes]]]:
     """The lines of stdin, each with its number, together as they arrived; blank ones at the end are none."""
     parts: list[bytes] = []
-    blank: list[tuple[int, bytes]] = []
-    before = 0
+    before = blank = 0
     source = cast("BufferedReader", sys.stdin.buffer)
     while block := source.read1(_BLOCK):
         parts.append(block)
         if b"\n" in block:
             *whole, rest = b"".join(parts).split(b"\n")
             parts = [rest]
-            yield from _in_batches(whole, before, blank)
+            yield from _in_batches(_told(whole, before, blank))
             before += len(whole)
-    yield from _in_batches([b"".join(parts)], before, blank)
+            blank = next((n for n, line in enumerate(reversed(whole)) if line.strip()), blank + len(whole))
+    yield from _in_batches(_told([b"".join(parts)], before, blank))
 
 
-def _in_batches(
-    lines: Sequence[bytes], before: int, blank: list[tuple[int, bytes]]
-) -> Iterator[list[tuple[int, bytes]]]:
-    """`lines` after those in `blank`, where blank ones are left that nothing follows yet."""
-    told = []
+def _told(lines: Sequence[bytes], before: int, blank: int) -> Iterator[tuple[int, bytes]]:
+    """`lines` up to the last that is not blank, numbered after those `before`, whose last `blank` ones were left."""
     for number, line in enumerate(lines, before + 1):
-        blank.append((number, line))
         if line.strip():
-            told += blank
-            blank.clear()
-    return (told[at : at + TOGETHER] for at in range(0, len(told), TOGETHER))
+            yield from ((left, b"") for left in range(number - blank, number))
+            yield number, line
+            blank = 0
+        else:
+            blank += 1
+
+
+def _in_batches(told: Iterator[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    while batch := list(islice(told, TOGETHER)):
+        yield batch
+
+
+def _object_or_error(line: bytes) -> Mapping[str, Any] | AqeError:
+    try:
+        return _object(line)
+    except AqeError as error:
+        return error
 
 
 def _object(line: bytes) -> Mapping[str, Any]:

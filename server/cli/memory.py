@@ -28,7 +28,7 @@ from aqe.server.cli.output import (
     terminal_progress,
 )
 from aqe.server.kept import kept_object, taken_over
-from aqe.server.nearness import held, telling_words
+from aqe.server.nearness import held_of_each
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,14 +215,10 @@ def search(
         apart = other_spaces(store, embedder)
         nothing = {} if answer.hits else absent_object(store, namespace, ever=at is not None)
     if json:
-        found = answer_object(answer)
-        words = telling_words(asked)
-        for hit in found["hits"]:
-            hit |= {"words_held": held(words, hit["text"]), "words_asked": len(words)}
-        print_json("memory-search", {**found, "other_spaces": apart, **nothing}, project=root)
+        print_json("memory-search", {**answer_object(answer, asked), "other_spaces": apart, **nothing}, project=root)
         return
     tell_absent(nothing)
-    _print_answer(answer, telling_words(asked), None if store.growth.rank is None else store.growth.rank.text)
+    _print_answer(answer, asked, None if store.growth.rank is None else store.growth.rank.text)
     if apart:
         names = " and ".join(map(repr, apart))
         print(f"Memories with a vector of {names} are found by their words alone.", file=sys.stderr)
@@ -237,19 +233,20 @@ def _search_lines(
         filled = memory_lines.with_defaults(line, given)
         found = search(filled)
         nothing = {} if found.hits else absent_object(store, filled.get("namespace"))
-        return with_id(line, {**answer_object(found), **nothing})
+        return with_id(line, {**answer_object(found, filled.get("query") or ""), **nothing})
 
     answer_lines(root, "memory-search", found_of)
 
 
-def _print_answer(answer: SearchAnswer, words: frozenset[str], rank: str | None) -> None:
+def _print_answer(answer: SearchAnswer, query: str, rank: str | None) -> None:
     """A line for each hit, best first, and how they were found."""
-    for hit in answer.hits:
+    counts = held_of_each(query, answer.hits)
+    for hit, of_hit in zip(answer.hits, counts, strict=True):
         name = f"{hit.memory.id}  {hit.memory.namespace}"
-        print(one_line(f"{shown_scores(hit, words)}  {name}  {_told(hit.memory)}"))
+        print(one_line(f"{shown_scores(hit, of_hit)}  {name}  {_told(hit.memory)}"))
         if hit.explained is not None:
             print(f"      {explained(hit, hit.explained, rank)}")
-    print(summed_up(answer, words, rank), file=sys.stderr)
+    print(summed_up(answer, counts, rank), file=sys.stderr)
     if answer.note:
         print(answer.note, file=sys.stderr)
 

@@ -33,8 +33,10 @@ def memory_object(memory: Memory) -> dict[str, Any]:
     }
 
 
-def answer_object(answer: SearchAnswer) -> dict[str, Any]:
-    """What a search found as JSON; scores with 5 digits."""
+def answer_object(answer: SearchAnswer, query: str) -> dict[str, Any]:
+    """What a search found as JSON; scores with 5 digits, and how many words of the query each hit holds."""
+    from aqe.server.nearness import held_of_each
+
     hits = [
         {
             "score": float(f"{hit.score:.5g}"),
@@ -43,8 +45,9 @@ def answer_object(answer: SearchAnswer) -> dict[str, Any]:
             "prior": float(f"{hit.prior:.5g}"),
             "explained": None if hit.explained is None else _rounded(vars(hit.explained)),
             **memory_object(hit.memory),
+            **counts,
         }
-        for hit in answer.hits
+        for hit, counts in zip(answer.hits, held_of_each(query, answer.hits), strict=True)
     ]
     return {"mode": answer.mode, "hits": hits, "note": answer.note}
 

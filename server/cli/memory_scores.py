@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aqe.server.nearness import is_far, shown_words
@@ -34,19 +35,20 @@ def explained(hit: Hit, why: Explained, rank: str | None = None) -> str:
     return f"{whole:+.2f} = {share} + {rest}{feedback}, {place}; {ranks}"
 
 
-def shown_scores(hit: Hit, words: frozenset[str]) -> str:
+def shown_scores(hit: Hit, counts: Mapping[str, int]) -> str:
     """The score of a hit, which of the query's words it holds, the cosine, and what feedback adds, if any."""
     meaning = "    -" if hit.vector_score is None else f"{hit.vector_score:5.2f}"
     feedback = f", feedback {hit.prior:+.2f}" if hit.prior else ""
     score = f"{hit.score:4.2f}" if abs(hit.score) < _LONG else f"{hit.score:.3g}"
-    return f"{score} ({shown_words(words, hit)}, meaning {meaning}{feedback})"
+    words = shown_words(counts)
+    return f"{score} ({words}{', ' if words else ''}meaning {meaning}{feedback})"
 
 
-def summed_up(answer: SearchAnswer, words: frozenset[str], rank: str | None) -> str:
+def summed_up(answer: SearchAnswer, counts: Sequence[Mapping[str, int]], rank: str | None) -> str:
     """How many were found and how, and what their scores say and do not."""
     told = f"{len(answer.hits)} found by {answer.mode}"
     if len(answer.hits) > 1 and rank is None:
         told += "; scores compare the hits of this answer alone"
-    if is_far(words, answer.hits):
+    if is_far(counts):
         told += "; none holds a word of the query, they are the nearest by meaning, however far that is"
     return told

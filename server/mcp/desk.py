@@ -264,8 +264,10 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def nearness(row: dict[str, Any]) -> str:
     """How near a row is by itself; its score compares it with the others of its answer alone."""
-    cosine = row.get("vector_score")
-    return row["words"] if cosine is None else f"{row['words']}, cosine {cosine}"
+    from aqe.server.nearness import shown_words
+
+    parts = (shown_words(row), "" if row.get("vector_score") is None else f"cosine {row['vector_score']}")
+    return ", ".join(part for part in parts if part)
 
 
 def row_of(hit: Hit) -> dict[str, Any]:

@@ -131,6 +131,11 @@ def test_search_says_how_near_its_hits_are(aqe: Run) -> None:
     assert err == "2 found by hybrid; scores compare the hits of this answer alone\n"
     hits = json.loads(aqe("memory", "search", "free totals", "--json")[1])["hits"]
     assert [(hit["words_held"], hit["words_asked"]) for hit in hits] == [(1, 2), (1, 2)]
+    (line,) = objects(aqe("memory", "search", "--jsonl", stdin='{"query": "free totals"}')[1])
+    assert line["hits"] == hits
+    _, out, err = aqe("memory", "search", "\U0001f389")
+    assert "words" not in out
+    assert "holds a word" not in err
 
 
 def test_search_explains_its_scores(aqe: Run) -> None:
@@ -275,6 +280,16 @@ def test_jsonl_search_takes_words_and_vectors(aqe: Run) -> None:
     assert [one["mode"] for one in answers] == ["hybrid", "vector", "hybrid", "hybrid"]
     assert [len(one["hits"]) for one in answers] == [1, 1, 1, 0]
     assert answers[1]["hits"][0]["vector_score"] == 0.99504
+
+
+def test_jsonl_takes_blank_lines_without_end(aqe: Run) -> None:
+    """Any number of blank lines in front is told line by line once something follows, and takes no room until then;
+    the lines around one are still kept together."""
+    lines = "\n" * 3 + '{"text": "one"}\n\n{"text": "two"}\n' + "\n" * 5
+    status, out, err = aqe("memory", "add", "--jsonl", stdin=lines)
+    told = objects(out)
+    assert [line.get("line", "kept") for line in told] == [1, 2, 3, "kept", 5, "kept"]
+    assert (status, "4 of 6 input lines failed" in err) == (1, True)
 
 
 def test_jsonl_answers_come_as_they_are_made(tmp_path: Path) -> None:
