@@ -16,7 +16,7 @@ ODD_TEXTS = (
     "key|token|auth|key |key_|key or |api_key=|key='(|auth=('|auth(|psk|ey|sk-|glpat-|password: &a |password: !a "
     '|password:\n  a\n|password: >\n  a\n|["--password", | -pX|mysql -pX |a:5432:b:c:|cookie: a=b;|<password>|://a:b'
     "|a@b.|1.2.3.4|1:|::|+1 2|AA11|echo a|getconnection(|kind: secret\ndata:\n|-----begin private key-----|[-|- --a\n"
-    '|\\n|\\"|\\u0041|\\|"|\'|(|=|:| |\n|\t|a|\u4e2d|\U0001f511|password: x\n|x=$2b$12$'
+    '|\\n|\\"|\\u0041|\\|"|\'|(|=|:| |\n|\t|a|\u4e2d|\U0001f511|password: x\n|x=$2b$12$|\u5bc6\u7801:'
 )
 """What is repeated to make a text, between bars."""
 

@@ -277,7 +277,7 @@ class _View:
             return {self._name(name): self.of(below, key=str(name), withheld=withheld) for name, below in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.of(below, key=key, withheld=withheld) for below in value]
-        return value if self._taken is None else self._counted(self._taken.number(value), value)
+        return value if self._taken is None else self._counted(self._taken.number(value, key), value)
 
     def _name(self, name: Any) -> Any:
         return name if self._taken is None or not isinstance(name, str) else self._counted(self._taken.text(name), name)

@@ -168,3 +168,5 @@ _BY_NAME: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "steuer-id": _STEUER,
     "steuerid": _STEUER,
 }
+NAMES = tuple(_BY_NAME)
+"""The words beside which a number is looked at, in lower case."""

@@ -22,6 +22,8 @@ from aqe.engine.privacy.values import is_secret, looks_mixed
 
 DATA = Path(__file__).with_name("data")
 GENERIC = "generic-api-key"
+LONG_REFUSED = 64
+"""Characters without a blank from which on a value that is no password is not looked at again for one within it."""
 _KEY_END = r"""[ \t\w.-]{0,20}+[\s'"\\\])]{0,4}+"""
 _ANNOTATED = r"""(?::[ ]?[A-Za-z][\w.]{0,20}+(?:\[[\w., ]{0,30}+\])?(?:[ ]?\|[ ]?None)?[ ]?="""
 _PREFIX = r"""(?:[rRbBuUfF]{1,2}(?=["']))?"""
@@ -90,8 +92,8 @@ class Rule:
         """Whether the rule is for text of the file `path`."""
         return self.path_regex is None or (path is not None and self.path_regex.search(path) is not None)
 
-    def value_at(self, text: str, place: int) -> tuple[int, int] | None:
-        """Begin and end of the secret, where the match begins at `place`."""
+    def value_at(self, text: str, place: int) -> tuple[int, int, bool] | None:
+        """Begin and end of what the pattern takes for the value where it begins at `place`, and whether it is one."""
         found = self.regex.match(text, place)
         if found is None:
             return None
@@ -99,7 +101,7 @@ class Rule:
         start, end = found.span(group)
         if end - start > 2 and text[start] in "\"'" and text[end - 1] == text[start]:
             start, end = start + 1, end - 1
-        return (start, end) if self._is_secret(text, found.start(), start, end) else None
+        return start, end, self._is_secret(text, found.start(), start, end)
 
     def _is_secret(self, text: str, begin: int, start: int, end: int) -> bool:
         value = text[start:end]
@@ -182,9 +184,13 @@ class RuleSet:
                         continue
                     for back in rule.back:
                         begin = place - back
-                        if begin >= done.get(number, 0) and (span := rule.value_at(text, begin)) is not None:
-                            done[number] = span[1]
-                            yield *span, rule.id
+                        if begin < done.get(number, 0) or (value := rule.value_at(text, begin)) is None:
+                            continue
+                        start, end, is_secret = value
+                        if is_secret:
+                            yield start, end, rule.id
+                        if is_secret or (rule.shape == "placed-mixed" and end - start >= LONG_REFUSED):
+                            done[number] = end
 
     def of_whole_file(self, path: str | None) -> str | None:
         """The rule for which the file `path` is a secret as a whole, None where there is none."""

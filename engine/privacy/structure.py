@@ -8,7 +8,8 @@ from typing import Any
 
 from aqe.engine.privacy.arguments import MOST_ITEMS, find_in_arguments
 from aqe.engine.privacy.assignments import CLASS_OF, find_named
-from aqe.engine.privacy.redactor import PERSONAL, Placeholders, Redacted, redact_all
+from aqe.engine.privacy.members import lines_of_keys, told_by_name
+from aqe.engine.privacy.redactor import PERSONAL, Placeholders, Redacted, Span, put_placeholders, redact_all
 from aqe.engine.privacy.rules import looks_like_seed
 
 SHORTEST = 6
@@ -17,8 +18,6 @@ LEAST_NUMBER = 10**12
 """Smaller whole numbers are no payment card."""
 LEAST_NAMED_NUMBER = 10**5
 """Smaller whole numbers are no password, whatever their name."""
-_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_LINE = re.compile(r"[A-Za-z0-9+/=:,. -]{0,200}\s{0,4}")
 _NAMES, _VALUES = ("name", "key"), ("value", "default")
 _KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 """What of a key as JSON (RFC 7518, section 6) is its owner's alone."""
@@ -29,34 +28,54 @@ class Taken:
     """The texts of one object as they may leave: what is secret in one is taken out of all."""
 
     def __init__(self, value: Any, placeholders: Placeholders | None = None) -> None:
-        self._named = dict(_named(value))
-        texts = [text for text in texts_of(value) if len(text) >= SHORTEST or text in self._named]
-        texts = list(dict.fromkeys([*texts, *(text for text in self._named if text.isdigit())]))
-        done = redact_all(texts, placeholders=placeholders, named=self._named)
+        names = Placeholders() if placeholders is None else placeholders
+        named: dict[str, str] = {}
+        numbers: dict[tuple[str, int], str] = {}
+        for place, what, kind in _named(value):
+            if isinstance(what, int):
+                numbers[place, what] = kind
+            else:
+                named[what] = kind
+        texts = [text for text in texts_of(value) if len(text) >= SHORTEST or text in named]
+        texts = list(dict.fromkeys(texts))
+        for text in texts:
+            names.meet(text)
+        for what, kind in [*named.items(), *((str(abs(what)), kind) for (_, what), kind in numbers.items())]:
+            names.learn(what, [Span(0, len(what), kind)])
+        done = redact_all(texts, placeholders=names, named=named)
         self._done = dict(zip(texts, done, strict=True))
+        self._numbers = {
+            place: put_placeholders(digits, [Span(0, len(digits), kind)], names)
+            for place, kind in numbers.items()
+            if (digits := str(abs(place[1])))
+        }
 
     def text(self, text: str) -> Redacted | None:
         """The text as it may leave; None where it is too short to hold anything."""
         return self._done.get(text)
 
-    def number(self, value: Any) -> Redacted | None:
-        """The placeholder of a whole number that is somebody's card or password, None for all other values."""
-        done = self._done.get(str(value)) if _is_long(value, LEAST_NAMED_NUMBER) else None
-        if done is None or str(value) in self._named:
+    def number(self, value: Any, name: str = "") -> Redacted | None:
+        """The placeholder of a whole number that is somebody's card, or that its `name` tells; None for all others."""
+        if not _is_long(value, LEAST_NAMED_NUMBER):
+            return None
+        done = self._numbers.get((name, value))
+        if done is not None:
             return done
-        return done if any(span.kind in PERSONAL for span in done.spans) else None
+        done = self._done.get(str(abs(value)))
+        return done if done is not None and any(span.kind in PERSONAL for span in done.spans) else None
 
-    def of(self, value: Any) -> Any:
-        """The object as it may leave."""
+    def of(self, value: Any, name: str = "") -> Any:
+        """The object as it may leave; `name` is what a value stands under."""
         if isinstance(value, str):
             return self._shown(value)
         if isinstance(value, Mapping):
             return {
-                self._shown(name) if isinstance(name, str) else name: self.of(below) for name, below in value.items()
+                self._shown(key) if isinstance(key, str) else key: self.of(below, str(key))
+                for key, below in value.items()
             }
         if isinstance(value, (list, tuple)):
             return [self.of(below) for below in value]
-        done = self.number(value)
+        done = self.number(value, name)
         return value if done is None else done.text
 
     def _shown(self, text: str) -> str:
@@ -82,7 +101,7 @@ def texts_of(value: Any) -> Iterator[str]:
         for below in value:
             yield from texts_of(below)
     elif _is_long(value):
-        yield str(value)
+        yield str(abs(value))
 
 
 def with_texts(value: Any, instead: Mapping[str, str]) -> Any:
@@ -94,31 +113,41 @@ def with_texts(value: Any, instead: Mapping[str, str]) -> Any:
     return [with_texts(below, instead) for below in value] if isinstance(value, (list, tuple)) else value
 
 
-def _named(value: Any) -> Iterator[tuple[str, str]]:
-    """The texts that stand under the name of a secret, as `{"password": TEXT}` or `{"name": "DB_PASSWORD", "value":
-    TEXT}`, or behind an option in a list of arguments, with their class."""
+def _named(value: Any) -> Iterator[tuple[str, str | int, str]]:
+    """What stands under the name of a secret, as `{"password": TEXT}` or `{"name": "DB_PASSWORD", "value": TEXT}`, or
+    behind an option in a list of arguments, or is a line of a key: its name, the text or number, and its class."""
     if isinstance(value, Mapping):
         named = next((str(value[name]) for name in _NAMES if isinstance(value.get(name), str)), "")
         is_key = "kty" in value
         for name, below in value.items():
-            if _is_long(below, LEAST_NAMED_NUMBER):
-                if str(name).lower() != "pass" and find_named(str(name), str(below)) == CLASS_OF["password"]:
-                    yield str(below), CLASS_OF["password"]
-            elif isinstance(below, str) and is_key and name in _KEY_PARTS:
-                yield below, "private-key"
-            elif isinstance(below, str) and looks_like_seed(below) and _SEED.fullmatch(str(name)):
-                yield below, "seed-phrase"
-            elif isinstance(below, str):
-                kind = find_named(str(name), below) or (find_named(named, below) if named and name in _VALUES else None)
-                if kind is not None:
-                    yield below, kind
+            if isinstance(below, str) and is_key and name in _KEY_PARTS:
+                yield str(name), below, "private-key"
+            elif isinstance(below, str) or _is_long(below, LEAST_NAMED_NUMBER):
+                yield from _under(str(name), below, str(name))
+                if named and name in _VALUES:
+                    yield from _under(named, below, str(name))
             else:
                 yield from _named(below)
     elif isinstance(value, (list, tuple)):
-        yield from _arguments(value)
-        yield from _lines_of_keys(value)
+        yield from (("", text, kind) for text, kind in (*_arguments(value), *lines_of_keys(value)))
         for below in value:
             yield from _named(below)
+
+
+def _under(name: str, value: str | int, place: str) -> Iterator[tuple[str, str | int, str]]:
+    """What of a text or a number is secret where it stands under `name`."""
+    if isinstance(value, int):
+        if name.lower() != "pass" and find_named(name, str(abs(value))) == CLASS_OF["password"]:
+            yield place, value, CLASS_OF["password"]
+        else:
+            digits = str(abs(value))
+            yield from ((place, value, kind) for piece, kind in told_by_name(name, value) if piece == digits)
+        return
+    kind = "seed-phrase" if looks_like_seed(value) and _SEED.fullmatch(name) else find_named(name, value)
+    if kind is not None:
+        yield place, value, kind
+    else:
+        yield from ((place, piece, kind) for piece, kind in told_by_name(name, value))
 
 
 def _arguments(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
@@ -128,21 +157,6 @@ def _arguments(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
             is_whole = begin == 0 and end == len(texts[number])
             if is_whole or " " not in texts[number]:  # what is within a longer one is found there by itself
                 yield texts[number], kind
-
-
-def _lines_of_keys(value: Sequence[Any]) -> Iterator[tuple[str, str]]:
-    """The lines of a private key in PEM form that stand as texts of their own one after the other."""
-    is_inside = False
-    for text in value:
-        if not isinstance(text, str):
-            is_inside = False
-        elif _KEY_BEGIN.search(text) is not None:
-            is_inside = "-----END" not in text
-        elif is_inside:
-            if "-----END" in text or _KEY_LINE.fullmatch(text) is None:
-                is_inside = False
-            elif text.strip():
-                yield text, "private-key"
 
 
 def _is_long(value: Any, least: int = LEAST_NUMBER) -> bool:
