@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqe.simd import _funnel_path
-from aqe.simd._given import as_floats, as_rows
+from aqe.simd._given import as_floats, as_rows, unmasked
 
 _ROUNDING = 1e-4
 """What float32 may lose of sums of rows of length one."""
@@ -45,7 +45,7 @@ class Bound:
         Raises ValueError for another length, TypeError for another dtype; NaN where the query holds NaN.
         """
         try:
-            best: float = self._kernels.bound(query, self._values, self._scales)
+            best: float = self._kernels.bound(unmasked(query), self._values, self._scales)
         except (TypeError, ValueError, BufferError):
             best = self._kernels.bound(self._taken(query), self._values, self._scales)
         return best + self._gap

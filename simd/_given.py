@@ -61,6 +61,13 @@ def as_floats(given: Any, name: str) -> Floats:
     return np.require(taken, np.float32, ("C", "A"))
 
 
+def unmasked(query: Any) -> Any:
+    """A query as it is; raises TypeError for a masked array, whose mask the extension would not see."""
+    if query.__class__ is not np.ndarray:
+        refuse_masked(query, "query")
+    return query
+
+
 def as_rows(given: Any, count: int, dim: int) -> Floats:
     """`count` rows of `dim` finite items each."""
     rows = as_floats(given, "array")

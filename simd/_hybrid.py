@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aqe.simd import _recall
 from aqe.simd._bm25 import Postings
 from aqe.simd._fusion import DIGITS, Apart, Found, fuse_sides, is_share
-from aqe.simd._given import as_k, as_rows
+from aqe.simd._given import as_k, as_rows, unmasked
 from aqe.simd._ids import Ids
 from aqe.simd._rows import LEVELS
 from aqe.simd._state import State
@@ -76,7 +76,7 @@ class Hybrid:
         candidates = _recall.candidates(state.count, wide) if state.coded else 0
         words = terms if terms.__class__ is tuple else tuple(terms)
         try:
-            found: list[Found] = self._native.search(query, words, wide, candidates, k, share, floor, exact)
+            found: list[Found] = self._native.search(unmasked(query), words, wide, candidates, k, share, floor, exact)
         except (TypeError, BufferError):
             return self._by_steps(query, words, k, share, wide, floor, rescore)
         vectors._scanned = 1.0

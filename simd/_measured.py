@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aqe.simd._given import unmasked
 from aqe.simd._ids import as_ids
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def scores_of(vectors: Vectors, query: Any, ids: Any) -> Floats:
     held, rows = (None, None) if known is None else known
     scores: Floats = np.empty(len(wanted), np.float32)
     try:
-        state.snapshot.measure(query, asked, held, rows, scores)
+        state.snapshot.measure(unmasked(query), asked, held, rows, scores)
     except (TypeError, ValueError, BufferError):
         state.snapshot.measure(vectors._query_of(query), asked, held, rows, scores)
     if state.bits:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aqe.simd import _elsewhere, _funnel_path, _recall, _rows, _saved, _vectors_file
 from aqe.simd._funnel_twin import COSINE, LARGEST
-from aqe.simd._given import Allowed, as_floats, as_k, as_rows, as_whole
+from aqe.simd._given import Allowed, as_floats, as_k, as_rows, as_whole, unmasked
 from aqe.simd._ids import Ids, Index, as_ids, clear_bits, distinct, last_of_each, rows_of_mask, set_bits
 from aqe.simd._measured import scores_of
 from aqe.simd._rows import BLOCK, LEVELS
@@ -160,7 +160,7 @@ class Vectors:
         most = min(k, state.count)
         ids, scores = np.empty(most, np.int64), np.empty(most, np.float32)
         try:
-            count = state.snapshot.search(query, most, candidates, mask, ids, scores)
+            count = state.snapshot.search(unmasked(query), most, candidates, mask, ids, scores)
         except (TypeError, ValueError, BufferError):
             count = state.snapshot.search(self._query_of(query), most, candidates, mask, ids, scores)
         self._scanned = 1.0
@@ -172,7 +172,7 @@ class Vectors:
         around = state.lists, patience, state.tail, ids, scores
         wanted = min(times * _recall.candidates_of_lists(self.dim, most), 3 * state.count + BLOCK)
         try:
-            count, looked = state.snapshot.probe(query, most, wanted, *around)
+            count, looked = state.snapshot.probe(unmasked(query), most, wanted, *around)
         except (TypeError, ValueError, BufferError):
             count, looked = state.snapshot.probe(self._query_of(query), most, wanted, *around)
         self._scanned = looked / max(1, state.count)

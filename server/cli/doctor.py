@@ -39,7 +39,7 @@ def examine(root: Path, python: str | None) -> dict[str, Any]:
 
     from aqe.agents.gate.diagnosis import diagnose_interpreter, diagnose_sandbox
     from aqe.engine.errors import AqeError
-    from aqe.server.cli.doctor_models import check_embedder, check_providers
+    from aqe.server.cli.doctor_models import check_embedder, check_providers, refused_by_searches
 
     setting, store, wrong_setting = None, "shared", ""
     models: list[Checked] = []
@@ -50,6 +50,7 @@ def examine(root: Path, python: str | None) -> dict[str, Any]:
         settings = load_settings(root)
         setting, store = settings.python, settings.store
         models, embedder = check_providers(settings), check_embedder(settings)
+        wrong_setting = refused_by_searches(settings)
     except AqeError as error:
         wrong_setting = str(error)
     return {

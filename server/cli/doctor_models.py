@@ -1,4 +1,5 @@
-"""What `aqe doctor` finds out about the configured models and the embedder; nothing goes beyond this machine."""
+"""What `aqe doctor` finds out about the configured models, the embedder and what searches need; nothing goes beyond
+this machine."""
 
 from __future__ import annotations
 
@@ -46,6 +47,26 @@ def check_embedder(settings: Settings) -> Checked:
     except Exception as error:  # such as no kernels to run on, which have a line of their own
         return Checked(settings.embedder, False, f"it cannot be opened: {error}", "")
     return Checked(settings.embedder, True, "ready", "")
+
+
+def refused_by_searches(settings: Settings) -> str:
+    """Why every search of the memory would refuse the settings, in sentences; "" where none does."""
+    from aqe.engine.errors import AqeError
+    from aqe.engine.memory.meaning.hnsw import library
+    from aqe.engine.memory.search.rank import parse_rank
+
+    memory, said = settings.memory, list[str]()
+    try:
+        if memory.rank.strip() != "similarity":
+            parse_rank(memory.rank, candidates=memory.rank_candidates, half_life_days=memory.half_life_days)
+    except AqeError as error:
+        said.append(str(error))
+    try:
+        if memory.index == "hnsw":
+            library()
+    except AqeError as error:
+        said.append(str(error))
+    return " ".join(said)
 
 
 def _provider(name: str, table: ProviderSettings, environ: Mapping[str, str]) -> Checked:

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.memory import open_store
+from aqe.server.cli.doctor import examine
 from tests.warm_command import warm_command
 
 
@@ -142,6 +144,24 @@ def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> Non
     theirs = (linked / ".aqe" / "results" / "verify.json").as_posix()
     assert listed == sorted([theirs, *((project / ".aqe" / name).as_posix() for name in names)])
     assert "in clear" not in doctor(project).stdout
+
+
+def test_doctor_names_an_order_that_every_search_refuses(project: Path) -> None:
+    """A memory.rank that is no order is told with what it may be; one that is an order is not spoken of."""
+    done = doctor(project, AQE_MEMORY_RANK="x y")
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("settings ")]
+    assert (done.returncode, "memory.rank = 'x y'" in said) == (0, True)
+    assert "embedder     static: ready" in done.stdout
+    assert "\nsettings" not in doctor(project, AQE_MEMORY_RANK="similarity * 2").stdout
+
+
+def test_doctor_names_an_index_whose_library_is_not_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of memory.index = "hnsw" without its extra doctor says what to install, beside whatever else is refused."""
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    monkeypatch.setenv("AQE_MEMORY_INDEX", "hnsw")
+    monkeypatch.setenv("AQE_MEMORY_RANK", "x y")
+    said = examine(project, None)["settings_error"]
+    assert all(part in said for part in ("memory.index = 'hnsw'", "aqe[hnsw]", "memory.rank = 'x y'"))
 
 
 @pytest.mark.services

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from aqe.simd import Vectors
+from aqe.simd import Bound, Hybrid, Postings, Vectors
 
 Header = dict[str, Any]
 HEAD = struct.Struct("<8sII")
@@ -152,3 +152,26 @@ def test_what_makes_no_sense_is_refused_by_name(call: Callable[[], Any], said: s
     """A number that is not whole, a truth for an id, a mask and an inverted file of nothing are refused by name."""
     with pytest.raises((TypeError, ValueError), match=said):
         call()
+
+
+@pytest.mark.parametrize("mask", [False, [True, *[False] * (DIM - 1)]], ids=["nothing masked", "a masked item"])
+def test_a_masked_query_is_refused_wherever_one_is_given(mask: Any) -> None:
+    """A float32 array with a mask, which the extension could read, is refused as rows with one are."""
+    rows = np.eye(DIM, dtype=np.float32)
+    vectors = Vectors(DIM)
+    vectors.add(np.arange(DIM), rows)
+    query = np.ma.masked_array(rows[0], mask)
+    asked: list[Callable[[], Any]] = [
+        lambda: vectors.search(query, 1),
+        lambda: vectors.search(query, 1, allow=[1]),
+        lambda: vectors.exact(query, 1),
+        lambda: vectors.scores(query, [1]),
+        lambda: Bound(rows).of(query),
+        lambda: Hybrid(vectors, Postings()).search(query, [b"a"], 1, 0.5),
+    ]
+    for ask in asked:
+        with pytest.raises(TypeError, match="query must not be a masked array"):
+            ask()
+    vectors.build()
+    with pytest.raises(TypeError, match="query must not be a masked array"):
+        vectors.search(query, 1)
