@@ -67,6 +67,13 @@ def spool(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def test_recordings_are_for_their_owner_alone(project: Path) -> None:
+    """Where the first recording makes `.aqe`, nobody else may look into it."""
+    run_pytest(project, *INJECTED, **ALONE)
+    assert len(spool(project)) == 6
+    assert (project / ".aqe").stat().st_mode & 0o777 == 0o700
+
+
 def test_each_test_gets_one_line_with_its_facts(project: Path) -> None:
     """`--aqe` writes one line per test with outcome, durations, order, seeds, environment and start."""
     done = run_pytest(project, *INJECTED, **ALONE, PYTHONHASHSEED="7", TZ="UTC")

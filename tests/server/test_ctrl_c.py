@@ -10,13 +10,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aqe.engine.index import index_scope
+from aqe.engine.errors import Cancelled
+from aqe.engine.index import IndexReport, index_scope
 from aqe.engine.lease import take_lease
 from aqe.engine.memory import open_store
 from aqe.engine.sessions import SessionTable
+from aqe.engine.sync import Engine
+from aqe.server.cli.query import refresh_index
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
 
@@ -43,6 +47,22 @@ import sys, threading, time
 from aqe.server.cli import main
 threading.Thread(target=time.sleep, args=(600,)).start()
 sys.argv = ["aqe", "sessions", "chat", "pricing"]
+sys.exit(main())
+"""
+
+
+DONE = """
+import os, signal, sys, threading, time
+
+def press():
+    while threading.main_thread().is_alive():  # which it is no more once Python waits for its threads
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(600)
+
+from aqe.server.cli import main
+threading.Thread(target=press).start()
+sys.argv = ["aqe", "--version"]
 sys.exit(main())
 """
 
@@ -149,6 +169,28 @@ def test_ctrl_c_while_the_engines_thread_begins_ends_the_command(project: Path) 
         [sys.executable, "-c", EARLY], cwd=project, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (run.returncode, run.stdout, run.stderr) == (130, "", "Interrupted. [cancelled]\n")
+
+
+def test_first_ctrl_c_after_the_work_ends_a_command_that_waits_for_its_threads(project: Path) -> None:
+    """What was asked for is done: the process ends at once, with its own status and without a word."""
+    run = subprocess.run(
+        [sys.executable, "-c", DONE], cwd=project, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("aqe ")
+
+
+def test_ctrl_c_at_the_very_end_of_the_indexing_is_one(project: Path) -> None:
+    """Pressed when the last file was read, it still keeps the question from being asked."""
+
+    class PressedAtItsEnd(Engine):
+        def index(self, *given: Any, **named: Any) -> IndexReport:
+            report = super().index(*given, **named)
+            os.kill(os.getpid(), signal.SIGINT)
+            return report
+
+    with PressedAtItsEnd.open(project, providers=()) as engine, pytest.raises(Cancelled):
+        refresh_index(engine, quiet=True)
 
 
 def test_second_ctrl_c_ends_a_command_that_waits_for_its_threads(project: Path) -> None:

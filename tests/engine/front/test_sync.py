@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from aqe.engine import sync
 from aqe.engine.answer import QueryConfig
 from aqe.engine.engine import Engine
 from aqe.engine.errors import Cancelled, UserError
+from aqe.engine.portals import PortalThread
 from aqe.engine.providers.scripted import Scripted
 from aqe.engine.sessions.face import Sessions
 from aqe.engine.subset import AgentEngine
@@ -66,6 +68,29 @@ def test_every_call_waits_in_one_and_not_in_the_other() -> None:
     waits = {name for name, value in calls(Engine).items() if inspect.iscoroutinefunction(bare(value))}
     assert waits == calls(Engine).keys() - {"stream", "database"}
     assert [name for name, value in calls(sync.Engine).items() if inspect.iscoroutinefunction(value)] == []
+
+
+def test_an_engine_that_nobody_was_given_is_closed(project: Path, embedder: Any) -> None:
+    """A Ctrl-C between the opening and its result leaves no engine open: its models are let go."""
+    model = Scripted(["never asked"])
+
+    class Interrupted(sync.Engine):
+        def __init__(self, *given: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted.open(project, embedder=embedder, providers=[model])
+    assert model.closed
+
+
+def test_a_thread_that_is_broken_off_waits_for_none_of_its_calls() -> None:
+    """Closing it so ends the calls that run; closing it in good order waits for them."""
+    thread = PortalThread("aqe-test")
+    call = thread.start().start_task_soon(anyio.sleep, 30)
+    began = time.monotonic()
+    thread.close(cancel=True)
+    assert time.monotonic() - began < 15
+    assert call.cancelled()
 
 
 def test_agents_may_call_six() -> None:

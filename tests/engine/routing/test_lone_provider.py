@@ -16,7 +16,7 @@ from aqe.engine.memory import Store
 from aqe.engine.providers import CompletionRequest, Message, ProviderFailure, open_providers
 from aqe.engine.providers.protocol import Loads
 from aqe.engine.providers.scripted import Scripted
-from aqe.engine.routing import Router, RouteRequest
+from aqe.engine.routing import Router, RouteRequest, journey
 from aqe.engine.settings import Settings
 
 HELLO = CompletionRequest((Message("user", "hello"),), timeout_s=30)
@@ -62,6 +62,14 @@ def test_a_short_blip_of_a_lone_provider_loses_no_request(store: Store) -> None:
     began = time.monotonic()
     assert run(router, lambda: router.run(ASK, HELLO)).completion.text == "well again"
     assert time.monotonic() - began >= 1.0
+
+
+def test_patience_with_a_lone_provider_counts_its_calls_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose failures take long themselves is not asked in rounds more, however short the pauses were."""
+    monkeypatch.setattr(journey, "ALONE_MOST_S", 2.5)
+    slow = Scripted([DOWN], name="only", delay_s=1.3)
+    error_of(Router([slow], store=store, settings=settings(router={"rounds": 2})))
+    assert len(slow.asked) == 2
 
 
 @pytest.mark.parametrize(

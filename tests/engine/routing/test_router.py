@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -335,12 +336,13 @@ def test_a_guard_that_lets_nothing_leave_bars_every_cloud_model(store: Store) ->
         refused = error_of(router)
         assert (refused.code, "privacy mode 'strict'" in refused.message) == ("strict-mode", True)
         with pytest.raises(UserError, match="privacy mode 'strict'"):
-            router.stream(ASK, HELLO)
+            router.stream(ASK, replace(HELLO, purpose="query"))
         with pytest.raises(UserError, match="privacy mode 'strict'"):
             router.decide(ASK)
     assert far.asked == []
     told = [(one.event, one.recipient, one.purpose, one.mode) for one in audit.entries(store)]
-    assert told == [("refused", "far ()", "complete", "strict")] * 2  # a look at the route asks for nothing
+    purposes = ("complete", "query")  # a look at the route asks for nothing
+    assert told == [("refused", "far ()", purpose, "strict") for purpose in purposes]
 
 
 def test_a_refusal_of_the_guard_sends_the_request_to_the_next_model(store: Store) -> None:
