@@ -182,20 +182,18 @@ def _memory_tools(service: Service) -> list[Tool]:
         max_tokens: Tokens = None,
         project: Project = None,
     ) -> Annotated[CallToolResult, MemoryFound]:
-        from aqe.server.nearness import is_far, shown_words, telling_words
+        from aqe.server.nearness import held_of_each, is_far
 
         desk = service.desk(await service.project(project, ctx))
         most = await in_thread(lambda: answer_bytes(desk.project, max_tokens))
         only = metadata or {}
         whole = await in_thread(lambda: desk.search(query, namespace, k, only, explain=explain, as_of=as_of))
-        words = telling_words(query)
-        mode, found = whole.mode, [row_of(hit) | {"words": shown_words(words, hit)} for hit in whole.hits]
+        counts = await in_thread(lambda: held_of_each(query, whole.hits))
+        mode, found = whole.mode, [row_of(hit) | of_hit for hit, of_hit in zip(whole.hits, counts, strict=True)]
         rows = fitting(await in_thread(lambda: allowed(found)), most * 3 // 8, long="text", most=most * 3 // 20)
-        lines = [f"{row['id']} ({nearness(row)}): {row['text']}" for row in rows]
+        lines = [f"{row['id']} ({nearness(row) or 'score ' + str(row['score'])}): {row['text']}" for row in rows]
         head = f"{len(found)} found (by {mode})." if found else f"Nothing found (by {mode})."
-        head += (
-            " None holds a word of the query: they may have nothing to do with it." if is_far(words, whole.hits) else ""
-        )
+        head += " None holds a word of the query: they may have nothing to do with it." if is_far(counts) else ""
         data: dict[str, Any] = {"mode": mode, "found": rows}
         if whole.note:
             head, data = f"{head} {whole.note}", data | {"note": whole.note}
