@@ -102,6 +102,8 @@ def test_memory_goes_in_and_comes_out(on_stdio: OnStdio, project: Path, mode: st
             assert found["found"][0]["id"] == "rounding"
             assert 0 < found["found"][0]["vector_score"] < 1
             assert found["found"][0]["file"] == "cart.py:3"
+            first = found["found"][0]
+            assert (first["words_held"], first["words_asked"]) == (2, 2)
             narrow = await client.call_tool("memory_search", {"query": "dates UTC", "metadata": {"area": "space"}})
             assert narrow.structured_content["found"] == []
             assert (await client.call_tool("stats")).structured_content["memories"] == 2
