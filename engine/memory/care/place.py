@@ -96,14 +96,6 @@ def place_of(project: Path, *, settings: Settings | None = None, environ: Mappin
     return Place(path, store_key(path, environ), settings.durability)
 
 
-def watch_connection(path: Path, *, key: str | None = None) -> apsw.Connection:
-    """A connection of its own to an existing store, whose `data_version` changes with every commit of any other.
-
-    `key` is that of the store (`store_key`) where not given. Raises `UserError` as `Store.open` does.
-    """
-    return open_connection(path, key=key or store_key(path))
-
-
 def is_text(name: str) -> bool:
     """Whether a name can be said in UTF-8."""
     return not any("\ud800" <= sign <= "\udfff" for sign in name)

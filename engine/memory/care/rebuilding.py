@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
@@ -15,13 +15,15 @@ from aqe.engine.memory.care.correcting import corrected_row, corrected_text, is_
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.entry import metadata_json, rfc3339
 from aqe.engine.memory.file.sums import SEALED, sum_of_row
-from aqe.engine.memory.terms.text import subtokens
+from aqe.engine.memory.terms.text import index_text
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 1000
 MARK = "aqe-damaged"
-HASH = SEALED.split(", ").index("text_hash")
 """The key of a memory's metadata under which a repair says what of it changed on the disk."""
+
+HASH = SEALED.split(", ").index("text_hash")
+"""Where that stands among the values of a row."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,38 @@ class Mended:
     vectors_ended_lost: int = 0
 
 
-def mend_rows(connection: apsw.Connection, now: int) -> dict[str, int]:
-    """Put right what rows say of themselves and of each other, in the caller's transaction; counts by `Mended` name."""
-    counts = _mend_values(connection, now)
-    connection.execute(
+def mend_rows(
+    connection: apsw.Connection, now: int, *, progress: Progress = silent, cancel: CancelToken | None = None
+) -> tuple[dict[str, int], set[int]]:
+    """Put right what rows say of themselves and of each other, in the caller's transaction; counts by `Mended` name,
+    and the rows of which the text index may say something else now."""
+    counts, touched = _mend_values(connection, now, progress, cancel)
+    ended = (
         "UPDATE memories AS one SET valid_to = max(valid_from, (SELECT min(valid_from) FROM memories AS other WHERE"
         " other.namespace = one.namespace AND other.id = one.id AND other.revision > one.revision))"
         " WHERE valid_to IS NULL AND EXISTS (SELECT 1 FROM memories AS other WHERE other.namespace = one.namespace"
-        " AND other.id = one.id AND other.revision > one.revision)"
+        " AND other.id = one.id AND other.revision > one.revision) RETURNING row"
     )
-    counts["ended"] = connection.changes()
+    found = {row for (row,) in list[Any](connection.execute(ended))}
     connection.execute("UPDATE memories SET valid_to = valid_from WHERE valid_to < valid_from")
-    counts["ended"] += connection.changes()
+    counts["ended"] = len(found) + connection.changes()
     counts["renumbered"] = _close_gaps(connection)
     counts["snapshots"] = _drop_snapshots(connection)
     counts["dangling"] = drop_dangling(connection) + _mend_edges(connection)
-    return counts
+    return counts, touched | found
+
+
+def mend_text_index(connection: apsw.Connection, rows: Collection[int]) -> int:
+    """Have the text index say of some rows what they say, whether they are current or not; returns how many entries it
+    has of them."""
+    entries = 0
+    for row in sorted(rows):
+        connection.execute("DELETE FROM texts WHERE rowid = ?", (row,))
+        text = connection.execute("SELECT text FROM memories WHERE row = ? AND valid_to IS NULL", (row,)).get
+        if text is not None:
+            connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (row, index_text(str(text))))
+            entries += 1
+    return entries
 
 
 def rebuild_text_index(
@@ -75,7 +93,7 @@ def rebuild_text_index(
             if cancel is not None:
                 cancel.check()
         text = str(connection.execute("SELECT text FROM memories WHERE row = ?", (row,)).get)
-        connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (row, " ".join(subtokens(text))))
+        connection.execute("INSERT INTO texts (rowid, subtokens) VALUES (?, ?)", (row, index_text(text)))
     return len(rows)
 
 
@@ -132,19 +150,29 @@ def _mend_edges(connection: apsw.Connection) -> int:
     return len(found)
 
 
-def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
+def _mend_values(
+    connection: apsw.Connection, now: int, progress: Progress, cancel: CancelToken | None
+) -> tuple[dict[str, int], set[int]]:
     """Put right the values and texts of rows that are not what their checksum and hash were made of, where one bit
-    flipped; what more was changed in stays, and the memory's metadata say so. Returns counts by `Mended` name."""
-    counts = dict.fromkeys(("corrected", "texts", "rows"), 0)
+    flipped; what more was changed in stays, and the memory's metadata say so. Returns counts by `Mended` name, and the
+    rows whose text is another now, or was."""
+    counts, touched = dict.fromkeys(("corrected", "texts", "rows"), 0), set[int]()
     names = SEALED.split(", ")
-    sql = f"SELECT row, row_sum, CAST(text AS BLOB), {SEALED} FROM memories"
-    for row, noted, raw, *values in list[Any](connection.execute(sql)):
+    sql = f"SELECT row_sum, CAST(text AS BLOB), {SEALED} FROM memories WHERE row = ?"
+    for at, row in enumerate(_numbers(connection)):
+        if at % LOOK == 0:
+            progress("Looking at rows", at)
+            if cancel is not None:
+                cancel.check()
+        noted, raw, *values = cast("tuple[Any, ...]", connection.execute(sql, (row,)).fetchone())
         sound, text, wrong = soundest(raw, values, noted)
         if not wrong and text is None and sound == values and noted in (None, sum_of_row(sound)):
             continue
         for what in wrong:
             counts[what] += 1
         counts["corrected"] += not wrong
+        if text is not None or "texts" in wrong:
+            touched.add(row)
         if wrong:
             sound[6] = _marked(sound[6], wrong, now)
         changed = {name: one for name, one, was in zip(names, sound, values, strict=True) if one != was}
@@ -154,7 +182,16 @@ def _mend_values(connection: apsw.Connection, now: int) -> dict[str, int]:
             connection.execute(f"UPDATE memories SET {sets} WHERE row = ?", (*changed.values(), row))
         sums = (sound[-1], sum_of_row(sound), row)
         connection.execute("UPDATE memories SET vector_sum = ?, row_sum = ? WHERE row = ?", sums)
-    return counts
+    return counts, touched
+
+
+def _numbers(connection: apsw.Connection) -> Iterator[int]:
+    """The number of every row, some at a time, so that each may be changed meanwhile."""
+    sql = "SELECT row FROM memories WHERE row > ? ORDER BY row LIMIT ?"
+    last = -(1 << 63)
+    while rows := [row for (row,) in list[Any](connection.execute(sql, (last, LOOK)))]:
+        yield from rows
+        last = rows[-1]
 
 
 def soundest(raw: bytes, values: list[Any], noted: int | None) -> tuple[list[Any], str | None, list[str]]:

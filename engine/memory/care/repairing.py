@@ -25,7 +25,7 @@ from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.mending_vectors import Counts, mend_vectors, rebuild_vectors
 from aqe.engine.memory.care.place import Place, open_file
 from aqe.engine.memory.care.placing import defined_spaces, is_derived_name, listed_rows, mend_places, mend_spaces
-from aqe.engine.memory.care.rebuilding import Mended, mend_rows, rebuild_text_index, soundest
+from aqe.engine.memory.care.rebuilding import Mended, mend_rows, mend_text_index, rebuild_text_index, soundest
 from aqe.engine.memory.care.restoring import (
     copy_as_it_is,
     copy_name,
@@ -165,7 +165,7 @@ def repair(
 
 
 def _mend(job: _Job) -> RepairReport:
-    """Put right what rows say, in one transaction: of the store, or of a copy in a dry run."""
+    """Put right what rows say: of the store, or of a copy in a dry run."""
     place, dry_run = job.place, job.dry_run
     connection, kept = place.connect_to_read() if dry_run else place.connect(), ""
     try:
@@ -177,32 +177,39 @@ def _mend(job: _Job) -> RepairReport:
                 kept = keep_before(place, connection, job.now(), "before-repair", job.progress, job.cancel)
             target = open_file(spare, key=place.key, write=True) if dry_run else connection
             try:
-                with transaction(target, spare if dry_run else place.path):
-                    mended = _put_right(target, job)
+                mended, after = _put_right_and_look(target, spare if dry_run else None, job)
             finally:
                 target.close()
-            if not dry_run and any(one.startswith("side files") for one in job.findings):
-                CodeFolder(place.path).clear()
-            after = verify(place, spare if dry_run else None, cancel=job.cancel)
     finally:
         connection.close()
     return _report(job, "mended", after, mended=mended, kept=kept)
 
 
+def _put_right_and_look(connection: apsw.Connection, spare: Path | None, job: _Job) -> tuple[Mended, VerifiedStore]:
+    """Put right what rows say, and look whether all is sound now. The entries of rows that were put right may not be
+    all that was wrong with the text index: then, since a look takes longer than making it, all of it is made anew."""
+    place, path = job.place, spare or job.place.path
+    with transaction(connection, path):
+        mended = _put_right(connection, job)
+    if spare is None and any(one.startswith("side files") for one in job.findings):
+        CodeFolder(place.path).clear()
+    after = verify(place, spare, cancel=job.cancel)
+    if any(one.check == "text index" for one in after.findings):
+        with transaction(connection, path):
+            indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
+        mended, after = replace(mended, indexed=indexed), verify(place, spare, cancel=job.cancel)
+    return mended, after
+
+
 def _put_right(connection: apsw.Connection, job: _Job) -> Mended:
     defined = defined_spaces(connection)
     placed = mend_spaces(connection, defined) + mend_places(connection, listed_rows(connection, defined))
-    counts = mend_rows(connection, job.now())
+    counts, touched = mend_rows(connection, job.now(), progress=job.progress, cancel=job.cancel)
     counts["corrected"] += placed
     made = mend_vectors(connection)
     fill(connection, job.progress)
-    indexed = 0
-    if (
-        counts["ended"]
-        or counts["texts"]
-        or counts["corrected"]
-        or any(one.startswith("text index") for one in job.findings)
-    ):
+    indexed = mend_text_index(connection, touched)
+    if not touched and any(one.startswith("text index") for one in job.findings):
         indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
     return _mended(counts, made, indexed)
 
@@ -266,7 +273,7 @@ def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
             placed = mend_spaces(connection, seen) + mend_places(
                 connection, {row for rows in made.places.values() for row in rows}
             )
-            counts = mend_rows(connection, now())
+            counts, _ = mend_rows(connection, now(), progress=job.progress, cancel=job.cancel)
             counts["corrected"] += placed + made.corrected
             found = rebuild_vectors(connection, _vectors(connection, made))
             connection.execute("UPDATE memories SET row_sum = NULL")  # no trigger did where a row changed
