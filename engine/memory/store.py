@@ -232,7 +232,7 @@ class Store:
     @contextlib.contextmanager
     def looking(self) -> Iterator[apsw.Connection]:
         """As `reading`, on a connection of its own: a long look at one state that keeps nobody waiting."""
-        if str(self.path) == ":memory:":
+        if self.only_reads or str(self.path) == ":memory:":
             with self.reading() as connection:
                 yield connection
             return

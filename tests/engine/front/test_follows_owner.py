@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,8 +27,8 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.opening import open_or_read
 from aqe.engine.sync import Engine
 
-def keep_reading(store):
-    with store.reading() as connection:
+def keep_reading(transaction):
+    with transaction as connection:
         connection.execute("SELECT text FROM memories LIMIT 1").fetchall()
         print("reading", flush=True)
         sys.stdin.readline()
@@ -37,9 +38,11 @@ with Engine.open(sys.argv[1]) as engine, open_or_read(Path(sys.argv[1]))[0] as s
     works = {
         "search": lambda: len(engine.search("refund rounded", namespace="default", k=400).hits),
         "vector": lambda: len(engine.search(vector=[1.0, 0.5], k=400, embedder_id="own").hits),
+        "list": lambda: len(store.list(limit=1000)),
         "keep": lambda: engine.remember("A refund of a voucher is rounded.").existed,
         "ask": lambda: bool(engine.query("How is a refund rounded?").context),
-        "read": lambda: keep_reading(store),
+        "read": lambda: keep_reading(store.reading()),
+        "look": lambda: keep_reading(store.looking()),
     }
     print("open", flush=True)
     for line in sys.stdin:
@@ -135,10 +138,11 @@ def test_reader_sees_what_the_owner_writes(project: Path) -> None:
         assert [ask("search"), ask("vector"), ask("ask")] == ["200", "200", "True"]
 
 
-def test_file_that_changes_while_it_is_read_is_not_called_broken(project: Path) -> None:
+@pytest.mark.parametrize("way", ["read", "look"])
+def test_file_that_changes_while_it_is_read_is_not_called_broken(project: Path, way: str) -> None:
     """A reader in whose transaction the owner writes into the file is told to ask again, and then finds all."""
     with reader(project) as ask:
-        assert ask("read") == "reading"
+        assert ask(way) == "reading"
         with owned(project) as store:
             written(store, 10, 300)
         assert ask("") == "database-locked"
@@ -153,3 +157,15 @@ def test_reader_writes_as_soon_as_it_may(project: Path) -> None:
         assert [ask("keep"), ask("search"), ask("ask")] == ["False", "11", "True"]
     with Engine.open(project) as engine:
         assert engine.stats().queries == 1
+
+
+def test_copy_of_an_earlier_version_takes_nothing(project: Path, repository: Path) -> None:
+    """A store of an earlier version, which is read from a copy in memory, refuses a memory instead of losing it with
+    the copy, and shows what the owner has after bringing it up to date."""
+    shutil.copy(repository / "tests/engine/stored/v18.db", project / ".aqe" / "aqe.db")
+    with reader(project) as ask:
+        before = int(ask("list"))
+        assert [ask("keep"), int(ask("list"))] == ["project-read-only", before]
+        with owned(project) as store:
+            written(store, 0, 10)
+        assert int(ask("list")) == before + 10
