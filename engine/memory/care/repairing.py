@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import struct
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import apsw
 
@@ -24,8 +21,8 @@ from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.mending_vectors import Counts, mend_vectors, rebuild_vectors
 from aqe.engine.memory.care.place import Place, open_file
-from aqe.engine.memory.care.placing import defined_spaces, is_derived_name, listed_rows, mend_places, mend_spaces
-from aqe.engine.memory.care.rebuilding import Mended, mend_rows, mend_text_index, rebuild_text_index, soundest
+from aqe.engine.memory.care.placing import defined_spaces, listed_rows, mend_places, mend_spaces
+from aqe.engine.memory.care.rebuilding import Mended, mend_rows, mend_text_index, rebuild_text_index
 from aqe.engine.memory.care.restoring import (
     copy_as_it_is,
     copy_name,
@@ -35,26 +32,18 @@ from aqe.engine.memory.care.restoring import (
     kept_only_if_done,
     prune_copies,
 )
+from aqe.engine.memory.care.rewriting import Salvaged, insert_rows, seen_spaces, vectors_of
 from aqe.engine.memory.care.salvage import (
-    SPACE,
-    Found,
     Losses,
     first_made,
-    highest_unnamed,
-    indexed_memories,
-    is_derived,
-    known_tables,
-    salvage,
 )
 from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
 from aqe.engine.memory.file.connection import speaking, transaction
 from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.file.steps import MIGRATIONS
-from aqe.engine.memory.file.sums import SEALED, fill
+from aqe.engine.memory.file.sums import fill
 from aqe.engine.memory.meaning.codefiles import CodeFolder
-from aqe.engine.memory.meaning.vectors import CHUNK
 from aqe.engine.memory.store import utc_now
-from aqe.engine.memory.tiers.forms import WARM
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 1000
@@ -95,28 +84,6 @@ class RepairReport:
     damaged_before: tuple[str, ...]
     dry_run: bool
     seconds: float
-
-
-@dataclass
-class _Salvaged:
-    """What a salvage brought: rows by table, vectors by space and row, and what is lost."""
-
-    saved: dict[str, int] = field(default_factory=dict)
-    chunks: dict[int, dict[int, tuple[bytes, bytes]]] = field(default_factory=dict)
-    blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
-    places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
-    losses: Losses = field(default_factory=Losses)
-    corrected: int = 0
-    """Rows that no table takes as they stand, with the bit put right that flipped in them."""
-    highest: int | None = None
-    """The highest row number of memories that was seen, where some may be lost that nothing names."""
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether no row could be saved, or of memories that were there none."""
-        lost = self.losses
-        was_more = lost.named or lost.unknown or lost.unread_pages or "memories" in lost.broken
-        return not self.saved or bool(was_more and not self.saved.get("memories"))
 
 
 @dataclass(frozen=True)
@@ -222,7 +189,7 @@ def _mended(counts: dict[str, int], made: Counts, indexed: int) -> Mended:
 
 def _salvage(job: _Job) -> RepairReport:
     """Read every row that stands into a new file, which takes the place of the damaged one."""
-    place, dry_run, made = job.place, job.dry_run, _Salvaged()
+    place, dry_run, made = job.place, job.dry_run, Salvaged()
     with workplace(place.path, dry_run=dry_run) as work, spare_for(work) as spare, contextlib.ExitStack() as stack:
         _begin(spare, place.key)
         exchange = None if dry_run else stack.enter_context(exchanging(place, spare, "a repair of a damaged file"))
@@ -253,7 +220,7 @@ def _swap(exchange: Exchange, now: int, progress: Progress, cancel: CancelToken 
     return str(kept)
 
 
-def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
+def _write_new(job: _Job, spare: Path, image: Image, made: Salvaged) -> Mended:
     """Write what stands to the new file, and make anew what is derived from it."""
     key, now = job.place.key, job.now
     version = image.version if 1 <= image.version <= MIGRATIONS[-1].number else MIGRATIONS[-1].number
@@ -266,16 +233,16 @@ def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
         with transaction(connection, spare):
             sql = "UPDATE migrations SET applied_at = coalesce(?, applied_at) WHERE number = 1"
             connection.execute(sql, (first_made(image),))
-            _insert_all(connection, image, version, made, job)
+            insert_rows(connection, image, version, made, progress=job.progress, cancel=job.cancel)
         migrate(connection, spare, now=now, open_again=open_again, keep_copy=False)
         with transaction(connection, spare):
-            seen = _seen_spaces(made)
+            seen = seen_spaces(made)
             placed = mend_spaces(connection, seen) + mend_places(
                 connection, {row for rows in made.places.values() for row in rows}
             )
             counts, _ = mend_rows(connection, now(), progress=job.progress, cancel=job.cancel)
             counts["corrected"] += placed + made.corrected
-            found = rebuild_vectors(connection, _vectors(connection, made))
+            found = rebuild_vectors(connection, vectors_of(connection, made))
             connection.execute("UPDATE memories SET row_sum = NULL")  # no trigger did where a row changed
             fill(connection, job.progress)
             indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
@@ -287,124 +254,6 @@ def _write_new(job: _Job, spare: Path, image: Image, made: _Salvaged) -> Mended:
         connection.close()
 
 
-def _insert_all(connection: apsw.Connection, image: Image, version: int, made: _Salvaged, job: _Job) -> None:
-    tables = known_tables(version)
-    for name in tables:
-        if not is_derived(name):
-            connection.execute(f'DELETE FROM "{name}"')
-    for at, found in enumerate(salvage(image, tables, made.losses, progress=job.progress, cancel=job.cancel)):
-        if at % LOOK == 0:
-            job.progress("Saving rows", at)
-        if (space := SPACE.fullmatch(found.table)) is not None:
-            _note_block(made, int(space[1]), found)
-            continue
-        if not (is_there := _insert(connection, found)) and (sound := _as_written(found)) is not None:
-            is_there = _insert(connection, sound)
-            made.corrected += is_there
-        if is_there or _insert_bare(connection, found, made.losses):
-            made.saved[found.table] = made.saved.get(found.table, 0) + 1
-    there = {(str(a), str(b), int(c)) for a, b, c in connection.execute("SELECT namespace, id, revision FROM memories")}
-    made.losses.named |= {(a, b) for a, b, c in indexed_memories(image) if (a, b, c) not in there}
-    made.highest = highest_unnamed(image)
-    if made.highest is not None:
-        made.highest = max(made.highest, connection.execute("SELECT max(row) FROM memories").get or 0)
-
-
-def _insert(connection: apsw.Connection, found: Found) -> bool:
-    """Write a row, where it is one and not there already."""
-    names = ", ".join(f'"{name}"' if name != "_rowid_" else name for name in found.columns)
-    marks = ", ".join("?" * len(found.values))
-    try:
-        connection.execute(f'INSERT OR IGNORE INTO "{found.table}" ({names}) VALUES ({marks})', found.values)
-    except apsw.ConstraintError:
-        return False
-    return connection.changes() > 0
-
-
-def _as_written(found: Found) -> Found | None:
-    """A row that its table refuses because one bit of it flipped, as it was written, or so that what stands elsewhere
-    can tell the rest (the length of a smaller vector its tier, that of a block a dimension); None where that cannot be
-    told."""
-    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
-    if found.table == "embedders" and "derived" in row:
-        row |= {"derived": int(is_derived_name(row["embedder_id"])), "dimension": max(1, row["dimension"])}
-        return replace(found, values=tuple(row.values()))
-    if found.table == "demoted":
-        return replace(found, values=tuple((row | {"tier": WARM}).values()))
-    names = SEALED.replace('"', "").split(", ")
-    if found.table != "memories" or row.get("row_sum") is None or not row.keys() >= {*names}:
-        return None
-    values, text, wrong = soundest(str(row["text"]).encode("utf-8"), [row[name] for name in names], row["row_sum"])
-    if wrong:
-        return None
-    row |= dict(zip(names, values, strict=True)) | ({} if text is None else {"text": text})
-    return replace(found, values=tuple(row.values()))
-
-
-def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> bool:
-    """Write a memory without its metadata, where those are what is damaged; what cannot be saved is counted."""
-    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
-    if found.table == "memories":
-        taken = "SELECT 1 FROM memories WHERE row = ? OR (namespace = ? AND id = ? AND revision = ?)"
-        if connection.execute(taken, (row["row"], row["namespace"], row["id"], row["revision"])).fetchone():
-            return False
-        losses.named.add((str(row["namespace"]), str(row["id"])))
-        bare = tuple("{}" if name == "metadata" else value for name, value in row.items())
-        if _insert(connection, replace(found, values=bare)):
-            return True
-    elif not found.is_sure:
-        return False
-    losses.broken[found.table] = losses.broken.get(found.table, 0) + 1
-    return False
-
-
-def _note_block(made: _Salvaged, space: int, found: Found) -> None:
-    """Keep a block of vectors, what says which rows are in it, or where a row is."""
-    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
-    if any(value is None for name, value in row.items() if name in ("chunk_id", "chunk_offset")):
-        return
-    if found.table.endswith("_chunks"):
-        made.chunks.setdefault(space, {}).setdefault(int(row["chunk_id"]), (row["validity"], row["rowids"]))
-    elif found.table.endswith("_rowids"):
-        made.places.setdefault(space, {}).setdefault(
-            int(row["rowid"]), (row.get("chunk_id", 0), row.get("chunk_offset", -1))
-        )
-    else:
-        made.blocks.setdefault(space, {}).setdefault(int(row["_rowid_"]), row["vectors"])
-
-
-def _seen_spaces(made: _Salvaged) -> dict[int, int]:
-    """The dimension of each space of which whole blocks were found, by its number: what most of them have."""
-    whole = {
-        number: Counter(
-            len(block) // (4 * CHUNK) for block in blocks.values() if block and not len(block) % (4 * CHUNK)
-        )
-        for number, blocks in made.blocks.items()
-    }
-    return {number: sizes.most_common(1)[0][0] for number, sizes in whole.items() if sizes}
-
-
-def _vectors(connection: apsw.Connection, made: _Salvaged) -> dict[int, dict[int, list[bytes]]]:
-    """The vectors in the blocks that were found, by space and row: where each is said twice, by block and by row."""
-    found: dict[int, dict[int, list[bytes]]] = {}
-    spaces: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
-    for number, dimension in spaces:
-        size, here = 4 * int(dimension), found.setdefault(int(number), {})
-        blocks = made.blocks.get(int(number), {})
-        places = [(row, *place) for row, place in made.places.get(int(number), {}).items()]
-        for chunk, (validity, rows) in made.chunks.get(int(number), {}).items():
-            for at, (row,) in enumerate(struct.iter_unpack("<q", rows[: len(rows) // 8 * 8])):
-                if at // 8 < len(validity) and validity[at // 8] >> at % 8 & 1:
-                    places.append((row, chunk, at))
-        for row, chunk, at in places:
-            block = blocks.get(chunk, b"")
-            if isinstance(at, int) and at >= 0 and len(block) >= (at + 1) * size:
-                vector = block[at * size : (at + 1) * size]
-                if vector not in (there := here.setdefault(row, [])):
-                    there.append(vector)
-    return found
-
-
 def _report(
     job: _Job,
     how: str,
@@ -412,7 +261,7 @@ def _report(
     *,
     mended: Mended | None = None,
     kept: str = "",
-    made: _Salvaged | None = None,
+    made: Salvaged | None = None,
 ) -> RepairReport:
     losses = Losses() if made is None else made.losses
     is_all_lost = made is not None and made.is_nothing
