@@ -46,7 +46,6 @@ from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 
-LOOK = 1000
 NAMED = 50
 
 
