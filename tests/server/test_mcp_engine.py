@@ -120,7 +120,7 @@ def test_search_of_a_namespace_without_a_memory_says_so(in_memory: OnStdio, docu
             await client.call_tool("memory_add", {"text": "The staging key is green", "namespace": "notes"})
             said = await client.call_tool("memory_search", {"query": "key", "namespace": "note"})
             near = await client.call_tool("memory_search", {"query": "what is the staging key", "namespace": "notes"})
-            assert near.structured_content["found"][0]["words"] == "2 of 2 words"
+            assert near.structured_content["found"][0]["words_held"] == 2
             assert " (2 of 2 words, cosine 0." in near.content[0].text
             far = await client.call_tool("memory_search", {"query": "zebra", "namespace": "notes"})
             assert "None holds a word of the query" in far.content[0].text
