@@ -16,7 +16,7 @@ enum { MORE = 64, SPARE = 8 };
 
 typedef struct {
     const aqe_search *search;
-    float *estimates; /* 64 for each block; -INFINITY for a row that may not be found */
+    float *estimates; /* 64 for each block; of a row that may not be found it says nothing */
     size_t blocks;
     aqe_candidate *items;
     size_t count, room, most; /* room for `most` is made when it is needed */
@@ -51,16 +51,12 @@ static void estimate_segment(const aqe_search *search, const aqe_segment *segmen
     if (!search->allow)
         aqe_trust(&of->guard, block, count * bytes);
     for (size_t b = 0; b < count; b++, block += bytes, out += AQE_BLOCK) {
-        uint64_t word = aqe_word(search, segment, segment->first + (int32_t)b * AQE_BLOCK);
-        if (word) {
-            if (search->allow)
-                aqe_trust(&of->guard, block, bytes);
-            word &= of->path->estimate(block, b + 1 < count ? block + bytes : block, &search->question, search->base,
-                                       -INFINITY, out);
-        }
-        for (unsigned slot = 0; ~word && slot < AQE_BLOCK; slot++)
-            if (!(word >> slot & 1))
-                out[slot] = -INFINITY;
+        if (!aqe_word(search, segment, segment->first + (int32_t)b * AQE_BLOCK))
+            continue;
+        if (search->allow)
+            aqe_trust(&of->guard, block, bytes);
+        of->path->estimate(block, b + 1 < count ? block + bytes : block, &search->question, search->base, -INFINITY,
+                           out);
     }
 }
 
@@ -99,7 +95,9 @@ static int take(survey *of, float doubt, float above, float taken)
         const aqe_segment *segment = of->search->of->segments + s;
         const uint8_t *block = segment->blocks;
         for (size_t b = 0; b < blocks_of(segment); b++, block += of->search->of->shape.block_bytes, estimates += AQE_BLOCK) {
-            uint64_t word = path->raised(doubt > 0 ? block : NULL, estimates, doubt, above);
+            uint64_t word = aqe_word(of->search, segment, segment->first + (int32_t)b * AQE_BLOCK);
+            if (word)
+                word &= path->raised(doubt > 0 ? block : NULL, estimates, doubt, above);
             if (word && taken < INFINITY)
                 word &= ~path->raised(NULL, estimates, 0, taken);
             int failed = word ? make_room(of) : 0;
@@ -115,18 +113,33 @@ static int take(survey *of, float doubt, float above, float taken)
     return 0;
 }
 
-/* The best of a sample, best first; how many. */
+/* Put an estimate in its place among the best, of which there are `count`; how many there are then. */
+static inline size_t put_in(float *best, size_t count, float estimate)
+{
+    if (!(estimate > (count == LOWEST ? best[LOWEST - 1] : -INFINITY)))
+        return count;
+    size_t at = count < LOWEST ? count++ : LOWEST - 1;
+    for (; at && best[at - 1] < estimate; at--)
+        best[at] = best[at - 1];
+    best[at] = estimate;
+    return count;
+}
+
+/* The best of a sample of the rows that may be found, best first; how many. */
 static size_t sampled(const survey *of, size_t wanted, float *best)
 {
-    size_t step = wanted / EIGHTH | 1, count = 0; /* odd: every slot of a block has its turn */
-    for (size_t i = 0; i < of->blocks * AQE_BLOCK; i += step) {
-        float estimate = of->estimates[i];
-        if (count == LOWEST && !(estimate > best[LOWEST - 1]))
-            continue;
-        size_t at = count < LOWEST ? count++ : LOWEST - 1;
-        for (; at && best[at - 1] < estimate; at--)
-            best[at] = best[at - 1];
-        best[at] = estimate;
+    size_t step = wanted / EIGHTH | 1, count = 0, at = 0; /* odd: every slot of a block has its turn */
+    const float *estimates = of->estimates;
+    for (size_t s = 0; s < of->search->of->count; s++) {
+        const aqe_segment *segment = of->search->of->segments + s;
+        size_t slots = blocks_of(segment) * AQE_BLOCK;
+        for (; at < slots; at += step) {
+            uint64_t word = aqe_word(of->search, segment, segment->first + (int32_t)(at / AQE_BLOCK * AQE_BLOCK));
+            if (word >> at % AQE_BLOCK & 1)
+                count = put_in(best, count, estimates[at]);
+        }
+        at -= slots;
+        estimates += slots;
     }
     return count;
 }
