@@ -16,6 +16,7 @@ from aqe.engine.memory.rows import end_row
 from aqe.engine.memory.tiers.moving import retier
 from aqe.engine.memory.tiers.policy import Thresholds
 from aqe.engine.memory.transfer import Wanted, export_memories, export_state, import_memories, import_state, read_file
+from tests.engine.care.damage import flip_in_file
 
 Make = Callable[..., Place]
 COUNT = 60
@@ -23,16 +24,6 @@ COUNT = 60
 
 def vector_of(number: int) -> bytes:
     return np.array([float(number), 1.0, 2.0], np.float32).tobytes()
-
-
-def damage(place: Place, known: bytes, *bits: int) -> None:
-    """Flip bits of the one place of a closed store's file that holds these bytes."""
-    data = place.path.read_bytes()
-    assert data.count(known) == 1
-    flipped = bytearray(known)
-    for bit in bits:
-        flipped[bit // 8] ^= 1 << bit % 8
-    place.path.write_bytes(data.replace(known, bytes(flipped)))
 
 
 def named(place: Place) -> str:
@@ -44,7 +35,7 @@ def named(place: Place) -> str:
 def test_equal_text_takes_no_damaged_vector(make_place: Make) -> None:
     """A text that is there with a damaged vector is kept without it, and with the vector where that is sound."""
     place = make_place()
-    damage(place, vector_of(7), 3, 21)
+    flip_in_file(place, vector_of(7), 3, 21)
     with Store.open(place.path) as store:
         texts = {id: memory.text for id in ("7", "8") if (memory := store.get(id))}
         for id, text in texts.items():
@@ -56,7 +47,7 @@ def test_equal_text_takes_no_damaged_vector(make_place: Make) -> None:
 def test_damaged_vector_stays_in_its_tier(make_place: Make, shares: Thresholds) -> None:
     """Where all vectors around it move to a smaller form a damaged one stays, and is named and put right after."""
     place = make_place(COUNT)
-    damage(place, vector_of(30), 21)
+    flip_in_file(place, vector_of(30), 21)
     with Store.open(place.path) as store:
         retier(store, None, shares)
         with store.reading() as connection:
@@ -75,7 +66,7 @@ def test_damaged_vector_is_not_brought_back(make_place: Make) -> None:
     with Store.open(place.path) as store:
         take_snapshot(store, "good", kept=20)
         store.delete_many(["7", "8"])
-    damage(place, vector_of(7), 3, 21)
+    flip_in_file(place, vector_of(7), 3, 21)
     with Store.open(place.path) as store:
         assert roll_back(store, "good", kept=20).brought_back == 2
         assert [store.vector(id) for id in ("7", "8")] == [None, (8.0, 1.0, 2.0)]
@@ -86,7 +77,7 @@ def test_damaged_vector_is_not_brought_back(make_place: Make) -> None:
 def test_damaged_vector_is_not_exported(make_place: Make, tmp_path: Path, way: str) -> None:
     """Another store gets every memory, and every vector but the damaged one."""
     place, other = make_place(), tmp_path / "other.db"
-    damage(place, vector_of(7), 3, 21)
+    flip_in_file(place, vector_of(7), 3, 21)
     out, beside = tmp_path / "out.jsonl", tmp_path / "out.safetensors"
     with Store.open(place.path) as store, Store.open(other) as target:
         if way == "state":
@@ -112,7 +103,7 @@ def test_row_is_put_right_only_where_one_value_can_be_meant(make_place: Make) ->
         end_row(connection, "default", "7", store.now(), note=NOTE)
         seal(connection, int(connection.execute("SELECT row FROM memories WHERE id = '7'").get))
     values = row_of(place)
-    damage(place, NOTE.encode(), 8 * (len(NOTE) - 40))
+    flip_in_file(place, NOTE.encode(), 8 * (len(NOTE) - 40))
     assert "default/7" in verify(place).findings[0].what
     repair(place)
     found, places = row_of(place), SEALED.replace('"', "").split(", ")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from aqe.engine.memory import NewMemory, Provenance, Store
 from aqe.engine.memory.care import Place, back_up, repair, restore, verify
@@ -24,35 +23,9 @@ from aqe.engine.memory.tiers.moving import retier
 from aqe.engine.memory.tiers.policy import Thresholds
 from aqe.engine.memory.transfer import Wanted, export_memories, import_memories, read_file
 from aqe.engine.retrieval import find, keep
+from tests.engine.care.damage import Lines, flip, flip_in_file
 
 Make = Callable[..., Place]
-
-
-class Lines:
-    """An embedder of the engine's own kind: each text has a direction."""
-
-    id = "aqe-static-lines"
-    dimension = 32
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        made = [np.random.default_rng(list(text.encode())).standard_normal(32) for text in texts]
-        rows = np.array(made, np.float32).reshape(len(made), 32)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def flip(data: bytes, *bits: int) -> bytes:
-    """Bytes with these bits flipped."""
-    flipped = bytearray(data)
-    for bit in bits:
-        flipped[bit // 8] ^= 1 << bit % 8
-    return bytes(flipped)
-
-
-def flip_in_file(place: Place, known: bytes, *bits: int) -> None:
-    """Flip bits of the one place of a closed store's file that holds these bytes."""
-    data = place.path.read_bytes()
-    assert data.count(known) == 1
-    place.path.write_bytes(data.replace(known, flip(known, *bits)))
 
 
 def packed(*numbers: float) -> bytes:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from aqe.engine import sync
 from aqe.engine.errors import UserError
@@ -19,21 +17,10 @@ from aqe.engine.memory.care import Place, repair
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.retrieval import find, find_as_of, find_each, keep
+from tests.engine.care.damage import Lines
 
 Make = Callable[..., Place]
 ASKED = "note7 of the shop"
-
-
-class Lines:
-    """An embedder of the engine's own kind: each text has a direction."""
-
-    id = "aqe-static-lines"
-    dimension = 32
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        made = [np.random.default_rng(list(text.encode())).standard_normal(32) for text in texts]
-        rows = np.array(made, np.float32).reshape(len(made), 32)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def notes(count: int) -> list[NewMemory]:

@@ -14,6 +14,7 @@ from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, repair, verify
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.progress import CancelToken
+from tests.engine.care.damage import flip_in_file
 
 Make = Callable[..., Place]
 COUNT = 30
@@ -23,16 +24,6 @@ COUNT = 30
 def place(make_place: Make) -> Place:
     """A store of some memories."""
     return make_place(COUNT)
-
-
-def flip(place: Place, known: bytes, *bits: int) -> None:
-    """Flip bits of the one place of a closed store's file that holds these bytes."""
-    data = place.path.read_bytes()
-    assert data.count(known) == 1
-    flipped = bytearray(known)
-    for bit in bits:
-        flipped[bit // 8] ^= 1 << bit % 8
-    place.path.write_bytes(data.replace(known, bytes(flipped)))
 
 
 def change(place: Place, sql: str) -> None:
@@ -68,7 +59,7 @@ def test_changed_value_leaves_the_text_index_alone(place: Place) -> None:
 
 def test_text_that_is_put_right_needs_one_entry(place: Place) -> None:
     """After a bit of a word is put right the memory is found by the word, and one entry at most was made anew."""
-    flip(place, b"note 7 says that part 49", 8)
+    flip_in_file(place, b"note 7 says that part 49", 8)
     assert {one.check for one in verify(place).findings} == {"texts", "text index"}
     report = repair(place)
     assert (report.sound, report.mended.corrected, report.mended.indexed) == (True, 1, 1)
@@ -77,7 +68,7 @@ def test_text_that_is_put_right_needs_one_entry(place: Place) -> None:
 
 def test_text_that_stays_changed_is_found_by_its_words(place: Place) -> None:
     """A text of which more changed is kept as it stands: its one entry says so, and no other is made anew."""
-    flip(place, b"note 7 says that part 49", 8, 16, 25)
+    flip_in_file(place, b"note 7 says that part 49", 8, 16, 25)
     report = repair(place)
     assert (report.sound, report.mended.texts, report.mended.indexed) == (True, 1, 1)
     with Store.open(place.path) as store:
@@ -99,7 +90,7 @@ def test_revision_that_ends_leaves_the_text_index(place: Place) -> None:
 def test_damaged_index_is_made_anew(place: Place) -> None:
     """Where an entry is missing all are made, also where a text was put right at the same time."""
     change(place, "DELETE FROM texts WHERE rowid = 3")
-    flip(place, b"note 7 says that part 49", 8)
+    flip_in_file(place, b"note 7 says that part 49", 8)
     report = repair(place)
     assert (report.sound, report.mended.indexed) == (True, COUNT)
     assert found(place, "note") != []
