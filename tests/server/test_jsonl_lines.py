@@ -21,6 +21,7 @@ def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(data))))
 
 
+@pytest.mark.services
 def test_blank_lines_without_end_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million blank lines that nothing follows are read in the room of a few blocks."""
     given(monkeypatch, b"\n" * 1_000_000)

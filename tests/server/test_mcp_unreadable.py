@@ -93,6 +93,7 @@ def test_only_the_first_level_tells_whose_line_it_is(line: str, found: dict[str,
     assert top_of(line) == found
 
 
+@pytest.mark.services
 def test_a_long_line_that_is_broken_is_read_in_one_pass() -> None:
     """Ten times as long a line of opened texts and brackets takes some ten times as long, not a hundred times."""
 

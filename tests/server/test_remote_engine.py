@@ -41,6 +41,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.services
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("moment", ["early", "connecting"])
 def test_ctrl_c_ends_the_wait_for_a_server(moment: str) -> None:

@@ -83,6 +83,7 @@ def readable(place: Place) -> Iterator[tuple[int, bool, bool]]:
                 yield row, noted == sum_of_row(values), values[-1] is not None
 
 
+@pytest.mark.services
 def test_rows_behind_one_that_cannot_be_read_get_their_sums(old: Place) -> None:
     """Of a store of the version before, in which one word is no UTF-8, each other row has its sum once it was opened,
     `verify` names the memory, and a repair leaves every row with its sum."""

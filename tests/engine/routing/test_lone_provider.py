@@ -64,6 +64,7 @@ def test_a_short_blip_of_a_lone_provider_loses_no_request(store: Store) -> None:
     assert time.monotonic() - began >= 1.0
 
 
+@pytest.mark.services
 def test_patience_with_a_lone_provider_counts_its_calls_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One whose failures take long themselves is not asked in rounds more, however short the pauses were."""
     monkeypatch.setattr(journey, "ALONE_MOST_S", 2.5)
@@ -72,6 +73,7 @@ def test_patience_with_a_lone_provider_counts_its_calls_too(store: Store, monkey
     assert len(slow.asked) == 2
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(
     ("failure", "timeout_s", "rounds", "asked"),
     [(DOWN, 1.0, 2, 2), (DOWN, 30, 1, 1), (ProviderFailure("answer", "gibberish"), 30, 3, 3), (DOWN, 30, 3, 5)],
@@ -90,6 +92,7 @@ def test_patience_with_a_lone_provider_has_its_bounds(
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.services
 def test_whoever_waits_for_a_lone_provider_is_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """Before a pause of a second a warning says which server took no connection and when the next try is."""
     away = ModelServer()

@@ -146,6 +146,7 @@ def test_a_single_model_is_waited_for_while_its_breaker_is_open(tmp_path: Path) 
         assert store.now() > 0
 
 
+@pytest.mark.services
 def test_waiting_for_a_probe_costs_no_round(tmp_path: Path) -> None:
     """Requests that come while another one probes wait for its outcome, however few rounds they have."""
     with Store.open(tmp_path / "real-clock.db") as store:
