@@ -115,6 +115,7 @@ class Snapshot:
         alive[live] = True
 
         def score(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+            rows = rows[(rows >= 0) & (rows < len(alive))]  # a mapped list may have changed to anything
             rows = rows[alive[rows]]
             found = np.empty(len(rows), np.float32)
             for segment in self._segments:
