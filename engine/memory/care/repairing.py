@@ -16,6 +16,7 @@ from pathlib import Path
 
 import apsw
 
+from aqe.engine.memory.care.checks import UNREADABLE
 from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workplace, write_copy
 from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
@@ -37,7 +38,7 @@ from aqe.engine.memory.care.salvage import (
     Losses,
     first_made,
 )
-from aqe.engine.memory.care.verifying import UNREADABLE, VerifiedStore, verify
+from aqe.engine.memory.care.verifying import VerifiedStore, verify
 from aqe.engine.memory.file.connection import speaking, transaction
 from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.file.steps import MIGRATIONS

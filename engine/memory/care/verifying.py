@@ -16,6 +16,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care import increments
 from aqe.engine.memory.care.checks import (
     REPAIR,
+    UNREADABLE,
     Check,
     Looked,
     Wrong,
@@ -27,7 +28,6 @@ from aqe.engine.memory.care.checks import (
     check_snapshots,
     check_texts,
 )
-from aqe.engine.memory.care.checks import UNREADABLE as UNREADABLE
 from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.index_checks import check_text_index
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file

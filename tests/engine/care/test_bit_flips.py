@@ -251,19 +251,25 @@ def what_differs(path: Path, whole: dict[str, list[Any]]) -> list[str]:
     return sorted(name for name in whole.keys() | now.keys() if whole.get(name) != now.get(name))
 
 
+def judge(place: Place, whole: dict[str, list[Any]], counts: Counter[str], at: object) -> None:
+    """Count what became of a store in which the bit at `at` flipped: told, harmless, or a value of a table without
+    checksums that changed, which no other may."""
+    if is_told(place):
+        counts["told"] += 1
+        return
+    differs = what_differs(place.path, whole)
+    counts["harmless" if not differs else "unguarded"] += 1
+    counts.update(f"unguarded: {name}" for name in differs)
+    assert set(differs) <= UNGUARDED, (at, differs)
+
+
 @pytest.mark.services
 def test_a_flipped_bit_is_told_or_changes_nothing_of_the_memory(used: Place, tmp_path: Path) -> None:
     """Of 300 random bits of a store each is told by `verify`, or all that SQL can read is as before, or only rows of
     tables that have no checksum differ; nothing of a memory, its words or its vector changes without a word."""
     whole, counts = contents(used.path), Counter[str]()
     for at, place in flips(used, tmp_path / "flips", FLIPS, seed=19):
-        if is_told(place):
-            counts["told"] += 1
-            continue
-        differs = what_differs(place.path, whole)
-        counts["harmless" if not differs else "unguarded"] += 1
-        counts.update(f"unguarded: {name}" for name in differs)
-        assert set(differs) <= UNGUARDED, (at, differs)
+        judge(place, whole, counts, at)
     print(dict(counts))
     assert counts["told"] > FLIPS // 5
     assert counts["unguarded"] < FLIPS // 10
@@ -279,12 +285,6 @@ def test_a_flipped_bit_beside_the_memories_ends_no_reading_untold(talked: Place,
         talked, "sessions", "turns", "interactions", "feedback", "marks", "edges", "edge_members", "nodes"
     )
     for at, place in flips(talked, tmp_path / "flips", FLIPS, seed=5, within=beside):
-        if is_told(place):
-            counts["told"] += 1
-            continue
-        differs = what_differs(place.path, whole)
-        counts["harmless" if not differs else "unguarded"] += 1
-        counts.update(f"unguarded: {name}" for name in differs)
-        assert set(differs) <= UNGUARDED, (at, differs)
+        judge(place, whole, counts, at)
     print(dict(counts))
     assert counts["told"] > FLIPS // 5
