@@ -40,7 +40,7 @@ _PHONE_NAME = re.compile(
 _IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?:[ -]?[A-Z0-9]){11,30}+")
 _NUMBER = re.compile(
     r"\d(?:(?P<address>(?<![\w.+@-]\d)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w-]|\.\w|\+\w))"
-    r"|(?P<card>(?<![\w.+\-:/#]\d)(?:[ -]?\d){12,18}(?!\w|[.:\-]\d))"
+    r"|(?P<card>(?<![\w.+:/#]\d)(?<![^\s=,;\[({\"'|]-\d)(?:[ -]?\d){12,18}(?!\w|[.:\-]\d))"
     r"|(?P<ssn>(?<![\w-]\d)(?<!9)\d{2}(?<!000)(?<!666)-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])))",
     re.ASCII,
 )
@@ -145,7 +145,7 @@ def _numbers(text: str) -> Iterator[tuple[int, int, str]]:
                 yield start, end, "ip-address"
         elif found.lastgroup == "card":
             if _is_card(found[0]):
-                yield start, end, "credit-card"
+                yield start - (text[start - 1 : start] == "-"), end, "credit-card"
         elif found[0] not in _NOBODYS_SSN and _SSN_WORD.search(text, max(0, start - 60), end + 30) is not None:
             yield start, end, "us-ssn"
 

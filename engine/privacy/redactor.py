@@ -246,7 +246,7 @@ def _with_known(text: str, spans: Iterable[Span], names: Placeholders) -> tuple[
 
 def _is_bare_number(text: str, span: Span) -> bool:
     """Whether a number stands for itself in JSON or a program, where a placeholder needs quotation marks."""
-    if not text[span.start : span.end].isdigit():
+    if not text[span.start : span.end].removeprefix("-").isdigit():
         return False
     before = _BEFORE_NUMBER.search(text, max(0, span.start - 130), span.start)
     behind = _BEHIND_NUMBER.match(text, span.end)

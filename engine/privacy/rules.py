@@ -376,11 +376,17 @@ def looks_like_seed(value: str) -> bool:
     return len(words) in (12, 15, 18, 21, 24) and {"the", "and", "for", "are", "not", "was"}.isdisjoint(words)
 
 
+def _is_pin(value: str) -> bool:
+    """Digits that count neither up nor stand for themselves, as in every example."""
+    return len(set(value)) > 1 and value not in "01234567890"
+
+
 SHAPES: Mapping[str, Callable[[str], bool]] = {
     "token": _looks_like_token,
     "password": _looks_like_password,
     "mixed": _looks_mixed,
     "seed": looks_like_seed,
+    "pin": _is_pin,
     "placed": lambda value: is_secret(value, "password", quoted=False, sure=True),
     "placed-quoted": lambda value: is_secret(value, "password", quoted=True, sure=True),
     "placed-mixed": lambda value: looks_mixed(value) and is_secret(value, "password", quoted=True, sure=True),

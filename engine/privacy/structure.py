@@ -16,7 +16,7 @@ SHORTEST = 6
 """No secret or personal datum that a rule knows is shorter, unless its name tells it."""
 LEAST_NUMBER = 10**12
 """Smaller whole numbers are no payment card."""
-LEAST_NAMED_NUMBER = 10**5
+LEAST_NAMED_NUMBER = 1000
 """Smaller whole numbers are no password, whatever their name."""
 _NAMES, _VALUES = ("name", "key"), ("value", "default")
 _KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})

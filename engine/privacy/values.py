@@ -147,7 +147,7 @@ def looks_mixed(value: str) -> bool:
     runs = _words(value)
     digits = len(_DIGIT.findall(value))
     if not runs:
-        return digits >= 5 and value.isdigit()
+        return digits >= 5 and value.removeprefix("-").isdigit()
     if all(run in _OF_NAMES or run in _OF_SCHEMAS for run in runs):
         return digits > 1 and len(runs) == 1 and runs[0] in _OF_NAMES
     return digits > 0 or _SPECIAL.search(value) is not None or (value.endswith("=") and len(value) % 4 == 0)

@@ -31,6 +31,9 @@ BODY = ["MIIEowIBAAKCAQEA" + f"aB{n}dE5gH7jK9mN1pQ3rS5tU7vW9xY1zA3bC5dE7fG9hJ1kL
         ("senha", "Zima-Les7"),
         ("密码", "Zima-Les7"),
         ("recovery_code", "f3k9-2mzq-8xw1"),
+        ("pin", 246813),
+        ("card_pin", 2468),
+        ("PIN", "2468"),
     ],
 )
 def test_a_value_is_told_by_the_name_beside_it(name: str, value: str | int) -> None:
