@@ -99,6 +99,16 @@ def address_of(url: str) -> str:
     return f"{scheme.lower()}://{host}{slash}{path}".rstrip("/")
 
 
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, as they may be shown: what a connection needs, and nothing that may be secret.
+
+    >>> origin_of("http://ops:pw@localhost:11434/v1?key=abc")
+    'http://localhost:11434'
+    """
+    parts = urlsplit(url)
+    return shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+
+
 def shown(text: str) -> str:
     r"""A text of a project's file as it may be shown: what is not plain ASCII is escaped, so that no sign poses as
     another and none speaks to the terminal.

@@ -20,7 +20,7 @@ import anyio
 
 from aqe.engine.errors import UserError
 from aqe.engine.extras import missing_extra
-from aqe.engine.providers.configured import Egress, is_loopback, recipient_of
+from aqe.engine.providers.configured import Egress, is_loopback, origin_of, recipient_of
 from aqe.engine.providers.protocol import (
     Completion,
     CompletionRequest,
@@ -211,8 +211,12 @@ class OpenAICompatible:
         if not key:
             raise ProviderFailure("auth", f"the variable {variable} with the key of {self.name} is not set")
         made = await anyio.to_thread.run_sync(self._made, key)
-        self._client = self._client or made
-        return self._client
+        kept = self._client
+        if kept is None:
+            self._client = made
+            return made
+        await made.close()  # another first call was quicker
+        return kept
 
     def _made(self, key: str) -> Any:
         """The SDK's client, with what it would load at its first call. Raises `UserError` (missing-extra)."""
@@ -270,7 +274,8 @@ class OpenAICompatible:
             why = exc.__cause__ or exc
             if isinstance(why, _TooLong):
                 raise ProviderFailure("answer", f"{self.name} sent more than {MOST_BYTES >> 20} MB") from None
-            raise ProviderFailure("connection", f"{self.name} cannot be reached: {self._line(why)}") from exc
+            what = f"{self.name} cannot be reached at {origin_of(self.settings.base_url)}: {self._line(why)}"
+            raise ProviderFailure("connection", what) from exc
         except (sdk.OpenAIError, ValueError, TypeError, AttributeError) as exc:
             if type(exc) is sdk.APIError:  # said in the middle of a stream
                 raise ProviderFailure("server", f"{self.name} failed while it answered: {self._line(exc)}") from exc

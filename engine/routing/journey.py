@@ -37,6 +37,7 @@ NEVER_AGAIN = ("request", "auth")
 ONCE_AGAIN = ("empty", "misfit")
 """Kinds of failure after which a model is asked for another answer, at most once."""
 FIXES = {
+    "connection": "See whether its server runs and `base_url` is its address; `aqe route --explain` shows more.",
     "auth": "Give the variable that its `api_key_env` names the key of this server.",
     "request": "Change what it refuses, or add another model.",
     "empty": "Ask in other words, allow more tokens, or add another model.",

@@ -71,7 +71,7 @@ def refused_by_searches(settings: Settings) -> str:
 
 def _provider(name: str, table: ProviderSettings, environ: Mapping[str, str]) -> Checked:
     from aqe.engine.extras import missing_extra
-    from aqe.engine.providers.configured import is_loopback
+    from aqe.engine.providers.configured import is_loopback, origin_of
 
     if not _is_installed("openai"):
         error = missing_extra("It", extra="openai")
@@ -80,12 +80,12 @@ def _provider(name: str, table: ProviderSettings, environ: Mapping[str, str]) ->
     if variable is not None and not environ.get(variable):
         return Checked(name, False, f"the variable {variable} with its key is not set", f"Set {variable}.")
     if not is_loopback(table.base_url):
-        return Checked(name, True, f"{table.base_url} is not this machine and was not asked", "")
+        return Checked(name, True, f"{origin_of(table.base_url)} is not this machine and was not asked", "")
     wrong = _silence(table.base_url)
     if wrong:
         fix = "Start its server, or correct base_url."
-        return Checked(name, False, f"no answer at {table.base_url}: {wrong}", fix)
-    return Checked(name, True, f"answers at {table.base_url}", "")
+        return Checked(name, False, f"no answer at {origin_of(table.base_url)}: {wrong}", fix)
+    return Checked(name, True, f"answers at {origin_of(table.base_url)}", "")
 
 
 def _is_installed(module: str) -> bool:

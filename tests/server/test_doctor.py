@@ -65,7 +65,7 @@ def test_doctor_says_what_keeps_each_model_from_answering(project: Path) -> None
         urls = {name: f"http://127.0.0.1:{port}/v1" for name, port in ports.items()}
         house = {"kind": "openai-compatible", "models": ["m"]}
         tables = {name: {**house, "base_url": url} for name, url in urls.items()}
-        tables["d"] = {**house, "base_url": "https://models.invalid/v1"}
+        tables["d"] = {**house, "base_url": "https://models.invalid/v1?key=t0k-4711"}
         tables["e"] = {**house, "base_url": urls["a"], "api_key_env": "NO_SUCH_KEY"}
         environ = {"AQE_PROVIDERS": json.dumps(tables), "AQE_EMBEDDER": "sentence-transformers:no/such-model"}
         report = json.loads(doctor(project, "--json", **environ).stdout)
@@ -79,7 +79,7 @@ def test_doctor_says_what_keeps_each_model_from_answering(project: Path) -> None
     }
     assert found["b"]["state"].endswith("nothing within 2 s")
     assert found["c"]["fix"] == "Start its server, or correct base_url."
-    assert "was not asked" in found["d"]["state"]
+    assert found["d"]["state"] == "https://models.invalid is not this machine and was not asked"
     assert found["e"]["fix"] == "Set NO_SUCH_KEY."
     assert not report["embedder"]["ok"]
     assert report["embedder"]["fix"]

@@ -248,7 +248,46 @@ def test_health_lists_the_models_of_a_server_that_answers(server: ModelServer) -
     server.die()
     health = ask(one, one.health)
     assert not health.ok
-    assert "cannot be reached" in health.message
+    assert health.message.startswith(f"house cannot be reached at {server.base_url.removesuffix('/v1')}: ")
+
+
+def test_the_address_that_cannot_be_reached_is_told_without_what_may_be_secret(server: ModelServer) -> None:
+    """The failure names scheme, host and port; a key in the path or the query of `base_url` stands in no message."""
+    server.die()
+    secret = f"{server.base_url}/t0k-4711?api-version=1&key=Xk39dkfwq"
+    one = OpenAICompatible("house", ProviderSettings(kind="openai-compatible", base_url=secret, models=("m",)))
+    failed = failure(one)
+    assert failed.kind == "connection"
+    assert failed.message.startswith(f"house cannot be reached at {server.base_url.removesuffix('/v1')}: ")
+    assert "t0k" not in failed.message
+    assert "Xk39" not in failed.message
+
+
+def test_first_calls_at_once_leave_one_client_open(server: ModelServer) -> None:
+    """Of the clients that first calls at the same time make, one is kept and the others are closed at once."""
+    made: list[Any] = []
+
+    class Watched(OpenAICompatible):
+        def _made(self, key: str) -> Any:
+            made.append(super()._made(key))
+            return made[-1]
+
+    settings = ProviderSettings(kind="openai-compatible", base_url=server.base_url, models=("m",))
+    one = Watched("house", settings)
+
+    async def first_calls() -> list[str]:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(one.load)
+        open_ones = [client for client in made if not client.is_closed()]
+        assert len(open_ones) == 1
+        answer = await one.complete(ASK, "m")
+        assert not open_ones[0].is_closed()
+        return [answer.text]
+
+    assert ask(one, first_calls) == ["to be or not"]
+    assert len(made) == 3
+    assert all(client.is_closed() for client in made)
 
 
 @pytest.mark.parametrize(
