@@ -8,6 +8,7 @@ directed kind the first member is where the edge starts (`covers`: the test, `im
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections.abc import Iterable, Sequence
@@ -124,23 +125,17 @@ def neighbours(
 
 
 def remove_edges(store: Store, edges: Iterable[Edge]) -> int:
-    """Drop edges by kind, members and origin, whatever their weight; returns how many were there.
+    """Drop edges by kind, members and origin, whatever their weight; returns how many were there. Of an edge that has
+    lost members since, all that it was made of or all that are left may be named.
 
     Raises `UserError` (bad-edge).
     """
     checked = [check_edge(edge) for edge in edges]
     with store.writing() as connection:
-        removed = 0
-        for edge in checked:
-            numbers = [_number(connection, key) for key in edge.members]
-            if None not in numbers:
-                connection.execute(
-                    "DELETE FROM edges WHERE kind = ? AND origin = ? AND members = ?",
-                    (edge.kind, edge.origin, _packed(edge.kind, [number for number in numbers if number is not None])),
-                )
-                removed += connection.changes()
+        gone = [(number,) for edge in checked for number in _edges_like(connection, edge)]
+        connection.executemany("DELETE FROM edges WHERE number = ?", gone)
         _drop_lonely(connection)
-        return removed
+        return len(set(gone))
 
 
 def read_figures(store: Store) -> GraphFigures:
@@ -264,6 +259,32 @@ def _step(connection: apsw.Connection, key: Key, kinds: Sequence[Kind], depth: i
 
 def _key(one: Neighbour) -> Key:
     return one.namespace, one.id
+
+
+def _edges_like(connection: apsw.Connection, edge: Edge) -> list[int]:
+    """The numbers of the edges that have the members of `edge`; where there is none, those of which just these are
+    left."""
+    numbers = [_number(connection, key) for key in edge.members]
+    known = [number for number in numbers if number is not None]
+    missing = [key for key, number in zip(edge.members, numbers, strict=True) if number is None]
+    if not missing:
+        sql = "SELECT number FROM edges WHERE kind = ? AND origin = ? AND members = ?"
+        if same := [row[0] for row in connection.execute(sql, (edge.kind, edge.origin, _packed(edge.kind, known)))]:
+            return same
+    if not known or any(is_current(connection, key) for key in missing):
+        return []
+    sql = """
+        SELECT number, length(members) / 8, json_group_array(node), max(node * (place = 0))
+        FROM edges JOIN edge_members ON edge = number
+        WHERE kind = ? AND origin = ? AND number IN (SELECT edge FROM edge_members WHERE node = ?)
+        GROUP BY number"""
+    return [
+        number
+        for number, made_of, left, start in connection.execute(sql, (edge.kind, edge.origin, known[0]))
+        if sorted(json.loads(left)) == sorted(known)
+        and (not missing or made_of == len(numbers))
+        and (edge.kind not in DIRECTED or start == numbers[0])
+    ]
 
 
 def _ensured(connection: apsw.Connection, key: Key, known: dict[Key, int]) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from aqe.engine.memory.growth.wording import repeats
+from aqe.engine.memory.growth.wording import repeats, says_same
 from aqe.engine.memory.terms.text import subtokens
 
 LONGEST = 4000
@@ -75,7 +75,8 @@ def overlap(a: Profile, b: Profile) -> float:
 
 
 def adds_nothing(new: str, known: str) -> bool:
-    """Whether `new` only says again what `known` says: word for word (`wording.repeats`), and denied as often.
+    """Whether `new` only says again what `known` says: word for word (`wording.says_same`, or a part of it as
+    `wording.repeats` has it), and denied as often.
 
     One word, and a text without a content word, is too little to tell.
 
@@ -83,11 +84,13 @@ def adds_nothing(new: str, known: str) -> bool:
     True
     >>> adds_nothing("prices round half down", "prices round half up")
     False
+    >>> adds_nothing("Remember: run tests/unit first", "Run tests/unit first.")
+    True
     """
     a, b = recent_profile(new), recent_profile(known)
     if len(a.words) < 2 or not a.words <= b.words or _denied(a) != _denied(b):
         return False
-    return repeats(new, known)
+    return says_same(new, known) or repeats(new, known)
 
 
 def _denied(one: Profile) -> int:

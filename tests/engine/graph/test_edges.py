@@ -163,6 +163,23 @@ def test_removed_edge_is_gone_and_the_rest_stays(joined: Store) -> None:
     assert ids(joined, "price") == ["note"]
 
 
+@pytest.mark.parametrize("named", ["acd", "abcd", "dca"])
+def test_an_edge_that_lost_a_member_can_be_removed(store: Store, named: str) -> None:
+    """Whoever names all that it was made of, or all that are left of it, takes it away; another set of names, or a
+    start at another memory, does not."""
+    for id in "abcde":
+        store.add(f"what {id} says", id=id)
+    add_edges(store, [Edge("similar", tuple(map(key, "abcd"))), Edge("covers", tuple(map(key, "abcd")))])
+    store.delete("b", erase=True)
+    for wrong in ("ac", "acde", "axyz"):
+        assert remove_edges(store, [Edge("similar", tuple(map(key, wrong)))]) == 0
+    assert remove_edges(store, [Edge("covers", tuple(map(key, "cad")))]) == 0
+    assert remove_edges(store, [Edge("similar", tuple(map(key, named)))]) == 1
+    assert {one.kind for one in neighbours(store, "a")} == {"covers"}
+    assert remove_edges(store, [Edge("covers", tuple(map(key, "acd")))]) == 1
+    assert read_figures(store).edges == 0
+
+
 def test_replacing_changes_what_one_origin_says(joined: Store) -> None:
     """What an origin says in a scope is replaced as a whole; edges of others stay."""
 

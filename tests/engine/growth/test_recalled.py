@@ -53,6 +53,24 @@ def test_whatever_says_more_is_a_memory_of_its_own(store: Store, recalled: str, 
     assert len(store.list()) == 2
 
 
+@pytest.mark.parametrize(
+    ("known", "other"),
+    [
+        ("Tests of it live in tests/unit/test_parser.py", "Tests of it live in tests/unit/test_lexer.py"),
+        ("Coverage must stay at 90 % for engine/", "Coverage must stay at 80 % for engine/"),
+        ("Ask ops@example.org before a release", "Ask ops+ci@example.org before a release"),
+        ("Run `make lint && make test` first", "Run `make lint || make test` first"),
+    ],
+)
+def test_a_fact_with_signs_is_not_stored_again_either(store: Store, known: str, other: str) -> None:
+    """Paths, shares, addresses and commands in another frame are the same memory; with another sign they are not."""
+    id = store.add(known)
+    store.search(known)
+    for again in (f"Remember: {known}", f"{known}."):
+        assert store.keep([NewMemory(again)])[0].id == id
+    assert not store.keep([NewMemory(f"Remember: {other}")])[0].existed
+
+
 def test_an_id_of_the_caller_is_a_row_of_its_own(store: Store, recalled: str) -> None:
     """What has an id, and what is asked to be kept as new, is stored whatever was recalled."""
     again = "Remember: " + FACT
