@@ -20,6 +20,9 @@ MAGIC = b"SQLite format 3\0"
 HEAD = 100
 """Bytes of the file's own head, which the first page begins with."""
 
+Read = Callable[[int, int], bytes]
+"""Gives so many bytes (the second) of a file from a place on; fewer where it ends."""
+
 LOOKED_AT = 4096
 """Pages that are looked at, evenly over the file, to tell their size."""
 
@@ -92,36 +95,42 @@ def told_size(head: bytes) -> int:
     return size if size in SIZES else USUAL
 
 
-def page_form(data: bytes, reserved: Iterable[int]) -> tuple[int, int]:
-    """The size of the pages of a clear file, and how many bytes at the end of each hold nothing (one of `reserved`, or
-    what the head says): what its head says unless more pages are of another form."""
-    said = told_size(data[:HEAD]), data[20] if len(data) >= HEAD else 0
+def page_form(length: int, read: Read, reserved: Iterable[int]) -> tuple[int, int]:
+    """The size of the pages of a clear file of this length, and how many bytes at the end of each hold nothing (one of
+    `reserved`, or what the head says): what its head says unless more pages are of another form."""
+    head = read(0, HEAD)
+    said = told_size(head), head[20] if len(head) >= HEAD else 0
     frees = sorted({said[1], *reserved})
-    forms = {(size, free): _count_full(data, size, size - free) for size in SIZES for free in frees}
+    forms: dict[tuple[int, int], int] = {}
+    for size in SIZES:
+        forms |= {(size, free): count for free, count in _count_full(length, read, size, frees).items()}
     best = max(forms, key=lambda form: (forms[form], form == said))
-    return best if forms[best] else (said[0], said[1] if data.startswith(MAGIC) else 0)
+    return best if forms[best] else (said[0], said[1] if head.startswith(MAGIC) else 0)
 
 
-def _count_full(data: bytes, size: int, usable: int) -> int:
-    """How many pages of a file have cells to their very end, were they of this form; guessed from some of many."""
-    count = len(data) // size
+def _count_full(length: int, read: Read, size: int, frees: Iterable[int]) -> dict[int, int]:
+    """How many pages of a file have cells to their very end, were they of this size, for each number of bytes at the
+    end that hold nothing; guessed from some of many."""
+    count = length // size
     step = max(1, count // LOOKED_AT)
-    found = 0
+    found = dict.fromkeys(frees, 0)
     for number in range(0, count, step):
-        at = number * size
         start = 0 if number else HEAD
-        if data[at + start] in KINDS:
-            found += is_full_page(data[at : at + size], start, usable)
-    return found * step
+        if read(number * size + start, 1)[0] in KINDS:
+            page = read(number * size, size)
+            for free in found:
+                found[free] += step * is_full_page(page, start, size - free)
+    return found
 
 
-def sealed_size(data: bytes, whole: Callable[[Mapping[int, bytes]], Mapping[int, bytes]]) -> int:
-    """The size of the pages of an encrypted file: what its head says, unless only pages of another size are `whole`."""
-    said = told_size(data[:HEAD])
+def sealed_size(length: int, read: Read, whole: Callable[[Mapping[int, bytes]], object]) -> int:
+    """The size of the pages of an encrypted file of this length: what its head says, unless only pages of another size
+    are `whole`."""
+    said = told_size(read(0, HEAD))
     for size in dict.fromkeys((said, USUAL, *SIZES)):
-        count = len(data) // size
+        count = length // size
         some = range(2, count + 1, max(1, count // 16))
-        if whole({number: data[(number - 1) * size : number * size] for number in some}):
+        if whole({number: read((number - 1) * size, size) for number in some}):
             return size
     return said
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,15 @@ def decrypt_pages(pages: Mapping[int, bytes], key: bytes) -> dict[int, bytes]:
     return found
 
 
+def whole_pages(pages: Mapping[int, bytes], key: bytes) -> list[int]:
+    """The numbers of those pages whose tag fits."""
+    numbers, found = sorted(pages), list[int]()
+    for at in range(0, len(numbers), _BATCH):
+        batch = _Batch.of({number: pages[number] for number in numbers[at : at + _BATCH]}, key)
+        found += [batch.numbers[place] for place in batch.whole]
+    return found
+
+
 def is_key_of(path: Path, passphrase: str) -> bool:
     """Whether pages of a file other than the first have this key: then it is the right one, whatever SQLite says."""
     try:
@@ -78,38 +88,60 @@ def decrypt_first(page: bytes, key: bytes) -> dict[int, bytes]:
     return {}
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Some pages as they are stored, with the first block of the stream of each, and the places of those that are
+    whole."""
+
+    numbers: list[int]
+    raw: NDArray[np.uint8]
+    nonces: NDArray[np.uint32]
+    counters: NDArray[np.uint32]
+    own: NDArray[np.uint32]
+    whole: list[int]
+
+    @classmethod
+    def of(cls, pages: Mapping[int, bytes], key: bytes) -> _Batch:
+        import numpy as np
+
+        numbers = list(pages)
+        size = len(pages[numbers[0]])
+        body = size - RESERVED
+        raw = np.frombuffer(b"".join(pages[number] for number in numbers), np.uint8).reshape(len(numbers), size)
+        nonces: NDArray[np.uint32] = np.frombuffer(raw[:, body : body + NONCE].tobytes(), np.uint32).reshape(-1, 4)
+        counters = nonces[:, 3] ^ np.array(numbers, np.uint32)
+        keys = np.broadcast_to(np.frombuffer(key, "<u4"), (len(numbers), 8))
+        own = _blocks(keys, counters, nonces[:, :3])
+        return cls(numbers, raw, nonces, counters, own, [at for at, page in enumerate(raw) if _fits(page, own[at])])
+
+
 def _decrypt_batch(pages: Mapping[int, bytes], key: bytes) -> dict[int, bytes]:
     import numpy as np
 
-    numbers = list(pages)
-    size = len(pages[numbers[0]])
-    body = size - RESERVED
-    raw = np.frombuffer(b"".join(pages[number] for number in numbers), np.uint8).reshape(len(numbers), size)
-    nonces: NDArray[np.uint32] = np.frombuffer(raw[:, body : body + NONCE].tobytes(), np.uint32).reshape(-1, 4)
-    counters = nonces[:, 3] ^ np.array(numbers, np.uint32)
-    keys = np.broadcast_to(np.frombuffer(key, "<u4"), (len(numbers), 8))
-    own = _blocks(keys, counters, nonces[:, :3])
-    whole = [at for at in range(len(numbers)) if _fits(raw[at], body, own[at])]
+    batch = _Batch.of(pages, key)
+    whole, nonces = batch.whole, batch.nonces
     if not whole:
         return {}
+    body = batch.raw.shape[1] - RESERVED
     count = -(-body // 64)
     steps = np.tile(np.arange(1, count + 1, dtype=np.uint32), len(whole))
-    positions = np.repeat(counters[whole], count) + steps
-    stream = _blocks(np.repeat(own[whole, 8:16], count, axis=0), positions, np.repeat(nonces[whole, :3], count, axis=0))
-    streams = stream.view(np.uint8).reshape(len(whole), -1)
+    positions = np.repeat(batch.counters[whole], count) + steps
+    keys = np.repeat(batch.own[whole, 8:16], count, axis=0)
+    streams = _blocks(keys, positions, np.repeat(nonces[whole, :3], count, axis=0)).view(np.uint8)
     found = {}
-    for at, bits in zip(whole, streams, strict=True):
-        start = PLAIN if numbers[at] == 1 else 0
-        page = raw[at].copy()
+    for at, bits in zip(whole, streams.reshape(len(whole), -1), strict=True):
+        start = PLAIN if batch.numbers[at] == 1 else 0
+        page = batch.raw[at].copy()
         page[start:body] ^= bits[: body - start]
-        if numbers[at] == 1:
+        if batch.numbers[at] == 1:
             page[:SALT] = np.frombuffer(MAGIC, np.uint8)
-        found[numbers[at]] = page.tobytes()
+        found[batch.numbers[at]] = page.tobytes()
     return found
 
 
-def _fits(page: NDArray[np.uint8], body: int, own: NDArray[np.uint32]) -> bool:
+def _fits(page: NDArray[np.uint8], own: NDArray[np.uint32]) -> bool:
     """Whether the tag of a page is that of its bytes (Poly1305)."""
+    body = len(page) - RESERVED
     data, once = page[: body + NONCE].tobytes(), own[:8].tobytes()
     r, s = int.from_bytes(once[:16], "little") & _CLAMP, int.from_bytes(once[16:], "little")
     total = 0

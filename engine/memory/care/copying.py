@@ -10,6 +10,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -158,33 +159,46 @@ def copy_rights(source: Path, target: Path) -> None:
         target.chmod(stat.S_IMODE(source.stat().st_mode))
 
 
-def read_pieces(path: Path) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class OpenFile:
     """The bytes of a database file that this process may have open.
 
     They are read through SQLite: where a process closes any file of its own, the system drops the locks that it has on
     that file by another.
     """
-    way = "unix" if "unix" in apsw.vfs_names() else ""
-    try:
-        file = apsw.VFSFile(way, str(path.resolve()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
-    except apsw.Error as exc:
-        raise OSError(errno.EACCES, str(exc)) from exc
-    try:
-        size, at = file.xFileSize(), 0
-        while at < size:
-            yield file.xRead(min(PIECE, size - at), at)
-            at += PIECE
-    except apsw.Error as exc:
-        raise OSError(errno.EIO, str(exc)) from exc
-    finally:
-        file.xClose()
+
+    size: int
+    _file: apsw.VFSFile
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, path: Path) -> Iterator[OpenFile]:
+        """A file, open until the block ends. Raises `OSError`."""
+        way = "unix" if "unix" in apsw.vfs_names() else ""
+        try:
+            file = apsw.VFSFile(way, str(path.resolve()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+        except apsw.Error as exc:
+            raise OSError(errno.EACCES, str(exc)) from exc
+        try:
+            yield cls(file.xFileSize(), file)
+        finally:
+            file.xClose()
+
+    def read(self, at: int, length: int) -> bytes:
+        """So many bytes from a place on, fewer where the file ends. Raises `OSError`."""
+        length = min(length, self.size - at)
+        try:
+            return self._file.xRead(length, at) if length > 0 else b""
+        except apsw.Error as exc:
+            raise OSError(errno.EIO, str(exc)) from exc
 
 
 def copy_bytes(path: Path, target: Path) -> None:
     """Copy a file as it is, with its rights, and have the copy on the disk. Raises `OSError`."""
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600), "wb") as file:
-        for piece in read_pieces(path):
-            file.write(piece)
+        with OpenFile.of(path) as source:
+            for at in range(0, source.size, PIECE):
+                file.write(source.read(at, PIECE))
         file.flush()
         os.fsync(file.fileno())
     copy_rights(path, target)

@@ -1,24 +1,34 @@
 """The pages of a database file as they lie on the disk, damaged or not, with the commits that still stand in its log.
 
-Nothing here asks SQLite: a file is read page by page, so that one bad page hides no other. The form of file and log is
-that of SQLite's "Database File Format"; only frames of the log up to the last commit whose checksums hold are taken.
+Nothing here asks SQLite: a file is read page by page, so that one bad page hides no other, and only a few pages are in
+memory at a time. The form of file and log is that of SQLite's "Database File Format"; only frames of the log up to the
+last commit whose checksums hold are taken.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
-from aqe.engine.memory.care.cells import SIZES, USUAL, page_form, sealed_size
-from aqe.engine.memory.care.copying import read_pieces
+from aqe.engine.memory.care.cells import SIZES, USUAL, Read, page_form, sealed_size
+from aqe.engine.memory.care.copying import OpenFile
+from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 
 _LOG = {0x377F0682: "<", 0x377F0683: ">"}
 _FRAME = 24
+_RUN = 1 << 18
+"""Bytes of the pages that are read and decrypted together: those of a table mostly lie side by side."""
+
+_RUNS = 16
+"""How many such runs are held."""
 
 
 @dataclass(frozen=True)
@@ -38,48 +48,56 @@ class Image:
         return [number for number in range(1, self.count + 1) if number not in self.pages]
 
 
-def read_image(path: Path, key: str | None) -> Image:
-    """Read a database file with its log. Raises `UserError` (no-such-path, database-key where the key cannot be told,
-    project-read-only where the file cannot be read)."""
-    try:
-        if not path.exists():
-            raise FileNotFoundError(path)
-        path = path.resolve()
-        data = b"".join(read_pieces(path))
-        log_path = path.with_name(f"{path.name}-wal")
-        log = log_path.read_bytes() if log_path.exists() else b""
-    except FileNotFoundError:
-        raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.") from None
-    except OSError as exc:
-        raise unwritable(path, exc) from exc
-    frames, log_size, log_count = _frames(log)
-    first = frames.get(1) or data[:USUAL]
+@contextlib.contextmanager
+def read_image(
+    path: Path, key: str | None, *, progress: Progress = silent, cancel: CancelToken | None = None
+) -> Iterator[Image]:
+    """A database file with its log, whose pages are read as they are asked for, until the block ends. Raises
+    `UserError` (no-such-path, database-key where the key cannot be told, project-read-only where the file cannot be
+    read), `Cancelled`."""
+    path = path.resolve()
+    if not path.exists():
+        raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(OpenFile.of(path))
+            log = _Log()
+            with contextlib.suppress(FileNotFoundError):
+                log = _Log.of(stack.enter_context(path.with_name(f"{path.name}-wal").open("rb")))
+            image = _image(path, file, log, key, progress, cancel)
+        except OSError as exc:
+            raise unwritable(path, exc) from exc
+        yield image
+
+
+def _image(
+    path: Path, file: OpenFile, log: _Log, key: str | None, progress: Progress, cancel: CancelToken | None
+) -> Image:
+    first = log.read(1) if 1 in log.places else file.read(0, USUAL)
     secret = None if key is None else cipher.derive_key(key, first[: cipher.SALT])
-    size, reserved = _form(data, secret)
-    size = log_size or size
-    count = log_count or -(-len(data) // size)
-    pages: Mapping[int, bytes] = _Pages(data, size, count, frames)
+    size, reserved = _form(file.size, file.read, secret)
+    size = log.size or size
+    count = log.count or -(-file.size // size)
+    pages: Mapping[int, bytes] = (stored := _Pages(path, file, size, count, log))
     if secret is not None:
-        stored, pages = pages, cipher.decrypt_pages(pages, secret)
+        pages = _Sealed(stored, secret, progress, cancel)
         if not pages:
             raise _no_page(path)
-        if 1 not in pages and 1 in stored:
-            pages |= cipher.decrypt_first(stored[1], secret)
     head = pages.get(1, b"")
     if len(head) >= 100 and head.startswith(cipher.MAGIC):
         said = int.from_bytes(head[28:32], "big")
-        if not log_count and said > count and head[24:28] == head[92:96]:
+        if not log.count and said > count and head[24:28] == head[92:96]:
             count = min(said, count * 64 + 65_536)
     version = int.from_bytes(head[60:64], "big") if len(head) >= 64 else 0
     return Image(pages, count, size, size - reserved, version)
 
 
-def _form(data: bytes, secret: bytes | None) -> tuple[int, int]:
+def _form(length: int, read: Read, secret: bytes | None) -> tuple[int, int]:
     """The size of the pages, and how many bytes at the end of each hold nothing: as the pages are, whatever the head
     says, which a damaged one says wrongly."""
     if secret is None:
-        return page_form(data, (0, cipher.RESERVED))
-    return sealed_size(data, lambda some: cipher.decrypt_pages(some, secret)), cipher.RESERVED
+        return page_form(length, read, (0, cipher.RESERVED))
+    return sealed_size(length, read, lambda some: cipher.whole_pages(some, secret)), cipher.RESERVED
 
 
 def _no_page(path: Path) -> UserError:
@@ -92,60 +110,128 @@ def _no_page(path: Path) -> UserError:
 
 
 class _Pages(Mapping[int, bytes]):
-    """A file in pages, cut when they are asked for: the last one is filled up with zeros, and those of the log stand in
-    the place of earlier ones."""
+    """The pages of a file, read when they are asked for: the last one is filled up with zeros, and those of the log
+    stand in the place of earlier ones."""
 
-    def __init__(self, data: bytes, size: int, count: int, frames: Mapping[int, bytes]) -> None:
-        self._data = data
-        self._size = size
-        self._count = count
-        self._frames = frames
+    def __init__(self, path: Path, file: OpenFile, size: int, count: int, log: _Log) -> None:
+        self._path = path
+        self._file = file
+        self._log = log
+        self.size = size
+        self.count = count
+        self.together = max(1, _RUN // size)
+        self._run = functools.lru_cache(maxsize=_RUNS)(self._read)
 
     def __getitem__(self, number: int) -> bytes:
-        if number in self._frames and 0 < number <= self._count:
-            return self._frames[number]
         if number not in self:
             raise KeyError(number)
-        return self._data[(number - 1) * self._size : number * self._size].ljust(self._size, b"\0")
+        if number in self._log.places:
+            return self._log.read(number)
+        run, place = divmod(number - 1, self.together)
+        return self._run(run)[place * self.size : (place + 1) * self.size].ljust(self.size, b"\0")
+
+    def _read(self, run: int) -> bytes:
+        try:
+            return self._file.read(run * self.together * self.size, self.together * self.size)
+        except OSError as exc:
+            raise unwritable(self._path, exc) from exc
 
     def __contains__(self, number: object) -> bool:
-        if not isinstance(number, int) or not 0 < number <= self._count:
+        if not isinstance(number, int) or not 0 < number <= self.count:
             return False
-        return number in self._frames or (number - 1) * self._size < len(self._data)
+        return number in self._log.places or (number - 1) * self.size < self._file.size
 
     def __iter__(self) -> Iterator[int]:
-        return (number for number in range(1, self._count + 1) if number in self)
+        return (number for number in range(1, self.count + 1) if number in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
-def _frames(log: bytes) -> tuple[dict[int, bytes], int, int]:
-    """The newest committed content of each page in a log; the page size, and how many pages the last commit left."""
-    if len(log) < 32 or int.from_bytes(log[:4], "big") not in _LOG:
-        return {}, 0, 0
-    order = _LOG[int.from_bytes(log[:4], "big")]
-    size = int.from_bytes(log[8:12], "big")
-    if size not in SIZES:
-        return {}, 0, 0
-    salts = log[16:24]
-    sums = _checksum(log[:24], order, (0, 0))
-    if sums != struct.unpack(">II", log[24:32]):
-        return {}, 0, 0
-    committed: dict[int, bytes] = {}
-    waiting: dict[int, bytes] = {}
-    count = 0
-    for at in range(32, len(log) - _FRAME - size + 1, _FRAME + size):
-        head, page = log[at : at + _FRAME], log[at + _FRAME : at + _FRAME + size]
-        number, left = struct.unpack(">II", head[:8])
-        sums = _checksum(page, order, _checksum(head[:8], order, sums))
-        if head[8:16] != salts or sums != struct.unpack(">II", head[16:24]) or not number:
-            break
-        waiting[number] = page
-        if left:
-            committed |= waiting
-            waiting, count = {}, left
-    return committed, size if committed else 0, count
+class _Sealed(Mapping[int, bytes]):
+    """The pages of an encrypted file that are whole, decrypted when they are asked for."""
+
+    def __init__(self, stored: _Pages, secret: bytes, progress: Progress, cancel: CancelToken | None) -> None:
+        self._stored = stored
+        self._secret = secret
+        self._is_whole = bytearray(stored.count + 1)
+        for first in range(1, stored.count + 1, stored.together):
+            if cancel is not None:
+                cancel.check()
+            progress("Reading pages", first, stored.count)
+            for number in cipher.whole_pages(self._taken((first - 1) // stored.together), secret):
+                self._is_whole[number] = 1
+        self._first: dict[int, bytes] = {}
+        if stored.count and not self._is_whole[1] and 1 in stored:
+            self._first = cipher.decrypt_first(stored[1], secret)
+        self._run = functools.lru_cache(maxsize=_RUNS)(self._decrypted)
+
+    def _taken(self, run: int) -> dict[int, bytes]:
+        first, stored = run * self._stored.together + 1, self._stored
+        return {number: stored[number] for number in range(first, first + stored.together) if number in stored}
+
+    def _decrypted(self, run: int) -> dict[int, bytes]:
+        return cipher.decrypt_pages(self._taken(run), self._secret)
+
+    def __getitem__(self, number: int) -> bytes:
+        if number not in self:
+            raise KeyError(number)
+        return (
+            self._first[number] if number in self._first else self._run((number - 1) // self._stored.together)[number]
+        )
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int) or not 0 < number < len(self._is_whole):
+            return False
+        return bool(self._is_whole[number]) or number in self._first
+
+    def __iter__(self) -> Iterator[int]:
+        return (number for number in range(1, len(self._is_whole)) if number in self)
+
+    def __len__(self) -> int:
+        return sum(self._is_whole) + len(self._first)
+
+
+class _Log:
+    """Where the newest committed content of each page stands in a log; the page size, and how many pages the last
+    commit left."""
+
+    def __init__(self, file: BinaryIO | None = None) -> None:
+        self._file = file
+        self.places: dict[int, int] = {}
+        self.size = self.count = 0
+
+    def read(self, number: int) -> bytes:
+        """The content of a page that is in `places`."""
+        assert self._file is not None
+        self._file.seek(self.places[number])
+        return self._file.read(self.size)
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> _Log:
+        """The log in a file: as far as its checksums hold."""
+        found, head = cls(file), file.read(32)
+        if len(head) < 32 or int.from_bytes(head[:4], "big") not in _LOG:
+            return found
+        order = _LOG[int.from_bytes(head[:4], "big")]
+        size = int.from_bytes(head[8:12], "big")
+        sums = _checksum(head[:24], order, (0, 0))
+        if size not in SIZES or sums != struct.unpack(">II", head[24:32]):
+            return found
+        waiting: dict[int, int] = {}
+        for at in range(32, 1 << 62, _FRAME + size):
+            frame, page = file.read(_FRAME), file.read(size)
+            if len(page) < size:
+                break
+            number, left = struct.unpack(">II", frame[:8])
+            sums = _checksum(page, order, _checksum(frame[:8], order, sums))
+            if frame[8:16] != head[16:24] or sums != struct.unpack(">II", frame[16:24]) or not number:
+                break
+            waiting[number] = at + _FRAME
+            if left:
+                found.places |= waiting
+                waiting, found.count, found.size = {}, left, size
+        return found
 
 
 def _checksum(data: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:

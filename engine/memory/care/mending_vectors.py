@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apsw
 
 from aqe.engine.memory.care.correcting import corrected_bytes, is_sum_alone
-from aqe.engine.memory.care.placing import found_vectors, is_elsewhere
+from aqe.engine.memory.care.placing import Look, Standing, T, is_elsewhere, set_aside
+from aqe.engine.memory.care.rewriting import Places
 from aqe.engine.memory.file.sums import note_sum, noted_sums, read_noted, stored_sums, sum_of
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.tiers.demoted import bad_demoted, drop_demoted
+from aqe.engine.progress import CancelToken, Progress, silent
 
+LOOK = 1000
 UNIT = 1e-2
 """How far from 1 the length of a vector of aqe's own may be where it has no checksum; one farther was damaged."""
 
@@ -55,31 +58,55 @@ class Counts:
     ended: int = 0
 
 
-def rebuild_vectors(connection: apsw.Connection, found: Mapping[int, Mapping[int, Sequence[bytes]]]) -> Counts:
-    """Make the tables of vectors anew from the vectors that were `found`, by space and row."""
-    counts = Counts()
-    _mend_sums(connection, ((row, sum_of(one[0])) for rows in found.values() for row, one in rows.items()), counts)
+def rebuild_vectors(
+    connection: apsw.Connection,
+    found: Callable[[int, int], Places],
+    *,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
+) -> Counts:
+    """Make the tables of vectors anew from those that were `found` of a space (its number and dimension)."""
+    counts, look = Counts(), _looking(progress, cancel)
     for space in _spaces(connection):
-        _rebuild(connection, space, found.get(space.number, {}), counts)
+        places = found(space.number, space.dimension)
+        sums = ((row, sum_of(there[0])) for row in look(places.known) if (there := places.of(row)))
+        _mend_sums(connection, sums, counts)
+        space = replace(space, sums=noted_sums(connection))
+        _rebuild(connection, space, places.of, counts, look)
     _mend_others(connection, counts)
     return counts
 
 
-def mend_vectors(connection: apsw.Connection) -> Counts:
+def mend_vectors(
+    connection: apsw.Connection, *, progress: Progress = silent, cancel: CancelToken | None = None
+) -> Counts:
     """Put right the vectors that are not what their checksum was made of, and remove those that cannot be, that belong
     to no current memory of their space and namespace, or that are no such numbers."""
-    counts = Counts()
+    counts, look = Counts(), _looking(progress, cancel)
     _mend_sums(connection, stored_sums(connection).items(), counts)
     for space in _spaces(connection):
         sql = "SELECT row, namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
         owners = {int(row): str(name) for row, name in connection.execute(sql, (space.number,))}
         if is_elsewhere(connection, space.number, space.dimension, owners):
-            _rebuild(connection, space, found_vectors(connection, space.number, space.dimension), counts)
+            with set_aside(connection, space.number, space.dimension, look) as standing:
+                _rebuild(connection, space, standing, counts, look)
             counts.corrected += 1
         else:
-            _mend_space(connection, space, owners, counts)
+            _mend_space(connection, space, owners, counts, look)
     _mend_others(connection, counts)
     return counts
+
+
+def _looking(progress: Progress, cancel: CancelToken | None) -> Look:
+    def look(found: Iterable[T], /) -> Iterator[T]:
+        for at, one in enumerate(found):
+            if at % LOOK == 0:
+                progress("Looking at vectors", at)
+                if cancel is not None:
+                    cancel.check()
+            yield one
+
+    return look
 
 
 def _mend_sums(connection: apsw.Connection, stored: Iterable[tuple[int, int]], counts: Counts) -> None:
@@ -97,15 +124,19 @@ def _spaces(connection: apsw.Connection) -> list[_Space]:
     return [_Space(int(number), str(name), int(size), bool(derived), sums) for number, name, size, derived in found]
 
 
-def _mend_space(connection: apsw.Connection, space: _Space, owners: Mapping[int, str], counts: Counts) -> None:
-    bad, seen = list[tuple[int, str, bytes]](), set[int]()
+def _mend_space(
+    connection: apsw.Connection, space: _Space, owners: Mapping[int, str], counts: Counts, look: Look
+) -> None:
+    bad, seen = list[tuple[int, str]](), set[int]()
     sql = f"SELECT row, namespace, vector FROM vectors_{space.number}"
-    for row, namespace, vector in connection.execute(sql):
+    every: Iterable[Any] = connection.execute(sql)
+    for row, namespace, vector in look(every):
         seen.add(int(row))
         packed = bytes(vector)
         if owners.get(int(row)) != namespace or space.sound(int(row), packed, strictly=False) != packed:
-            bad.append((int(row), str(namespace), packed))
-    for row, namespace, packed in bad:
+            bad.append((int(row), str(namespace)))
+    for row, namespace in look(bad):
+        packed = bytes(connection.execute(f"SELECT vector FROM vectors_{space.number} WHERE row = ?", (row,)).get)
         connection.execute(f"DELETE FROM vectors_{space.number} WHERE row = ?", (row,))
         sound = space.sound(row, packed, strictly=False) if owners.get(row) == namespace else None
         if sound is not None:
@@ -119,7 +150,7 @@ def _mend_space(connection: apsw.Connection, space: _Space, owners: Mapping[int,
         _lose(connection, row, space, counts)
 
 
-def _rebuild(connection: apsw.Connection, space: _Space, found: Mapping[int, Sequence[bytes]], counts: Counts) -> None:
+def _rebuild(connection: apsw.Connection, space: _Space, standing: Standing, counts: Counts, look: Look) -> None:
     connection.execute(f"DROP TABLE IF EXISTS vectors_{space.number}")
     vectors.make_table(connection, space.number, space.dimension)
     rows: list[Any] = connection.execute(
@@ -127,8 +158,8 @@ def _rebuild(connection: apsw.Connection, space: _Space, found: Mapping[int, Seq
         " AND row NOT IN (SELECT row FROM demoted) ORDER BY row",
         (space.number,),
     ).fetchall()
-    for row, namespace in rows:
-        there = found.get(row, ())
+    for row, namespace in look(rows):
+        there = standing(row)
         vector = space.soundest(row, there)
         if vector is not None:
             vectors.put(connection, space.number, row, namespace, vector)
@@ -143,7 +174,7 @@ def _mend_others(connection: apsw.Connection, counts: Counts) -> None:
     sums = noted_sums(connection)
     _mend_demoted(connection, sums, counts)
     _mend_ended(connection, sums, counts)
-    kept: list[Any] = connection.execute("SELECT embedder_id, digest, vector, sum FROM embeddings").fetchall()
+    kept: Iterable[Any] = connection.execute("SELECT embedder_id, digest, vector, sum FROM embeddings")
     wrong = [(name, digest) for name, digest, vector, noted in kept if noted not in (None, sum_of(bytes(vector)))]
     connection.executemany("DELETE FROM embeddings WHERE embedder_id = ? AND digest = ?", wrong)
 
@@ -151,8 +182,9 @@ def _mend_others(connection: apsw.Connection, counts: Counts) -> None:
 def _mend_demoted(connection: apsw.Connection, sums: Mapping[int, int], counts: Counts) -> None:
     spaces = {space.number: space for space in _spaces(connection)}
     bad = {row for row, _, _ in bad_demoted(connection)}
-    for row, vector in list[Any](connection.execute("SELECT row, vector FROM demoted")):
-        packed, noted = bytes(vector), sums.get(int(row))
+    for (row,) in list[Any](connection.execute("SELECT row FROM demoted")):
+        packed = bytes(connection.execute("SELECT vector FROM demoted WHERE row = ?", (row,)).get)
+        noted = sums.get(int(row))
         if row not in bad and noted in (None, sum_of(packed)):
             continue
         sound = None if noted is None else corrected_bytes(packed, noted)
@@ -168,12 +200,10 @@ def _mend_demoted(connection: apsw.Connection, sums: Mapping[int, int], counts: 
 
 
 def _mend_ended(connection: apsw.Connection, sums: Mapping[int, int], counts: Counts) -> None:
-    sql = (
-        "SELECT row, vector, dimension FROM retired_vectors JOIN memories USING (row)"
-        " JOIN embedders ON number = embedder"
-    )
-    for row, vector, dimension in list[Any](connection.execute(sql)):
-        packed, noted = bytes(vector), sums.get(int(row))
+    sql = "SELECT row, dimension FROM retired_vectors JOIN memories USING (row) JOIN embedders ON number = embedder"
+    for row, dimension in list[Any](connection.execute(sql)):
+        packed = bytes(connection.execute("SELECT vector FROM retired_vectors WHERE row = ?", (row,)).get)
+        noted = sums.get(int(row))
         if len(packed) == 4 * dimension and noted in (None, sum_of(packed)):
             continue
         sound = corrected_bytes(packed, noted) if noted is not None and len(packed) == 4 * dimension else None

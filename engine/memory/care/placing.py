@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import apsw
 
@@ -17,6 +17,15 @@ from aqe.engine.memory.tiers.forms import COLD, SMALL, WARM
 
 _DIMENSION = re.compile(r"(?i)\bvector\s+float\[(\d+)\]")
 _NAME = re.compile(r"vectors_(\d+)")
+T = TypeVar("T")
+Standing = Callable[[int], Sequence[bytes]]
+"""Gives the vectors that stand for a row, the one to be taken first where none has a checksum first."""
+
+
+class Look(Protocol):
+    """Gives what it is given, and looks at progress and cancellation on the way."""
+
+    def __call__(self, found: Iterable[T], /) -> Iterator[T]: ...
 
 
 def is_elsewhere(connection: apsw.Connection, number: int, dimension: int, known: Mapping[int, str]) -> bool:
@@ -36,23 +45,39 @@ def is_elsewhere(connection: apsw.Connection, number: int, dimension: int, known
     return bool(held)
 
 
-def found_vectors(connection: apsw.Connection, number: int, dimension: int) -> dict[int, list[bytes]]:
-    """The vectors that stand for each row of a space: the one that its table finds, and another where its blocks have
-    it."""
-    found: dict[int, list[bytes]] = {}
-    rows: list[Any] = []
+@contextlib.contextmanager
+def set_aside(connection: apsw.Connection, number: int, dimension: int, look: Look) -> Iterator[Standing]:
+    """What gives the vectors that stand for a row of a space: the one that its table finds, and another where its
+    blocks have it. Until the block ends they are in a table of their own, so that the space's can be made anew."""
+    connection.execute("CREATE TABLE set_aside (row INTEGER NOT NULL, vector BLOB NOT NULL)")
+    connection.execute("CREATE INDEX set_aside_row ON set_aside (row)")
+    there, put = "SELECT vector FROM set_aside WHERE row = ? ORDER BY rowid", "INSERT INTO set_aside VALUES (?, ?)"
+
+    def of(row: int) -> list[bytes]:
+        found: list[Any] = connection.execute(there, (row,)).fetchall()
+        return [bytes(vector) for (vector,) in found]
+
+    for row in look(sorted(listed_rows(connection, [number]))):
+        if (vector := _found_by_table(connection, number, row)) is not None:
+            connection.execute(put, (row, vector))
+    for row, _, vector in look(_readable(blocks(connection, number, dimension))):
+        if vector not in of(row):
+            connection.execute(put, (row, vector))
+    yield of
+    connection.execute("DROP TABLE set_aside")
+
+
+def _found_by_table(connection: apsw.Connection, number: int, row: int) -> bytes | None:
     with contextlib.suppress(apsw.Error):
-        rows = connection.execute(f"SELECT rowid FROM vectors_{number}_rowids").fetchall()
-    for (row,) in rows:
-        with contextlib.suppress(apsw.Error):
-            vector = connection.execute(f"SELECT vector FROM vectors_{number} WHERE row = ?", (row,)).get
-            if vector is not None:
-                found[int(row)] = [bytes(vector)]
+        vector: bytes | None = connection.execute(f"SELECT vector FROM vectors_{number} WHERE row = ?", (row,)).get
+        return vector
+    return None
+
+
+def _readable(found: Iterable[tuple[int, str, bytes]]) -> Iterator[tuple[int, str, bytes]]:
+    """What can be read of it: an error of whoever takes it is not met here."""
     with contextlib.suppress(apsw.Error):
-        for row, _, vector in blocks(connection, number, dimension):
-            if vector not in (here := found.setdefault(row, [])):
-                here.append(vector)
-    return found
+        yield from found
 
 
 def check_spaces(connection: apsw.Connection) -> list[Wrong]:

@@ -33,7 +33,7 @@ from aqe.engine.memory.care.restoring import (
     kept_only_if_done,
     prune_copies,
 )
-from aqe.engine.memory.care.rewriting import Salvaged, insert_rows, seen_spaces, vectors_of
+from aqe.engine.memory.care.rewriting import Salvaged, insert_rows, places_of, seen_spaces
 from aqe.engine.memory.care.salvage import (
     Losses,
     first_made,
@@ -173,7 +173,7 @@ def _put_right(connection: apsw.Connection, job: _Job) -> Mended:
     placed = mend_spaces(connection, defined) + mend_places(connection, listed_rows(connection, defined))
     counts, touched = mend_rows(connection, job.now(), progress=job.progress, cancel=job.cancel)
     counts["corrected"] += placed
-    made = mend_vectors(connection)
+    made = mend_vectors(connection, progress=job.progress, cancel=job.cancel)
     fill(connection, job.progress)
     indexed = mend_text_index(connection, touched)
     if not touched and any(one.startswith("text index") for one in job.findings):
@@ -194,8 +194,8 @@ def _salvage(job: _Job) -> RepairReport:
         _begin(spare, place.key)
         exchange = None if dry_run else stack.enter_context(exchanging(place, spare, "a repair of a damaged file"))
         job.progress("Reading pages")
-        image = read_image(place.path, place.key)
-        mended = _write_new(job, spare, image, made)
+        with read_image(place.path, place.key, progress=job.progress, cancel=job.cancel) as image:
+            mended = _write_new(job, spare, image, made)
         check_copy(spare, key=place.key)
         after = verify(place, spare, cancel=job.cancel)
         kept = "" if exchange is None else _swap(exchange, job.now(), job.progress, job.cancel)
@@ -242,7 +242,8 @@ def _write_new(job: _Job, spare: Path, image: Image, made: Salvaged) -> Mended:
             )
             counts, _ = mend_rows(connection, now(), progress=job.progress, cancel=job.cancel)
             counts["corrected"] += placed + made.corrected
-            found = rebuild_vectors(connection, vectors_of(connection, made))
+            places = functools.partial(places_of, image, made)
+            found = rebuild_vectors(connection, places, progress=job.progress, cancel=job.cancel)
             connection.execute("UPDATE memories SET row_sum = NULL")  # no trigger did where a row changed
             fill(connection, job.progress)
             indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)

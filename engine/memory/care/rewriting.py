@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
@@ -21,6 +23,7 @@ from aqe.engine.memory.care.salvage import (
     is_derived,
     known_tables,
     salvage,
+    value_at,
 )
 from aqe.engine.memory.file.sums import SEALED
 from aqe.engine.memory.meaning.vectors import CHUNK
@@ -28,15 +31,26 @@ from aqe.engine.memory.tiers.forms import WARM
 from aqe.engine.progress import CancelToken, Progress
 
 LOOK = 1000
+HELD = 4_000_000
+"""Bytes of blocks of vectors in memory at a time; two blocks at least."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where a block of vectors stands in the damaged file (`Found.where`), and how many bytes it has."""
+
+    where: tuple[int, int]
+    size: int
 
 
 @dataclass
 class Salvaged:
-    """What a salvage brought: rows by table, vectors by space and row, and what is lost."""
+    """What a salvage brought: rows by table, where the blocks of vectors of each space stand and which rows are in
+    them, and what is lost."""
 
     saved: dict[str, int] = field(default_factory=dict)
     chunks: dict[int, dict[int, tuple[bytes, bytes]]] = field(default_factory=dict)
-    blocks: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    blocks: dict[int, dict[int, Block]] = field(default_factory=dict)
     places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     corrected: int = 0
@@ -78,8 +92,9 @@ def insert_rows(
             made.corrected += is_there
         if is_there or _insert_bare(connection, found, made.losses):
             made.saved[found.table] = made.saved.get(found.table, 0) + 1
-    there = {(str(a), str(b), int(c)) for a, b, c in connection.execute("SELECT namespace, id, revision FROM memories")}
-    made.losses.named |= {(a, b) for a, b, c in indexed_memories(image) if (a, b, c) not in there}
+    sql = "SELECT 1 FROM memories WHERE namespace = ? AND id = ? AND revision = ?"
+    gone = (one[:2] for one in indexed_memories(image) if connection.execute(sql, one).get is None)
+    made.losses.named |= set(gone)
     made.highest = highest_unnamed(image)
     if made.highest is not None:
         made.highest = max(made.highest, connection.execute("SELECT max(row) FROM memories").get or 0)
@@ -145,36 +160,59 @@ def _note_block(made: Salvaged, space: int, found: Found) -> None:
             int(row["rowid"]), (row.get("chunk_id", 0), row.get("chunk_offset", -1))
         )
     else:
-        made.blocks.setdefault(space, {}).setdefault(int(row["_rowid_"]), row["vectors"])
+        made.blocks.setdefault(space, {}).setdefault(int(row["_rowid_"]), Block(found.where, len(row["vectors"])))
 
 
 def seen_spaces(made: Salvaged) -> dict[int, int]:
     """The dimension of each space of which whole blocks were found, by its number: what most of them have."""
     whole = {
         number: Counter(
-            len(block) // (4 * CHUNK) for block in blocks.values() if block and not len(block) % (4 * CHUNK)
+            block.size // (4 * CHUNK) for block in blocks.values() if block.size and not block.size % (4 * CHUNK)
         )
         for number, blocks in made.blocks.items()
     }
     return {number: sizes.most_common(1)[0][0] for number, sizes in whole.items() if sizes}
 
 
-def vectors_of(connection: apsw.Connection, made: Salvaged) -> dict[int, dict[int, list[bytes]]]:
-    """The vectors in the blocks that were found, by space and row: where each is said twice, by block and by row."""
-    found: dict[int, dict[int, list[bytes]]] = {}
-    spaces: list[Any] = connection.execute("SELECT number, dimension FROM embedders").fetchall()
-    for number, dimension in spaces:
-        size, here = 4 * int(dimension), found.setdefault(int(number), {})
-        blocks = made.blocks.get(int(number), {})
-        places = [(row, *place) for row, place in made.places.get(int(number), {}).items()]
-        for chunk, (validity, rows) in made.chunks.get(int(number), {}).items():
-            for at, (row,) in enumerate(struct.iter_unpack("<q", rows[: len(rows) // 8 * 8])):
-                if at // 8 < len(validity) and validity[at // 8] >> at % 8 & 1:
-                    places.append((row, chunk, at))
-        for row, chunk, at in places:
-            block = blocks.get(chunk, b"")
-            if isinstance(at, int) and at >= 0 and len(block) >= (at + 1) * size:
-                vector = block[at * size : (at + 1) * size]
-                if vector not in (there := here.setdefault(row, [])):
-                    there.append(vector)
-    return found
+@dataclass(frozen=True)
+class Places:
+    """Where the vectors of a space stand in the blocks that were found: by row the block and the place in it, which is
+    said twice, by row and by block."""
+
+    image: Image
+    blocks: Mapping[int, Block]
+    dimension: int
+    known: Mapping[int, Sequence[tuple[int, int]]]
+
+    def of(self, row: int) -> list[bytes]:
+        """The vectors that stand for a row, the one that is named by row first."""
+        size, found = 4 * self.dimension, list[bytes]()
+        for chunk, at in self.known.get(row, ()):
+            vector = self._block(chunk)[at * size : (at + 1) * size]
+            if len(vector) == size and vector not in found:
+                found.append(vector)
+        return found
+
+    @functools.cached_property
+    def _block(self) -> Callable[[int], bytes]:
+        largest = max((block.size for block in self.blocks.values()), default=0)
+        return functools.lru_cache(maxsize=max(2, HELD // max(1, largest)))(self._read)
+
+    def _read(self, chunk: int) -> bytes:
+        block = self.blocks.get(chunk)
+        return b"" if block is None else cast("bytes", value_at(self.image, block.where))
+
+
+def places_of(image: Image, made: Salvaged, number: int, dimension: int) -> Places:
+    """Where the vectors of a space stand."""
+    known: dict[int, list[tuple[int, int]]] = {}
+    for row, (chunk, at) in made.places.get(number, {}).items():
+        if isinstance(at, int) and at >= 0:
+            known.setdefault(row, []).append((chunk, at))
+    for chunk, (validity, rows) in made.chunks.get(number, {}).items():
+        for at, (row,) in enumerate(struct.iter_unpack("<q", rows[: len(rows) // 8 * 8])):
+            if at // 8 < len(validity) and validity[at // 8] >> at % 8 & 1:
+                there = known.setdefault(row, [])
+                if (chunk, at) not in there:
+                    there.append((chunk, at))
+    return Places(image, made.blocks.get(number, {}), dimension, known)

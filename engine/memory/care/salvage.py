@@ -7,6 +7,7 @@ of SQLite, so what stands on an unreached page was not deleted.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -109,12 +110,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Found:
-    """A row that still stands, as values of the named columns; `is_sure` where the table's own tree reaches it."""
+    """A row that still stands, as values of the named columns; `is_sure` where the table's own tree reaches it, and
+    `where` it stands: on which page, and the how manieth of it."""
 
     table: str
     columns: tuple[str, ...]
     values: tuple[Value, ...]
     is_sure: bool
+    where: tuple[int, int]
 
 
 @dataclass
@@ -179,13 +182,19 @@ def salvage(
         if name in tables and not is_derived(name):
             yield from _rows(image, tables[name], reached, losses, cancel)
     losses.unread_pages = len(image.bad)
-    for at, number in enumerate(sorted(image.pages)):
-        if at % LOOK_PAGES == 0:
-            progress("Looking at pages that nothing leads to", at, len(image.pages))
+    for number in image.pages:
+        if number % LOOK_PAGES == 0:
+            progress("Looking at pages that nothing leads to", number, image.count)
             if cancel is not None:
                 cancel.check()
         if number not in taken and kind_of(image, number) in (TABLE_LEAF, INDEX_LEAF):
             yield from _unreached(image, number, tables, losses)
+
+
+def value_at(image: Image, where: tuple[int, int]) -> Value:
+    """The last value of the row that stands there (`Found.where`)."""
+    number, place = where
+    return next(itertools.islice(records(image, number), place, None)).values[-1]
 
 
 def indexed_memories(image: Image) -> Iterator[tuple[str, str, int]]:
@@ -269,10 +278,10 @@ def _rows(
     for at, number in enumerate(pages):
         if cancel is not None and at % LOOK_PAGES == 0:
             cancel.check()
-        for record in records(image, number):
+        for place, record in enumerate(records(image, number)):
             filled = record if table.fits(record) else _filled(table, record)
             if table.fits(filled):
-                yield _found(table, filled, is_sure=True)
+                yield _found(table, filled, (number, place), is_sure=True)
             else:
                 _note(table, record, losses)
 
@@ -298,20 +307,20 @@ def _unreached(image: Image, number: int, tables: dict[str, Table], losses: Loss
     if len(fitting) != 1 or (by_key and fitting[0].name not in KEPT_LIKE_INDEXES):
         losses.unknown += 0 if by_key else len(rows)
         return
-    for record in rows:
+    for place, record in enumerate(rows):
         if record.is_whole:
-            yield _found(fitting[0], record, is_sure=False)
+            yield _found(fitting[0], record, (number, place), is_sure=False)
         else:
             _note(fitting[0], record, losses)
 
 
-def _found(table: Table, record: Record, *, is_sure: bool) -> Found:
+def _found(table: Table, record: Record, where: tuple[int, int], *, is_sure: bool) -> Found:
     pairs = zip(table.columns, _as_remembered(table, record), strict=False)
     values = tuple(record.row if column.is_row else value for column, value in pairs)
     names = tuple(column.name for column in table.columns[: len(values)])
     if not table.by_key and not any(column.is_row for column in table.columns):
         names, values = ("_rowid_", *names), (record.row, *values)
-    return Found(table.name, names, values, is_sure)
+    return Found(table.name, names, values, is_sure, where)
 
 
 def _as_remembered(table: Table, record: Record) -> Sequence[Value]:

@@ -79,7 +79,7 @@ def bad_demoted(connection: apsw.Connection) -> list[tuple[int, str, str | None]
         " LEFT JOIN memories USING (row) LEFT JOIN embedders ON number = embedder"
     )
     found = []
-    rows: list[Any] = connection.execute(sql).fetchall()
+    rows: Iterable[Any] = connection.execute(sql)
     for row, namespace, id, embedder_id, is_current, tier, packed, is_whole in rows:
         is_sound = is_current and is_whole and np.isfinite(unpack(bytes(packed), tier)).all()
         if not is_sound:

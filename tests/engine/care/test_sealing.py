@@ -335,4 +335,5 @@ def test_pages_are_read_with_every_form_of_a_key(tmp_path: Path, given: str) -> 
     connection.pragma("key", given)
     connection.execute("CREATE TABLE a (x)")
     connection.close()
-    assert read_image(tmp_path / "a.db", given).bad == []
+    with read_image(tmp_path / "a.db", given) as image:
+        assert (image.bad, len(image.pages)) == ([], 2)
