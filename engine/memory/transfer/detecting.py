@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,6 +127,9 @@ def _sections(text: str, path: Path, reader: peers.Reader, namespace: str) -> li
     """A memory for each section of somebody's Markdown, under the path of its headings."""
     found = []
     for passage in read_prose(path.name if path.suffix else "text.md", lines_of(text)):
+        if re.fullmatch(r"#+ [^\n]*", passage.text.strip()):
+            reader.left_out.append((passage.text.strip(), "it is a heading without a text"))
+            continue
         about = {"heading": passage.name, "file": path.name, "line": passage.first}
         record = reader.record(passage.text, namespace=namespace, metadata=about)
         if record is not None:

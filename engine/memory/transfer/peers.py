@@ -47,8 +47,9 @@ class Reader:
         ended: Any = None,
         revision: int = 1,
         began: Any = None,
+        expires: int | None = None,
     ) -> Record | None:
-        """A record of this text, or None where a memory cannot hold it."""
+        """A record of this text, over at `expires` (microseconds), or None where a memory cannot hold it."""
         text = _whole(text).strip()
         if not text:
             self.left_out.append((id or namespace, "it has no text"))
@@ -77,6 +78,7 @@ class Reader:
             valid_to=None if ended is None else max(began_at, self.moment(ended)),
             id_given=id is not None,
             provenance=Provenance(),
+            more={} if expires is None else {"expires_at": expires},
         )
 
     def moment(self, found: Any) -> int:
@@ -160,14 +162,15 @@ def _graph_texts(item: Row) -> Iterator[tuple[str, dict[str, Any]]]:
     if not observations:
         yield f"{item['name']} ({item['entityType']})", about
     for observation in observations:
-        yield f"{item['name']}: {observation}", about
+        yield f"{item['name']}: {observation}" if str(observation).strip() else "", about
 
 
 _MEM0_OWN = ("id", "memory", "data", "text", "text_lemmatized", "hash", "score", "created_at", "updated_at", "metadata")
 
 
 def read_mem0(found: Any, reader: Reader, namespace: str) -> Iterator[Record]:
-    """What mem0's `get_all`, `search` or export answers: a list of memories, or an object with `results`."""
+    """What mem0's `get_all`, `search` or export answers: a list of memories, or an object with `results` and, where it
+    keeps a graph, `relations`."""
     for item in memories_of_mem0(found):
         text = item.get("memory") or item.get("data") or item.get("text")
         if not isinstance(text, str):
@@ -186,6 +189,22 @@ def read_mem0(found: Any, reader: Reader, namespace: str) -> Iterator[Record]:
         )
         if record is not None:
             yield record
+    relations = found.get("relations") if isinstance(found, Mapping) else None
+    for relation in relations if isinstance(relations, list) else ():
+        record = _relation_of_mem0(relation, reader, namespace)
+        if record is not None:
+            yield record
+
+
+def _relation_of_mem0(relation: Any, reader: Reader, namespace: str) -> Record | None:
+    """A relation of a graph store, worded as those of the reference MCP memory server are."""
+    item = relation if isinstance(relation, Mapping) else {}
+    parts = [item.get("source"), item.get("relationship"), item.get("target", item.get("destination"))]
+    if not all(isinstance(part, str) and part.strip() for part in parts):
+        reader.left_out.append(("a relation", "it does not say what it joins"))
+        return None
+    about = dict(zip(("from", "relation", "to"), parts, strict=True))
+    return reader.record(" ".join(map(str, parts)), namespace=namespace, metadata=about)
 
 
 def memories_of_mem0(found: Any) -> list[Row]:
@@ -266,14 +285,20 @@ def _entries(rows: Iterator[Row], reader: Reader, namespace: str) -> Iterator[Re
         if row["value"] is None:
             reader.left_out.append((f"{place}:{key or 'NULL'}", "it has no value"))
             continue
-        expires = row.get("expires_at")
-        if isinstance(expires, (int, float)) and expires and reader.moment(expires) <= reader.now:
+        ends = row.get("expires_at")
+        expires = reader.moment(ends) if isinstance(ends, (int, float)) and ends else None
+        if expires is not None and expires <= reader.now:
             reader.left_out.append((f"{place}:{key or 'NULL'}", "it has expired"))
             continue
         about = {"key": key, **_json_of(row.get("metadata")), "owner": row.get("owner")}
         text = _said(row["value"]) if key is None else f"{key}: {_said(row['value'])}"
         yield reader.record(
-            text, namespace=_below(namespace, place), id=key, metadata=about, created=row.get("created_at")
+            text,
+            namespace=_below(namespace, place),
+            id=key,
+            metadata=about,
+            created=row.get("created_at"),
+            expires=expires,
         )
 
 

@@ -39,6 +39,43 @@ def test_the_mcp_memory_server(store: Store, tmp_path: Path) -> None:
     assert import_memories(store, read_file(file, now=NOW + 1)).added == 0
 
 
+def test_what_says_nothing_is_left_out(store: Store, tmp_path: Path) -> None:
+    """An observation without a word and a heading without a text are no memories, and are named."""
+    graph, notes = tmp_path / "memory.jsonl", tmp_path / "notes.md"
+    graph.write_text(json.dumps({**GRAPH[0], "observations": ["", " ", "holds lines"]}) + "\n", encoding="utf-8")
+    notes.write_text("# Notes\n\n## A\n\nPrices are gross.\n\n## B\n\n## C\nSee D.\n", encoding="utf-8")
+    contents = read_file(graph, now=NOW), read_file(notes, now=NOW)
+    assert [len(one.left_out) for one in contents] == [2, 1]
+    assert [what for what, _ in contents[1].left_out] == ["## B"]
+    for one in contents:
+        import_memories(store, one)
+    assert sorted(memory.text for memory in store.list()) == [
+        "## A\n\nPrices are gross.",
+        "## C\nSee D.",
+        "Cart: holds lines",
+    ]
+
+
+def test_relations_of_mem0_are_memories(store: Store, tmp_path: Path) -> None:
+    """What its graph says comes in as sentences; a relation without an end is named and left out."""
+    file = tmp_path / "mem0.json"
+    relations = [
+        {"source": "alice", "relationship": "reviews", "target": "billing"},
+        {"source": "bob", "relationship": "owns", "destination": "shipping"},
+        {"source": "carol", "relationship": "owns"},
+        "dave",
+    ]
+    found = {"results": [{"id": "m1", "memory": "Prefers pytest"}], "relations": relations}
+    file.write_text(json.dumps(found), encoding="utf-8")
+    contents = read_file(file, now=NOW)
+    assert [text for _, text in taken(store, contents)] == [
+        "Prefers pytest",
+        "alice reviews billing",
+        "bob owns shipping",
+    ]
+    assert [what for what, _ in contents.left_out] == ["a relation", "a relation"]
+
+
 MEM0 = {
     "results": [
         {
@@ -112,7 +149,8 @@ def test_agentic_qe(store: Store, tmp_path: Path) -> None:
         "CREATE TABLE kv_store (key TEXT NOT NULL, namespace TEXT NOT NULL, value TEXT NOT NULL, expires_at INTEGER,"
         " created_at INTEGER, PRIMARY KEY (namespace, key))",
         "INSERT INTO kv_store VALUES ('rounding', 'facts', '\"half up\"', NULL, 1767225600000),"
-        " ('config', 'facts', '{\"retries\": 2}', NULL, 1767225600000), ('old', 'facts', '1', 1767225600000, 1)",
+        " ('config', 'facts', '{\"retries\": 2}', NULL, 1767225600000), ('old', 'facts', '1', 1767225600000, 1),"
+        " ('soon', 'facts', 'gone', 1780000009000, 1767225600000)",
         "CREATE TABLE qe_patterns (id TEXT PRIMARY KEY, pattern_type TEXT, qe_domain TEXT, domain TEXT, name TEXT,"
         " description TEXT, confidence REAL, template_json TEXT, context_json TEXT, created_at TEXT, updated_at TEXT)",
         "INSERT INTO qe_patterns VALUES ('p1', 'test-template', 'test-generation', 'python', 'Boundary values',"
@@ -129,9 +167,12 @@ def test_agentic_qe(store: Store, tmp_path: Path) -> None:
         ("aqe-before/experiences", "Cover cart.py"),
         ("aqe-before/facts", 'config: {"retries": 2}'),
         ("aqe-before/facts", "rounding: half up"),
+        ("aqe-before/facts", "soon: gone"),
         ("aqe-before/patterns", "Boundary values\nTry both sides of each limit"),
     ]
     assert contents.left_out == (("facts:old", "it has expired"),)
+    ends = {memory.id: memory.expires_at for memory in store.list()}
+    assert (ends["soon"], ends["rounding"]) == (1_780_000_009_000_000, None)
     assert file.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("memory")) == ["memory.db"]
 
