@@ -32,6 +32,7 @@ from aqe.engine.memory.meaning.idling import give_back
 from aqe.engine.memory.rows import close_row, leave_indexes
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.terminal import one_line
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
@@ -344,7 +345,8 @@ def _memory(
 
 def label(file: str, name: str) -> str:
     """The first line of a passage's text in memory: its file and what it stands under there."""
-    return f"{file}: {name}" if name else f"{file}:"
+    where = one_line(file)
+    return f"{where}: {name}" if name else f"{where}:"
 
 
 def _write_changes(

@@ -204,9 +204,9 @@ def check_text(text: str) -> str:
         raise UserError("The text is empty.", code="bad-text", fix="Give some words.")
     if size > TEXT_BYTES:
         raise UserError(
-            f"The text has {size} bytes; a memory holds at most {TEXT_BYTES}.",
+            f"The text has {size} bytes; at most {TEXT_BYTES} are taken.",
             code="text-too-long",
-            fix="Split it, or store a summary and the file's name.",
+            fix="Split it, or give a summary and the file's name.",
         )
     return text
 

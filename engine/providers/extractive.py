@@ -20,6 +20,7 @@ from aqe.engine.providers.question import read_question
 from aqe.engine.providers.quotable import Form, Unit
 from aqe.engine.providers.scoring import Scored, field_of, rank
 from aqe.engine.providers.windows import BLOCK_LINES
+from aqe.engine.terminal import one_line
 
 if TYPE_CHECKING:
     from aqe.engine.memory.entry import Hit
@@ -248,4 +249,5 @@ def quote_of(one: Scored) -> Citation:
 def _place(citation: Citation) -> str:
     if citation.file is None:
         return f"memory {citation.id}"
-    return citation.file if citation.line is None else f"{citation.file}:{citation.line}"
+    file = one_line(citation.file)
+    return file if citation.line is None else f"{file}:{citation.line}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aqe.engine.errors import AqeError
-from aqe.engine.terminal import as_written
+from aqe.engine.terminal import as_written, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +23,12 @@ MOST_PIPED = 32_000_000
 def show_answer(answer: Answer, *, text: bool = True) -> None:
     """Print an answer (without its `text` where that was streamed already) with what it cites."""
     if text:
-        typer.echo(styled(_harmless(answer.text), bold=answer.tier != "extractive"))
+        typer.echo(styled(harmless(answer.text), bold=answer.tier != "extractive"))
     if answer.tier != "extractive":  # quotes name their places themselves
         for citation in answer.citations:
             quote = " ".join(citation.quote.split())
             short = quote if len(quote) <= QUOTE else quote[: QUOTE - 3] + "..."
-            typer.echo(f"  {styled(place_of(citation), fg='cyan')}  {styled(short, dim=True)}")
+            typer.echo(f"  {styled(place_of(citation), fg='cyan')}  {styled(harmless(short), dim=True)}")
     told = [f"{answer.provider}/{answer.model}" if answer.provider != answer.model else answer.provider]
     if answer.finish_reason not in ("", "stop"):
         told.append(f"ended with {answer.finish_reason}")
@@ -58,7 +58,7 @@ def show_pieces(pieces: Iterable[str]) -> None:
     begun = False
     try:
         for piece in pieces:
-            typer.echo(_harmless(piece), nl=False)
+            typer.echo(harmless(piece), nl=False)
             begun = True
     except AqeError:
         if begun:
@@ -68,14 +68,15 @@ def show_pieces(pieces: Iterable[str]) -> None:
 
 
 def place_of(citation: Citation) -> str:
-    """Where a quote stands: file:line, or the memory that holds it."""
+    """Where a quote stands, on one line whatever the file's name holds: file:line, or the memory that holds it."""
     if citation.file is None:
         return f"memory {citation.id}"
-    return citation.file if citation.line is None else f"{citation.file}:{citation.line}"
+    file = one_line(citation.file)
+    return file if citation.line is None else f"{file}:{citation.line}"
 
 
-def _harmless(text: str) -> str:
-    """A model's words as they may stand on a terminal, which obeys some characters; what is piped is left as it is."""
+def harmless(text: str) -> str:
+    """Words of others as they may stand on a terminal, which obeys some characters; what is piped is left as it is."""
     return as_written(text) if sys.stdout.isatty() else text
 
 

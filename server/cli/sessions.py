@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.answers import show_answer, show_pieces, styled
+from aqe.server.cli.answers import harmless, show_answer, show_pieces, styled
 from aqe.server.cli.output import (
     JsonOption,
     ProjectOption,
@@ -83,9 +83,9 @@ def show(
         typer.echo(f"metadata {jsonlib.dumps(session.metadata, ensure_ascii=False)}")
     if session.summary:
         typer.echo(f"\nsummary of the first {session.summarised} turns (made by {session.summary_method}):")
-        typer.echo(session.summary)
+        typer.echo(harmless(session.summary))
     for turn in turns:
-        typer.echo(f"\n{styled(turn.role, bold=True)}: {turn.text}")
+        typer.echo(f"\n{styled(turn.role, bold=True)}: {harmless(turn.text)}")
 
 
 @app.command()

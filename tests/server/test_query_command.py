@@ -224,6 +224,25 @@ def test_an_answer_does_not_speak_to_the_terminal(aqe: Run, model: None, monkeyp
     assert aqe("complete", "Is it?")[1] == "It is\\x07\nfree\n"
 
 
+def test_a_files_name_stands_on_one_line(aqe: Run, home: Path) -> None:
+    """The place of a quote is one line, piped too: a line end or a sign that a terminal obeys is shown as an escape."""
+    (home / "par\nrot\x1b[31m.md").write_text("# Parrots\n\nA macaw is fed above 12 euros.\n", encoding="utf-8")
+    status, out, _ = aqe("query", "When is a macaw fed?")
+    assert status == 0
+    assert "[par\\nrot\\x1b[31m.md:3]" in out
+
+
+def test_what_was_said_does_not_speak_to_the_terminal_later(
+    aqe: Run, model: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is shown is shown as its answers were."""
+    monkeypatch.setattr(_Model, "pieces", (("It is\x07\n", None), ("free", "stop")))
+    aqe("sessions", "chat", "shop", "Is it?", "--new")
+    assert "It is\x07\nfree\n" in aqe("sessions", "show", "shop")[1]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert "It is\\x07\nfree\n" in aqe("sessions", "show", "shop")[1]
+
+
 def test_a_shape_that_a_server_ignores_is_an_error(aqe: Run, home: Path, model: None) -> None:
     """--schema is held also where the server does not: prose in place of JSON is no answer."""
     (home / "shape.json").write_text('{"type": "object", "required": ["free"]}')
