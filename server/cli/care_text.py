@@ -65,6 +65,9 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
         yield "The next search embeds what has no vector from its text, or `aqe memory migrate` does so now"
     for table, count in report.broken.items():
         yield f"{counted(count, 'row')} of {table} lost: only a part stands"
+    for table, count in report.replaced.items():
+        has = "has" if count == 1 else "have"
+        yield f"{counted(count, 'row')} of {table} {has} lost bytes of a text: U+FFFD stands in their place"
     if report.unknown_rows:
         yield f"{counted(report.unknown_rows, 'row')} lost: nothing says of which table"
     if report.lost_count:

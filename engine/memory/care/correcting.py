@@ -9,6 +9,7 @@ where more than one value could be the one that changed, none is put right. Nor 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 import zlib
@@ -67,6 +68,18 @@ def corrected_row(values: Sequence[Any], noted: int, *, sound: Container[int] = 
             if sum_of_row(tried) == noted and tried not in found:
                 found.append(tried)
     return found[0] if len(found) == 1 else None
+
+
+def corrected_value(values: Sequence[Any], place: int, raw: bytes, noted: int) -> str | None:
+    """The text at this place of the values of `SEALED`, of which these are the bytes, with which the values have this
+    sum, and that differs in one bit; None where more was changed, or where several could be meant."""
+    found = set[str]()
+    for one in _flipped(raw) if len(raw) <= _ROW_VALUES else ():
+        with contextlib.suppress(UnicodeDecodeError):
+            text = one.decode("utf-8")
+            if sum_of_row([*values[:place], text, *values[place + 1 :]]) == noted:
+                found.add(text)
+    return found.pop() if len(found) == 1 else None
 
 
 def is_sum_alone(made: int, noted: object) -> bool:

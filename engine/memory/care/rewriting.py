@@ -15,6 +15,7 @@ from aqe.engine.memory.care.image import Image
 from aqe.engine.memory.care.placing import is_derived_name
 from aqe.engine.memory.care.rebuilding import soundest
 from aqe.engine.memory.care.salvage import (
+    SEALED_NAMES,
     SPACE,
     Found,
     Losses,
@@ -25,7 +26,6 @@ from aqe.engine.memory.care.salvage import (
     salvage,
     value_at,
 )
-from aqe.engine.memory.file.sums import SEALED
 from aqe.engine.memory.meaning.vectors import CHUNK
 from aqe.engine.memory.tiers.forms import WARM
 from aqe.engine.progress import CancelToken, Progress
@@ -54,7 +54,7 @@ class Salvaged:
     places: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     corrected: int = 0
-    """Rows that no table takes as they stand, with the bit put right that flipped in them."""
+    """Rows that no table takes as they stand, or with a text that is none, with the bit put right that flipped."""
     highest: int | None = None
     """The highest row number of memories that was seen, where some may be lost that nothing names."""
 
@@ -92,6 +92,9 @@ def insert_rows(
             made.corrected += is_there
         if is_there or _insert_bare(connection, found, made.losses):
             made.saved[found.table] = made.saved.get(found.table, 0) + 1
+            made.corrected += found.is_corrected
+            if found.is_replaced and found.table != "memories":  # whose checksums tell
+                made.losses.replaced[found.table] = made.losses.replaced.get(found.table, 0) + 1
     sql = "SELECT 1 FROM memories WHERE namespace = ? AND id = ? AND revision = ?"
     gone = (one[:2] for one in indexed_memories(image) if connection.execute(sql, one).get is None)
     made.losses.named |= set(gone)
@@ -121,7 +124,7 @@ def _as_written(found: Found) -> Found | None:
         return replace(found, values=tuple(row.values()))
     if found.table == "demoted":
         return replace(found, values=tuple((row | {"tier": WARM}).values()))
-    names = SEALED.replace('"', "").split(", ")
+    names = SEALED_NAMES
     if found.table != "memories" or row.get("row_sum") is None or not row.keys() >= {*names}:
         return None
     values, text, wrong = soundest(str(row["text"]).encode("utf-8"), [row[name] for name in names], row["row_sum"])

@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.care.cells import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
-from aqe.engine.memory.care.correcting import corrected_text
+from aqe.engine.memory.care.correcting import corrected_text, corrected_value
 from aqe.engine.memory.care.image import Image
 from aqe.engine.memory.care.records import (
     Record,
@@ -29,9 +29,13 @@ from aqe.engine.memory.care.records import (
 )
 from aqe.engine.memory.entry import DIMENSIONS
 from aqe.engine.memory.file.steps import MIGRATIONS
+from aqe.engine.memory.file.sums import SEALED
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK_PAGES = 256
+SEALED_NAMES = SEALED.replace('"', "").split(", ")
+"""The columns that a row's checksum is of."""
+
 MANY = 10
 _PLAUSIBLE: Mapping[str, Callable[[Sequence[Any]], bool]] = {
     "embedders": lambda values: 0 <= values[2] <= DIMENSIONS,
@@ -111,20 +115,25 @@ class Table:
 @dataclass(frozen=True)
 class Found:
     """A row that still stands, as values of the named columns; `is_sure` where the table's own tree reaches it, and
-    `where` it stands: on which page, and the how manieth of it."""
+    `where` it stands: on which page, and the how manieth of it. `is_corrected` where a bit of a text of it was put
+    right, `is_replaced` where a text of it is no UTF-8, so that signs stand in place of bytes."""
 
     table: str
     columns: tuple[str, ...]
     values: tuple[Value, ...]
     is_sure: bool
     where: tuple[int, int]
+    is_corrected: bool = False
+    is_replaced: bool = False
 
 
 @dataclass
 class Losses:
-    """What is known to be lost: rows of a table that stand only in part, and rows that fit no table."""
+    """What is known to be lost: rows of a table that stand only in part, rows with a text of which bytes are lost, and
+    rows that fit no table."""
 
     broken: dict[str, int] = field(default_factory=dict)
+    replaced: dict[str, int] = field(default_factory=dict)
     unknown: int = 0
     unread_pages: int = 0
     named: set[tuple[str, str]] = field(default_factory=set)
@@ -315,24 +324,29 @@ def _unreached(image: Image, number: int, tables: dict[str, Table], losses: Loss
 
 
 def _found(table: Table, record: Record, where: tuple[int, int], *, is_sure: bool) -> Found:
-    pairs = zip(table.columns, _as_remembered(table, record), strict=False)
+    told = _as_remembered(table, record)
+    pairs = zip(table.columns, told, strict=False)
     values = tuple(record.row if column.is_row else value for column, value in pairs)
     names = tuple(column.name for column in table.columns[: len(values)])
     if not table.by_key and not any(column.is_row for column in table.columns):
         names, values = ("_rowid_", *names), (record.row, *values)
-    return Found(table.name, names, values, is_sure, where)
+    is_corrected = told is not record.values
+    return Found(table.name, names, values, is_sure, where, is_corrected, bool(record.odd) and not is_corrected)
 
 
 def _as_remembered(table: Table, record: Record) -> Sequence[Value]:
-    """The values of a row, of a memory with the text that its hash was made of where one bit of it flipped so that it
-    is no UTF-8: the bytes are at hand only here."""
-    if table.name != "memories" or not record.odd:
+    """The values of a row, of a memory with the text that its hash was made of, or with the name or metadata that its
+    checksum was made of, where one bit flipped so that they are no UTF-8: the bytes are at hand only here."""
+    if table.name != "memories" or len(record.odd) != 1:
         return record.values
     row = dict(zip((column.name for column in table.columns), record.values, strict=False))
-    at, digest = list(row).index("text"), row.get("text_hash")
-    if at not in record.odd or not isinstance(digest, bytes):
-        return record.values
-    text = corrected_text(record.odd[at], digest)
+    ((at, raw),) = record.odd.items()
+    name, digest, noted = list(row)[at], row.get("text_hash"), row.get("row_sum")
+    text: str | None = None
+    if name == "text" and isinstance(digest, bytes):
+        text = corrected_text(raw, digest)
+    elif isinstance(noted, int) and row.keys() >= set(SEALED_NAMES):
+        text = corrected_value([row[one] for one in SEALED_NAMES], SEALED_NAMES.index(name), raw, noted)
     return record.values if text is None else [*record.values[:at], text, *record.values[at + 1 :]]
 
 

@@ -14,6 +14,9 @@ from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, back_up, compare, repair
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.transfer import Wanted, export_memories
+from aqe.engine.sessions.table import SessionTable, new_turn
+from aqe.server.cli.care_text import repair_lines
+from tests.engine.care.damage import flip_in_file
 
 Make = Callable[..., Place]
 
@@ -108,3 +111,31 @@ def test_a_file_without_memories_that_cannot_be_read_is_told_too(make_place: Mak
     with Store.open(place.path) as store, wrong as caught, store.reading() as connection:
         connection.execute("SELECT CAST(x'ff' AS TEXT)").fetchall()
     assert caught.value.code == "database-broken"
+
+
+@pytest.mark.parametrize(("known", "bit"), [(b'"n":3', 15), (b"13default", 7)], ids=["metadata", "id"])
+def test_a_bit_that_leaves_a_word_of_a_row_no_text_is_put_right(make_place: Make, known: bytes, bit: int) -> None:
+    """One flipped bit of metadata or of a name beside a memory's text is put right exactly, also where it leaves bytes
+    that are no UTF-8."""
+    place = make_place()
+    with Store.open(place.path) as store:
+        before = store.list(limit=20)
+    flip_in_file(place, known, bit)
+    report = repair(place)
+    assert (report.sound, report.lost_count) == (True, 0)
+    with Store.open(place.path) as store:
+        assert store.list(limit=20) == before
+
+
+def test_a_text_beside_the_memories_that_lost_bytes_is_told(make_place: Make) -> None:
+    """What is saved of a session with U+FFFD in place of bytes is named by the repair as what it lost."""
+    place = make_place(3)
+    with Store.open(place.path) as store:
+        sessions = SessionTable(store)
+        session = sessions.create("talk")
+        with sessions.writing() as connection:
+            sessions.append(connection, session, [new_turn("user", "how are quinces rounded?", 8)])
+    flip_in_file(place, b"quinces", 23, 31)
+    report = repair(place)
+    assert (report.sound, report.replaced, report.broken) == (True, {"turns": 1}, {})
+    assert "1 row of turns has lost bytes of a text: U+FFFD stands in their place" in repair_lines(report)
