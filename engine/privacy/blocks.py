@@ -64,17 +64,19 @@ def _second_halves(text: str, begins: list[int], closes: list[tuple[int, int]]) 
     least = 0
     for close, end in closes:
         number = bisect_left(begins, close)
-        is_whole = number > 0 and begins[number - 1] >= least
+        if number > 0 and begins[number - 1] >= least:  # this one is whole
+            least = end
+            continue
         start = begin = last = text.rfind("\n", least, close) + 1 or least
         for _ in range(MOST_KEY_LINES):
-            if is_whole or begin <= least:
+            if begin <= least:
                 break
             begin = text.rfind("\n", max(least, begin - 300), begin - 1) + 1 or max(least, begin - 300)
             line = _KEY_LINE.fullmatch(text, begin, start - 1)
             if line is None or (start != last and len(line[1]) < LEAST_LINE):
                 break
             start = begin
-        if not is_whole and close - start >= LEAST_HALF:
+        if close - start >= LEAST_HALF:
             yield start, end, "private-key"
         least = end
 

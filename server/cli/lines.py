@@ -27,6 +27,9 @@ LinesOption = Annotated[bool, typer.Option("--jsonl", help="Read JSON lines on s
 TOGETHER = 64
 """Lines to one batch at most."""
 
+LONGEST_LINE = 64 * 2**20
+"""Bytes of the longest line; of a longer one no more is kept than shows that it is."""
+
 _BLOCK = 65_536
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -89,13 +92,16 @@ def _answered_together(asked: Sequence[Mapping[str, Any]], answer_all: AnswerAll
 def _input_lines() -> Iterator[list[tuple[int, bytes]]]:
     """The lines of stdin, each with its number, together as they arrived; blank ones at the end are none."""
     parts: list[bytes] = []
-    before = blank = 0
+    before = blank = held = 0
     source = cast("BufferedReader", sys.stdin.buffer)
     while block := source.read1(_BLOCK):
-        parts.append(block)
-        if b"\n" in block:
+        ends = b"\n" in block
+        if ends or held <= LONGEST_LINE:
+            parts.append(block)
+            held += len(block)
+        if ends:
             *whole, rest = b"".join(parts).split(b"\n")
-            parts = [rest]
+            parts, held = [rest], len(rest)
             yield from _in_batches(_told(whole, before, blank))
             before += len(whole)
             blank = next((n for n, line in enumerate(reversed(whole)) if line.strip()), blank + len(whole))
@@ -128,6 +134,9 @@ def _object_or_error(line: bytes) -> Mapping[str, Any] | AqeError:
 def _object(line: bytes) -> Mapping[str, Any]:
     if not line.strip():
         raise UserError("The line is blank.", code="bad-line", fix="Give one JSON object a line.")
+    if len(line) > LONGEST_LINE:
+        what = f"The line is longer than {LONGEST_LINE >> 20} MB."
+        raise UserError(what, code="bad-line", fix="Give one JSON object a line, each on a line of its own.")
     try:
         found = json.loads(line.decode("utf-8-sig"))  # some editors begin a file with a mark
     except UnicodeDecodeError as exc:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.server.cli.answers import prompt_of
 from aqe.server.cli.lines import LinesOption, answer_lines, with_id
 from aqe.server.cli.memory_lines import refuse_beside_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, print_json, project_at
@@ -77,7 +78,7 @@ def command(
         from aqe.engine.routing import RouteRequest
 
         request = RouteRequest(
-            prompt=_checked(sys.stdin.read() if prompt == "-" else prompt),
+            prompt=_checked(prompt_of(prompt)),
             task=task,
             privacy=privacy,
             max_cost_usd=max_cost,

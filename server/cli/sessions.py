@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import UserError
-from aqe.server.cli.answers import harmless, show_answer, show_pieces, styled
+from aqe.server.cli.answers import MOST_PIPED, harmless, show_answer, show_pieces, styled
 from aqe.server.cli.output import (
     JsonOption,
     ProjectOption,
@@ -272,7 +272,7 @@ def _lines() -> Iterator[str]:
     while True:
         if sys.stdin.isatty():
             typer.echo(styled("> ", bold=True), nl=False)
-        line = sys.stdin.readline().strip()
+        line = sys.stdin.readline(MOST_PIPED).strip()
         if not line:
             return
         yield line

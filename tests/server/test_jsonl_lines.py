@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aqe.engine.errors import GateFailed
+from aqe.server.cli import lines
 from aqe.server.cli.lines import answer_lines
 
 
@@ -48,3 +49,19 @@ def test_a_line_that_is_wrong_leaves_the_others_together(
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("was", line.get("line")) for line in told] == [1, 2, 1, 4, 2, 6, 3]
     assert batches == [[1, 2, 3]]
+
+
+@pytest.mark.services
+def test_a_line_without_end_takes_no_room(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a line longer than any may be little more is kept than shows that; the lines around it are answered."""
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1 << 20)
+    given(monkeypatch, b'{"n": 1}\n"' + b"x" * 20_000_000 + b'"\n{"n": 2}\n' + b"y" * 2_000_000)
+    tracemalloc.start()
+    with pytest.raises(GateFailed, match="2 of 4"):
+        answer_lines(None, "any", lambda line: {"was": line["n"]})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("was", line.get("line")) for line in told] == [1, 2, 2, 4]
+    assert told[1]["error"]["message"] == "The line is longer than 1 MB."
+    assert peak < 8_000_000
