@@ -17,6 +17,7 @@ from aqe.engine.answer import Answer, QueryConfig, Timings
 from aqe.engine.completing import route_request
 from aqe.engine.errors import UserError
 from aqe.engine.found import Found, interaction_of, unanswered
+from aqe.engine.given import GIVEN, with_given
 from aqe.engine.grounding import cited, shown_passages, support
 from aqe.engine.knowledge.answering import find_entries, named
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
@@ -42,9 +43,9 @@ from aqe.engine.routing import Decision, Router, RouteRequest
 from aqe.engine.routing.decision import EXTRACTIVE, Tier
 from aqe.engine.routing.log import insert_routes
 from aqe.engine.sessions.conversations import Conversations
-from aqe.engine.sessions.entry import Session
+from aqe.engine.sessions.entry import Session, Turn
 from aqe.engine.sessions.followup import leans_on_what_was_said, standalone, topic_of
-from aqe.engine.sessions.table import read_turns, require_open
+from aqe.engine.sessions.table import require_open
 
 if TYPE_CHECKING:
     from aqe.engine.memory.search.lookups import Lookup
@@ -56,9 +57,6 @@ SHOWN_TOKENS = 3000
 LOOKED_BACK = 16
 """Turns of a session, the last ones, among which is what a follow-up leans on."""
 
-GIVEN = "session"
-"""The namespace of the texts that a session was given; they are no memories."""
-
 AT_HAND = 2_000
 """Characters of a question that is looked up on the spot, where nothing must be read for it first."""
 
@@ -68,7 +66,8 @@ CONTEXT = 8
 
 @dataclass(frozen=True)
 class Prepared:
-    """A query whose passages are found and whose route is decided; `asked` is the prompt as it was looked up."""
+    """A query whose passages are found and whose route is decided; `asked` is the prompt as it was looked up,
+    `texts` are those that its session was given."""
 
     prompt: str
     asked: str
@@ -76,6 +75,7 @@ class Prepared:
     task: str | None
     request_id: str
     session: Session | None
+    texts: tuple[Turn, ...]
     recalled: Recalled
     request: RouteRequest
     decision: Decision
@@ -160,11 +160,16 @@ class Asking:
         """
         began = time.perf_counter()
         check_text(prompt)
-        opened = None if session is None else self._conversations.table.opened(session)
-        previous = self._previous(opened, talk) if leans_on_what_was_said(prompt) else None
+        leans = leans_on_what_was_said(prompt)
+        opened: Session | None = None
+        turns: Sequence[Turn] = ()
+        if session is not None:
+            opened, turns = self._conversations.table.opened(session, last=LOOKED_BACK if leans else 0)
+        texts = tuple([turn for turn in turns if turn.role == "context"])
+        previous = _previous(turns[-LOOKED_BACK:], talk) if leans else None
         request = route_request(prompt, task, config)
         asked = standalone(prompt, previous)
-        recalled = self._look_up(asked, config, opened)
+        recalled = self._look_up(asked, config, opened, texts)
         start = time.perf_counter()
         decision = self._router.decide(request)
         route_ms = 1000 * (time.perf_counter() - start)
@@ -173,7 +178,7 @@ class Asking:
             given = self._shown(given, decision)
             talk = talk or (() if opened is None else self._conversations.messages(opened.id))
         return Prepared(
-            *(prompt, asked, config, task, self._requests.new_id(), opened, recalled, request, decision),
+            *(prompt, asked, config, task, self._requests.new_id(), opened, texts, recalled, request, decision),
             *(given, talk, began, route_ms),
         )
 
@@ -253,7 +258,7 @@ class Asking:
     def anew(self, prepared: Prepared) -> Prepared:
         """The same query with passages of the store, where its session's own were not enough."""
         before = prepared.recalled
-        recalled = self._look_up(prepared.asked, prepared.config, prepared.session, before)
+        recalled = self._look_up(prepared.asked, prepared.config, prepared.session, prepared.texts, before)
         recalled = replace(
             recalled,
             embed_ms=recalled.embed_ms + before.embed_ms,
@@ -422,41 +427,19 @@ class Asking:
                 pause()
 
     def _look_up(
-        self, asked: str, config: QueryConfig, session: Session | None, before: Recalled | None = None
+        self,
+        asked: str,
+        config: QueryConfig,
+        session: Session | None,
+        texts: Sequence[Turn],
+        before: Recalled | None = None,
     ) -> Recalled:
         id = None if session is None else session.id
         recalled = self._recall.recall(asked, k=config.k, namespace=config.namespace, session=id, before=before)
-        return recalled if session is None else replace(recalled, passages=self._with_given(session, recalled))
-
-    def _previous(self, session: Session | None, talk: Sequence[Message]) -> str | None:
-        """What a question that leans on what was said leans on."""
-        if session is None or not session.turns:
-            return topic_of(one.content for one in reversed(talk) if one.role == "user")
-        with self._store.reading() as connection:
-            turns = read_turns(connection, session.id, last=LOOKED_BACK)
-        return topic_of(turn.text for turn in reversed(turns) if turn.role == "user")
-
-    def _with_given(self, session: Session, recalled: Recalled) -> tuple[Passage, ...]:
-        """The passages with the texts that the session was given, placed among them by meaning."""
-        turns = self._conversations.given(session.id)
-        if not turns:
-            return recalled.passages
-        near = self._embedder.embed([turn.text for turn in turns]) @ recalled.vector
-        best = max((one.vector_score or 0.0 for one in recalled.passages), default=0.0) or 1.0
-        top = max((one.score for one in recalled.passages), default=0.0) or 1.0
-        given = [
-            Passage(
-                id=f"session {session.name} turn {turn.position}",
-                text=turn.text,
-                file=None,
-                line=None,
-                score=top * max(0.0, float(cosine)) / best,
-                namespace=GIVEN,
-                vector_score=float(cosine),
-            )
-            for turn, cosine in zip(turns, near, strict=True)
-        ]
-        return tuple(sorted((*recalled.passages, *given), key=lambda one: -one.score))
+        if session is None or not texts:
+            return recalled
+        passages = with_given(recalled.passages, texts, session.name, self._embedder, recalled.vector)
+        return replace(recalled, passages=passages)
 
     def _shown(self, passages: Sequence[Passage], decision: Decision) -> tuple[Passage, ...]:
         """The passages that a model is shown: the best ones within `SHOWN_TOKENS`, and where one of the models that
@@ -472,6 +455,13 @@ class Asking:
                 break
             shown.append(passage)
         return tuple(shown)
+
+
+def _previous(turns: Sequence[Turn], talk: Sequence[Message]) -> str | None:
+    """What a question that leans on what was said leans on: of its session's last turns, or of the caller's talk."""
+    if not turns:
+        return topic_of(one.content for one in reversed(talk) if one.role == "user")
+    return topic_of(turn.text for turn in reversed(turns) if turn.role == "user")
 
 
 def _weight(namespace: str, text: str, *, count: Callable[[str], int]) -> int:

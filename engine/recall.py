@@ -7,15 +7,15 @@ telling words together, or when none that has them is near enough to the questio
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from aqe.engine.learning.prior import MarkedFeedback, has_prior, success_prior
 from aqe.engine.memory.embeddings import Before
 from aqe.engine.memory.search.lookups import Lookup
 from aqe.engine.memory.store import Store
-from aqe.engine.providers.bags import words_of
+from aqe.engine.pools import Held, Pool, Pools, pool_of
 from aqe.engine.providers.extractive import Passage, passage_of
 from aqe.engine.providers.plain_words import general_words, small_words
 from aqe.engine.providers.question import widened
@@ -37,18 +37,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aqe.engine.embedding import Embedder
-    from aqe.engine.memory.entry import Hit, Memory
+    from aqe.engine.memory.entry import Hit
     from aqe.engine.memory.search.hybrid import Found
     from aqe.engine.settings import Settings
 
 CACHED_TEXTS = 2048
-POOLS = 64
 POOL_FOUND = 40
 """Passages of each place that a session keeps of what one question found, the best of which answer it."""
-
-POOL_PASSAGES = 400
-WEIGHED = 16
-"""Passages of a pool, those with most of the question's words, that are compared with it by meaning too."""
 
 COVERED = 0.9
 """A pool serves a question when one of its passages has this share of what the question's telling words weigh together.
@@ -140,49 +135,24 @@ class Recalled:
     retrieve_ms: float
 
 
-@dataclass
-class _Pool:
-    """What a session's questions found, newest first: the hits, the store's count of changes then, how near the best
-    was to the last question that the store was asked, when the first of the memories is over, and one memory for each
-    state of a file that they are about. What a follow-up looks at is made when one does: `lowered` is all that each
-    hit says, and `read` some hits as passages with their words."""
-
-    hits: tuple[Hit, ...]
-    changes: int
-    nearest: float
-    ends: float
-    about: dict[tuple[str, str], Memory]
-    lowered: tuple[str, ...] = ()
-    read: dict[int, tuple[Passage, frozenset[str]]] = field(default_factory=dict)
-
-    def all_said(self) -> tuple[str, ...]:
-        """All that each hit says, in small letters."""
-        if not self.lowered:
-            told = [(one.memory.provenance.file, _name(one.memory), one.memory.text) for one in self.hits]
-            self.lowered = tuple([f"{file or ''} {name} {text}".lower() for file, name, text in told])
-        return self.lowered
-
-    def passage(self, place: int) -> tuple[Passage, frozenset[str]]:
-        """A hit as a passage, and the words of all that it says."""
-        found = self.read.get(place)
-        if found is None:
-            one = passage_of(self.hits[place])
-            words = words_of(one.text) | words_of(one.name) | words_of(one.file or "")
-            found = self.read[place] = (one, words)
-        return found
-
-
 class Recall:
     """Finds passages in one store; blocking, safe between threads. `pooled` of the `asked` questions were served by
     their session's own passages."""
 
-    def __init__(self, store: Store, embedder: CachedEmbedder, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        embedder: CachedEmbedder,
+        settings: Callable[[], Settings],
+        *,
+        pools: Pools | None = None,
+    ) -> None:
         self._store = store
         self._embedder = embedder
         self._settings = settings
         self._index = index_scope(store)
         self._marked = MarkedFeedback()
-        self._pools: OrderedDict[str, _Pool] = OrderedDict()
+        self._pools = Pools() if pools is None else pools
         self._lookups: dict[tuple[int, str | None, bool], Lookup] = {}
         self._lock = threading.Lock()
         self.asked = 0
@@ -203,18 +173,27 @@ class Recall:
         A `session` (its id) is served from what its questions found before, where that is enough. Where it turned out
         that it was not, `before` is what it gave: then the store is asked, with all that is known of the question.
         """
-        if before is None:
-            catch_up(self._store, self._embedder)
+        store, embedder = self._store, self._embedder
+        store.remake_with(embedder)
         start = time.perf_counter()
-        vector = self._embedder.vector_of(question) if before is None else before.vector
+        vector = embedder.vector_of(question) if before is None else before.vector
         embedded = time.perf_counter()
-        with self._store.reading():
-            passages, rarity, reused = self._found(question, vector, k, namespace, session, before)
+        found, waited = None, 0.0
+        with store.reading():
+            if before is not None or store.is_settled(embedder.id, embedder.dimension):
+                found = self._found(question, vector, k, namespace, session, before)
+        if found is None:
+            began = time.perf_counter()
+            catch_up(store, embedder)
+            waited = time.perf_counter() - began
+            with store.reading():
+                found = self._found(question, vector, k, namespace, session, before)
+        passages, rarity, reused = found
         with self._lock:
             self.asked += 1
             self.pooled += reused
         done = time.perf_counter()
-        return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded))
+        return Recalled(passages, vector, rarity, reused, 1000 * (embedded - start), 1000 * (done - embedded - waited))
 
     def lookup(self, k: int, namespace: str | None, settings: Settings) -> Lookup:
         """How a question without a session is looked up on the spot; the same until the settings say otherwise."""
@@ -263,7 +242,7 @@ class Recall:
         else:
             rarity = self._store.rarity(question, without=KNOWLEDGE)  # what the project has no word for is a sign
             if session is not None and namespace is None:
-                passages = self._from_pool(session, question, vector, k, rarity)
+                passages = self._from_pool(session, vector, k, rarity)
         reused = passages is not None
         if passages is None:
             passages = self._from_store(widened(question, rarity), vector, k, namespace, session)
@@ -308,69 +287,47 @@ class Recall:
         known, wide = self._hits(question, vector, k, most, namespace, self._settings())
         if session is not None and is_pooled:
             changes = self._store.changes()
-            self._keep_pool(session, [*known, *(hit for hits in wide for hit in hits)], changes)
+            found = [*known, *(hit for hits in wide for hit in hits)]
+            self._pools.put(session, pool_of(found, changes, self._pool(session)))
         return _passages([*known, *(hit for hits in wide for hit in hits[:k])])
 
-    def _keep_pool(self, session: str, hits: Sequence[Hit], changes: int) -> None:
-        ends = min((hit.memory.expires_at for hit in hits if hit.memory.expires_at is not None), default=math.inf)
-        about = {(one.provenance.file, one.file_digest): one for one in (hit.memory for hit in hits) if one.file_digest}
-        nearest = max((hit.vector_score or 0.0 for hit in hits), default=0.0)
-        kept = sorted(hits, key=_BY_SCORE, reverse=True)
-        before = self._pool(session)
-        if before is not None and before.changes == changes:
-            here = {(hit.memory.namespace, hit.memory.id) for hit in hits}
-            kept += [hit for hit in before.hits if (hit.memory.namespace, hit.memory.id) not in here]
-            ends, about = min(ends, before.ends), before.about | about
-        pool = _Pool(tuple(kept[:POOL_PASSAGES]), changes, nearest, ends, about)
-        with self._lock:
-            self._pools[session] = pool
-            self._pools.move_to_end(session)
-            while len(self._pools) > POOLS:
-                self._pools.popitem(last=False)
-
-    def _pool(self, session: str) -> _Pool | None:
+    def _pool(self, session: str) -> Pool | None:
         """What a session has at hand, as long as that holds."""
-        with self._lock:
-            pool = self._pools.get(session)
+        pool = self._pools.get(session)
         return pool if pool is not None and self._holds(pool) else None
 
-    def _holds(self, pool: _Pool) -> bool:
+    def _holds(self, pool: Pool) -> bool:
         """Whether the store would say the same of each memory: none changed, is over, or is stale now or no longer."""
         if pool.changes != self._store.changes() or pool.ends <= self._store.now():
             return False
         return all(self._store.files.is_stale(memory) == memory.stale for memory in pool.about.values())
 
     def _from_pool(
-        self, session: str, question: str, vector: NDArray[np.float32], k: int, rarity: Mapping[str, float]
+        self, session: str, vector: NDArray[np.float32], k: int, rarity: Mapping[str, float]
     ) -> tuple[Passage, ...] | None:
         """The best of the session's passages, or None where the store has to be asked."""
-        pool = self._pool(session)
-        if pool is None or not pool.nearest or not vector.any():
-            return None  # what was found by words alone is near to nothing
         telling = {
-            term: weight
-            for term, weight in rarity.items()
-            if 0.0 < weight < 1.0 and term not in small_words() and term not in general_words()
+            term: weight for term, weight in rarity.items() if 0.0 < weight < 1.0 and term not in _words_of_no_topic()
         }
+        pool = self._pool(session) if telling else None
+        if pool is None or not pool.nearest or simd.dot(vector, vector) == 0.0:
+            return None  # what was found by words alone is near to nothing
         enough = COVERED * sum(telling.values())
-        chosen = _with_most(telling, pool.all_said())
-        terms = frozenset(telling)
-        found = [pool.passage(place) for place in chosen]
-        by_words = np.array([sum([telling[term] for term in words & terms]) for _, words in found])
-        if not telling or float(by_words.max(initial=0.0)) < enough:
+        found = pool.with_most(telling)
+        by_words = [sum([telling[term] for term in telling if term in words]) for words in map(Held.stems, found)]
+        if max(by_words) < enough:
             return None
-        keys = [(one.namespace, one.id) for one, _ in found]
+        keys = [one.key for one in found]
         cosines = self._store.cosines(vector, keys, embedder_id=self._embedder.id)
-        near = np.array([cosines.get(key, 0.0) for key in keys])
-        if float(near.max()) < NEARLY * pool.nearest:
+        near = [cosines.get(key, 0.0) for key in keys]
+        if max(near) < NEARLY * pool.nearest:
             return None
-        scores = _shares(near) * VECTOR_SHARE + _shares(by_words) * (1 - VECTOR_SHARE)
-        best = np.argsort(-scores, kind="stable")[: max(2, k // POOL_SHARE)]
-        if float(by_words[best].max()) < enough:
+        meant, said = _shares(near, VECTOR_SHARE), _shares(by_words, 1 - VECTOR_SHARE)
+        scores = [one + other for one, other in zip(meant, said, strict=True)]
+        best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: max(2, k // POOL_SHARE)]
+        if max([by_words[at] for at in best]) < enough:
             return None
-        return tuple(
-            [replace(found[at][0], score=float(scores[at]), vector_score=float(near[at])) for at in best.tolist()]
-        )
+        return tuple([found[at].passage(scores[at], near[at]) for at in best])
 
 
 def _best_first(found: Sequence[Sequence[Found]], *, knows: bool) -> list[Found]:
@@ -394,19 +351,13 @@ def _passages(hits: Sequence[Hit]) -> tuple[Passage, ...]:
     return tuple([passage_of(hit) for hit in sorted(hits, key=_BY_SCORE, reverse=True)])
 
 
-def _name(memory: Memory) -> str:
-    return str(memory.metadata.get("name", ""))
+@cache
+def _words_of_no_topic() -> frozenset[str]:
+    """The stems of words that say nothing or little about a topic."""
+    return small_words() | general_words()
 
 
-def _with_most(telling: Mapping[str, float], lowered: Sequence[str]) -> list[int]:
-    """The texts, at most `WEIGHED` of them, that seem to have most of some terms, of equals the first: those in which
-    all but the last letter of a term, which its stem may have changed, stands anywhere."""
-    starts = [(term[:-1] if len(term) > 3 else term, weight) for term, weight in telling.items()]
-    seeming = [sum([weight for start, weight in starts if start in text]) for text in lowered]
-    return sorted(range(len(lowered)), key=lambda place: -seeming[place])[:WEIGHED]
-
-
-def _shares(scores: NDArray[Any]) -> NDArray[Any]:
-    """Scores as shares of the best one, none below zero."""
-    best = float(scores.max(initial=0.0))
-    return np.maximum(scores, 0.0) / best if best > 0 else np.zeros(len(scores))
+def _shares(scores: Sequence[float], whole: float) -> list[float]:
+    """Scores as shares of the best one, which gets the `whole`, none below zero."""
+    best = max(scores)
+    return [max(score, 0.0) / best * whole for score in scores] if best > 0 else [0.0] * len(scores)

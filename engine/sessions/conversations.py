@@ -93,11 +93,6 @@ class Conversations:
             turns, given = _unsummarised(connection, session)
         return window.messages(session, turns, given, count_tokens=self.count_tokens)
 
-    def given(self, session: str) -> list[Turn]:
-        """The texts that a session was given to answer from, oldest first."""
-        with self._store.reading() as connection:
-            return read_given(connection, session)
-
     def search(self, query: str, *, k: int = 10) -> list[SessionHit]:
         """The turns of all sessions, ended ones too, that are nearest to a text by words and meaning, best first.
 

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.entry import check_limit, check_text, metadata_json, rfc3339, uuid7
+from aqe.engine.memory.entry import check_limit, check_text, made, metadata_json, rfc3339, uuid7
 from aqe.engine.memory.store import Store
 from aqe.engine.sessions.entry import Session, Turn, TurnRole, check_name, check_role
 from aqe.engine.sessions.names import near_names
@@ -122,14 +122,18 @@ class SessionTable:
             raise UserError(f"There is no session {name!r}.", code="unknown-session", fix=fix)
         return self._read(row)
 
-    def opened(self, name: str) -> Session:
-        """The open session of this name, made when there is none. Raises `UserError` (session-ended)."""
+    def opened(self, name: str, *, last: int = 0) -> tuple[Session, list[Turn]]:
+        """The open session of this name, made when there is none; and of its turns, oldest first, the texts that it was
+        given and the `last` few. Raises `UserError` (session-ended)."""
         with self._store.reading() as connection:
             known = self._find_open(connection, name)
-        if known is not None:
-            return known
+            if known is not None:
+                return known, _given_and_last(connection, known, last)
         with self._store.writing() as connection:
-            return self._find_open(connection, name) or self.insert(connection, name)
+            known = self._find_open(connection, name)
+            if known is None:
+                return self.insert(connection, name), []
+            return known, _given_and_last(connection, known, last)
 
     def _find_open(self, connection: apsw.Connection, name: str) -> Session | None:
         row = connection.execute(f"SELECT {_SESSION} WHERE name = ?1 OR id = ?1", (check_name(name),)).fetchone()
@@ -142,7 +146,8 @@ class SessionTable:
             return read_turns(connection, self.require(connection, name).id, last=most)
 
     def append(self, connection: apsw.Connection, session: Session, turns: Sequence[NewTurn]) -> Session:
-        """Write turns at the end of a session in the caller's transaction; it stays open for another while.
+        """Write turns at the end of a session, as it was read in the caller's transaction; it stays open for another
+        while.
 
         Raises `UserError` (session-full).
         """
@@ -154,7 +159,8 @@ class SessionTable:
                 code="session-full",
                 fix="Begin another session, or raise the setting sessions.size_kb.",
             )
-        now = self._store.now()
+        now, tokens = self._store.now(), sum([turn.tokens for turn in turns])
+        expires_at = self._expiry(now)
         connection.executemany(
             "INSERT INTO turns (session, position, role, text, tokens, created_at, request_id, embedder_id, vector)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -170,9 +176,17 @@ class SessionTable:
         connection.execute(
             "UPDATE sessions SET turns = turns + ?, tokens = tokens + ?, bytes = bytes + ?, used_at = ?,"
             " expires_at = ? WHERE id = ?",
-            (len(turns), sum(turn.tokens for turn in turns), size, now, self._expiry(now), session.id),
+            (len(turns), tokens, size, now, expires_at, session.id),
         )
-        return self.require(connection, session.id)
+        grown = {
+            "state": "ended" if session.state == "ended" else "open",
+            "turns": session.turns + len(turns),
+            "tokens": session.tokens + tokens,
+            "bytes": session.bytes + size,
+            "used_at": now,
+            "expires_at": expires_at,
+        }
+        return made(Session, {**vars(session), **grown})
 
     def end(self, name: str, *, remove: bool = False) -> Session:
         """End a session: it can be read and resumed, not talked to; with `remove` its turns go too."""
@@ -247,24 +261,25 @@ class SessionTable:
 
     def _read(self, row: Sequence[Any]) -> Session:
         expired = row[3] is not None and row[3] <= self._store.now()
-        return Session(
-            id=row[0],
-            name=row[1],
-            state="ended" if row[2] is not None else "expired" if expired else "open",
-            turns=row[4],
-            tokens=row[5],
-            bytes=row[6],
-            token_budget=row[7],
-            created_at=row[8],
-            used_at=row[9],
-            expires_at=row[3],
-            metadata=json.loads(row[10]),
-            summary=row[13],
-            summarised=row[14],
-            summary_method=row[15],
-            worktree=row[11],
-            commit=row[12],
-        )
+        values = {
+            "id": row[0],
+            "name": row[1],
+            "state": "ended" if row[2] is not None else "expired" if expired else "open",
+            "turns": row[4],
+            "tokens": row[5],
+            "bytes": row[6],
+            "token_budget": row[7],
+            "created_at": row[8],
+            "used_at": row[9],
+            "expires_at": row[3],
+            "metadata": json.loads(row[10]),
+            "summary": row[13],
+            "summarised": row[14],
+            "summary_method": row[15],
+            "worktree": row[11],
+            "commit": row[12],
+        }
+        return made(Session, values)
 
 
 def read_turns(connection: apsw.Connection, session: str, *, last: int | None = None, start: int = 0) -> list[Turn]:
@@ -278,6 +293,13 @@ def read_given(connection: apsw.Connection, session: str) -> list[Turn]:
     """The texts that a session was given to answer from, oldest first."""
     sql = f"SELECT {_TURN} WHERE session = ? AND role = 'context' ORDER BY position"
     return [Turn(*row) for row in connection.execute(sql, (session,))]
+
+
+def _given_and_last(connection: apsw.Connection, session: Session, last: int) -> list[Turn]:
+    if not session.turns:
+        return []
+    sql = f"SELECT {_TURN} WHERE session = ? AND (role = 'context' OR position >= ?) ORDER BY position"
+    return [Turn(*row) for row in connection.execute(sql, (session.id, session.turns - last))]
 
 
 def new_turn(role: str, text: str, tokens: int, **rest: Any) -> NewTurn:

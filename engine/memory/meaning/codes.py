@@ -142,7 +142,7 @@ class Codes:
         found: dict[int, float] = {}
         for part in parts:
             if part is not None:
-                near = np.round(part.vectors.scores(query, wanted).astype(np.float64), DIGITS).tolist()
+                near = part.vectors.scores(query, wanted).astype(np.float64).round(DIGITS).tolist()
                 found |= {row: one for row, one in zip(rows, near, strict=True) if one == one}
         made = demoted.remade_cosines(connection, table, vector, found, self.remake) if self._has_cold else {}
         return found | {row: round(cosine, DIGITS) for row, cosine in made.items()}

@@ -39,6 +39,7 @@ from aqe.engine.memory.search.filters import filter_sql
 from aqe.engine.memory.search.hits import FoundMemories
 from aqe.engine.memory.search.kinds import Kinds
 from aqe.engine.memory.search.lookups import Lookup, Lookups
+from aqe.engine.memory.search.named import NamedRows
 from aqe.engine.memory.search.ranking import Scope, Scored, Sides
 from aqe.engine.memory.search.shares import Shares
 from aqe.engine.memory.search.weights import CODE_SHARE, PROSE_SHARE, Weights
@@ -117,6 +118,7 @@ class Searcher:
         self._first_end: int | None = None
         self._scopes: dict[str | None, Scope] = {}
         self.known = KnownRows()
+        self._named = NamedRows()
         self._tables: dict[tuple[str, int], int | None] = {}
         self._settled: set[tuple[str, int]] = set()
         self._spots: dict[tuple[str | None, tuple[str, int], bool], tuple[int, Spot]] = {}
@@ -395,15 +397,13 @@ class Searcher:
         packed = pack_vector(vector)
         found: dict[tuple[str, str], float] = {}
         with self._reading() as connection:
-            self.follow(connection)
+            number = self.follow(connection)
             table = self.table(connection, (check_embedder(embedder_id), len(packed) // 4))
             if table is None:
                 return {}
             self.codes.follow(connection)
             for namespace in {namespace for namespace, _ in keys}:
-                ids = [id for of, id in keys if of == namespace]
-                sql = "SELECT row, id FROM memories WHERE namespace = ? AND valid_to IS NULL AND id IN "
-                rows = dict(connection.execute(f"{sql}({','.join('?' * len(ids))})", (namespace, *ids)))
+                rows = self._named.find(connection, number, namespace, [id for of, id in keys if of == namespace])
                 scope = self.scope(connection, (namespace, "", ()))
                 near = ranking.cosines(connection, table, packed, list(rows), scope, self.codes)
                 found |= {(namespace, rows[row]): cosine for row, cosine in near.items()}
