@@ -44,6 +44,10 @@ MOST_PACKED = 1000
 """How many times longer a body may be than what is sent of it, where the server compresses it unasked."""
 MOST_SAID = 200
 """Characters of an error's text that are told."""
+MOST_REASON = 40
+"""Characters of the reason why an answer ended; the known ones have fewer."""
+NOT_REACHED = frozenset(("ConnectError", "ConnectTimeout", "ProxyError"))
+"""The errors of the SDK's HTTP client before a request is out."""
 MOST_TOKENS = 10**9
 """More than that nobody counted."""
 AFTERWARDS_S = 2.0
@@ -98,7 +102,7 @@ class OpenAICompatible:
             model=model,
             provider=self.name,
             usage=_usage(answer) or _estimated(request.messages, text),
-            finish_reason=str(getattr(choice, "finish_reason", None) or ""),
+            finish_reason=_reason(choice),
             latency_ms=latency_ms,
         )
 
@@ -123,7 +127,7 @@ class OpenAICompatible:
                     break
                 choice = _first(getattr(chunk, "choices", None))
                 piece = _text(self.name, getattr(getattr(choice, "delta", None), "content", None))
-                finished = str(getattr(choice, "finish_reason", None) or finished)
+                finished = _reason(choice) or finished
                 usage, seen = _usage(chunk) or usage, True
                 if piece:
                     yield piece
@@ -274,9 +278,10 @@ class OpenAICompatible:
             why = exc.__cause__ or exc
             if isinstance(why, _TooLong):
                 raise ProviderFailure("answer", f"{self.name} sent more than {MOST_BYTES >> 20} MB") from None
-            what = f"{self.name} cannot be reached at {origin_of(self.settings.base_url)}: {self._line(why)}"
+            how = "cannot be reached" if type(why).__name__ in NOT_REACHED else "broke off"
+            what = f"{self.name} {how} at {origin_of(self.settings.base_url)}: {self._line(why)}"
             raise ProviderFailure("connection", what) from exc
-        except (sdk.OpenAIError, ValueError, TypeError, AttributeError) as exc:
+        except (sdk.OpenAIError, ValueError, TypeError, AttributeError, RecursionError) as exc:
             if type(exc) is sdk.APIError:  # said in the middle of a stream
                 raise ProviderFailure("server", f"{self.name} failed while it answered: {self._line(exc)}") from exc
             raise ProviderFailure("answer", f"{self.name} answered what cannot be read: {self._line(exc)}") from exc
@@ -335,7 +340,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return max(0.0, (when - now).total_seconds())
@@ -383,6 +388,11 @@ def _text(name: str, content: Any) -> str:
         whole = content if content.isascii() else content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return whole.replace("\0", "\ufffd")
     raise ProviderFailure("answer", f"{name} answered with {type(content).__name__} in place of a text")
+
+
+def _reason(choice: Any) -> str:
+    """Why an answer ended, "" where that is not told; a server may say anything."""
+    return one_line(str(getattr(choice, "finish_reason", None) or ""))[:MOST_REASON]
 
 
 def _usage(answer: Any) -> Usage | None:

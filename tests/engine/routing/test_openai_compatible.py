@@ -166,9 +166,15 @@ def test_characters_that_are_none_are_marked(server: ModelServer) -> None:
 
 
 def test_what_a_server_says_does_not_speak_to_the_terminal(server: ModelServer) -> None:
-    """Control characters of a server's error are left out of the message."""
+    """Control characters of a server's error and of its reason to finish are shown as escapes, the reason cut short."""
     server.mode, server.said = "key", "go\x1b[2J\x07\r\naway"
     assert failure(provider(server)).message.endswith(r"go\x1b[2J\x07 away")
+    server.mode, server.finish_reason = "ok", "stop\x1b[2J" + 100 * "p"
+    ended = pieces(provider(server))[-1]
+    assert isinstance(ended, StreamEnd)
+    one = provider(server)
+    whole = ask(one, lambda: one.complete(ASK, "m")).finish_reason
+    assert whole == ended.finish_reason == r"stop\x1b[2J" + 29 * "p"
 
 
 def test_half_a_stream_is_no_answer(server: ModelServer) -> None:
@@ -194,6 +200,8 @@ def test_what_is_no_answer_fails_as_one(server: ModelServer) -> None:
             for server.content_type in ("application/json", "text/plain"):
                 assert await kind_of(one.complete(ASK, "m")) == "answer", server.body
                 assert await kind_of(read(one)) == "answer", server.body
+        server.body, server.content_type = "[" * 200_000, "application/json"
+        assert await kind_of(one.complete(ASK, "m")) == "answer"
 
     ask(one, each)
 
@@ -207,6 +215,7 @@ def test_a_stream_of_something_else_fails_as_that(server: ModelServer) -> None:
         for lines, kind in {
             "data: {": "answer",
             "data: null": "answer",
+            "data: " + "[" * 200_000: "answer",
             'data: {"error": {"message": "out of memory"}}': "server",
             "data: " + CHAT % '[{"index": 0, "delta": null}]': "connection",
             "data: " + CHAT % '[{"index": 0, "delta": {"content": 7}}]': "answer",
@@ -307,7 +316,7 @@ def test_retry_after_is_handed_on(server: ModelServer) -> None:
     assert failure(provider(server)).retry_after_s == 7.0
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-3", "1e9999x"])
+@pytest.mark.parametrize("text", ["", "soon", "-3", "1e9999x", "1 jan 99999999999999999999 1:1:1"])
 def test_unreadable_retry_after_is_none(text: str) -> None:
     """A header that is neither a number nor a date asks for nothing."""
     assert retry_after_s({"retry-after": text}, datetime.now(UTC)) is None
