@@ -131,6 +131,17 @@ def is_encrypted(path: Path) -> bool:
     return bool(head) and head != CLEAR
 
 
+def check_file(path: Path) -> None:
+    """`UserError` (no-such-path) unless there is a file of this name, and neither a folder nor what is read without
+    end."""
+    if path.is_file():
+        return
+    if not os.path.exists(path):
+        raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
+    what = "a folder" if path.is_dir() else "a device or a pipe"
+    raise UserError(f"{str(path)!r} is {what}, and no file.", code="no-such-path", fix="Name a file.")
+
+
 def open_file(path: Path, *, key: str | None = None, write: bool = False, alone: bool = True) -> apsw.Connection:
     """A connection to a database file that is no project's own: a backup, or one that is being made.
 
@@ -142,8 +153,8 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False, alone:
         raise UserError(
             f"The name {str(path)!r} is no UTF-8, and SQLite opens no such file.", code="no-such-path", fix="Rename it."
         )
-    if not write and not path.is_file():
-        raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
+    if not write:
+        check_file(path)
     with speaking(path, key=key):
         connection = _opened(path, write, alone)
         try:
@@ -194,7 +205,8 @@ def key_of(path: Path, keys: tuple[str | None, ...]) -> str | None:
 
     Raises `UserError` (database-key where none fits, database-broken, no-such-path).
     """
-    if path.is_file() and path.stat().st_size == 0:
+    check_file(path)
+    if path.stat().st_size == 0:
         raise broken(path, "it is empty")
     if not is_encrypted(path):
         open_file(path).close()

@@ -17,6 +17,7 @@ from aqe.engine.memory.entry import Memory, check_namespace, metadata_json
 from aqe.engine.memory.file.sums import seal, seal_current, sum_of
 from aqe.engine.memory.growth.expiry import ALIVE
 from aqe.engine.memory.rows import COLUMNS, OF_TEXT, Row, Waiting, end_row, read_memory
+from aqe.engine.memory.search.ranking import INDEX
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.detecting import Contents
 from aqe.engine.memory.transfer.reading import more_columns
@@ -96,7 +97,10 @@ def import_memories(
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 100_000:
         raise UserError(f"{batch!r:.40} is no size of a batch.", code="bad-limit", fix="Give 1 to 100000.")
-    groups = _grouped(store, contents.records, None if namespace is None else check_namespace(namespace))
+    place, records = None if namespace is None else check_namespace(namespace), contents.records
+    if contents.form == "lines":
+        records = tuple(_as_added(store, record, place) for record in records)
+    groups = _grouped(store, records, place)
     _check_columns(store, groups)
     keys = list(groups)
     if conflict == "fail" or dry_run:
@@ -147,6 +151,16 @@ def _grouped(
             )
         revisions[kept.revision] = kept
     return {key: _closed([found[at] for at in sorted(found)]) for key, found in groups.items()}
+
+
+def _as_added(store: Store, record: Record, namespace: str | None) -> Record:
+    """The memory of a plain line with what `Store.add` would give it: the file that it is about as one of the project,
+    with the digest that tells when it is stale, and the worktree and commit."""
+    origin, here = record.provenance, store.here
+    file = store.files.within(origin.file) if origin.file else ""
+    origin = replace(origin, file=file, worktree=origin.worktree or here.worktree, commit=origin.commit or here.commit)
+    digest = "" if (namespace or record.namespace).startswith(INDEX) else store.files.at_birth(file)
+    return replace(record, provenance=origin, more={**record.more, "file_digest": digest})
 
 
 def _check_columns(store: Store, groups: Mapping[tuple[str, str], tuple[Record, ...]]) -> None:

@@ -230,6 +230,21 @@ def test_increment_whose_backup_moved_says_how_to_name_it(make_place: Make, tmp_
     assert restore(place, tmp_path / "later.db", base=moved).memories == 3
 
 
+@pytest.mark.parametrize(("name", "what"), [("folder", "is a folder"), ("pipe", "is a device or a pipe")])
+def test_what_is_no_file_is_no_backup(make_place: Make, tmp_path: Path, name: str, what: str) -> None:
+    """A folder is called one, and nobody waits for what somebody writes into a pipe."""
+    place, file = make_place(1), tmp_path / name
+    file.mkdir() if name == "folder" else os.mkfifo(file)
+    for work in (
+        lambda: restore(place, file),
+        lambda: verify(place, file),
+        lambda: back_up(place, tmp_path / "new.db", since=file),
+    ):
+        with pytest.raises(UserError, match=what) as caught:
+            work()
+        assert caught.value.code == "no-such-path"
+
+
 def test_newer_foreign_damaged_empty_and_missing_files_are_refused(make_place: Make, tmp_path: Path) -> None:
     """A backup of a newer aqe, of another program, damaged, empty or missing is refused; the store stays as it was."""
     place = make_place(3)

@@ -10,6 +10,7 @@ import pytest
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Provenance, Store, rfc3339
+from aqe.engine.memory.growth.rules import GrowthRules
 from aqe.engine.memory.transfer import Contents, import_memories, read_file
 
 NOW = 1_780_000_000_000_000
@@ -230,6 +231,21 @@ def test_a_plain_line_brings_all_that_an_added_one_does(store: Store, tmp_path: 
     assert (other.embedder_id, other.expires_at, other.pinned) == ("given", None, False)
     hits = store.search(vector=[3, 4], embedder_id="mine").hits
     assert [(hit.memory.id, round(hit.score, 6)) for hit in hits] == [("a", 1.0)]
+
+
+def test_a_plain_line_about_a_file_goes_stale_with_it(tmp_path: Path) -> None:
+    """The file of a line is one of the project, however it is named, and a change of it tells on the memory."""
+    (tmp_path / "a.py").write_text("then", "utf-8")
+    file = tmp_path / "texts.jsonl"
+    named = [str(tmp_path / "a.py"), "./a.py", "a.py"]
+    file.write_text("".join(json.dumps({"text": f"of {one}", "file": one}) + "\n" for one in named), "utf-8")
+    with Store.open(tmp_path / "aqe.db", growth=GrowthRules(root=tmp_path), here=Provenance(worktree="w")) as store:
+        import_memories(store, read_file(file, now=NOW))
+        before = store.list()
+        (tmp_path / "a.py").write_text("now", "utf-8")
+        assert [memory.stale for memory in store.list()] == [True] * 3
+    assert [memory.stale for memory in before] == [False] * 3
+    assert {memory.provenance for memory in before} == {Provenance("a.py", worktree="w")}
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
