@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import uuid7
+from aqe.engine.memory.file.row_sums import INTERACTIONS, change, insert_sql, sealed
 from aqe.engine.memory.store import Store
 
 Kind = Literal["query", "complete"]
@@ -52,8 +53,9 @@ class Interaction:
     commit: str = ""
 
 
-_NAMES = tuple(column.name for column in fields(Interaction))
-_COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
+_NAMES = INTERACTIONS.columns
+_COLUMNS = INTERACTIONS.listed
+_NEW = insert_sql(INTERACTIONS)
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,8 @@ class RequestTable:
     def insert(self, connection: apsw.Connection, rows: Sequence[Interaction]) -> None:
         """Write rows in the caller's transaction, with the store's time and place; the oldest beyond the limit go."""
         now, here, clean = self._store.now(), self._store.here, self._store.as_kept
-        connection.executemany(
-            f"INSERT INTO interactions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})",
-            [(*_values(row, clean), now, here.worktree, here.commit) for row in rows],
-        )
+        values = ((*_values(row, clean), now, here.worktree, here.commit) for row in rows)
+        connection.executemany(_NEW, [sealed(INTERACTIONS, row) for row in values])
         connection.execute(
             "DELETE FROM interactions WHERE row <= (SELECT max(row) FROM interactions) - ?", (self._kept,)
         )
@@ -111,8 +111,7 @@ class RequestTable:
         """Keep what the caller's check said of an answer. Raises `UserError` (unknown-request)."""
         self.flush()
         with self._store.writing() as connection:
-            connection.execute("UPDATE interactions SET verdict = ? WHERE id = ?", (int(passed), id))
-            if not connection.changes():
+            if change(connection, INTERACTIONS, ("id", id), {"verdict": int(passed)}) is None:
                 raise _unknown(id)
 
     def figures(self) -> RequestFigures:
@@ -153,7 +152,8 @@ def _values(row: Interaction, clean: Callable[[str], str]) -> tuple[object, ...]
     """A row's columns but time and place; texts without what the setting memory.redact takes out of what is kept."""
     return (
         *(row.id, row.kind, clean(row.prompt), clean(row.answer), row.session, row.task),
-        *(row.provider, row.model, row.tier, row.route_reason, row.confidence, _encode(row.context)),
+        *(row.provider, row.model, row.tier, row.route_reason),
+        *(None if row.confidence is None else row.confidence + 0.0, _encode(row.context)),
         *(row.context_tokens, row.input_tokens, row.output_tokens, row.latency_ms, row.cost_usd),
         *(int(row.reused), None if row.verdict is None else int(row.verdict)),
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import NewMemory, check_text, metadata_json, uuid7
+from aqe.engine.memory.file.row_sums import FEEDBACK, MARKS, insert_sql, sealed
 from aqe.engine.memory.graph.recorded import link_correction
 from aqe.engine.memory.search.ranking import CORRECTIONS
 from aqe.engine.memory.store import Store
@@ -74,24 +75,16 @@ def file_feedback(store: Store, embedder: Embedder | None, feedback: Feedback) -
     id, now = uuid7(store.now()), store.now()
     if memory_id is not None:
         marks.append((CORRECTIONS, memory_id, 1.0, 1.0))
-    rated = None if feedback.task_success is None else int(feedback.task_success)
+    went, rating = (None if one is None else int(one) for one in (feedback.task_success, feedback.rating))
     with store.writing() as connection:
         connection.execute(
             "DELETE FROM marks WHERE feedback IN (SELECT row FROM feedback WHERE request_id = ?)", (request.id,)
         )
-        connection.execute(
-            "INSERT INTO feedback (id, request_id, signal, rating, task_success, memory_id, success, metadata,"
-            ' created_at, worktree, "commit") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-            (
-                *(id, request.id, signal, feedback.rating, rated, memory_id, success, extra, now),
-                *(store.here.worktree, store.here.commit),
-            ),
-        )
+        said = (id, request.id, signal, rating, went, memory_id, success, extra, now)
+        kept = sealed(FEEDBACK, (*said, store.here.worktree, store.here.commit))
+        connection.execute(insert_sql(FEEDBACK), kept)
         row = connection.last_insert_rowid()
-        connection.executemany(
-            "INSERT INTO marks (namespace, id, success, weight, at, feedback) VALUES (?, ?, ?, ?, ?, ?)",
-            [(*mark, now, row) for mark in marks],
-        )
+        connection.executemany(insert_sql(MARKS), [sealed(MARKS, (*mark, now, row)) for mark in marks])
         if store.graph is not None and memory_id is not None and not _is_abstention(request):
             link_correction(connection, request.context[:CORRECTED], (CORRECTIONS, memory_id), now=now)
     return FeedbackKept(id, request.id, success, len(marks), memory_id)

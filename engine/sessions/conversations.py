@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.file.row_sums import TURNS, change
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.terms.text import query_terms, subtokens
 from aqe.engine.providers.protocol import Message, estimated_tokens
@@ -133,10 +134,9 @@ class Conversations:
             vectors = np.asarray(self._embedder.embed([row[4] for row in missing]), dtype=np.float32)
             made = {row[0]: vector for row, vector in zip(missing, vectors, strict=True)}
             with self._store.writing() as connection:
-                connection.executemany(
-                    "UPDATE turns SET embedder_id = ?, vector = ? WHERE row = ?",
-                    [(self._embedder.id, vector.tobytes(), row) for row, vector in made.items()],
-                )
+                for row, vector in made.items():
+                    news = {"embedder_id": self._embedder.id, "vector": vector.tobytes()}
+                    change(connection, TURNS, ("row", row), news)
         return np.stack([made[row[0]] if row[0] in made else np.frombuffer(row[9], np.float32) for row in rows])
 
 

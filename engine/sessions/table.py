@@ -12,6 +12,7 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.entry import check_limit, check_text, made, metadata_json, rfc3339, uuid7
+from aqe.engine.memory.file.row_sums import SESSIONS, TURNS, change, insert_sql, sealed
 from aqe.engine.memory.store import Store
 from aqe.engine.sessions.entry import Session, Turn, TurnRole, check_name, check_role
 from aqe.engine.sessions.names import near_names
@@ -20,10 +21,14 @@ DAY_US = 86_400_000_000
 TOKEN_BUDGET = 4000
 MOST_LISTED = 1_000_000
 """Sessions, or turns of one, that are read at most."""
-_SESSION = (
-    "id, name, ended_at, expires_at, turns, tokens, bytes, token_budget, created_at, used_at, metadata, worktree,"
-    ' "commit", summary, summarised, summary_method FROM sessions'
+_SESSION = f"{SESSIONS.listed} FROM sessions"
+_GROW = (
+    "UPDATE sessions SET turns = ?1, tokens = ?2, bytes = ?3, used_at = ?4, expires_at = ?5, row_sum = CASE WHEN"
+    " turns = ?7 AND tokens = ?8 AND bytes = ?9 AND used_at = ?10 AND expires_at IS ?11"
+    " THEN (row_sum | ?6) - (row_sum & ?6) END WHERE id = ?12"
 )
+"""SQL has no exclusive or. A row that is another one than was read gets no sum."""
+_NEW_SESSION, _NEW_TURN = insert_sql(SESSIONS), insert_sql(TURNS)
 _TURN = "position, role, text, tokens, created_at, request_id FROM turns"
 
 
@@ -97,15 +102,11 @@ class SessionTable:
                 code="session-exists",
                 fix="Resume it, or take another name.",
             )
-        connection.execute(
-            "INSERT INTO sessions (id, name, ended_at, expires_at, turns, tokens, bytes, token_budget, created_at,"
-            ' used_at, metadata, worktree, "commit", summary, summarised, summary_method)'
-            " VALUES (?, ?, NULL, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, '', 0, '')",
-            (
-                *(id, name, self._expiry(now), budget, now if created_at is None else created_at, now),
-                *(metadata_json(metadata), here.worktree, here.commit),
-            ),
+        row = (
+            *(id, name, None, self._expiry(now), 0, 0, 0, budget, now if created_at is None else created_at, now),
+            *(metadata_json(metadata), here.worktree, here.commit, "", 0, ""),
         )
+        connection.execute(_NEW_SESSION, sealed(SESSIONS, row))
         return self.require(connection, id)
 
     def get(self, name: str) -> Session:
@@ -159,34 +160,26 @@ class SessionTable:
                 code="session-full",
                 fix="Begin another session, or raise the setting sessions.size_kb.",
             )
-        now, tokens = self._store.now(), sum([turn.tokens for turn in turns])
-        expires_at = self._expiry(now)
-        connection.executemany(
-            "INSERT INTO turns (session, position, role, text, tokens, created_at, request_id, embedder_id, vector)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    *(session.id, session.turns + place, turn.role, self._store.as_kept(turn.text), turn.tokens),
-                    *(now if turn.created_at is None else turn.created_at, turn.request_id),
-                    *(turn.embedder_id, turn.vector),
-                )
-                for place, turn in enumerate(turns)
-            ],
+        now = self._store.now()
+        rows = (
+            (
+                *(session.id, session.turns + place, turn.role, self._store.as_kept(turn.text), turn.tokens),
+                *(now if turn.created_at is None else turn.created_at, turn.request_id, turn.embedder_id, turn.vector),
+            )
+            for place, turn in enumerate(turns)
         )
-        connection.execute(
-            "UPDATE sessions SET turns = turns + ?, tokens = tokens + ?, bytes = bytes + ?, used_at = ?,"
-            " expires_at = ? WHERE id = ?",
-            (len(turns), tokens, size, now, expires_at, session.id),
-        )
+        connection.executemany(_NEW_TURN, [sealed(TURNS, row) for row in rows])
         grown = {
-            "state": "ended" if session.state == "ended" else "open",
             "turns": session.turns + len(turns),
-            "tokens": session.tokens + tokens,
+            "tokens": session.tokens + sum([turn.tokens for turn in turns]),
             "bytes": session.bytes + size,
             "used_at": now,
-            "expires_at": expires_at,
+            "expires_at": self._expiry(now),
         }
-        return made(Session, {**vars(session), **grown})
+        before = {name: getattr(session, name) for name in grown}
+        connection.execute(_GROW, (*grown.values(), SESSIONS.differs_by(before, grown), *before.values(), session.id))
+        state = "ended" if session.state == "ended" else "open"
+        return made(Session, {**vars(session), **grown, "state": state})
 
     def end(self, name: str, *, remove: bool = False) -> Session:
         """End a session: it can be read and resumed, not talked to; with `remove` its turns go too."""
@@ -195,20 +188,16 @@ class SessionTable:
             if remove:
                 connection.execute("DELETE FROM sessions WHERE id = ?", (session.id,))
                 return session
-            connection.execute(
-                "UPDATE sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?", (self._store.now(), session.id)
-            )
-            return self.require(connection, session.id)
+            if session.state == "ended":
+                return session
+            return self._change(connection, session.id, {"ended_at": self._store.now()})
 
     def resume(self, name: str) -> Session:
         """Open an ended or expired session again. Raises `UserError` (unknown-session)."""
         with self._store.writing() as connection:
             session, now = self.require(connection, name), self._store.now()
-            connection.execute(
-                "UPDATE sessions SET ended_at = NULL, used_at = ?, expires_at = ? WHERE id = ?",
-                (now, self._expiry(now), session.id),
-            )
-            return self.require(connection, session.id)
+            opened = {"ended_at": None, "used_at": now, "expires_at": self._expiry(now)}
+            return self._change(connection, session.id, opened)
 
     def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> Session:
         """Join `metadata` into the session's; a key whose value is None goes. Raises `UserError` (bad-metadata)."""
@@ -216,8 +205,7 @@ class SessionTable:
             session = self.require(connection, name)
             metadata_json(metadata)
             joined = {key: value for key, value in {**session.metadata, **metadata}.items() if value is not None}
-            connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (metadata_json(joined), session.id))
-            return self.require(connection, session.id)
+            return self._change(connection, session.id, {"metadata": metadata_json(joined)})
 
     def set_summary(self, id: str, summary: Summary) -> None:
         """Keep a session's summary, unless one of more turns was kept meanwhile."""
@@ -226,11 +214,15 @@ class SessionTable:
 
     def keep_summary(self, connection: apsw.Connection, id: str, summary: Summary) -> Session:
         """As `set_summary`, in the caller's transaction."""
-        connection.execute(
-            "UPDATE sessions SET summary = ?, summarised = ?, summary_method = ? WHERE id = ? AND summarised < ?",
-            (self._store.as_kept(summary.text), summary.turns, summary.method, id, summary.turns),
+        session = self.require(connection, id)
+        if session.summarised >= summary.turns:
+            return session
+        kept = self._store.as_kept(summary.text)
+        return self._change(
+            connection,
+            session.id,
+            {"summary": kept, "summarised": summary.turns, "summary_method": summary.method},
         )
-        return self.require(connection, id)
 
     def prune(self) -> int:
         """Remove the sessions that expired as long ago as they may lie unused, where that can be written; returns how
@@ -255,6 +247,11 @@ class SessionTable:
         with self._store.reading() as connection:
             rows = connection.execute(f"SELECT {_SESSION} {where} ORDER BY used_at DESC, id DESC LIMIT ?1", bound)
             return [self._read(row) for row in rows]
+
+    def _change(self, connection: apsw.Connection, id: str, changes: Mapping[str, Any]) -> Session:
+        """Change the row of a session that is there, with its checksum; returns it as it is then."""
+        row = change(connection, SESSIONS, ("id", id), changes)
+        return self.require(connection, id) if row is None else self._read(row)
 
     def _expiry(self, now: int) -> int | None:
         return now + self.limits.expire_days * DAY_US if self.limits.expire_days else None

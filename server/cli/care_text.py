@@ -12,6 +12,11 @@ _MENDED = {
     "corrected": ("flipped bit", "flipped bits", "put right: what was written stands again"),
     "texts": ("text", "texts", "kept though different from the hash, and marked so (`aqe-damaged` in the metadata)"),
     "rows": ("row", "rows", "kept though different from the checksum, and marked so (`aqe-damaged` in the metadata)"),
+    "other_rows": (
+        "row of a session, a request, feedback or an edge",
+        "rows of sessions, requests, feedback and edges",
+        "kept though different from the checksum",
+    ),
     "renumbered": ("revision", "revisions", "renumbered after a gap"),
     "ended": ("earlier revision", "earlier revisions", "ended"),
     "dangling": ("row", "rows", "of what is gone removed"),

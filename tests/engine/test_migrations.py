@@ -119,7 +119,7 @@ def test_stored_file_of_each_earlier_version_holds_edges_after_migrating(earlier
     with Store.open(earlier[1]) as store:
         with store.writing() as connection:
             connection.execute("INSERT INTO nodes VALUES (1, 'default', 'id-0'), (2, 'default', 'id-1')")
-            connection.execute("INSERT INTO edges VALUES (1, 'similar', 'given', '', x'00', 1.0, 0)")
+            connection.execute("INSERT INTO edges VALUES (1, 'similar', 'given', '', x'00', 1.0, 0, NULL)")
             connection.execute("INSERT INTO edge_members VALUES (1, 1, 1), (2, 1, 2)")
         store.delete("id-0", erase=True)
         with store.reading() as connection:

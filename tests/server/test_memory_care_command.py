@@ -369,7 +369,7 @@ def test_counts_say_what_they_count(aqe: Run) -> None:
     assert held in aqe("memory", "backup", "b.db")[1]
     out = aqe("memory", "verify")[1].splitlines()
     assert held in out[-1]
-    assert [line.split(maxsplit=1)[0] for line in out[:-1]] == ["sound"] * 11
+    assert [line.split(maxsplit=1)[0] for line in out[:-1]] == ["sound"] * 12
     assert next(line for line in out if " texts " in line).endswith("revisions, ended ones too")
     told = json.loads(aqe("memory", "verify", "b.db", "--json")[1])
     assert (told["remembered"], told["memories"] > 2) == (2, True)

@@ -4,7 +4,9 @@ The CRC-32 of bytes of which one bit flipped differs from the noted one by a val
 the end alone, and no two places within half a gigabyte have the same (Peterson and Brown, "Cyclic Codes for Error
 Detection", Proc. IRE 1961): so the place is looked up. A text is compared by its SHA-256, and a row by its sum, with
 each of its bits flipped in turn. The sum of a row is put together of three, whose bits can be mistaken for each other:
-where more than one value could be the one that changed, none is put right. Nor is more than one bit.
+where more than one value could be the one that changed, none is put right. Nor is more than one bit. Of a row beside
+the memories each bit of its bytes in the file is flipped in turn, also those that say how long its values are, until it
+has the sum that it says.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import zlib
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+from aqe.engine.memory.care.records import Record, read_record
+from aqe.engine.memory.file.row_sums import Guarded
 from aqe.engine.memory.file.sums import sum_of, sum_of_row
 
 LONGEST_TEXT = 16_384
@@ -68,6 +72,34 @@ def corrected_row(values: Sequence[Any], noted: int, *, sound: Container[int] = 
             if sum_of_row(tried) == noted and tried not in found:
                 found.append(tried)
     return found[0] if len(found) == 1 else None
+
+
+def corrected_record(record: Record, names: Sequence[str], table: Guarded) -> Record | None:
+    """The row of a table whose columns are `names` as it was written: the one that differs in one bit of its bytes and
+    has the sum that it says; None where more was changed, or the row is long."""
+    payload = record.payload
+    if len(payload) > LONGEST_TEXT:
+        return None
+    tried = bytearray(payload)
+    for at in range(len(payload)):
+        for bit in range(8):
+            tried[at] ^= 1 << bit
+            for found in read_record(record.row, bytes(tried), is_whole=True):
+                if has_its_sum(found, names, table):
+                    return found
+            tried[at] ^= 1 << bit
+    return None
+
+
+def has_its_sum(record: Record, names: Sequence[str], table: Guarded) -> bool:
+    """Whether a row of a table whose columns are `names` is whole and has the sum that it says."""
+    if not record.is_whole or record.odd or len(record.values) != len(names):
+        return False
+    held = dict(zip(names, record.values, strict=True))
+    try:
+        return table.sum_of([held[name] for name in table.columns]) == held["row_sum"]
+    except (TypeError, ValueError, OverflowError, struct.error):
+        return False
 
 
 def corrected_value(values: Sequence[Any], place: int, raw: bytes, noted: int) -> str | None:

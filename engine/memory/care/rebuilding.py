@@ -31,12 +31,14 @@ class Mended:
     """How many things of each kind were put right: rows, texts and vectors of which one bit had flipped, which are
     again what was written; texts that differ from their hash and rows that differ from their checksum (kept as they
     stand, with a mark in their metadata), revisions renumbered after a gap, current memories found ended by a later
-    one, rows that named what is gone, snapshots that could not be read, entries of the text index, vectors that are
-    gone, those of them that only a caller can give again, and those of ended revisions."""
+    one, rows beside the memories that differ from their checksum (kept as they stand), rows that named what is gone,
+    snapshots that could not be read, entries of the text index, vectors that are gone, those of them that only a caller
+    can give again, and those of ended revisions."""
 
     corrected: int = 0
     texts: int = 0
     rows: int = 0
+    other_rows: int = 0
     renumbered: int = 0
     ended: int = 0
     dangling: int = 0

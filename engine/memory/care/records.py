@@ -30,12 +30,13 @@ Value = int | float | str | bytes | None
 @dataclass(frozen=True)
 class Record:
     """A row as it lies on a page: its row number (0 in an index), its values (with U+FFFD for what is no UTF-8),
-    whether all of it could be read, and the bytes of texts that are no UTF-8 by their place."""
+    whether all of it could be read, the bytes of texts that are no UTF-8 by their place, and all of its bytes."""
 
     row: int
     values: tuple[Value, ...]
     is_whole: bool
     odd: Mapping[int, bytes] = field(default_factory=dict)
+    payload: bytes = b""
 
 
 def kind_of(image: Image, number: int) -> int:
@@ -78,10 +79,11 @@ def records(image: Image, number: int) -> Iterator[Record]:
             row -= (row >> 63) << 64
         if 0 < length <= LARGEST and at <= image.usable:
             payload, is_whole = _payload(image, page, at, length, kind)
-            yield from _read(row, payload, is_whole)
+            yield from read_record(row, payload, is_whole)
 
 
-def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
+def read_record(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
+    """The row that the bytes of a cell hold; none where they are none."""
     head, at = varint(payload, 0)
     if not at <= head <= len(payload):
         return
@@ -95,7 +97,7 @@ def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
         if size is None:
             return
         if at + size > len(payload):
-            yield Record(row, tuple(values), False, odd)
+            yield Record(row, tuple(values), False, odd, payload)
             return
         piece = payload[at : at + size]
         value = _value(kind, piece)
@@ -103,7 +105,7 @@ def _read(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
             odd[len(values)] = piece
         values.append(value)
         at += size
-    yield Record(row, tuple(values), is_whole and at == len(payload), odd)
+    yield Record(row, tuple(values), is_whole and at == len(payload), odd, payload)
 
 
 def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tuple[bytes, bool]:

@@ -21,6 +21,7 @@ from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workpl
 from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.mending_vectors import Counts, mend_vectors, rebuild_vectors
+from aqe.engine.memory.care.other_rows import mend_other_rows
 from aqe.engine.memory.care.place import Place, open_file
 from aqe.engine.memory.care.placing import defined_spaces, listed_rows, mend_places, mend_spaces
 from aqe.engine.memory.care.rebuilding import Mended, mend_rows, mend_text_index, rebuild_text_index
@@ -39,6 +40,7 @@ from aqe.engine.memory.care.salvage import (
     first_made,
 )
 from aqe.engine.memory.care.verifying import VerifiedStore, verify
+from aqe.engine.memory.file import row_sums
 from aqe.engine.memory.file.connection import speaking, transaction
 from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.file.steps import MIGRATIONS
@@ -159,7 +161,7 @@ def _put_right_and_look(connection: apsw.Connection, spare: Path | None, job: _J
     all that was wrong with the text index: then, since a look takes longer than making it, all of it is made anew."""
     place, path = job.place, spare or job.place.path
     with transaction(connection, path):
-        mended = _put_right(connection, job)
+        mended = _put_right(connection, path, job)
     if spare is None and any(one.startswith("side files") for one in job.findings):
         CodeFolder(place.path).clear()
     after = verify(place, spare, cancel=job.cancel)
@@ -170,13 +172,17 @@ def _put_right_and_look(connection: apsw.Connection, spare: Path | None, job: _J
     return mended, after
 
 
-def _put_right(connection: apsw.Connection, job: _Job) -> Mended:
+def _put_right(connection: apsw.Connection, path: Path, job: _Job) -> Mended:
+    image = functools.partial(read_image, path, job.place.key, cancel=job.cancel)
+    right, kept = mend_other_rows(connection, image, job.now())
     defined = defined_spaces(connection)
     placed = mend_spaces(connection, defined) + mend_places(connection, listed_rows(connection, defined))
     counts, touched = mend_rows(connection, job.now(), progress=job.progress, cancel=job.cancel)
-    counts["corrected"] += placed
+    counts["corrected"] += placed + right
+    counts["other_rows"] = kept
     made = mend_vectors(connection, progress=job.progress, cancel=job.cancel)
     fill(connection, job.progress)
+    row_sums.fill(connection, job.progress)
     indexed = mend_text_index(connection, touched)
     if not touched and any(one.startswith("text index") for one in job.findings):
         indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
@@ -243,11 +249,14 @@ def _write_new(job: _Job, spare: Path, image: Image, made: Salvaged) -> Mended:
                 connection, {row for rows in made.places.values() for row in rows}
             )
             counts, _ = mend_rows(connection, now(), progress=job.progress, cancel=job.cancel)
-            counts["corrected"] += placed + made.corrected
+            right, kept = mend_other_rows(connection, None, now())
+            counts["corrected"] += placed + made.corrected + right
+            counts["other_rows"] = kept
             places = functools.partial(places_of, image, made)
             found = rebuild_vectors(connection, places, progress=job.progress, cancel=job.cancel)
             connection.execute("UPDATE memories SET row_sum = NULL")  # no trigger did where a row changed
             fill(connection, job.progress)
+            row_sums.fill(connection, job.progress)
             indexed = rebuild_text_index(connection, progress=job.progress, cancel=job.cancel)
             connection.execute("DELETE FROM change_log")
             connection.execute("INSERT INTO change_log VALUES (?, 0, random() & 0x7fffffff)", (now(),))

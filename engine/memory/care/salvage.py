@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import apsw
 
 from aqe.engine.memory.care.cells import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
-from aqe.engine.memory.care.correcting import corrected_text, corrected_value
+from aqe.engine.memory.care.correcting import corrected_record, corrected_text, corrected_value, has_its_sum
 from aqe.engine.memory.care.image import Image
 from aqe.engine.memory.care.records import (
     Record,
@@ -28,6 +28,7 @@ from aqe.engine.memory.care.records import (
     records,
 )
 from aqe.engine.memory.entry import DIMENSIONS
+from aqe.engine.memory.file.row_sums import GUARDED
 from aqe.engine.memory.file.steps import MIGRATIONS
 from aqe.engine.memory.file.sums import SEALED
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -115,8 +116,8 @@ class Table:
 @dataclass(frozen=True)
 class Found:
     """A row that still stands, as values of the named columns; `is_sure` where the table's own tree reaches it, and
-    `where` it stands: on which page, and the how manieth of it. `is_corrected` where a bit of a text of it was put
-    right, `is_replaced` where a text of it is no UTF-8, so that signs stand in place of bytes."""
+    `where` it stands: on which page, and the how manieth of it. `is_corrected` where a bit of it was put right,
+    `is_replaced` where a text of it is no UTF-8, so that signs stand in place of bytes."""
 
     table: str
     columns: tuple[str, ...]
@@ -235,6 +236,15 @@ def _is_whole(image: Image, root: int) -> bool:
     return bool(pages) and {below for number in above for below in children(image, number)} <= set(pages)
 
 
+def rows_of(image: Image, table: str, wanted: Collection[int]) -> dict[int, Record]:
+    """The rows of a table by some numbers, as they lie on its pages."""
+    found: dict[int, Record] = {}
+    for number in _tree(image, find_roots(image).get(table, 0), set()):
+        if kind_of(image, number) == TABLE_LEAF:
+            found.update((record.row, record) for record in records(image, number) if record.row in wanted)
+    return found
+
+
 def first_made(image: Image) -> int | None:
     """When the file was first made (`BORN`), where that still stands."""
     for number in _tree(image, find_roots(image).get("migrations", 0), set()):
@@ -288,11 +298,26 @@ def _rows(
         if cancel is not None and at % LOOK_PAGES == 0:
             cancel.check()
         for place, record in enumerate(records(image, number)):
+            if (right := _corrected(table, record)) is not None:
+                yield replace(_found(table, right, (number, place), is_sure=True), is_corrected=True)
+                continue
             filled = record if table.fits(record) else _filled(table, record)
             if table.fits(filled):
                 yield _found(table, filled, (number, place), is_sure=True)
             else:
                 _note(table, record, losses)
+
+
+def _corrected(table: Table, record: Record) -> Record | None:
+    """A row that has a checksum with the bit put right that flipped in it; None where it has its sum, or that cannot be
+    told."""
+    guarded, names = GUARDED.get(table.name), [column.name for column in table.columns]
+    if guarded is None or "row_sum" not in names or not record.payload:
+        return None
+    has_none = len(record.values) == len(names) and record.values[names.index("row_sum")] is None
+    if has_none or has_its_sum(record, names, guarded):
+        return None
+    return corrected_record(record, names, guarded)
 
 
 def _filled(table: Table, record: Record) -> Record:

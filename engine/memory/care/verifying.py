@@ -30,6 +30,7 @@ from aqe.engine.memory.care.checks import (
 )
 from aqe.engine.memory.care.copying import workplace
 from aqe.engine.memory.care.index_checks import check_text_index
+from aqe.engine.memory.care.other_rows import check_other_rows
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
 from aqe.engine.memory.care.schema_checks import check_schema
 from aqe.engine.memory.care.side_files import check_side_files
@@ -54,6 +55,7 @@ CHECKS: tuple[tuple[str, Check, str], ...] = (
     ("texts", check_texts, "memories"),
     ("rows", check_rows, "memories"),
     ("other texts", check_other_texts, "sqlite_schema"),
+    ("other rows", check_other_rows, "sqlite_schema"),
     ("revisions", check_revisions, "memories"),
     ("text index", check_text_index, "texts_docsize"),
     ("vectors", check_vectors, "embedders"),
@@ -68,6 +70,7 @@ OF = {
     "texts": "revisions, ended ones too",
     "rows": "revisions with a checksum",
     "other texts": "rows of other tables with a text",
+    "other rows": "rows of sessions, requests, feedback and edges with a checksum",
     "revisions": "memories, ended ones too",
     "text index": "current memories",
     "vectors": "vectors",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from aqe.engine.memory.file import sums
+from aqe.engine.memory.file import row_sums, sums
 from aqe.engine.memory.growth import tables as growth_tables
 from aqe.engine.progress import Progress
 
@@ -456,6 +456,14 @@ CREATE TRIGGER demoted_went AFTER DELETE ON demoted
 BEGIN UPDATE memories SET vector_sum = NULL WHERE row = OLD.row; END;
 """
 
+_ROW_SUMS = f"""
+{"".join(row_sums.column_sql(table) for table in row_sums.GUARDED.values())}
+DROP TRIGGER edges_changed;
+CREATE TRIGGER edges_changed AFTER UPDATE OF kind, origin, scope, members, weight, changed_at ON edges
+WHEN new.kind != 'co-retrieved'
+BEGIN UPDATE edge_changes SET number = number + 1; END;
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "memories", _MEMORIES),
     Migration(2, "jobs", _JOBS),
@@ -476,4 +484,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(17, "lighter additions", _LIGHTER_ADDITIONS),
     Migration(18, "derived spaces", _DERIVED_SPACES),
     Migration(19, "checksums", _CHECKSUMS, sums.fill),
+    Migration(20, "checksums of other rows", _ROW_SUMS, row_sums.fill),
 )

@@ -13,13 +13,14 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.adding import unknown
 from aqe.engine.memory.entry import check_id, check_namespace
+from aqe.engine.memory.file.row_sums import EDGES, insert_sql, seal, sealed
 from aqe.engine.memory.growth.expiry import ALIVE
 
 if TYPE_CHECKING:
@@ -157,13 +158,17 @@ def put_edges(
     new, known = 0, dict[Key, int]()
     weight = "min(edges.weight + excluded.weight, 1e6)" if adding else "excluded.weight"
     sql = (
-        "INSERT INTO edges (kind, origin, scope, members, weight, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
-        f" ON CONFLICT DO UPDATE SET weight = {weight}, changed_at = excluded.changed_at RETURNING number"
+        f"{insert_sql(EDGES)} ON CONFLICT DO UPDATE SET weight = {weight}, changed_at = excluded.changed_at,"
+        f" row_sum = CASE WHEN {weight} = excluded.weight AND scope = excluded.scope THEN excluded.row_sum END"
+        " RETURNING number, row_sum"
     )
     for edge in edges:
         numbers = [_ensured(connection, key, known) for key in edge.members]
-        row = (edge.kind, edge.origin, scope, _packed(edge.kind, numbers), float(edge.weight), now)
-        number = int(connection.execute(sql, row).get)
+        row = (edge.kind, edge.origin, scope, float(edge.weight), now, _packed(edge.kind, numbers))
+        found: Any = connection.execute(sql, sealed(EDGES, row)).fetchone()
+        number, sealed_as = found
+        if sealed_as is None:
+            seal(connection, EDGES, number)
         if connection.execute("SELECT 1 FROM edge_members WHERE edge = ?", (number,)).fetchone() is not None:
             continue
         first = 0 if edge.kind in DIRECTED else 1

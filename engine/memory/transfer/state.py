@@ -24,6 +24,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.marker import write_bytes_atomic
 from aqe.engine.memory.entry import rfc3339
+from aqe.engine.memory.file.row_sums import GUARDED, seal
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.detecting import Contents
 from aqe.engine.memory.transfer.exporting import check_target
@@ -253,8 +254,9 @@ def _chosen(column: str, refers: tuple[str, str] | None) -> str:
 
 
 def _columns(connection: apsw.Connection, table: str) -> list[str]:
-    """The columns of a table but the number of its row, which is this file's own."""
-    return [str(column[1]) for column in connection.execute(f"PRAGMA table_info({table})") if column[1] != "row"]
+    """The columns of a table but the number of its row and its checksum, which are this file's own."""
+    names = (str(column[1]) for column in connection.execute(f"PRAGMA table_info({table})"))
+    return [name for name in names if name not in ("row", "row_sum")]
 
 
 def _put_rows(connection: apsw.Connection, table: _Table, rows: list[dict[str, Any]], *, dry_run: bool) -> int:
@@ -277,7 +279,10 @@ def _put_rows(connection: apsw.Connection, table: _Table, rows: list[dict[str, A
         sql = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES ({marks})'
         try:
             connection.execute(sql, tuple(values.values()))
-            added -= not connection.changes()
+            is_new = connection.changes() > 0
+            added -= not is_new
+            if is_new and table.name in GUARDED:
+                seal(connection, GUARDED[table.name], connection.last_insert_rowid())
         except apsw.ConstraintError:
             added -= 1
     return added
