@@ -91,10 +91,9 @@ class Pool:
         """The hits, at most `WEIGHED` of them, that seem to have most of some terms, of equals the first: those in
         which all but the last letter of a term, which its stem may have changed, stands anywhere."""
         starts = [(term[:-1] if len(term) > 3 else term, weight) for term, weight in telling.items()]
-        seeming = []
-        for one in self.held:
-            said = one.lowered or one.said()
-            seeming.append(sum([weight for start, weight in starts if start in said]))
+        said = [one.lowered or one.said() for one in self.held]
+        having = [[weight if start in text else 0.0 for text in said] for start, weight in starts]
+        seeming = [*map(sum, zip(*having, strict=True))]
         best = sorted(range(len(seeming)), key=seeming.__getitem__, reverse=True)[:WEIGHED]
         return [self.held[at] for at in best]
 
