@@ -21,6 +21,10 @@ from aqe.engine.errors import GateFailed, UserError
 from aqe.engine.memory.store import Store
 
 NOTHING: Mapping[str, int] = {}
+MOST_DIGITS = 18
+"""Of an entry's number."""
+END_OF_TIME = 253_402_300_800_000_000
+"""Microseconds to the year 10000, which no date can name."""
 _COLUMNS = "number, at, event, recipient, purpose, mode, spans, bytes, payload_sha256, previous, hash"
 _TABLES = {"audit": _COLUMNS, "audit_head": "number, hash"}
 
@@ -89,34 +93,32 @@ def append(
 def append_within(
     connection: apsw.Connection, now: int, about: Subject, *, payload: str = "", spans: Mapping[str, int] = NOTHING
 ) -> int:
-    """Write an entry as part of the transaction that is open on `connection`."""
+    """Write an entry as part of the transaction that is open on `connection`. Raises `GateFailed` (audit-broken) where
+    somebody changed the log so that none can follow."""
     data = payload.encode("utf-8", "surrogatepass")
     counted = json.dumps(dict(sorted(spans.items())), separators=(",", ":"))
-    number, previous = connection.execute("SELECT number + 1, hash FROM audit_head").fetchone() or (1, "")
     sha256 = hashlib.sha256(data).hexdigest() if data else ""
     what = (about.event, about.recipient, about.purpose, about.mode)
-    fields = (number, now, *what, counted, len(data), sha256, previous)
-    mark = _hash(fields)
-    connection.execute(f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*fields, mark))
-    connection.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (number, mark))
+    try:
+        number, previous = connection.execute("SELECT number + 1, hash FROM audit_head").fetchone() or (1, "")
+        fields = (number, now, *what, counted, len(data), sha256, previous)
+        mark = _hash(fields)
+        connection.execute(f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*fields, mark))
+        connection.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (number, mark))
+    except (apsw.SQLError, apsw.ConstraintError):
+        raise broken_log(_lacking(connection) or "its head is not that of its last entry") from None
     return int(number)
 
 
 def entries(store: Store, *, newest: int | None = None) -> list[Entry]:
     """The entries, oldest first; with `newest` only that many of the last ones. Raises `GateFailed` (audit-broken)
-    where there is no log."""
+    where there is no log, or one of them cannot be read."""
     with store.reading() as connection:
         if lacking := _lacking(connection):
             raise broken_log(lacking)
         sql = f"SELECT {_COLUMNS} FROM audit ORDER BY number DESC LIMIT ?"
         rows = list(connection.execute(sql, (-1 if newest is None else newest,)))
     return [_entry(row) for row in reversed(rows)]
-
-
-def is_there(store: Store) -> bool:
-    """Whether the file has the tables of a log."""
-    with store.reading() as connection:
-        return not _lacking(connection)
 
 
 def verify(store: Store, *, known: tuple[int, str] | None = None) -> Verified:
@@ -127,7 +129,8 @@ def verify(store: Store, *, known: tuple[int, str] | None = None) -> Verified:
         rows = list(connection.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY number"))
         head = connection.execute("SELECT number, hash FROM audit_head").fetchone()
         counted = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
-    problem = next(_problems(rows, head, 0 if counted is None else int(counted[0]), known), "")
+    seen = 0 if counted is None else counted[0]
+    problem = next(_problems(rows, head, seen if isinstance(seen, int) else -1, known), "")
     return Verified(len(rows), rows[-1][10] if rows else "", problem)
 
 
@@ -141,9 +144,13 @@ def broken_log(problem: str) -> GateFailed:
 def parse_head(text: str) -> tuple[int, str]:
     """A head as `verify` prints it, NUMBER:HASH. Raises `UserError` (bad-argument)."""
     number, _, mark = text.partition(":")
-    if not number.isdigit() or len(mark) != 64 or set(mark) - set("0123456789abcdef"):
+    if (
+        not (number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS)
+        or len(mark) != 64
+        or set(mark) - set("0123456789abcdef")
+    ):
         raise UserError(
-            f"{text!r} is no head of an audit log.",
+            f"{text[:90]!r} is no head of an audit log.",
             code="bad-argument",
             fix="Give it as `aqe privacy verify` printed it, NUMBER:HASH.",
         )
@@ -161,8 +168,15 @@ def _lacking(connection: apsw.Connection) -> str:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
+    """The entry of a row. Raises `GateFailed` (audit-broken) for one that nobody could have written."""
     values = list(row)
-    values[6] = json.loads(values[6])
+    try:
+        values[6] = json.loads(values[6])
+    except (ValueError, RecursionError):
+        values[6] = None
+    counts = values[6].values() if isinstance(values[6], dict) else [None]
+    if not all(isinstance(count, int) for count in counts) or not 0 <= values[1] < END_OF_TIME:
+        raise broken_log(f"entry {values[0]} was changed")
     return Entry(*values)
 
 

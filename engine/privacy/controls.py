@@ -6,6 +6,7 @@ figures of the audit log, and what none of it covers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections import Counter
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aqe.engine.errors import GateFailed
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.privacy import audit, consent
 from aqe.engine.privacy.guard import Guard, open_guard
@@ -103,7 +105,9 @@ def report_controls(project: Path, settings: Settings, store: Store) -> Controls
             _storage(project, settings, store),
         )
     head = f"{verified.entries}:{verified.head}" if verified.head else ""
-    entries = audit.entries(store) if audit.is_there(store) else []  # that it is not is what `_log` tells
+    entries: list[audit.Entry] = []
+    with contextlib.suppress(GateFailed):  # that it is not there, or broken, is what `_log` tells
+        entries = audit.entries(store)
     return ControlsReport(rfc3339(store.now()), str(project), controls, left_so_far(entries), head)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqe.engine.errors import GateFailed, UserError
+from aqe.engine.terminal import one_line
 from aqe.server.cli.lines import LinesOption, answer_lines, with_id
 from aqe.server.cli.memory_lines import refuse_beside_lines
 from aqe.server.cli.output import JsonOption, ProjectOption, kept_where, new_group, print_json, project_at
@@ -96,7 +97,8 @@ def audit_log(
         if entry.event.startswith("consent"):
             left = "-"
         taken = f"; taken out: {out}" if out else ""
-        print(f"{entry.number}  {rfc3339(entry.at)}  {entry.event}  {entry.recipient}  {entry.purpose}  {left}{taken}")
+        about = f"{entry.event}  {entry.recipient}  {entry.purpose}"
+        print(one_line(f"{entry.number}  {rfc3339(entry.at)}  {about}  {left}{taken}"))
     print(f"{counted(len(found), 'entry', 'entries')}", file=sys.stderr)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aqe.engine.errors import UserError
+from aqe.engine.errors import GateFailed, UserError
 from aqe.engine.memory import Store
 from aqe.engine.privacy import audit
+
+NOUGHTS = ":" + "0" * 64
 
 
 @pytest.fixture
@@ -82,6 +84,8 @@ CHANGES = {
     "reordered": _swap,
     "head taken": _run("DELETE FROM audit_head"),
     "head forged": _run("UPDATE audit_head SET number = 4"),
+    "counter": _run("UPDATE sqlite_sequence SET seq = 'abc' WHERE name = 'audit'"),
+    "no counter": _run("UPDATE sqlite_sequence SET seq = NULL WHERE name = 'audit'"),
 }
 
 
@@ -92,6 +96,33 @@ def test_change_is_found(logged: Store, change: str) -> None:
     found = audit.verify(logged)
     assert not found.intact
     assert found.problem
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["spans = '[1]'", 'spans = \'{"email": "x"}\'', "at = 9223372036854775807", "at = -1"],
+)
+def test_an_entry_that_nobody_wrote_is_told(logged: Store, change: str) -> None:
+    """A log with an entry that cannot be read is broken, also for who only lists it."""
+    _run(f"UPDATE audit SET {change} WHERE number = 4")(logged)
+    with pytest.raises(GateFailed, match="entry 4 was changed"):
+        audit.entries(logged)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("DELETE FROM audit_head", "its head is not that of its last entry"),
+        ("DROP TABLE audit_head", "its table audit_head is missing"),
+        ("ALTER TABLE audit RENAME COLUMN spans TO spanz", "the column spans of its table audit is missing"),
+    ],
+)
+def test_nothing_follows_in_a_log_that_was_changed(logged: Store, change: str, said: str) -> None:
+    """Where an entry cannot be written since somebody changed the log, nothing leaves, and that is what is said."""
+    _run(change)(logged)
+    with pytest.raises(GateFailed, match=said) as caught:
+        audit.append(logged, "sent", recipient="openai", purpose="query", mode="balanced", payload="x")
+    assert caught.value.code == "audit-broken"
 
 
 def test_truncation_with_its_head_is_found_by_a_noted_head(logged: Store) -> None:
@@ -117,7 +148,9 @@ def test_entry_is_durable_where_memory_is_not(tmp_path: Path) -> None:
             assert connection.pragma("synchronous") == 1
 
 
-@pytest.mark.parametrize("text", ["", "5", "5:abc", "x:" + "0" * 64, "5:" + "G" * 64])
+@pytest.mark.parametrize(
+    "text", ["", "5", "5:abc", f"x{NOUGHTS}", "5:" + "G" * 64, f"\u00b2{NOUGHTS}", "9" * 4400 + NOUGHTS]
+)
 def test_odd_head_is_a_mistake(text: str) -> None:
     """A head that no check printed is the user's mistake."""
     with pytest.raises(UserError) as caught:
