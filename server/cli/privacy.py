@@ -306,11 +306,12 @@ def _report_lines(found: ControlsReport) -> Iterator[str]:
 
 def _consent_object(given: Consent, flaw: str) -> dict[str, Any]:
     from aqe.engine.memory import rfc3339
+    from aqe.engine.privacy.audit import END_OF_TIME
 
     return {
         "provider": given.provider,
         "purpose": given.purpose,
-        "granted_at": rfc3339(given.granted_at),
+        "granted_at": rfc3339(min(max(given.granted_at, 0), END_OF_TIME - 1)),  # a clone may bring any number
         "address": given.address,
         "key_env": given.key_env,
         "counts": not flaw,

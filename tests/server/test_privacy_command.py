@@ -176,6 +176,19 @@ def test_list_tells_which_consents_do_not_count(
     assert "not given by you" in row["why"]
 
 
+def test_a_consent_of_no_date_is_listed(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of a store that somebody brought has any number for its time; the list shows it as one that counts not."""
+    _providers(monkeypatch, openai="https://api.openai.com/v1")
+    _run(capsys, "consent", "grant", "openai", "--project", str(project))
+    with open_store(project) as store, store.writing() as connection:
+        connection.execute("UPDATE consents SET granted_at = 9223372036854775807")
+    out, _ = _run(capsys, "consent", "list", "--project", str(project))
+    assert "since 9999-12-31" in out
+    assert "does not count" in out
+
+
 @pytest.mark.parametrize(
     ("name", "code", "part"),
     [("opnai", "no-such-provider", "Did you mean 'openai'?"), ("house", "bad-argument", "on this machine")],
