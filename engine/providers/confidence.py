@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from aqe.engine.providers.answer_forms import NEEDS, forms_of, is_particular, needs_missing, share_offered
+from aqe.engine.providers.prepared import Floats
 from aqe.engine.providers.question import Question
-from aqe.engine.providers.scoring import RANKING, Field, Floats, Scored, share_of
+from aqe.engine.providers.scoring import RANKING, Field, Scored, share_of
 
 EVIDENCE = (
     "in the unit",
@@ -74,7 +75,7 @@ def features(
         "score": best.score,
         "covered": sum(figures[name] for name in COVERED),
         "phrases": figures["phrases"],
-        "rivals": (float(np.sum(field.reach >= field.reach[best.place] - RIVAL)) - 1.0) / len(field.reach),
+        "rivals": (float(np.count_nonzero(field.reach >= field.reach[best.place] - RIVAL)) - 1.0) / len(field.reach),
         "tests": figures["tests"],
         "form missing": 1.0 - figures["asked for"] if forms else 0.0,
         "forms missing": 1.0 - share_offered(forms, "\n".join(quotes)) if forms else 0.0,
@@ -90,9 +91,12 @@ def unmet_words(asked: Question, field: Field, place: int) -> Floats:
     """The sum of the question's general words as vectors, each as far as the unit at `place` does not come near to it,
     and the same for all units together (2, d). What the words of one project's subject mean tells nothing of another
     project."""
-    rows = field.means * np.array([[term in asked.general] for term in field.terms])
-    far = 1.0 - np.stack([field.near[place], field.near.max(axis=0)])
-    return np.asarray(np.einsum("ij,jk->ik", far, rows), np.float64)
+    general = [at for at, term in enumerate(field.terms) if term in asked.general]
+    if not general:
+        return np.zeros((len(UNMET), field.means.shape[1]))
+    near = field.near[:, general]
+    far = 1.0 - np.array([near[place], np.maximum.reduce(near, axis=0)])
+    return np.asarray(np.einsum("ij,jk->ik", far, field.means[general]), np.float64)
 
 
 @cache

@@ -26,19 +26,13 @@ TEXTS = 32
 @dataclass(frozen=True)
 class Meanings:
     """The table: sorted `words` (n,) as bytes with the `numbers` (n,) of their rows; by row the `weights` (n,) of
-    words in texts, and `named` (n,), where the row's word stands among the words. The rows, int8 (n, d), are `kept` in
-    the `file`, of which no page stays in memory in between."""
+    words in texts. The rows, int8 (n, d), are `kept` in the `file`, of which no page stays in memory in between."""
 
     words: NDArray[np.bytes_]
     numbers: NDArray[np.int32]
     file: mmap.mmap
     kept: NDArray[np.int8]
     weights: NDArray[np.float32]
-    named: NDArray[np.int32]
-
-    def word(self, place: int) -> str:
-        """The stem of a row."""
-        return bytes(self.words[self.named[place]]).decode()
 
     def places(self, words: Collection[str]) -> NDArray[np.intp]:
         """Where each of some stems stands in the table; -1 for those that it does not have."""
@@ -62,14 +56,6 @@ class Meanings:
         """A unit row for each place, zero for -1."""
         return unit_rows(self.rows(places))
 
-    def distinct(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The distinct ones of some places (all at least 0) in their order, and which of them each place is."""
-        numbers = np.full(len(self.kept), -1)
-        numbers[places] = 0
-        every = np.flatnonzero(numbers == 0)
-        numbers[every] = np.arange(len(every))
-        return every, numbers[places]
-
     def of_texts(self, places: NDArray[np.intp], counts: NDArray[np.intp]) -> NDArray[np.float32]:
         """A unit row for each of some texts: the weighted sum of its words; zero where it has none.
 
@@ -83,8 +69,8 @@ class Meanings:
     def summed(
         self, places: NDArray[np.intp], rows: NDArray[np.float32], back: NDArray[np.intp], counts: NDArray[np.intp]
     ) -> NDArray[np.float32]:
-        """As `of_texts` for words whose `vectors` are known: `rows` has those of some places (all at least 0), and
-        `back` which of them each word of the texts is."""
+        """As `of_texts` for words whose `vectors` are known: `rows` has those of some places, and `back` which of them,
+        all at least 0, each word of the texts is."""
         weighed = rows * self.weights[places][:, None]
         made = np.zeros((len(counts), self.kept.shape[1]), np.float32)
         ends = np.cumsum(counts)
@@ -101,8 +87,10 @@ class Meanings:
 def unit_rows(rows: NDArray[Any]) -> NDArray[np.float32]:
     """Each row divided by its length; one of zeros as it is."""
     made = np.asarray(rows, np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", made, made))[:, None]
-    return np.asarray(np.divide(made, lengths, out=made, where=lengths > 0))
+    lengths = np.sqrt(np.einsum("ij,ij->i", made, made))
+    lengths[lengths == 0.0] = 1.0
+    made /= lengths[:, None]
+    return made
 
 
 @cache
@@ -111,7 +99,6 @@ def meanings() -> Meanings:
     folder = Path(str(files("aqe.engine.providers"))) / "data"
     listed: Any = np.load(folder / "meanings_words.npy", allow_pickle=False)
     numbers = listed["place"].astype(np.int32)
-    named = np.argsort(numbers).astype(np.int32)
     with (folder / "meanings.npy").open("rb") as file:
         np.lib.format.read_magic(file)
         shape, _, kind = np.lib.format.read_array_header_1_0(file)
@@ -121,6 +108,5 @@ def meanings() -> Meanings:
         numbers,
         mapped,
         np.frombuffer(mapped, kind, offset=start).reshape(shape),
-        listed["weight"].astype(np.float32)[named],
-        named,
+        listed["weight"].astype(np.float32)[np.argsort(numbers)],
     )

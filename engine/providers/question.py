@@ -33,6 +33,11 @@ _ADVERB = re.compile(r"\b[a-z]{3,}ly\b")
 _WORD = re.compile(r"[A-Za-z_][\w'-]*|\d[\d.,]*")
 _NUMBERED = re.compile(r"(?<![A-Za-z])([A-Za-z]+) +(\d+(?:[.,:]\d+)*)(?!\w)")
 _IDENTIFIER = re.compile(r"`([^`]+)`|(?<!\w)(--[\w-]+|\w+_\w+|[A-Z]{2,}\w*|[a-z]+[A-Z]\w+)")
+_SIGN = re.compile(r"[`_]|--|[A-Z]{2}|[a-z][A-Z]")
+"""What each identifier has; most questions have none."""
+_DIGIT = re.compile(r"\d")
+_MANY = re.compile(r"(?:\w+ ){0,2}how (?:many|much|long|large|big|often|old|far|high|small|fast|soon)\b")
+_LIMIT = re.compile(r"\b(?:maximum|minimum|most|least|longest|shortest|limit|percent|percentage|rate|number of)\b")
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def _names(question: str) -> frozenset[str]:
     """The terms of what stands for itself and has no synonym: capitalised words but the first, and identifiers."""
     found: set[str] = set()
     for at, word in enumerate(_WORD.findall(question)):
-        if "_" in word or (at and word != "I" and any(char.isupper() for char in word)):
+        if "_" in word or (at and word != "I" and any(map(str.isupper, word))):
             found.update(subtokens(word))
     return frozenset(found)
 
@@ -105,24 +110,25 @@ def _keys(question: str) -> tuple[str, ...]:
     >>> _keys("What did version 3.0 change in parse_price and `--json` for 20 users?")
     ('3.0', 'parse_price', '--json')
     """
-    found = [
-        (match.start(), match.group(2))
-        for match in _NUMBERED.finditer(question)
-        if not {*query_terms(match.group(1))} & (small_words() | general_words())
-    ]
-    found += [(match.start(), match.group(1) or match.group(2)) for match in _IDENTIFIER.finditer(question)]
+    found: list[tuple[int, str]] = []
+    if _DIGIT.search(question):
+        found += [(one.start(), one.group(2)) for one in _NUMBERED.finditer(question) if _tells(one.group(1))]
+    if _SIGN.search(question):
+        found += [(match.start(), match.group(1) or match.group(2)) for match in _IDENTIFIER.finditer(question)]
     return tuple(dict.fromkeys(key.lower() for _, key in sorted(found)))[:8]
+
+
+def _tells(word: str) -> bool:
+    """Whether a word is neither a small nor a general one."""
+    terms = query_terms(word)
+    return small_words().isdisjoint(terms) and general_words().isdisjoint(terms)
 
 
 def _kind(question: str) -> str:
     """What an answer has to hold: "number", "where", "why", "how", "yes-no", or "what"."""
     words = [word.lower() for word in _WORD.findall(question)]
     text = " ".join(words)
-    if re.match(
-        r"(?:\w+ ){0,2}how (?:many|much|long|large|big|often|old|far|high|small|fast|soon)\b", text
-    ) or re.search(
-        r"\b(?:maximum|minimum|most|least|longest|shortest|limit|percent|percentage|rate|number of)\b", text
-    ):
+    if _MANY.match(text) or _LIMIT.search(text):
         return "number"
     for start, kind in (("where", "where"), ("why", "why"), ("how", "how")):
         if start in words[:3]:

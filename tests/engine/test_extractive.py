@@ -465,3 +465,26 @@ def test_an_answer_does_not_depend_on_what_was_asked_before() -> None:
     before, after = extract("How long are jobs kept?", fresh), extract("How long are jobs kept?", used)
     assert before.text == after.text
     assert before.confidence == pytest.approx(after.confidence)
+
+
+def test_passage_answers_alike_alone_and_beside_others() -> None:
+    """What was asked before, a passage without a sentence beside it, or the same one twice change no answer's quote."""
+    first = Passage("m1", "The spool holds 40 lines.\n\nIt is emptied at night.", "spool.md", 1, 1.0, "index/docs")
+    bare = Passage("m2", "# Spool", "bare.md", 1, 0.9, "index/docs")
+    question = "How many lines does the spool hold?"
+    alone = extract(question, [first], threshold=0.0)
+    assert alone.citations[0].quote == "The spool holds 40 lines."
+    for beside in ([bare, first], [first, bare], [first, first]):
+        extract("When is it emptied?", beside, threshold=0.0)
+        found = extract(question, beside, threshold=0.0)
+        assert (found.citations[0].id, found.citations[0].quote) == ("m1", "The spool holds 40 lines.")
+
+
+def test_question_of_unheard_words_finds_them_as_they_are() -> None:
+    """A question of which no word has a known meaning is answered by the sentence that has its words."""
+    passages = [
+        Passage("m1", "Blorptast frobnix quuxly.", "a.md", 1, 1.0, "index/docs"),
+        Passage("m2", "The printer takes paper.", "b.md", 1, 1.0, "index/docs"),
+    ]
+    found = extract("Blorptast frobnix?", passages, threshold=0.0)
+    assert found.citations[0].id == "m1"
