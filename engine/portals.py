@@ -86,18 +86,23 @@ def awaited(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
 
     Raises `UserError` (engine-closed) where the thread has ended, or is of the process that this one was forked from.
     """
-    if not is_here(portal):
-        raise engine_elsewhere()
-    try:
-        future = portal.start_task_soon(work)
-    except RuntimeError as error:
-        if "not running" in str(error):  # what anyio says of a portal that has ended
-            raise engine_closed() from None
-        raise
+    future = begun(portal, work)
     try:
         return future.result()
     except BaseException:
         future.cancel()
+        raise
+
+
+def begun(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> Future[T]:
+    """The future of async work that is begun on the portal's thread. Raises as `awaited`."""
+    if not is_here(portal):
+        raise engine_elsewhere()
+    try:
+        return portal.start_task_soon(work)
+    except RuntimeError as error:
+        if "not running" in str(error):  # what anyio says of a portal that has ended
+            raise engine_closed() from None
         raise
 
 

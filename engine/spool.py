@@ -102,9 +102,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.get("outcome") not in _OUTCOMES:
+    if not isinstance(found, dict):
         return None
-    if not all(isinstance(found.get(name), str) and found[name] for name in ("run", "nodeid")):
+    if not all(isinstance(found.get(name), str) and found[name] for name in ("run", "nodeid", "outcome")):
+        return None
+    if found["outcome"] not in _OUTCOMES:
         return None
     numbers = (found.get(name) for name in ("duration_s", "order", "started_at"))
     return found if all(number is None or isinstance(number, (int, float)) for number in numbers) else None

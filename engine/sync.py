@@ -27,9 +27,9 @@ from aqe.engine.index import IndexReport
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.leftover import close_at_end, closed
 from aqe.engine.memory import Kept, SearchAnswer
-from aqe.engine.memory.file.connection import engine_elsewhere
+from aqe.engine.memory.file.connection import engine_closed, engine_elsewhere
 from aqe.engine.memory.store import utc_now
-from aqe.engine.portals import PortalThread, awaited, is_here
+from aqe.engine.portals import PortalThread, awaited, begun, is_here
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.providers import Provider
 from aqe.engine.providers.protocol import Message, estimated_tokens
@@ -446,7 +446,8 @@ class AnswerStream:
         if not is_here(self._portal):
             raise engine_elsewhere()
         if self._reading is None:
-            self._reading = self._portal.start_task_soon(self._read)
+            self._reading = begun(self._portal, self._read)
+            self._reading.add_done_callback(lambda _: self._pieces.put(engine_closed()))  # whoever cut it off
         piece = self._pieces.get()
         if isinstance(piece, str):
             return piece
@@ -482,8 +483,5 @@ class AnswerStream:
                     self._pieces.put(piece)
         except Exception as error:
             self._pieces.put(error)
-        except BaseException as error:
-            self._pieces.put(error)
-            raise
         else:
             self._pieces.put(None)

@@ -18,12 +18,14 @@ _Body = Sequence[ast.stmt]
 def decode_source(data: bytes) -> str:
     """Source as `tokenize.open` decodes it: by its BOM or coding line.
 
-    Raises `UserError` (syntax-error) where that names no encoding, or the bytes are not in it.
+    Raises `UserError` (syntax-error) where that names no encoding, or the bytes are not in it, or are half characters.
     """
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError, LookupError) as exc:
+        text = data.decode(encoding)
+        text.encode("utf-8")
+        return text
+    except (SyntaxError, UnicodeError, LookupError) as exc:
         raise UserError(f"It cannot be decoded: {exc}.", code="syntax-error", fix="Mend its encoding.") from exc
 
 

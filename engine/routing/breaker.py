@@ -151,6 +151,21 @@ def rest(circuit: Circuit, now: int, seconds: float) -> Circuit:
     return replace(give_back(circuit), resting_until=max(circuit.resting_until, until))
 
 
+def moved(circuit: Circuit, by: int) -> Circuit:
+    """The circuit with all its times `by` later, which a clock that was put back makes earlier."""
+
+    def at(moment: int) -> int:
+        return moment and moment + by
+
+    return replace(
+        circuit,
+        buckets=tuple(replace(bucket, start=bucket.start + by) for bucket in circuit.buckets),
+        open_until=at(circuit.open_until),
+        probe_until=at(circuit.probe_until),
+        resting_until=at(circuit.resting_until),
+    )
+
+
 def counts(circuit: Circuit, policy: BreakerPolicy, now: int) -> Bucket:
     """Calls, failures and slow calls in the window that ends now."""
     return _sum(_fresh(circuit.buckets, policy, now))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+from aqe.engine.errors import UserError
 from aqe.engine.routing import breaker
 from aqe.engine.routing.breaker import BreakerPolicy, Circuit, Permission
 
@@ -44,15 +46,21 @@ class Circuits:
 
     def all(self) -> dict[Key, Circuit]:
         """Every circuit that is kept; a model without one has never been called."""
+        now = self._store.now()
         with self._store.reading() as connection:
-            rows = connection.execute("SELECT provider, model, circuit FROM circuits")
-            return {(provider, model): Circuit.from_json(text) for provider, model, text in rows}
+            sql = "SELECT provider, model, circuit, changed_at FROM circuits"
+            rows: list[Any] = connection.execute(sql).fetchall()
+        for provider, model, _, changed_at in rows:
+            if changed_at > now:
+                with suppress(UserError):  # what cannot be written now is put back when it can
+                    self._change((provider, model), lambda circuit: circuit, now)
+        return {(provider, model): _as_of(now, text, changed_at) for provider, model, text, changed_at in rows}
 
     def ask(self, key: Key, policy: BreakerPolicy) -> Permission:
         """Ask to call now; a probe that is let through is lent to this caller alone."""
         now = self._store.now()
         with self._store.reading() as connection:
-            permission = breaker.look(_read(connection, key), now)
+            permission = breaker.look(_read(connection, key, now)[0], now)
         if not permission.probe:
             return permission
         answers: list[Permission] = []
@@ -85,9 +93,9 @@ class Circuits:
 
     def _change(self, key: Key, change: Callable[[Circuit], Circuit], now: int) -> Circuit:
         with self._store.writing() as connection:
-            before = _read(connection, key)
+            before, is_put_back = _read(connection, key, now)
             after = change(before)
-            if after != before:
+            if is_put_back or after != before:
                 connection.execute(
                     "INSERT INTO circuits VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                     " circuit = excluded.circuit, changed_at = excluded.changed_at",
@@ -105,6 +113,15 @@ def permissions(circuits: Mapping[Key, Circuit], now: int) -> dict[Key, Permissi
     return {key: breaker.look(circuit, now) for key, circuit in circuits.items()}
 
 
-def _read(connection: apsw.Connection, key: Key) -> Circuit:
-    row = connection.execute("SELECT circuit FROM circuits WHERE provider = ? AND model = ?", key).fetchone()
-    return Circuit() if row is None else Circuit.from_json(row[0])
+def _read(connection: apsw.Connection, key: Key, now: int) -> tuple[Circuit, bool]:
+    """A circuit, and whether the clock was put back since it was kept."""
+    sql = "SELECT circuit, changed_at FROM circuits WHERE provider = ? AND model = ?"
+    row: Any = connection.execute(sql, key).fetchone()
+    return (Circuit(), False) if row is None else (_as_of(now, row[0], row[1]), row[1] > now)
+
+
+def _as_of(now: int, text: str, changed_at: int) -> Circuit:
+    """A circuit as it was kept. What was kept later than now was kept before the clock was put back: then its times are
+    put back as well, so that a model is not left alone for as long as the clock was ahead."""
+    circuit = Circuit.from_json(text)
+    return circuit if changed_at <= now else breaker.moved(circuit, now - changed_at)

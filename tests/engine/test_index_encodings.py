@@ -34,6 +34,17 @@ def test_declared_encoding_of_a_module_counts_where_it_is_read_as_text_too(memor
     assert ("caf\xe9 parcel" in texts, "caf\xe9 letter" in texts, "\ufffd" in texts) == (True, True, False)
 
 
+@pytest.mark.parametrize("coding", ["undefined", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "rot13"])
+def test_an_odd_coding_line_stops_nothing(memory: Store, tmp_path: Path, coding: str) -> None:
+    """A module whose coding line names what gives no text is found by its words, and so is what comes after it."""
+    body = "WORD = 'parcel+2AA-'" if coding == "utf-7" else r"WORD = 'parcel \ud800'"
+    (tmp_path / "odd.py").write_bytes(f"# coding: {coding}\n{body}\n".encode())
+    (tmp_path / "zz.md").write_text("# Letters\n\nA parcel is no letter.\n")
+    report = run(memory, tmp_path)
+    found = {hit.memory.provenance.file for hit in memory.search("parcel", namespace="index/").hits}
+    assert (report.files, found) == (2, {"odd.py", "zz.md"})
+
+
 def test_text_that_is_not_utf_8_is_indexed_and_named_with_its_place(memory: Store, tmp_path: Path) -> None:
     """A Latin-1 page is found by its other words, and named each time with the first byte that is not UTF-8; a UTF-16
     one is a text, and one that only begins as UTF-16 is binary."""

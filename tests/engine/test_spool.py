@@ -99,8 +99,10 @@ def test_quiet_claimed_files_go(store: Store, spool: Path, tmp_path: Path) -> No
 def test_broken_lines_are_counted_and_passed_over(store: Store, spool: Path, tmp_path: Path) -> None:
     """What is no outcome is counted; the lines around it are taken."""
     bad = b'nope\n\xff\xfe\n[1]\n{"run":"r"}\n' + line(outcome="maybe") + line(duration_s="x")
+    for odd in ([], {}, 1, None):
+        bad += line(outcome=odd) + line(run=odd) + line(nodeid=odd)
     (spool / "r1-main.jsonl").write_bytes(line(nodeid="a") + bad + line(nodeid="b", started_at=1e300, odd="\ud800"))
-    assert ingest(store, tmp_path) == Ingested(files=1, outcomes=2, broken_lines=6)
+    assert ingest(store, tmp_path) == Ingested(files=1, outcomes=2, broken_lines=18)
     assert nodeids(store) == ["a", "b"]
 
 

@@ -86,6 +86,10 @@ def retier(
             progress("Moving vectors between tiers", start, len(moves))
             with store.writing() as connection:
                 done = _move(connection, moves[start : start + BATCH], embedder, own)
+                if start == 0:
+                    _mark(connection)
+                elif done.get(NAMES[COLD]):
+                    _note_cold(connection, 1)  # so much is known without counting; the end counts them
             for name, count in done.items():
                 if name == "kept":
                     kept += count
@@ -242,9 +246,12 @@ def _mark(connection: apsw.Connection) -> None:
     """Say that tiers moved: the log gets an entry of no row, and its number is noted."""
     _tell(connection, [0])
     number = connection.execute("SELECT max(number) FROM change_log").get
-    cold = connection.execute("SELECT count(*) FROM demoted WHERE tier = ?", (COLD,)).get
-    sql = "INSERT OR REPLACE INTO growth_marks VALUES (?, ?)"
-    connection.executemany(sql, [("tiered", number), ("cold", cold)])
+    connection.execute("INSERT OR REPLACE INTO growth_marks VALUES ('tiered', ?)", (number,))
+    _note_cold(connection, int(connection.execute("SELECT count(*) FROM demoted WHERE tier = ?", (COLD,)).get))
+
+
+def _note_cold(connection: apsw.Connection, rows: int) -> None:
+    connection.execute("INSERT OR REPLACE INTO growth_marks VALUES ('cold', ?)", (rows,))
 
 
 def _pack_blocks(store: Store, progress: Progress, cancel: CancelToken | None) -> int:

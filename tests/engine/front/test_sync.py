@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import queue
 import runpy
 import subprocess
 import sys
@@ -173,6 +174,40 @@ def test_stream_that_is_left_early_is_closed(project: Path, embedder: Any) -> No
             assert next(stream) == "one"
         assert list(stream) == []
         assert engine.complete("Count.").text == "one two three"
+
+
+def test_a_stream_of_a_closed_engine_says_so(project: Path, embedder: Any) -> None:
+    """A stream that was taken before the engine was closed is refused as any call is."""
+    engine = sync.Engine.open(project, embedder=embedder, providers=())
+    stream = engine.stream("When is shipping free?")
+    engine.close()
+    with pytest.raises(UserError) as refused:
+        next(stream)
+    assert refused.value.code == "engine-closed"
+
+
+def test_a_reader_whose_stream_is_closed_gets_an_error_of_the_engine(project: Path, embedder: Any) -> None:
+    """Closed in another thread while a piece is waited for, a stream ends its reader with an error that a thread can
+    catch."""
+    model = Scripted(["late"], delay_s=60)
+    with sync.Engine.open(project, embedder=embedder, providers=(model,)) as engine:
+        stream, told = engine.stream("Count.", retrieve=False), queue.SimpleQueue[Exception]()
+
+        def read() -> None:
+            try:
+                list(stream)
+            except Exception as error:
+                told.put(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        while not model.asked:
+            time.sleep(0.001)
+        stream.close()
+        reader.join(10)
+        error = told.get(timeout=10)
+    assert isinstance(error, UserError)
+    assert error.code == "engine-closed"
 
 
 def test_index_is_cancelled_by_a_scope_and_by_a_token(project: Path, embedder: Any) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aqe.engine.memory import Store
 from aqe.engine.routing import breaker
 from aqe.engine.routing.breaker import BreakerPolicy, Circuit, Outcome
+from aqe.engine.routing.circuits import Circuits, permissions
 
 SECOND = 1_000_000
 POLICY = BreakerPolicy(
@@ -66,6 +69,28 @@ def test_slow_calls_open_it_too() -> None:
     """Calls that succeed slower than the limit open it at the share for slow calls."""
     assert after(["ok"] * 4, took=2 * SECOND + 1).state == "open"
     assert after(["ok"] * 4, took=2 * SECOND).state == "closed"
+
+
+@pytest.mark.parametrize("ahead_s", [90, 365 * 86_400])
+def test_a_clock_that_was_put_back_keeps_no_model_away(tmp_path: Path, ahead_s: int) -> None:
+    """A breaker that opened, and a rest that was asked for, last as long as they were meant to, however far ahead the
+    clock was then; failures counted then are forgotten with the window."""
+    clock = [START + ahead_s * SECOND]
+    with Store.open(tmp_path / "aqe.db", now=lambda: clock[0]) as store:
+        circuits, opened, resting, once = Circuits(store), ("a", "opened"), ("a", "resting"), ("a", "once")
+        for _ in range(POLICY.min_calls):
+            circuits.record(opened, POLICY, "failed", 1, probe=False)
+        circuits.rest(resting, 5)
+        circuits.record(once, POLICY, "failed", 1, probe=False)
+        clock[0] = START
+        told = permissions(circuits.all(), clock[0])
+        assert (told[opened].until - START, told[resting].until - START) == (POLICY.open_us, 5 * SECOND)
+        assert not circuits.ask(opened, POLICY).allowed
+        clock[0] = START + POLICY.open_us
+        assert circuits.ask(opened, POLICY).probe
+        assert circuits.ask(resting, POLICY).allowed
+        clock[0] = START + POLICY.window_us + SECOND
+        assert breaker.counts(circuits.all()[once], POLICY, clock[0]).calls == 0
 
 
 def test_old_failures_fall_out_of_the_window() -> None:

@@ -15,9 +15,11 @@ from aqe.engine.memory.growth.access import DAY_US
 from aqe.engine.memory.growth.pins import set_pinned
 from aqe.engine.memory.growth.upkeep import tend
 from aqe.engine.memory.search.as_of import search_as_of
+from aqe.engine.memory.tiers import moving
 from aqe.engine.memory.tiers.figures import read_figures
 from aqe.engine.memory.tiers.moving import compact_file, retier
 from aqe.engine.memory.tiers.policy import Thresholds, assign
+from aqe.engine.progress import Cancelled, CancelToken
 from aqe.engine.retrieval import find, keep
 from aqe.engine.settings import load_settings
 
@@ -254,3 +256,31 @@ def test_cold_vectors_have_exact_scores_wherever_they_are_named(filled: Store, s
         for id, score in scored.items():
             assert score == pytest.approx(float(Bags().embed([_text(int(id))])[0] @ vector), abs=1e-5)
     assert [hit.memory.id for hit in then.hits[:9]] == [hit.memory.id for hit in found.hits[:9]]
+
+
+@pytest.mark.parametrize(("batch", "done"), [(8, 1), (8, 2), (60, 1)])
+def test_a_move_that_was_cut_off_is_known_to_all(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, batch: int, done: int
+) -> None:
+    """Broken off after any batch, what is cold by then is scored by its text, in this process and in another."""
+    monkeypatch.setattr(moving, "BATCH", batch)
+    cancel, steps = CancelToken(), list[int]()
+    _found(filled, 1)
+
+    def watch(_text: str, at: float, _total: float | None) -> None:
+        steps.append(int(at))
+        if len(steps) == done:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        retier(filled, Bags(), Thresholds(), progress=watch, cancel=cancel)
+    with filled.reading() as connection:
+        cold = [
+            int(id) for (id,) in connection.execute("SELECT id FROM demoted JOIN memories USING (row) WHERE tier=3")
+        ]
+    assert cold
+    with Store.open(filled.path) as other:
+        for store in (filled, other):
+            for _ in range(4):
+                hits = find(store, Bags(), None, vector=Bags().embed([_text(cold[0])])[0], k=1).hits
+            assert (hits[0].memory.id, hits[0].vector_score) == (str(cold[0]), pytest.approx(1.0, abs=1e-5))
