@@ -95,6 +95,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     break
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """While modules and tests are made there is next to nothing that the collector could take away: it would take a
+    fifth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """The modules and tests stay to the end: the collector need not look through them at each of its rounds."""
     gc.collect()
