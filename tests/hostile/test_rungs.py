@@ -50,6 +50,7 @@ def test_root_without_namespaces_gets_a_user_of_its_own(in_container: dict[str, 
     assert "Operation not permitted" in why
 
 
+@pytest.mark.services
 def test_environment_closed_to_others_falls_to_landlock_and_says_why(in_container: dict[str, Any]) -> None:
     """An interpreter below a folder of mode 0700 runs on rung 1; box, Evidence and doctor name the folder."""
     if not in_container:
