@@ -43,6 +43,8 @@ if sys.platform == "linux" and os.getuid() == 0:  # permissions bind root only w
     assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) == 0
 """
 ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+OTHERS_OFF = ("-p", "no:anyio", "-p", "no:hypothesispytest")
+"""Plugins of this environment that take longer to load than all else in a run, and have nothing to do with ours."""
 INJECTED = ("-p", "_aqe_inject.plugin", "--aqe")
 
 
@@ -58,7 +60,7 @@ def run_pytest(
 ) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AQE"))}
     kept |= {"PYTHONPATH": str(INJECT), "PYTHONDONTWRITEBYTECODE": "1", **environ}
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *OTHERS_OFF, *args]
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=60, check=False)
 
 
