@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,20 +27,27 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
+@cache
+def _drawn(path: str, seed: int, count: int) -> tuple[np.random.Generator, Floats, Any, Postings]:
+    """Rows, their ids and the postings of their texts, which no search changes, made once for each path that keeps
+    them; and the state of the chance that they were drawn by."""
+    chance = np.random.default_rng(seed)
+    rows = chance.normal(0, 1, (40, DIM))[chance.integers(0, 40, count)] + chance.normal(0, 0.8, (count, DIM))
+    ids, postings = np.sort(chance.permutation(5 * count)[:count]), Postings()
+    words = [[WORDS[at] for at in np.minimum(chance.zipf(1.4, 9) - 1, 79)] for _ in range(count)]
+    postings.add(ids, [b" ".join(some) for some in words], groups=ids % 2)
+    return chance, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), ids, postings
+
+
 class Things:
     """Vectors about forty centres and texts of the same ids, each from its own tier on; rows are made anew on demand,
     and what was asked for is noted."""
 
     def __init__(self, seed: int, tiers: tuple[float, float, float], count: int = COUNT) -> None:
-        chance = np.random.default_rng(seed)
-        rows = chance.normal(0, 1, (40, DIM))[chance.integers(0, 40, count)] + chance.normal(0, 0.8, (count, DIM))
-        self.rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        self.ids = np.sort(chance.permutation(5 * count)[:count])
-        self.vectors, self.postings = Vectors(DIM), Postings()
+        chance, self.rows, self.ids, self.postings = _drawn(simd.active(), seed, count)
+        self.vectors = Vectors(DIM)
         self.vectors.add(self.ids, self.rows)
-        words = [[WORDS[at] for at in np.minimum(chance.zipf(1.4, 9) - 1, 79)] for _ in range(count)]
-        self.postings.add(self.ids, [b" ".join(some) for some in words], groups=self.ids % 2)
-        self.tiers = chance.choice(4, count, p=[1 - sum(tiers), *tiers])
+        self.tiers = copy.deepcopy(chance).choice(4, count, p=[1 - sum(tiers), *tiers])
         for tier, level in enumerate(("f16", "int8", "bits"), 1):
             self.vectors.demote(self.ids[self.tiers == tier], level)  # type: ignore[arg-type]
         self.asked: list[int] = []
