@@ -38,6 +38,7 @@ from aqe.engine.memory.care.rewriting import Salvaged, insert_rows, places_of, s
 from aqe.engine.memory.care.salvage import (
     Losses,
     first_made,
+    version_of,
 )
 from aqe.engine.memory.care.verifying import VerifiedStore, verify
 from aqe.engine.memory.file import row_sums
@@ -148,7 +149,7 @@ def _mend(job: _Job) -> RepairReport:
                 kept = keep_before(place, connection, job.now(), "before-repair", job.progress, job.cancel)
             target = open_file(spare, key=place.key, write=True) if dry_run else connection
             try:
-                mended, after = _put_right_and_look(target, spare if dry_run else None, job)
+                mended, after = _put_right_and_look(target, spare if dry_run else None, job, kept)
             finally:
                 target.close()
     finally:
@@ -156,11 +157,13 @@ def _mend(job: _Job) -> RepairReport:
     return _report(job, "mended", after, mended=mended, kept=kept)
 
 
-def _put_right_and_look(connection: apsw.Connection, spare: Path | None, job: _Job) -> tuple[Mended, VerifiedStore]:
+def _put_right_and_look(
+    connection: apsw.Connection, spare: Path | None, job: _Job, kept: str
+) -> tuple[Mended, VerifiedStore]:
     """Put right what rows say, and look whether all is sound now. The entries of rows that were put right may not be
     all that was wrong with the text index: then, since a look takes longer than making it, all of it is made anew."""
     place, path = job.place, spare or job.place.path
-    with transaction(connection, path):
+    with kept_only_if_done(kept), transaction(connection, path):
         mended = _put_right(connection, path, job)
     if spare is None and any(one.startswith("side files") for one in job.findings):
         CodeFolder(place.path).clear()
@@ -231,7 +234,7 @@ def _swap(exchange: Exchange, now: int, progress: Progress, cancel: CancelToken 
 def _write_new(job: _Job, spare: Path, image: Image, made: Salvaged) -> Mended:
     """Write what stands to the new file, and make anew what is derived from it."""
     key, now = job.place.key, job.now
-    version = image.version if 1 <= image.version <= MIGRATIONS[-1].number else MIGRATIONS[-1].number
+    version = version_of(image)
     connection = open_file(spare, key=key, write=True)
     try:
         open_again = functools.partial(open_file, key=key)

@@ -254,6 +254,14 @@ def first_made(image: Image) -> int | None:
     return None
 
 
+def version_of(image: Image) -> int:
+    """The version of a file: the last step that its own list names or that its head says, whichever is later, since
+    either may be damaged and the tables of a later version hold the rows of an earlier one; the newest without both."""
+    pages = list(_tree(image, find_roots(image).get("migrations", 0), set()))
+    listed = {record.row for number in pages for record in records(image, number) if record.is_whole}
+    return max(({image.version} | listed) & {step.number for step in MIGRATIONS}, default=MIGRATIONS[-1].number)
+
+
 def find_roots(image: Image) -> dict[str, int]:
     """The page that the tree of each table and index begins with, as far as the schema can still be read."""
     found: dict[str, int] = {}

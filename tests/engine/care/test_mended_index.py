@@ -97,7 +97,7 @@ def test_damaged_index_is_made_anew(place: Place) -> None:
 
 
 def test_looking_at_rows_can_be_cancelled(place: Place, tmp_path: Path) -> None:
-    """A repair that is cancelled while it looks at rows leaves the store as it was."""
+    """A repair that is cancelled while it looks at rows leaves the store as it was, and no copy of it."""
     change(place, "UPDATE memories SET metadata = '{\"n\":6}' WHERE id = '7'")
     token, before = CancelToken(), place.path.read_bytes()
 
@@ -108,3 +108,4 @@ def test_looking_at_rows_can_be_cancelled(place: Place, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         repair(place, progress=cancel, cancel=token)
     assert place.path.read_bytes() == before
+    assert list(place.folder.glob("backups/*")) == []
