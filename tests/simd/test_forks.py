@@ -81,7 +81,7 @@ class Changing:
     documents say the one word, and all rows point one way, or the other."""
 
     def __init__(self, path: str) -> None:
-        self.count = 15_000 if path != "numpy" else 300
+        self.count = 40_000 if path != "numpy" else 300
         self.ids = np.arange(self.count)
         near = np.random.default_rng(3).normal(1, 1, (1500, DIM)).astype(np.float32)
         self.rows = near, -near
