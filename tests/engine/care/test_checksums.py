@@ -19,6 +19,7 @@ from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.file.sums import SEALED, noted_sums, sum_of, sum_of_row
 from aqe.engine.memory.growth.access import DAY_US
 from aqe.engine.memory.growth.pins import set_pinned
+from aqe.engine.memory.meaning.vectors import ensure_table, put
 from aqe.engine.memory.tiers.moving import retier
 from aqe.engine.memory.tiers.policy import Thresholds
 from aqe.engine.memory.transfer import Wanted, export_memories, import_memories, read_file
@@ -294,6 +295,19 @@ def test_what_another_program_changes_is_not_called_damaged(make_place: Make) ->
     connection.execute("DELETE FROM vectors_1 WHERE row = ?", (row,))
     connection.close()
     assert (verify(place).sound, not_in_order(place)) == (True, ["3", "4"])
+
+
+def test_a_vector_that_another_program_moved_is_not_called_damaged(make_place: Make) -> None:
+    """A row that gets a vector of another embedder from a program that knows no checksums is left without one."""
+    place = make_place()
+    connection = open_connection(place.path)
+    row = connection.execute("SELECT row FROM memories WHERE id = '4'").get
+    table = ensure_table(connection, "another", 3)
+    connection.execute("DELETE FROM vectors_1 WHERE row = ?", (row,))
+    put(connection, table, row, "default", np.array([1, 0, 0], np.float32).tobytes())
+    connection.execute("UPDATE memories SET embedder = ? WHERE row = ?", (table, row))
+    connection.close()
+    assert (verify(place).sound, not_in_order(place)) == (True, ["4"])
 
 
 def test_one_bit_of_any_bytes_is_found() -> None:
