@@ -185,7 +185,7 @@ def salvage(
     tables = tables | {one.name: one for number in spaces for one in space_tables(number)}
     taken: set[int] = set(_tree(image, 1, set()))
     for name, root in roots.items():
-        reached = list(_tree(image, root, taken))
+        reached = [number for number in _tree(image, root, taken) if not _is_astray(image, number, name, tables)]
         taken.update(reached)
         for number in reached:
             taken.update(overflow_of(image, number))
@@ -354,6 +354,17 @@ def _unreached(image: Image, number: int, tables: dict[str, Table], losses: Loss
             yield _found(fitting[0], record, (number, place), is_sure=False)
         else:
             _note(fitting[0], record, losses)
+
+
+def _is_astray(image: Image, number: int, name: str, tables: dict[str, Table]) -> bool:
+    """Whether a leaf that the tree of a derived table reaches holds the rows of another: a page written to the place
+    of another one."""
+    if name not in tables or not is_derived(name) or kind_of(image, number) != TABLE_LEAF or tables[name].by_key:
+        return False
+    rows = [record for record in records(image, number) if record.is_whole]
+    if not rows or any(map(tables[name].fits, rows)):
+        return False
+    return any(not is_derived(one.name) and not one.by_key and all(map(one.fits, rows)) for one in tables.values())
 
 
 def _found(table: Table, record: Record, where: tuple[int, int], *, is_sure: bool) -> Found:

@@ -139,3 +139,26 @@ def test_a_text_beside_the_memories_that_lost_bytes_is_told(make_place: Make) ->
     report = repair(place)
     assert (report.sound, report.replaced, report.broken) == (True, {"turns": 1}, {})
     assert "1 row of turns has lost bytes of a text: U+FFFD stands in their place" in repair_lines(report)
+
+
+def test_rows_whose_page_lies_in_the_place_of_another_are_found(make_place: Make) -> None:
+    """A page of turns and one of the text index that a disk wrote in each other's places cost no turn."""
+    place = make_place(60)
+    with Store.open(place.path) as store:
+        sessions = SessionTable(store)
+        session = sessions.create("talk")
+        with sessions.writing() as connection:
+            said = [new_turn("user", f"how are {number} quinces rounded?", 8) for number in range(90)]
+            sessions.append(connection, session, said)
+    sql = "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'"
+    with contextlib.closing(open_connection(place.path)) as connection:
+        before = connection.execute("SELECT text FROM turns ORDER BY rowid").fetchall()
+        ends = [4096 * int(connection.execute(sql, (name,)).get) for name in ("turns", "texts_data")]
+        connection.pragma("wal_checkpoint", "truncate")
+    data = bytearray(place.path.read_bytes())
+    one, other = (slice(end - 4096, end) for end in ends)
+    data[one], data[other] = data[other], data[one]
+    place.path.write_bytes(data)
+    assert repair(place).sound
+    with contextlib.closing(open_connection(place.path)) as connection:
+        assert connection.execute("SELECT text FROM turns ORDER BY rowid").fetchall() == before
