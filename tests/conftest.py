@@ -7,7 +7,7 @@ import functools
 import gc
 import signal
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[object]:
+def pytest_collection() -> Generator[None, object, object]:
     """While modules and tests are made there is next to nothing that the collector could take away: it would take a
     fifth of the time."""
     gc.disable()
