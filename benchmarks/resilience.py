@@ -197,4 +197,7 @@ def show(figures: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except AqeError as error:  # as without the extra that speaks with the servers
+        sys.exit(str(error))

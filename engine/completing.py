@@ -83,7 +83,10 @@ def check_validate(validate: object) -> None:
 
 
 async def judged(validate: Validate, answer: Answer) -> Verdict:
-    """What the caller's check says; a plain function runs in a worker thread."""
+    """What the caller's check says; a plain function runs in a worker thread.
+
+    Raises `UserError` (bad-argument) where it gives None.
+    """
     try:
         if inspect.iscoroutinefunction(validate):
             said = await validate(answer)
@@ -93,6 +96,12 @@ async def judged(validate: Validate, answer: Answer) -> Verdict:
                 said = await said
     except AssertionError as error:
         return Verdict(False, str(error))
+    if said is None:
+        raise UserError(
+            "The check gave None, which is neither yes nor no.",
+            code="bad-argument",
+            fix="Give True or False from it, as in `return True` behind its asserts or `bool(re.search(...))`.",
+        )
     if not isinstance(said, Verdict):
         return Verdict(bool(said))
     return replace(said, passed=bool(said.passed), detail=str(said.detail))

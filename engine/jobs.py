@@ -190,8 +190,11 @@ class JobTable:
             )
 
     def _buried(self, job: Job) -> Job:
+        """The job failed, unless another owner took it over meanwhile."""
         with self._store.writing() as connection:
-            _end(connection, job.id, "failed", None, _owner_died(job), self._store.now())
+            before = _row(connection, job.id)
+            if before is not None and _read(before).owner == job.owner:
+                _end(connection, job.id, "failed", None, _owner_died(job), self._store.now())
             row = _row(connection, job.id)
         return job if row is None else _read(row)
 

@@ -1,7 +1,8 @@
 """Closes, when the program ends, what was opened and never closed.
 
 A thread that waits for calls would keep the program from ending for ever: Python joins such threads before it runs what
-`atexit` holds. So a daemon thread waits for the end of the main thread, which comes before both, and `atexit` for it.
+`atexit` holds. So a daemon thread waits for the end of the main thread, which comes before both, and of the threads
+that the program began itself, and `atexit` for it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def closed(stack: ExitStack) -> None:
         _open.discard(stack)
 
 
+def _keeps_python(thread: threading.Thread) -> bool:
+    """Whether Python waits for a thread that may still use what is open; a worker of anyio ends by our closing."""
+    return not thread.daemon and not thread.name.startswith("AnyIO worker")
+
+
 def _begin_anew() -> None:
     """In a forked process: what its parent left open is the parent's to close."""
     global _lock
@@ -50,7 +56,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _close_rest() -> None:
-    threading.main_thread().join()
+    main = threading.main_thread()
+    main.join()
+    while working := [one for one in threading.enumerate() if one is not main and _keeps_python(one)]:
+        working[0].join()
     with _lock:
         left = list(_open)
         _open.clear()

@@ -25,6 +25,9 @@ from aqe.engine.memory.store import Store
 CLAIMED = ".claimed"
 LINGER_S = 60.0
 HALF_LINE_S = 86_400.0
+FORGOTTEN_US = 30 * 86_400_000_000
+"""How far a file was read is forgotten with the file, at the latest after this long."""
+
 PIECE_BYTES = 2_000_000
 KEPT_OUTCOMES = 1_000_000
 _COLUMNS = frozenset(
@@ -158,7 +161,12 @@ def _retire(store: Store, path: Path) -> None:
         with store.reading() as connection:
             offset = _offset(connection, path)
         quiet_s = time.time() - status.st_mtime
-        if quiet_s > (LINGER_S if offset >= status.st_size else HALF_LINE_S):
-            os.unlink(path)
+        if quiet_s <= (LINGER_S if offset >= status.st_size else HALF_LINE_S):
+            return
+        os.unlink(path)
     except OSError:
         return
+    with store.writing() as connection:
+        connection.execute(
+            "DELETE FROM spool_files WHERE name = ? OR ingested_at < ?", (path.name, store.now() - FORGOTTEN_US)
+        )

@@ -68,11 +68,14 @@ def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFi
     """
     names = _by_git(project)
     kept, left_out = [], []
-    for name in sorted(set(walk_files(project) if names is None else names)):
-        path = project / name
+    every = set(walk_files(project) if names is None else names)
+    for name in sorted(every):
+        path, shown = project / name, shown_name(name)
         if not _is_of_a_kind(name) or not _is_wanted(path, paths):
             continue
-        found = _look_at(path, shown_name(name))
+        found = _look_at(path, shown)
+        if shown != name and shown in every:
+            found = LeftOut(shown, "the name of another file is written like its own, which is no UTF-8")
         if isinstance(found, SourceFile):
             kept.append(found)
         elif found is not None:
@@ -178,9 +181,18 @@ def walk_files(project: Path) -> Iterator[str]:
 def _rules_of(folder: Path) -> pathspec.GitIgnoreSpec | None:
     try:
         lines = (folder / ".gitignore").read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-        return pathspec.GitIgnoreSpec.from_lines(lines)
-    except (OSError, ValueError):
+    except OSError:
         return None
+    return pathspec.GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line can be read: git passes over one that cannot, such as a single `!`, and heeds the others."""
+    try:
+        pathspec.GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ignored(name: str, rules: Sequence[tuple[str, pathspec.GitIgnoreSpec]]) -> bool:

@@ -169,7 +169,7 @@ def _same(connection: apsw.Connection, row: Row, now: int, waiting: Waiting) -> 
             raise UserError(
                 f"The id {row.id!r} in namespace {row.namespace!r} holds another text.",
                 code="id-taken",
-                fix="Change it with update, or give another id.",
+                fix="`aqe memory update` changes it; else give another id.",
             )
         return found
     sql = f"SELECT {COLUMNS} WHERE {OF_TEXT} AND +namespace = ?2 AND id_given = 0 LIMIT 1"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,8 +33,6 @@ from aqe.server.kept import kept_object, taken_over
 from aqe.server.nearness import held_of_each
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aqe.engine.embedding import Embedder
     from aqe.engine.memory import Kept, Memory, SearchAnswer, Store
     from aqe.engine.memory.store import Prior
@@ -95,6 +95,8 @@ def add(
         memory_lines.refuse_beside_lines(**{"A TEXT": text, "--id": id})
     memory_lines.check_defaults(given)
     root, store = _open(project)
+    if file:
+        given["file"] = _as_seen_here(root, file)
     with store:
         keep = partial(_keep, store, _embedder(root), root)
         if jsonl:
@@ -112,6 +114,12 @@ def add(
     if kept.existed:
         how = f"It says nothing beyond what was just recalled from {kept.namespace}" if kept.recalled else _KEPT
         print(f"{how}.{taken_over(kept)}", file=sys.stderr)
+
+
+def _as_seen_here(root: Path, file: str) -> str:
+    """The file that a user means who names it relative to the folder that they are in; else as it is named."""
+    here = Path(os.path.normpath(Path.cwd() / file))
+    return str(here) if "\0" not in file and here.is_file() and here.is_relative_to(root.resolve()) else file
 
 
 def _keep(store: Store, embedder: Embedder, root: Path, lines: Sequence[Mapping[str, Any]]) -> list[tuple[Kept, str]]:

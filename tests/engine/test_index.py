@@ -206,12 +206,13 @@ def test_path_outside_the_project_is_refused(memory: Store, project: Path) -> No
 
 @pytest.mark.parametrize("with_git", [True, False], ids=["git", "no git"])
 def test_ignored_files_are_left_out(memory: Store, project: Path, with_git: bool) -> None:
-    """Nested .gitignore files, their negations and their anchors mean what git says they mean, with git and without."""
+    """Nested .gitignore files, their negations and their anchors mean what git says they mean, with git and without;
+    a line that is no rule is passed over."""
     if with_git:
         git = shutil.which("git")
         assert git is not None
         subprocess.run([git, "init", "-q", str(project)], check=True)
-    write(project, ".gitignore", "*.txt\n!keep.txt\n/out/\nlogs/\n")
+    write(project, ".gitignore", "*.txt\n!keep.txt\n!\n\\\n/out/\nlogs/\n")
     write(project, "docs/.gitignore", "!local.txt\ndrafts/*\n!drafts/good.md\n")
     for name in (
         "a.txt",
@@ -329,6 +330,15 @@ def test_odd_names_are_kept(memory: Store, project: Path) -> None:
     for name in names:
         Path(os.fsdecode(os.fsencode(project) + b"/" + name)).unlink()
     assert run(memory, project).gone == 4
+
+
+def test_a_name_that_is_shown_as_another_files_is_named(memory: Store, project: Path) -> None:
+    """Of two files that would have one name the one that really has it is indexed, and the other is left out."""
+    for name in (b"caf\xe9.md", b"caf%E9.md"):
+        Path(os.fsdecode(os.fsencode(project) + b"/" + name)).write_text("words of oddity\n")
+    assert [one.file for one in run(memory, project).left_out] == ["caf%E9.md"]
+    again = run(memory, project)
+    assert (again.changed, again.new, again.gone) == (0, 0, 0)
 
 
 def test_equal_passages_of_one_file_are_all_found(memory: Store, project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,22 @@ def test_cancel_is_a_mark_that_the_worker_reads(jobs: JobTable) -> None:
     jobs.request_cancel(queued.id)
     assert jobs.get(queued.id).state == "cancelled"
     assert jobs.cancel_requested("gone")
+
+
+def test_a_job_that_was_taken_over_meanwhile_is_not_failed(jobs: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds a job's owner dead fails it only if nobody else owns it by then."""
+    here = current_owner()
+    job, _ = jobs.begin("verify", {}, owner=replace(here, pid=999_999, started="0"), state="queued")
+    is_dead = Owner.is_dead
+
+    def taken_over_then(self: Owner) -> bool:
+        found = is_dead(self)
+        jobs.own(job.id)
+        return found
+
+    monkeypatch.setattr(Owner, "is_dead", taken_over_then)
+    (seen,) = jobs.list()
+    assert (seen.state, seen.owner) == ("queued", here)
 
 
 def test_job_of_a_killed_process_is_failed(jobs: JobTable, tmp_path: Path) -> None:

@@ -145,6 +145,20 @@ def test_a_file_that_is_not_there_is_warned_of(aqe: Run) -> None:
     assert aqe("memory", "add", "four", "--file", "there.py")[2] == ""
 
 
+def test_a_file_is_named_as_seen_from_the_folder_one_is_in(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of the project its own file is meant, and another of the project where it has none of that name."""
+    root = Path.cwd()
+    (root / "sub").mkdir()
+    for name in ("b.txt", "sub/b.txt", "only.txt"):
+        (root / name).write_text(name)
+    monkeypatch.chdir(root / "sub")
+    told = {name: aqe("memory", "add", name, "--file", name, "--json") for name in ("b.txt", "../b.txt", "only.txt")}
+    ids = {name: json.loads(out)["id"] for name, (_, out, _) in told.items()}
+    kept = {name: json.loads(aqe("memory", "get", id, "--json")[1]) for name, id in ids.items()}
+    files = {name: one["revisions"][0]["provenance"]["file"] for name, one in kept.items()}
+    assert files == {"b.txt": "sub/b.txt", "../b.txt": "b.txt", "only.txt": "only.txt"}
+
+
 def test_a_memory_of_later_did_not_exist_then(aqe: Run) -> None:
     """`get --as-of` before a memory was kept says so, and since when it is there."""
     aqe("memory", "add", "Dates are UTC", "--id", "dates")

@@ -222,6 +222,8 @@ class AccessCounts:
             with self._lock:  # a vector that could not be written is made again; what is counted stays
                 self._waiting.update(waiting)
                 self._rows.update(rows)
+                for name, count in counts.items():
+                    self._counts[name] = self._counts.get(name, 0) + count
             raise
 
     def close(self, connection: apsw.Connection) -> None:

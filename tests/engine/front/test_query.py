@@ -169,6 +169,14 @@ class TestValidate:
             answer = await engine.query("When is shipping free?", validate=check)
         assert answer.verdict == Verdict(False, "no word of gravity")
 
+    async def test_a_check_that_says_nothing_is_refused(self, opened: Any, project: Path) -> None:
+        """A check without `return` is neither a yes nor a no, and is filed as neither."""
+        async with opened() as engine:
+            with pytest.raises(UserError, match="neither yes nor no") as refused:
+                await engine.query("When is shipping free?", validate=lambda answer: None)
+            stats = await engine.stats()
+        assert (refused.value.code, stats.signals, kept(project)) == ("bad-argument", {}, [])
+
     async def test_fault_of_the_check_goes_through(self, opened: Any, project: Path) -> None:
         """An exception that is no assertion is the caller's own, and nothing is stored."""
         async with opened() as engine:

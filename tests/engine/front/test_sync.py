@@ -176,6 +176,20 @@ def test_stream_that_is_left_early_is_closed(project: Path, embedder: Any) -> No
         assert engine.complete("Count.").text == "one two three"
 
 
+def test_an_engine_that_is_left_open_is_closed_after_the_programs_own_threads(project: Path) -> None:
+    """A program whose main thread ends first may use its engine in another thread to the end, and ends then."""
+    program = (
+        "import sys, threading; from aqe.engine.sync import Engine\n"
+        "engine = Engine.open(sys.argv[1])\n"
+        "def work():\n"
+        "    threading.main_thread().join()\n"
+        "    print([len(engine.query('When is shipping free?').text) > 0 for _ in range(3)])\n"
+        "threading.Thread(target=work).start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(project)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[True, True, True]\n", "")
+
+
 def test_a_stream_of_a_closed_engine_says_so(project: Path, embedder: Any) -> None:
     """A stream that was taken before the engine was closed is refused as any call is."""
     engine = sync.Engine.open(project, embedder=embedder, providers=())
