@@ -155,7 +155,7 @@ def test_a_file_is_named_as_seen_from_the_folder_one_is_in(aqe: Run, monkeypatch
     told = {name: aqe("memory", "add", name, "--file", name, "--json") for name in ("b.txt", "../b.txt", "only.txt")}
     ids = {name: json.loads(out)["id"] for name, (_, out, _) in told.items()}
     kept = {name: json.loads(aqe("memory", "get", id, "--json")[1]) for name, id in ids.items()}
-    files = {name: one["revisions"][0]["provenance"]["file"] for name, one in kept.items()}
+    files = {name: one["provenance"]["file"] for name, one in kept.items()}
     assert files == {"b.txt": "sub/b.txt", "../b.txt": "b.txt", "only.txt": "only.txt"}
 
 
