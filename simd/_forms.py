@@ -103,6 +103,9 @@ def topk(
 
 def take(item: Any, name: str, kinds: tuple[int, ...], dimensions: tuple[int, ...]) -> Taken:
     """The item as a contiguous buffer of one of these kinds, and which one; TypeError or ValueError otherwise."""
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)  # not there: nothing has a mask
+    if masked is not None and isinstance(item, masked):
+        raise TypeError(f"{name} must not be a masked array: choose its items or fill them first")
     try:
         view = memoryview(item)
     except (TypeError, ValueError, BufferError):

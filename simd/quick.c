@@ -68,12 +68,21 @@ static int kind_of_buffer(const Py_buffer *view)
                                   : -1;
 }
 
+/* An array of a class of its own, such as one with a mask, is judged in Python. */
+static inline int is_derived(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (!aqe_ndarray) /* none was met yet: only those with a mask are told */
+        return PyObject_HasAttrString((PyObject *)type, "_defaultmask");
+    return type != aqe_ndarray && PyType_IsSubtype(type, aqe_ndarray);
+}
+
 /* A pair by the buffer protocol; 0 where it is not two vectors of one kind and length, and then nothing is held. */
 static int take_buffers(PyObject *const *args, pair *taken)
 {
     Py_buffer *a = taken->held, *b = taken->held + 1;
     aqe_meet_arrays(args[0]);
-    if (!PyObject_CheckBuffer(args[0]) || !PyObject_CheckBuffer(args[1]))
+    if (!PyObject_CheckBuffer(args[0]) || !PyObject_CheckBuffer(args[1]) || is_derived(args[0]) || is_derived(args[1]))
         return 0;
     if (PyObject_GetBuffer(args[0], a, PyBUF_FULL_RO) < 0) {
         PyErr_Clear();

@@ -120,6 +120,7 @@ class Changing:
         assert len(self.postings.search([b"common"], self.count)[0]) == self.count
 
 
+@pytest.mark.services
 def test_a_child_answers_whatever_threads_of_its_parent_were_at(path: str) -> None:
     """Forked again and again amid searches and changes, each child sees a whole state and changes its own."""
     shared = Changing(path)

@@ -119,6 +119,7 @@ print(more_blocks - blocks, more_references - references, resource.getrusage(res
 """
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("name", simd.paths()[:1])
 def test_a_call_leaves_nothing_behind(name: str) -> None:
     """After hundreds of right and wrong calls of everything no more blocks, references or pages are held."""

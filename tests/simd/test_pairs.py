@@ -224,6 +224,7 @@ def test_long_vectors_are_summed(path: simd.Kernels, truth: Truth) -> None:
 
 
 ONE = np.ones(3, np.float32)
+BYTES = ONE.view("u1")
 TABLE = np.ones((4, 3), np.float32)
 HALVES = np.ones(3, np.uint16)
 REFUSALS: list[tuple[str, Callable[[simd.Kernels], Any], type[Exception], str]] = [
@@ -235,6 +236,11 @@ REFUSALS: list[tuple[str, Callable[[simd.Kernels], Any], type[Exception], str]] 
     ("bytes cosine", lambda p: p.cosine(b"1234", b"1234"), TypeError, "a must hold float32 .*got 'B'"),
     ("bytes l2", lambda p: p.l2(b"1234", b"1234"), TypeError, "a must hold float32 .*got 'B'"),
     ("list", lambda p: p.dot([1.0, 2.0, 3.0], ONE), TypeError, "a must be a buffer of float32, .*int8 .*got list"),
+    ("masked a", lambda p: p.dot(np.ma.array(ONE), ONE), TypeError, "^a must not be a masked array"),
+    ("masked b", lambda p: p.l2(ONE, np.ma.array(ONE, mask=True)), TypeError, "^b must not be a masked array"),
+    ("masked bits", lambda p: p.hamming(np.ma.array(BYTES), BYTES), TypeError, "^a must not be a mask"),
+    ("masked rows", lambda p: p.softmax(np.ma.array(ONE)), TypeError, "^rows must not be a masked array"),
+    ("masked vector", lambda p: p.matvec(ONE[None], np.ma.array(ONE)), TypeError, "^vector must not be a masked array"),
     ("no buffer", lambda p: p.dot(ONE, np.array(["now"], "M8")), TypeError, "b must be a buffer .*got ndarray"),
     ("lengths", lambda p: p.l2(ONE, ONE[:2]), ValueError, "a has 3 items and b has 2: they must be equal"),
     ("kinds", lambda p: p.dot(ONE, ONE.astype("e")), TypeError, "a holds float32 and b float16: .*the same"),
