@@ -119,7 +119,8 @@ def _version(connection: apsw.Connection, path: Path, steps: Sequence[Migration]
         raise broken(path, "it was made by another program")
     newest = steps[-1].number
     if version > newest:
-        if 0 < (last := _last_step(connection, version)) <= newest:
+        last = _last_step(connection, version)
+        if 0 < last <= newest and (version ^ last).bit_count() == 1:
             raise broken(path, f"its head says version {version}, its own list of steps {last}")
         raise UserError(
             f"The database {str(path)!r} was written by a newer aqe (version {version}; this one knows {newest}).",

@@ -34,7 +34,7 @@ def test_no_memory_is_lost_for_a_flipped_bit_of_the_version(make_place: Make, bi
 
 
 def test_a_version_that_no_step_of_the_file_made_is_no_newer_aqe(make_place: Make) -> None:
-    """A head beyond the steps that the file lists is damage, which a repair mends and no update of aqe."""
+    """A head one bit away from the last step that the file lists is damage, which a repair mends and no update."""
     place = make_place(3)
     says(place, NEWEST + 64)
     with pytest.raises(UserError) as caught:
