@@ -376,9 +376,12 @@ def looks_like_seed(value: str) -> bool:
     return len(words) in (12, 15, 18, 21, 24) and {"the", "and", "for", "are", "not", "was"}.isdisjoint(words)
 
 
+_YEAR_OR_DATE = re.compile(r"(?:19|20)\d\d(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?")
+
+
 def _is_pin(value: str) -> bool:
-    """Digits that count neither up nor stand for themselves, as in every example."""
-    return len(set(value)) > 1 and value not in "01234567890"
+    """Digits that neither count up nor repeat one, as in every example, and are no year and no date."""
+    return len(set(value)) > 1 and value not in "01234567890" and _YEAR_OR_DATE.fullmatch(value) is None
 
 
 SHAPES: Mapping[str, Callable[[str], bool]] = {
