@@ -70,14 +70,20 @@ class Prepared:
     meant: list[Meant] = made_by(default_factory=list)
 
 
+LONGEST_KEPT = 16_000
+"""Characters of a passage that is kept taken apart, which takes some 17 bytes for each."""
+
 NAMED, UNITS, LEADS, WHOLE, AROUND = KINDS = range(5)
 """The kinds of texts: what each unit names; its own words; those of what leads to it and of the passage's name; those
 of the whole passage; and those of each unit with what comes before it that have a meaning."""
 
 
-@lru_cache(maxsize=512)
 def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
-    """A passage taken apart, kept for the next question that finds it."""
+    """A passage taken apart, kept for the next question that finds it, unless it is a long one."""
+    return (_kept if len(text) <= LONGEST_KEPT else _taken_apart)(text, name, file, form)
+
+
+def _taken_apart(text: str, name: str, file: str, form: Form) -> Prepared:
     units = tuple(unit for unit in units_of(text, form) if unit.kind != "heading")
     named, whole = words_of(name), words_of(text)
     words = [words_of(unit.text) for unit in units]
@@ -104,6 +110,9 @@ def prepared(text: str, name: str, file: str, form: Form) -> Prepared:
         _own(units),
         _NEWS.search(file) is not None,
     )
+
+
+_kept = lru_cache(maxsize=512)(_taken_apart)
 
 
 def _spots(

@@ -46,55 +46,53 @@ class Circuits:
 
     def all(self) -> dict[Key, Circuit]:
         """Every circuit that is kept; a model without one has never been called."""
-        now = self._store.now()
         with self._store.reading() as connection:
             sql = "SELECT provider, model, circuit, changed_at FROM circuits"
             rows: list[Any] = connection.execute(sql).fetchall()
+        now = self._store.now()
         for provider, model, _, changed_at in rows:
             if changed_at > now:
                 with suppress(UserError):  # what cannot be written now is put back when it can
-                    self._change((provider, model), lambda circuit: circuit, now)
+                    self._change((provider, model), lambda circuit, _: circuit)
         return {(provider, model): _as_of(now, text, changed_at) for provider, model, text, changed_at in rows}
 
     def ask(self, key: Key, policy: BreakerPolicy) -> Permission:
         """Ask to call now; a probe that is let through is lent to this caller alone."""
-        now = self._store.now()
         with self._store.reading() as connection:
-            permission = breaker.look(_read(connection, key, now)[0], now)
+            circuit, _, now = _read(connection, key, self._store)
+            permission = breaker.look(circuit, now)
         if not permission.probe:
             return permission
         answers: list[Permission] = []
 
-        def lend(circuit: Circuit) -> Circuit:
+        def lend(circuit: Circuit, now: int) -> Circuit:
             changed, permission = breaker.ask(circuit, policy, now)
             answers.append(permission)
             return changed
 
-        self._change(key, lend, now)
+        self._change(key, lend)
         return answers[-1]
 
     def record(
         self, key: Key, policy: BreakerPolicy, outcome: breaker.Outcome, duration_us: int, *, probe: bool
     ) -> Circuit:
         """Count a call that ended."""
-        now = self._store.now()
         return self._change(
-            key, lambda circuit: breaker.record(circuit, policy, now, outcome, duration_us, probe=probe), now
+            key, lambda circuit, now: breaker.record(circuit, policy, now, outcome, duration_us, probe=probe)
         )
 
     def rest(self, key: Key, seconds: float) -> Circuit:
         """Leave the model alone for as long as its server asked."""
-        now = self._store.now()
-        return self._change(key, lambda circuit: breaker.rest(circuit, now, seconds), now)
+        return self._change(key, lambda circuit, now: breaker.rest(circuit, now, seconds))
 
     def give_back(self, key: Key) -> Circuit:
         """Take back a probe that told nothing."""
-        return self._change(key, breaker.give_back, self._store.now())
+        return self._change(key, lambda circuit, _: breaker.give_back(circuit))
 
-    def _change(self, key: Key, change: Callable[[Circuit], Circuit], now: int) -> Circuit:
+    def _change(self, key: Key, change: Callable[[Circuit, int], Circuit]) -> Circuit:
         with self._store.writing() as connection:
-            before, is_put_back = _read(connection, key, now)
-            after = change(before)
+            before, is_put_back, now = _read(connection, key, self._store)
+            after = change(before, now)
             if is_put_back or after != before:
                 connection.execute(
                     "INSERT INTO circuits VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -113,11 +111,13 @@ def permissions(circuits: Mapping[Key, Circuit], now: int) -> dict[Key, Permissi
     return {key: breaker.look(circuit, now) for key, circuit in circuits.items()}
 
 
-def _read(connection: apsw.Connection, key: Key, now: int) -> tuple[Circuit, bool]:
-    """A circuit, and whether the clock was put back since it was kept."""
+def _read(connection: apsw.Connection, key: Key, store: Store) -> tuple[Circuit, bool, int]:
+    """A circuit, whether the clock was put back since it was kept, and the time now. That is after whatever the
+    transaction had to wait for, so that what others kept meanwhile is not taken for kept by a clock ahead."""
     sql = "SELECT circuit, changed_at FROM circuits WHERE provider = ? AND model = ?"
     row: Any = connection.execute(sql, key).fetchone()
-    return (Circuit(), False) if row is None else (_as_of(now, row[0], row[1]), row[1] > now)
+    now = store.now()
+    return (Circuit(), False, now) if row is None else (_as_of(now, row[0], row[1]), row[1] > now, now)
 
 
 def _as_of(now: int, text: str, changed_at: int) -> Circuit:

@@ -13,6 +13,7 @@ import typer
 
 from aqe.engine.errors import UserError
 from aqe.server.cli.answers import MOST_PIPED, harmless, show_answer, show_pieces, styled
+from aqe.server.cli.interrupts import wait_for_input
 from aqe.server.cli.output import (
     JsonOption,
     ProjectOption,
@@ -272,6 +273,7 @@ def _lines() -> Iterator[str]:
     while True:
         if sys.stdin.isatty():
             typer.echo(styled("> ", bold=True), nl=False)
+            wait_for_input()
         line = sys.stdin.readline(MOST_PIPED).strip()
         if not line:
             return

@@ -20,7 +20,7 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.adding import unknown
 from aqe.engine.memory.entry import check_id, check_namespace
-from aqe.engine.memory.file.row_sums import EDGES, insert_sql, seal, sealed
+from aqe.engine.memory.file.row_sums import DAMAGED, EDGES, insert_sql, seal, sealed
 from aqe.engine.memory.growth.expiry import ALIVE
 
 if TYPE_CHECKING:
@@ -165,9 +165,12 @@ def put_edges(
     for edge in edges:
         numbers = [_ensured(connection, key, known) for key in edge.members]
         row = (edge.kind, edge.origin, scope, float(edge.weight), now, _packed(edge.kind, numbers))
+        is_damaged = adding and _is_damaged(connection, row)
         found: Any = connection.execute(sql, sealed(EDGES, row)).fetchone()
         number, sealed_as = found
-        if sealed_as is None:
+        if is_damaged:
+            connection.execute("UPDATE edges SET row_sum = ? WHERE number = ?", (DAMAGED, number))
+        elif sealed_as is None:
             seal(connection, EDGES, number)
         if connection.execute("SELECT 1 FROM edge_members WHERE edge = ?", (number,)).fetchone() is not None:
             continue
@@ -178,6 +181,13 @@ def put_edges(
         )
         new += 1
     return new
+
+
+def _is_damaged(connection: apsw.Connection, row: Sequence[Any]) -> bool:
+    """Whether the edge that a new one is added to is not what its sum says."""
+    sql = f"SELECT {EDGES.listed}, row_sum FROM edges WHERE kind = ? AND origin = ? AND members = ?"
+    found: Any = connection.execute(sql, (row[0], row[1], row[-1])).fetchone()
+    return found is not None and found[-1] is not None and found[-1] != EDGES.sum_of(found[:-1])
 
 
 def replace_edges(

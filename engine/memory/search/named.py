@@ -32,9 +32,10 @@ class NamedRows:
             self._known.clear()
         known = self._known.setdefault(namespace, {})
         if missing := [id for id in ids if id not in known]:
-            known.update(dict.fromkeys(missing))
+            found: dict[str, int | None] = dict.fromkeys(missing)
             for at in range(0, len(missing), AT_ONCE):
                 some = missing[at : at + AT_ONCE]
-                known.update(connection.execute(_SQL, (namespace, *some, *[some[0]] * (AT_ONCE - len(some)))))
+                found.update(connection.execute(_SQL, (namespace, *some, *[some[0]] * (AT_ONCE - len(some)))))
+            known.update(found)  # not before all is read: a reading that fails says nothing of a memory
             self._count += len(missing)
         return {row: id for id in ids if (row := known[id]) is not None}

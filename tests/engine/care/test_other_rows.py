@@ -20,6 +20,7 @@ from aqe.engine.memory.file import row_sums
 from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.file.row_sums import DAMAGED, GUARDED
 from aqe.engine.memory.graph import Edge, add_edges
+from aqe.engine.memory.graph.edges import put_edges
 from aqe.engine.memory.transfer import export_state, import_state
 from aqe.engine.requests import Interaction, RequestTable
 from aqe.engine.sessions.conversations import Conversations
@@ -259,3 +260,19 @@ def test_an_earlier_store_gets_its_sums_in_portions(
     assert sums == [(20,)]
     assert [check for check, _ in found_wrong(place)] == ["other texts"]
     assert (repair(place).sound, without_sum(place)) == (True, [])
+
+
+def test_a_damaged_edge_that_grows_stays_told(talked: Place) -> None:
+    """Weight that is put on top of a damaged one does not make it sound."""
+    members = (("default", "1"), ("default", "2"))
+    with Store.open(talked.path) as store:
+        with store.writing() as connection:
+            put_edges(connection, [Edge("similar", members, 1.0, "recall")], now=1)
+        with closing(open_connection(talked.path)) as connection:
+            sums = connection.execute("SELECT number, row_sum FROM edges").fetchall()
+            connection.execute("UPDATE edges SET weight = 64.0 WHERE kind = 'similar'")
+            connection.executemany("UPDATE edges SET row_sum = ?2 WHERE number = ?1", sums)
+        for _ in range(2):
+            assert any("edge" in finding.what for finding in verify(talked).findings)
+            with store.writing() as connection:
+                put_edges(connection, [Edge("similar", members, 1.0, "recall")], now=2, adding=True)
