@@ -20,6 +20,10 @@ from aqe.engine.memory.care.records import Record
 from aqe.engine.memory.care.salvage import rows_of
 from aqe.engine.memory.entry import metadata_json, rfc3339
 from aqe.engine.memory.file.row_sums import FEEDBACK, GUARDED, SESSIONS, TURNS, Guarded, has_row_sums, seal
+from aqe.engine.progress import CancelToken, Progress, silent
+
+_LONGEST_MARK = 1000
+"""Characters of a mark to which more is added."""
 
 _WHAT = {
     "sessions": ("session", "sessions"),
@@ -73,11 +77,16 @@ def _sum_of(table: Guarded, values: Sequence[Any]) -> int | None:
 
 
 def mend_other_rows(
-    connection: apsw.Connection, image: Callable[[], AbstractContextManager[Image]] | None, now: int
+    connection: apsw.Connection,
+    image: Callable[[], AbstractContextManager[Image]] | None,
+    now: int,
+    *,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
 ) -> tuple[int, int]:
     """Put right the rows of which one bit flipped, as their bytes in the file (`image`, None: not at hand) tell, in the
     caller's transaction; what more was changed in stays as it stands, and the metadata of its session or feedback say
-    so. Returns how many were put right, and how many were not."""
+    so. Returns how many were put right, and how many were not. Raises `Cancelled`."""
     corrected = kept = 0
     for table in GUARDED.values():
         off = {number: values for values, number in _unlike(connection, table) if values is not None}
@@ -86,7 +95,10 @@ def mend_other_rows(
         names = [str(row[1]) for row in connection.execute(f"PRAGMA table_info({table.name})")]
         with contextlib.nullcontext() if image is None else image() as pages:
             raw = {} if pages is None else rows_of(pages, table.name, off.keys())
-        for number, values in off.items():
+        for at, (number, values) in enumerate(off.items()):
+            progress(f"Putting {_WHAT[table.name][1]} right", at, len(off))
+            if cancel is not None:
+                cancel.check()
             is_right = _put_right(connection, table, names, number, raw.get(number))
             if not is_right:
                 _say(connection, table, values, now)
@@ -128,6 +140,9 @@ def _say(connection: apsw.Connection, table: Guarded, values: Sequence[Any], now
             said = json.loads(metadata)
         except ValueError:
             said = {}
-        marked = metadata_json({**(said if isinstance(said, dict) else {}), MARK: told})
+        said = said if isinstance(said, dict) else {}
+        if isinstance(before := said.get(MARK), str) and told not in before:
+            told = f"{before}; {told}" if len(before) + len(told) <= _LONGEST_MARK else before
+        marked = metadata_json({**said, MARK: told})
         connection.execute(f"UPDATE {owner.name} SET metadata = ? WHERE rowid = ?", (marked, number))
         seal(connection, owner, number)

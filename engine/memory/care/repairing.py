@@ -177,7 +177,7 @@ def _put_right_and_look(
 
 def _put_right(connection: apsw.Connection, path: Path, job: _Job) -> Mended:
     image = functools.partial(read_image, path, job.place.key, cancel=job.cancel)
-    right, kept = mend_other_rows(connection, image, job.now())
+    right, kept = mend_other_rows(connection, image, job.now(), progress=job.progress, cancel=job.cancel)
     defined = defined_spaces(connection)
     placed = mend_spaces(connection, defined) + mend_places(connection, listed_rows(connection, defined))
     counts, touched = mend_rows(connection, job.now(), progress=job.progress, cancel=job.cancel)
@@ -252,7 +252,7 @@ def _write_new(job: _Job, spare: Path, image: Image, made: Salvaged) -> Mended:
                 connection, {row for rows in made.places.values() for row in rows}
             )
             counts, _ = mend_rows(connection, now(), progress=job.progress, cancel=job.cancel)
-            right, kept = mend_other_rows(connection, None, now())
+            right, kept = mend_other_rows(connection, None, now(), progress=job.progress, cancel=job.cancel)
             counts["corrected"] += placed + made.corrected + right
             counts["other_rows"] = kept
             places = functools.partial(places_of, image, made)

@@ -26,11 +26,15 @@ from aqe.engine.memory.care.salvage import (
     salvage,
     value_at,
 )
+from aqe.engine.memory.file.row_sums import DAMAGED
 from aqe.engine.memory.meaning.vectors import CHUNK
 from aqe.engine.memory.tiers.forms import WARM
 from aqe.engine.progress import CancelToken, Progress
 
 LOOK = 1000
+_BARE = {"sessions": ("metadata", "{}"), "feedback": ("metadata", "{}"), "interactions": ("context", "[]")}
+"""What stands in place of JSON that is none, in the rows that others name."""
+
 HELD = 4_000_000
 """Bytes of blocks of vectors in memory at a time; two blocks at least."""
 
@@ -135,7 +139,8 @@ def _as_written(found: Found) -> Found | None:
 
 
 def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> bool:
-    """Write a memory without its metadata, where those are what is damaged; what cannot be saved is counted."""
+    """Write a row without its metadata, where those are what is damaged; what cannot be saved is counted. A row beside
+    the memories gets a sum that no row has, so that it is told and marked (`mend_other_rows`)."""
     row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
     if found.table == "memories":
         taken = "SELECT 1 FROM memories WHERE row = ? OR (namespace = ? AND id = ? AND revision = ?)"
@@ -145,8 +150,13 @@ def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> b
         bare = tuple("{}" if name == "metadata" else value for name, value in row.items())
         if _insert(connection, replace(found, values=bare)):
             return True
-    elif not found.is_sure:
-        return False
+    else:
+        if found.table in _BARE and "row_sum" in row:
+            bare_row = row | dict([_BARE[found.table]]) | {"row_sum": DAMAGED}
+            if _insert(connection, replace(found, values=tuple(bare_row.values()))):
+                return True
+        if not found.is_sure:
+            return False
     losses.broken[found.table] = losses.broken.get(found.table, 0) + 1
     return False
 

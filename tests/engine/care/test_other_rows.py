@@ -155,6 +155,29 @@ def test_a_turn_of_which_more_changed_is_kept_and_said(talked: Place) -> None:
     assert (without_sum(talked), verify(talked).sound) == ([], True)
 
 
+def test_two_turns_of_which_more_changed_are_both_named(talked: Place) -> None:
+    """The metadata of a session name each turn of it that could not be put right."""
+    flip_in_file(talked, b"turn 0 asks about", 41, 51)
+    flip_in_file(talked, b"turn 1 asks about", 41, 51)
+    assert repair(talked).mended.other_rows == 2
+    with Store.open(talked.path) as store:
+        said = SessionTable(store).get("talk").metadata["aqe-damaged"]
+    assert ("turn 0 changed" in said, "turn 1 changed" in said) == (True, True)
+
+
+def test_a_session_whose_metadata_are_lost_keeps_its_turns(talked: Place) -> None:
+    """Where two bits flipped so that the metadata of a session are no JSON, it is kept with all its turns; it is
+    counted, and its metadata say so."""
+    flip_in_file(talked, b'{"about"', 0, 8)
+    report = repair(talked)
+    assert (report.sound, report.mended.other_rows, report.mended.dangling) == (True, 1, 0)
+    with Store.open(talked.path) as store:
+        sessions = SessionTable(store)
+        assert "the session changed on the disk" in sessions.get("talk").metadata["aqe-damaged"]
+        assert [turn.position for turn in sessions.turns("talk")] == [0, 1, 2]
+    assert (without_sum(talked), verify(talked).sound) == ([], True)
+
+
 def test_a_damaged_session_that_is_talked_to_is_put_right(talked: Place) -> None:
     """A session of which a bit flipped on the disk is still told after it was talked to, and put right."""
     flip_in_file(talked, b"they asked of totals", 12)
