@@ -151,9 +151,11 @@ def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> b
         if _insert(connection, replace(found, values=bare)):
             return True
     else:
-        if found.table in _BARE and "row_sum" in row:
-            bare_row = row | dict([_BARE[found.table]]) | {"row_sum": DAMAGED}
+        if found.table in _BARE:
+            told = {"row_sum": DAMAGED} if "row_sum" in row else {}  # before version 20 what is counted here tells it
+            bare_row = row | dict([_BARE[found.table]]) | told
             if _insert(connection, replace(found, values=tuple(bare_row.values()))):
+                losses.broken.update({} if told else {found.table: losses.broken.get(found.table, 0) + 1})
                 return True
         if not found.is_sure:
             return False

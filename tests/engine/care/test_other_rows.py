@@ -178,6 +178,27 @@ def test_a_session_whose_metadata_are_lost_keeps_its_turns(talked: Place) -> Non
     assert (without_sum(talked), verify(talked).sound) == ([], True)
 
 
+def test_a_session_of_an_earlier_version_keeps_its_turns_too(tmp_path: Path, repository: Path) -> None:
+    """Where rows had no sums yet a session whose metadata are no JSON is kept without them, and named as in part."""
+    place = Place(tmp_path / "aqe.db")
+    shutil.copy(repository / "tests" / "engine" / "stored" / "v19.db", place.path)
+    with closing(open_connection(place.path)) as connection:
+        connection.execute(
+            "INSERT INTO sessions (id, name, turns, tokens, bytes, token_budget, created_at, used_at, metadata,"
+            ' "commit", summary, summarised, summary_method)'
+            " VALUES ('s', 'talk', 1, 1, 5, 4000, 1, 1, '{\"about\": \"a cart\"}', '', '', '', 0, '')"
+        )
+        connection.execute(
+            "INSERT INTO turns (session, position, role, text, tokens, created_at)"
+            " VALUES ('s', 0, 'user', 'hello', 1, 1)"
+        )
+        connection.pragma("wal_checkpoint", "truncate")
+    flip_in_file(place, b'{"about"', 0, 8)
+    assert repair(place).broken == {"sessions": 1}
+    with Store.open(place.path) as store:
+        assert [turn.text for turn in SessionTable(store).turns("talk")] == ["hello"]
+
+
 def test_a_damaged_session_that_is_talked_to_is_put_right(talked: Place) -> None:
     """A session of which a bit flipped on the disk is still told after it was talked to, and put right."""
     flip_in_file(talked, b"they asked of totals", 12)
