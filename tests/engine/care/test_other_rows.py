@@ -185,7 +185,7 @@ def test_a_session_of_an_earlier_version_keeps_its_turns_too(tmp_path: Path, rep
     with closing(open_connection(place.path)) as connection:
         connection.execute(
             "INSERT INTO sessions (id, name, turns, tokens, bytes, token_budget, created_at, used_at, metadata,"
-            ' "commit", summary, summarised, summary_method)'
+            ' worktree, "commit", summary, summarised, summary_method)'
             " VALUES ('s', 'talk', 1, 1, 5, 4000, 1, 1, '{\"about\": \"a cart\"}', '', '', '', 0, '')"
         )
         connection.execute(
