@@ -9,6 +9,7 @@ An engine may be shared between threads; every call waits for its answer.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
@@ -436,18 +437,20 @@ class AnswerStream:
         self._pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         self._reading: Future[None] | None = None
         self._ended = False
+        self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        if self._ended:
-            raise StopIteration
-        if not is_here(self._portal):
+        if not (self._ended or is_here(self._portal)):
             raise engine_elsewhere()
-        if self._reading is None:
-            self._reading = begun(self._portal, self._read)
-            self._reading.add_done_callback(lambda _: self._pieces.put(engine_closed()))  # whoever cut it off
+        with self._lock:  # a `close` in another thread comes before the reading begins, or ends it
+            if self._ended:
+                raise StopIteration
+            if self._reading is None:
+                self._reading = begun(self._portal, self._read)
+                self._reading.add_done_callback(lambda _: self._pieces.put(engine_closed()))  # whoever cut it off
         piece = self._pieces.get()
         if isinstance(piece, str):
             return piece
@@ -459,7 +462,8 @@ class AnswerStream:
 
     def close(self) -> None:
         """Stop reading and let go of the connection; closing twice is nothing."""
-        self._ended = True
+        with self._lock:
+            self._ended = True
         if self._reading is not None and is_here(self._portal):
             self._reading.cancel()
             try:
