@@ -12,6 +12,8 @@ import os
 import threading
 from contextlib import ExitStack
 
+from aqe.engine.side_thread import started
+
 LONGEST_S = 10.0
 """A program waits no longer than this for what it left open to be closed."""
 
@@ -27,9 +29,11 @@ def close_at_end(stack: ExitStack) -> None:
     with _lock:
         _open.add(stack)
         if _watcher is None or not _watcher.is_alive():  # the first, or the first after a fork
-            _watcher = threading.Thread(target=_close_rest, name="aqe-leftover", daemon=True)
-            _watcher.start()
-            atexit.register(_watcher.join, LONGEST_S)
+            _watcher = started(threading.Thread(target=_close_rest, name="aqe-leftover", daemon=True))
+            if _watcher is None:
+                atexit.register(_close_rest)
+            else:
+                atexit.register(_watcher.join, LONGEST_S)
 
 
 def closed(stack: ExitStack) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from aqe.engine.errors import UserError
+from aqe.engine.side_thread import started
 
 DELAY_S = 0.1
 AGAIN_S = 5.0
@@ -142,8 +143,8 @@ class RequestLog(Generic[T]):
         with self._lock:
             is_over = self._end.is_set()
             if not is_over and (self._writer is None or not self._writer.is_alive()):
-                self._writer = threading.Thread(target=self._run, name="aqe-request-log", daemon=True)
-                self._writer.start()
+                self._writer = started(threading.Thread(target=self._run, name="aqe-request-log", daemon=True))
+                is_over = self._writer is None
             self._is_told = not is_over
         self._work.set()
         if is_over:

@@ -10,6 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 import apsw
 
+from aqe.engine.side_thread import started
+
 Whole = TypeVar("Whole")
 
 
@@ -38,13 +40,14 @@ class ReadAside(Generic[Whole]):
         self._end = threading.Event()
 
     def begin(self) -> bool:
-        """Read it, unless that is under way; False where only the caller's own connection sees the database."""
+        """Read it, unless that is under way; False where only the caller's own connection sees the database, or no
+        thread begins any more."""
         if self._reopen is None:
             return False
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, args=(self._reopen,), name=self._name, daemon=True)
-            self._thread.start()
-        return True
+            thread = threading.Thread(target=self._work, args=(self._reopen,), name=self._name, daemon=True)
+            self._thread = started(thread)
+        return self._thread is not None
 
     def taken(self) -> tuple[Whole | None] | None:
         """What was read since the last call (None within: nothing could be); None where nothing was."""

@@ -17,6 +17,7 @@ import apsw
 
 from aqe.engine.errors import AqeError
 from aqe.engine.memory.graph.edges import Edge, Key, put_edges
+from aqe.engine.side_thread import started
 
 if TYPE_CHECKING:
     from aqe.engine.memory.store import Store
@@ -52,8 +53,7 @@ class Together:
             is_due = self._noted >= WRITTEN_AT and (self._writer is None or not self._writer.is_alive())
             if is_due:
                 self._noted = 0
-                self._writer = threading.Thread(target=self._write_quietly, name="aqe-together", daemon=True)
-                self._writer.start()
+                self._writer = started(threading.Thread(target=self._write_quietly, name="aqe-together", daemon=True))
 
     def flush(self) -> int:
         """Write what was counted; returns how many sets were new."""

@@ -20,6 +20,7 @@ from aqe.engine.errors import AqeError
 from aqe.engine.memory.entry import Memory
 from aqe.engine.memory.file.connection import transaction
 from aqe.engine.memory.file.sums import sum_of
+from aqe.engine.side_thread import started
 
 DAY_US = 86_400_000_000
 HALF_LIFE_DAYS = 30.0
@@ -198,9 +199,9 @@ class AccessCounts:
 
     def _start(self) -> None:
         if self._timer is None:
-            self._timer = threading.Timer(FLUSH_S, self._write_aside)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(FLUSH_S, self._write_aside)
+            timer.daemon = True
+            self._timer = started(timer)
 
     def flush(self, connection: apsw.Connection) -> None:
         """Write what waits through `connection`; raises `UserError` as any write, and what waits stays then."""

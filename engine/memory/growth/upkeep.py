@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.side_thread import started
 
 if TYPE_CHECKING:
     from aqe.engine.memory.growth.pruning import Pruned, PrunePlan
@@ -169,8 +170,7 @@ class Upkeep:
         self._first_s = first_s
         self._ended = threading.Event()
         self._cancel = CancelToken()
-        self._thread = threading.Thread(target=self._run, name="aqe upkeep", daemon=True)
-        self._thread.start()
+        started(threading.Thread(target=self._run, name="aqe upkeep", daemon=True))
 
     def close(self) -> None:
         """End it; what it does now ends at its next step."""

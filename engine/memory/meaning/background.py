@@ -9,6 +9,7 @@ from collections.abc import Callable
 import apsw
 
 from aqe.engine.errors import AqeError, Cancelled
+from aqe.engine.side_thread import started
 
 _log = logging.getLogger(__name__)
 
@@ -22,10 +23,9 @@ class Background:
         self.is_over = False
 
     def start(self, work: Callable[[], None]) -> None:
-        """Do something, unless something is being done or the store is being closed."""
+        """Do something, unless something is being done, the store is being closed, or no thread begins any more."""
         if not self.is_over and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(target=self._guarded, args=(work,), name=self._name, daemon=True)
-            self._thread.start()
+            self._thread = started(threading.Thread(target=self._guarded, args=(work,), name=self._name, daemon=True))
 
     def check(self) -> None:
         """Break off what is being done, once the store is being closed."""

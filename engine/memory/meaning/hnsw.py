@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aqe.engine.extras import missing_extra
+from aqe.engine.side_thread import started
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,8 +60,7 @@ class Hnsw:
         self._scanned = 1.0
         self._is_made = False
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._make, name="aqe-hnsw", daemon=True)
-        self._thread.start()
+        self._thread = started(threading.Thread(target=self._make, name="aqe-hnsw", daemon=True))
 
     @property
     def structure(self) -> str:
@@ -87,13 +87,15 @@ class Hnsw:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the graph is made; is it?"""
-        self._thread.join(timeout_s)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
         return self._is_made
 
     def close(self) -> None:
         """Stop making the graph."""
         self._closed.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def add(self, ids: Ids | Iterable[int], array: Any) -> None:
         """Add rows as `Vectors.add` does; an id that is there is replaced."""

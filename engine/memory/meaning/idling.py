@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from aqe.engine.side_thread import started
+
 AFTER_S = 0.5
 
 
@@ -44,8 +46,7 @@ class Idling:
             self._busy.set()
         elif self._thread is None:
             self._is_watched = True
-            self._thread = threading.Thread(target=self._watch, name="aqe-idling", daemon=True)
-            self._thread.start()
+            self._thread = started(threading.Thread(target=self._watch, name="aqe-idling", daemon=True))
 
     def close(self) -> None:
         """End the thread; there is no rest any more."""
