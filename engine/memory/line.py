@@ -11,6 +11,9 @@ from aqe.engine.memory.growth.expiry import read_ttl
 
 _WHENCE = ("file", "line", "commit", "run")
 
+KEYS = ("text", "namespace", "id", "metadata", "vector", "embedder_id", *_WHENCE, "ttl")
+"""What is read of a line."""
+
 
 def memory_of_line(line: Mapping[str, Any], *, namespace: str = "default") -> NewMemory:
     """The memory that a line describes, in `namespace` where it names none. Raises `UserError` (bad-text, bad-ttl)."""

@@ -34,7 +34,7 @@ def command(
         refuse_beside_lines(**{"A TEXT": text})
     root, embedder = open_for(project)
     if jsonl:
-        answer_lines(kept_where(root), "embed", lambda line: _answer(embedder, line))
+        answer_lines(kept_where(root), "embed", lambda line: _answer(embedder, line), keys=("id", "text"))
         return
     if text is None:
         raise UserError("There is no text to embed.", code="bad-text", fix="Give it, or - to read stdin.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import NoneType
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from aqe.engine.errors import AqeError, GateFailed, UserError
+from aqe.engine.ignored import IgnoredKeys
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -36,18 +37,24 @@ Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 AnswerAll = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
-def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_all: AnswerAll | None = None) -> None:
+def answer_lines(
+    project: Path | None, command: str, answer: Answer, *, keys: Collection[str], answer_all: AnswerAll | None = None
+) -> None:
     """Answer each line of stdin on a line of its own; a summary is kept as the result of `command`.
 
-    `answer_all` answers several or, when it raises, none: they are answered one by one then. Raises `GateFailed`
-    (lines-failed) at the end when some failed; their output lines have the error.
+    Of a line the `keys` are read; any other is ignored, which is said on stderr where it comes first. `answer_all`
+    answers several or, when it raises, none: they are answered one by one then. Raises `GateFailed` (lines-failed) at
+    the end when some failed; their output lines have the error.
     """
     from aqe.server.cli.output import json_object, keep_result
 
     lines = failed = 0
+    ignored = IgnoredKeys(keys)
     for arrived in _input_lines():
         asked = [_object_or_error(line) for _, line in arrived]
         good = [one for one in asked if not isinstance(one, AqeError)]
+        for (number, _), one in zip(arrived, asked, strict=True):
+            _tell_ignored(ignored, number, () if isinstance(one, AqeError) else one)
         together = None if answer_all is None or len(good) < 2 else _answered_together(good, answer_all)
         for (number, _), one in zip(arrived, asked, strict=True):
             lines += 1
@@ -65,7 +72,8 @@ def answer_lines(project: Path | None, command: str, answer: Answer, *, answer_a
                 sys.stdout.flush()
         sys.stdout.flush()
     if project is not None:
-        keep_result(project, command, json_object(command, {"lines": lines, "failed": failed}))
+        summary = {"lines": lines, "failed": failed, "ignored_keys": ignored.found}
+        keep_result(project, command, json_object(command, summary))
     if failed:
         raise GateFailed(
             f"{failed} of {lines} input lines failed.", code="lines-failed", fix="Their output lines say why."
@@ -79,6 +87,11 @@ def with_id(line: Mapping[str, Any], out: Mapping[str, Any]) -> dict[str, Any]:
     ({'n': 1}, {'id': 7, 'n': 1})
     """
     return {"id": line["id"], **out} if "id" in line else dict(out)
+
+
+def _tell_ignored(ignored: IgnoredKeys, number: int, keys: Collection[str]) -> None:
+    for said in ignored.note(number, keys):
+        print(said, file=sys.stderr)
 
 
 def _answered_together(asked: Sequence[Mapping[str, Any]], answer_all: AnswerAll) -> Iterator[Mapping[str, Any]] | None:

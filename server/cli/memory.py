@@ -137,11 +137,12 @@ def _add_lines(
     root: Path, keep: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Kept, str]]], given: Mapping[str, Any]
 ) -> None:
     """Answer `aqe memory add --jsonl`; what a line leaves out is `given`."""
+    from aqe.engine.memory.line import KEYS
 
     def answers(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [_warned(*one) for one in keep([memory_lines.with_defaults(line, given) for line in lines])]
 
-    answer_lines(root, "memory-add", lambda line: answers([line])[0], answer_all=answers)
+    answer_lines(root, "memory-add", lambda line: answers([line])[0], keys=KEYS, answer_all=answers)
 
 
 @app.command()
@@ -243,7 +244,7 @@ def _search_lines(
         nothing = {} if found.hits else absent_object(store, filled.get("namespace"))
         return with_id(line, {**answer_object(found, filled.get("query") or ""), **nothing})
 
-    answer_lines(root, "memory-search", found_of)
+    answer_lines(root, "memory-search", found_of, keys=memory_lines.SEARCH_KEYS)
 
 
 def _print_answer(answer: SearchAnswer, query: str, rank: str | None) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from aqe.engine.memory.store import Prior
 
 
+SEARCH_KEYS = ("id", "query", "vector", "k", "namespace", "filter", "embedder_id")
+"""What a search reads of a line."""
+
+
 def read_pairs(metadata: Iterable[str] | None) -> dict[str, Any]:
     """The KEY=VALUE of --metadata; a value that is JSON is taken as such. Raises `UserError` (bad-metadata)."""
     found = {}

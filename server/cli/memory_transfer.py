@@ -254,6 +254,8 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
         print(one_line(f"left out: {what}: {why}"), file=sys.stderr)
     if len(told.left_out) > 20:
         print(f"and {len(told.left_out) - 20} more left out", file=sys.stderr)
+    for one in told.ignored_keys:
+        print(one_line(f"{one} (in {counted(one.lines, 'line')})"), file=sys.stderr)
 
 
 def _print_ended(told: Imported) -> None:

@@ -249,7 +249,7 @@ def _scan_lines(project: Path | None, *, gate: bool) -> None:
         found += len(told["spans"])
         return told
 
-    answer_lines(project, "privacy-scan", spans_of)
+    answer_lines(project, "privacy-scan", spans_of, keys=("id", "text", "path"))
     if gate and found:
         raise typer.Exit(1)
 

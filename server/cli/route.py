@@ -69,7 +69,7 @@ def command(
     elif jsonl:
         refuse_beside_lines(**{"A PROMPT": prompt, "--task": task, "--privacy": privacy, "--strategy": strategy})
         refuse_beside_lines(**{"--force": force, "--max-cost": max_cost, "--max-latency": max_latency})
-        answer_lines(kept_where(root), "route", _score)
+        answer_lines(kept_where(root), "route", _score, keys=("id", "prompt"))
     elif prompt is None and explain:
         _print_log(root, limit, json)
     elif prompt is None:

@@ -38,8 +38,8 @@ class MemoriesImported(Imported):
     """What `aqe memory import FILE --json` prints. Of the memories `added` were new, `continued` got the revisions that
     they lacked, `same` were there; those that differ stayed (`kept`) or became a new revision (`taken`), the first 20
     of them in `named`; `left_out` has what could not be a memory, with why. `ended` of those there or kept had been
-    deleted here (or merged, pruned, expired) and stay so, the first 20 in `ended_named`. `embedded` got a vector. Of a
-    state also the rows of its other parts, by part."""
+    deleted here (or merged, pruned, expired) and stay so, the first 20 in `ended_named`. `embedded` got a vector.
+    `ignored_keys` are those of plain lines that nothing reads. Of a state also the rows of its other parts, by part."""
 
     file: str
     embedded: int

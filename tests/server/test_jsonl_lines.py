@@ -27,7 +27,7 @@ def test_blank_lines_without_end_take_no_room(monkeypatch: pytest.MonkeyPatch) -
     """A million blank lines that nothing follows are read in the room of a few blocks."""
     given(monkeypatch, b"\n" * 1_000_000)
     tracemalloc.start()
-    answer_lines(None, "any", lambda line: line)
+    answer_lines(None, "any", lambda line: line, keys=("n",))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
@@ -45,7 +45,7 @@ def test_a_line_that_is_wrong_leaves_the_others_together(
 
     given(monkeypatch, b'\n\n{"n": 1}\n\n{"n": 2}\nbroken\n{"n": 3}\n\n\n')
     with pytest.raises(GateFailed, match="4 of 7"):
-        answer_lines(None, "any", lambda line: {"alone": line["n"]}, answer_all=answer_all)
+        answer_lines(None, "any", lambda line: {"alone": line["n"]}, keys=("n",), answer_all=answer_all)
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("was", line.get("line")) for line in told] == [1, 2, 1, 4, 2, 6, 3]
     assert batches == [[1, 2, 3]]
@@ -58,7 +58,7 @@ def test_a_line_without_end_takes_no_room(monkeypatch: pytest.MonkeyPatch, capsy
     given(monkeypatch, b'{"n": 1}\n"' + b"x" * 20_000_000 + b'"\n{"n": 2}\n' + b"y" * 2_000_000)
     tracemalloc.start()
     with pytest.raises(GateFailed, match="2 of 4"):
-        answer_lines(None, "any", lambda line: {"was": line["n"]})
+        answer_lines(None, "any", lambda line: {"was": line["n"]}, keys=("n",))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -187,3 +187,60 @@ def test_explanation_adds_up(aqe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AQE_MEMORY_RANK", "1 / 0 * similarity")
     status, out, said = aqe("memory", "search", "cart voucher")
     assert (status, out, "1 / 0 * similarity" in said) == (2, "", True)
+
+
+_ALL_KEYS = {
+    "memory add": {"text": "t", "namespace": "n", "id": "i", "metadata": {}, "vector": [1.0], "embedder_id": "e"}
+    | {"file": "a.py", "line": 1, "commit": "c", "run": "r", "ttl": "1d"},
+    "memory search": {"query": "q", "vector": [1.0], "id": "i", "k": 1, "namespace": "n", "filter": {}}
+    | {"embedder_id": "e"},
+    "embed": {"text": "t", "id": "i"},
+    "route": {"prompt": "p", "id": "i"},
+    "privacy scan": {"text": "t", "id": "i", "path": "a.py"},
+}
+
+
+@pytest.mark.parametrize("command", _ALL_KEYS)
+def test_a_key_that_nothing_reads_is_told_of_once(aqe: Run, command: str) -> None:
+    """A line with a key that its command does not read is answered as without it; the first line with it is named on
+    stderr, with the key that may be meant, and the summary counts all. No key that is read is told of."""
+    aqe("memory", "add", "--jsonl", stdin='{"text": "a memory", "vector": [1.0], "embedder_id": "e"}')
+    first = _ALL_KEYS[command]
+    own = {name: value for name, value in first.items() if name in ("text", "query", "prompt")}
+    meant = max(first)
+    more = {**own, "label": 1, f"{meant}s": 2}
+    status, out, err = aqe(*command.split(), "--jsonl", stdin="\n".join(map(json.dumps, (first, more, more))))
+    told = json.loads(Path(f".aqe/results/{command.replace(' ', '-')}.json").read_text(encoding="utf-8"))
+    _, plain, quiet = aqe(*command.split(), "--jsonl", stdin=json.dumps(own))
+    assert status == 0
+    assert _objects(out)[-1].keys() == _objects(plain)[0].keys()
+    said = [line for line in err.splitlines() if "ignored" in line]
+    named = f"line 2: the key '{meant}s' is ignored; {meant!r} is read"
+    assert said == ["line 2: the key 'label' is ignored", named]
+    assert "ignored" not in quiet
+    assert [tuple(one.values()) for one in told["ignored_keys"]] == [("label", 2, 2, ""), (f"{meant}s", 2, 2, meant)]
+
+
+def test_keys_without_end_are_told_of_up_to_twenty(aqe: Run) -> None:
+    """Lines whose keys are data end in one warning more than twenty, and a key of any signs harms nothing."""
+    lines = "\n".join(json.dumps({"text": f"cart {at}", f"\ud800\n{at}": 1}) for at in range(50))
+    status, out, err = aqe("memory", "add", "--jsonl", stdin=lines)
+    assert (status, len(_objects(out))) == (0, 50)
+    said = [line for line in err.splitlines() if "ignored" in line]
+    assert len(said) == 21
+    assert said[0] == r"line 1: the key '\ud800\n0' is ignored"
+    assert said[20] == r"line 21: further keys are ignored, the first is '\ud800\n20'"
+    assert len(json.loads(Path(".aqe/results/memory-add.json").read_text(encoding="utf-8"))["ignored_keys"]) == 20
+
+
+def test_an_import_names_the_keys_of_plain_lines_that_it_ignores(aqe: Run) -> None:
+    """An import of plain lines takes their memories in and names each key that is none of a memory, with its first line
+    and how many have it; --json has them too."""
+    lines = [{"text": "one"}, {"text": "two", "metdata": {"a": 1}, "pinned": True}, {"text": "three", "metdata": {}}]
+    Path("in.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    status, _, err = aqe("memory", "import", "in.jsonl")
+    assert status == 0
+    assert err.splitlines() == ["line 2: the key 'metdata' is ignored; 'metadata' is read (in 2 lines)"]
+    told = json.loads(aqe("memory", "import", "in.jsonl", "--json")[1])
+    assert told["same"] == 3
+    assert told["ignored_keys"] == [{"key": "metdata", "line": 2, "lines": 2, "near": "metadata"}]

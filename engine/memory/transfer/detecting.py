@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from aqe.engine.errors import UserError
+from aqe.engine.ignored import IgnoredKey
 from aqe.engine.index.passages import lines_of
 from aqe.engine.index.prose import read_prose
 from aqe.engine.memory.transfer import peers
@@ -43,11 +44,13 @@ _NONE_OF_MEM0: tuple[Any, ...] = ({"results": []}, {"memories": []})
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: its form, its records in order, and what could not be a memory with why."""
+    """What a file holds: its form, its records in order, what could not be a memory with why, and the keys of plain
+    lines that were ignored."""
 
     form: Form
     records: tuple[Record, ...]
     left_out: tuple[tuple[str, str], ...]
+    ignored_keys: tuple[IgnoredKey, ...] = ()
 
 
 def read_file(
@@ -72,14 +75,15 @@ def read_file(
     reader = peers.Reader(now)
     if found in ("agentic-qe", "mem0") and data.startswith(DATABASE):
         refuse_cut_database(data, repr(path.name))
-        kind, records = peers.read_database(path, reader, place)
+        kind, rows = peers.read_database(path, reader, place)
         if kind != found and form is not None:
             raise _unknown(path, f"it is of {kind}")
-        return Contents("mem0" if kind == "mem0" else "agentic-qe", tuple(records), tuple(reader.left_out))
+        return Contents("mem0" if kind == "mem0" else "agentic-qe", tuple(rows), tuple(reader.left_out))
     if data.startswith(DATABASE):
         raise _unknown(path, f"it is a database, and {found} is a text")
     text = _text(data, path)
-    return Contents(found, tuple(_read(found, text, path, place, vectors, reader)), tuple(reader.left_out))
+    records = tuple(_read(found, text, path, place, vectors, reader))
+    return Contents(found, records, tuple(reader.left_out), reader.ignored_keys)
 
 
 def _read(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import apsw
 
 from aqe.engine.errors import UserError
+from aqe.engine.ignored import IgnoredKey
 from aqe.engine.memory.adding import current_memory, revise
 from aqe.engine.memory.entry import Memory, check_namespace, metadata_json
 from aqe.engine.memory.file.sums import seal, seal_current, sum_of
@@ -42,7 +43,8 @@ _HISTORY = (
 class Imported:
     """What became of the memories of a file. `added` were new, `continued` got the revisions that they lacked, `same`
     were there already (under their id, or the same text without one), `conflicts` differ from the store's own: `kept`
-    as the store had them or `taken` from the file. `left_out` could not be memories; `named` has up to 20 conflicts.
+    as the store had them or `taken` from the file. `left_out` could not be memories; `named` has up to 20 conflicts;
+    `ignored_keys` has up to 20 keys of plain lines that nothing reads.
 
     `ended` of the same and the kept ones hold in the file and have ended in the store (deleted, merged, pruned or
     expired), which they stay: `ended_named` has up to 20, and `aqe memory merge --undo` brings one back."""
@@ -59,6 +61,7 @@ class Imported:
     named: tuple[str, ...]
     ended: int
     ended_named: tuple[str, ...]
+    ignored_keys: tuple[IgnoredKey, ...]
     dry_run: bool
 
 
@@ -318,6 +321,7 @@ def _told(contents: Contents, steps: Sequence[_Step], *, dry_run: bool) -> Impor
         named=_names(differing),
         ended=len(ended),
         ended_named=_names(ended),
+        ignored_keys=contents.ignored_keys,
         dry_run=dry_run,
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 import apsw
 
 from aqe.engine.errors import UserError
+from aqe.engine.ignored import IgnoredKey
 from aqe.engine.memory.care.place import INCREMENT
 from aqe.engine.memory.entry import ID_BYTES, TEXT_BYTES, Provenance, metadata_json, uuid7
 from aqe.engine.memory.file.migrations import APPLICATION_ID
@@ -30,11 +31,12 @@ Row = Mapping[str, Any]
 
 
 class Reader:
-    """What is read from one file: records, and what was left out with why."""
+    """What is read from one file: records, what was left out with why, and the keys that were ignored."""
 
     def __init__(self, now: int) -> None:
         self.now = now
         self.left_out: list[tuple[str, str]] = []
+        self.ignored_keys: tuple[IgnoredKey, ...] = ()
 
     def record(
         self,

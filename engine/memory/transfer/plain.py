@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aqe.engine.errors import UserError
+from aqe.engine.ignored import IgnoredKeys
 from aqe.engine.memory.checking import placed
 from aqe.engine.memory.entry import (
     TEXT_BYTES,
@@ -21,18 +22,20 @@ from aqe.engine.memory.entry import (
     uuid7,
 )
 from aqe.engine.memory.growth.expiry import FOR_GOOD
-from aqe.engine.memory.line import memory_of_line
+from aqe.engine.memory.line import KEYS, memory_of_line
 from aqe.engine.memory.meaning.vectors import is_own
 from aqe.engine.memory.transfer.peers import Reader
 from aqe.engine.memory.transfer.record import Record, not_json
 
 
 def read_plain(text: str, reader: Reader, namespace: str, name: str) -> list[Record]:
-    """The memories of a file of such lines, each checked as `Store.add` does; `pinned` of a line counts too.
+    """The memories of a file of such lines, each checked as `Store.add` does; `pinned` of a line counts too. The reader
+    notes which other keys were ignored.
 
     Raises `UserError` (bad-record) with the number of the line and what is wrong.
     """
     found = []
+    ignored = IgnoredKeys((*KEYS, "pinned"))
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -40,6 +43,7 @@ def read_plain(text: str, reader: Reader, namespace: str, name: str) -> list[Rec
             item = json.loads(line)
             if not isinstance(item, dict):
                 raise ValueError("it is not a JSON object")
+            ignored.note(number, item)
             new = placed(memory_of_line(item, namespace=namespace))
             why_not = _too_little_or_much(new)
             if why_not:
@@ -52,6 +56,7 @@ def read_plain(text: str, reader: Reader, namespace: str, name: str) -> list[Rec
                 code="bad-record",
                 fix="Give what `aqe memory add --jsonl` takes, an object a line; nothing of this file was taken in.",
             ) from None
+    reader.ignored_keys = ignored.found
     return found
 
 
