@@ -31,6 +31,29 @@ _FISH = """\
 complete -c aqe -a '(aqe --complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
 """
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_SIDES = ("local", "cloud")
+_PARTS = ("patterns", "quality", "smells", "flaky")
+_REPORTS = ("text", "json", "sarif", "github")
+NAMED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("query", "--strategy"): ("balanced", "cost", "latency", "quality", "privacy"),
+    ("route", "--strategy"): ("balanced", "cost", "latency", "quality", "privacy"),
+    ("route", "--force"): _SIDES,
+    ("route", "--privacy"): ("public", "internal", "secret"),
+    ("feedback", "--signal"): ("positive", "negative", "correction", "implicit"),
+    ("memory neighbours", "--kind"): ("covers", "imports", "calls", "fixed-by", "co-retrieved", "similar"),
+    ("memory link", "--kind"): ("covers", "imports", "calls", "fixed-by", "co-retrieved", "similar"),
+    ("memory export", "--format"): ("jsonl", "markdown", "state"),
+    ("memory import", "--format"): ("jsonl", "markdown", "lines", "state", "agentic-qe", "server-memory", "mem0"),
+    ("memory import", "--conflict"): ("keep", "take", "fail"),
+    ("privacy consent grant", "--purpose"): ("query", "complete", "embed"),
+    ("mcp install", "client"): ("claude", "cursor", "vscode"),
+    ("review", "--format"): _REPORTS,
+    ("audit", "--format"): _REPORTS,
+    ("knowledge list", "--namespace"): _PARTS,
+    ("knowledge add", "--namespace"): _PARTS,
+    ("knowledge remove", "--namespace"): _PARTS,
+}
+"""The names that a parameter of a command takes, where it takes a few; here, so that nothing is loaded for them."""
 
 
 def script(shell: str) -> str:
@@ -45,6 +68,8 @@ def candidates(words: list[str], options: list[str]) -> list[str]:
     """What can stand in place of the last of `words` (those after `aqe`); `options` are those before the command."""
     *before, at = words or [""]
     while before and before[0].startswith("-"):
+        if before == ["--project"]:
+            return []
         before = before[2:] if before[0] == "--project" else before[1:]
     if not before or before[0] == "help":
         return _beginning(at, options if at.startswith("-") else list(VERBS))
@@ -52,19 +77,28 @@ def candidates(words: list[str], options: list[str]) -> list[str]:
         return []
     from aqe.server.cli.app import load
 
-    command = load(before[0])
+    command, path = load(before[0]), before[:1]
     for word in before[1:]:
-        command = getattr(command, "commands", {}).get(word, command)
+        if word in getattr(command, "commands", {}):
+            command = command.commands[word]
+            path.append(word)
     by_name = {name: param for param in command.params for name in (*param.opts, *param.secondary_opts)}
     if before[-1] in by_name and not getattr(by_name[before[-1]], "is_flag", False):
-        return _beginning(at, _choices(by_name[before[-1]]))
+        return _beginning(at, _values(command, by_name[before[-1]], path))
     if at.startswith("-"):
         return _beginning(at, [*(name for name in by_name if name.startswith("-")), "--help"])
-    return _beginning(at, list(getattr(command, "commands", {})))
+    if found := list(getattr(command, "commands", {})):
+        return _beginning(at, found)
+    arguments = [param for param in command.params if not param.opts[0].startswith("-")]
+    return _beginning(at, _values(command, arguments[0], path)) if arguments else []
 
 
-def _choices(param: Any) -> list[str]:
-    return [str(choice) for choice in getattr(param.type, "choices", ())]
+def _values(command: Any, param: Any, path: list[str]) -> list[str]:
+    """What the value of a parameter can be, where that is one of a few names."""
+    import typer
+
+    own = param.shell_complete(typer.Context(command), "")
+    return [*NAMED.get((" ".join(path), param.opts[0]), ()), *(item.value for item in own if item.type == "plain")]
 
 
 def _beginning(start: str, names: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aqe.server.cli import main
+from aqe.server.cli.completion import NAMED
 
 ASKED: list[tuple[list[str], set[str]]] = [
     (["mem"], {"memory"}),
@@ -19,15 +21,49 @@ ASKED: list[tuple[list[str], set[str]]] = [
     (["memory", "se"], {"search"}),
     (["generate", "--se"], {"--seed"}),
     (["memory", "search", "--js"], {"--json", "--jsonl"}),
+    (["query", "--force", ""], {"local", "cloud"}),
+    (["route", "--strategy", "l"], {"latency"}),
+    (["mcp", "install", "c"], {"claude", "cursor"}),
+    (["memory", "search", "-n", ""], set()),
+    (["memory", "import", "--metadata", ""], set()),
+    (["memory", "export", "--vectors", "x"], set()),
+    (["query", "--project", ""], set()),
+    (["--project", ""], set()),
     (["nonsense", ""], set()),
 ]
+GIVEN = {
+    "route": ["x"],
+    "feedback": ["x"],
+    "memory neighbours": ["a"],
+    "memory link": ["a", "b"],
+    "memory export": ["out"],
+    "memory import": ["lines.jsonl"],
+    "knowledge add": ["A fact.", "--title", "Its name"],
+    "knowledge remove": ["x"],
+    "query": ["x"],
+}
+"""What a command needs beside the option whose value is refused."""
 
 
 @pytest.mark.parametrize(("words", "expected"), ASKED)
 def test_words_complete(words: list[str], expected: set[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Commands, their subcommands and options complete; an unknown command completes to nothing."""
+    """Commands, their subcommands, options and values of few names complete; where there is nothing to offer, as for a
+    path, the shell is left to it."""
     assert main(["--complete", *words]) == 0
     assert set(capsys.readouterr().out.split()) == expected
+
+
+@pytest.mark.parametrize(("path", "name"), [key for key in NAMED if key[0] != "privacy consent grant"])
+def test_values_that_complete_are_those_that_are_taken(
+    path: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is offered for a value is what the refusal of another value names."""
+    (tmp_path / "lines.jsonl").write_text("")
+    monkeypatch.chdir(tmp_path)
+    value = [name, "no-such"] if name.startswith("-") else ["no-such"]
+    assert main([*path.split(), *GIVEN.get(path, []), *value]) != 0
+    told = set(re.findall(r"[a-z][a-z0-9-]+", capsys.readouterr().err))
+    assert set(NAMED[path, name]) <= told
 
 
 @pytest.mark.parametrize(
