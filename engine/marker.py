@@ -116,7 +116,7 @@ def lock_target(project: Path, target: str, *, wait_s: float = 0.0) -> Iterator[
         raise unwritable(path, exc) from exc
     try:
         last = time.monotonic() + wait_s
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() >= last:
                 raise _busy(target, path)
             time.sleep(RETRY_S)
@@ -143,7 +143,9 @@ def _busy(target: str, path: Path) -> UserError:
     )
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for as long as its descriptor is open; False while another one holds it. Raises `OSError` where
+    the file system has no locks."""
     if sys.platform == "win32":
         import msvcrt
 

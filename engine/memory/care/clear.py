@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from aqe.engine.memory.care.alone import LOCK
 from aqe.engine.memory.care.place import CLEAR
 from aqe.engine.memory.file.keys import POINTER
 from aqe.engine.owner import process_start
 from aqe.engine.worktree import find_checkout
 
-HARMLESS = frozenset({".gitignore", POINTER})
+HARMLESS = frozenset({".gitignore", POINTER, LOCK})
 """Files that hold nothing of the project's."""
 
 DERIVED = ("results", "impact")

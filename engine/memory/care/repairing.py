@@ -16,6 +16,7 @@ from pathlib import Path
 
 import apsw
 
+from aqe.engine.memory.care.alone import alone
 from aqe.engine.memory.care.checks import UNREADABLE
 from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workplace, write_copy
 from aqe.engine.memory.care.exchange import Exchange, exchanging
@@ -116,24 +117,33 @@ def repair(
 ) -> RepairReport:
     """Look at the store and put right what is wrong with it; what was there is kept in `.aqe/backups`.
 
-    Of the files kept before something was replaced the newest `copies` stay, as far as they fit into `copies_mb`; a
-    damaged file is never removed.
+    While another repair of the store runs this one waits, and looks again then. Of the files kept before something was
+    replaced the newest `copies` stay, as far as they fit into `copies_mb`; a damaged file is never removed.
 
     Raises `UserError` (no-such-path, database-key, database-newer, disk-full, database-locked where a file that is too
     damaged to be written through is open elsewhere: the error names where), `Cancelled`; then the store is as it was.
     """
-    began = time.monotonic()
+    job = _Job(place, (), time.monotonic(), dry_run, now, progress, cancel)
     report = verify(place, progress=progress, cancel=cancel)
-    findings = tuple(f"{one.check}: {one.what}" for one in report.findings)
-    job = _Job(place, findings, began, dry_run, now, progress, cancel)
+    if report.sound or dry_run:
+        return _repaired(job, report)
+    with alone(place, progress=progress, cancel=cancel) as has_waited:
+        if has_waited:
+            report = verify(place, progress=progress, cancel=cancel)
+        done = _repaired(job, report)
+        if done.how == "mended":
+            prune_copies(place.folder, copies, copies_mb, kept=Path(done.kept))
+    return done
+
+
+def _repaired(job: _Job, report: VerifiedStore) -> RepairReport:
+    """Put right what was found, if anything was."""
+    job = replace(job, findings=tuple(f"{one.check}: {one.what}" for one in report.findings))
     if report.sound:
         return _report(job, "nothing", report)
     if any(one.check in ("pages", "schema", "file") or one.what.startswith(UNREADABLE) for one in report.findings):
         return _salvage(job)
-    done = _mend(job)
-    if not dry_run:
-        prune_copies(place.folder, copies, copies_mb, kept=Path(done.kept))
-    return done
+    return _mend(job)
 
 
 def _mend(job: _Job) -> RepairReport:
