@@ -85,7 +85,7 @@ def check_validate(validate: object) -> None:
 async def judged(validate: Validate, answer: Answer) -> Verdict:
     """What the caller's check says; a plain function runs in a worker thread.
 
-    Raises `UserError` (bad-argument) where it gives None.
+    Raises `UserError` (bad-argument) where it gives None or a text.
     """
     try:
         if inspect.iscoroutinefunction(validate):
@@ -96,9 +96,9 @@ async def judged(validate: Validate, answer: Answer) -> Verdict:
                 said = await said
     except AssertionError as error:
         return Verdict(False, str(error))
-    if said is None:
+    if said is None or isinstance(said, str):
         raise UserError(
-            "The check gave None, which is neither yes nor no.",
+            f"The check gave {'None' if said is None else 'a text'}, which is neither yes nor no.",
             code="bad-argument",
             fix="Give True or False from it, as in `return True` behind its asserts or `bool(re.search(...))`.",
         )

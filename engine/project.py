@@ -44,7 +44,7 @@ def find_project(
 
 def has_marker(folder: Path) -> bool:
     """Whether `folder` itself is marked as a project's root."""
-    return any((folder / name).exists() for name in MARKERS)
+    return any(os.path.exists(folder / name) for name in MARKERS)
 
 
 def _named(text: str, origin: str) -> Path:

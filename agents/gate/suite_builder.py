@@ -144,7 +144,7 @@ def _with_copy(plan: dict[str, Any]) -> None:
     staging = tempfile.mkdtemp(prefix="aqe-suite-")
     copy = os.path.join(staging, os.path.basename(project) or "project")
     try:
-        shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns(".aqe", ".git", "__pycache__"))
+        shutil.copytree(project, copy, symlinks=True, ignore=_left_out)
         for kept in [os.path.join(project, ".aqe"), *plan["keep_paths"]]:
             _link_through(kept, project, copy)
         before = snapshot(copy)
@@ -158,6 +158,19 @@ def _with_copy(plan: dict[str, Any]) -> None:
     finally:
         entering.remove_tree(staging)
     say(plan, report)
+
+
+def _left_out(folder: str, names: list[str]) -> list[str]:
+    """What no run needs, and what cannot be copied: sockets and pipes, and what this user may not read, nor could a
+    run."""
+    return [name for name in names if name in (".aqe", ".git", "__pycache__") or not _can_copy(f"{folder}/{name}")]
+
+
+def _can_copy(path: str) -> bool:
+    kind = os.lstat(path).st_mode
+    if stat.S_ISDIR(kind):
+        return os.access(path, os.R_OK | os.X_OK)
+    return stat.S_ISLNK(kind) or (stat.S_ISREG(kind) and os.access(path, os.R_OK))
 
 
 def _link_through(kept: str, project: str, copy: str) -> None:

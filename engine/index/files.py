@@ -120,7 +120,7 @@ def _look_at(path: Path, name: str) -> SourceFile | LeftOut | None:
 def _by_git(project: Path) -> list[str] | None:
     """What git shows below `project`; None without git, outside a work tree, and where git ignores the project."""
     git = shutil.which("git")
-    if git is None or not any((folder / ".git").exists() for folder in (project, *project.parents)):
+    if git is None or not any(os.path.exists(folder / ".git") for folder in (project, *project.parents)):
         return None
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     # a project's own configuration may name a program to watch its files: that one is not started
@@ -207,4 +207,4 @@ def _is_foreign(entry: os.DirEntry[str]) -> bool:
     """Whether a folder holds other people's code, an environment, or what tools made."""
     if entry.name.startswith(".") or entry.name in _FOREIGN or entry.name in _UNTRACKED:
         return True
-    return entry.name.endswith(".egg-info") or Path(entry.path, "pyvenv.cfg").exists()
+    return entry.name.endswith(".egg-info") or os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))

@@ -111,7 +111,7 @@ def _is_passed_by(root: Path, folder: Path, known: dict[Path, bool]) -> bool:
     if folder == root:
         return False
     if folder not in known:
-        own = folder.name in _PASSED_BY or (folder / "pyvenv.cfg").exists()
+        own = folder.name in _PASSED_BY or os.path.exists(folder / "pyvenv.cfg")
         known[folder] = own or _is_passed_by(root, folder.parent, known)
     return known[folder]
 
@@ -119,7 +119,9 @@ def _is_passed_by(root: Path, folder: Path, known: dict[Path, bool]) -> bool:
 def _by_walk(folder: Path) -> Iterator[str]:
     for inside, folders, files in os.walk(folder):
         folders[:] = [
-            name for name in folders if name not in _PASSED_BY and not Path(inside, name, "pyvenv.cfg").exists()
+            name
+            for name in folders
+            if name not in _PASSED_BY and not os.path.exists(os.path.join(inside, name, "pyvenv.cfg"))
         ]
         for file in files:
             yield os.path.relpath(os.path.join(inside, file), folder)

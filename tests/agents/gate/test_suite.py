@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -45,6 +46,17 @@ def project(tmp_path: Path) -> Path:
 def run(project: Path, code: str, way: Way, **options: Any) -> SuiteRun:
     """Run Python `code` in the project."""
     return run_suite([sys.executable, "-c", code], project, isolation=way, **options)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_sockets_and_pipes_of_the_tree_stop_no_run(project: Path, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be copied, as a server's socket and a pipe, is there no hindrance."""
+    monkeypatch.chdir(project)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("server.sock")
+        os.mkfifo("pipe")
+        done = run(project, "print(open('data.txt').read())", way)
+    assert (done.exit_status, done.output.strip(), done.changed_files) == (0, "d", ())
 
 
 @pytest.mark.parametrize("way", WAYS)

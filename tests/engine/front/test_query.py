@@ -169,11 +169,12 @@ class TestValidate:
             answer = await engine.query("When is shipping free?", validate=check)
         assert answer.verdict == Verdict(False, "no word of gravity")
 
-    async def test_a_check_that_says_nothing_is_refused(self, opened: Any, project: Path) -> None:
-        """A check without `return` is neither a yes nor a no, and is filed as neither."""
+    @pytest.mark.parametrize("said", [None, "no"])
+    async def test_a_check_that_says_nothing_is_refused(self, opened: Any, project: Path, said: Any) -> None:
+        """A check without `return`, or one that gives words, is neither a yes nor a no, and is filed as neither."""
         async with opened() as engine:
             with pytest.raises(UserError, match="neither yes nor no") as refused:
-                await engine.query("When is shipping free?", validate=lambda answer: None)
+                await engine.query("When is shipping free?", validate=lambda answer: said)
             stats = await engine.stats()
         assert (refused.value.code, stats.signals, kept(project)) == ("bad-argument", {}, [])
 
