@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes")
 
 RUN = """
 import ctypes, os, sys
