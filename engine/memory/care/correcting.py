@@ -5,8 +5,8 @@ the end alone, and no two places within half a gigabyte have the same (Peterson 
 Detection", Proc. IRE 1961): so the place is looked up. A text is compared by its SHA-256, and a row by its sum, with
 each of its bits flipped in turn. The sum of a row is put together of three, whose bits can be mistaken for each other:
 where more than one value could be the one that changed, none is put right. Nor is more than one bit. Of a row beside
-the memories each bit of its bytes in the file is flipped in turn, also those that say how long its values are, until it
-has the sum that it says.
+the memories the sum is of one string of bytes, so that a bit of a text is looked up too; the bits of its numbers, and
+those that say how long its values are, are flipped in turn, until it has the sum that it says.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import contextlib
 import hashlib
 import struct
 import zlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from aqe.engine.memory.care.records import Record, read_record
+from aqe.engine.memory.care.records import Record, apart_from_texts, read_record
 from aqe.engine.memory.file.row_sums import Guarded
 from aqe.engine.memory.file.sums import sum_of, sum_of_row
 
@@ -81,14 +81,38 @@ def corrected_record(record: Record, names: Sequence[str], table: Guarded) -> Re
     if len(payload) > LONGEST_TEXT:
         return None
     tried = bytearray(payload)
-    for at in range(len(payload)):
-        for bit in range(8):
-            tried[at] ^= 1 << bit
-            for found in read_record(record.row, bytes(tried), is_whole=True):
-                if has_its_sum(found, names, table):
-                    return found
-            tried[at] ^= 1 << bit
+    for at, bit in (*_bits_of_texts(record, names, table), *_bits(apart_from_texts(payload))):
+        tried[at] ^= 1 << bit
+        for found in read_record(record.row, bytes(tried), is_whole=True):
+            if has_its_sum(found, names, table):
+                return found
+        tried[at] ^= 1 << bit
     return None
+
+
+def _bits(places: Iterable[int]) -> Iterator[tuple[int, int]]:
+    return ((at, bit) for at in places for bit in range(8))
+
+
+def _bits_of_texts(record: Record, names: Sequence[str], table: Guarded) -> list[tuple[int, int]]:
+    """The bits of a row that may be the one that flipped, if one of a text, of bytes or of a number did: the place in
+    what the sum is of is looked up, and bytes like the one that stands there now are the ones."""
+    if not record.is_whole or len(record.values) != len(names):
+        return []
+    at = {name: place for place, name in enumerate(names)}
+    held = [record.values[at[name]] for name in table.columns]
+    odd = {place: record.odd[at[name]] for place, name in enumerate(table.columns) if at[name] in record.odd}
+    noted = record.values[at["row_sum"]]
+    try:
+        said = table.bytes_of(held, odd)
+    except (TypeError, ValueError, OverflowError, struct.error):
+        return []
+    right = corrected_bytes(said, noted) if isinstance(noted, int) else None
+    for now, before in zip(said, right or said, strict=True):
+        if now != before:
+            bit = (now ^ before).bit_length() - 1
+            return [(place, bit) for place, byte in enumerate(record.payload) if byte == now]
+    return []
 
 
 def has_its_sum(record: Record, names: Sequence[str], table: Guarded) -> bool:

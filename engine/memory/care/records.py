@@ -108,6 +108,21 @@ def read_record(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
     yield Record(row, tuple(values), is_whole and at == len(payload), odd, payload)
 
 
+def apart_from_texts(payload: bytes) -> list[int]:
+    """The places of those bytes of a record that are of no text and no blob: of its head, and of its numbers."""
+    head, at = varint(payload, 0)
+    body, found = head, list(range(min(max(head, at), len(payload))))
+    while at < min(head, len(payload)):
+        kind, at = varint(payload, at)
+        size = _size(kind)
+        if size is None:
+            break
+        if kind < 12:
+            found += range(body, min(body + size, len(payload)))
+        body += size
+    return found
+
+
 def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tuple[bytes, bool]:
     """The bytes of a cell: those on the page, then the chain of overflow pages as far as it goes."""
     usable = image.usable

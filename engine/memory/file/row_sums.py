@@ -83,6 +83,15 @@ class Guarded:
             made = zlib.crc32(held or b"", made)
         return made
 
+    def bytes_of(self, values: Sequence[Any], odd: Mapping[int, bytes]) -> bytes:
+        """What the sum of these values is of; of the texts at the places in `odd` these are the bytes."""
+        form, texts, packed, whole, reals = self._parts
+        held = [odd[at].decode("utf-8", "surrogateescape") if at in odd else value for at, value in enumerate(values)]
+        numbers = [_NOTHING if values[at] is None else int(values[at]) for at in whole]
+        said = (form % texts(held)).encode("utf-8", "surrogateescape")
+        blobs = [blob or b"" for blob in values[len(values) - self.blobs :]]
+        return b"".join((said, packed.pack(*numbers, *(values[at] + 0.0 for at in reals)), *blobs))
+
     def differs_by(self, before: Mapping[str, int | None], after: Mapping[str, int | None]) -> int:
         """By what the sum changes (exclusive or) where of a row without bytes these integers alone change, whatever
         else stands in it: CRC-32 is linear."""

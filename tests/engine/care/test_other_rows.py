@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import pytest
 from aqe.engine.learning import Feedback, file_feedback
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, repair, verify
+from aqe.engine.memory.care.correcting import corrected_record, has_its_sum
 from aqe.engine.memory.care.image import read_image
+from aqe.engine.memory.care.records import Record, read_record
 from aqe.engine.memory.care.salvage import rows_of
 from aqe.engine.memory.file import row_sums
 from aqe.engine.memory.file.connection import open_connection
@@ -138,6 +142,57 @@ def test_any_bit_of_a_row_is_put_right(talked: Place, tmp_path: Path) -> None:
 def test_each_bit_of_the_head_of_a_row_is_put_right(talked: Place, tmp_path: Path) -> None:
     """The same of many more bits of a row."""
     assert check_each(talked, tmp_path, 61) > 15
+
+
+def row_with(place: Place, text: str) -> tuple[Record, list[str]]:
+    """The row of a new turn with this text, and the columns of its table."""
+    with Store.open(place.path) as store:
+        session = SessionTable(store).get("talk")
+        with store.writing() as connection:
+            SessionTable(store).append(connection, session, [new_turn("user", text, 8, vector=VECTOR)])
+    with closing(open_connection(place.path)) as connection:
+        connection.pragma("wal_checkpoint", "truncate")
+        names = [str(row[1]) for row in connection.execute("PRAGMA table_info(turns)")]
+    with read_image(place.path, None) as image:
+        return rows_of(image, "turns", {4})[4], names
+
+
+def flipped_in(record: Record, *bits: int) -> Record:
+    data = bytearray(record.payload)
+    for bit in bits:
+        data[bit // 8] ^= 1 << bit % 8
+    return next(read_record(record.row, bytes(data), True), replace(record, payload=bytes(data), is_whole=False))
+
+
+def test_each_bit_of_the_bytes_of_a_row_is_found(talked: Place) -> None:
+    """Whichever bit flips in the head, the texts, the numbers or the bytes of a row, its bytes are found again; where
+    two did nothing is."""
+    whole, names = row_with(talked, "sum up\u2026 the t\u00f6tals, and say\nwhat they are of")
+    noted = range(8 * whole.payload.rindex(VECTOR) + 8 * len(VECTOR), 8 * len(whole.payload))
+    tried = [bit for bit in range(0, 8 * len(whole.payload), 5) if bit not in noted]
+    assert len(tried) > 300
+    for bit in tried:
+        found = corrected_record(flipped_in(whole, bit), names, GUARDED["turns"])
+        assert found is not None, bit
+        assert found.payload == whole.payload, bit
+    assert corrected_record(flipped_in(whole, 800, 1100), names, GUARDED["turns"]) is None
+
+
+def test_a_long_row_is_put_right_without_trying_each_bit(talked: Place) -> None:
+    """A bit of a row of 16 kB takes far less than to read that row with each bit flipped, and so does seeing that no
+    one bit is meant."""
+    whole, names = row_with(talked, "say what they are of " * 760)
+    size = len(whole.payload)
+    assert 15_000 < size <= 16_384
+    began = time.process_time()
+    for bit in range(0, 800):
+        has_its_sum(flipped_in(whole, 4000 + bit), names, GUARDED["turns"])
+    each_bit_s = (time.process_time() - began) / 800 * 8 * size
+    began = time.process_time()
+    found = corrected_record(flipped_in(whole, 8 * size // 2), names, GUARDED["turns"])
+    none = corrected_record(flipped_in(whole, 8 * size // 2, 8 * size // 2 + 9), names, GUARDED["turns"])
+    assert (found and found.payload, none) == (whole.payload, None)
+    assert time.process_time() - began < each_bit_s / 10
 
 
 def test_a_turn_of_which_more_changed_is_kept_and_said(talked: Place) -> None:
