@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 NEAR = 0.999
 """The least cosine of a vector beside the store to the stored one; what the store keeps shorter is not compared."""
+
+PORTION = 128
+"""Vectors of the store in memory at a time."""
 
 ANEW = "Nothing is lost: delete it, and the next searches make it anew."
 
@@ -36,7 +41,8 @@ def _check(connection: apsw.Connection, file: CodeFile) -> list[Wrong]:
     from aqe.simd import Vectors
 
     try:
-        held = Vectors.open(file.path, mapped=False)
+        held = Vectors.open(file.path)
+        held.verify()
     except FileNotFoundError:
         return []  # another process wrote a newer one
     except (OSError, ValueError) as error:
@@ -47,43 +53,44 @@ def _check(connection: apsw.Connection, file: CodeFile) -> list[Wrong]:
         return [] if is_of_before else [Wrong(what, "searches read the store in its place", ANEW)]
     if since:
         return []
-    stored = _stored(connection, file)
-    missing, strange = set(stored) - set(held.ids.tolist()), set(held.ids.tolist()) - set(stored)
-    far = [] if missing or strange else _far(held, stored)
+    missing, strange, far = _unlike(connection, file, held)
+    held.let_go()
     if not (missing or strange or far):
         return []
-    what = f"{file.path.name} lacks {len(missing)} vectors, has {len(strange)} of no memory, {len(far)} others"
+    what = f"{file.path.name} lacks {missing} vectors, has {strange} of no memory, {far} others"
     return [Wrong(what, "searches find other neighbours than the store has", ANEW)]
 
 
-def _stored(connection: apsw.Connection, file: CodeFile) -> dict[int, bytes]:
-    """The vectors that the store has for a file, by row; b"" for one that is kept shorter."""
+def _unlike(connection: apsw.Connection, file: CodeFile, held: Vectors) -> tuple[int, int, int]:
+    """How many vectors of the store a file lacks, how many it has that the store has not, and how many are others."""
     sql = "SELECT DISTINCT namespace FROM memories WHERE embedder = ? AND valid_to IS NULL"
     names = [str(name) for (name,) in connection.execute(sql, (file.table,)) if place_of(str(name)) == file.place]
-    found: dict[int, bytes] = {}
+    here, stored = set(held.ids.tolist()), set[int]()
+    far = 0
     for name in names:
-        rows: list[Any] = connection.execute(
-            f"SELECT row, vector FROM vectors_{file.table} WHERE namespace = ?", (name,)
-        ).fetchall()
-        found |= {int(row): bytes(vector) for row, vector in rows}
-        shorter: list[Any] = connection.execute(
-            "SELECT row FROM demoted JOIN memories USING (row)"
-            " WHERE embedder = ? AND namespace = ? AND valid_to IS NULL",
-            (file.table, name),
-        ).fetchall()
-        found |= {int(row): b"" for (row,) in shorter}
-    return found
+        shorter = _kept_shorter(connection, file.table, name)
+        stored |= shorter
+        rows = connection.execute(f"SELECT row, vector FROM vectors_{file.table} WHERE namespace = ?", (name,))
+        while portion := list[Any](islice(rows, PORTION)):
+            stored.update(int(row) for row, _ in portion)
+            far += _far(held, [(row, vector) for row, vector in portion if row in here and row not in shorter])
+    return len(stored - here), len(here - stored), far
 
 
-def _far(held: Vectors, stored: dict[int, bytes]) -> list[int]:
-    """The rows whose vector beside the store points elsewhere than the stored one."""
+def _kept_shorter(connection: apsw.Connection, table: int, namespace: str) -> set[int]:
+    """The rows of which the store keeps a shorter vector."""
+    sql = "SELECT row FROM demoted JOIN memories USING (row) WHERE embedder = ? AND namespace = ? AND valid_to IS NULL"
+    return {int(row) for (row,) in connection.execute(sql, (table, namespace))}
+
+
+def _far(held: Vectors, stored: Sequence[tuple[int, bytes]]) -> int:
+    """How many vectors beside the store point elsewhere than the stored ones."""
     import numpy as np
 
-    rows = [row for row, vector in stored.items() if vector]
-    if not rows:
-        return []
-    there = np.frombuffer(b"".join(stored[row] for row in rows), np.float32).reshape(len(rows), -1)
-    here = held.get(np.array(rows, np.int64))
+    if not stored:
+        return 0
+    there = np.frombuffer(b"".join(vector for _, vector in stored), np.float32).reshape(len(stored), -1)
+    here = held.get(np.array([row for row, _ in stored], np.int64))
     lengths = np.linalg.norm(there, axis=1) * np.linalg.norm(here, axis=1)
     near = np.einsum("ij,ij->i", there, here) >= NEAR * lengths
-    return [row for row, is_near in zip(rows, near.tolist(), strict=True) if not is_near]
+    return len(stored) - int(near.sum())

@@ -12,8 +12,12 @@ import pytest
 
 from aqe.engine.memory import NewMemory, Store
 from aqe.engine.memory.care import Place, repair, verify
+from aqe.engine.memory.care.side_files import check_side_files
+from aqe.engine.memory.file.changelog import read_mark
 from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.meaning.codefiles import CodeFolder
 from aqe.engine.progress import Cancelled, CancelToken
+from aqe.simd import Vectors
 
 pytestmark = pytest.mark.services
 COUNT, NUMBERS = 3000, 2048
@@ -82,3 +86,28 @@ def test_a_repair_of_vectors_can_be_cancelled(large: bytes, tmp_path: Path) -> N
     with pytest.raises(Cancelled):
         repair(place, progress=tell, cancel=cancel)
     assert verify(place).findings == before
+
+
+def test_a_look_at_a_side_file_holds_a_part_of_it(large: bytes, tmp_path: Path) -> None:
+    """The vectors beside the store are compared with it some at a time; each that differs is counted."""
+    place = Place(tmp_path / "aqe.db")
+    place.path.write_bytes(large)
+    with Store.open(place.path) as store, store.reading() as connection:
+        mark = read_mark(connection)
+        rows = connection.execute("SELECT row, vector FROM vectors_1").fetchall()
+    held = Vectors(NUMBERS)
+    array = np.frombuffer(b"".join(vector for _, vector in rows), np.float32).reshape(COUNT, NUMBERS).copy()
+    array[2900:] *= -1.0
+    held.add(np.array([row for row, _ in rows]), array)
+    CodeFolder(place.path).write(1, "default", mark, held)
+    del held, array, rows
+    with closing(open_connection(place.path, key=None)) as connection:
+        tracemalloc.start()
+        try:
+            looked_at, (found,) = check_side_files(connection, place.path)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert looked_at == 1
+    assert "lacks 0 vectors, has 0 of no memory, 100 others" in found.what
+    assert peak < 0.7 * len(large)
