@@ -135,7 +135,7 @@ def test_a_killed_run_keeps_the_lines_it_wrote(project: Path) -> None:
     ("args", "environ"),
     [
         (("-p", "_aqe_inject.plugin"), {}),
-        (("-p", "aqe.agents.plugin"), {}),
+        pytest.param(("-p", "aqe.agents.plugin"), {}, marks=pytest.mark.services),
         (("-p", "aqe"), ALONE),
         (("-p", "_aqe_inject.plugin", "-p", "aqe.agents.plugin"), ALONE),
         pytest.param(("-p", "_aqe_inject.plugin", "-n2"), {}, marks=pytest.mark.services),

@@ -35,7 +35,9 @@ def suite(tmp_path: Path, repository: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers", [pytest.param([], id="alone"), pytest.param(["-n", "1"], id="xdist", marks=pytest.mark.services)]
+)
 def test_an_unlisted_skip_fails_a_strict_run(suite: Path, workers: list[str]) -> None:
     """With --strict-skips a skip without a line in skips.toml fails the run and is named with its reason."""
     done = run(suite, "--strict-skips", *workers)

@@ -30,6 +30,7 @@ from aqe.server.mcp.app import make_tool
 LOCAL = {"Host": "127.0.0.1:80"}
 
 
+@pytest.mark.parametrize("mode", [pytest.param("legacy", marks=pytest.mark.services), "auto"])
 def test_client_with_the_token_uses_the_tools(http_server: Any, mode: str) -> None:
     """Over HTTP both protocols list the tools, read and write the memory, and get the same errors."""
 

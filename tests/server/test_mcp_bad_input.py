@@ -37,7 +37,9 @@ CALLS: tuple[tuple[str, dict[str, Any], str], ...] = (
 SYNTAX = ('"', "*", "NEAR", "-", "a:b", "^a", "(a", '"un balanced', "a AND")
 
 
-@pytest.mark.parametrize(("connection", "mode"), [("on_stdio", "legacy"), ("in_memory", "auto")])
+@pytest.mark.parametrize(
+    ("connection", "mode"), [pytest.param("on_stdio", "legacy", marks=pytest.mark.services), ("in_memory", "auto")]
+)
 def test_mistake_in_a_call_is_an_error_with_its_code(
     request: pytest.FixtureRequest, project: Path, connection: str, mode: str
 ) -> None:

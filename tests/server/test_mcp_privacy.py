@@ -73,7 +73,9 @@ REMEMBER = ("memory_add", {"text": f"deploy with {AWS}, ask {MAIL}", "metadata":
 SEARCH = ("memory_search", {"query": "deploy"})
 
 
-@pytest.mark.parametrize(("connection", "mode"), [("on_stdio", "balanced"), ("in_memory", "strict")])
+@pytest.mark.parametrize(
+    ("connection", "mode"), [pytest.param("on_stdio", "balanced", marks=pytest.mark.services), ("in_memory", "strict")]
+)
 def test_memory_comes_back_redacted(request: pytest.FixtureRequest, project: Path, connection: str, mode: str) -> None:
     """A secret and an address in a memory reach the client as placeholders; the store keeps them whole."""
     _set(user_file(), mode=mode)

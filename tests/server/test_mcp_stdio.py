@@ -39,6 +39,7 @@ NAMES = [
 WRITING = {"generate_tests", "memory_add", "feedback"}
 
 
+@pytest.mark.parametrize("mode", [pytest.param("legacy", marks=pytest.mark.services), "auto"])
 def test_client_meets_the_server(on_stdio: OnStdio, project: Path, mode: str) -> None:
     """A client of either protocol gets the tools, prompts that name no others, a resource, and figures of an empty
     store."""
@@ -299,7 +300,9 @@ def test_stdout_carries_the_protocol_only_and_end_of_input_ends_the_server(proje
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(
+    ("number", "status"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.services), (signal.SIGTERM, 0)]
+)
 def test_signal_ends_the_server_that_waits_for_input(project: Path, number: signal.Signals, status: int) -> None:
     """Ctrl-C and SIGTERM end the server although nobody closed its input."""
     command = [sys.executable, "-m", "aqe.server.cli", "serve", "--project", str(project)]
