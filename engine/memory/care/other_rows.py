@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -42,13 +41,11 @@ def check_other_rows(connection: apsw.Connection) -> Looked:
         if not has_row_sums(connection, table):
             continue
         off = list[str]()
-        try:
+        with contextlib.suppress(UnicodeDecodeError):  # the check of texts names it
             for values, _ in _unlike(connection, table):
                 seen += 1
                 if values is not None:
                     off.append(table.name_of(values))
-        except UnicodeDecodeError:
-            continue  # the check of texts names it
         one, many = _WHAT[table.name]
         wrong += each(
             off,
@@ -65,15 +62,7 @@ def _unlike(connection: apsw.Connection, table: Guarded) -> Iterator[tuple[list[
     sql = f"SELECT rowid, row_sum, {table.listed} FROM {table.name} WHERE row_sum IS NOT NULL"
     for row in connection.execute(sql):
         number, noted, *values = row
-        yield (values if _sum_of(table, values) != noted else None), int(number)
-
-
-def _sum_of(table: Guarded, values: Sequence[Any]) -> int | None:
-    """The sum of some values; None where one is of another kind than it should."""
-    try:
-        return table.sum_of(values)
-    except (TypeError, ValueError, OverflowError, struct.error):
-        return None
+        yield (values if table.sum_if_any(values) != noted else None), int(number)
 
 
 def mend_other_rows(
@@ -114,7 +103,7 @@ def _put_right(
     """Write a row as it was before one bit of it flipped; False where that cannot be told."""
     noted = connection.execute(f"SELECT row_sum FROM {table.name} WHERE rowid = ?", (number,)).get
     values: Any = connection.execute(f"SELECT {table.listed} FROM {table.name} WHERE rowid = ?", (number,)).fetchone()
-    if (made := _sum_of(table, values)) is not None and is_sum_alone(made, noted):
+    if (made := table.sum_if_any(values)) is not None and is_sum_alone(made, noted):
         return True
     found = None if record is None else corrected_record(record, names, table)
     if found is None:

@@ -27,8 +27,9 @@ BATCH = 500
 
 _NOTHING = -(1 << 63)
 
-DAMAGED = -1
-"""The sum of a row that was found damaged and then changed: no row has it, so that it stays told."""
+DAMAGED, DAMAGED_STILL = -1, -2
+"""The sums of a row that was found damaged and then changed, by turns: no row has one, so that it stays told, and who
+changes it gives it another each time, as the trigger wants it."""
 
 
 class _Parts(NamedTuple):
@@ -102,9 +103,18 @@ class Guarded:
         )
         return zlib.crc32(form.pack(*one)) ^ zlib.crc32(form.pack(*other))
 
-    def resealed(self, before: Sequence[Any], after: Sequence[Any], noted: int | None) -> int:
-        """The sum of a row that changes: one that was damaged before stays known for it."""
-        return DAMAGED if noted is not None and noted != self.sum_of(before) else self.sum_of(after)
+    def sum_if_any(self, values: Sequence[Any]) -> int | None:
+        """The sum of some values; None where one is of another kind than it should."""
+        try:
+            return self.sum_of(values)
+        except (TypeError, ValueError, OverflowError, struct.error):
+            return None
+
+    def resealed(self, before: Sequence[Any], after: Sequence[Any], noted: int | None) -> int | None:
+        """The sum of a row that changes: one that was damaged before stays known for it. None as `sum_if_any`."""
+        if noted is not None and noted != self.sum_if_any(before):
+            return DAMAGED_STILL if noted == DAMAGED else DAMAGED
+        return self.sum_if_any(after)
 
     def name_of(self, values: Sequence[Any]) -> str:
         """What a row is called in a message."""

@@ -187,7 +187,7 @@ def _is_damaged(connection: apsw.Connection, row: Sequence[Any]) -> bool:
     """Whether the edge that a new one is added to is not what its sum says."""
     sql = f"SELECT {EDGES.listed}, row_sum FROM edges WHERE kind = ? AND origin = ? AND members = ?"
     found: Any = connection.execute(sql, (row[0], row[1], row[-1])).fetchone()
-    return found is not None and found[-1] is not None and found[-1] != EDGES.sum_of(found[:-1])
+    return found is not None and found[-1] is not None and found[-1] != EDGES.sum_if_any(found[:-1])
 
 
 def replace_edges(
