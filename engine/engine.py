@@ -486,7 +486,7 @@ class Engine:
         def work(token: CancelToken) -> StateImported:
             told = import_state(self._store, file, conflict=conflict, dry_run=dry_run, progress=progress, cancel=token)
             if not dry_run:
-                reembed(self._store, self._embedder, progress=progress, cancel=token)
+                reembed(self._store, self._embedder, ended=True, progress=progress, cancel=token)
             return told
 
         return await run_cancellable(work, door.given_cancel(cancel))

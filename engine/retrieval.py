@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aqe.engine.errors import AqeError, UserError
-from aqe.engine.lease import holding
+from aqe.engine.lease import Lease, holding
 from aqe.engine.memory import spaces
 from aqe.engine.memory.embeddings import kept_in
 from aqe.engine.memory.entry import GIVEN, Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
@@ -26,6 +26,7 @@ from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
 
 if TYPE_CHECKING:
+    import apsw
     import numpy as np
     from numpy.typing import NDArray
 
@@ -219,36 +220,67 @@ def reembed(
     embedder: Embedder,
     *,
     size: int | None = None,
+    ended: bool = False,
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> int:
     """Embed the memories that have no vector, or one that another engine's embedder made; returns how many.
 
-    Batch after batch (of `size` memories, else as many as are done in about half a second), each in a transaction of
-    its own: what is done stays done when the work is cut off, and the next call goes on. Of several processes one works
-    and the others wait for it. Raises `Cancelled`.
+    With `ended` the revisions that have ended and have none too, which a search of the past goes by. Batch after batch
+    (of `size` memories, else as many as are done in about half a second), each in a transaction of its own: what is
+    done stays done when the work is cut off, and the next call goes on. Of several processes one works and the others
+    wait for it. Raises `Cancelled`.
     """
-    done, most = 0, size or min(FIRST_BATCH, BATCH)
     with holding(store, LEASE, progress=progress, cancel=cancel) as lease:
-        total, after = waiting(store, embedder), 0
-        while True:
-            if cancel is not None:
-                cancel.check()
-            whole = max(total, done)
-            progress(f"Embedding memories anew: {done} of {whole}", done, whole)
-            began = time.monotonic()
+        steps = _Steps(store, embedder, lease, size, progress, cancel)
+        name, dimension = embedder.id, embedder.dimension
+        done = steps.work(
+            waiting(store, embedder), lambda at, *page: spaces.read_waiting(at, name, dimension, *page), spaces.put_made
+        )
+        if ended:
             with store.reading() as connection:
-                batch = spaces.read_waiting(connection, embedder.id, embedder.dimension, after, most)
+                total = spaces.count_ended(connection)
+            done += steps.work(total, spaces.read_ended, spaces.put_ended)
+    return done
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Batches of rows that get their vectors, each in a transaction of its own."""
+
+    store: Store
+    embedder: Embedder
+    lease: Lease
+    size: int | None
+    progress: Progress
+    cancel: CancelToken | None
+
+    def work(
+        self,
+        total: int,
+        read: Callable[[apsw.Connection, int, int], list[spaces.Waiting]],
+        put: Callable[[apsw.Connection, int, Sequence[tuple[int, bytes | None]]], int],
+    ) -> int:
+        """Embed what `read` gives behind a row, so many at a time, until it gives none; returns how many stood."""
+        done, after, most = 0, 0, self.size or min(FIRST_BATCH, BATCH)
+        while True:
+            if self.cancel is not None:
+                self.cancel.check()
+            whole = max(total, done)
+            self.progress(f"Embedding memories anew: {done} of {whole}", done, whole)
+            began = time.monotonic()
+            with self.store.reading() as connection:
+                batch = read(connection, after, most)
             if not batch:
                 return done
-            made = _packed(kept_in(store, embedder).embed([text for _, text in batch]))
-            with store.writing() as connection:
-                table = vectors.ensure_table(connection, embedder.id, embedder.dimension, derived=True)
+            made = _packed(kept_in(self.store, self.embedder).embed([text for _, text in batch]))
+            with self.store.writing() as connection:
+                table = vectors.ensure_table(connection, self.embedder.id, self.embedder.dimension, derived=True)
                 placed = [(row, packed) for (row, _), packed in zip(batch, made, strict=True)]
-                done += spaces.put_made(connection, table, placed)
+                done += put(connection, table, placed)
             after = batch[-1][0]
-            lease.renew()
-            if size is None and time.monotonic() - began < STEP_S:
+            self.lease.renew()
+            if self.size is None and time.monotonic() - began < STEP_S:
                 most = min(2 * most, BATCH)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from aqe.engine.memory.file.sums import note_vector, read_noted
 from aqe.engine.memory.rows import put_vector
 
 FEW = 1000
@@ -55,6 +56,33 @@ def read_waiting(
 def put_made(connection: apsw.Connection, table: int, made: Sequence[tuple[int, bytes | None]]) -> int:
     """Put the vectors that were made (None: the text says nothing) in their place; returns how many rows stood."""
     return sum(put_vector(connection, row, table, vector) for row, vector in made)
+
+
+_ENDED = "valid_to IS NOT NULL AND embedder IS NULL"
+
+
+def count_ended(connection: apsw.Connection) -> int:
+    """How many ended revisions are in no space: an import of what was written without their vectors leaves such."""
+    return int(connection.execute(f"SELECT count(*) FROM memories WHERE {_ENDED}").get)
+
+
+def read_ended(connection: apsw.Connection, after: int, limit: int) -> list[Waiting]:
+    """The next of those revisions, by row, behind the row `after`."""
+    sql = f"SELECT row, text FROM memories WHERE row > ? AND {_ENDED} ORDER BY row LIMIT ?"
+    return [(int(row), str(text)) for row, text in connection.execute(sql, (after, limit))]
+
+
+def put_ended(connection: apsw.Connection, table: int, made: Sequence[tuple[int, bytes | None]]) -> int:
+    """As `put_made`, of ended revisions, whose vectors lie aside."""
+    done = 0
+    for row, vector in made:
+        if connection.execute(f"SELECT 1 FROM memories WHERE row = ? AND {_ENDED}", (row,)).get is None:
+            continue
+        note_vector(connection, row, vector, read_noted(connection, row), table=table)
+        if vector is not None:
+            connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (row, vector))
+        done += 1
+    return done
 
 
 def given_spaces(connection: apsw.Connection) -> list[tuple[str, int]]:

@@ -195,7 +195,9 @@ def import_(
             told, rest = state.memories, {"added_rows": dict(state.added), "same_rows": dict(state.same)}
         else:
             told = import_memories(store, found, namespace=namespace, batch=batch, **how)
-        embedded = 0 if dry_run else reembed(store, open_embedder(load_settings(root)), progress=progress)
+        embedded = 0
+        if not dry_run:
+            embedded = reembed(store, open_embedder(load_settings(root)), ended=True, progress=progress)
     if json:
         report = {"file": file, **as_json(told), "embedded": embedded, **rest}
         print_json("memory-import", report, project=kept_where(root))

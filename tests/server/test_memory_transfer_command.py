@@ -31,6 +31,39 @@ def test_what_was_exported_is_imported_after_it_is_gone(aqe: Run, tmp_path: Path
     assert "prices round half up" in aqe("memory", "search", "rounding prices")[1]
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.md", "out.aqe"])
+def test_what_has_ended_is_found_by_meaning_as_of_then_after_a_round_trip(aqe: Run, tmp_path: Path, name: str) -> None:
+    """A revised and a deleted memory that went through a file are found in the past by meaning alone, as before, and
+    are written out again as they were; importing once more embeds nothing."""
+    aqe("memory", "add", "the bell keeper hides the key of the tower", "--id", "bell")
+    aqe("memory", "add", "tea is served at four in the afternoon", "--id", "tea")
+    then = json.loads(aqe("memory", "get", "tea", "--json")[1])["valid_from"]
+    aqe("memory", "update", "bell", "nobody is there any more")
+    aqe("memory", "delete", "tea")
+
+    def past() -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = []
+        for query in ("ringing guardian", "drink"):
+            hits = json.loads(aqe("memory", "search", query, "--as-of", then, "--json")[1])["hits"]
+            found += [(hit["text"], round(hit["vector_score"], 3)) for hit in hits]
+        return found
+
+    def lines() -> list[str]:
+        written = aqe("memory", "export", "-", "--history")[1].splitlines()[1:]
+        return sorted(written)
+
+    before, exported, file = past(), lines(), str(tmp_path / name)
+    assert {text for text, _ in before} >= {"the bell keeper hides the key of the tower"}
+    aqe("memory", "export", file, *(() if name == "out.aqe" else ("--history",)))
+    for id in ("bell", "tea"):
+        aqe("memory", "delete", id, "--erase")
+    assert past() == []
+    aqe("memory", "import", file)
+    assert (past(), lines()) == (before, exported)
+    assert json.loads(aqe("memory", "import", file, "--json")[1])["embedded"] == 0
+    assert aqe("memory", "verify")[0] == 0
+
+
 def test_export_to_stdout_is_json_lines(aqe: Run) -> None:
     """`-` writes one JSON object a line, so that it goes through a pipe."""
     aqe("memory", "add", "one")
