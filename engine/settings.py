@@ -242,7 +242,8 @@ class SettingValue:
     ignored: str = ""
 
 
-def declared_keys(table: type[BaseModel] = Settings, prefix: str = "") -> dict[str, FieldInfo]:
+@cache
+def declared_keys(table: type[BaseModel] = Settings, prefix: str = "") -> Mapping[str, FieldInfo]:
     """Each dotted key with its field."""
     keys: dict[str, FieldInfo] = {}
     for name, field in table.model_fields.items():
