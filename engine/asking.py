@@ -19,7 +19,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.found import Found, interaction_of, unanswered
 from aqe.engine.given import GIVEN, with_given
 from aqe.engine.grounding import cited, shown_passages, support
-from aqe.engine.knowledge.answering import find_entries, named
+from aqe.engine.knowledge.answering import find_entries, named, unsaid
 from aqe.engine.knowledge.shelf import TREE as KNOWLEDGE
 from aqe.engine.memory.care.place import UNWRITABLE
 from aqe.engine.memory.entry import check_text, made
@@ -292,6 +292,9 @@ class Asking:
             if said.answered or not extracted.nearest:
                 ids = {one.id for one in said.citations}
                 extracted, known = said, tuple([one for one in entries if one.id in ids])
+        elif extracted.answered and self._may_know(prepared):
+            told = unsaid(self._store, prepared.asked, extracted, prepared.config.namespace or KNOWLEDGE)
+            extracted, known = told or (extracted, known)
         count = self.count_tokens
         return Said(
             text=extracted.text,
@@ -308,12 +311,16 @@ class Asking:
             known=known,
         )
 
+    def _may_know(self, prepared: Prepared) -> bool:
+        """Whether the knowledge may answer: it is switched on, or a namespace is asked."""
+        return prepared.config.namespace is not None or self._router.recent_settings().knowledge.enabled
+
     def _from_knowledge(self, prepared: Prepared) -> tuple[Extract, Sequence[Passage]]:
         """What the knowledge says to a question that the project does not answer, and the entries that were looked at:
         where it is switched off none, and where a namespace is asked those found in it."""
         entries = [one for one in prepared.recalled.passages if one.namespace.startswith(KNOWLEDGE)]
         namespace = prepared.config.namespace
-        if namespace is None and not self._router.recent_settings().knowledge.enabled:
+        if not self._may_know(prepared):
             return extract_known(prepared.asked, ()), ()
         told = named(self._store, prepared.asked, namespace or KNOWLEDGE)
         if told is not None:

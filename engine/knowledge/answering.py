@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aqe.engine.knowledge.naming import named_entry
+from aqe.engine.knowledge.naming import named_entry, names_all, own_entry
 from aqe.engine.knowledge.shelf import TREE
 from aqe.engine.knowledge.starter import NAMESPACES
 from aqe.engine.memory.store import Store
@@ -34,6 +34,18 @@ def named(store: Store, question: str, namespace: str = TREE) -> tuple[Extract, 
     entry = named_entry(store, question, [one for one in NAMESPACES if one.startswith(namespace)])
     said = None if entry is None else tell_entry(entry, NAMED)
     return None if entry is None or said is None else (said, (entry,))
+
+
+def unsaid(
+    store: Store, question: str, said: Extract, namespace: str = TREE
+) -> tuple[Extract, tuple[Passage, ...]] | None:
+    """As `named`, of an entry of the project's own whose name none of the quotes has that were `said` to the question:
+    then they tell of something else."""
+    found = own_entry(store, question, [one for one in NAMESPACES if one.startswith(namespace)], in_words=True)
+    if found is None or any(names_all(found[1], one.quote) for one in said.citations):
+        return None
+    told = tell_entry(found[0], NAMED)
+    return None if told is None else (told, (found[0],))
 
 
 def find_entries(

@@ -1,7 +1,8 @@
 """Which entry of the knowledge tells what something is, asked by its name: "What is MC/DC?", "mutation testing".
 
 Such a question has one word that tells, or two, and many entries have those; the one that is about the thing bears its
-name as a title or id and begins its text with it.
+name as a title or id and begins its text with it. An entry of the project's own bears its title, however its text
+begins; `the`, `our` and the like before a name are no part of it, in a question as in such a title.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _ASKED = (
 _BEFORE = re.compile(r"^(?:please|and|so|then|(?:can|could)\s+you|tell\s+me)\s+")
 _SPECIFIC = re.compile(r"^(?:the|this|that|our|my|your|its)\s")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
+_WHOSE = re.compile(r"^(?:an?|the|this|that|our|my|your|its)\s+")
 _QUOTES = "\"'`*“”‘’"
 _JOINTS = re.compile(r"[:,;]|\s(?:and|or)\s")
 _SENTENCE = re.compile(r"(?<=\.)\s")
@@ -41,13 +43,11 @@ def named_entry(store: Store, question: str, namespaces: Sequence[str] = NAMESPA
     >>> sorted(_names("mc-dc", "MC/DC, modified condition/decision coverage\\nMC/DC asks for each condition a pair."))
     [('dc', 'mc')]
     """
+    own = own_entry(store, question, namespaces)
+    if own is not None:
+        return own[0]
     asked = _asked(question)
-    if not asked:
-        return None
-    marks = ", ".join("?" * len(namespaces))
-    sql = f"SELECT id, namespace, text FROM memories WHERE namespace IN ({marks}) AND valid_to IS NULL ORDER BY row"
-    with store.reading() as connection:
-        entries = list(connection.execute(sql, tuple(namespaces)))
+    entries = _entries(store, namespaces, own=False) if asked else []
     for name in asked:
         for id, namespace, text in entries:
             if name in _names(id, text):
@@ -55,15 +55,60 @@ def named_entry(store: Store, question: str, namespaces: Sequence[str] = NAMESPA
     return None
 
 
-def _asked(question: str) -> list[tuple[str, ...]]:
-    """The names that a question may ask about, as sorted stems; none where it asks for something else."""
+def own_entry(
+    store: Store, question: str, namespaces: Sequence[str] = NAMESPACES, *, in_words: bool = False
+) -> tuple[Passage, frozenset[str]] | None:
+    """As `named_entry`, of the entries that the project added, with the stems of the name; with `in_words` None for a
+    question that is the name alone."""
+    name = _name_in(question)
+    asked = {*_asked(question), *_titles(name)} - {()}
+    if not asked or (in_words and name == _plain(question)):
+        return None
+    for id, namespace, text in _entries(store, namespaces, own=True):
+        if same := asked & (_titles(text.partition("\n")[0].lower()) | _names(id, text)):
+            return Passage(id, text, None, None, 1.0, namespace), frozenset(min((len(one), one) for one in same)[1])
+    return None
+
+
+def names_all(stems: frozenset[str], text: str) -> bool:
+    """Whether a text has each stem of a name."""
+    return stems <= set(_stems(text))
+
+
+def _entries(store: Store, namespaces: Sequence[str], *, own: bool) -> list[tuple[str, str, str]]:
+    """Id, namespace and text of each entry that the project added (`own`), or of each that is shipped."""
+    marks = ", ".join("?" * len(namespaces))
+    sql = (
+        f"SELECT id, namespace, text FROM memories WHERE namespace IN ({marks}) AND valid_to IS NULL"
+        f""" AND (instr(metadata, '"starter":') = 0) = ? ORDER BY row"""
+    )
+    with store.reading() as connection:
+        return [(str(id), str(at), str(text)) for id, at, text in connection.execute(sql, (*namespaces, int(own)))]
+
+
+def _titles(name: str) -> set[tuple[str, ...]]:
+    """The keys of a name with and without the word before it that says whose it is."""
+    return {_key(name), _key(_WHOSE.sub("", name).strip(_QUOTES))} - {()}
+
+
+def _plain(question: str) -> str:
+    """A question in small letters without what is said before and after it; "" where it is too long."""
     text = " ".join(question.lower().split()).strip(" ?.!")
     while (bare := _BEFORE.sub("", text)) != text:
         text = bare
-    if not text or len(text) > LONGEST:
-        return []
-    match = next(found for found in (pattern.fullmatch(text) for pattern in _ASKED) if found)
-    name = match["name"].strip(_QUOTES)
+    return text if len(text) <= LONGEST else ""
+
+
+def _name_in(question: str) -> str:
+    """What a question may ask about."""
+    text = _plain(question)
+    match = next((found for found in (pattern.fullmatch(text) for pattern in _ASKED) if found), None)
+    return "" if match is None else match["name"].strip(_QUOTES)
+
+
+def _asked(question: str) -> list[tuple[str, ...]]:
+    """The names that a question may ask about, as sorted stems; none where it asks for something else."""
+    name = _name_in(question)
     is_specific = _SPECIFIC.match(name) is not None
     key = _key(_ARTICLE.sub("", name).strip(_QUOTES))
     if is_specific and len(key) < 2:  # "the marker" is one of the project's

@@ -79,6 +79,52 @@ def test_own_entry_is_found_by_its_title_and_a_removed_one_no_more(store: Store)
     assert named_entry(store, "What is fuzzing?") is None
 
 
+@pytest.mark.parametrize(
+    ("title", "question"),
+    [
+        ("Our clock", "What is our clock?"),
+        ("Our clock", "our clock"),
+        ("Our clock", "What is the clock?"),
+        ("The night bell", "what's a night bell"),
+        ("Harbour bell", "What is the harbour bell?"),
+        ("Harbour bell", "What is a harbour bell?"),
+        ("Harbour bell", "Can you explain what our harbour bell is?"),
+        ("Clock", "What is the clock?"),
+    ],
+)
+def test_whose_a_thing_is_is_no_part_of_the_name_of_an_own_entry(store: Store, title: str, question: str) -> None:
+    """An entry of the project's own is found by its title with and without `the`, `our` and `a`, however it begins."""
+    refresh(store, None)
+    id = add_entry(store, None, "Use the fake one at noon.", namespace="quality", title=title)
+    found = named_entry(store, question)
+    assert found is not None
+    assert found.id == id
+    assert named_entry(store, "What is the bell of the harbour master?") is None
+
+
+def test_an_own_entry_stands_before_quotes_without_its_name(tmp_path: Path) -> None:
+    """A project whose lines have a word of the name alone says nothing of the thing: the own entry answers. A line that
+    names it stands first."""
+    (tmp_path / "pyproject.toml").write_text("")
+    readme = tmp_path / "README.md"
+    text = "The harbour fee is 3 euros.\n\nThe harbour master is Mr. Tide.\n\nThe bell is brass."
+    readme.write_text(f"# Ferry\n\n{text}\n\nTickets are sold on board. Dogs travel for two euros.\n")
+
+    async def run() -> list[str | None]:
+        async with await Engine.open(tmp_path, providers=()) as engine:
+            own = {"namespace": "quality", "title": "Harbour bell"}
+            add_entry(engine._store, None, "Rung before each departure.", **own)
+            await engine.index()
+            first = await engine.query("What is the harbour bell?")
+            readme.write_text("# Ferry\n\nThe harbour bell is a brass bell at the pier.\n")
+            await engine.index()
+            second = await engine.query("What is the harbour bell?")
+            assert "Rung before each departure." in first.text
+            return [one.file for one in (*first.citations, *second.citations)]
+
+    assert anyio.run(run) == [None, "README.md"]
+
+
 def ask(project: Path, question: str, config: QueryConfig | None = None) -> Answer:
     """The answer of a fresh engine."""
 
