@@ -446,17 +446,26 @@ class Engine:
         return await run_cancellable(work, door.given_cancel(cancel))
 
     async def export_state(
-        self, target: str | Path, *, progress: Progress = silent, cancel: CancelToken | None = None
+        self,
+        target: str | Path,
+        *,
+        force: bool = False,
+        progress: Progress = silent,
+        cancel: CancelToken | None = None,
     ) -> StateExported:
         """Write memories with their history and vectors, sessions, answers and feedback into one archive.
 
-        It is the state at one moment, while others go on writing. Raises `UserError` (project-read-only, disk-full,
-        bad-argument).
+        It is the state at one moment, while others go on writing. A file that is there is written over only with
+        `force`. Raises `UserError` (bad-output, project-read-only, disk-full, bad-argument).
         """
         from aqe.engine.memory.transfer import export_state
+        from aqe.engine.memory.transfer.exporting import refuse_present
 
         file = door.given_path(target)
+        door.given_flag("force", force)
         door.given_callable("progress", progress)
+        if not force:
+            refuse_present(file, "Give force=True to write over it.")
 
         def work(token: CancelToken) -> StateExported:
             return export_state(self._store, file, progress=progress, cancel=token)

@@ -87,4 +87,15 @@ def _print_tiers(shown: TiersShown, *, compact: bool) -> None:
         stay = f"; {shown.kept_int8} stay int8, their vectors cannot be made anew" if shown.kept_int8 else ""
         print(f"moved: {told}{stay}", file=sys.stderr)
     if compact:
-        print(f"the file is {shown.file_shrunk_by:,} bytes smaller", file=sys.stderr)
+        print(f"the file is {_grown(shown.file_shrunk_by)}", file=sys.stderr)
+
+
+def _grown(shrunk_by: int) -> str:
+    """What became of the size of the file.
+
+    >>> _grown(8192), _grown(-4096), _grown(0)
+    ('8,192 bytes smaller', '4,096 bytes larger', 'as large as before')
+    """
+    if not shrunk_by:
+        return "as large as before"
+    return f"{abs(shrunk_by):,} bytes {'smaller' if shrunk_by > 0 else 'larger'}"

@@ -117,14 +117,14 @@ def _export_line(told: Exported | StateExported) -> str:
 
 def _refuse_targets(files: Iterable[Path | None], *, force: bool) -> None:
     """`UserError` (bad-output) where a file cannot be written, or is there and not to be written over."""
+    from aqe.engine.memory.transfer.exporting import refuse_present
+
     for target in files:
         if target is None or str(target) == "-":
             continue
         refuse_output(target, "The file")
-        if target.exists() and not force:
-            raise UserError(
-                f"{str(target)!r} is there already.", code="bad-output", fix="Give --force to write over it."
-            )
+        if not force:
+            refuse_present(target, "Give --force to write over it.")
 
 
 def _refuse_limits(**limits: object) -> None:

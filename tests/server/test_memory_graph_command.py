@@ -92,6 +92,13 @@ def test_weights_of_its_own_are_told_and_dropped(aqe: Run, tmp_path: Path) -> No
     assert json.loads(aqe("memory", "graph", "--unlearn", "--json")[1])["weights"] is None
 
 
+def test_an_edge_of_one_memory_is_told_in_the_singular(aqe: Run) -> None:
+    """One memory, named once or twice, is one member."""
+    aqe("memory", "add", "text", "--id", "a")
+    for members in (("a",), ("a", "a")):
+        assert "has 1 different member." in aqe("memory", "link", *members, "--kind", "covers")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -229,8 +229,10 @@ def check_edge(edge: Edge) -> Edge:
     for namespace, id in edge.members:
         check_namespace(namespace)
         check_id(id)
-    if len(set(edge.members)) != len(edge.members) or not 2 <= len(edge.members) <= MOST_MEMBERS:
-        raise _bad(f"The edge has {len(set(edge.members))} different members.", f"Name 2 to {MOST_MEMBERS} memories.")
+    count = len(set(edge.members))
+    if count != len(edge.members) or not 2 <= count <= MOST_MEMBERS:
+        many = "member" if count == 1 else "members"
+        raise _bad(f"The edge has {count} different {many}.", f"Name 2 to {MOST_MEMBERS} memories.")
     is_number = isinstance(edge.weight, (int, float)) and not isinstance(edge.weight, bool)
     if not is_number or not math.isfinite(edge.weight) or not LOWEST_WEIGHT <= edge.weight <= HIGHEST_WEIGHT:
         raise _bad(f"The edge's weight is {edge.weight!r:.40}.", "Give a number above 0, up to a million.")

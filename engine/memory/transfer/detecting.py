@@ -124,7 +124,7 @@ def _note_missing(reader: peers.Reader, promised: int, found: int, name: str) ->
         why = (
             f"the first line of {name} says {promised:,}, it holds {found:,}: it was cut short, or lines were taken out"
         )
-        reader.left_out.append((f"{promised - found:,} revisions", why))
+        reader.left_out.append((f"{promised - found:,} revision{'' if promised - found == 1 else 's'}", why))
 
 
 def _sections(text: str, path: Path, reader: peers.Reader, namespace: str) -> list[Record]:

@@ -96,11 +96,23 @@ def export_memories(
 
 
 def check_target(file: Path, store: Store) -> None:
-    """Refuse what is there and is no file: a folder, a device, a pipe, and what belongs to the store. Raises
-    `UserError` (bad-output)."""
+    """Refuse what is there and is no file: a folder, a device, a pipe, what belongs to the store, and a file in a
+    folder that is not there. Raises `UserError` (bad-output)."""
     refuse_own(store.path, file, "an export")
     if os.path.exists(file) and not os.path.isfile(file):  # which say no of a name that is too long
         raise UserError(f"{str(file)!r} is no file.", code="bad-output", fix="Name a file, or - for stdout.")
+    if not os.path.isdir(os.path.dirname(os.path.realpath(file))):
+        raise UserError(
+            f"The file {str(file)!r} lies in no folder that exists.",
+            code="bad-output",
+            fix="Make the folder first, or name a file in another one.",
+        )
+
+
+def refuse_present(file: Path, fix: str) -> None:
+    """Refuse to write over what is there. Raises `UserError` (bad-output) with what to do about it."""
+    if os.path.exists(file):
+        raise UserError(f"{str(file)!r} is there already.", code="bad-output", fix=fix)
 
 
 class _Counted:

@@ -131,8 +131,9 @@ def _refuse_differing(planned: Sequence[_Step]) -> None:
     differing = [step.key for step in planned if step.what in ("kept", "taken")]
     if differing:
         namespace, id = differing[0]
+        many = f"{len(differing):,} memories differ from those of the store, the first is"
         raise UserError(
-            f"{len(differing)} memories differ from those of the store, the first is {id!r} in {namespace!r}.",
+            f"{'One memory differs from that of the store,' if len(differing) == 1 else many} {id!r} in {namespace!r}.",
             code="import-conflict",
             fix="Choose --conflict keep or --conflict take; nothing was taken in.",
         )

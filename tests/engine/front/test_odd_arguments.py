@@ -36,7 +36,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "embed": {"texts": "x"},
     "similarity": {"a": "x", "b": "y"},
     "index": {"paths": (), "progress": print, "cancel": None},
-    "export_state": {"target": "nosuch/out.aqe", "progress": print, "cancel": None},
+    "export_state": {"target": "nosuch/out.aqe", "force": False, "progress": print, "cancel": None},
     "import_state": {"source": "nosuch.aqe", "conflict": "keep", "dry_run": True, "progress": print, "cancel": None},
     "sessions.create": {"name": None, "metadata": None, "token_budget": None},
     "sessions.chat": {"name": "nil", "prompt": "x", "task": None, "config": None, "validate": None},

@@ -177,7 +177,11 @@ def test_conflict_fail_takes_nothing(store: Store, tmp_path: Path) -> None:
         with pytest.raises(UserError) as refused:
             import_memories(target, read_file(out, now=1), conflict="fail")
         assert refused.value.code == "import-conflict"
-        assert [one.text for one in target.list()] == ["ours"]
+        assert refused.value.message == "One memory differs from that of the store, 'b' in 'default'."
+        target.add("also ours", id="a")
+        with pytest.raises(UserError, match=r"^2 memories differ from those of the store, the first is 'a'"):
+            import_memories(target, read_file(out, now=1), conflict="fail")
+        assert sorted(one.text for one in target.list()) == ["also ours", "ours"]
 
 
 def test_state_carries_sessions_answers_and_feedback(store: Store, tmp_path: Path) -> None:
