@@ -446,12 +446,7 @@ class Engine:
         return await run_cancellable(work, door.given_cancel(cancel))
 
     async def export_state(
-        self,
-        target: str | Path,
-        *,
-        force: bool = False,
-        progress: Progress = silent,
-        cancel: CancelToken | None = None,
+        self, target: str | Path, *, force: bool = False, progress: Progress = silent, cancel: CancelToken | None = None
     ) -> StateExported:
         """Write memories with their history and vectors, sessions, answers and feedback into one archive.
 
@@ -459,16 +454,13 @@ class Engine:
         `force`. Raises `UserError` (bad-output, project-read-only, disk-full, bad-argument).
         """
         from aqe.engine.memory.transfer import export_state
-        from aqe.engine.memory.transfer.exporting import refuse_present
 
         file = door.given_path(target)
         door.given_flag("force", force)
         door.given_callable("progress", progress)
-        if not force:
-            refuse_present(file, "Give force=True to write over it.")
 
         def work(token: CancelToken) -> StateExported:
-            return export_state(self._store, file, progress=progress, cancel=token)
+            return export_state(self._store, file, force=force, progress=progress, cancel=token)
 
         return await run_cancellable(work, door.given_cancel(cancel))
 

@@ -325,12 +325,7 @@ class Engine:
         return self._call(partial(self._engine.index, paths, progress=progress, cancel=cancel))
 
     def export_state(
-        self,
-        target: str | Path,
-        *,
-        force: bool = False,
-        progress: Progress = silent,
-        cancel: CancelToken | None = None,
+        self, target: str | Path, *, force: bool = False, progress: Progress = silent, cancel: CancelToken | None = None
     ) -> StateExported:
         """Write memories with their history and vectors, sessions, answers and feedback into one archive; a file that
         is there only with `force`."""

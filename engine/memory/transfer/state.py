@@ -27,7 +27,7 @@ from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.file.row_sums import GUARDED, seal
 from aqe.engine.memory.store import Store
 from aqe.engine.memory.transfer.detecting import Contents
-from aqe.engine.memory.transfer.exporting import check_target
+from aqe.engine.memory.transfer.exporting import check_target, refuse_present
 from aqe.engine.memory.transfer.files import Tensors, read_lines, read_tensors, write_lines
 from aqe.engine.memory.transfer.importing import Conflict, Imported, import_memories
 from aqe.engine.memory.transfer.joined import check_read, put_read, read_edges
@@ -83,13 +83,21 @@ class StateImported:
 
 
 def export_state(
-    store: Store, target: Path, *, progress: Progress = silent, cancel: CancelToken | None = None
+    store: Store,
+    target: Path,
+    *,
+    force: bool = True,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
 ) -> StateExported:
-    """Write the state at one moment into the archive `target`, while others go on writing.
+    """Write the state at one moment into the archive `target`, while others go on writing; over a file that is there
+    only with `force`.
 
-    Raises `UserError` (project-read-only, disk-full) and `Cancelled`; then the archive is not there.
+    Raises `UserError` (bad-output, project-read-only, disk-full) and `Cancelled`; then the archive is not there.
     """
     check_target(target, store)
+    if not force:
+        refuse_present(target, "Give force=True to write over it.")
     parts: dict[str, dict[str, Any]] = {}
     buffer = io.BytesIO()
     tensors = Tensors()
