@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,11 +32,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan found; `skipped` are files that are too large or cannot be read, and binary ones that were named."""
+    """What a scan found; `skipped` are files that are too large or cannot be read, and binary ones that were named;
+    `unread` are those of them that no gate passes: they cannot be read, or are too large and were named.
+    """
 
     files: int
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def scan_text(text: str, path: str) -> Iterator[Finding]:
@@ -57,21 +61,25 @@ def scan_paths(paths: Sequence[Path], *, whole: bool = False) -> ScanReport:
     """
     findings: list[Finding] = []
     skipped: list[str] = []
+    unread: list[str] = []
     files = 0
     for path in paths:
         for file in _files_of(path, whole=whole):
             name = as_seen_from_here(file)
             try:
                 text = _read(file)
+                is_large = text is None and file.stat().st_size > MOST_BYTES
             except OSError:
                 skipped.append(name)
+                unread.append(name)
                 continue
             if text is None:
-                skipped += [name] if file == path or file.stat().st_size > MOST_BYTES else []
+                skipped += [name] if file == path or is_large else []
+                unread += [name] if file == path and is_large else []
                 continue
             files += 1
             findings += scan_text(text, name)
-    return ScanReport(files, tuple(findings), tuple(skipped))
+    return ScanReport(files, tuple(findings), tuple(skipped), tuple(unread))
 
 
 def _read(file: Path) -> str | None:
@@ -84,7 +92,8 @@ def _read(file: Path) -> str | None:
 
 
 def _files_of(path: Path, *, whole: bool) -> Iterator[Path]:
-    if not path.is_dir():
+    """The file itself, or the files below a folder; of those that may not be looked at the names are yielded too."""
+    if not os.path.isdir(path) or not _may_be_listed(path):
         yield path
         return
     listed = None if whole else _by_git(path) or None
@@ -93,8 +102,26 @@ def _files_of(path: Path, *, whole: bool) -> Iterator[Path]:
         file = path / name
         if listed is not None and _is_passed_by(path, file.parent, passed_by):
             continue
-        if file.is_file() and not file.is_symlink():
+        if _is_file(file):
             yield file
+
+
+def _may_be_listed(folder: Path) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return os.access(folder, os.X_OK)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file and no link, or stands where nobody may look, so that it may be one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _by_git(folder: Path) -> list[str] | None:

@@ -34,7 +34,9 @@ def scan(
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="[PATHS]...", help="Files, folders, or - for stdin.")
     ] = None,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 when something is found.")] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit 1 when something is found, or a file cannot be read.")
+    ] = False,
     jsonl: LinesOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
@@ -65,9 +67,12 @@ def scan(
             print(f"{found.path}:{found.line}:{found.column}: {found.kind}")
         for name in report.skipped:
             print(f"{name}: not scanned, it is binary, too large or cannot be read", file=sys.stderr)
+        if gate and report.unread:
+            some = "file that was" if len(report.unread) == 1 else "files that were"
+            print(f"The gate does not pass {len(report.unread)} {some} not looked at.", file=sys.stderr)
         count = len(report.findings)
         print(f"{count or 'nothing'} found in {report.files} file{'' if report.files == 1 else 's'}", file=sys.stderr)
-    if gate and report.findings:
+    if gate and (report.findings or report.unread):
         raise typer.Exit(1)
 
 

@@ -46,3 +46,32 @@ def test_a_folder_that_may_not_be_entered_is_passed_over(kiln: Path, command: li
     )
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
+
+
+def test_gate_fails_where_a_file_of_the_project_may_not_be_read(kiln: Path) -> None:
+    """A closed file, a file of the folder that git knows and the folder itself, named, are told and fail the gate."""
+    subprocess.run(["git", "init", "-q"], cwd=kiln, check=True)
+    (kiln / "pgdata").chmod(0o700)
+    (kiln / "pgdata" / "rows.txt").write_text("rows\n", "utf-8")
+    subprocess.run(["git", "add", "-A"], cwd=kiln, check=True)
+    (kiln / "pgdata").chmod(0o000)
+    (kiln / "own.env").write_text("A=1\n", "utf-8")
+    (kiln / "own.env").chmod(0o000)
+    for words, status, said in (
+        ([], 0, ["pgdata/rows.txt: not scanned", "own.env: not scanned", "nothing found in 2 files"]),
+        (["--gate"], 1, ["pgdata/rows.txt: not scanned", "own.env: not scanned", "does not pass 2 files"]),
+        (["--gate", "own.env"], 1, ["own.env: not scanned", "does not pass 1 file"]),
+        (["--gate", "pgdata"], 1, ["pgdata: not scanned", "does not pass 1 file"]),
+        (["--gate", "README.md"], 0, ["nothing found in 1 file"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "privacy", "scan", *words],
+            cwd=kiln,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        for one in said:
+            assert one in done.stderr

@@ -53,6 +53,24 @@ def test_binary_file_that_was_named_is_told(leaky: Path, capsys: pytest.CaptureF
     assert "logo.bin" not in _run(capsys, "scan", str(leaky), "--project", str(leaky))[1]
 
 
+def test_gate_does_not_pass_what_was_not_looked_at(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A named file that cannot be read or is too large fails the gate; a binary or large one in a folder does not."""
+    where = ("--project", str(leaky))
+    (leaky / "gone.env").symlink_to(leaky / "nowhere")
+    big = leaky / "sub" / "big.txt"
+    big.parent.mkdir()
+    big.write_bytes(b"word " * 1_000_001)
+    for path in (leaky / "gone.env", big):
+        _, err = _run(capsys, "scan", str(path), "--gate", *where, status=1)
+        assert f"{path.name}: not scanned" in err
+        assert "The gate does not pass 1 file that was not looked at." in err
+        assert "The gate" not in _run(capsys, "scan", str(path), *where)[1]
+        out, _ = _run(capsys, "scan", str(path), "--gate", "--json", *where, status=1)
+        assert len(json.loads(out)["unread"]) == 1
+    _run(capsys, "scan", str(leaky / "logo.bin"), "--gate", *where)
+    assert "big.txt: not scanned" in _run(capsys, "scan", str(big.parent), "--gate", *where)[1]
+
+
 def test_scan_as_json_has_offsets(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON has the offsets of each finding in characters."""
     out, _ = _run(capsys, "scan", str(leaky / "deploy.py"), "--json", "--project", str(leaky))
