@@ -102,7 +102,7 @@ def _files_of(path: Path, *, whole: bool) -> Iterator[Path]:
         file = path / name
         if listed is not None and _is_passed_by(path, file.parent, passed_by):
             continue
-        if _is_file(file):
+        if _is_file(file) or (os.path.isdir(file) and not _may_be_listed(file)):
             yield file
 
 
@@ -144,7 +144,8 @@ def _is_passed_by(root: Path, folder: Path, known: dict[Path, bool]) -> bool:
 
 
 def _by_walk(folder: Path) -> Iterator[str]:
-    for inside, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for inside, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = [
             name
             for name in folders
@@ -152,3 +153,5 @@ def _by_walk(folder: Path) -> Iterator[str]:
         ]
         for file in files:
             yield os.path.relpath(os.path.join(inside, file), folder)
+    for error in closed:
+        yield os.path.relpath(error.filename, folder)

@@ -48,6 +48,20 @@ def test_a_folder_that_may_not_be_entered_is_passed_over(kiln: Path, command: li
     assert said in done.stdout + done.stderr
 
 
+def test_gate_fails_where_a_folder_may_not_be_listed(kiln: Path) -> None:
+    """Outside git too a folder that nobody looked into is told, and fails the gate."""
+    for words, status in (([], 0), (["--gate"], 1)):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "privacy", "scan", *words],
+            cwd=kiln,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, "pgdata: not scanned" in done.stderr) == (status, True), done.stderr
+
+
 def test_gate_fails_where_a_file_of_the_project_may_not_be_read(kiln: Path) -> None:
     """A closed file, a file of the folder that git knows and the folder itself, named, are told and fail the gate."""
     subprocess.run(["git", "init", "-q"], cwd=kiln, check=True)
