@@ -64,8 +64,12 @@ def shown_name(path: str) -> str:
 def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFile], list[LeftOut]]:
     """The files to index below `project`, by name, and those of a readable kind that are left out.
 
-    `paths` (absolute; files or folders inside the project) limit what is looked at.
+    `paths` (absolute; files or folders inside the project) limit what is looked at. Nothing is looked at where the
+    command was only begun outside any project: in a folder without pyproject.toml or .git that is the root of the file
+    system or the user's own.
     """
+    if _is_whole_machine(project):
+        return [], [LeftOut(".", "no project, but all files of the machine or of its user")]
     names = _by_git(project)
     kept, left_out = [], []
     every = set(walk_files(project) if names is None else names)
@@ -81,6 +85,12 @@ def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFi
         elif found is not None:
             left_out.append(found)
     return kept, left_out
+
+
+def _is_whole_machine(project: Path) -> bool:
+    own = os.path.expanduser("~")
+    is_wide = project == project.parent or str(project) in (own, os.path.realpath(own))
+    return is_wide and not any(os.path.exists(project / name) for name in ("pyproject.toml", ".git"))
 
 
 def kind_of(name: str) -> str:

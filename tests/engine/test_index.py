@@ -126,6 +126,20 @@ def test_docs_code_and_tests_have_namespaces_of_their_own(memory: Store, project
     }
 
 
+def test_the_users_own_folder_is_indexed_only_as_a_project(
+    memory: Store, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that is begun at home reads not all files of its user; with a pyproject.toml home is a project."""
+    write(project, "README.md", "The cart holds what is bought.")
+    monkeypatch.setenv("HOME", str(project))
+    (project / "pyproject.toml").unlink(missing_ok=True)
+    left_out = run(memory, project).left_out
+    assert (indexed(memory), [one.file for one in left_out]) == ([], ["."])
+    write(project, "pyproject.toml", "[project]\nname = 'home'\n")
+    run(memory, project)
+    assert "README.md" in indexed(memory)
+
+
 def test_second_run_reads_nothing_and_changes_nothing(memory: Store, project: Path) -> None:
     """Over an unchanged project a run reads no file once the clock has moved on, and every row stays the same one."""
     for path in project.rglob("*.*"):
