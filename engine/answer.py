@@ -126,5 +126,5 @@ class BatchItem:
 
 Validate = Callable[[Answer], bool | Verdict | Awaitable[bool | Verdict]]
 """A caller's check of an answer: true, false or a `Verdict`. An AssertionError is a no that says why; any other
-exception of it is the caller's own and goes through. None, which a check without `return` gives, is refused, and so
-is a text."""
+exception of it is the caller's own and goes through. Anything else is refused, as None, which a check without `return`
+gives, a text or a tuple, of which Python would take any for a yes that is not empty."""

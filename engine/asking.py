@@ -293,7 +293,7 @@ class Asking:
                 ids = {one.id for one in said.citations}
                 extracted, known = said, tuple([one for one in entries if one.id in ids])
         elif extracted.answered and self._may_know(prepared):
-            told = unsaid(self._store, prepared.asked, extracted, prepared.config.namespace or KNOWLEDGE)
+            told = unsaid(self._store, prepared.asked, extracted, passages, prepared.config.namespace or KNOWLEDGE)
             extracted, known = told or (extracted, known)
         count = self.count_tokens
         return Said(

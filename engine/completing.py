@@ -11,6 +11,7 @@ from typing import get_args
 
 import anyio
 import anyio.to_thread
+import numpy as np
 
 from aqe.engine.answer import Answer, QueryConfig, Sample, Timings, Validate, Verdict
 from aqe.engine.errors import AqeError, UserError
@@ -85,7 +86,7 @@ def check_validate(validate: object) -> None:
 async def judged(validate: Validate, answer: Answer) -> Verdict:
     """What the caller's check says; a plain function runs in a worker thread.
 
-    Raises `UserError` (bad-argument) where it gives None or a text.
+    Raises `UserError` (bad-argument) where it gives neither a truth value nor a `Verdict` of one.
     """
     try:
         if inspect.iscoroutinefunction(validate):
@@ -96,15 +97,16 @@ async def judged(validate: Validate, answer: Answer) -> Verdict:
                 said = await said
     except AssertionError as error:
         return Verdict(False, str(error))
-    if said is None or isinstance(said, str):
+    passed = said.passed if isinstance(said, Verdict) else said
+    if not isinstance(passed, int | np.bool_ | np.integer):
         raise UserError(
-            f"The check gave {'None' if said is None else 'a text'}, which is neither yes nor no.",
+            f"The check gave {passed!r:.40}, which is neither yes nor no.",
             code="bad-argument",
-            fix="Give True or False from it, as in `return True` behind its asserts or `bool(re.search(...))`.",
+            fix="Give True, False or a `Verdict` of one, as in `return True` behind its asserts or `bool(found)`.",
         )
     if not isinstance(said, Verdict):
-        return Verdict(bool(said))
-    return replace(said, passed=bool(said.passed), detail=str(said.detail))
+        return Verdict(bool(passed))
+    return replace(said, passed=bool(passed), detail=str(said.detail))
 
 
 async def vote(

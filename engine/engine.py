@@ -433,7 +433,7 @@ class Engine:
         """Bring the passages of the project's docs, code and tests (or of `paths`, one or several) up to date.
 
         `progress` is called in a worker thread. A cancelled scope ends it between two files; what was done stays.
-        Raises `UserError` (outside-project, bad-argument) and `Cancelled`.
+        Raises `UserError` (outside-project, no-such-path, bad-argument) and `Cancelled`.
         """
         wanted = door.given_paths(paths)
         door.given_callable("progress", progress)

@@ -60,9 +60,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _close_rest() -> None:
-    main = threading.main_thread()
-    main.join()
-    while working := [one for one in threading.enumerate() if one is not main and _keeps_python(one)]:
+    main, this = threading.main_thread(), threading.current_thread()
+    if this is not main:  # which runs it itself, at exit, where no watcher began
+        main.join()
+    while working := [one for one in threading.enumerate() if one not in (main, this) and _keeps_python(one)]:
         working[0].join()
     with _lock:
         left = list(_open)

@@ -14,6 +14,8 @@ from aqe.engine.errors import UserError
 from aqe.engine.worktree import find_checkout
 
 MARKERS = (".aqe", "pyproject.toml", ".git")
+_OF_A_PROJECT = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
+"""What makes a project of the user's own folder."""
 DATABASE = "aqe.db"
 OWNERS_ALONE = 0o700
 """The mode of a new `.aqe`, which holds what was asked and remembered. One that is there keeps its own: a team that
@@ -27,7 +29,8 @@ def find_project(
     start: Path | None = None, explicit: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Path:
     """The project's root: `explicit`, else AQE_PROJECT, else the nearest folder from `start` upwards with a
-    marker, else `start` (the working directory when None).
+    marker, else `start` (the working directory when None). What a command that was begun at home left there makes no
+    project of all that lies below.
 
     Raises `UserError` (no-such-project) when a folder that was named does not exist.
     """
@@ -39,7 +42,8 @@ def find_project(
     start = Path.cwd() if start is None else start.resolve()
     if start.is_file():
         start = start.parent
-    return next((folder for folder in (start, *start.parents) if has_marker(folder)), start)
+    above = (folder for folder in start.parents if has_marker(folder) and not is_whole_machine(folder))
+    return start if has_marker(start) else next(above, start)
 
 
 def has_marker(folder: Path) -> bool:
@@ -47,8 +51,15 @@ def has_marker(folder: Path) -> bool:
     return any(os.path.exists(folder / name) for name in MARKERS)
 
 
+def is_whole_machine(folder: Path) -> bool:
+    """Whether `folder` is the root of the file system or the user's own, and no project by itself."""
+    own = os.path.expanduser("~")
+    is_wide = folder == folder.parent or str(folder) in (own, os.path.realpath(own))
+    return is_wide and not any(os.path.exists(folder / name) for name in _OF_A_PROJECT)
+
+
 def _named(text: str, origin: str) -> Path:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if not os.path.isdir(path):  # which, unlike the path's own, says no of a name that is too long
         what = "is a file, not a folder" if os.path.exists(path) else "does not exist"
         raise UserError(
@@ -64,7 +75,7 @@ def locate(text: str, project: Path) -> Path:
 
     Raises `UserError` (no-such-path) that names both places.
     """
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     for base in (Path.cwd(), project):
         if os.path.lexists(base / path):
             return base / path
@@ -74,7 +85,7 @@ def locate(text: str, project: Path) -> Path:
 def no_such_path(text: str, project: Path) -> UserError:
     """The error for a path that is neither in the working directory nor in the project."""
     places = dict.fromkeys((str(Path.cwd()), str(project)))
-    where = "" if Path(text).expanduser().is_absolute() else f" in {' or '.join(map(repr, places))}"
+    where = "" if Path(os.path.expanduser(text)).is_absolute() else f" in {' or '.join(map(repr, places))}"
     return UserError(f"There is no {text!r}{where}.", code="no-such-path", fix="Check the path.")
 
 

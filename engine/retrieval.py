@@ -203,10 +203,11 @@ def _ready(
     return numbers, embedder_id
 
 
-def waiting(store: Store, embedder: Embedder) -> int:
+def waiting(store: Store, embedder: Embedder, *, ended: bool = False) -> int:
     """How many memories have no vector of this embedder although they could: those that `reembed` would embed."""
     with store.reading() as connection:
-        return spaces.count_waiting(connection, embedder.id, embedder.dimension)
+        past = spaces.count_ended(connection, embedder.id, embedder.dimension) if ended else 0
+        return past + spaces.count_waiting(connection, embedder.id, embedder.dimension)
 
 
 def other_spaces(store: Store, embedder: Embedder) -> list[str]:
@@ -226,10 +227,10 @@ def reembed(
 ) -> int:
     """Embed the memories that have no vector, or one that another engine's embedder made; returns how many.
 
-    With `ended` the revisions that have ended and have none too, which a search of the past goes by. Batch after batch
-    (of `size` memories, else as many as are done in about half a second), each in a transaction of its own: what is
-    done stays done when the work is cut off, and the next call goes on. Of several processes one works and the others
-    wait for it. Raises `Cancelled`.
+    With `ended` also the revisions that have ended, which a search of the past goes by. Batch after batch (of `size`
+    memories, else as many as are done in about half a second), each in a transaction of its own: what is done stays
+    done when the work is cut off, and the next call goes on. Of several processes one works and the others wait for it.
+    Raises `Cancelled`.
     """
     with holding(store, LEASE, progress=progress, cancel=cancel) as lease:
         steps = _Steps(store, embedder, lease, size, progress, cancel)
@@ -239,8 +240,8 @@ def reembed(
         )
         if ended:
             with store.reading() as connection:
-                total = spaces.count_ended(connection)
-            done += steps.work(total, spaces.read_ended, spaces.put_ended)
+                total = spaces.count_ended(connection, name, dimension)
+            done += steps.work(total, lambda at, *page: spaces.read_ended(at, name, dimension, *page), spaces.put_ended)
     return done
 
 
@@ -276,7 +277,8 @@ class _Steps:
             made = _packed(kept_in(self.store, self.embedder).embed([text for _, text in batch]))
             with self.store.writing() as connection:
                 table = vectors.ensure_table(connection, self.embedder.id, self.embedder.dimension, derived=True)
-                placed = [(row, packed) for (row, _), packed in zip(batch, made, strict=True)]
+                same = spaces.same_still(connection, batch)
+                placed = [(row, packed) for (row, _), packed in zip(batch, made, strict=True) if row in same]
                 done += put(connection, table, placed)
             after = batch[-1][0]
             self.lease.renew()

@@ -64,6 +64,7 @@ class Row:
     code: str
     words: str = ""
     stdin: bytes = b""
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def texts(verb: str, *command: str) -> list[Row]:
         Row(f"{verb}, empty", (*command, ""), "bad-text", "empty"),
         Row(f"{verb}, blank", (*command, " \n"), "bad-text", "empty"),
         Row(f"{verb}, 10 MB", piped, "text-too-long", "10500000 bytes", BIG),
-        Row(f"{verb}, no UTF-8", (*command, ODD), "bad-text", "U+DCE9"),
+        Row(f"{verb}, no UTF-8", (*command, ODD), "bad-text", "the byte 0xE9"),
         Row(f"{verb}, no UTF-8 on stdin", piped, "bad-text", "U+DCE9", LATIN),
         Row(f"{verb}, NUL", piped, "bad-text", "NUL byte at offset 1", b"a\0b"),
     ]
@@ -102,7 +103,7 @@ ROWS = [
     Row("chat, empty", ("sessions", "chat", "talk", ""), "bad-text", "empty"),
     Row("chat, no UTF-8", ("sessions", "chat", "talk", ODD), "bad-text", "U+DCE9"),
     *texts("route", "route"),
-    Row("scan, 10 MB", ("privacy", "scan", "-"), "", "nothing found", BIG),
+    Row("scan, 10 MB", ("privacy", "scan", "-"), "", "nothing found", BIG, slow=True),
     Row("scan, no UTF-8", ("privacy", "scan", "-"), "", "1 found", LATIN + b" mail anna.meyer@mailbox.org"),
     # ids
     Row("get, unknown", ("memory", "get", "nil"), "unknown-id", "nil"),
@@ -317,7 +318,9 @@ def rows_of(root: Path) -> dict[str, str]:
         }
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=ascii(row.name)) for row in ROWS])
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=ascii(row.name), marks=[pytest.mark.services] * row.slow) for row in ROWS]
+)
 def test_mistake_is_one_sentence_and_stores_nothing(prepared: Prepared, row: Row) -> None:
     """A mistake is one line on stderr with its code and exit status 2, and the store holds what it held; an oddity is
     answered, and the memory of before is still there."""

@@ -125,7 +125,8 @@ def _write(place: Path, mode: str, data: bytes) -> None:
 
 
 def _copy(source: Path, place: Path) -> None:
-    if not source.is_symlink() and not stat.S_ISREG(source.lstat().st_mode):
+    """Copy a file or a link; what may not be read is as good as not there."""
+    if not os.path.islink(source) and not (stat.S_ISREG(source.lstat().st_mode) and os.access(source, os.R_OK)):
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, place, follow_symlinks=False)
@@ -191,7 +192,7 @@ def _is_content(path: Path, pointer: bytes) -> bool:
     """
     match = _POINTER.fullmatch(pointer) if len(pointer) <= _POINTER_BYTES else None
     try:
-        if match is None or path.is_symlink() or path.stat().st_size != int(match[2]):
+        if match is None or os.path.islink(path) or path.stat().st_size != int(match[2]):
             return False
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == match[1].decode()
@@ -202,7 +203,7 @@ def _is_content(path: Path, pointer: bytes) -> bool:
 def _staged(project: Path) -> list[str]:
     """Files that were added to a repository in which nothing is committed yet."""
     said = git.ask_git(project, "ls-files", "-z") or b""
-    return [os.fsdecode(name) for name in said.split(b"\0") if name and (project / os.fsdecode(name)).exists()]
+    return [os.fsdecode(name) for name in said.split(b"\0") if name and os.path.exists(project / os.fsdecode(name))]
 
 
 def _by_folders(base: Path, head: Path) -> Changes:
@@ -217,7 +218,7 @@ def _by_folders(base: Path, head: Path) -> Changes:
     files = []
     for old, new, kind in pairs:
         old_data = None if old is None else _bytes(base / old)
-        is_link = old is not None and (base / old).is_symlink()
+        is_link = old is not None and os.path.islink(base / old)
         files.append(_file(head, old, new, kind, old_data, is_link=is_link))
     return Changes(str(base), str(head), _sorted(files), base_folder=str(base))
 
@@ -225,7 +226,7 @@ def _by_folders(base: Path, head: Path) -> Changes:
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two files hold the same, or two links say the same; what cannot be read is as good as not there."""
     try:
-        if one.is_symlink() or other.is_symlink() or not (one.is_file() and other.is_file()):
+        if os.path.islink(one) or os.path.islink(other) or not (os.path.isfile(one) and os.path.isfile(other)):
             return _bytes(one) == _bytes(other)
         return filecmp.cmp(one, other, shallow=False)
     except OSError:
@@ -286,7 +287,7 @@ def _file(
     new_data = None if kind == "deleted" else _bytes(head / name)
     old_text, new_text = as_text(old_name or name, old_data), as_text(name, new_data)
     sides = [(old_data, old_text), (new_data, new_text)]
-    is_link = is_link or (head / name).is_symlink()
+    is_link = is_link or os.path.islink(head / name)
     if is_link or any(data is not None and text is None for data, text in sides):
         return FileChange(name, old_name, kind, True, None, None)
     if lines is None and (old_text is None or new_text is None):
@@ -298,9 +299,9 @@ def _file(
 def _bytes(path: Path) -> bytes | None:
     """What a file holds, or where a link leads; of what is too large only so much that this shows."""
     try:
-        if path.is_symlink():
+        if os.path.islink(path):
             return os.fsencode(os.readlink(path))
-        if not path.is_file():
+        if not os.path.isfile(path):
             return None
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)

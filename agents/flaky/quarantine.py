@@ -8,6 +8,7 @@ It is edited with tomlkit, so that comments and order survive; the plugin reads 
 from __future__ import annotations
 
 import datetime
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _refuse_unknown(ids: Sequence[str], there: Sequence[Quarantined]) -> None:
 
 def _checked(project: Path, name: str) -> str:
     path, colons, _ = name.partition("::")
-    if not colons or not (project / path).is_file():
+    if not colons or not os.path.isfile(project / path):
         raise UserError(
             f"{name!r} names no test of the project.",
             code="no-such-path",

@@ -175,7 +175,7 @@ def plan_tests(
 
 def import_mode_for(files: Sequence[str], mode: str) -> str:
     """pytest's import mode for these files: two of one name are one module in any mode but importlib."""
-    plain = [Path(file).name for file in files if not (Path(file).parent / "__init__.py").is_file()]
+    plain = [Path(file).name for file in files if not os.path.isfile(Path(file).parent / "__init__.py")]
     return "importlib" if len(set(plain)) < len(plain) else mode
 
 
@@ -186,22 +186,22 @@ def box_limits(settings: Settings) -> Limits:
 
 
 def _is_src(folder: Path) -> bool:
-    return not (folder / "__init__.py").exists()
+    return not os.path.exists(folder / "__init__.py")
 
 
 def _files(test: str, root: Path) -> list[Path]:
     path = Path(test) if Path(test).is_absolute() else root / test
-    if not path.exists() and Path(test).exists():
+    if not os.path.exists(path) and os.path.exists(Path(test)):
         path = Path(test)
     path = path.resolve()
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted({*path.rglob("test_*.py"), *path.rglob("*_test.py")})
         if not found:
             raise UserError(
                 f"{test} holds no test files.", code="no-tests", fix="Test files are called test_*.py or *_test.py."
             )
         return found
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{test} does not exist.", code="no-such-path", fix="Give the path of a test file or folder.")
     if path.suffix != ".py":
         raise UserError(f"{test} is not a Python file.", code="not-python", fix="Give a file that ends in .py.")
@@ -215,7 +215,7 @@ def _conftests(root: Path, sources: Mapping[str, str]) -> dict[str, bytes]:
         for parent in PurePosixPath(name).parents:
             place = str(parent / "conftest.py")
             file = root / place
-            if place not in sources and file.is_file():
+            if place not in sources and os.path.isfile(file):
                 found[place] = file.read_bytes()
     return found
 
@@ -224,7 +224,7 @@ def _pytest_options(root: Path) -> dict[str, Any]:
     """pytest's configuration file, its import mode, and whether it asks for plugins."""
     for name in ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"):
         file = root / name
-        values = _section(file) if file.is_file() else None
+        values = _section(file) if os.path.isfile(file) else None
         if values is None:
             continue
         addopts = values.get("addopts", "")
@@ -295,13 +295,13 @@ def path_as_module(text: str, project: str) -> str | None:
     if not text.endswith(".py") and os.sep not in text and "/" not in text:
         return None
     path = (Path(text) if Path(text).is_absolute() else Path(project) / text).resolve()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(
             f"{text} does not exist.", code="no-such-path", fix="Give a module name or the path of its file."
         )
     parts = [] if path.stem == "__init__" else [path.stem]
     folder = path.parent
-    while (folder / "__init__.py").is_file():
+    while os.path.isfile(folder / "__init__.py"):
         parts.insert(0, folder.name)
         folder = folder.parent
     return ".".join(parts)

@@ -21,7 +21,7 @@ def output_folder(project: Path, out: str | None) -> Path:
     `tests` or `test` folder, else `tests`."""
     if out is not None:
         here = Path.cwd()
-        folder = (here if here.is_relative_to(project) else project) / Path(out).expanduser()
+        folder = (here if here.is_relative_to(project) else project) / os.path.expanduser(out)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is not a folder.", code="bad-output", fix="Pass --out with a folder.")
         return folder

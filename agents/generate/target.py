@@ -65,7 +65,7 @@ def resolve(text: str, project: Path, sys_path: Sequence[str] = ()) -> tuple[Sub
     if path is None:
         path = _find_module(target, project, sys_path)
     roots = search_path(project, sys_path)
-    if path.is_dir():
+    if os.path.isdir(path):
         subjects = _folder(path, project, roots)
         if name:
             return _named_in_folder(name, path, subjects)
@@ -103,7 +103,7 @@ def resolve_all(texts: Sequence[str], project: Path, sys_path: Sequence[str] = (
 def search_path(project: Path, sys_path: Sequence[str] = ()) -> tuple[Path, ...]:
     """Folders that a test run of the project imports from, first match first, each once."""
     wanted = [*_pytest_pythonpath(project), project / "src", project, *(Path(entry) for entry in sys_path if entry)]
-    return tuple(dict.fromkeys(_real(folder) for folder in wanted if folder.is_dir()))
+    return tuple(dict.fromkeys(_real(folder) for folder in wanted if os.path.isdir(folder)))
 
 
 def module_name(path: Path, project: Path, roots: Sequence[Path]) -> tuple[str, Path]:
@@ -114,7 +114,7 @@ def module_name(path: Path, project: Path, roots: Sequence[Path]) -> tuple[str, 
     """
     real = _real(path)
     top = real.parent
-    while (top / "__init__.py").is_file() and top != top.parent:
+    while os.path.isfile(top / "__init__.py") and top != top.parent:
         top = top.parent
     if top not in roots:
         above = [root for root in roots if root in top.parents and _all_identifiers(top.relative_to(root).parts)]
@@ -142,8 +142,8 @@ def _as_path(target: str, project: Path) -> Path | None:
         os.sep in target or "/" in target or target.endswith((".py", ".pyi", ".so")) or target.startswith(".")
     )
     for base in (Path.cwd(), project):
-        candidate = base / Path(target).expanduser()
-        if candidate.exists() and (looks_like_path or "." in target or candidate.is_dir()):
+        candidate = base / os.path.expanduser(target)
+        if os.path.exists(candidate) and (looks_like_path or "." in target or os.path.isdir(candidate)):
             return candidate
     if looks_like_path or not _is_module_name(target):
         raise no_such_path(target, project)
@@ -160,14 +160,14 @@ def _find_module(name: str, project: Path, sys_path: Sequence[str]) -> Path:
             found = _namespace(folders, part)
         if found is None:
             raise module_not_found(name)
-        folders = [found.parent] if found.name == "__init__.py" else [found] if found.is_dir() else []
+        folders = [found.parent] if found.name == "__init__.py" else [found] if os.path.isdir(found) else []
     assert found is not None
     return found
 
 
 def _portion(folder: Path, part: str) -> Path | None:
     for candidate in (folder / part / "__init__.py", folder / f"{part}.py"):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     try:
         entries = sorted(entry for entry in os.listdir(folder) if entry.startswith(f"{part}."))
@@ -177,7 +177,7 @@ def _portion(folder: Path, part: str) -> Path | None:
 
 
 def _namespace(folders: Sequence[Path], part: str) -> Path | None:
-    return next((folder / part for folder in folders if (folder / part).is_dir()), None)
+    return next((folder / part for folder in folders if os.path.isdir(folder / part)), None)
 
 
 def _file(path: Path, project: Path, roots: Sequence[Path]) -> Subject:
@@ -273,7 +273,7 @@ def _is_test_file(subject: Subject, project: Path) -> bool:
 
 
 def _no_tests_of_tests(path: Path) -> UserError:
-    what = "holds nothing but tests" if path.is_dir() else "is a test file"
+    what = "holds nothing but tests" if os.path.isdir(path) else "is a test file"
     return UserError(
         f"{path} {what}, and tests of tests are not written.",
         code="test-file",

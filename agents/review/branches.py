@@ -7,6 +7,7 @@ and, where something is untested there, on the base: the change did not bring wh
 from __future__ import annotations
 
 import ast
+import os
 import re
 import time
 from collections import Counter
@@ -167,7 +168,7 @@ def _before(
     if not olds:
         return {}
     folder = runs.sides.base()
-    there = [test for test in tests if (folder / test).is_file()]
+    there = [test for test in tests if os.path.isfile(folder / test)]
     files = [one.path for one in olds]
     run = _run(runs, folder, there, files, 1.0, "the version before") if there else None
     found: dict[str, tuple[Source, list[Untested] | None]] = {}

@@ -126,7 +126,7 @@ class _Review:
                 self.head_folder, self.request.python, python_setting(self.head_folder), trusted=True
             )
         findings, comparison, branches = self._look(interpreter)
-        exists = frozenset(one.path for one in decisions if (self.head_folder / one.path).is_file())
+        exists = frozenset(one.path for one in decisions if os.path.isfile(self.head_folder / one.path))
         exists |= {source.path for source in heads}
         kept, dismissed = without_dismissed(findings, decisions, exists)
         shown = ranked(weighed(kept, decisions))

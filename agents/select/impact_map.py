@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import zlib
 from array import array
@@ -251,7 +252,7 @@ class _Writer:
             there = run.collected.get(file)
             if there is not None:
                 gone = names - set(there)
-            elif (run.whole and file not in run.collected) or not (self._project / file).exists():
+            elif (run.whole and file not in run.collected) or not os.path.exists(self._project / file):
                 gone = names
             else:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -209,8 +210,8 @@ def _present(
     progress: Progress,
 ) -> _Here:
     """Look up the tests of new and changed test files, of all where all are chosen; leave out what is gone."""
-    there = {nodeid: file for nodeid, file in known.items() if (project / file).exists()}
-    files = {file for file in choice.wanted_files if (project / file).exists()}
+    there = {nodeid: file for nodeid, file in known.items() if os.path.exists(project / file)}
+    files = {file for file in choice.wanted_files if os.path.exists(project / file)}
     if choice.why_all or files:
         progress("Collecting tests")
         found = look_up(None if choice.why_all else sorted(files))

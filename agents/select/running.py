@@ -144,7 +144,7 @@ def run_selected(
         until = None if left_s is None else time.time() + left_s
         plan.write_text(json.dumps({"tests": nodeids, "until": until, "told": str(told)}), encoding="utf-8")
         files = tuple(dict.fromkeys(nodeid.partition("::")[0] for nodeid in nodeids))
-        named = not report.whole_suite and all((project / file).exists() for file in files)
+        named = not report.whole_suite and all(os.path.exists(project / file) for file in files)
         wanted = ExecuteRequest(
             project=str(project),
             paths=files if named else (),

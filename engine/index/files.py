@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +64,12 @@ def shown_name(path: str) -> str:
 def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFile], list[LeftOut]]:
     """The files to index below `project`, by name, and those of a readable kind that are left out.
 
-    `paths` (absolute; files or folders inside the project) limit what is looked at. Nothing is looked at where the
-    command was only begun outside any project: in a folder without pyproject.toml or .git that is the root of the file
-    system or the user's own.
+    `paths` (absolute; files or folders inside the project) limit what is looked at.
     """
-    if _is_whole_machine(project):
-        return [], [LeftOut(".", "no project, but all files of the machine or of its user")]
     names = _by_git(project)
-    kept, left_out = [], []
+    kept: list[SourceFile] = []
     every = set(walk_files(project) if names is None else names)
+    left_out = [left for one in paths if (left := _named_in_vain(one, one.relative_to(project).as_posix(), every))]
     for name in sorted(every):
         path, shown = project / name, shown_name(name)
         if not _is_of_a_kind(name) or not _is_wanted(path, paths):
@@ -85,12 +82,6 @@ def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFi
         elif found is not None:
             left_out.append(found)
     return kept, left_out
-
-
-def _is_whole_machine(project: Path) -> bool:
-    own = os.path.expanduser("~")
-    is_wide = project == project.parent or str(project) in (own, os.path.realpath(own))
-    return is_wide and not any(os.path.exists(project / name) for name in ("pyproject.toml", ".git"))
 
 
 def kind_of(name: str) -> str:
@@ -110,6 +101,21 @@ def _is_of_a_kind(name: str) -> bool:
 
 def _is_wanted(path: Path, paths: Sequence[Path]) -> bool:
     return not paths or any(path.is_relative_to(wanted) for wanted in paths)
+
+
+def _named_in_vain(path: Path, name: str, every: Collection[str]) -> LeftOut | None:
+    """Why a path that was named itself is not among those looked at."""
+    if os.path.islink(path) and os.path.isdir(path):
+        return LeftOut(shown_name(name), "a link")
+    if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+        return LeftOut(shown_name(name), "a folder that may not be entered")
+    if not os.path.isfile(path) or (name in every and _is_of_a_kind(name)):
+        return None
+    if not kind_of(name):
+        return LeftOut(shown_name(name), "not a kind of file that is indexed")
+    folder_is_read = _is_of_a_kind(name)
+    reason = "the rules for ignored files leave it out" if folder_is_read else "in a folder that is not indexed"
+    return LeftOut(shown_name(name), reason)
 
 
 def _look_at(path: Path, name: str) -> SourceFile | LeftOut | None:
@@ -158,7 +164,7 @@ def _passes_a_link(project: Path, name: str) -> bool:
     folder = project
     for part in name.split("/")[:-1]:
         folder = folder / part
-        if folder.is_symlink():
+        if os.path.islink(folder):  # which, unlike the path's own, says no in a closed folder
             return True
     return False
 
@@ -189,8 +195,11 @@ def walk_files(project: Path) -> Iterator[str]:
 
 
 def _rules_of(folder: Path) -> pathspec.GitIgnoreSpec | None:
+    file = folder / ".gitignore"
     try:
-        lines = (folder / ".gitignore").read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+        if not os.path.isfile(file):  # a pipe would be waited for
+            return None
+        lines = file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError:
         return None
     return pathspec.GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])

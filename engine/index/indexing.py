@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from aqe.engine.memory.meaning.idling import give_back
 from aqe.engine.memory.rows import close_row, leave_indexes
 from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
+from aqe.engine.project import is_whole_machine, no_such_path
 from aqe.engine.terminal import one_line
 
 if TYPE_CHECKING:
@@ -116,8 +118,11 @@ def index_project(
     """Bring the passages of the project (or of `paths` inside it) up to date, and the vectors of all memories that wait
     for one of this `embedder`; without one by words alone.
 
-    Another process that indexes the same project is waited for. Raises `Cancelled`, after which what was done stays,
-    and `UserError` (outside-project and those of the store).
+    Another process that indexes the same project is waited for. Nothing is read where the command was only
+    begun outside any project: in the root of the file system or the user's own folder, where no file makes it one.
+
+    Raises `Cancelled`, after which what was done stays, and `UserError` (outside-project, no-such-path for one of
+    `paths` that neither is there nor was indexed, and those of the store).
     """
     started = time.monotonic()
     project = project.resolve()
@@ -126,8 +131,11 @@ def index_project(
     tally = _Tally()
     with holding(store, index_scope(store), progress=progress, cancel=cancel) as lease:
         progress("Looking for files")
-        files, tally.left_out = find_files(project, wanted)
+        files, tally.left_out = _found(project, wanted)
         known = _known(store)
+        for path in wanted:
+            if not os.path.lexists(path) and not any(_is_below(project, name, [path]) for name in known):
+                raise no_such_path(str(path), project)
         _write_changes(store, embedder, lease, _changed(store, files, known, tally, progress, cancel), tally)
         names = {file.name for file in files} - tally.refused
         gone = [name for name in known if name not in names and _is_below(project, name, wanted)]
@@ -154,6 +162,18 @@ def index_project(
     )
 
 
+def _found(project: Path, wanted: Sequence[Path]) -> tuple[list[SourceFile], list[LeftOut]]:
+    if not is_whole_machine(project):
+        return find_files(project, wanted)
+    if not wanted:
+        return [], [LeftOut(".", "no project, but all files of the machine or of its user")]
+    raise UserError(
+        f"{str(project)!r} is no project, but holds all files of the machine or of its user.",
+        code="outside-project",
+        fix="Name the folder of one with --project, or run `git init` in it.",
+    )
+
+
 def _let_go(store: Store) -> None:
     """Give back what the run needed: a server that found a changed file lives on, its next run may be days away."""
     with store.reading() as connection:
@@ -169,7 +189,8 @@ def _root(store: Store) -> str:
 
 def _inside(project: Path, path: Path) -> Path:
     found = path if path.is_absolute() else project / path
-    found = found.parent.resolve() / found.name if found.name not in ("", "..") else found.resolve()
+    is_named = found.name not in ("", "..")
+    found = Path(os.path.realpath(found.parent), found.name) if is_named else Path(os.path.realpath(found))
     if not found.is_relative_to(project):
         raise UserError(
             f"{str(path)!r} is not in the project {str(project)!r}.",

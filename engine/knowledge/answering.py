@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,12 +38,15 @@ def named(store: Store, question: str, namespace: str = TREE) -> tuple[Extract, 
 
 
 def unsaid(
-    store: Store, question: str, said: Extract, namespace: str = TREE
+    store: Store, question: str, said: Extract, passages: Sequence[Passage], namespace: str = TREE
 ) -> tuple[Extract, tuple[Passage, ...]] | None:
-    """As `named`, of an entry of the project's own whose name none of the quotes has that were `said` to the question:
-    then they tell of something else."""
+    """As `named`, of an entry of the project's own whose name neither any of the quotes has that were `said` to the
+    question nor the heading above it in its passage, one of `passages`: then they tell of something else."""
     found = own_entry(store, question, [one for one in NAMESPACES if one.startswith(namespace)], in_words=True)
-    if found is None or any(names_all(found[1], one.quote) for one in said.citations):
+    if found is None:
+        return None
+    headings = {one.id: one.name.rpartition(" > ")[2] for one in passages}
+    if any(names_all(found[1], f"{headings.get(one.id, '')}\n{one.quote}") for one in said.citations):
         return None
     told = tell_entry(found[0], NAMED)
     return None if told is None else (told, (found[0],))

@@ -221,11 +221,12 @@ def stored_size(text: str, what: str, code: str) -> int:
     try:
         size = len(text if text.isascii() else text.encode("utf-8"))
     except UnicodeEncodeError as exc:
-        raise UserError(
-            f"{what} holds a half character (surrogate U+{ord(text[exc.start]):04X}) at offset {exc.start}.",
-            code=code,
-            fix="Give valid Unicode.",
-        ) from None
+        unit = ord(text[exc.start])
+        if 0xDC80 <= unit <= 0xDCFF:  # what Python makes of a byte of a command line that is no UTF-8
+            found = f"the byte 0x{unit - 0xDC00:02X}, which is no UTF-8 there (U+{unit:04X})"
+        else:
+            found = f"a half character (surrogate U+{unit:04X})"
+        raise UserError(f"{what} holds {found}, at offset {exc.start}.", code=code, fix="Give valid Unicode.") from None
     if "\0" in text:
         raise UserError(f"{what} holds a NUL byte at offset {text.index(chr(0))}.", code=code, fix="Remove it.")
     return size

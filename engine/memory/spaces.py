@@ -7,6 +7,7 @@ it, so it stays as it is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import apsw
@@ -53,22 +54,30 @@ def read_waiting(
     return [(int(row), str(text)) for row, text in connection.execute(sql, (after, *tables, limit))]
 
 
+def same_still(connection: apsw.Connection, rows: Sequence[Waiting]) -> set[int]:
+    """Those of `rows` that have their text still: the number of a row that was erased may be another's by now."""
+    numbers = json.dumps([row for row, _ in rows])
+    sql = "SELECT row, text FROM memories WHERE row IN (SELECT value FROM json_each(?))"
+    texts = dict(connection.execute(sql, (numbers,)))
+    return {row for row, text in rows if texts.get(row) == text}
+
+
 def put_made(connection: apsw.Connection, table: int, made: Sequence[tuple[int, bytes | None]]) -> int:
     """Put the vectors that were made (None: the text says nothing) in their place; returns how many rows stood."""
     return sum(put_vector(connection, row, table, vector) for row, vector in made)
 
 
-_ENDED = "valid_to IS NOT NULL AND embedder IS NULL"
+def count_ended(connection: apsw.Connection, embedder_id: str, dimension: int) -> int:
+    """How many ended revisions are in no space, as an import of what was written without their vectors leaves such, or
+    in one of another engine's embedder."""
+    where = _ended(connection, embedder_id, dimension)
+    return int(connection.execute(f"SELECT count(*) FROM memories WHERE {where}").get)
 
 
-def count_ended(connection: apsw.Connection) -> int:
-    """How many ended revisions are in no space: an import of what was written without their vectors leaves such."""
-    return int(connection.execute(f"SELECT count(*) FROM memories WHERE {_ENDED}").get)
-
-
-def read_ended(connection: apsw.Connection, after: int, limit: int) -> list[Waiting]:
+def read_ended(connection: apsw.Connection, embedder_id: str, dimension: int, after: int, limit: int) -> list[Waiting]:
     """The next of those revisions, by row, behind the row `after`."""
-    sql = f"SELECT row, text FROM memories WHERE row > ? AND {_ENDED} ORDER BY row LIMIT ?"
+    where = _ended(connection, embedder_id, dimension)
+    sql = f"SELECT row, text FROM memories WHERE row > ? AND {where} ORDER BY row LIMIT ?"
     return [(int(row), str(text)) for row, text in connection.execute(sql, (after, limit))]
 
 
@@ -76,13 +85,20 @@ def put_ended(connection: apsw.Connection, table: int, made: Sequence[tuple[int,
     """As `put_made`, of ended revisions, whose vectors lie aside."""
     done = 0
     for row, vector in made:
-        if connection.execute(f"SELECT 1 FROM memories WHERE row = ? AND {_ENDED}", (row,)).get is None:
+        if connection.execute("SELECT 1 FROM memories WHERE row = ? AND valid_to IS NOT NULL", (row,)).get is None:
             continue
         note_vector(connection, row, vector, read_noted(connection, row), table=table)
+        connection.execute("DELETE FROM retired_vectors WHERE row = ?", (row,))
         if vector is not None:
             connection.execute("INSERT INTO retired_vectors VALUES (?, ?)", (row, vector))
         done += 1
     return done
+
+
+def _ended(connection: apsw.Connection, embedder_id: str, dimension: int) -> str:
+    sql = "SELECT number FROM embedders WHERE derived AND NOT (embedder_id = ? AND dimension = ?)"
+    tables = ", ".join(str(int(number)) for (number,) in connection.execute(sql, (embedder_id, dimension)))
+    return f"valid_to IS NOT NULL AND (embedder IS NULL OR embedder IN ({tables}))"
 
 
 def given_spaces(connection: apsw.Connection) -> list[tuple[str, int]]:

@@ -27,7 +27,38 @@ LONG_REFUSED = 64
 _KEY_END = r"""[ \t\w.-]{0,20}+[\s'"\\\])]{0,4}+"""
 _ANNOTATED = r"""(?::[ ]?[A-Za-z][\w.]{0,20}+(?:\[[\w., ]{0,30}+\])?(?:[ ]?\|[ ]?None)?[ ]?="""
 _PREFIX = r"""(?:[rRbBuUfF]{1,2}(?=["']))?"""
+_NO_CONTACT = r"""(?<![\w.$-]...)""" + "".join(
+    rf"(?<!(?i:{words})[ ]...)"
+    for words in (
+        "adc|gnd|led|pwm|see",
+        "gpio",
+        "bobby|dowel",
+        "clevis|cotter|ground|header|output|safety|socket",
+        "arduino|bowling|rolling",
+        "connector|interrupt",
+    )
+)
+"""Behind `pin`: no name goes on, and no word before it tells a contact of a circuit or a piece of metal."""
+_WHOSE = r"""(?i:the|a|my|your|our|his|her|their|this|that)[ ]"""
+_MARKS = r"""["'\x60*]{0,3}"""
 PARTS = {
+    "<pin_by_itself>": _NO_CONTACT,
+    "<pin_of_something>": r"""(?:PIN|[Pp]in)"""
+    + _NO_CONTACT
+    + r"""s?(?:[ ](?i:codes?|numbers?))?[ ](?:(?i:of|for)[ ]|(?i:to)[ ](?="""
+    + _WHOSE
+    + r"""))(?:"""
+    + _WHOSE
+    + r""")?(?:(?!(?i:on|in|of|at|to|for|and|or|with|from|by|sd|sound|graphics|video|network|memory|expansion)[ ])"""
+    + r"""[A-Za-z]{2,16}+[ ]){0,2}"""
+    + r"""(?i:card|sim|atm|account|phone|door|bank|login|alarm|voicemail|safe)s?(?i:[ ]cards?)?"""
+    + r"""(?:[ ](?:is|was|ist|are|were)(?:[ ]|[ ]?:)|[ ]?[:=])[ \t]{0,3}"""
+    + _MARKS,
+    "<next_pin>": _MARKS + r"""(?:,|,?[ ](?:and|or|&))[ ]""" + _MARKS,
+    "<no_quantity>": r"""(?!"""
+    + _MARKS
+    + r"""[ -]?(?:(?:bit|byte|digit|character|char|ohm|volt|gram|point|minute|second)s?"""
+    + r"""|[kM]?V|mV|mA|mW|[mµun]?s|[kMG]?Hz|[kMG]i?B|baud|bps|mm|cm|px|Ω|°C)\b)""",
     "<assigned>": _KEY_END
     + _ANNOTATED
     + r"""|=>|=|>|:{1,3}=|\|\||:|\?=|,)\s{0,3}+"""

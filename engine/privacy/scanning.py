@@ -15,6 +15,7 @@ from aqe.engine.privacy.redactor import scan
 from aqe.engine.project import as_seen_from_here
 
 MOST_BYTES = 5_000_000
+_MOST_NESTED = 32
 _PASSED_BY = frozenset((".git", ".hg", ".svn", ".aqe", "node_modules", "__pycache__"))
 
 
@@ -55,9 +56,10 @@ def scan_text(text: str, path: str) -> Iterator[Finding]:
 
 def scan_paths(paths: Sequence[Path], *, whole: bool = False) -> ScanReport:
     """The findings in files and, below folders, in every text file that git does not ignore (without git, in a folder
-    that git ignores, and with `whole`: in all).
+    that git ignores, and with `whole`: in all). In a repository nested there, a submodule too, its own git says so;
+    one that git cannot list is unread.
 
-    Virtual environments and the folders of tools are passed by in both cases.
+    Virtual environments and the folders of tools are passed by in both cases; links are not followed.
     """
     findings: list[Finding] = []
     skipped: list[str] = []
@@ -96,14 +98,51 @@ def _files_of(path: Path, *, whole: bool) -> Iterator[Path]:
     if not os.path.isdir(path) or not _may_be_listed(path):
         yield path
         return
-    listed = None if whole else _by_git(path) or None
-    passed_by: dict[Path, bool] = {}
-    for name in sorted(_by_walk(path) if listed is None else listed):
+    listed = None if whole else _by_git(path)
+    names = _with_nested(path, listed) if listed else set(_by_walk(path))
+    for name in sorted(names):
         file = path / name
-        if listed is not None and _is_passed_by(path, file.parent, passed_by):
-            continue
-        if _is_file(file) or (os.path.isdir(file) and not _may_be_listed(file)):
+        if _is_file(file) or _is_folder(file):
             yield file
+
+
+def _with_nested(root: Path, listed: Sequence[str]) -> set[str]:
+    """The files that git lists in `root`, each once (in a conflict it has a line for each side), and those of the
+    repositories nested there, by their own rules. Folders among them are those of which nobody can say what they hold.
+    """
+    passed_by: dict[Path, bool] = {}
+    names: set[str] = set()
+    waiting = [("", listed, 0)]
+    while waiting:
+        before, here, depth = waiting.pop()
+        for name in {before + one.rstrip("/") for one in here} - names:
+            path = root / name
+            is_folder = _is_folder(path)
+            if _is_passed_by(root, path if is_folder else path.parent, passed_by):
+                continue
+            inside = _of_nested(path) if is_folder and depth < _MOST_NESTED else None
+            if inside is None:
+                names.add(name)
+            else:
+                waiting.append((f"{name}/", inside, depth + 1))
+    return names
+
+
+def _of_nested(folder: Path) -> list[str] | None:
+    """What the git of a nested repository lists in it; None where that cannot be said.
+
+    A submodule that is not checked out has no git of its own: whatever lies there is the answer, most often nothing.
+    """
+    if not _may_be_listed(folder):
+        return None
+    if not os.path.lexists(folder / ".git"):
+        return list(_by_walk(folder))
+    top = _git(folder, "rev-parse", "--show-toplevel", own=True)
+    try:
+        is_own = top is not None and os.path.samefile(os.fsdecode(top.rstrip(b"\r\n")), folder)
+    except OSError:
+        is_own = False
+    return _by_git(folder, own=True) if is_own else None
 
 
 def _may_be_listed(folder: Path) -> bool:
@@ -124,21 +163,40 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _by_git(folder: Path) -> list[str] | None:
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _by_git(folder: Path, *, own: bool = False) -> list[str] | None:
+    """What git shows below a folder, a repository nested there as one name; None where git cannot say it."""
+    listed = _git(folder, "ls-files", "-z", "-co", "--exclude-standard", own=own)
+    return None if listed is None else [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def _git(folder: Path, *words: str, own: bool) -> bytes | None:
+    """What git prints in a folder; None without git and where it fails. `own`: whatever repository the surroundings
+    name, as those of a hook do, the one that is meant is the folder's.
+    """
     git = shutil.which("git")
     if git is None:
         return None
-    command = [git, "-c", "core.fsmonitor=false", "ls-files", "-z", "-co", "--exclude-standard"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name] if done.returncode == 0 else None
+    named = [name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_CONFIG")]
+    environ = {name: value for name, value in os.environ.items() if not own or name not in named}
+    command = [git, "-c", "core.fsmonitor=false", *words]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return done.stdout if done.returncode == 0 else None
 
 
 def _is_passed_by(root: Path, folder: Path, known: dict[Path, bool]) -> bool:
-    """Whether a folder below `root` is a virtual environment or a tool's own, or lies in one."""
+    """Whether a folder below `root` is a virtual environment, a tool's own or a link by now, or lies in one."""
     if folder == root:
         return False
     if folder not in known:
-        own = folder.name in _PASSED_BY or os.path.exists(folder / "pyvenv.cfg")
+        own = folder.name in _PASSED_BY or os.path.exists(folder / "pyvenv.cfg") or os.path.islink(folder)
         known[folder] = own or _is_passed_by(root, folder.parent, known)
     return known[folder]
 

@@ -115,7 +115,9 @@ _NEEDS = {
         r"\bwhen (?:exactly )?(?:will|is the next)\b|\buntil when\b|\bby when\b|\bplanned\b|"
         r"\bwill\b[^.?]*\bbe (?:added|supported|removed|dropped|released|taken)|\bwhen does\b.* (?:end|stop|expire)",
         r"\b(?:[Ww]ill|plan\w*|future|next (?:major|minor|release|version)|upcoming|soon|[Dd]eprecat\w+|roadmap|"
-        r"no longer|end of life|EOL)\b",
+        r"no longer|end of life|EOL)\b|"
+        r"\b(?:\d+|one|two|three|six|twelve|thirty) (?:working |business )?"
+        r"(?:second|minute|hour|day|week|month|year)s?\b|\b\d{1,2}:\d\d\b",
     ),
     "measure": (
         r"\bhow (?:fast|slow)\b|\b(?:faster|fastest|slower|slow|speed|overhead|benchmark\w*|per second)\b|\btake to\b|"

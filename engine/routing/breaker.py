@@ -6,15 +6,19 @@ open         no call goes through until `open_until`; each opening in a row doub
              (a server on this machine that takes no connection, which asking costs nothing, is not left so long)
 half-open    one probe at a time goes through; `PROBES` good ones in a row close it, one bad one opens it again
 
-A probe is lent for a limited time, so that a process that dies with it does not block the others. The method is
-Nygard's ("Release It!", 2007) with the failure-rate window of resilience libraries. Times are UTC microseconds.
+A probe is lent for a limited time, so that a process that dies with it does not block the others; only the call that
+has it gives it back. The method is Nygard's ("Release It!", 2007) with the failure-rate window of resilience
+libraries. Times are UTC microseconds.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal, get_args
+
+from aqe.engine.budget import LONGEST_S
 
 State = Literal["closed", "open", "half-open"]
 Outcome = Literal["ok", "failed"]
@@ -22,6 +26,14 @@ Outcome = Literal["ok", "failed"]
 BUCKETS = 12
 PROBES = 2
 MOST_DOUBLINGS = 4
+LONGEST_REST_S = 600.0
+LONGEST_US = round(1e6 * LONGEST_S)
+"""The longest time that a setting allows, and so the longest call."""
+LONGEST_OPEN_US = LONGEST_US * 2**MOST_DOUBLINGS
+LAST_US = 2**63 - 1
+"""The last moment that the store can keep."""
+MOST_COUNTED = 2**53
+"""More than was ever counted; the digits of a larger number may be too many for JSON."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +83,9 @@ class Circuit:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Circuit:
-        """A circuit as `to_json` wrote it."""
-        found = json.loads(text)
-        buckets = tuple(Bucket(**bucket) for bucket in found.pop("buckets"))
-        return cls(buckets=buckets, **found)
+    def from_json(cls, text: str | bytes, kept_at: int = LAST_US) -> Circuit:
+        """A circuit as `to_json` wrote it; a fresh one where `parsed` finds none."""
+        return parsed(text, kept_at) or cls()
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,43 @@ ALLOWED = Permission(True)
 """What a model without a breaker has."""
 
 
+def parsed(text: str | bytes, kept_at: int = LAST_US) -> Circuit | None:
+    """The circuit that was kept as `text` at `kept_at`; None where it cannot be one: bits flipped in it, or another
+    version of aqe keeps more. Whoever meets None takes a fresh one, since the next calls are counted anew anyway."""
+    try:
+        found: Any = json.loads(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    state, kept = found.pop("state", "closed"), found.pop("buckets", [])
+    most = {
+        "open_until": kept_at + LONGEST_OPEN_US,
+        "opened": MOST_COUNTED,
+        "probe_until": kept_at + LONGEST_US,
+        "good_probes": PROBES - 1,
+        "resting_until": kept_at + round(1e6 * LONGEST_REST_S),
+        "latency_us": LONGEST_US,
+        "failed_in_row": MOST_COUNTED,
+    }
+    if state not in get_args(State) or not isinstance(kept, list) or not _within(found, most):
+        return None
+    buckets = tuple(bucket for one in kept if (bucket := _bucket_of(one, kept_at)) is not None)
+    return Circuit(state, buckets, **found) if len(buckets) == len(kept) <= BUCKETS + 1 else None
+
+
+def _bucket_of(found: Any, kept_at: int) -> Bucket | None:
+    most = {"start": kept_at, "calls": MOST_COUNTED, "failed": MOST_COUNTED, "slow": MOST_COUNTED}
+    if not isinstance(found, dict) or "start" not in found or not _within(found, most):
+        return None
+    bucket = Bucket(**found)
+    return bucket if max(bucket.failed, bucket.slow) <= bucket.calls else None
+
+
+def _within(found: Mapping[str, Any], most: Mapping[str, int]) -> bool:
+    return all(type(value) is int and 0 <= value <= most.get(name, -1) for name, value in found.items())
+
+
 def look(circuit: Circuit, now: int) -> Permission:
     """Whether `ask` would let a call through now; nothing changes."""
     if circuit.resting_until > now:
@@ -106,12 +153,13 @@ def look(circuit: Circuit, now: int) -> Permission:
 
 
 def ask(circuit: Circuit, policy: BreakerPolicy, now: int) -> tuple[Circuit, Permission]:
-    """Ask to call now; a probe that is let through is lent until `policy.probe_us` from now."""
+    """Ask to call now; a probe that is let through is lent until `policy.probe_us` (at most a week) from now."""
     permission = look(circuit, now)
     if not permission.probe:
         return circuit, permission
     good = circuit.good_probes if circuit.state == "half-open" else 0
-    return replace(circuit, state="half-open", probe_until=now + policy.probe_us, good_probes=good), permission
+    lent_until = now + min(policy.probe_us, LONGEST_US)
+    return replace(circuit, state="half-open", probe_until=lent_until, good_probes=good), permission
 
 
 def record(
@@ -122,6 +170,7 @@ def record(
     A call that began before the breaker opened changes nothing but the window; only a probe closes or reopens it. A
     slow good call counts as slow in the window, and as bad for a probe.
     """
+    duration_us = min(max(duration_us, 0), LONGEST_US)
     slow = duration_us > policy.slow_us
     buckets = _counted(circuit.buckets, policy, now, failed=outcome == "failed", slow=slow)
     latency_us, in_row = circuit.latency_us, circuit.failed_in_row + 1
@@ -145,21 +194,22 @@ def give_back(circuit: Circuit) -> Circuit:
     return replace(circuit, probe_until=0) if circuit.state == "half-open" else circuit
 
 
-def rest(circuit: Circuit, now: int, seconds: float) -> Circuit:
-    """The circuit after the server asked to be left alone for `seconds` (at most ten minutes are heeded)."""
-    until = now + round(1e6 * min(max(seconds, 0.0), 600.0))
-    return replace(give_back(circuit), resting_until=max(circuit.resting_until, until))
+def rest(circuit: Circuit, now: int, seconds: float, *, probe: bool = False) -> Circuit:
+    """The circuit after the server asked a call to leave it alone for `seconds` (at most ten minutes are heeded). The
+    call gives back what it was lent, if it was the probe; another's stays out."""
+    until = now + round(1e6 * min(max(seconds, 0.0), LONGEST_REST_S))
+    return replace(give_back(circuit) if probe else circuit, resting_until=max(circuit.resting_until, until))
 
 
 def moved(circuit: Circuit, by: int) -> Circuit:
     """The circuit with all its times `by` later, which a clock that was put back makes earlier."""
 
     def at(moment: int) -> int:
-        return moment and moment + by
+        return moment and max(0, moment + by)
 
     return replace(
         circuit,
-        buckets=tuple(replace(bucket, start=bucket.start + by) for bucket in circuit.buckets),
+        buckets=tuple(replace(bucket, start=max(0, bucket.start + by)) for bucket in circuit.buckets),
         open_until=at(circuit.open_until),
         probe_until=at(circuit.probe_until),
         resting_until=at(circuit.resting_until),
@@ -172,7 +222,7 @@ def counts(circuit: Circuit, policy: BreakerPolicy, now: int) -> Bucket:
 
 
 def _open(circuit: Circuit, policy: BreakerPolicy, now: int) -> Circuit:
-    open_us = policy.open_us * 2 ** min(circuit.opened, policy.doublings)
+    open_us = min(policy.open_us * 2 ** min(circuit.opened, policy.doublings), LONGEST_OPEN_US)
     return replace(
         circuit,
         state="open",

@@ -56,9 +56,12 @@ class Call:
         ask: Callable[[Provider, str, CompletionRequest], Awaitable[T]],
         completion: CompletionRequest,
         limit_s: float,
+        longest_s: float,
     ) -> tuple[T] | None:
-        """Ask; None where there was no free place, or the breaker had closed the way meanwhile."""
-        permission = self._router.circuits.ask(self.key, self._policy)
+        """Ask, for at most `limit_s`; with the pieces that may come then, a call takes at most `longest_s`, for which a
+        probe is lent. None where there was no free place, or the breaker had closed the way meanwhile."""
+        lease_us = max(self._policy.probe_us, round(1e6 * longest_s))
+        permission = self._router.circuits.ask(self.key, replace(self._policy, probe_us=lease_us))
         if not permission.allowed:
             self._told("breaker", permission.reason)
             return None
@@ -107,7 +110,8 @@ class Call:
             self._record(lambda: circuits.record(self.key, policy, "failed", self._us(), probe=self._probe))
             self._probe = False
         if rest_s is not None:
-            self._record(lambda: circuits.rest(self.key, rest_s))
+            is_probe = self._probe
+            self._record(lambda: circuits.rest(self.key, rest_s, probe=is_probe))
             self._probe = False
         self.let_go()
 

@@ -80,6 +80,7 @@ class Journey:
         self._refused: set[Key] = set()
         self._asked_again: set[Key] = set()
         self._refusal: AqeError | None = None
+        self._streams = False
         self._round = 0  # of those in which a model was asked; waiting for a breaker is none
 
     async def complete(self) -> Completion:
@@ -96,6 +97,7 @@ class Journey:
     async def stream(self) -> AsyncGenerator[tuple[Key, str], None]:
         """The pieces of the first answer of which one comes, each with who sent it. Raises as `Router.run`."""
         limit_s = TIMEOUT_S
+        self._streams = True
 
         async def ask(
             provider: Provider, model: str, completion: CompletionRequest
@@ -236,7 +238,7 @@ class Journey:
             call = Call(self._router, provider, candidate, self.attempts, self._round)
             limit_s = min(call.limit_s, self._left_s() / 2 if len(waiting) > 1 else self._left_s())
             try:
-                answer = await call.make(ask, self._completion, limit_s)
+                answer = await call.make(ask, self._completion, limit_s, self._left_s() if self._streams else limit_s)
             except ProviderFailure as failure:
                 call.end_badly(failure, counts=self._counts(failure, call, limit_s))
                 if failure.kind in NEVER_AGAIN or key in self._asked_again:

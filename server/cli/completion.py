@@ -33,6 +33,8 @@ complete -c aqe -a '(aqe --complete (commandline -opc)[2..-1] (commandline -ct) 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 _SIDES = ("local", "cloud")
 _PARTS = ("patterns", "quality", "smells", "flaky")
+_KINDS = ("covers", "imports", "calls", "fixed-by", "co-retrieved", "similar")
+_PURPOSES = ("query", "complete", "embed")
 _REPORTS = ("text", "json", "sarif", "github")
 NAMED: dict[tuple[str, str], tuple[str, ...]] = {
     ("query", "--strategy"): ("balanced", "cost", "latency", "quality", "privacy"),
@@ -40,12 +42,14 @@ NAMED: dict[tuple[str, str], tuple[str, ...]] = {
     ("route", "--force"): _SIDES,
     ("route", "--privacy"): ("public", "internal", "secret"),
     ("feedback", "--signal"): ("positive", "negative", "correction", "implicit"),
-    ("memory neighbours", "--kind"): ("covers", "imports", "calls", "fixed-by", "co-retrieved", "similar"),
-    ("memory link", "--kind"): ("covers", "imports", "calls", "fixed-by", "co-retrieved", "similar"),
+    ("memory neighbours", "--kind"): _KINDS,
+    ("memory link", "--kind"): _KINDS,
+    ("memory unlink", "--kind"): _KINDS,
     ("memory export", "--format"): ("jsonl", "markdown", "state"),
     ("memory import", "--format"): ("jsonl", "markdown", "lines", "state", "agentic-qe", "server-memory", "mem0"),
     ("memory import", "--conflict"): ("keep", "take", "fail"),
-    ("privacy consent grant", "--purpose"): ("query", "complete", "embed"),
+    ("privacy consent grant", "--purpose"): _PURPOSES,
+    ("privacy consent revoke", "--purpose"): _PURPOSES,
     ("mcp install", "client"): ("claude", "cursor", "vscode"),
     ("review", "--format"): _REPORTS,
     ("audit", "--format"): _REPORTS,
@@ -67,6 +71,11 @@ def script(shell: str) -> str:
 def candidates(words: list[str], options: list[str]) -> list[str]:
     """What can stand in place of the last of `words` (those after `aqe`); `options` are those before the command."""
     *before, at = words or [""]
+    before = [word for word in before if word != "="]  # bash gives `--format=te` as three words, the others as one
+    at = "" if at == "=" else at
+    name, joins, value = at.partition("=")
+    if joins and name.startswith("--"):
+        return [f"{name}={found}" for found in candidates([*before, name, value], options)]
     while before and before[0].startswith("-"):
         if before == ["--project"]:
             return []

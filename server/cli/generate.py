@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -145,11 +146,11 @@ def _budget(budget: str | None, evaluations: int | None) -> float | None:
 
 def _start(target: str) -> Path | None:
     """Where the search for the project begins: the working directory, or the target's folder when it lies outside."""
-    path = Path(target.partition("::")[0]).expanduser()
+    path = Path(os.path.expanduser(target.partition("::")[0]))
     try:
-        outside = path.exists() and not path.resolve().is_relative_to(find_project())
+        outside = os.path.exists(path) and not path.resolve().is_relative_to(find_project())
     except OSError:
         return None
     if not outside or "site-packages" in path.resolve().parts:
         return None
-    return path if path.is_dir() else path.parent
+    return path if os.path.isdir(path) else path.parent

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aqe.engine.errors import UserError
 from aqe.server.cli.interrupts import working
 from aqe.server.cli.output import JsonOption, ProjectOption, give, project_at
 
@@ -31,16 +34,27 @@ def command(
     from aqe.engine.embedding import open_embedder
     from aqe.engine.index import index_project
     from aqe.engine.memory import open_store
-    from aqe.engine.project import locate
     from aqe.engine.settings import load_settings
 
     root = project_at(project)
     settings = load_settings(root)
-    wanted = [locate(path, root).absolute() for path in paths or ()]
+    wanted = [_meant(path, root) for path in paths or ()]
     with open_store(root, settings=settings) as store, working(quiet=json) as (progress, cancel):
         embedder = open_embedder(settings)
         report = index_project(store, embedder, root, paths=wanted, progress=progress, cancel=cancel)
     give("index", report, partial(_summary, report), project=root, json=json)
+
+
+def _meant(text: str, root: Path) -> Path:
+    """The path that is meant: one that is there, or one that may have been indexed and is gone."""
+    from aqe.engine.project import locate
+
+    try:
+        return locate(text, root).absolute()
+    except UserError:
+        here = Path(os.path.expanduser(text)).absolute()
+        is_of_here = here.is_relative_to(root) and os.path.isdir(here.parent)
+        return here if is_of_here else root / text
 
 
 def _summary(report: IndexReport) -> str:

@@ -64,10 +64,10 @@ def _embed(
 
     embedder = open_embedder(settings)
     with open_to_read(root) if dry_run else open_store(root, settings=settings) as store:
-        waits = waiting(store, embedder)
+        waits = waiting(store, embedder, ended=True)
         done = 0
         if waits and not dry_run:
-            done = reembed(store, embedder, size=batch, progress=progress, cancel=cancel)
+            done = reembed(store, embedder, ended=True, size=batch, progress=progress, cancel=cancel)
     return waits, done, embedder.id
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from aqe.engine.errors import UserError
+from aqe.engine.ignored import MOST_NAMED
 from aqe.engine.terminal import one_line
 from aqe.server.cli.memory_objects import absent_object, tell_absent
 from aqe.server.cli.output import (
@@ -258,6 +259,8 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
         print(f"and {len(told.left_out) - 20} more left out", file=sys.stderr)
     for one in told.ignored_keys:
         print(one_line(f"{one} (in {counted(one.lines, 'line')})"), file=sys.stderr)
+    if len(told.ignored_keys) == MOST_NAMED:
+        print(f"further keys than these {MOST_NAMED} are not named", file=sys.stderr)
 
 
 def _print_ended(told: Imported) -> None:

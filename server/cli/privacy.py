@@ -64,9 +64,9 @@ def scan(
         print_json("privacy-scan", report, project=kept_where(root))
     else:
         for found in report.findings:
-            print(f"{found.path}:{found.line}:{found.column}: {found.kind}")
+            print(f"{one_line(found.path)}:{found.line}:{found.column}: {found.kind}")
         for name in report.skipped:
-            print(f"{name}: not scanned, it is binary, too large or cannot be read", file=sys.stderr)
+            print(f"{one_line(name)}: not scanned, it is binary, too large or cannot be read", file=sys.stderr)
         if gate and report.unread:
             some = "file that was" if len(report.unread) == 1 else "files that were"
             print(f"The gate does not pass {len(report.unread)} {some} not looked at.", file=sys.stderr)

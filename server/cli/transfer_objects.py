@@ -39,7 +39,7 @@ class MemoriesImported(Imported):
     they lacked, `same` were there; those that differ stayed (`kept`) or became a new revision (`taken`), the first 20
     of them in `named`; `left_out` has what could not be a memory, with why. `ended` of those there or kept had been
     deleted here (or merged, pruned, expired) and stay so, the first 20 in `ended_named`. `embedded` got a vector.
-    `ignored_keys` are those of plain lines that nothing reads. Of a state also the rows of its other parts, by part."""
+    `ignored_keys` are those of lines that nothing reads. Of a state also the rows of its other parts, by part."""
 
     file: str
     embedded: int

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from aqe.engine.errors import UserError
-from aqe.engine.project import find_project, has_marker
+from aqe.engine.project import find_project, has_marker, is_whole_machine
 
 
 async def project_of_call(given: str | None, served: str | None, context: Any) -> Path:
@@ -22,22 +22,23 @@ async def project_of_call(given: str | None, served: str | None, context: Any) -
     if served or os.environ.get("AQE_PROJECT"):
         return find_project(explicit=served)
     for root in await _roots(context):
-        if root.is_dir():
+        if os.path.isdir(root):
             return find_project(root, environ={})
     here = find_project()
-    if has_marker(here):
+    if has_marker(here) and not is_whole_machine(here):
         return here
+    lacks = "is no project of its own" if has_marker(here) else "has no pyproject.toml, .git or .aqe"
     raise UserError(
-        f"It is not known which project is meant: {here} has no pyproject.toml, .git or .aqe.",
+        f"It is not known which project is meant: {here} {lacks}.",
         code="no-project",
         fix="Give `project`, the path of the project's folder, or start the server with --project DIR.",
     )
 
 
 def _named(given: str) -> Path:
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
+    folder = Path(os.path.expanduser(given))
+    if not os.path.isdir(folder):
+        what = "is a file" if os.path.exists(folder) else "does not exist"
         fix = "Give the folder that holds the project."
         raise UserError(f"The project folder {given!r} {what}.", code="no-such-project", fix=fix)
     return folder.resolve()

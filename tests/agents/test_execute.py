@@ -237,6 +237,7 @@ def test_an_isolated_run_can_go_without_network(project: Path) -> None:
     assert (refused.returncode, refused.stderr.strip().endswith("[bad-argument]")) == (2, True)
 
 
+@pytest.mark.services
 def test_ctrl_c_ends_an_isolated_run_with_all_that_it_started(project: Path) -> None:
     """Ctrl-C during an isolated run gives status 130 and leaves no process."""
     source = "import subprocess, sys\ndef test_a():\n    open('.aqe/started', 'w').close()\n"

@@ -103,7 +103,15 @@ ROWS = [
     Row("output folder is full", GENERATE, nothing, "disk-full", inside=FULL_DISK),
     Row("read-only project", GENERATE, nothing, "project-read-only", inside=READ_ONLY),
     Row("Python 3.9 without pytest", (*GENERATE, "--python", "{python}"), old_environment, "no-pytest", slow=True),
-    Row("prints at import", ODD, with_files(odd=f"print('hello' * 100)\n\n\n{MODULE}"), "", 0, then=is_written),
+    Row(
+        "prints at import",
+        ODD,
+        with_files(odd=f"print('hello' * 100)\n\n\n{MODULE}"),
+        "",
+        0,
+        then=is_written,
+        slow=True,
+    ),
     Row(
         "forks at import",
         ODD,

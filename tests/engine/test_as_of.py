@@ -42,6 +42,23 @@ def test_search_of_the_past_finds_by_words_and_by_vector(store: Store, moment: i
     assert (both.mode, [hit.memory.id for hit in both.hits]) == ("hybrid", ["refund"])
 
 
+def test_a_vector_is_found_by_then_whose_memory_has_other_metadata_since(store: Store) -> None:
+    """A caller's vector goes on with its text: each past revision is found by the one that it had, however often the
+    metadata changed, and a vector that was given later is not its own."""
+    moments = []
+    store.add("the gate", id="gate", vector=[1, 0])
+    for step in range(3):
+        moments.append(store.now())
+        store.update("gate", metadata={"step": step})
+    moments.append(store.now())
+    store.update("gate", vector=[0, 1])
+    for moment in moments:
+        found = search_as_of(store, moment, None, vector=[1, 0])
+        assert [(hit.memory.id, hit.vector_score) for hit in found.hits] == [("gate", 1.0)]
+    now = search_as_of(store, store.now(), None, vector=[1, 0])
+    assert [(hit.memory.id, hit.vector_score) for hit in now.hits] == [("gate", 0.0)]
+
+
 def test_search_as_of_now_is_the_search(store: Store, moment: int) -> None:
     """At the present moment both searches agree on memories and scores."""
     for query, vector in (("prices", None), (None, [0.5, 0.5]), ("prices even", [0.5, 0.5])):

@@ -330,6 +330,7 @@ def test_folder_that_cannot_be_written_costs_no_search(many: Store) -> None:
     assert folder_of(many.path).read_text() == "a file in the way of the folder"
 
 
+@pytest.mark.services
 def test_processes_that_make_the_file_together_all_find_the_same(many: Store) -> None:
     """Three processes that find no file read the vectors and write it at once; each answers right, one file is left."""
     for file in files(many):

@@ -297,6 +297,7 @@ def test_units_are_what_can_be_quoted(text: str, form: Form, expected: list[tupl
     assert [(one.first, one.last, one.text) for one in found] == expected
 
 
+@pytest.mark.services
 def test_questions_of_halves_a_and_b_fare_as_the_docs_say(repository: Path) -> None:
     """On the halves of the benchmark worded near the text, which nothing is fitted on, 28 and at least 32 of 40
     questions are answered right at the lowest threshold of the other half, and at most 4 and 5 of 40 without an answer
@@ -395,11 +396,12 @@ def test_quotes_without_what_is_asked_for_take_confidence(question: str, silent:
     [
         ("person", "Who made the reader of files?", "The reader of files is small.", "Files are read by Ann's reader."),
         ("plan", "When will the reader be removed?", "The reader reads files.", "The reader goes in the next release."),
+        ("plan", "When does a token expire?", "A token can expire.", "A token expires after 30 days."),
         ("measure", "Is the reader faster than the writer?", "The reader and the writer.", "The reader is slow."),
         ("number", "What is the limit of 20 readers?", "There is a limit of readers: 20.", "A limit of readers: 30."),
         ("count", "How many files does it close?", "2 readers close whatever they find of files.", "Closes 2 files."),
     ],
-    ids=["who", "when will", "how fast", "a number other than the question's", "how many"],
+    ids=["who", "when will", "when does it end", "how fast", "a number other than the question's", "how many"],
 )
 def test_what_an_answer_cannot_be_without_is_missed(need: str, question: str, silent: str, offering: str) -> None:
     """A quote without the person, the plan, the measure or the number that is asked for is held for less sure."""

@@ -157,6 +157,7 @@ def test_a_forked_store_is_refused_while_a_thread_has_its_lock(tmp_path: Path) -
         assert store.get("a") is not None
 
 
+@pytest.mark.services
 def test_a_child_of_an_engine_ends_in_the_ordinary_way(project: Path) -> None:
     """A forked process that runs to its end, and lets go of its parent's engine, ends as if there were none."""
     program = (

@@ -314,6 +314,7 @@ def test_searches_agree_with_the_file_whatever_another_process_wrote(
             assert found(store) == selected(tmp_path / "shared.db")
 
 
+@pytest.mark.services
 def test_searches_while_another_process_writes_find_revisions_whole(tmp_path: Path, writer: Elsewhere) -> None:
     """Whatever is written meanwhile, a hit is one revision as it was written, and never one that ended before the
     search began."""

@@ -13,9 +13,6 @@ import pytest
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.index import IndexReport, index_project, index_scope
 from aqe.engine.index.files import find_files
-from aqe.engine.index.passages import MOST_LINES, lines_of
-from aqe.engine.index.prose import read_prose
-from aqe.engine.index.source import read_source
 from aqe.engine.lease import take_lease
 from aqe.engine.memory import Memory, Provenance, Store
 from aqe.engine.progress import CancelToken
@@ -135,6 +132,9 @@ def test_the_users_own_folder_is_indexed_only_as_a_project(
     (project / "pyproject.toml").unlink(missing_ok=True)
     left_out = run(memory, project).left_out
     assert (indexed(memory), [one.file for one in left_out]) == ([], ["."])
+    with pytest.raises(UserError, match="--project") as refused:
+        run(memory, project, "docs")
+    assert refused.value.code == "outside-project"
     write(project, "pyproject.toml", "[project]\nname = 'home'\n")
     run(memory, project)
     assert "README.md" in indexed(memory)
@@ -218,6 +218,22 @@ def test_path_outside_the_project_is_refused(memory: Store, project: Path) -> No
     assert refused.value.code == "outside-project"
 
 
+def test_a_path_that_neither_is_nor_was_there_is_refused(memory: Store, project: Path) -> None:
+    """A mistyped path is a mistake; a file or folder that was indexed and is gone is dropped by its name."""
+    run(memory, project)
+    for name in ("nowhere", "docs/nowhere.md", "doc", "a" * 300):
+        with pytest.raises(UserError, match=f"{name}'") as refused:
+            run(memory, project, "docs", name)
+        assert refused.value.code == "no-such-path"
+    (project / "loop").symlink_to("loop")
+    with pytest.raises(UserError) as refused:
+        run(memory, project, "loop/x.md")
+    assert refused.value.code == "no-such-path"
+    shutil.rmtree(project / "docs")
+    assert run(memory, project, "docs").gone >= 1
+    assert not [name for name in indexed(memory) if name.startswith("docs/")]
+
+
 @pytest.mark.parametrize("with_git", [True, False], ids=["git", "no git"])
 def test_ignored_files_are_left_out(memory: Store, project: Path, with_git: bool) -> None:
     """Nested .gitignore files, their negations and their anchors mean what git says they mean, with git and without;
@@ -280,6 +296,13 @@ def test_links_are_not_followed(memory: Store, project: Path) -> None:
     report = run(memory, project)
     assert [(one.file, one.reason) for one in report.left_out] == [("plan.md", "a link")]
     assert report.files == 3
+
+
+def test_a_named_link_to_a_folder_is_left_out_with_a_word(memory: Store, project: Path) -> None:
+    """Who names a link to a folder is told why nothing of it is read."""
+    (project / "beside").symlink_to("docs")
+    report = run(memory, project, "beside")
+    assert (report.files, [(one.file, one.reason) for one in report.left_out]) == (0, [("beside", "a link")])
 
 
 def test_large_and_binary_files_are_left_out_with_a_word(memory: Store, project: Path) -> None:
@@ -437,42 +460,6 @@ def test_each_worktree_has_its_own_index(tmp_path: Path, project: Path) -> None:
         assert "docs/rules.md" in indexed(main)
         assert "docs/rules.md" not in indexed(other)
         assert run(main, project).gone == 1
-
-
-def test_long_function_is_split_before_statements() -> None:
-    """A function of 200 lines gives passages of readable size that follow each other without a gap, under one name."""
-    body = "".join(f"    value_{number} = [\n        {number},\n    ]\n" for number in range(66))
-    found = read_source(f"def long():\n{body}")
-    lines = f"def long():\n{body}".split("\n")
-    assert {one.name for one in found} == {"long"}
-    assert all(one.last - one.first < MOST_LINES for one in found)
-    assert [one.first for one in found[1:]] == [one.last + 1 for one in found[:-1]]
-    assert all(lines[one.first - 1].startswith("    value_") for one in found[1:])
-
-
-def test_headings_give_the_path_and_code_in_fences_does_not() -> None:
-    """ATX and setext headings nest; a `#` in a fenced block or in front matter is no heading."""
-    text = (
-        "---\ntitle: x\n---\nTop\n===\n\nIntro.\n\n## Use `it` ##\n\n```sh\n# no heading\n```\n\nOther\n-----\nEnd.\n"
-    )
-    found = read_prose("a.md", lines_of(text))
-    assert [(one.name, one.first, one.last) for one in found] == [
-        ("", 1, 3),
-        ("Top", 4, 7),
-        ("Top > Use it", 9, 13),
-        ("Top > Other", 15, 17),
-    ]
-
-
-def test_titles_of_restructured_text_nest_in_the_order_of_their_marks() -> None:
-    """The first mark is the highest; a line above and below is another mark than the same line below alone."""
-    text = "=====\nGuide\n=====\n\nStart\n=====\n\nOne.\n\nDeep\n~~~~\n\nTwo.\n\nEnd\n===\n\nThree.\n"
-    found = read_prose("a.rst", lines_of(text))
-    assert [(one.name, one.first) for one in found] == [
-        ("Guide > Start", 5),
-        ("Guide > Start > Deep", 10),
-        ("Guide > End", 15),
-    ]
 
 
 def test_settings_are_read_by_table(memory: Store, project: Path) -> None:

@@ -60,6 +60,25 @@ def test_explicit_folder_wins_over_the_variable_and_that_over_markers(tmp_path: 
     assert find_project(tmp_path / "marked", None, {}).name == "marked"
 
 
+@pytest.mark.parametrize("marker", ["pyproject.toml", "setup.py"])
+def test_what_a_command_left_at_home_makes_no_project_of_what_lies_below(
+    marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `.aqe` in the user's own folder is that folder's alone; with a mark of a project home is one for all below."""
+    below = tmp_path / "notes" / "kiln"
+    below.mkdir(parents=True)
+    (tmp_path / ".aqe").mkdir()
+    assert find_project(below) == tmp_path
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_project(below) == below
+    assert find_project(tmp_path) == tmp_path
+    (tmp_path / "notes" / ".aqe").mkdir()
+    assert find_project(below) == tmp_path / "notes"
+    (tmp_path / "notes" / ".aqe").rmdir()
+    (tmp_path / marker).touch()
+    assert find_project(below) == tmp_path
+
+
 def test_file_as_start_means_its_folder(tmp_path: Path) -> None:
     """A file may stand for the folder that it lies in."""
     (tmp_path / "pyproject.toml").write_text("")

@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from aqe.engine import CancelToken, UserError
 from aqe.engine.embedding import StaticEmbedder, read_table, write_table
 from aqe.engine.errors import Cancelled
 from aqe.engine.memory import Kept, NewMemory, Store, spaces
+from aqe.engine.memory.care import Place, verify
+from aqe.engine.memory.search.as_of import search_as_of
 from aqe.engine.memory.search.shares import Shares
 from aqe.engine.retrieval import find, keep, reembed, waiting
 
@@ -268,6 +270,7 @@ with Store.open(pathlib.Path(sys.argv[1])) as store:
 """
 
 
+@pytest.mark.services
 def test_processes_share_the_work_of_one(store: Store, embedder: StaticEmbedder, tmp_path: Path) -> None:
     """Three processes that re-embed at once embed each memory once between them."""
     store.add_many([NewMemory(f"voucher number {at}") for at in range(1500)])
@@ -325,3 +328,54 @@ def test_slow_embedder_is_told_of_in_small_steps(
     seen: list[str] = []
     reembed(store, embedder, progress=lambda text, *_: seen.append(text))
     assert [text.partition(": ")[2] for text in seen if ": " in text] == [f"{n} of 70" for n in (0, 32, 64, 70)]
+
+
+def test_the_past_is_found_by_meaning_after_another_embedder_took_over(
+    store: Store, embedder: StaticEmbedder, tmp_path: Path
+) -> None:
+    """Ended revisions move to the new embedder's space as well, those too whose vector went on with their memory; a
+    vector that a caller gave stays, nothing is embedded twice, and the file is sound."""
+    keep(store, embedder, [NewMemory("a discount", id="one"), NewMemory("a cart", id="two")])
+    store.add("a load", id="given", vector=[1, 0], embedder_id="mine")
+    then = store.now()
+    store.update("one", text="an echo")
+    store.update("two", metadata={"wheels": 4})
+    store.delete("given")
+    other = made(tmp_path, seed=2, dimension=32)
+    assert (waiting(store, other), waiting(store, other, ended=True)) == (2, 4)
+    assert [reembed(store, other, ended=True, size=1) for _ in range(2)] == [4, 0]
+    for query, found in (("voucher", "a discount"), ("wagon", "a cart")):
+        numbers = other.embed([query])[0]
+        best = search_as_of(store, then, query, vector=numbers, embedder_id=other.id).hits[0]
+        assert best.memory.text == found
+        assert best.vector_score == pytest.approx(float(other.embed([found])[0] @ numbers), abs=1e-5)
+    given = search_as_of(store, then, None, vector=[1, 0], embedder_id="mine")
+    assert [hit.memory.id for hit in given.hits] == ["given"]
+    assert verify(Place(store.path)).sound
+
+
+def test_a_row_that_became_anothers_meanwhile_gets_no_vector_of_the_first(
+    store: Store, embedder: StaticEmbedder, tmp_path: Path
+) -> None:
+    """While texts are embedded another process erases one and adds another, which SQLite gives the free number."""
+
+    class Slow:
+        id, dimension = embedder.id, embedder.dimension
+        texts: ClassVar[list[str]] = []
+
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            if "a cart" in texts:
+                with Store.open(store.path) as other:
+                    other.delete("first", erase=True)
+                    other.add("an invoice", id="second")
+            self.texts += texts
+            return embedder.embed(texts)
+
+    store.add("a cart", id="first")
+    assert reembed(store, Slow()) == 0
+    assert reembed(store, Slow()) == 1
+    assert Slow.texts == ["a cart", "an invoice"]
+    hits = find(store, embedder, "a wagon").hits
+    assert [hit.vector_score for hit in hits] == [
+        pytest.approx(float(embedder.embed(["a wagon"])[0] @ embedder.embed(["an invoice"])[0]), abs=1e-4)
+    ]

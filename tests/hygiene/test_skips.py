@@ -35,6 +35,7 @@ def suite(tmp_path: Path, repository: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(
     "workers", [pytest.param([], id="alone"), pytest.param(["-n", "1"], id="xdist", marks=pytest.mark.services)]
 )
@@ -45,6 +46,7 @@ def test_an_unlisted_skip_fails_a_strict_run(suite: Path, workers: list[str]) ->
     assert "tests/test_a.py::test_a: Skipped: no moon  <- no line in tests/skips.toml" in done.stdout
 
 
+@pytest.mark.services
 def test_a_listed_skip_passes_a_strict_run(suite: Path) -> None:
     """A skip with a line is printed and does not fail the run."""
     line = '[[skip]]\nid = "tests/test_a.py::test_*"\nreason = "no moon"\nelsewhere = "at night"\n'
@@ -54,6 +56,7 @@ def test_a_listed_skip_passes_a_strict_run(suite: Path) -> None:
     assert "tests/test_a.py::test_a: Skipped: no moon\n" in done.stdout
 
 
+@pytest.mark.services
 def test_an_unlisted_skip_is_only_shown_without_the_option(suite: Path) -> None:
     """On a contributor's machine a skip is shown, and the run passes."""
     assert run(suite).returncode == 0

@@ -24,6 +24,10 @@ ASKED: list[tuple[list[str], set[str]]] = [
     (["query", "--force", ""], {"local", "cloud"}),
     (["route", "--strategy", "l"], {"latency"}),
     (["mcp", "install", "c"], {"claude", "cursor"}),
+    (["privacy", "consent", "revoke", "--purpose", "q"], {"query"}),
+    (["review", "--format", "="], {"text", "json", "sarif", "github"}),
+    (["review", "--format", "=", "s"], {"sarif"}),
+    (["review", "--format=s"], {"--format=sarif"}),
     (["memory", "search", "-n", ""], set()),
     (["memory", "import", "--metadata", ""], set()),
     (["memory", "export", "--vectors", "x"], set()),
@@ -36,6 +40,7 @@ GIVEN = {
     "feedback": ["x"],
     "memory neighbours": ["a"],
     "memory link": ["a", "b"],
+    "memory unlink": ["a", "b"],
     "memory export": ["out"],
     "memory import": ["lines.jsonl"],
     "knowledge add": ["A fact.", "--title", "Its name"],
@@ -53,7 +58,7 @@ def test_words_complete(words: list[str], expected: set[str], capsys: pytest.Cap
     assert set(capsys.readouterr().out.split()) == expected
 
 
-@pytest.mark.parametrize(("path", "name"), [key for key in NAMED if key[0] != "privacy consent grant"])
+@pytest.mark.parametrize(("path", "name"), [key for key in NAMED if not key[0].startswith("privacy consent")])
 def test_values_that_complete_are_those_that_are_taken(
     path: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

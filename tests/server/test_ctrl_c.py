@@ -132,6 +132,7 @@ def names(project: Path) -> list[str]:
         return [one.name for one in SessionTable(store).list(every=True)]
 
 
+@pytest.mark.services
 def test_talk_that_was_interrupted_before_its_first_question_leaves_no_session(indexed_elsewhere: Path) -> None:
     """A Ctrl-C while the project is indexed, or at the prompt, ends the talk and makes no session of its name."""
     talk = Talk(indexed_elsewhere, "pricing", "What is a total?", "--context", "Totals are in euros.")
@@ -152,6 +153,7 @@ def test_talk_left_at_its_first_prompt_leaves_no_session(project: Path) -> None:
     assert names(project) == []
 
 
+@pytest.mark.services
 def test_talk_is_a_session_from_its_first_question_on(project: Path) -> None:
     """What was asked before the Ctrl-C is kept."""
     talk = Talk(project, "pricing")
@@ -163,6 +165,7 @@ def test_talk_is_a_session_from_its_first_question_on(project: Path) -> None:
     assert names(project) == ["pricing"]
 
 
+@pytest.mark.services
 def test_ctrl_c_while_the_engines_thread_begins_ends_the_command(project: Path) -> None:
     """A Ctrl-C in the moment in which the engine's thread is there and takes no calls yet is one like any other."""
     run = subprocess.run(
@@ -193,6 +196,7 @@ def test_ctrl_c_at_the_very_end_of_the_indexing_is_one(project: Path) -> None:
         refresh_index(engine, quiet=True)
 
 
+@pytest.mark.services
 def test_second_ctrl_c_ends_a_command_that_waits_for_its_threads(project: Path) -> None:
     """Whatever Python still waits for when the work was broken off, the next Ctrl-C ends the process."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -119,6 +119,7 @@ def test_doctor_names_the_provider_whose_address_is_none(project: Path) -> None:
     assert report["sandbox"]
 
 
+@pytest.mark.services
 def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> None:
     """With AQE_DB_KEY set each readable file of `.aqe` is listed, a plain backup and those of a linked worktree too,
     the encrypted database not."""
@@ -146,6 +147,7 @@ def test_doctor_lists_what_lies_in_clear_when_a_key_is_set(project: Path) -> Non
     assert "in clear" not in doctor(project).stdout
 
 
+@pytest.mark.services
 def test_doctor_names_an_order_that_every_search_refuses(project: Path) -> None:
     """A memory.rank that is no order is told with what it may be; one that is an order is not spoken of."""
     done = doctor(project, AQE_MEMORY_RANK="x y")
@@ -172,6 +174,7 @@ def test_doctor_says_once_which_kernels_there_are(project: Path) -> None:
     assert (told.count("numpy"), told[-1]) == (1, ".")
 
 
+@pytest.mark.services
 @pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
 def test_doctor_says_when_others_may_read_the_store(project: Path) -> None:
     """A store that the group or everybody may read is told with the line that mends it, which it does."""

@@ -40,6 +40,59 @@ def test_index_as_json_is_what_its_schema_says(aqe: Aqe, project: Path) -> None:
     assert json.loads((project / ".aqe" / "results" / "index.json").read_text(encoding="utf-8")) == report
 
 
+def test_a_file_that_is_gone_is_forgotten_by_its_name(aqe: Aqe, project: Path) -> None:
+    """A path that was indexed and is deleted or moved may be named, beside the one that it moved to."""
+    aqe("index", cwd=project)
+    (project / "ages.py").rename(project / "years.py")
+    done = aqe("index", "ages.py", "years.py", cwd=project)
+    assert "1 new, 0 changed, 1 gone" in done.stdout, done.stderr
+    (project / "years.py").unlink()
+    (project / "sub").mkdir()
+    done = aqe("index", "../years.py", cwd=project / "sub")
+    assert "0 files, 0 passages: 0 new, 0 changed, 1 gone" in done.stdout, done.stderr
+
+
+def test_a_named_file_that_is_not_indexed_is_told_with_why(aqe: Aqe, project: Path) -> None:
+    """Ignored, of another kind or in a folder of other people's code: each is said, not counted as nothing."""
+    (project / ".gitignore").write_text("*.out.md\n", "utf-8")
+    (project / "vendor").mkdir()
+    for name in ("made.out.md", "photo.png", "vendor/notes.md"):
+        (project / name).write_text("# Notes\n", "utf-8")
+    done = aqe("index", "made.out.md", "photo.png", "vendor/notes.md", "ages.py", "--json", cwd=project)
+    report = json.loads(done.stdout)
+    assert report["files"] == 1
+    assert {one["file"]: one["reason"] for one in report["left_out"]} == {
+        "made.out.md": "the rules for ignored files leave it out",
+        "photo.png": "not a kind of file that is indexed",
+        "vendor/notes.md": "in a folder that is not indexed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["index"], "no-such-path"),
+        (["privacy", "scan"], "no-such-path"),
+        (["generate"], "no-such-path"),
+        (["audit"], "no-such-path"),
+        (["query", "hi", "--project"], "no-such-project"),
+    ],
+)
+def test_a_path_that_begins_with_a_tilde_need_not_name_a_user(
+    aqe: Aqe, project: Path, words: list[str], code: str
+) -> None:
+    """`~$report.md`, as office programs leave it beside a document, is a name like others."""
+    done = aqe(*words, "~$report.py", cwd=project)
+    assert done.returncode == 2
+    assert f"[{code}]" in done.stderr, done.stderr
+
+
+def test_a_file_whose_name_begins_with_a_tilde_is_indexed(aqe: Aqe, project: Path) -> None:
+    """It lies in the project and is found there."""
+    (project / "~$report.md").write_text("# Report\n", "utf-8")
+    assert aqe("index", "~$report.md", cwd=project).stdout.startswith("1 file, ")
+
+
 @pytest.mark.services
 def test_memory_search_is_not_drowned_by_the_index(aqe: Aqe, project: Path) -> None:
     """What was remembered is found alone; the index is searched where its namespace is named."""

@@ -89,6 +89,7 @@ def test_second_signal_ends_work_that_looks_at_nothing(number: int) -> None:
     assert process.returncode == -number
 
 
+@pytest.mark.services
 def test_second_signal_ends_what_was_asked_to_stop_first() -> None:
     """Work that could stop in good order and does not is left with the status of a signal."""
     process = started("two")

@@ -116,8 +116,8 @@ def test_job_runs_in_a_process_of_its_own_and_leaves_its_report(runner: JobRunne
     ("do", "code", "words"),
     [
         ("refuse", "usage", "It is not there."),
-        ("crash", "internal", "ZeroDivisionError: oops"),
-        ("die", "internal", "status 7"),
+        pytest.param("crash", "internal", "ZeroDivisionError: oops", marks=pytest.mark.services),
+        pytest.param("die", "internal", "status 7", marks=pytest.mark.services),
     ],
 )
 def test_failed_job_says_why(runner: JobRunner, project: Path, do: str, code: str, words: str) -> None:
@@ -147,7 +147,9 @@ def test_progress_is_in_the_row(runner: JobRunner, project: Path) -> None:
     assert (job.text, job.done, job.total) == ("Being stubborn", 1, 4)
 
 
-@pytest.mark.parametrize("do", ["obey", "stubborn", "child"])
+@pytest.mark.parametrize(
+    "do", ["child", *(pytest.param(do, marks=pytest.mark.services) for do in ("obey", "stubborn"))]
+)
 def test_cancelled_job_is_gone(runner: JobRunner, project: Path, do: str) -> None:
     """A cancelled job, its process and its children are gone, whether it listens or not."""
     job_id, _ = runner.start(project, "small", {"do": do})
@@ -166,6 +168,7 @@ def test_cancelled_job_is_gone(runner: JobRunner, project: Path, do: str) -> Non
         assert (project / "obeyed").exists()
 
 
+@pytest.mark.services
 def test_supervisor_alone_ends_a_job_that_was_asked_to_stop(runner: JobRunner, project: Path) -> None:
     """The mark in the row is enough: the job's own supervisor ends it, whoever set the mark."""
     job_id, _ = runner.start(project, "small", {"do": "stubborn"})
@@ -179,6 +182,7 @@ def test_supervisor_alone_ends_a_job_that_was_asked_to_stop(runner: JobRunner, p
         time.sleep(0.01)
 
 
+@pytest.mark.services
 def test_job_dies_with_the_process_that_asked(agents: dict[str, Agent], project: Path) -> None:
     """When the asking process is killed, the job's process goes within two seconds and its row is failed."""
     script = textwrap.dedent(f"""

@@ -78,6 +78,7 @@ def test_syntax_of_the_text_index_is_only_text(in_memory: OnStdio, project: Path
     anyio.run(talk)
 
 
+@pytest.mark.services
 def test_a_path_of_kernels_that_is_none_is_a_bad_setting(
     on_stdio: OnStdio, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

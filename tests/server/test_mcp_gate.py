@@ -48,6 +48,7 @@ async def pages(client: Any, job_id: str) -> list[str]:
     return found
 
 
+@pytest.mark.services
 def test_draft_goes_through_the_gate_and_comes_back_with_evidence(on_stdio: OnStdio, project: Path) -> None:
     """A draft given as text is run: the good test counts, the empty one falls, survivors come back as hints.
 

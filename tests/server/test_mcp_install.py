@@ -70,6 +70,7 @@ def test_a_new_file_is_written_and_a_second_time_changes_nothing(
     assert [each.name for each in path.parent.glob("*mcp.json*")] == [path.name]
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(
     "client",
     ["cursor", pytest.param("claude", marks=pytest.mark.services), pytest.param("vscode", marks=pytest.mark.services)],

@@ -316,6 +316,7 @@ def test_signal_ends_the_server_that_waits_for_input(project: Path, number: sign
         assert process.wait(20) == status
 
 
+@pytest.mark.services
 def test_project_is_the_clients_root_where_nothing_else_says_it(
     in_memory: OnStdio, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +337,26 @@ def test_project_is_the_clients_root_where_nothing_else_says_it(
         async with in_memory(None, "legacy") as client:
             told = await client.call_tool("stats")
             assert "[no-project]" in told.content[0].text
+            named = await client.call_tool("stats", {"project": str(project)})
+            assert named.structured_content["project"] == str(project)
+
+    anyio.run(ask)
+
+
+def test_home_is_no_project_by_what_a_command_left_there(
+    in_memory: OnStdio, project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that a desktop client began at home asks which project is meant, `~/.aqe` there or not."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".aqe").mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+
+    async def ask() -> None:
+        async with in_memory(None, "legacy") as client:
+            told = await client.call_tool("stats")
+            assert "[no-project]" in told.content[0].text
+            assert "no project of its own" in told.content[0].text
             named = await client.call_tool("stats", {"project": str(project)})
             assert named.structured_content["project"] == str(project)
 

@@ -48,6 +48,7 @@ def answers(project: Path, *lines: str) -> list[dict[str, Any]]:
     return told[1:-1]
 
 
+@pytest.mark.services
 def test_call_that_cannot_be_read_is_answered_on_its_id(project: Path) -> None:
     """Half a character, 3,000 levels, 5,000 digits and half a line are each an error of that request, whether its id
     is a number or a text."""

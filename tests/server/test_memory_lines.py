@@ -233,6 +233,21 @@ def test_keys_without_end_are_told_of_up_to_twenty(aqe: Run) -> None:
     assert len(json.loads(Path(".aqe/results/memory-add.json").read_text(encoding="utf-8"))["ignored_keys"]) == 20
 
 
+@pytest.mark.parametrize("form", ["jsonl", "md"])
+def test_an_import_names_mistyped_keys_of_what_aqe_wrote(aqe: Run, form: str) -> None:
+    """An edited file of aqe's own form is taken in without the keys that are none of it, and each of them is named."""
+    aqe("memory", "add", "cart", "--id", "x", "-m", "a=1")
+    aqe("memory", "export", f"out.{form}")
+    file = Path(f"out.{form}")
+    text = file.read_text(encoding="utf-8")
+    number = 1 + text[: text.index('"metadata"')].count("\n")
+    file.write_text(text.replace('"metadata"', '"metadta"'), encoding="utf-8")
+    aqe("memory", "delete", "x", "--erase")
+    status, _, err = aqe("memory", "import", f"out.{form}")
+    assert status == 0
+    assert err.splitlines() == [f"line {number}: the key 'metadta' is ignored; 'metadata' is read (in 1 line)"]
+
+
 def test_an_import_names_the_keys_of_plain_lines_that_it_ignores(aqe: Run) -> None:
     """An import of plain lines takes their memories in and names each key that is none of a memory, with its first line
     and how many have it; --json has them too."""

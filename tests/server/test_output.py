@@ -32,6 +32,7 @@ class Part:
     pairs: tuple[tuple[int, int], ...]
 
 
+@pytest.mark.services
 def test_piped_progress_says_nothing() -> None:
     """Where stderr is no terminal, progress writes not a byte."""
     run = subprocess.run([sys.executable, "-c", SPEAKER], capture_output=True, text=True, timeout=30, check=False)

@@ -104,6 +104,24 @@ def test_named_folder_is_scanned_where_git_ignores_it(leaky: Path, capsys: pytes
     assert "old.py" not in _run(capsys, "scan", "--project", str(leaky))[0]
 
 
+def test_gate_looks_into_a_nested_repository(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A secret in a repository within the project fails the gate, and so does one of which git can list nothing."""
+    where = ("--project", str(project))
+    nested = project / "nested"
+    nested.mkdir()
+    for folder in (project, nested):
+        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (nested / "s.txt").write_text("nothing\n")
+    _run(capsys, "scan", "--gate", *where)
+    (nested / "s.txt").write_text(f'KEY = "{AWS}"\n')
+    out, _ = _run(capsys, "scan", "--gate", *where, status=1)
+    assert out.endswith("nested/s.txt:1:8: aws-access-token\n")
+    (nested / ".git" / "config").write_text("[core\n")
+    out, err = _run(capsys, "scan", "--gate", *where, status=1)
+    assert "nested: not scanned" in err
+    assert "The gate does not pass 1 file that was not looked at." in err
+
+
 def test_missing_path_is_a_mistake(leaky: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path that does not exist is named, with exit 2."""
     _, err = _run(capsys, "scan", "gone.py", "--project", str(leaky), status=2)

@@ -43,6 +43,7 @@ def test_verify_prints_a_table_and_totals(project: Path, capsys: pytest.CaptureF
     assert "Sandbox: " in out
 
 
+@pytest.mark.services
 def test_verify_json_is_one_object(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --json stdout holds one object with its schema, and the same object is kept in .aqe/results."""
     assert main(["verify", "test_sums.py", "test_wrong.py", "--runs", "2", "--mutants", "3", "--json"]) == 0
@@ -78,6 +79,7 @@ def test_mistakes_exit_2_with_a_code(
     assert "Traceback" not in said
 
 
+@pytest.mark.services
 def test_paths_are_found_from_here_then_from_the_project(
     project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -141,6 +143,7 @@ def test_stuck_with_hash_seeds():
 """
 
 
+@pytest.mark.services
 def test_ctrl_c_reports_the_runs_that_ended(project: Path) -> None:
     """SIGINT after one of five runs is answered at once, and the report of that run comes with status 130."""
     (project / "test_stuck.py").write_text(STUCK)

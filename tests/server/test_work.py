@@ -123,6 +123,7 @@ def test_short_work_is_answered_with_figures_and_pages(service: Service, project
     assert (project / ".aqe" / "tests" / "test_it.py").exists()
 
 
+@pytest.mark.services
 def test_report_can_be_read_although_no_file_may_hold_it(
     service: Service, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +194,7 @@ def test_cancelled_call_ends_its_job(patient: Service, project: Path) -> None:
     anyio.run(work)
 
 
+@pytest.mark.services
 def test_cancelled_call_leaves_a_job_that_another_call_waits_for(service: Service, project: Path) -> None:
     """Of two calls that joined one job, one may go; the other gets its answer."""
 

@@ -69,7 +69,13 @@ SETS: dict[str, Make] = {
 
 
 @pytest.mark.parametrize(
-    ("dim", "count", "metric"), [(384, 6000, "cosine"), (128, 6000, "cosine"), (384, 1300, "cosine"), (384, 2000, "l2")]
+    ("dim", "count", "metric"),
+    [
+        pytest.param(384, 6000, "cosine", marks=pytest.mark.services),
+        pytest.param(128, 6000, "cosine", marks=pytest.mark.services),
+        (384, 1300, "cosine"),
+        (384, 2000, "l2"),
+    ],
 )
 @pytest.mark.parametrize("kind", SETS)
 def test_rows_in_heaps_are_found_by_queries_of_all_kinds(kind: str, dim: int, count: int, metric: Any) -> None:

@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from aqe.engine.errors import UserError
 from aqe.engine.marker import try_lock
+from aqe.engine.memory.care.copying import copy_rights
 from aqe.engine.memory.care.place import Place
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 
 LOCK = "repair.lock"
-"""The empty file that is there while a repair runs."""
+"""The empty file that is there while a repair runs, with the rights of the store: what a killed repair left of it keeps
+nobody else of a team away."""
 
 LOOK_S = 0.1
 
@@ -29,7 +32,7 @@ def alone(place: Place, *, progress: Progress = silent, cancel: CancelToken | No
     Raises `UserError` (project-read-only, disk-full) and `Cancelled`.
     """
     path, has_waited = place.path.with_name(LOCK), False
-    while (descriptor := _taken(path)) is None:
+    while (descriptor := _taken(path, place.path)) is None:
         has_waited = True
         if cancel is not None:
             cancel.check()
@@ -43,12 +46,22 @@ def alone(place: Place, *, progress: Progress = silent, cancel: CancelToken | No
         os.close(descriptor)
 
 
-def _taken(path: Path) -> int | None:
+def _taken(path: Path, store: Path) -> int | None:
     """The descriptor of the lock; None while another repair has it, or where it has just removed the file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except PermissionError as error:
+        if not (os.path.exists(path) and os.access(path.parent, os.W_OK)):
+            raise unwritable(path, error) from error
+        raise UserError(
+            f"The lock of repairs {str(path)!r} is another user's.",
+            code="project-read-only",
+            fix="When no repair of theirs runs, remove that file and try again.",
+        ) from error
     except OSError as error:
         raise unwritable(path, error) from error
+    with contextlib.suppress(OSError):  # it may be another user's
+        copy_rights(store, path)
     try:
         is_ours = try_lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -8,7 +8,7 @@ how large they are. Whatever does not fit is left out, so any bytes may be given
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
@@ -17,6 +17,9 @@ KINDS = frozenset({TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR})
 SIZES = tuple(1 << bits for bits in range(9, 17))
 USUAL = 4096
 MAGIC = b"SQLite format 3\0"
+LARGEST = 1 << 30
+"""Bytes of a record; SQLite's own limit is lower."""
+
 HEAD = 100
 """Bytes of the file's own head, which the first page begins with."""
 
@@ -27,7 +30,7 @@ LOOKED_AT = 4096
 """Pages that are looked at, evenly over the file, to tell their size."""
 
 
-def varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
     """A number in SQLite's form of 1 to 9 bytes, and where the next thing begins."""
     value = 0
     for step in range(9):
@@ -43,13 +46,81 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def cells(page: bytes, start: int, usable: int) -> list[int]:
-    """Where the cells of a b-tree page begin whose own head is at `start`; those that cannot be cells are left out."""
+    """Where the cells of a b-tree page begin whose own head is at `start`; those that cannot be cells are left out.
+
+    Where one bit of a place, or of how many there are, flipped, the cells beside it tell: a cell ends where another one
+    begins, or with the page.
+    """
     head = start + (8 if page[start] in LEAVES else 12)
-    count = int.from_bytes(page[start + 3 : start + 5], "big")
-    if head + 2 * count > usable:
-        return []
+    said = int.from_bytes(page[start + 3 : start + 5], "big")
+    most = (min(int.from_bytes(page[start + 5 : start + 7], "big") or usable, usable) - head) // 2
+    count = said if head + 2 * said <= usable else 0
     places = struct.unpack(f">{count}H", page[head : head + 2 * count])
-    return [at for at in places if head + 2 * count <= at < usable - 3]
+    found = [at for at in places if head + 2 * count <= at < usable - 3]
+    if len(set(found)) == said and fills(page, start, found, usable):
+        return found
+    ends, kind = {*found, usable}, page[start]
+    found = []
+    for at in places:
+        is_inside = head + 2 * count <= at < usable - 3
+        if is_inside and holds_record(page, at, kind, usable):
+            found.append(at)
+        else:
+            found += (_near(page, at, kind, head + 2 * count, usable, ends) or [at] * is_inside)[:1]
+    for at in struct.unpack(f">{max(0, most - count)}H", page[head + 2 * count : head + 2 * max(count, most)]):
+        if not head <= at < usable - 3 or at in found or not holds_record(page, at, kind, usable):
+            break
+        found.append(at)
+    return found
+
+
+def holds_record(page: bytes | bytearray, at: int, kind: int, usable: int) -> bool:
+    """Whether the record of the cell at this place is as long as its head, and what that says of its values, are."""
+    if kind == TABLE_INTERIOR:
+        return True
+    length, at = varint(page, at + (4 if kind == INDEX_INTERIOR else 0))
+    if kind == TABLE_LEAF:
+        _, at = varint(page, at)
+    local = local_size(length, kind, usable)
+    total, place = varint(page, at)
+    end = at + total
+    if not 0 < length <= LARGEST or at + local > usable or not place <= end <= at + local:
+        return False
+    while place < end:
+        said, place = varint(page, place)
+        size = size_of(said)
+        if size is None:
+            return False
+        total += size
+    return place == end and total == length
+
+
+_SIZES: Mapping[int, int] = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
+
+
+def size_of(kind: int) -> int | None:
+    """The bytes of a value of which a record's head says this; None where no value is of that kind."""
+    return (kind - 12) // 2 if kind >= 12 else _SIZES.get(kind)
+
+
+def _near(page: bytes, place: int, kind: int, least: int, usable: int, ends: Collection[int]) -> list[int]:
+    """Where a cell may begin whose place has one bit that flipped."""
+    near = (place ^ 1 << bit for bit in range(16))
+    return [at for at in near if least <= at < usable - 3 and at not in ends and _fits(page, at, kind, usable, ends)]
+
+
+def _fits(page: bytes, at: int, kind: int, usable: int, ends: Collection[int]) -> bool:
+    return end_of(page, at, kind, usable) in ends and holds_record(page, at, kind, usable)
+
+
+def fills(page: bytes, start: int, found: Sequence[int], usable: int) -> bool:
+    """Whether these cells, and what the page says is free, fill it from its first cell to its end."""
+    begin, free = int.from_bytes(page[start + 5 : start + 7], "big") or 65_536, page[start + 7]
+    at, seen = int.from_bytes(page[start + 1 : start + 3], "big"), 0
+    while start < at < usable - 3 and seen < usable:
+        size = int.from_bytes(page[at + 2 : at + 4], "big")
+        at, seen, free = int.from_bytes(page[at : at + 2], "big"), seen + max(size, 4), free + size
+    return sum(end_of(page, at, page[start], usable) - at for at in found) + free == usable - begin
 
 
 def local_size(length: int, kind: int, usable: int) -> int:
@@ -71,10 +142,10 @@ def is_full_page(page: bytes, start: int, usable: int) -> bool:
     if not count:
         return begin == usable
     found = cells(page, start, usable)
-    return len(found) == count and begin <= min(found) and _end(page, max(found), page[start], usable) == usable
+    return len(found) == count and begin <= min(found) and end_of(page, max(found), page[start], usable) == usable
 
 
-def _end(page: bytes, at: int, kind: int, usable: int) -> int:
+def end_of(page: bytes | bytearray, at: int, kind: int, usable: int) -> int:
     """Where the cell that begins at `at` ends."""
     begin = at
     if kind in (TABLE_INTERIOR, INDEX_INTERIOR):

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import struct
 import zlib
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from aqe.engine.memory.care.records import Record, apart_from_texts, read_record
@@ -85,6 +85,18 @@ def corrected_record(record: Record, names: Sequence[str], table: Guarded) -> Re
         tried[at] ^= 1 << bit
         for found in read_record(record.row, bytes(tried), is_whole=True):
             if has_its_sum(found, names, table):
+                return found
+        tried[at] ^= 1 << bit
+    return None
+
+
+def corrected_head(record: Record, is_right: Callable[[Record], bool]) -> Record | None:
+    """The row that differs in one bit of its head or of a number and `is_right`; None where there is none."""
+    tried = bytearray(record.payload)
+    for at, bit in _bits(apart_from_texts(record.payload)):
+        tried[at] ^= 1 << bit
+        for found in read_record(record.row, bytes(tried), is_whole=True):
+            if is_right(found):
                 return found
         tried[at] ^= 1 << bit
     return None

@@ -15,6 +15,7 @@ from aqe.engine.memory.care.correcting import corrected_row, corrected_text, is_
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.entry import metadata_json, rfc3339
 from aqe.engine.memory.file.sums import SEALED, sum_of_row
+from aqe.engine.memory.graph.edges import DIRECTED
 from aqe.engine.memory.terms.text import index_text
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -133,23 +134,38 @@ def _drop_keyed(connection: apsw.Connection, table: str, parent: str) -> int:
 
 
 def _mend_edges(connection: apsw.Connection) -> int:
-    """Remove edges with a member that is gone, and give the others back the rows of members that their keys still name;
-    returns how many edges it took."""
+    """Remove edges with a member that is gone, and give the others the members that their keys name; returns how
+    many edges were removed."""
     known = {int(number) for (number,) in connection.execute("SELECT number FROM nodes")}
-    sql = (
-        "SELECT number, members FROM edges"
-        " WHERE length(members) != 8 * (SELECT count(*) FROM edge_members WHERE edge = edges.number)"
-    )
-    found: list[Any] = connection.execute(sql).fetchall()
-    for edge, key in found:
+    joined: dict[int, set[tuple[int, int]]] = {}
+    for node, edge, place in connection.execute("SELECT node, edge, place FROM edge_members"):
+        joined.setdefault(edge, set()).add((node, place))
+    gone = 0
+    edges: list[Any] = connection.execute("SELECT number, kind, members FROM edges").fetchall()
+    for edge, kind, key in edges:
         members = [node for (node,) in struct.iter_unpack("<q", key[: len(key) // 8 * 8])]
-        connection.execute("DELETE FROM edge_members WHERE edge = ?", (edge,))
         if len(key) % 8 or not known.issuperset(members):
+            connection.execute("DELETE FROM edge_members WHERE edge = ?", (edge,))
             connection.execute("DELETE FROM edges WHERE number = ?", (edge,))
+            gone += 1
             continue
-        rows = [(node, edge, place) for place, node in enumerate(members)]
-        connection.executemany("INSERT INTO edge_members (node, edge, place) VALUES (?, ?, ?)", rows)
-    return len(found)
+        first, there = 0 if kind in DIRECTED else 1, joined.get(edge, set())
+        begins = {node for node, place in there if place == 0}
+        if {node for node, _ in there} != {*members} or begins != {*members[: 1 - first]}:
+            _join(connection, edge, [(node, first + place) for place, node in enumerate(members)])
+    return gone
+
+
+def _join(connection: apsw.Connection, edge: int, members: Sequence[tuple[int, int]]) -> None:
+    """Have an edge these members (node, place), and no other: none that goes may be its first, or it would go too."""
+    sql = (
+        "INSERT INTO edge_members (node, edge, place) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET place = excluded.place"
+    )
+    connection.executemany(sql, [(node, edge, place) for node, place in members])
+    nodes = json.dumps([node for node, _ in members])
+    others = "edge = ? AND node NOT IN (SELECT value FROM json_each(?))"
+    connection.execute(f"UPDATE edge_members SET place = 1 WHERE {others}", (edge, nodes))
+    connection.execute(f"DELETE FROM edge_members WHERE {others}", (edge, nodes))
 
 
 def _mend_values(

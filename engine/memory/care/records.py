@@ -6,23 +6,27 @@ left out, so any bytes may be given.
 
 from __future__ import annotations
 
+import itertools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aqe.engine.memory.care.cells import (
     HEAD,
     INDEX_INTERIOR,
     KINDS,
+    LARGEST,
     TABLE_INTERIOR,
     TABLE_LEAF,
     cells,
+    end_of,
+    fills,
+    holds_record,
     local_size,
+    size_of,
     varint,
 )
 from aqe.engine.memory.care.image import Image
-
-LARGEST = 1 << 30
 
 Value = int | float | str | bytes | None
 
@@ -69,8 +73,10 @@ def records(image: Image, number: int) -> Iterator[Record]:
     kind = kind_of(image, number)
     if kind == TABLE_INTERIOR or not kind:
         return
-    page = image.pages[number]
-    for at in _cells(image, number):
+    whole, places = image.pages[number], _cells(image, number)
+    ends = {*places, image.usable}
+    for at in places:
+        page = _with_length(whole, at, kind, image.usable, ends)
         at += 4 if kind == INDEX_INTERIOR else 0
         length, at = varint(page, at)
         row = 0
@@ -82,10 +88,25 @@ def records(image: Image, number: int) -> Iterator[Record]:
             yield from read_record(row, payload, is_whole)
 
 
+def _with_length(page: bytes, at: int, kind: int, usable: int, ends: Collection[int]) -> bytes:
+    """The page on which the cell at this place ends where another one begins, or with the page, if one bit of its
+    length flipped; else as it is."""
+    if holds_record(page, at, kind, usable):
+        return page
+    begin = at + (4 if kind == INDEX_INTERIOR else 0)
+    for place, bit in itertools.product(range(begin, min(begin + 3, usable)), range(8)):
+        tried = bytearray(page)
+        tried[place] ^= 1 << bit
+        if end_of(tried, at, kind, usable) in ends and holds_record(tried, at, kind, usable):
+            return bytes(tried)
+    return page
+
+
 def read_record(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
-    """The row that the bytes of a cell hold; none where they are none."""
+    """The row that the bytes of a cell hold; without values behind the place where they are none."""
     head, at = varint(payload, 0)
     if not at <= head <= len(payload):
+        yield Record(row, (), False, {}, payload)
         return
     types = []
     while at < head:
@@ -93,10 +114,8 @@ def read_record(row: int, payload: bytes, is_whole: bool) -> Iterator[Record]:
         types.append(kind)
     values, odd, at = list[Value](), dict[int, bytes](), head
     for kind in types:
-        size = _size(kind)
-        if size is None:
-            return
-        if at + size > len(payload):
+        size = size_of(kind)
+        if size is None or at + size > len(payload):
             yield Record(row, tuple(values), False, odd, payload)
             return
         piece = payload[at : at + size]
@@ -114,7 +133,7 @@ def apart_from_texts(payload: bytes) -> list[int]:
     body, found = head, list(range(min(max(head, at), len(payload))))
     while at < min(head, len(payload)):
         kind, at = varint(payload, at)
-        size = _size(kind)
+        size = size_of(kind)
         if size is None:
             break
         if kind < 12:
@@ -139,6 +158,16 @@ def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tupl
         left -= usable - 4
         following = int.from_bytes(page[:4], "big")
     return b"".join(pieces), left <= 0
+
+
+def count_unseen(image: Image, number: int, seen: int) -> int:
+    """How many more rows than `seen` a page says that it has, where those do not fill it and so many can be."""
+    page, start = image.pages[number], _start(number)
+    count = int.from_bytes(page[start + 3 : start + 5], "big")
+    can_be = kind_of(image, number) != TABLE_INTERIOR and start + 8 + 2 * count <= image.usable
+    if not can_be or count <= seen or fills(page, start, _cells(image, number), image.usable):
+        return 0
+    return count - seen
 
 
 def overflow_of(image: Image, number: int) -> Iterator[int]:
@@ -168,15 +197,6 @@ def _cells(image: Image, number: int) -> list[int]:
 
 def _start(number: int) -> int:
     return HEAD if number == 1 else 0
-
-
-_SIZES: Mapping[int, int] = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
-
-
-def _size(kind: int) -> int | None:
-    if kind >= 12:
-        return (kind - 12) // 2
-    return _SIZES.get(kind)
 
 
 def _value(kind: int, data: bytes) -> Value:

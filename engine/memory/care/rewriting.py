@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -21,12 +21,14 @@ from aqe.engine.memory.care.salvage import (
     Losses,
     highest_unnamed,
     indexed_memories,
+    indexed_nodes,
     is_derived,
     known_tables,
     salvage,
     value_at,
 )
 from aqe.engine.memory.file.row_sums import DAMAGED
+from aqe.engine.memory.file.sums import sum_of_row
 from aqe.engine.memory.meaning.vectors import CHUNK
 from aqe.engine.memory.tiers.forms import WARM
 from aqe.engine.progress import CancelToken, Progress
@@ -85,26 +87,80 @@ def insert_rows(
     for name in tables:
         if not is_derived(name):
             connection.execute(f'DELETE FROM "{name}"')
+    damaged, nodes = list[Found](), list[Found]()
     for at, found in enumerate(salvage(image, tables, made.losses, progress=progress, cancel=cancel)):
         if at % LOOK == 0:
             progress("Saving rows", at)
         if (space := SPACE.fullmatch(found.table)) is not None:
             _note_block(made, int(space[1]), found)
-            continue
-        if not (is_there := _insert(connection, found)) and (sound := _as_written(found)) is not None:
-            is_there = _insert(connection, sound)
-            made.corrected += is_there
-        if is_there or _insert_bare(connection, found, made.losses):
-            made.saved[found.table] = made.saved.get(found.table, 0) + 1
-            made.corrected += found.is_corrected
-            if found.is_replaced and found.table != "memories":  # whose checksums tell
-                made.losses.replaced[found.table] = made.losses.replaced.get(found.table, 0) + 1
+        elif found.table == "memories" and not _has_its_sum(found):
+            damaged.append(found)  # its name may be that of another, which comes later
+        elif found.table == "nodes":
+            nodes.append(found)
+        else:
+            _save(connection, found, made)
+    for found in damaged:
+        sound = _as_written(found)
+        _save(connection, found if sound is None else replace(sound, is_corrected=True), made)
+    for found in _named(connection, nodes, indexed_nodes(image), made.losses):
+        _save(connection, found, made)
     sql = "SELECT 1 FROM memories WHERE namespace = ? AND id = ? AND revision = ?"
     gone = (one[:2] for one in indexed_memories(image) if connection.execute(sql, one).get is None)
     made.losses.named |= set(gone)
     made.highest = highest_unnamed(image)
     if made.highest is not None:
         made.highest = max(made.highest, connection.execute("SELECT max(row) FROM memories").get or 0)
+
+
+def _named(
+    connection: apsw.Connection, nodes: Sequence[Found], names: Mapping[int, tuple[str, str]], losses: Losses
+) -> Iterator[Found]:
+    """The memories that edges join, by the name that their index has where a row's own is no memory's, or another
+    node's, and by the number that it has where it has none for a row's own; those of the index alone too."""
+    sql, numbers, there = (
+        "SELECT 1 FROM memories WHERE namespace = ? AND id = ?",
+        {v: k for k, v in names.items()},
+        set[int](),
+    )
+    for found in nodes:
+        name = cast("tuple[str, str]", found.values[1:])
+        number = cast("int", found.values[0])
+        number = number if number in names else numbers.get(name, number)
+        there.add(number)
+        told = names.get(number, name)
+        is_anothers = told != name and (name in numbers or connection.execute(sql, name).get is None)
+        if told != name and not is_anothers:  # either may be what was written
+            losses.broken["nodes"] = losses.broken.get("nodes", 0) + 1
+        values = (number, *(told if is_anothers else name))
+        yield found if values == found.values else replace(found, values=values, is_corrected=True)
+    for number, told in names.items():
+        if number not in there and losses.broken.get("nodes"):
+            losses.broken = {**losses.broken, "nodes": losses.broken["nodes"] - 1}
+            losses.broken = {table: count for table, count in losses.broken.items() if count}
+            yield Found("nodes", ("number", "namespace", "id"), (number, *told), True, (0, 0), is_corrected=True)
+
+
+def _save(connection: apsw.Connection, found: Found, made: Salvaged) -> None:
+    """Write a row as it stands, as it was written, or without what is damaged in it, and count what became of it."""
+    if not (is_there := _insert(connection, found)) and (sound := _as_written(found)) is not None:
+        is_there = _insert(connection, sound)
+        made.corrected += is_there
+    if is_there or _insert_bare(connection, found, made.losses):
+        made.saved[found.table] = made.saved.get(found.table, 0) + 1
+        made.corrected += found.is_corrected
+        if found.is_replaced and found.table != "memories":  # whose checksums tell
+            made.losses.replaced[found.table] = made.losses.replaced.get(found.table, 0) + 1
+
+
+def _has_its_sum(found: Found) -> bool:
+    """Whether a memory's row has the sum that it says; one without a sum has."""
+    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
+    if row.get("row_sum") is None or not row.keys() >= {*SEALED_NAMES}:
+        return True
+    try:
+        return bool(sum_of_row([row[name] for name in SEALED_NAMES]) == row["row_sum"])
+    except (TypeError, ValueError):
+        return False
 
 
 def _insert(connection: apsw.Connection, found: Found) -> bool:
@@ -143,9 +199,10 @@ def _insert_bare(connection: apsw.Connection, found: Found, losses: Losses) -> b
     the memories gets a sum that no row has, so that it is told and marked (`mend_other_rows`)."""
     row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
     if found.table == "memories":
-        taken = "SELECT 1 FROM memories WHERE row = ? OR (namespace = ? AND id = ? AND revision = ?)"
-        if connection.execute(taken, (row["row"], row["namespace"], row["id"], row["revision"])).fetchone():
-            return False
+        taken = "SELECT row, text_hash FROM memories WHERE row = ? OR (namespace = ? AND id = ? AND revision = ?)"
+        there = connection.execute(taken, (row["row"], row["namespace"], row["id"], row["revision"])).fetchone()
+        if there is not None and there == (row["row"], row.get("text_hash")):
+            return False  # the same row on two pages
         losses.named.add((str(row["namespace"]), str(row["id"])))
         bare = tuple("{}" if name == "metadata" else value for name, value in row.items())
         if _insert(connection, replace(found, values=bare)):

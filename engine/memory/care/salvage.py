@@ -7,6 +7,7 @@ of SQLite, so what stands on an unreached page was not deleted.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,12 +17,19 @@ from typing import Any
 import apsw
 
 from aqe.engine.memory.care.cells import INDEX_INTERIOR, INDEX_LEAF, TABLE_INTERIOR, TABLE_LEAF
-from aqe.engine.memory.care.correcting import corrected_record, corrected_text, corrected_value, has_its_sum
+from aqe.engine.memory.care.correcting import (
+    corrected_head,
+    corrected_record,
+    corrected_text,
+    corrected_value,
+    has_its_sum,
+)
 from aqe.engine.memory.care.image import Image
 from aqe.engine.memory.care.records import (
     Record,
     Value,
     children,
+    count_unseen,
     kind_of,
     last_keys,
     overflow_of,
@@ -30,7 +38,7 @@ from aqe.engine.memory.care.records import (
 from aqe.engine.memory.entry import DIMENSIONS
 from aqe.engine.memory.file.row_sums import GUARDED
 from aqe.engine.memory.file.steps import MIGRATIONS
-from aqe.engine.memory.file.sums import SEALED
+from aqe.engine.memory.file.sums import SEALED, sum_of_row
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK_PAGES = 256
@@ -218,6 +226,18 @@ def indexed_memories(image: Image) -> Iterator[tuple[str, str, int]]:
                     yield namespace, id, revision
 
 
+def indexed_nodes(image: Image) -> dict[int, tuple[str, str]]:
+    """The memories (namespace, id) that edges join, by number, as far as their index names them."""
+    found: dict[int, tuple[str, str]] = {}
+    for number in _tree(image, find_roots(image).get("sqlite_autoindex_nodes_1", 0), set()):
+        for record in records(image, number):
+            if record.is_whole and not record.odd and len(record.values) == 3:
+                namespace, id, node = record.values
+                if isinstance(namespace, str) and isinstance(id, str) and isinstance(node, int):
+                    found[node] = namespace, id
+    return found
+
+
 def highest_unnamed(image: Image) -> int | None:
     """Where memories may be lost that nothing names, as pages of their table and of its index are lost: the highest row
     number that what is left of the table tells of, 0 where it tells of none. None where whatever is lost is named."""
@@ -305,7 +325,9 @@ def _rows(
     for at, number in enumerate(pages):
         if cancel is not None and at % LOOK_PAGES == 0:
             cancel.check()
+        count = 0
         for place, record in enumerate(records(image, number)):
+            count += 1
             if (right := _corrected(table, record)) is not None:
                 yield replace(_found(table, right, (number, place), is_sure=True), is_corrected=True)
                 continue
@@ -314,18 +336,34 @@ def _rows(
                 yield _found(table, filled, (number, place), is_sure=True)
             else:
                 _note(table, record, losses)
+        if unseen := count_unseen(image, number, count):
+            losses.broken[table.name] = losses.broken.get(table.name, 0) + unseen
 
 
 def _corrected(table: Table, record: Record) -> Record | None:
     """A row that has a checksum with the bit put right that flipped in it; None where it has its sum, or that cannot be
     told."""
     guarded, names = GUARDED.get(table.name), [column.name for column in table.columns]
+    if table.name == "memories" and "row_sum" in names and record.payload and not _has_its_sums(record, names):
+        return corrected_head(record, lambda found: table.fits(found) and _has_its_sums(found, names))
     if guarded is None or "row_sum" not in names or not record.payload:
         return None
     has_none = len(record.values) == len(names) and record.values[names.index("row_sum")] is None
     if has_none or has_its_sum(record, names, guarded):
         return None
     return corrected_record(record, names, guarded)
+
+
+def _has_its_sums(record: Record, names: Sequence[str]) -> bool:
+    """Whether a memory is whole, its text has the hash that it says, and the row the sum, where it has one."""
+    if not record.is_whole or record.odd or len(record.values) != len(names):
+        return False
+    row: dict[str, Any] = dict(zip(names, record.values, strict=True))
+    try:
+        is_text = hashlib.sha256(row["text"].encode("utf-8")).digest() == row["text_hash"]
+        return is_text and row["row_sum"] in (None, sum_of_row([row[name] for name in SEALED_NAMES]))
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def _filled(table: Table, record: Record) -> Record:

@@ -236,7 +236,7 @@ def _run(connection: apsw.Connection, check: object) -> Looked:
         return 0, [Wrong(f"{UNREADABLE}: a text is no UTF-8", DAMAGED)]
     except (TypeError, ValueError, AttributeError):
         return 0, [Wrong(f"{UNREADABLE}: a value is of another kind", DAMAGED)]
-    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError) as error:
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError, apsw.EmptyError) as error:
         return 0, [Wrong(f"{UNREADABLE}: {error}", DAMAGED)]
     return looked
 

@@ -370,7 +370,8 @@ _OF_DAMAGE = (
     *("vectors blob", "validity blob", "rowids blob", "chunks iter error", "Could not find latest chunk"),
     *("Could not fetch vector data", "unsupported file format"),
 )
-"""What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format."""
+"""What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format. A
+vector whose row is not listed sqlite-vec calls empty."""
 
 
 def is_damage(exc: BaseException) -> bool:
@@ -378,7 +379,7 @@ def is_damage(exc: BaseException) -> bool:
     if isinstance(exc, AqeError):
         return exc.code == "database-broken"
     is_called_otherwise = isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _OF_DAMAGE)
-    return is_called_otherwise or isinstance(exc, (apsw.NotADBError, apsw.CorruptError))
+    return is_called_otherwise or isinstance(exc, (apsw.NotADBError, apsw.CorruptError, apsw.EmptyError))
 
 
 def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:

@@ -106,6 +106,7 @@ def _valid(blocks: Sequence[tuple[bytes, bytes, bytes]], dimension: int) -> tupl
     import numpy as np
 
     for valid, ids, held in blocks:
+        _check(isinstance(valid, bytes) and isinstance(ids, bytes) and isinstance(held, bytes))
         _check(64 * len(valid) == len(ids) and len(ids) * dimension == 2 * len(held))
     rows = np.frombuffer(b"".join(rows for _, rows, _ in blocks), np.int64)
     bits = np.frombuffer(b"".join(valid for valid, _, _ in blocks), np.uint8)

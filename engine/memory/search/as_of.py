@@ -6,6 +6,7 @@ the revisions that held then, compared exactly. It costs what reading them all c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,11 @@ SKEW_US = 60_000_000
 """So far ahead another machine's clock may be."""
 
 _LEAST = 10**13  # microseconds: milliseconds of any moment before 2286 are fewer, and seconds
+_LATER = (
+    "SELECT one.row, next.row FROM json_each(?) JOIN memories AS one ON one.row = value JOIN memories AS next"
+    " ON next.namespace = one.namespace AND next.id = one.id AND next.revision > one.revision"
+    " WHERE next.text_hash = one.text_hash AND next.embedder = ? ORDER BY one.row, next.revision"
+)
 _HELD = "valid_from <= ? AND (valid_to IS NULL OR valid_to > ?) AND (expires_at IS NULL OR expires_at > ?)"
 
 
@@ -239,7 +245,7 @@ def _similarities(
     found: dict[int, float] = {}
     for start in range(0, len(mine), PAGE):
         page = [*mine][start : start + PAGE]
-        held = vectors.read_ever(connection, table, page)
+        held = _held(connection, table, page)
         missing = {row: mine[row] for row in page if row not in held}
         made = store.remake(connection, table, missing) if missing and store.remake is not None else {}
         left = [row for row in missing if row not in made]
@@ -247,3 +253,18 @@ def _similarities(
         numbers = {row: np.frombuffer(vector, np.float32) for row, vector in held.items()}
         found |= demoted.cosines_of({**numbers, **made}, packed)
     return found
+
+
+def _held(connection: apsw.Connection, table: int, rows: Sequence[int]) -> dict[int, bytes]:
+    """The vectors of rows, float32 bytes: its own, or that of the next revision with one and with the same text, to
+    which it went on when nothing but metadata changed."""
+    held = vectors.read_ever(connection, table, rows)
+    missing = [row for row in rows if row not in held]
+    later: list[Any] = connection.execute(_LATER, (json.dumps(missing), table)).fetchall() if missing else []
+    for start in range(0, len(later), PAGE):
+        part = later[start : start + PAGE]
+        passed = vectors.read_ever(connection, table, [heir for _, heir in part])
+        for row, heir in part:
+            if heir in passed:
+                held.setdefault(row, passed[heir])
+    return held

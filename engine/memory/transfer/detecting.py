@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from aqe.engine.errors import UserError
-from aqe.engine.ignored import IgnoredKey
+from aqe.engine.ignored import IgnoredKey, IgnoredKeys
 from aqe.engine.index.passages import lines_of
 from aqe.engine.index.prose import read_prose
 from aqe.engine.memory.transfer import peers
 from aqe.engine.memory.transfer.files import (
     FORMAT,
     beside_sections,
+    check_pair,
     is_markdown_of_ours,
     promised,
     read_lines,
@@ -25,7 +26,7 @@ from aqe.engine.memory.transfer.files import (
     read_tensors,
 )
 from aqe.engine.memory.transfer.plain import read_plain
-from aqe.engine.memory.transfer.record import Record
+from aqe.engine.memory.transfer.record import KEYS, Record
 from aqe.engine.memory.transfer.truncation import (
     DATABASE,
     cut_short,
@@ -44,8 +45,8 @@ _NONE_OF_MEM0: tuple[Any, ...] = ({"results": []}, {"memories": []})
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: its form, its records in order, what could not be a memory with why, and the keys of plain
-    lines that were ignored."""
+    """What a file holds: its form, its records in order, what could not be a memory with why, and the keys that
+    nothing reads."""
 
     form: Form
     records: tuple[Record, ...]
@@ -89,18 +90,24 @@ def read_file(
 def _read(
     form: Form, text: str, path: Path, namespace: str, vectors: Path | None, reader: peers.Reader
 ) -> list[Record]:
-    name = repr(path.name)
+    name, ignored = repr(path.name), IgnoredKeys(KEYS)
     if form in ("jsonl", "lines", "server-memory"):
         refuse_cut_line(text, name)
     if form == "jsonl":
-        rows = None if vectors is None else read_tensors(_bytes(vectors), name=repr(vectors.name))
-        found = list(read_lines(text.split("\n"), name=name, tensor=None if rows is None else rows.get))
+        lines, tensor = text.split("\n"), None
+        if vectors is not None:
+            data, beside = _bytes(vectors), repr(vectors.name)
+            tensor = read_tensors(data, name=beside).get
+            check_pair(lines, data, name=name, vectors=beside)
+        found = list(read_lines(lines, name=name, tensor=tensor, ignored=ignored))
+        reader.ignored_keys = ignored.found
         _note_missing(reader, promised(text), len(found), name)
         return found
     if form == "markdown" and not is_markdown_of_ours(text):
         return _sections(text, path, reader, namespace)
     if form == "markdown":
-        found = list(read_markdown(text, name=name))
+        found = list(read_markdown(text, name=name, ignored=ignored))
+        reader.ignored_keys = ignored.found
         if rest := beside_sections(text):
             why = "it is in no section that aqe wrote; put it into a section's text, or add it by itself"
             reader.left_out.append((shortened(rest, 60), why))

@@ -14,7 +14,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.marker import write_bytes_atomic
 from aqe.engine.memory.care.place import is_same, refuse_own
 from aqe.engine.memory.store import Store
-from aqe.engine.memory.transfer.files import Out, Tensors, write_lines, write_markdown
+from aqe.engine.memory.transfer.files import Out, Tensors, write_lines, write_markdown, write_pair
 from aqe.engine.memory.transfer.reading import PAGE, Wanted, count_records, read_records
 from aqe.engine.memory.transfer.record import Record
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -59,9 +59,9 @@ def export_memories(
 ) -> Exported:
     """Write the wanted revisions as one consistent state, while others go on writing.
 
-    With `vectors` all vectors go into that safetensors file, and the lines name their rows there; without it those that
-    callers gave stand in the lines. Raises `UserError` (bad-argument, project-read-only, disk-full) and `Cancelled`;
-    then neither file is there.
+    With `vectors` all vectors go into that safetensors file, and the lines name their rows there, and in a last line
+    the file: another one's is refused when they are read. Without it those that callers gave stand in the lines. Raises
+    `UserError` (bad-argument, project-read-only, disk-full) and `Cancelled`; then no memories are written.
     """
     if vectors is not None and form != "jsonl":
         raise UserError(
@@ -90,6 +90,7 @@ def export_memories(
             )
         if tensors is not None and vectors is not None:
             data = tensors.dump()
+            write_pair(counted, data)
             write_bytes_atomic(vectors.resolve(), data)
             counted.bytes += len(data)
     return Exported(form, total, len(seen), 0 if tensors is None else tensors.count, counted.bytes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aqe.engine.errors import UserError
+from aqe.engine.ignored import IgnoredKeys
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.transfer.record import Record, bad_record, not_json, read_record, record_object
 from aqe.engine.memory.transfer.truncation import cut_short, refuse_cut_tensors
@@ -53,8 +55,29 @@ def write_lines(
         out.write(json.dumps(record_object(record, vector=vector), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_lines(lines: Iterable[str], *, name: str, tensor: TensorRow | None = None) -> Iterator[Record]:
-    """The records of lines that `write_lines` wrote.
+def write_pair(out: Out, data: bytes) -> None:
+    """A last line by which JSON lines know the file of vectors that was written together with them."""
+    out.write(json.dumps({"format": FORMAT, "vectors": hashlib.sha256(data).hexdigest()}) + "\n")
+
+
+def check_pair(lines: Sequence[str], data: bytes, *, name: str, vectors: str) -> None:
+    """Refuse a file of vectors that was written together with other lines. Raises `UserError` (bad-record)."""
+    last: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        last = json.loads(next((line for line in reversed(lines) if line.strip()), ""))
+    told = last.get("vectors") if isinstance(last, dict) and "format" in last and "text" not in last else None
+    if told is not None and told != hashlib.sha256(data).hexdigest():
+        raise UserError(
+            f"{vectors} was not written together with {name}.",
+            code="bad-record",
+            fix="Give the .safetensors file of the same export; nothing was taken in.",
+        )
+
+
+def read_lines(
+    lines: Iterable[str], *, name: str, tensor: TensorRow | None = None, ignored: IgnoredKeys | None = None
+) -> Iterator[Record]:
+    """The records of lines that `write_lines` wrote; keys that are none of a record's are noted in `ignored`.
 
     Raises `UserError` (bad-record with the line, state-newer).
     """
@@ -66,6 +89,8 @@ def read_lines(lines: Iterable[str], *, name: str, tensor: TensorRow | None = No
         if "format" in found and "text" not in found:
             check_format(found["format"], name)
             continue
+        if ignored is not None:
+            ignored.note(number, found)
         yield read_record(found, at=at, tensor=tensor)
 
 
@@ -122,8 +147,9 @@ def _end_mark(text: str) -> str:
     return next(mark for size in range(8, 65) if (mark := f"<!-- /aqe {digest[:size]} -->") not in text or size == 64)
 
 
-def read_markdown(text: str, *, name: str) -> Iterator[Record]:
-    """The records of a file that `write_markdown` wrote; an edited text is taken as it stands now.
+def read_markdown(text: str, *, name: str, ignored: IgnoredKeys | None = None) -> Iterator[Record]:
+    """The records of a file that `write_markdown` wrote; an edited text is taken as it stands now, and keys that are
+    none of a record's are noted in `ignored`.
 
     Raises `UserError` (bad-record).
     """
@@ -138,6 +164,8 @@ def read_markdown(text: str, *, name: str) -> Iterator[Record]:
             raise cut_short(name, f"section {number}, its last, has no end")
         if stop < 0:
             raise bad_record(place, "its end is missing")
+        if ignored is not None:
+            ignored.note(1 + text.count("\n", 0, section.start("about")), about)
         about["text"] = text[section.end() + 1 : stop]
         at = stop + 1 + len(str(end))
         yield read_record(about, at=place)

@@ -44,7 +44,7 @@ class Imported:
     """What became of the memories of a file. `added` were new, `continued` got the revisions that they lacked, `same`
     were there already (under their id, or the same text without one), `conflicts` differ from the store's own: `kept`
     as the store had them or `taken` from the file. `left_out` could not be memories; `named` has up to 20 conflicts;
-    `ignored_keys` has up to 20 keys of plain lines that nothing reads.
+    `ignored_keys` has up to 20 keys of JSON lines or of Markdown's comments that nothing reads.
 
     `ended` of the same and the kept ones hold in the file and have ended in the store (deleted, merged, pruned or
     expired), which they stay: `ended_named` has up to 20, and `aqe memory merge --undo` brings one back."""
@@ -258,8 +258,8 @@ def _apply(connection: apsw.Connection, step: _Step, more: Collection[str], now:
     if step.end is not None:
         namespace, id = step.key
         end_row(connection, namespace, id, step.end)
-    for record in step.insert:
-        _insert(connection, record, more, waiting)
+    for record, size in zip(step.insert, _dimensions(step.insert), strict=True):
+        _insert(connection, record, more, waiting, size=size)
 
 
 def _join(connection: apsw.Connection, id: str, record: Record, now: int) -> None:
@@ -285,11 +285,24 @@ def _join(connection: apsw.Connection, id: str, record: Record, now: int) -> Non
     seal_current(connection, same.namespace, id)
 
 
-def _insert(connection: apsw.Connection, record: Record, more: Collection[str], waiting: Waiting) -> None:
-    """Write a revision as it was; what the indexes are told of it waits for the others of the batch."""
+def _dimensions(records: Sequence[Record]) -> list[int]:
+    """The dimension of the space of each of a memory's revisions, 0 where nothing tells it: a vector goes on to the
+    next revision as long as the text stays the same."""
+    later: dict[tuple[str, str | None], int] = {}
+    sizes = []
+    for record in reversed(records):
+        space = record.text, record.embedder_id
+        if record.vector is not None:
+            later[space] = len(record.vector) // 4
+        sizes.append(later.get(space, 0))
+    return sizes[::-1]
+
+
+def _insert(connection: apsw.Connection, record: Record, more: Collection[str], waiting: Waiting, *, size: int) -> None:
+    """Write a revision as it was, of a space of `size` dimensions; what the indexes are told of it waits for the others
+    of the batch."""
     table = None
-    if record.vector is not None and record.embedder_id is not None:
-        size = len(record.vector) // 4
+    if size and record.embedder_id is not None:
         table = waiting.table(connection, record.embedder_id, size, derived=record.derived)
     known = [name for name in more if name in record.more]
     origin = record.provenance

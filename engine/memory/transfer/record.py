@@ -24,6 +24,14 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.meaning.vectors import is_own
 from aqe.engine.moments import read_moment
 
+KEYS = frozenset(
+    (
+        *("id", "namespace", "revision", "text", "metadata", "created_at", "valid_from", "valid_to", "id_given"),
+        *("provenance", "more", "embedder_id", "derived", "vector"),
+    )
+)
+"""The keys of a record's JSON object."""
+
 LATEST = 1 << 62
 """No time of the store is later (microseconds)."""
 

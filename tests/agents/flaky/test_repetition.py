@@ -91,6 +91,7 @@ def test_few_runs_say_what_they_left_out_and_one_test_is_tried_all_the_same(proj
     assert any("from 4 runs on" in note for note in first.notes)
 
 
+@pytest.mark.services
 def test_a_command_that_does_not_fail_is_not_printed(project: Path) -> None:
     """A verdict of experiments falls with its command, one that the runs saw stands without, a true one is kept."""
     (project / "test_it.py").write_text("def test_a(): pass\ndef test_red(): assert 0\n", encoding="utf-8")

@@ -156,6 +156,7 @@ with tempfile.NamedTemporaryFile("w", dir="/tmp", prefix="module_", suffix=".py"
 """
 
 
+@pytest.mark.services
 def test_module_that_lies_in_the_temp_folder_itself_runs(project: Path) -> None:
     """A file in /tmp, where the box has its own scratch, is shown inside as one in any other folder."""
     done = subprocess.run([sys.executable, "-c", IN_TEMP, str(project)], capture_output=True, text=True, timeout=60)
@@ -207,7 +208,7 @@ def version(args, emit):
 """
 
 
-@pytest.mark.parametrize("rung", [3, 2, 1])
+@pytest.mark.parametrize("rung", [3, *(pytest.param(rung, marks=pytest.mark.services) for rung in (2, 1))])
 @pytest.mark.parametrize("wider", [False, True], ids=["project", "folder-above"])
 def test_database_and_token_stay_hidden_beside_the_side_folder(
     project: Path,

@@ -119,6 +119,7 @@ def test_a_file_left_in_tmp_is_no_reason_to_kill_every_mutant(project: Path) -> 
     assert leaving.mutants_killed == honest.mutants_killed < honest.mutants_total
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("most", [0, 200])
 def test_a_test_that_passes_only_where_it_is_not_watched_is_not_stable(project: Path, most: int) -> None:
     """A wrong test that patches pytest beside the uninstrumented subject fails, kills nothing and is told why."""

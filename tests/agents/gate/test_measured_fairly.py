@@ -71,6 +71,7 @@ def pytest_runtest_makereport(item, call):
 """
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("conftest", ["", CONFTEST], ids=["bare", "with hooks"])
 def test_every_kind_of_test_kills(tmp_path: Path, conftest: str) -> None:
     """Fixtures, expected failures, warnings, unittest and hooks of a conftest mean under a mutant what they mean."""
@@ -90,6 +91,7 @@ def test_every_kind_of_test_kills(tmp_path: Path, conftest: str) -> None:
     assert named not in killers  # 4 / 1 is 4
 
 
+@pytest.mark.services
 def test_subject_that_pytest_imports_is_measured_from_its_import_on(tmp_path: Path) -> None:
     """iniconfig, which pytest has loaded before any test runs, shows its module level as covered."""
     source = "from iniconfig import IniConfig\n"

@@ -57,6 +57,7 @@ def stopped_at(folder: Path, sign: str, *, wait: float = 0.0, pause: float = 0.0
     return verify(request, progress=progress, stop=stop)
 
 
+@pytest.mark.services
 def test_runs_that_ended_are_reported(tmp_path: Path) -> None:
     """Stopped after the first of five runs, the report has that run's verdicts and says what was not done."""
     report = stopped_at(tmp_path, "run 1 of 5", wait=8.0)

@@ -166,6 +166,7 @@ def test_failing_tests_say_why(report: VerifyReport) -> None:
     assert row(report.evidence, "test_leaves").message == "it ended the process with exit status 0"
 
 
+@pytest.mark.services
 def test_hash_seeds_expose_a_test_that_depends_on_set_order(project: Path) -> None:
     """A test whose outcome follows the hash seed passes in some of the runs only."""
     source = "from prices import clamp\ndef test_order():\n    assert clamp(1) and hash('a') % 2 == 0\n"
@@ -328,6 +329,7 @@ def test_budget_leaves_mutants_out_and_says_so(project: Path) -> None:
     assert evidence.mutants_total < 30
 
 
+@pytest.mark.services
 def test_beside_compares_with_the_tests_that_exist(project: Path) -> None:
     """A draft that repeats a test of the project adds nothing, and that test is named; a new one adds."""
     source = (
@@ -349,6 +351,7 @@ def test_beside_compares_with_the_tests_that_exist(project: Path) -> None:
     assert tests["test_d.py::test_repeats"].nearest == "tests/test_clamp_only.py::test_there"
 
 
+@pytest.mark.services
 def test_settings_of_the_project_hold_for_verify_too(tmp_path: Path) -> None:
     """The interpreter and the box's memory are those of `[tool.aqe]`, and a wrong setting is said."""
     (tmp_path / "prices.py").write_text(SUBJECT)

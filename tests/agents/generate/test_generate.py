@@ -443,6 +443,7 @@ def test_a_second_ctrl_c_ends_at_once_and_writes_nothing(tmp_path: Path) -> None
     assert not (project / "tests").exists()
 
 
+@pytest.mark.services
 def test_progress_says_what_it_is_doing(tmp_path: Path) -> None:
     """On a terminal different lines say what is going on from the first seconds."""
     project = make_project(tmp_path / "project", {"temperature.py": TEMPERATURE})

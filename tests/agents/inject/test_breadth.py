@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .test_search import cases_of, search
 
 
@@ -140,6 +142,7 @@ def test_table_entries_are_tried_one_by_one(tmp_path: Path) -> None:
     assert sum(mutant["killed"] for mutant in early) > 0.6 * len(early)
 
 
+@pytest.mark.services
 def test_a_large_module_keeps_the_time(tmp_path: Path) -> None:
     """A search of more than it can do in its time ends by itself and hands over cases that it ran and checked."""
     work = """

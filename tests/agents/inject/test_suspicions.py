@@ -158,6 +158,7 @@ def level(name: str = "low") -> int:
 '''
 
 
+@pytest.mark.services
 def test_a_reproduction_keeps_to_the_hint_and_an_unknown_option_is_no_bug(tmp_path: Path) -> None:
     """A list is shown as a list, with what the docstring says of an empty one; options nobody mentions are refused."""
     found = driver.search(tmp_path, STRICT, evaluations=3000)["suspects"]
@@ -245,6 +246,7 @@ def test_parts_that_do_not_add_up_as_promised_are_suspected(tmp_path: Path) -> N
     assert found[1]["expected"] == "parts that add up to 1"
 
 
+@pytest.mark.services
 def test_parts_that_add_up_and_sums_that_nobody_promises_are_left_alone(tmp_path: Path) -> None:
     """Right splits, promises about arguments, bounds and sums that are said not to hold are no bugs."""
     assert driver.search(tmp_path, FAIR, evaluations=4000)["suspects"] == []

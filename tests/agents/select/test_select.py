@@ -140,6 +140,7 @@ def test_a_file_that_nobody_opened_may_concern_all(
     assert "rates.bin" in report.why
 
 
+@pytest.mark.services
 def test_new_and_changed_tests_are_needed(head: Path, selected: Callable[[], SelectReport]) -> None:
     """A changed test, a new one with its parameters, and a new file's tests are named; those that went are not."""
     tests = head / "tests" / "test_core.py"

@@ -98,6 +98,7 @@ def test_rows_behind_one_that_cannot_be_read_get_their_sums(old: Place) -> None:
     assert len(found) + 1 == sum(is_right for _, is_right, _ in readable(old))
 
 
+@pytest.mark.services
 def test_a_row_that_its_table_does_not_allow_is_named(old: Place) -> None:
     """A store of the version before in which metadata are no JSON any more is not brought up to date: the memory is
     named with the way to repair, which keeps what else there is."""
@@ -113,6 +114,7 @@ def test_a_row_that_its_table_does_not_allow_is_named(old: Place) -> None:
         assert store.get("n700").text.startswith("note 700 ")
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("table", ["memories", "vectors_1_vector_chunks00"])
 def test_a_store_that_lost_a_page_is_repaired_before_it_gets_its_sums(old: Place, table: str) -> None:
     """A store of the version before that lost a page is refused with the way to repair and stays as it is; the repair

@@ -133,6 +133,7 @@ def check_each(place: Place, folder: Path, every: int) -> int:
     return count
 
 
+@pytest.mark.services
 def test_any_bit_of_a_row_is_put_right(talked: Place, tmp_path: Path) -> None:
     """Whichever bit of a row flips, also one of its checksum or of what says how long its values are, the row is again
     as it was written."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -100,6 +102,21 @@ def test_a_second_repair_waits_for_the_first(talked: Place, how: str) -> None:
     assert not (talked.folder / LOCK).exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes")
+def test_the_lock_of_repairs_has_the_rights_of_the_store(talked: Place) -> None:
+    """Whoever of a team may write the store may repair it, though a repair of somebody else's was killed."""
+    talked.path.chmod(0o664)
+    flip_turns(talked, 17)
+    with stopped(talked, "Putting turns") as other:
+        assert stat.S_IMODE(talked.path.with_name(LOCK).stat().st_mode) == 0o664
+        other.kill()
+        other.wait()
+    assert talked.path.with_name(LOCK).exists()
+    assert repair(talked).how == "mended"
+    assert not talked.path.with_name(LOCK).exists()
+
+
+@pytest.mark.services
 def test_a_repair_that_waits_can_be_cancelled(talked: Place) -> None:
     """Cancelled while it waits, a repair ends and leaves the other one alone; one whose process ended is not waited
     for, also where its lock file stayed."""

@@ -91,12 +91,12 @@ async def test_a_callers_mistake_is_told_before_anything_is_asked(opened: Any) -
 
 async def test_a_verdict_of_other_kinds_is_taken_as_what_it_means(opened: Any) -> None:
     """A verdict whose parts are a number or a NumPy truth counts as true or false, and is filed."""
-    told: Any = [numpy.True_, 0]
+    told: Any = [numpy.True_, 0, numpy.int64(1)]
     async with opened(providers=(Scripted(["x"]),)) as engine:
         for passed in told:
             answer = await engine.complete("Well?", validate=lambda _, said=passed: Verdict(said, detail=5))
             assert answer.verdict == Verdict(bool(passed), "5")
-        assert (await engine.stats()).signals == {"positive": 1, "negative": 1}
+        assert (await engine.stats()).signals == {"positive": 2, "negative": 1}
 
 
 async def test_a_check_that_is_none_is_refused_everywhere(opened: Any) -> None:

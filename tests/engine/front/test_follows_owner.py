@@ -138,6 +138,7 @@ def test_reader_sees_what_the_owner_writes(project: Path) -> None:
         assert [ask("search"), ask("vector"), ask("ask")] == ["200", "200", "True"]
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("way", ["read", "look"])
 def test_file_that_changes_while_it_is_read_is_not_called_broken(project: Path, way: str) -> None:
     """A reader in whose transaction the owner writes into the file is told to ask again, and then finds all."""
@@ -159,6 +160,7 @@ def test_reader_writes_as_soon_as_it_may(project: Path) -> None:
         assert engine.stats().queries == 1
 
 
+@pytest.mark.services
 def test_copy_of_an_earlier_version_takes_nothing(project: Path, repository: Path) -> None:
     """A store of an earlier version, which is read from a copy in memory, refuses a memory instead of losing it with
     the copy, and shows what the owner has after bringing it up to date."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -169,7 +169,9 @@ class TestValidate:
             answer = await engine.query("When is shipping free?", validate=check)
         assert answer.verdict == Verdict(False, "no word of gravity")
 
-    @pytest.mark.parametrize("said", [None, "no"])
+    @pytest.mark.parametrize(
+        "said", [None, "no", (False, "too short"), {"passed": False}, b"no", 0.2, Verdict(cast("bool", "no"))], ids=repr
+    )
     async def test_a_check_that_says_nothing_is_refused(self, opened: Any, project: Path, said: Any) -> None:
         """A check without `return`, or one that gives words, is neither a yes nor a no, and is filed as neither."""
         async with opened() as engine:

@@ -188,6 +188,7 @@ LATE_THREADS = {
 }
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("late", LATE_THREADS.values(), ids=LATE_THREADS)
 def test_an_engine_that_is_left_open_is_closed_after_the_programs_own_threads(project: Path, late: str) -> None:
     """A program whose main thread ends first may use its engine in another thread to the end, and ends then; what it
@@ -205,6 +206,34 @@ def test_an_engine_that_is_left_open_is_closed_after_the_programs_own_threads(pr
     assert (done.stdout, done.stderr) == ("[True, True, True]\n", "")
     with sync.Engine.open(project) as engine:
         assert engine.stats().queries == 4
+
+
+@pytest.mark.parametrize("thread", ["main", "late"])
+def test_an_engine_is_closed_at_the_end_where_no_thread_waits_for_it(project: Path, thread: str) -> None:
+    """At the system's limit of threads the end of the program closes what was left open: it ends, and what was asked is
+    written."""
+    program = (
+        "import sys, threading; from aqe.engine import QueryConfig; from aqe.engine.sync import Engine\n"
+        "def refuse(thread, start=threading.Thread.start):\n"
+        "    if thread.name == 'aqe-leftover':\n"
+        "        raise RuntimeError('no new thread')\n"
+        "    start(thread)\n"
+        "threading.Thread.start = refuse\n"
+        "opened = threading.Event()\n"
+        "def work():\n"
+        "    engine = Engine.open(sys.argv[1])\n"
+        "    opened.set()\n"
+        "    if sys.argv[2] == 'late':\n"
+        "        threading.main_thread().join()\n"
+        "    print(len(engine.query('When is shipping free?', config=QueryConfig(answer=False)).text))\n"
+        "work() if sys.argv[2] == 'main' else threading.Thread(target=work).start()\n"
+        "opened.wait()\n"
+    )
+    command = [sys.executable, "-c", program, str(project), thread]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    with sync.Engine.open(project) as engine:
+        assert engine.stats().queries == 1
 
 
 def test_a_stream_of_a_closed_engine_says_so(project: Path, embedder: Any) -> None:

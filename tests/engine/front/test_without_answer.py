@@ -139,6 +139,7 @@ KILLED = """
 """
 
 
+@pytest.mark.services
 def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
     """After a kill -9 an answer's request is known, and so is one without a text that feedback was taken for."""
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]

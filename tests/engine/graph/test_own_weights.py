@@ -71,6 +71,7 @@ def lessons(telling: bool) -> list[Sequence[Lesson]]:
     return [[lesson(2 * at, telling), lesson(2 * at + 1, telling)] for at in range(48)]
 
 
+@pytest.mark.services
 def test_project_whose_tests_import_what_they_test_is_learned() -> None:
     """Where another kind of edge tells in this project than in those before, its weights win on what was held out."""
     trial = learned(built_in_weights(), lessons(True))

@@ -141,6 +141,7 @@ def test_the_window_can_be_closed(tmp_path: Path) -> None:
         assert not store.keep([NewMemory("Remember: " + FACT)])[0].existed
 
 
+@pytest.mark.services
 def test_another_process_that_recalled_it_counts(tmp_path: Path) -> None:
     """What one process searched and another wants to store is known by the accesses in the file."""
     path = tmp_path / "aqe.db"

@@ -125,6 +125,22 @@ def test_an_own_entry_stands_before_quotes_without_its_name(tmp_path: Path) -> N
     assert anyio.run(run) == [None, "README.md"]
 
 
+def test_an_own_entry_does_not_displace_the_section_of_its_name(tmp_path: Path) -> None:
+    """What stands under a heading of that name tells of the thing, though its sentence has no word of it."""
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "README.md").write_text(
+        "# Shop\n\n## Release train\n\nEvery Tuesday at noon all that is merged leaves.\n"
+    )
+
+    async def run() -> list[str | None]:
+        async with await Engine.open(tmp_path, providers=()) as engine:
+            add_entry(engine._store, None, "Gone since May.", namespace="quality", title="Release train")
+            await engine.index()
+            return [one.file for one in (await engine.query("What is the release train?")).citations]
+
+    assert anyio.run(run) == ["README.md"]
+
+
 def ask(project: Path, question: str, config: QueryConfig | None = None) -> Answer:
     """The answer of a fresh engine."""
 

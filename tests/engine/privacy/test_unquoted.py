@@ -42,6 +42,14 @@ FOUND = {
     "the pin to my front door is 90210": ("90210", PASSWORD),
     "pin code 4821": ("4821", PASSWORD),
     "Your PIN code is 4821.": ("4821", PASSWORD),
+    "PIN for the card is **4821**": ("4821", PASSWORD),
+    "PIN for your new credit card is 4821": ("4821", PASSWORD),
+    "PIN for my Raiffeisenbank card is 4821": ("4821", PASSWORD),
+    "The PIN for the card is:4821": ("4821", PASSWORD),
+    "PIN code  4821": ("4821", PASSWORD),
+    "PIN code **4821**": ("4821", PASSWORD),
+    "PIN code 4821 is the one of my bank": ("4821", PASSWORD),
+    "Reset PIN for the card: 4821": ("4821", PASSWORD),
     'requests.get(url, auth=("bob", "k0mmode77"))': ("k0mmode77", PASSWORD),
     "<password>maven-Rabe1</password>": ("maven-Rabe1", PASSWORD),
     '<add key="SmtpPassword" value="w3bconfig!" />': ("w3bconfig!", PASSWORD),
@@ -213,6 +221,20 @@ LEFT = (
     "The toolchain pin is 4821",
     "pin: 20240115",
     "Commit to pin: 2024 roadmap",
+    "pin for phone: 3300 mV",
+    "pin: 3300 mV",
+    "connector pin for the phone: 3300",
+    "GPIO pin for alarm = 1024",
+    "Set the pin to alarm = 1024 ms",
+    "the pin for the SD card: 3300",
+    "pin for the LED on phone: 1042",
+    "PIN code 8080 is the port",
+    "PIN code 6004 error",
+    "PIN code 4821 bytes",
+    "bobby pin code 4821",
+    "the pin code 4096-bit",
+    "See pin code 1024 in table 4",
+    "Pin code 1042 on the connector",
     "pin_count = 246813",
     "unpin: 246813",
     "pin: 2468.13.2",
@@ -226,6 +248,14 @@ def test_value_is_found_and_no_more(text: str) -> None:
     """The span is exactly the value, its class the documented one, with other lines around it."""
     value, kind = FOUND[text]
     assert [(text[span.start : span.end], span.kind) for span in scan(text)] == [(value, kind)]
+
+
+def test_each_pin_of_a_sentence_is_found() -> None:
+    """Two or three numbers behind one word are as many values."""
+    for text in ("PINs for the card are 4821 and 5932", "The PINs of my cards: 4821, 5932 and 6043."):
+        values = [text[span.start : span.end] for span in scan(text)]
+        assert values == ["4821", "5932", "6043"][: len(values)]
+        assert len(values) == text.count(",") + 2
 
 
 @pytest.mark.parametrize("text", LEFT)

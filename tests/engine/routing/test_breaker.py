@@ -165,6 +165,15 @@ def test_a_probe_that_told_nothing_is_lent_anew() -> None:
     assert breaker.look(breaker.give_back(probing(now)), now).probe
 
 
+def test_a_late_rest_leaves_anothers_probe_out() -> None:
+    """A 429 of a call that began before it opened lends no second probe; that of the probe itself does, after it."""
+    now = opened().open_until
+    late = breaker.rest(probing(now), now, 3.0)
+    assert not breaker.look(late, now + 3 * SECOND).allowed
+    assert breaker.look(late, now + POLICY.probe_us).probe
+    assert breaker.look(breaker.rest(probing(now), now, 3.0, probe=True), now + 3 * SECOND).probe
+
+
 def test_a_rest_is_heeded_for_its_time() -> None:
     """After a Retry-After nothing is let through for as long, at most ten minutes, and nothing counts as a failure."""
     circuit = breaker.rest(Circuit(), START, 3.0)
@@ -185,7 +194,8 @@ def test_latency_is_a_running_mean_of_good_calls() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["ask", "ok", "failed", "slow", "rest", "give back"]), st.integers(-2 * SECOND, 40 * SECOND)
+        st.sampled_from(["ask", "ok", "failed", "slow", "late", "rest", "late rest", "give back"]),
+        st.integers(-2 * SECOND, 40 * SECOND),
     ),
     max_size=60,
 )
@@ -207,11 +217,13 @@ def test_any_history_keeps_its_promises(steps: list[tuple[str, int]]) -> None:
                 assert now >= probe_out_until
                 probe_out_until = circuit.probe_until
         elif action == "rest":
-            circuit, probe_out_until = breaker.rest(circuit, now, 5.0), 0
+            circuit, probe_out_until = breaker.rest(circuit, now, 5.0, probe=True), 0
+        elif action == "late rest":
+            circuit = breaker.rest(circuit, now, 5.0)
         elif action == "give back":
             circuit, probe_out_until = breaker.give_back(circuit), 0
         else:
-            probe = circuit.state == "half-open" and circuit.probe_until > now
+            probe = circuit.state == "half-open" and circuit.probe_until > now and action != "late"
             took = 3 * SECOND if action == "slow" else 1
             outcome: Outcome = "failed" if action == "failed" else "ok"
             circuit = breaker.record(circuit, POLICY, now, outcome, took, probe=probe)

@@ -55,6 +55,7 @@ def error_of(router: Router, request: RouteRequest = ASK, completion: Completion
     return caught.value
 
 
+@pytest.mark.services
 def test_a_short_blip_of_a_lone_provider_loses_no_request(store: Store) -> None:
     """With nobody to fall back to, a model is asked again after a second or two, when all rounds have failed."""
     only = Scripted([DOWN, DOWN, DOWN, "well again"], name="only")

@@ -449,6 +449,7 @@ def test_importing_the_provider_loads_no_sdk() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.services
 def test_loading_the_sdk_is_no_time_of_the_model(server: ModelServer, tmp_path: Path) -> None:
     """Where the import of the SDK takes longer than a call may, the first call is answered all the same."""
     script = (

@@ -222,6 +222,7 @@ def test_retry_after_is_heeded_by_all_that_follow(store: Store) -> None:
     assert router.circuits.all()["a", "m"].buckets == ()
 
 
+@pytest.mark.services
 def test_a_single_server_that_asks_for_a_rest_gets_it(tmp_path: Path) -> None:
     """With no other model, the request waits as long as the 429 asked, and is then answered."""
     with ModelServer(mode="limit") as busy, Store.open(tmp_path / "real-clock.db") as store:
@@ -392,7 +393,7 @@ def test_a_stream_falls_back_before_its_first_piece(store: Store) -> None:
     assert [(route.provider, route.outcome) for route in read_routes(store)] == [("second", "ok")]
 
 
-@pytest.mark.parametrize(("mode", "timeout_s"), [("break", 60), ("stall", 6)])
+@pytest.mark.parametrize(("mode", "timeout_s"), [("break", 60), pytest.param("stall", 6, marks=pytest.mark.services)])
 def test_a_stream_that_stops_in_the_middle_is_an_error(store: Store, mode: str, timeout_s: float) -> None:
     """Once pieces came, a broken or stalled stream is an error, never the beginning of another answer."""
     with ModelServer(answer="a b c", mode=mode) as server, ModelServer() as other:

@@ -90,7 +90,7 @@ def _by_id(answer: SearchAnswer) -> dict[str, tuple[float, float]]:
     return {hit.memory.id: (hit.score, hit.vector_score or 0.0) for hit in answer.hits}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.services) for seed in (1, 2, 3))])
 @pytest.mark.parametrize("namespace", ["part0", None])
 def test_cold_memories_are_found_as_if_each_that_is_near_were_whole(
     whole: Path, tmp_path: Path, namespace: str | None, seed: int
@@ -109,6 +109,7 @@ def test_cold_memories_are_found_as_if_each_that_is_near_were_whole(
         assert same / found >= 0.95
 
 
+@pytest.mark.services
 def test_few_texts_are_embedded_anew_for_a_search(whole: Path, tmp_path: Path) -> None:
     """In one namespace texts are embedded whose memories may be among the best: a fraction of those that are near."""
     with _cooled(whole, tmp_path, 1) as store:

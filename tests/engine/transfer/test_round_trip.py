@@ -38,6 +38,7 @@ def full(store: Store) -> Store:
     where = Provenance(file="shop/cart.py", line=12, commit="abc", run="r1", worktree="w")
     store.add("cart totals round half up", id="x", metadata={"k": [1, "–"], "n": None}, vector=[0.1, 0.2, 0.3])
     store.update("x", text="cart totals round half even", vector=[0.1, 1e-30, 3e38], provenance=where)
+    store.update("x", metadata={"k": [2]})  # the vector goes on to this revision
     store.add("prices are decimals", vector=[1, 2, 3], embedder_id="aqe-static-1", namespace="agents/flaky")
     gone = store.add("an old rule", vector=[3, 2, 1])
     store.delete(gone)
@@ -62,6 +63,19 @@ def test_everything_comes_back_as_it_was(full: Store, tmp_path: Path, name: str)
         assert everything(target) == everything(full)
         assert (told.added, again.added, again.same) == (told.memories, 0, told.memories)
         assert [hit.memory.id for hit in target.search("round half even").hits] == ["x"]
+
+
+def test_vectors_of_another_export_are_refused(full: Store, tmp_path: Path) -> None:
+    """Lines are read with the vectors that were written together with them, or not at all."""
+    files = [(tmp_path / f"{name}.jsonl", tmp_path / f"{name}.safetensors") for name in ("before", "after")]
+    for lines, vectors in files:
+        export_memories(full, lines, form="jsonl", wanted=Wanted(history=True), vectors=vectors)
+        full.add("one more", vector=[3, 1, 2])
+    with pytest.raises(UserError, match="not written together") as refused:
+        read_file(files[0][0], vectors=files[1][1], now=1)
+    assert refused.value.code == "bad-record"
+    for lines, vectors in files:
+        assert read_file(lines, vectors=vectors, now=1).records
 
 
 def test_the_same_vectors_make_the_same_file(full: Store, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def aqe_demo(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, timeout=900, check=False)
 
 
+@pytest.mark.services
 def test_an_earlier_demo_is_never_overwritten(tmp_path: Path) -> None:
     """A folder that holds a shop already is the user's mistake and stays as it is."""
     (tmp_path / "shop").mkdir()
