@@ -14,7 +14,7 @@ from weakref import WeakSet
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from aqe.engine.memory.file.connection import engine_closed, engine_elsewhere
+from aqe.engine.memory.file.failures import engine_closed, engine_elsewhere
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from aqe.engine.index import IndexReport
 from aqe.engine.learning import FeedbackKept, Signal
 from aqe.engine.leftover import close_at_end, closed
 from aqe.engine.memory import Kept, SearchAnswer
-from aqe.engine.memory.file.connection import engine_closed, engine_elsewhere
+from aqe.engine.memory.file.failures import engine_closed, engine_elsewhere
 from aqe.engine.memory.store import utc_now
 from aqe.engine.portals import PortalThread, awaited, begun, is_here
 from aqe.engine.progress import CancelToken, Progress, silent

@@ -39,10 +39,10 @@ from aqe.engine.memory.file.connection import (
     go_on_with,
     open_connection,
     shrink,
-    speaking,
     stays_here,
     transaction,
 )
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.memory.file.migrations import migrate
 from aqe.engine.memory.graph.edges import unlink
 from aqe.engine.memory.growth.access import AccessCounts

@@ -15,7 +15,7 @@ from aqe.engine.memory.care.copying import check_copy, pinned, publish, refuse_t
 from aqe.engine.memory.care.place import BESIDE, Place, is_same, refuse_own
 from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.care.verifying import damaged_texts
-from aqe.engine.memory.file.connection import broken
+from aqe.engine.memory.file.failures import broken
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 

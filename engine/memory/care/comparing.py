@@ -15,7 +15,8 @@ import apsw
 from aqe.engine.memory.care import states
 from aqe.engine.memory.care.place import Place, is_text, open_backup
 from aqe.engine.memory.care.snapshots import NOW, read_snapshot, unknown_snapshot
-from aqe.engine.memory.file.connection import speaking, transaction
+from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.progress import CancelToken, Progress, silent
 
 LOOK = 2000

@@ -17,7 +17,8 @@ import apsw
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care.place import BESIDE, is_text, open_file
-from aqe.engine.memory.file.connection import broken, speaking, transaction
+from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.failures import broken, speaking
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 

@@ -19,7 +19,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care.copying import STEP_PAGES, copy_bytes, publish
 from aqe.engine.memory.care.holders import holders, locked
 from aqe.engine.memory.care.place import BESIDE, Place, open_file
-from aqe.engine.memory.file.connection import speaking
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.project import unwritable
 

@@ -22,7 +22,8 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care.copying import pinned, spare_for, write_copy
 from aqe.engine.memory.care.place import INCREMENT, Place, address_to_read, key_of, open_backup, open_file
-from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, broken, speaking, transaction
+from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, transaction
+from aqe.engine.memory.file.failures import broken, speaking
 from aqe.engine.memory.file.migrations import BORN
 from aqe.engine.progress import CancelToken, Progress, silent
 

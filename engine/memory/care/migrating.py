@@ -14,7 +14,8 @@ from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workpl
 from aqe.engine.memory.care.place import Place, open_backup, open_file
 from aqe.engine.memory.care.restoring import keep_before
 from aqe.engine.memory.care.sealing import alone, take_over
-from aqe.engine.memory.file.connection import open_connection, speaking
+from aqe.engine.memory.file.connection import open_connection
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.memory.file.migrations import migrate, pending, version_before
 from aqe.engine.memory.file.steps import MIGRATIONS
 from aqe.engine.memory.store import utc_now

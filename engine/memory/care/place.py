@@ -11,7 +11,8 @@ from urllib.parse import quote
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, broken, make_ready, open_connection, speaking
+from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, make_ready, open_connection
+from aqe.engine.memory.file.failures import broken, speaking
 from aqe.engine.memory.file.keys import earlier_keys, store_key
 from aqe.engine.memory.file.migrations import pending
 from aqe.engine.project import DATABASE, check_enterable, store_home

@@ -43,7 +43,8 @@ from aqe.engine.memory.care.salvage import (
 )
 from aqe.engine.memory.care.verifying import VerifiedStore, verify
 from aqe.engine.memory.file import row_sums
-from aqe.engine.memory.file.connection import speaking, transaction
+from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.memory.file.migrations import APPLICATION_ID, migrate
 from aqe.engine.memory.file.steps import MIGRATIONS
 from aqe.engine.memory.file.sums import fill

@@ -33,7 +33,8 @@ from aqe.engine.memory.care.exchange import UNUSABLE, exchanging, open_live
 from aqe.engine.memory.care.place import COPIES, Place, open_backup, open_file
 from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.entry import rfc3339
-from aqe.engine.memory.file.connection import speaking, transaction
+from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.memory.file.migrations import migrate
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent

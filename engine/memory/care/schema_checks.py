@@ -12,7 +12,8 @@ from aqe.engine.memory.file.steps import MIGRATIONS
 from aqe.engine.memory.meaning.vectors import make_table
 
 _OURS = (
-    "SELECT name, type, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+    "SELECT CAST(name AS BLOB), CAST(type AS BLOB), CAST(tbl_name AS BLOB), CAST(sql AS BLOB)"
+    " FROM sqlite_schema WHERE sql IS NOT NULL"
     " AND name NOT GLOB 'texts_*' AND name NOT GLOB 'vectors_[0-9]*'"
 )
 _THEIRS = (
@@ -28,8 +29,20 @@ _BAD = (
 
 
 def check_schema(connection: apsw.Connection) -> Looked:
-    """Each table, index and trigger of the file's version is there with the text that defines it. What FTS5 and
-    sqlite-vec made for themselves may be of another version of theirs: it is there, and not one bit off."""
+    """Each table, index and trigger of the file's version is there with the text that defines it."""
+    looked_at, other = off_definitions(connection)
+    return looked_at, each(
+        other,
+        "definition is not what this version makes",
+        "definitions are not what this version makes",
+        "rows may be read, kept or logged in another way",
+    )
+
+
+def off_definitions(connection: apsw.Connection) -> tuple[int, list[str]]:
+    """How many tables, indexes and triggers there are, and the names of those that the steps of the file's version do
+    not make so. What FTS5 and sqlite-vec made for themselves may be of another version of theirs: it is there, and not
+    one bit off."""
     version = int(connection.pragma("user_version"))
     made = apsw.Connection(":memory:")
     try:
@@ -44,15 +57,10 @@ def check_schema(connection: apsw.Connection) -> Looked:
         made.close()
     found = {name: rest for name, *rest in list[Any](connection.execute(_OURS))}
     found_of_them = dict(list[Any](connection.execute(_THEIRS)))
-    other = {str(name) for name, *rest in wanted if found.get(name) != rest}
-    other |= {name.decode() for name, sql in theirs.items() if _is_off(found_of_them.get(name), sql)}
-    other |= {bytes(name or b"").decode("utf-8", "replace") for (name,) in connection.execute(_BAD)}
-    return len(found) + len(found_of_them), each(
-        sorted(other),
-        "definition is not what this version makes",
-        "definitions are not what this version makes",
-        "rows may be read, kept or logged in another way",
-    )
+    other = {name for name, *rest in wanted if found.get(name) != rest}
+    other |= {name for name, sql in theirs.items() if _is_off(found_of_them.get(name), sql)}
+    other |= {bytes(name or b"") for (name,) in connection.execute(_BAD)}
+    return len(found) + len(found_of_them), sorted(name.decode("utf-8", "replace") for name in other)
 
 
 def _is_off(found: bytes | None, wanted: bytes) -> bool:

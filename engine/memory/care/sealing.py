@@ -22,7 +22,7 @@ from aqe.engine.memory.care.copying import check_copy, publish, spare_for, write
 from aqe.engine.memory.care.holders import locked
 from aqe.engine.memory.care.place import Place, is_encrypted, open_file
 from aqe.engine.memory.care.restoring import change_key
-from aqe.engine.memory.file.connection import speaking
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.progress import CancelToken, Progress, silent
 
 PATIENCE_MS = 2000

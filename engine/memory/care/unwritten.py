@@ -18,7 +18,7 @@ import apsw
 
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.memory.care.place import has_log
-from aqe.engine.memory.file.connection import is_damage
+from aqe.engine.memory.file.failures import is_damage
 from aqe.engine.memory.file.migrations import pending
 from aqe.engine.memory.store import Store
 

@@ -1,10 +1,9 @@
-"""One SQLite connection of aqe: how it is opened, its transactions, and its errors in the user's words."""
+"""One SQLite connection of aqe: how it is opened and its transactions."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,11 @@ from weakref import WeakSet
 import apsw
 import sqlite_vec
 
-from aqe.engine.errors import AqeError, InternalError, UserError
+from aqe.engine.errors import UserError
 from aqe.engine.memory.file.emptied import cut_to_nothing
+from aqe.engine.memory.file.failures import broken, engine_elsewhere, is_damage, is_full, no_space, speaking, spoken
 from aqe.engine.memory.file.patience import Patience
-from aqe.engine.memory.file.unreadable import NO_TEXT, what_is_damaged
+from aqe.engine.memory.file.unreadable import what_is_damaged
 
 BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000
@@ -41,8 +41,8 @@ def open_connection(
     if why := cut_to_nothing(path):
         raise broken(path, why)
     if str(path) != ":memory:" and not path.exists() and path.parent.is_dir():
-        if _is_full(path):
-            raise _no_space(path)  # else an empty file would stay behind
+        if is_full(path):
+            raise no_space(path)  # else an empty file would stay behind
         _make_file(path)
     with speaking(path, key=key):
         connection = apsw.Connection(str(path))
@@ -318,7 +318,7 @@ def _begin(sql: str, connection: apsw.Connection, path: Path, lock: threading.RL
     except BaseException as error:
         lock.release()
         if isinstance(error, apsw.Error):
-            raise _spoken(path, error, None) from error
+            raise spoken(path, error, None) from error
         raise
 
 
@@ -355,90 +355,6 @@ def shrink(connection: apsw.Connection, lock: threading.RLock) -> None:
             lock.release()
 
 
-@contextlib.contextmanager
-def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
-    """Turn SQLite's errors on `path` into ours, and that of a text in it that is none."""
-    try:
-        yield
-    except UnicodeDecodeError as exc:
-        raise broken(path, NO_TEXT) from exc
-    except apsw.Error as exc:
-        raise _spoken(path, exc, key) from exc
-
-
-_OF_DAMAGE = (
-    *("vectors blob", "validity blob", "rowids blob", "chunks iter error", "Could not find latest chunk"),
-    *("Could not fetch vector data", "unsupported file format"),
-)
-"""What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format. A
-vector whose row is not listed sqlite-vec calls empty."""
-
-
-def is_damage(exc: BaseException) -> bool:
-    """Whether an error, SQLite's or the one that `speaking` makes of it, says that a part of the file is damaged."""
-    if isinstance(exc, AqeError):
-        return exc.code == "database-broken"
-    is_called_otherwise = isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _OF_DAMAGE)
-    return is_called_otherwise or isinstance(exc, (apsw.NotADBError, apsw.CorruptError, apsw.EmptyError))
-
-
-def _spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
-    name = repr(str(path))
-    if isinstance(exc, apsw.ConnectionClosedError):
-        return engine_closed()
-    if isinstance(exc, (apsw.BusyError, apsw.LockedError)):
-        return UserError(
-            f"The database {name} is locked by another program.",
-            code="database-locked",
-            fix="End that program, or try again when it is done.",
-        )
-    if isinstance(exc, apsw.NotADBError) and (key or _looks_encrypted(path)) and not _is_broken(path, key):
-        why = "with this key: it has another one" if key else "as it is: it is encrypted, and its key is not set"
-        return UserError(
-            f"The database {name} cannot be read {why}, or the file is broken.",
-            code="database-key",
-            fix="Set AQE_DB_KEY to the key it was made with (or unset it for a file that was made without one); for a"
-            " broken one `aqe memory restore FILE` puts a backup in its place.",
-        )
-    if is_damage(exc):
-        return broken(path, str(exc))
-    if isinstance(exc, apsw.FullError) or "IOERR_WRITE" in _extended(exc) or _is_full(path):
-        return _no_space(path)
-    if isinstance(exc, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
-        return UserError(
-            f"The database {name} cannot be opened for writing.",
-            code="project-read-only",
-            fix="Make the folder writable, or work on a copy of the project.",
-        )
-    return InternalError(f"The database {name} answered: {exc}.", code="database-failed")
-
-
-def _no_space(path: Path) -> UserError:
-    return UserError(
-        f"There is no space left to write the database {str(path)!r}.",
-        code="disk-full",
-        fix="Free some space and try again; what was stored before is unchanged.",
-    )
-
-
-def engine_closed() -> UserError:
-    """The error for a call on an engine, or a store, that was closed."""
-    return UserError(
-        "The engine is closed.",
-        code="engine-closed",
-        fix="Make all calls within its `with` block, or before close(), or open another one.",
-    )
-
-
-def engine_elsewhere() -> UserError:
-    """The error for a call on an engine, or a store, of the process that this one was forked from."""
-    return UserError(
-        "This engine was opened in the process from which this one was forked: it cannot be used here.",
-        code="engine-closed",
-        fix="Open one in this process.",
-    )
-
-
 class Elsewhere:
     """In place of the lock of a connection, in a process that was forked from the one that opened it. SQLite's
     connections are not to be carried over a fork, and the lock may be held by a thread that is not here."""
@@ -456,42 +372,3 @@ class Elsewhere:
 
     def __exit__(self, *error: object) -> None:
         """What was entered before the fork may be left."""
-
-
-def broken(path: Path, why: str) -> UserError:
-    """The error for a file that is no database of aqe."""
-    return UserError(
-        f"The database {str(path)!r} is broken: {why}.",
-        code="database-broken",
-        fix="`aqe memory repair` saves what can be read, `aqe memory restore FILE` puts a backup in its place.",
-    )
-
-
-def _extended(exc: apsw.Error) -> str:
-    code = getattr(exc, "extendedresult", None)
-    return str(apsw.mapping_extended_result_codes.get(code, "")) if isinstance(code, int) else ""
-
-
-def _looks_encrypted(path: Path) -> bool:
-    """Whether a file that is no SQLite database has the shape of an encrypted one: whole pages of noise."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError:
-        return False
-    return size % 4096 == 0 and size > 0 and len(set(head)) > 180
-
-
-def _is_broken(path: Path, key: str | None) -> bool:
-    """Whether other pages of a file whose first one cannot be read can be, with this key or in clear without one."""
-    from aqe.engine.memory.care import cells, cipher
-
-    return cells.stands_in_clear(path) if key is None else cipher.is_key_of(path, key)
-
-
-def _is_full(path: Path) -> bool:
-    try:
-        return shutil.disk_usage(path.parent).free < 65_536
-    except OSError:
-        return False

@@ -16,7 +16,8 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.file.connection import broken, is_damage, speaking, transaction
+from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.failures import broken, is_damage, speaking
 from aqe.engine.memory.file.steps import MIGRATIONS, Migration
 from aqe.engine.memory.file.unreadable import first_unreadable
 from aqe.engine.progress import Progress, silent

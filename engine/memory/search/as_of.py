@@ -26,7 +26,7 @@ from aqe.engine.memory.entry import (
     pack_vector,
     rfc3339,
 )
-from aqe.engine.memory.file.connection import is_damage
+from aqe.engine.memory.file.failures import is_damage
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import COLUMNS, read_memory
 from aqe.engine.memory.search import ranking

@@ -26,7 +26,7 @@ from aqe.engine.memory.entry import (
     pack_vector,
 )
 from aqe.engine.memory.file.changelog import read_number
-from aqe.engine.memory.file.connection import is_damage
+from aqe.engine.memory.file.failures import is_damage
 from aqe.engine.memory.graph.searching import Asked, Graph, is_served
 from aqe.engine.memory.growth.expiry import alive, first_end
 from aqe.engine.memory.growth.staleness import FileDigests

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from aqe.engine.lease import holding
-from aqe.engine.memory.file.connection import speaking
+from aqe.engine.memory.file.failures import speaking
 from aqe.engine.memory.file.sums import note_vector, noted_sums, read_noted, sum_of
 from aqe.engine.memory.file.watching import watch_connection
 from aqe.engine.memory.growth.access import DAY_US, HALF_LIFE_DAYS
