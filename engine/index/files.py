@@ -69,7 +69,7 @@ def find_files(project: Path, paths: Sequence[Path] = ()) -> tuple[list[SourceFi
     names = _by_git(project)
     kept: list[SourceFile] = []
     every = set(walk_files(project) if names is None else names)
-    left_out = [left for one in paths if (left := _named_in_vain(one, one.relative_to(project).as_posix(), every))]
+    left_out = [left for one in paths if (left := _named_in_vain(project, one, every))]
     for name in sorted(every):
         path, shown = project / name, shown_name(name)
         if not _is_of_a_kind(name) or not _is_wanted(path, paths):
@@ -103,19 +103,35 @@ def _is_wanted(path: Path, paths: Sequence[Path]) -> bool:
     return not paths or any(path.is_relative_to(wanted) for wanted in paths)
 
 
-def _named_in_vain(path: Path, name: str, every: Collection[str]) -> LeftOut | None:
-    """Why a path that was named itself is not among those looked at."""
-    if os.path.islink(path) and os.path.isdir(path):
+def _named_in_vain(project: Path, path: Path, every: Collection[str]) -> LeftOut | None:
+    """Why a path that was named itself, or all that is in a folder that was, is not among those looked at."""
+    name, is_folder = path.relative_to(project).as_posix(), os.path.isdir(path)
+    if is_folder and os.path.islink(path):
         return LeftOut(shown_name(name), "a link")
-    if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+    if is_folder and not os.access(path, os.R_OK | os.X_OK):
         return LeftOut(shown_name(name), "a folder that may not be entered")
-    if not os.path.isfile(path) or (name in every and _is_of_a_kind(name)):
+    if os.path.exists(path) and not is_folder and not os.path.isfile(path):
+        return LeftOut(shown_name(name), "no regular file")
+    below = [one for one in every if one.startswith(f"{name}/")] if is_folder else [name] if name in every else []
+    if not os.path.exists(path) or path == project or any(_is_of_a_kind(one) for one in below):
         return None
-    if not kind_of(name):
-        return LeftOut(shown_name(name), "not a kind of file that is indexed")
-    folder_is_read = _is_of_a_kind(name)
-    reason = "the rules for ignored files leave it out" if folder_is_read else "in a folder that is not indexed"
+    if not is_folder and not kind_of(name):
+        reason = "not a kind of file that is indexed"
+    elif _lies_in_a_repository(project, path):
+        reason = "in a repository of its own"
+    elif not _is_of_a_kind(f"{name}/README" if is_folder else name):
+        reason = "in a folder that is not indexed"
+    elif is_folder and (below or not os.listdir(path)):
+        reason = "a folder with nothing that is indexed"
+    else:
+        reason = "the rules for ignored files leave it out"
     return LeftOut(shown_name(name), reason)
+
+
+def _lies_in_a_repository(project: Path, path: Path) -> bool:
+    """Whether a folder below the project's, or this one, is a nested repository or a submodule."""
+    folders = (path, *path.parents)
+    return any(os.path.exists(folder / ".git") for folder in folders[: folders.index(project)])
 
 
 def _look_at(path: Path, name: str) -> SourceFile | LeftOut | None:

@@ -28,7 +28,7 @@ _KEY_END = r"""[ \t\w.-]{0,20}+[\s'"\\\])]{0,4}+"""
 _ANNOTATED = r"""(?::[ ]?[A-Za-z][\w.]{0,20}+(?:\[[\w., ]{0,30}+\])?(?:[ ]?\|[ ]?None)?[ ]?="""
 _PREFIX = r"""(?:[rRbBuUfF]{1,2}(?=["']))?"""
 _NO_CONTACT = r"""(?<![\w.$-]...)""" + "".join(
-    rf"(?<!(?i:{words})[ ]...)"
+    rf"(?<!(?<![A-Za-z])(?i:{words})[ ]...)"
     for words in (
         "adc|gnd|led|pwm|see",
         "gpio",
@@ -57,7 +57,7 @@ PARTS = {
     "<next_pin>": _MARKS + r"""(?:,|,?[ ](?:and|or|&))[ ]""" + _MARKS,
     "<no_quantity>": r"""(?!"""
     + _MARKS
-    + r"""[ -]?(?:(?:bit|byte|digit|character|char|ohm|volt|gram|point|minute|second)s?"""
+    + r"""[ -]?(?:(?:bit|byte|digit|character|char|ohm|volt|gram|point)s?|(?:minute|second)s"""
     + r"""|[kM]?V|mV|mA|mW|[mµun]?s|[kMG]?Hz|[kMG]i?B|baud|bps|mm|cm|px|Ω|°C)\b)""",
     "<assigned>": _KEY_END
     + _ANNOTATED

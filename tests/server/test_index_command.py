@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -52,16 +53,27 @@ def test_a_file_that_is_gone_is_forgotten_by_its_name(aqe: Aqe, project: Path) -
     assert "0 files, 0 passages: 0 new, 0 changed, 1 gone" in done.stdout, done.stderr
 
 
-def test_a_named_file_that_is_not_indexed_is_told_with_why(aqe: Aqe, project: Path) -> None:
+@pytest.mark.parametrize("with_git", [True, False])
+def test_a_named_file_that_is_not_indexed_is_told_with_why(aqe: Aqe, project: Path, with_git: bool) -> None:
     """Ignored, of another kind or in a folder of other people's code: each is said, not counted as nothing."""
+    if with_git:
+        subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     (project / ".gitignore").write_text("*.out.md\n", "utf-8")
-    (project / "vendor").mkdir()
-    for name in ("made.out.md", "photo.png", "vendor/notes.md"):
+    for name in ("made.out.md", "photo.png", "vendor/notes.md", "built.out.md/notes.md", "other/notes.md", "art/a.png"):
+        (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text("# Notes\n", "utf-8")
-    done = aqe("index", "made.out.md", "photo.png", "vendor/notes.md", "ages.py", "--json", cwd=project)
+    subprocess.run(["git", "init", "-q"], cwd=project / "other", check=True)
+    os.mkfifo(project / "pipe.md")
+    named = ["made.out.md", "photo.png", "vendor/notes.md", "vendor", "built.out.md", "other", "art", "pipe.md"]
+    done = aqe("index", *named, *(["other/notes.md"] if with_git else []), "ages.py", "--json", cwd=project)
     report = json.loads(done.stdout)
-    assert report["files"] == 1
+    assert report["files"] == (1 if with_git else 2)
     assert {one["file"]: one["reason"] for one in report["left_out"]} == {
+        "art": "a folder with nothing that is indexed",
+        "built.out.md": "the rules for ignored files leave it out",
+        **dict.fromkeys(["other", "other/notes.md"] if with_git else [], "in a repository of its own"),
+        "pipe.md": "no regular file",
+        "vendor": "in a folder that is not indexed",
         "made.out.md": "the rules for ignored files leave it out",
         "photo.png": "not a kind of file that is indexed",
         "vendor/notes.md": "in a folder that is not indexed",

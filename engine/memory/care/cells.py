@@ -62,7 +62,7 @@ def cells(page: bytes, start: int, usable: int) -> list[int]:
     ends, kind = {*found, usable}, page[start]
     found = []
     for at in places:
-        is_inside = head + 2 * count <= at < usable - 3
+        is_inside = head + 2 * count <= at < usable - 3 and at not in found  # of two that are one, one is flipped
         if is_inside and holds_record(page, at, kind, usable):
             found.append(at)
         else:

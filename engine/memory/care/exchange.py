@@ -64,6 +64,7 @@ class Exchange:
         if live is None:
             if holders(self.place.path):
                 raise locked(self.place.path, self._what)
+            self._seen = _stamps(self.place.path)  # to open it may have begun a log
             return
         self._stack.callback(live.close)
         staged = open_file(self._spare, key=self.place.key, write=True)  # one to read takes the file as unchanging

@@ -160,6 +160,9 @@ def _mend(job: _Job) -> RepairReport:
                 kept = keep_before(place, connection, job.now(), "before-repair", job.progress, job.cancel)
             target = open_file(spare, key=place.key, write=True) if dry_run else connection
             try:
+                open_again = functools.partial(open_file, key=place.key, write=True)
+                path = spare if dry_run else place.path
+                migrate(target, path, now=job.now, open_again=open_again, keep_copy=not dry_run, progress=job.progress)
                 mended, after = _put_right_and_look(target, spare if dry_run else None, job, kept)
             finally:
                 target.close()

@@ -65,6 +65,7 @@ _EMPTY: Mapping[str, Value] = {
 }
 """What a memory has where nobody said anything."""
 
+_MADE = re.compile(r'CREATE (?:VIRTUAL )?TABLE (?:"main"\.|\'main\'\.)?["\']?(\w+)')
 _DERIVED = re.compile(r"texts(_|$)|vectors_\d+(_info)?$|sqlite_|change_log$|migrations$|source_mentions$")
 SPACE = re.compile(r"vectors_(\d+)_(chunks|vector_chunks00|rowids)")
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -290,17 +291,26 @@ def find_roots(image: Image) -> dict[str, int]:
         for number in candidates:
             if kind_of(image, number) == TABLE_LEAF:
                 for record in records(image, number):
-                    values = record.values
-                    if (
-                        len(values) == 5
-                        and values[0] in ("table", "index")
-                        and isinstance(values[3], int)
-                        and values[3]
-                    ):
-                        found.setdefault(str(values[1]), values[3])
+                    if (name := _defined(record)) is not None:
+                        found.setdefault(name, int(record.values[3] or 0))
         if "memories" in found:
             break
     return found
+
+
+def _defined(record: Record) -> str | None:
+    """The name of the table or index that an entry of the schema defines, which a table has three times: as two of
+    them say it. None where it is no such entry."""
+    values = record.values
+    if len(values) != 5 or not isinstance(values[3], int) or not values[3]:
+        return None
+    kind, name, table, _, sql = values
+    made = _MADE.match(str(sql))
+    if kind not in ("table", "index") and made is None:
+        return None
+    if kind == "index" or made is None or name == table:
+        return str(name)
+    return made[1]
 
 
 def _tree(image: Image, root: int, taken: set[int]) -> Iterator[int]:

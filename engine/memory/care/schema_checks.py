@@ -8,7 +8,7 @@ import apsw
 
 from aqe.engine.memory.care.checks import Looked, each
 from aqe.engine.memory.file.connection import make_ready
-from aqe.engine.memory.file.steps import MIGRATIONS
+from aqe.engine.memory.file.migrations import HISTORY, MIGRATIONS
 from aqe.engine.memory.meaning.vectors import make_table
 
 _OURS = (
@@ -23,7 +23,8 @@ _THEIRS = (
 _BAD = (
     "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE typeof(type) != 'text' OR typeof(name) != 'text'"
     " OR typeof(tbl_name) != 'text' OR type NOT IN ('table', 'index', 'view', 'trigger')"
-    " OR (type = 'table' AND tbl_name != name) OR (sql IS NULL AND name NOT GLOB 'sqlite_autoindex_*')"
+    " OR (type = 'table' AND tbl_name != name) OR (sql IS NULL"
+    " AND name NOT GLOB 'sqlite_autoindex_' || tbl_name || '_[0-9]*')"
     " UNION ALL SELECT CAST(name AS BLOB) FROM sqlite_sequence WHERE name NOT IN (SELECT name FROM sqlite_schema)"
 )
 
@@ -47,6 +48,8 @@ def off_definitions(connection: apsw.Connection) -> tuple[int, list[str]]:
     made = apsw.Connection(":memory:")
     try:
         make_ready(made, None)
+        if version:
+            made.execute(HISTORY)
         for step in MIGRATIONS[:version]:
             made.execute(step.sql)
         wanted: list[Any] = made.execute(_OURS).fetchall()

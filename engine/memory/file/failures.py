@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import AqeError, InternalError, UserError
-from aqe.engine.memory.file.unreadable import NO_TEXT
+from aqe.engine.memory.file.unreadable import NO_TEXT, damaged_page
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
 
 _OF_DAMAGE = (
     *("vectors blob", "validity blob", "rowids blob", "chunks iter error", "Could not find latest chunk"),
-    *("Could not fetch vector data", "unsupported file format"),
+    *("Could not fetch vector data", "unsupported file format", "invalid fts5 file format"),
 )
 """What damage is called where SQLite does not call it so: lost pages of vectors (sqlite-vec), an impossible format. A
 vector whose row is not listed sqlite-vec calls empty."""
@@ -68,20 +68,24 @@ def spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
             code="project-read-only",
             fix="Make the folder writable, or work on a copy of the project.",
         )
-    if isinstance(exc, (apsw.SQLError, apsw.ConstraintError)) and (off := _off_definitions(path)):
-        return broken(path, f"its definition of {off[0]!r} is not the one that aqe makes ({exc})")
+    if isinstance(exc, (apsw.SQLError, apsw.ConstraintError)) and (damage := _damage_behind(path, exc)):
+        return broken(path, damage)
     return InternalError(f"The database {name} answered: {exc}.", code="database-failed")
 
 
-def _off_definitions(path: Path) -> list[str]:
-    """What is not defined as this version defines it, in a file that answers what no sound one does."""
+def _damage_behind(path: Path, error: apsw.Error) -> str:
+    """What is damaged in a file that answers what no sound one does; "" where nothing is seen to be."""
     from aqe.engine.memory.care.schema_checks import off_definitions
+    from aqe.engine.memory.file.connection import make_ready
 
     with contextlib.suppress(apsw.Error, UnicodeDecodeError), contextlib.ExitStack() as stack:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         stack.callback(connection.close)
-        return off_definitions(connection)[1]
-    return []
+        make_ready(connection, None)
+        if off := off_definitions(connection)[1]:
+            return f"its definition of {off[0]!r} is not the one that aqe makes ({error})"
+        return damaged_page(connection)
+    return ""
 
 
 def no_space(path: Path) -> UserError:

@@ -24,19 +24,20 @@ from aqe.engine.progress import Progress, silent
 
 APPLICATION_ID = 0x61716531  # "aqe1"
 
-__all__ = ["APPLICATION_ID", "BORN", "MIGRATIONS", "Migration", "migrate", "pending", "version_before"]
+__all__ = ["APPLICATION_ID", "BORN", "HISTORY", "MIGRATIONS", "Migration", "migrate", "pending", "version_before"]
 
 BORN = "min(applied_at)"
 """What tells stores apart, of the table `migrations`: the microsecond in which a file was made; its copies keep it."""
 
 _ONE_BY_ONE = 60_000_000
 
-_HISTORY = """
+HISTORY = """
 CREATE TABLE IF NOT EXISTS migrations (
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     applied_at INTEGER NOT NULL
 ) STRICT"""
+"""Makes the table of the steps that were applied, which is the same in every version."""
 
 
 def migrate(
@@ -70,7 +71,7 @@ def migrate(
             _apply(connection, path, step.sql)
             if step.then is not None:
                 step.then(connection, progress)
-            connection.execute(_HISTORY)
+            connection.execute(HISTORY)
             connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (step.number, step.name, at))
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", newest)

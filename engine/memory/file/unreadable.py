@@ -23,14 +23,25 @@ SIGNS = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def what_is_damaged(connection: apsw.Connection, error: BaseException) -> str:
-    """What is wrong with the first memory that cannot be read, its name in it, where `error` is one of `SIGNS`; ""
-    where the error is no sign of damage, or there is none.
+    """What is wrong with the first memory that cannot be read, its name in it, or with a page of the file, where
+    `error` is one of `SIGNS`; "" where the error is no sign of damage, or there is none.
 
     It reads through all memories: it is for when reading failed.
     """
     if not isinstance(error, SIGNS):
         return ""
-    return first_unreadable(connection) or (NO_TEXT if isinstance(error, UnicodeDecodeError) else "")
+    if isinstance(error, UnicodeDecodeError):
+        return first_unreadable(connection) or NO_TEXT
+    return first_unreadable(connection) or damaged_page(connection)
+
+
+def damaged_page(connection: apsw.Connection) -> str:
+    """What SQLite finds wrong with a page of the file, or a virtual table with its own; "" where nothing is."""
+    try:
+        said = str(connection.execute("PRAGMA quick_check(1)").get)
+    except apsw.Error as error:
+        return str(error)
+    return "" if said == "ok" else said.splitlines()[-1]
 
 
 def first_unreadable(connection: apsw.Connection) -> str:

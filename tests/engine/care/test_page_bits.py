@@ -103,6 +103,22 @@ def test_a_flipped_bit_of_a_place_on_a_page_costs_no_row(
         assert rows(place) == before, bit
 
 
+def test_a_place_that_one_bit_makes_another_rows_costs_no_row(filled: Place, copied: Callable[[bytes], Place]) -> None:
+    """Where two of the places that a page names are one, the row that is named no more is there afterwards."""
+    before, data, seen = rows(filled), filled.path.read_bytes(), 0
+    for page in (page for table in TABLES for page in leaves(filled, table)):
+        count = int.from_bytes(data[page + 3 : page + 5], "big")
+        places = [int.from_bytes(data[at : at + 2], "big") for at in range(page + 8, page + 8 + 2 * count, 2)]
+        same = [(at, bit) for at in range(count) for bit in range(16) if places[at] ^ 1 << bit in places]
+        for at, bit in same[:1]:
+            place = copied(data[:page] + flip(data[page:], 8 * (8 + 2 * at + (bit < 8)) + bit % 8))
+            report = repair(place)
+            assert (report.how, report.sound, report.broken, report.lost_count) == ("salvaged", True, {}, 0), (page, at)
+            assert rows(place) == before, (page, at)
+            seen += 1
+    assert seen >= 2
+
+
 @pytest.mark.parametrize("bit", [0, 3], ids=["another node's", "no memory's"])
 def test_the_name_of_a_node_is_taken_from_its_index(filled: Place, copied: Callable[[bytes], Place], bit: int) -> None:
     """An edge joins the memories that it did, though one bit of the name of its end flipped."""
