@@ -70,6 +70,8 @@ def repair_lines(report: RepairReport) -> Iterator[str]:
         yield "The next search embeds what has no vector from its text, or `aqe memory migrate` does so now"
     for table, count in report.broken.items():
         yield f"{counted(count, 'row')} of {table} lost: only a part stands"
+    for table, count in report.lost_pages.items():
+        yield f"{counted(count, 'page')} of {table} lost, with the rows on {'it' if count == 1 else 'them'}"
     for table, count in report.replaced.items():
         has = "has" if count == 1 else "have"
         yield f"{counted(count, 'row')} of {table} {has} lost bytes of a text: U+FFFD stands in their place"

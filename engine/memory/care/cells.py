@@ -8,7 +8,7 @@ how large they are. Whatever does not fit is left out, so any bytes may be given
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
@@ -49,29 +49,78 @@ def cells(page: bytes, start: int, usable: int) -> list[int]:
     """Where the cells of a b-tree page begin whose own head is at `start`; those that cannot be cells are left out.
 
     Where one bit of a place, or of how many there are, flipped, the cells beside it tell: a cell ends where another one
-    begins, or with the page.
+    begins, or with the page, and no two share a byte.
     """
-    head = start + (8 if page[start] in LEAVES else 12)
-    said = int.from_bytes(page[start + 3 : start + 5], "big")
-    most = (min(int.from_bytes(page[start + 5 : start + 7], "big") or usable, usable) - head) // 2
-    count = said if head + 2 * said <= usable else 0
-    places = struct.unpack(f">{count}H", page[head : head + 2 * count])
-    found = [at for at in places if head + 2 * count <= at < usable - 3]
+    least, said, count, places = _places(page, start, usable)
+    found = [at for at in places if least <= at < usable - 3]
     if len(set(found)) == said and fills(page, start, found, usable):
         return found
-    ends, kind = {*found, usable}, page[start]
+    kind = page[start]
+    taken = _apart({at: end_of(page, at, kind, usable) for at in found if holds_record(page, at, kind, usable)}, usable)
     found = []
     for at in places:
-        is_inside = head + 2 * count <= at < usable - 3 and at not in found  # of two that are one, one is flipped
-        if is_inside and holds_record(page, at, kind, usable):
+        if at in taken and at not in found:
             found.append(at)
-        else:
-            found += (_near(page, at, kind, head + 2 * count, usable, ends) or [at] * is_inside)[:1]
-    for at in struct.unpack(f">{max(0, most - count)}H", page[head + 2 * count : head + 2 * max(count, most)]):
-        if not head <= at < usable - 3 or at in found or not holds_record(page, at, kind, usable):
+        elif near := _near(page, at, kind, range(least, usable - 3), usable, taken):
+            found.append(near)
+            taken[near] = end_of(page, near, kind, usable)
+        elif at not in taken and least <= at < usable - 3:
+            found.append(at)
+    more = max(0, _most(page, start, usable) - count)
+    for at in struct.unpack(f">{more}H", page[least : least + 2 * more]):
+        if not least <= at < usable - 3 or at in found or not holds_record(page, at, kind, usable):
             break
         found.append(at)
     return found
+
+
+def _places(page: bytes, start: int, usable: int) -> tuple[int, int, int, Sequence[int]]:
+    """What a page says of its cells: behind where they can begin, how many there are said to be, how many there can be,
+    and where each begins."""
+    head = start + (8 if page[start] in LEAVES else 12)
+    said = int.from_bytes(page[start + 3 : start + 5], "big")
+    count = said if head + 2 * said <= usable else 0
+    return head + 2 * count, said, count, struct.unpack(f">{count}H", page[head : head + 2 * count])
+
+
+def _most(page: bytes, start: int, usable: int) -> int:
+    """How many cells can be named before where a page says that the first one lies."""
+    head = start + (8 if page[start] in LEAVES else 12)
+    return (min(int.from_bytes(page[start + 5 : start + 7], "big") or usable, usable) - head) // 2
+
+
+def _apart(spans: Mapping[int, int], usable: int) -> dict[int, int]:
+    """Of places and where what begins there ends, those that share no byte: of two that do, the one that ends where
+    another one begins, or with the page, else the one that begins first."""
+    apart: dict[int, int] = {}
+    ends = {*spans, usable}
+    for at, end in sorted(spans.items(), key=lambda span: (span[1] not in ends, span[0])):
+        if not any(at < other and begin < end for begin, other in apart.items()):
+            apart[at] = end
+    return apart
+
+
+def with_kind(page: bytes, start: int, usable: int) -> bytes:
+    """A b-tree page with its kind put right where one bit of that flipped, as its cells fill it; else as it is."""
+    kind = page[start] if len(page) > start else 0
+    if kind in LEAVES or _is_sound(page, start, usable):
+        return page
+    for other in sorted(KINDS):
+        if (kind ^ other).bit_count() == 1:
+            tried = page[:start] + bytes([other]) + page[start + 1 :]
+            if _is_sound(tried, start, usable):
+                return tried
+    return page
+
+
+def _is_sound(page: bytes, start: int, usable: int) -> bool:
+    """Whether the cells of a page are as many as it says, hold a record each, and fill it."""
+    if len(page) < max(usable, start + 12) or page[start] not in KINDS:
+        return False
+    least, said, count, places = _places(page, start, usable)
+    if not count or len(set(places)) != said or not all(least <= at < usable - 3 for at in places):
+        return False
+    return all(holds_record(page, at, page[start], usable) for at in places) and fills(page, start, places, usable)
 
 
 def holds_record(page: bytes | bytearray, at: int, kind: int, usable: int) -> bool:
@@ -103,14 +152,16 @@ def size_of(kind: int) -> int | None:
     return (kind - 12) // 2 if kind >= 12 else _SIZES.get(kind)
 
 
-def _near(page: bytes, place: int, kind: int, least: int, usable: int, ends: Collection[int]) -> list[int]:
-    """Where a cell may begin whose place has one bit that flipped."""
-    near = (place ^ 1 << bit for bit in range(16))
-    return [at for at in near if least <= at < usable - 3 and at not in ends and _fits(page, at, kind, usable, ends)]
-
-
-def _fits(page: bytes, at: int, kind: int, usable: int, ends: Collection[int]) -> bool:
-    return end_of(page, at, kind, usable) in ends and holds_record(page, at, kind, usable)
+def _near(page: bytes, place: int, kind: int, inside: range, usable: int, taken: Mapping[int, int]) -> int:
+    """Where a cell begins whose place has one bit that flipped: one that ends where another one begins, or with the
+    page, and shares no byte with those that are `taken`; 0 where none does."""
+    for at in (place ^ 1 << bit for bit in range(16)):
+        if at in inside and at not in taken and holds_record(page, at, kind, usable):
+            end = end_of(page, at, kind, usable)
+            is_free = not any(at < other and begin < end for begin, other in taken.items())
+            if is_free and (end == usable or end in taken):
+                return at
+    return 0
 
 
 def fills(page: bytes, start: int, found: Sequence[int], usable: int) -> bool:

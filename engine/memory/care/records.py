@@ -25,6 +25,7 @@ from aqe.engine.memory.care.cells import (
     local_size,
     size_of,
     varint,
+    with_kind,
 )
 from aqe.engine.memory.care.image import Image
 
@@ -45,16 +46,15 @@ class Record:
 
 def kind_of(image: Image, number: int) -> int:
     """What kind of b-tree page this is, 0 for any other."""
-    page = image.pages.get(number)
-    if page is None:
+    if number not in image.pages:
         return 0
-    kind = page[_start(number)]
+    kind = _page(image, number)[_start(number)]
     return kind if kind in KINDS else 0
 
 
 def children(image: Image, number: int) -> Iterator[int]:
     """The pages below an interior page, in order."""
-    page, start = image.pages[number], _start(number)
+    page, start = _page(image, number), _start(number)
     for at in _cells(image, number):
         yield int.from_bytes(page[at : at + 4], "big")
     yield int.from_bytes(page[start + 8 : start + 12], "big")
@@ -62,7 +62,7 @@ def children(image: Image, number: int) -> Iterator[int]:
 
 def last_keys(image: Image, number: int) -> Iterator[int]:
     """The highest row number below each child of an interior page of a table but the last, for which none stands."""
-    page = image.pages[number]
+    page = _page(image, number)
     for at in _cells(image, number):
         key, _ = varint(page, at + 4)
         yield key - ((key >> 63) << 64)
@@ -73,7 +73,7 @@ def records(image: Image, number: int) -> Iterator[Record]:
     kind = kind_of(image, number)
     if kind == TABLE_INTERIOR or not kind:
         return
-    whole, places = image.pages[number], _cells(image, number)
+    whole, places = _page(image, number), _cells(image, number)
     ends = {*places, image.usable}
     for at in places:
         page = _with_length(whole, at, kind, image.usable, ends)
@@ -162,7 +162,7 @@ def _payload(image: Image, page: bytes, at: int, length: int, kind: int) -> tupl
 
 def count_unseen(image: Image, number: int, seen: int) -> int:
     """How many more rows than `seen` a page says that it has, where those do not fill it and so many can be."""
-    page, start = image.pages[number], _start(number)
+    page, start = _page(image, number), _start(number)
     count = int.from_bytes(page[start + 3 : start + 5], "big")
     can_be = kind_of(image, number) != TABLE_INTERIOR and start + 8 + 2 * count <= image.usable
     if not can_be or count <= seen or fills(page, start, _cells(image, number), image.usable):
@@ -175,7 +175,7 @@ def overflow_of(image: Image, number: int) -> Iterator[int]:
     kind = kind_of(image, number)
     if kind in (0, TABLE_INTERIOR):
         return
-    page = image.pages[number]
+    page = _page(image, number)
     for at in _cells(image, number):
         at += 4 if kind == INDEX_INTERIOR else 0
         length, at = varint(page, at)
@@ -192,7 +192,12 @@ def overflow_of(image: Image, number: int) -> Iterator[int]:
 
 
 def _cells(image: Image, number: int) -> list[int]:
-    return cells(image.pages[number], _start(number), image.usable)
+    return cells(_page(image, number), _start(number), image.usable)
+
+
+def _page(image: Image, number: int) -> bytes:
+    """A page of a b-tree, its kind put right."""
+    return with_kind(image.pages[number], _start(number), image.usable)
 
 
 def _start(number: int) -> int:

@@ -61,8 +61,9 @@ class RepairReport:
 
     `how` is "nothing" for a sound store, "mended" where its pages are sound, "salvaged" where rows were read page by
     page. `memories` counts all current ones, `remembered` those that are not of the project index or aqe's own
-    knowledge. `saved` counts rows by table, `broken` those that stand only in part, `replaced` those
-    beside the memories that have U+FFFD where bytes of a text were no UTF-8, `unknown_rows` those of no one table;
+    knowledge. `saved` counts rows by table, `broken` those that stand only in part, `lost_pages` the
+    pages of a table that hold nothing of it any more, `replaced` rows beside the memories that have U+FFFD where bytes
+    of a text were no UTF-8, `unknown_rows` those of no one table;
     `lost_count` counts memories of which some row is known to be lost, the first of which are named; where
     `more_lost` an unknown number is lost beyond those, since what would name them is lost too, and `highest_row` is the
     highest number of a row of memories that was seen. `kept` is the file as it was. With `everything_lost` not one
@@ -76,6 +77,7 @@ class RepairReport:
     remembered: int
     saved: dict[str, int]
     broken: dict[str, int]
+    lost_pages: dict[str, int]
     replaced: dict[str, int]
     unknown_rows: int
     unread_pages: int
@@ -302,6 +304,7 @@ def _report(
         remembered=after.remembered,
         saved={} if made is None else dict(sorted(made.saved.items())),
         broken=dict(sorted(losses.broken.items())),
+        lost_pages=dict(sorted(losses.pages.items())),
         replaced=dict(sorted(losses.replaced.items())),
         unknown_rows=losses.unknown,
         unread_pages=losses.unread_pages,

@@ -68,7 +68,7 @@ class Salvaged:
     def is_nothing(self) -> bool:
         """Whether no row could be saved, or of memories that were there none."""
         lost = self.losses
-        was_more = lost.named or lost.unknown or lost.unread_pages or "memories" in lost.broken
+        was_more = lost.named or lost.unknown or lost.unread_pages or "memories" in {*lost.broken, *lost.pages}
         return not self.saved or bool(was_more and not self.saved.get("memories"))
 
 

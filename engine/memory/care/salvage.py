@@ -139,10 +139,11 @@ class Found:
 
 @dataclass
 class Losses:
-    """What is known to be lost: rows of a table that stand only in part, rows with a text of which bytes are lost, and
-    rows that fit no table."""
+    """What is known to be lost: rows of a table that stand only in part, pages of a table that hold no rows, rows with
+    a text of which bytes are lost, and rows that fit no table."""
 
     broken: dict[str, int] = field(default_factory=dict)
+    pages: dict[str, int] = field(default_factory=dict)
     replaced: dict[str, int] = field(default_factory=dict)
     unknown: int = 0
     unread_pages: int = 0
@@ -199,6 +200,8 @@ def salvage(
         for number in reached:
             taken.update(overflow_of(image, number))
         if name in tables and not is_derived(name):
+            if unread := _unread(image, root):
+                losses.pages[name] = unread
             yield from _rows(image, tables[name], reached, losses, cancel)
     losses.unread_pages = len(image.bad)
     for number in image.pages:
@@ -327,6 +330,14 @@ def _tree(image: Image, root: int, taken: set[int]) -> Iterator[int]:
         yield number
         if kind in (TABLE_INTERIOR, INDEX_INTERIOR):
             waiting += list(children(image, number))
+
+
+def _unread(image: Image, root: int) -> int:
+    """How many pages a tree leads to that are none of a tree: overwritten, or not there."""
+    kinds = {number: kind_of(image, number) for number in _tree(image, root, set())}
+    above = [number for number, kind in kinds.items() if kind in (TABLE_INTERIOR, INDEX_INTERIOR)]
+    below = {root}.union(*(children(image, number) for number in above))
+    return len(below - kinds.keys())
 
 
 def _rows(

@@ -18,6 +18,7 @@ from aqe.engine.memory.file.connection import open_connection
 from aqe.engine.memory.graph import Edge, add_edges
 from aqe.engine.requests import Interaction, RequestTable
 from aqe.engine.sessions.table import SessionTable, new_turn
+from aqe.server.cli.care_text import repair_lines
 from tests.engine.care.damage import flip
 
 TABLES = ("memories", "sessions", "turns", "interactions", "edges", "edge_members", "nodes")
@@ -117,6 +118,32 @@ def test_a_place_that_one_bit_makes_another_rows_costs_no_row(filled: Place, cop
             assert rows(place) == before, (page, at)
             seen += 1
     assert seen >= 2
+
+
+@pytest.mark.parametrize("table", ["memories", "turns", "interactions"])
+def test_a_flipped_bit_of_the_kind_of_a_page_costs_no_row(
+    filled: Place, copied: Callable[[bytes], Place], table: str
+) -> None:
+    """What is no leaf any more, or one of no kind, is read as the leaf that its rows fill."""
+    before, data = rows(filled), filled.path.read_bytes()
+    page = list(leaves(filled, table))[-1]
+    for bit in (0, 3, 7):
+        place = copied(data[:page] + flip(data[page:], bit))
+        assert not verify(place).sound
+        report = repair(place)
+        assert (report.how, report.sound, report.lost_pages, report.lost_count) == ("salvaged", True, {}, 0), bit
+        assert rows(place) == before, bit
+
+
+def test_a_page_that_was_overwritten_is_told(filled: Place, copied: Callable[[bytes], Place]) -> None:
+    """Of a table whose rows nothing else names the report says that a page of it is lost."""
+    before, data = rows(filled), filled.path.read_bytes()
+    page = list(leaves(filled, "turns"))[-1]
+    place = copied(data[:page] + bytes(PAGE) + data[page + PAGE :])
+    report = repair(place)
+    assert (report.sound, report.lost_pages, report.everything_lost) == (True, {"turns": 1}, False)
+    assert "1 page of turns lost, with the rows on it" in list(repair_lines(report))
+    assert len(rows(place)["turns"]) < len(before["turns"])
 
 
 @pytest.mark.parametrize("bit", [0, 3], ids=["another node's", "no memory's"])
