@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from aqe.engine.errors import AqeError, UserError
 from aqe.engine.lease import Lease, holding
 from aqe.engine.memory import spaces
+from aqe.engine.memory.checking import check_remembered
 from aqe.engine.memory.embeddings import kept_in
 from aqe.engine.memory.entry import GIVEN, Kept, NewMemory, SearchAnswer, check_embedder, pack_vector
 from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.search.as_of import search_as_of
-from aqe.engine.memory.search.ranking import INDEX, SHELVES
 from aqe.engine.memory.store import Prior, Store
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -71,23 +71,10 @@ def keep(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory])
 
 
 def remember(store: Store, embedder: Embedder | None, memories: Iterable[NewMemory]) -> list[Kept]:
-    """As `keep`, for what a caller brings. The namespaces of the index are `aqe index`'s own: it drops what it did not
-    put there; those of the knowledge are no memory's, and searched as such. Raises `UserError` (bad-namespace) for
-    them."""
+    """As `keep`, for what a caller brings. Raises `UserError` (bad-namespace) for a namespace that is no memory's."""
     given = list(memories)
     for memory in given:
-        if isinstance(memory.namespace, str) and memory.namespace.startswith(INDEX):
-            raise UserError(
-                f"The namespace {memory.namespace!r} is filled from the project's files, and by nothing else.",
-                code="bad-namespace",
-                fix="Use another one, such as notes.",
-            )
-        if isinstance(memory.namespace, str) and memory.namespace.startswith(SHELVES):
-            raise UserError(
-                f"The namespace {memory.namespace!r} is of the knowledge about testing, and of no memory.",
-                code="bad-namespace",
-                fix="`aqe knowledge add` puts an entry there; for a memory use another namespace, such as notes.",
-            )
+        check_remembered(memory.namespace)
     return keep(store, embedder, given)
 
 

@@ -24,7 +24,7 @@ from aqe.engine.memory.entry import (
 from aqe.engine.memory.growth.expiry import FOR_GOOD, parse_ttl
 from aqe.engine.memory.growth.staleness import FileDigests
 from aqe.engine.memory.rows import Row
-from aqe.engine.memory.search.ranking import INDEX
+from aqe.engine.memory.search.ranking import INDEX, SHELVES
 
 
 def checked_row(
@@ -71,6 +71,23 @@ def checked_row(
             "for_good": memory.ttl_s == FOR_GOOD,
         },
     )
+
+
+def check_remembered(namespace: str) -> None:
+    """Refuse a namespace that is no memory's: those of the index are `aqe index`'s own, which drops what it did not put
+    there, those of the knowledge are searched as such. Raises `UserError` (bad-namespace)."""
+    if isinstance(namespace, str) and namespace.startswith(INDEX):
+        raise UserError(
+            f"The namespace {namespace!r} is filled from the project's files, and by nothing else.",
+            code="bad-namespace",
+            fix="Use another one, such as notes.",
+        )
+    if isinstance(namespace, str) and namespace.startswith(SHELVES):
+        raise UserError(
+            f"The namespace {namespace!r} is of the knowledge about testing, and of no memory.",
+            code="bad-namespace",
+            fix="`aqe knowledge add` puts an entry there; for a memory use another namespace, such as notes.",
+        )
 
 
 _NOWHERE = Provenance()

@@ -166,14 +166,18 @@ def end(
 def export(
     name: NameArgument,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it there (else stdout).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
     """Write a session with all its turns as one JSON object."""
+    from aqe.engine.memory.transfer.exporting import refuse_present
     from aqe.engine.sessions.transfer import export_session
 
     if out is not None:
         refuse_output(out, "The file")
+        if out.is_file() and not force:
+            refuse_present(out, "Give --force to write over it.")
     root, store = _look(project)
     with store:
         document = export_session(_table(store, root), name)

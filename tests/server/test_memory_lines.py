@@ -259,3 +259,24 @@ def test_an_import_names_the_keys_of_plain_lines_that_it_ignores(aqe: Run) -> No
     told = json.loads(aqe("memory", "import", "in.jsonl", "--json")[1])
     assert told["same"] == 3
     assert told["ignored_keys"] == [{"key": "metdata", "line": 2, "lines": 2, "near": "metadata"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "code"),
+    [
+        ({"id": "a", "text": "x"}, ("-n", "index/docs"), "bad-namespace"),
+        ({"id": "a", "text": "x"}, ("-n", "knowledge/patterns"), "bad-namespace"),
+        ({"id": "a", "text": "x", "namespace": "index/docs"}, (), "bad-namespace"),
+        ({"id": "a", "text": "x", "vector": [1, 2], "embedder_id": "mine"}, (), "bad-vector"),
+    ],
+)
+def test_an_import_refuses_what_adding_refuses(
+    aqe: Run, line: dict[str, Any], options: tuple[str, ...], code: str
+) -> None:
+    """Lines for a namespace that is no memory's, or with a vector of another length than its embedder's others, are
+    taken in no more than added."""
+    first = {"id": "b", "text": "y", "vector": [1, 2, 3], "embedder_id": "mine"}
+    Path("in.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (first, line)), "utf-8")
+    status, _, err = aqe("memory", "import", "in.jsonl", *options)
+    assert (status, code in err) == (2, True), err
+    assert aqe("memory", "list")[1] == ""

@@ -272,7 +272,10 @@ def test_sessions_are_talked_to_listed_and_moved(aqe: Run, home: Path) -> None:
     assert aqe("sessions", "export", "talk")[1] == (home / "talk.json").read_text()
     whole = checked("sessions-export", aqe("sessions", "export", "talk", "--json")[1])
     assert {**json.loads((home / "talk.json").read_text()), "schema": "aqe.sessions-export/1"} == whole
-    written = checked("sessions-export", aqe("sessions", "export", "talk", "--json", "--out", "talk.json")[1])
+    status, _, err = aqe("sessions", "export", "talk", "--out", "talk.json")
+    assert (status, "bad-output" in err, "--force" in err) == (2, True, True)
+    again = ("sessions", "export", "talk", "--json", "--out", "talk.json", "--force")
+    written = checked("sessions-export", aqe(*again)[1])
     assert written["bytes"] == (home / "talk.json").stat().st_size
     status, _, err = aqe("sessions", "export", "talk", "--out", "no/such/talk.json")
     assert (status, "[bad-output]" in err) == (2, True)

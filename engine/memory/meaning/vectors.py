@@ -60,7 +60,7 @@ def ensure_table(
         if derived and not found[1]:
             connection.execute("UPDATE embedders SET derived = 1 WHERE number = ?", (found[0],))
         return int(found[0])
-    if alike and not derived and (known := _in_use(connection, embedder_id)):
+    if alike and not derived and (known := in_use(connection, embedder_id)):
         raise other_dimension(dimension, embedder_id, known)
     sql = "INSERT INTO embedders (embedder_id, dimension, derived) VALUES (?, ?, ?)"
     connection.execute(sql, (embedder_id, dimension, derived or is_own(embedder_id)))
@@ -69,7 +69,7 @@ def ensure_table(
     return number
 
 
-def _in_use(connection: apsw.Connection, embedder_id: str) -> list[int]:
+def in_use(connection: apsw.Connection, embedder_id: str) -> list[int]:
     """The dimensions of this embedder that current memories have."""
     sql = (
         "SELECT dimension FROM embedders WHERE embedder_id = ?"

@@ -14,9 +14,11 @@ import apsw
 from aqe.engine.errors import UserError
 from aqe.engine.ignored import IgnoredKey
 from aqe.engine.memory.adding import current_memory, revise
-from aqe.engine.memory.entry import Memory, check_namespace, metadata_json
+from aqe.engine.memory.checking import check_remembered
+from aqe.engine.memory.entry import Memory, check_new_namespace, metadata_json
 from aqe.engine.memory.file.sums import seal, seal_current, sum_of
 from aqe.engine.memory.growth.expiry import ALIVE
+from aqe.engine.memory.meaning import vectors
 from aqe.engine.memory.rows import COLUMNS, OF_TEXT, Row, Waiting, end_row, read_memory
 from aqe.engine.memory.search.ranking import INDEX
 from aqe.engine.memory.store import Store
@@ -28,6 +30,7 @@ from aqe.engine.progress import CancelToken, Progress, silent
 Conflict = Literal["keep", "take", "fail"]
 BATCH = 500
 NAMED = 20
+_OWN_FORMS = ("jsonl", "markdown")
 
 _KINDS = {"INTEGER": int, "TEXT": str, "REAL": float, "BLOB": bytes}
 _INSERT = """INSERT INTO memories (id, namespace, revision, valid_from, valid_to, created_at, text, text_hash, id_given,
@@ -96,15 +99,19 @@ def import_memories(
     A memory whose history the file continues gets its new revisions. One that differs stays as it is (`conflict`
     "keep"), becomes a new revision with the file's text ("take"), or ends the import before it begins ("fail"). With
     `namespace` all go there. Vectors of aqe's own embedders that are missing are made by `reembed` afterwards. Raises
-    `UserError` (import-conflict, bad-limit, bad-namespace and those of the store) and `Cancelled`.
+    `UserError` (import-conflict, bad-limit, bad-namespace, bad-vector and those of the store) and `Cancelled`.
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 100_000:
         raise UserError(f"{batch!r:.40} is no size of a batch.", code="bad-limit", fix="Give 1 to 100000.")
-    place, records = None if namespace is None else check_namespace(namespace), contents.records
+    place, records = None if namespace is None else check_new_namespace(namespace), contents.records
     if contents.form == "lines":
         records = tuple(_as_added(store, record, place) for record in records)
     groups = _grouped(store, records, place)
+    if namespace is not None or contents.form not in _OWN_FORMS:  # an export of aqe's own goes back where it was
+        for name in dict.fromkeys(key[0] for key in groups):
+            check_remembered(name)
     _check_columns(store, groups)
+    _check_vectors(store, groups)
     keys = list(groups)
     if conflict == "fail" or dry_run:
         planned = _plan_all(store, groups, conflict)
@@ -182,6 +189,24 @@ def _check_columns(store: Store, groups: Mapping[tuple[str, str], tuple[Record, 
                     code="bad-record",
                     fix="Mend it in the file; nothing of it was taken in.",
                 )
+
+
+def _check_vectors(store: Store, groups: Mapping[tuple[str, str], tuple[Record, ...]]) -> None:
+    """Refuse vectors that callers gave of another length than those of their embedder, as adding them does."""
+    given = [
+        (one.embedder_id, len(one.vector) // 4)
+        for revisions in groups.values()
+        for one in revisions
+        if one.is_current and one.vector is not None and one.embedder_id is not None
+        if not (one.derived or vectors.is_own(one.embedder_id))
+    ]
+    known: dict[str, list[int]] = {}
+    with store.reading() as connection:
+        for embedder_id, dimension in dict.fromkeys(given):
+            if embedder_id not in known:
+                known[embedder_id] = vectors.in_use(connection, embedder_id) or [dimension]
+            if dimension not in known[embedder_id]:
+                raise vectors.other_dimension(dimension, embedder_id, known[embedder_id])
 
 
 def _closed(revisions: list[Record]) -> tuple[Record, ...]:
