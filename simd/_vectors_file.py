@@ -211,7 +211,9 @@ def _header(file: BinaryIO, size: int, path: Path) -> dict[str, Any]:
     if not _is(header, dict) or not all(_is(header.get(name), dict) for name in ("facts", "arrays")):
         raise ValueError(f"{path} is damaged: its header does not tell what it should")
     if size != header.get("size"):
-        raise ValueError(f"{path} is truncated: it has {size} of {header.get('size')} bytes")
+        said = header.get("size")
+        what = "is truncated" if not _is(said, int) or size < said else "has more at its end than was saved"
+        raise ValueError(f"{path} {what}: it has {size} of {said} bytes")
     for name, place in header["arrays"].items():
         if not _fits(place, size):
             raise ValueError(f"{path} is damaged: the header's {name} do not fit")

@@ -23,6 +23,7 @@ from aqe.agents.execute import INJECT, Lines, TestFailure, raise_for_status, sui
 from aqe.agents.gate.interpreter import Interpreter, side_folder
 from aqe.agents.gate.suite import SuiteRun, run_suite
 from aqe.engine.errors import GateFailed, OutOfTime, UserError
+from aqe.engine.index.files import find_files, kind_of
 from aqe.engine.progress import CancelToken, Progress
 from aqe.engine.project import aqe_dir
 from aqe.engine.scratch import scratch_folder
@@ -157,10 +158,20 @@ def _environ(
     environ["PYTHONPATH"] = os.pathsep.join([str(INJECT), *map(str, import_from), *([rest] if rest else [])])
     environ["AQE_PROJECT"] = str(project)
     until = None if budget_s is None else time.monotonic() + budget_s
-    environ["_AQE_COVERING"] = json.dumps({"folder": str(folder), "until": until, "only": list(only)})
+    plan = {"folder": str(folder), "until": until, "only": list(only), "beside": source_folders(project)}
+    environ["_AQE_COVERING"] = json.dumps(plan)
     with contextlib.suppress(UserError):  # read-only: nothing is kept there
         aqe_dir(project)
     return environ
+
+
+def source_folders(project: Path) -> list[str]:
+    """The folders of source (from the root) that coverage.py, which walks packages alone, does not find from the root:
+    `src`, and what lies in no package."""
+    held = {Path(one.name).parent for one in find_files(project)[0] if kind_of(one.name) == "source"}
+    packages = {folder for folder in held if (project / folder / "__init__.py").exists()}
+    apart = (folder for folder in held if not packages.issuperset({folder, *folder.parents} - {Path(".")}))
+    return sorted(folder.as_posix() for folder in apart)
 
 
 def _raise_for(run: SuiteRun, told: Mapping[str, Any], tests: Mapping[str, Any], interpreter: Interpreter) -> None:

@@ -67,11 +67,18 @@ def add_entry(
     store: Store, embedder: Embedder | None, text: str, *, namespace: str, title: str, source: str = "",
     id: str | None = None,
 ) -> str:  # fmt: skip
-    """Put an entry of the project's own on the shelf; returns its id. Raises `UserError` as `Store.add` does."""
+    """Put an entry of the project's own on the shelf; returns its id. Raises `UserError` as `Store.add` does, and
+    (bad-id) for the id of a shipped entry of another part."""
     if not title.strip():
         raise UserError("The entry has no title.", code="bad-text", fix="Give a few words with --title.")
     body = f"{' '.join(title.split())}\n{check_text(text)}"
-    memory = NewMemory(body, check_shelf(namespace), id, {"source": source} if source else {})
+    shelf = check_shelf(namespace)
+    other = next((one.namespace for one in starter_entries() if one.id == id and one.namespace != shelf), None)
+    if other is not None:
+        raise UserError(
+            f"{id!r} is the id of an entry of {other}.", code="bad-id", fix="Give it another one with --id."
+        )
+    memory = NewMemory(body, shelf, id, {"source": source} if source else {})
     return keep(store, embedder, [memory])[0].id
 
 

@@ -22,10 +22,12 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Absent:
-    """A namespace that no memory is in, and those that there are, nearest by name first: at most three."""
+    """A namespace that no memory is in, and those that there are, nearest by name first: at most three, and how many
+    `others`."""
 
     namespace: str
     nearest: tuple[str, ...]
+    others: int = 0
 
     @property
     def told(self) -> str:
@@ -33,9 +35,12 @@ class Absent:
 
         >>> Absent("deflt", ("default", "notes")).told
         "No memory is in the namespace 'deflt'; there are memories in default and notes."
+        >>> Absent("deflt", ("default",), others=2).told
+        "No memory is in the namespace 'deflt'; there are memories in default, and in 2 others."
         """
         listed = " and ".join(part for part in (", ".join(self.nearest[:-1]), *self.nearest[-1:]) if part)
-        rest = f"; there are memories in {listed}" if listed else ", nor in any other"
+        more = f", and in {self.others} {'other' if self.others == 1 else 'others'}" if self.others else ""
+        rest = f"; there are memories in {listed}{more}" if listed else ", nor in any other"
         return f"No memory is in the namespace {self.namespace!r}{rest}."
 
     @property
@@ -67,4 +72,6 @@ def absent_in(
     names = [str(name) for (name,) in connection.execute(sql, at)]
     below = [f"{namespace}/"] if any(name.startswith(f"{namespace}/") for name in names) else []
     near = get_close_matches(namespace, names, n=NAMED, cutoff=0.6)
-    return Absent(namespace, tuple([*below, *(near or names)][:NAMED]))
+    nearest = tuple([*below, *(near or names)][:NAMED])
+    others = sum(name not in nearest and not (below and name.startswith(below[0])) for name in names)
+    return Absent(namespace, nearest, others)

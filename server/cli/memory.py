@@ -272,7 +272,10 @@ def update(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Put a new revision of a memory in place of the current one, which is kept; --ttl alone changes only its end."""
+    """Put a new revision of a memory in place of the current one, which is kept; --ttl alone changes only its end.
+
+    Metadata that are given are all that it has then; without any it keeps what it had.
+    """
     if text is None and metadata is None and ttl is None:
         raise UserError("There is nothing to change.", code="usage", fix="Give a text, --metadata KEY=VALUE or --ttl.")
     from aqe.engine.memory import rfc3339

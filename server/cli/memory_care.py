@@ -144,8 +144,8 @@ def restore(
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     project: ProjectOption = None,
-) -> None:
-    """Put a backup in the place of what is kept; what was there is kept in .aqe/backups.
+) -> int:
+    """Put a backup in the place of what is kept; what was there is kept in .aqe/backups. Exit 1 where it is damaged.
 
     Servers may run: they see it in one moment. The audit log, consents and running jobs stay as they are.
     """
@@ -169,7 +169,7 @@ def restore(
         )
     if json:
         print_json("memory-restore", report, project=kept_where(root))
-        return
+        return 1 if report.findings else 0
     would = "would be" if dry_run else "is"
     steps = f", brought up to date by {report.migrated} steps" if report.migrated else ""
     now_held = held(report.memories, report.remembered)
@@ -179,6 +179,10 @@ def restore(
     if report.now_in_clear:
         lies = "would lie" if dry_run else "lies"
         print(f"What was encrypted in it {lies} in clear here: `aqe memory key set` encrypts it.", file=sys.stderr)
+    sys.stdout.write(page(f"found: {one}" for one in report.findings))
+    if report.findings:
+        print("The backup is damaged, or was made of a damaged store: `aqe memory repair` mends what can be.")
+    return 1 if report.findings else 0
 
 
 def snapshot(

@@ -26,6 +26,7 @@ from aqe.server.cli.output import (
     write_output,
 )
 from aqe.server.cli.sessions_objects import begun_object, tell_begun
+from aqe.server.counting import counted
 
 if TYPE_CHECKING:
     from aqe.engine.memory import Store
@@ -52,7 +53,9 @@ def list_sessions(
         return
     for session in found:
         used = session_object(session)["used_at"][:16].replace("T", " ")
-        typer.echo(f"{used}  {session.state:7}  {session.turns:4} turns  {session.name}")
+        typer.echo(
+            f"{used}  {session.state:7}  {session.turns:4} {'turn ' if session.turns == 1 else 'turns'}  {session.name}"
+        )
     typer.echo(f"{len(found)} session{'' if len(found) == 1 else 's'}", err=True)
 
 
@@ -77,13 +80,14 @@ def show(
         )
         return
     typer.echo(
-        f"{session.name} ({session.state}), {session.turns} turns, {session.tokens} tokens, {session.bytes} bytes"
+        f"{session.name} ({session.state}), {counted(session.turns, 'turn')}, {session.tokens} tokens,"
+        f" {session.bytes} bytes"
     )
     typer.echo(f"begun {shown['created_at']}, last used {shown['used_at']}, budget {session.token_budget} tokens")
     if session.metadata:
         typer.echo(f"metadata {jsonlib.dumps(session.metadata, ensure_ascii=False)}")
     if session.summary:
-        typer.echo(f"\nsummary of the first {session.summarised} turns (made by {session.summary_method}):")
+        typer.echo(f"\nsummary of the first {counted(session.summarised, 'turn')} (made by {session.summary_method}):")
         typer.echo(harmless(session.summary))
     for turn in turns:
         typer.echo(f"\n{styled(turn.role, bold=True)}: {harmless(turn.text)}")
@@ -145,7 +149,9 @@ def resume(name: NameArgument, json: JsonOption = False, project: ProjectOption 
     root, store = _look(project)
     with store:
         session = _table(store, root).resume(name)
-    _tell(session, f"{session.name} is open again, with {session.turns} turns", "sessions-resume", json, root)
+    _tell(
+        session, f"{session.name} is open again, with {counted(session.turns, 'turn')}", "sessions-resume", json, root
+    )
 
 
 @app.command()

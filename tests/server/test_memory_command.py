@@ -57,7 +57,7 @@ def test_a_namespace_without_a_memory_is_told(aqe: Run, tmp_path: Path) -> None:
     status stays. A memory that is looked for there is refused with the same words."""
     aqe("memory", "add", "carts expire", "--id", "a")
     aqe("memory", "add", "refunds round", "-n", "team/notes")
-    told = "No memory is in the namespace 'deflt'; there are memories in default.\n"
+    told = "No memory is in the namespace 'deflt'; there are memories in default, and in 1 other.\n"
     assert aqe("memory", "list", "-n", "deflt") == (0, "", told)
     status, out, err = aqe("memory", "search", "carts", "-n", "deflt")
     assert (status, out, err) == (0, "", told + "0 found by hybrid\n")

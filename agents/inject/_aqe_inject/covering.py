@@ -2,9 +2,10 @@
 
 The project's coverage and the project's coverage settings are used; only the place of the data and the branch mode are
 ours. `_AQE_COVERING` in the environment holds a JSON object: `folder` (where the data goes), `until` (a reading of the
-monotonic clock, or null) and `only` (files, from the root, to measure in place of what the settings say). The module is
-a pytest plugin as well: between two tests it ends the session when the time is up, and a test that holds on past that
-is given up, with what was measured kept.
+monotonic clock, or null), `only` (files, from the root, to measure in place of what the settings say) and `beside`
+(folders of source that coverage does not find from the root, for where the settings name none). The module is a pytest
+plugin as well: between two tests it ends the session when the time is up, and a test that holds on past that is given
+up, with what was measured kept.
 The starter imports it before pytest is there, which pytest would warn of without the next line.
 PYTEST_DONT_REWRITE
 """
@@ -41,7 +42,8 @@ def configured(data_file: str, suffix: bool = False) -> Any:
     import coverage
 
     cover = coverage.Coverage(data_file=data_file, data_suffix=suffix or None, branch=True)
-    only = json.loads(os.environ.get(VARIABLE, "{}")).get("only")
+    plan = json.loads(os.environ.get(VARIABLE, "{}"))
+    only = plan.get("only")
     chosen = ("run:source", "run:source_pkgs", "run:include", "run:source_dirs")
     if only:
         for name in chosen:
@@ -49,7 +51,7 @@ def configured(data_file: str, suffix: bool = False) -> Any:
                 cover.set_option(name, [])
         cover.set_option("run:include", [os.path.join(os.getcwd(), name) for name in only])
     elif not any(_option(cover, name) for name in chosen):
-        cover.set_option("run:source", [os.getcwd()])
+        cover.set_option("run:source", [os.path.join(os.getcwd(), name) for name in ("", *plan.get("beside", ()))])
     return cover
 
 

@@ -15,7 +15,7 @@ from aqe.engine.memory.care.copying import check_copy, pinned, publish, refuse_t
 from aqe.engine.memory.care.place import BESIDE, Place, is_same, refuse_own
 from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.care.verifying import damaged_texts
-from aqe.engine.memory.file.failures import broken
+from aqe.engine.memory.file.failures import blaming, broken
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -104,8 +104,9 @@ def _write_whole(
     with spare_for(target) as spare:
         write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
         progress("Reading the backup again")
-        check_copy(spare, key=place.key)
-        damage = _damage(place, spare, place.key, target)
+        with blaming(place.path):
+            check_copy(spare, key=place.key)
+            damage = _damage(place, spare, place.key, target)
         publish(spare, target, like=place.path)
     return target.stat().st_size, damage
 
@@ -132,8 +133,9 @@ def _write_increment(
         increments.write_increment(place, spare, since, keys=keys, progress=progress, cancel=cancel)
         with increments.whole(spare, since, place.keys(*keys), near=target, cancel=cancel) as (path, key):
             progress("Reading the backup again")
-            check_copy(path, key=key)
-            damage = _damage(place, path, key, target)
+            with blaming(place.path):
+                check_copy(path, key=key)
+                damage = _damage(place, path, key, target)
         size = spare.stat().st_size
         if not dry_run:
             publish(spare, target, like=place.path)

@@ -8,7 +8,7 @@ how large they are. Whatever does not fit is left out, so any bytes may be given
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
@@ -49,19 +49,21 @@ def cells(page: bytes, start: int, usable: int) -> list[int]:
     """Where the cells of a b-tree page begin whose own head is at `start`; those that cannot be cells are left out.
 
     Where one bit of a place, or of how many there are, flipped, the cells beside it tell: a cell ends where another one
-    begins, or with the page, and no two share a byte.
+    or free room begins, or with the page, and no two share a byte.
     """
     least, said, count, places = _places(page, start, usable)
     found = [at for at in places if least <= at < usable - 3]
-    if len(set(found)) == said and fills(page, start, found, usable):
-        return found
     kind = page[start]
-    taken = _apart({at: end_of(page, at, kind, usable) for at in found if holds_record(page, at, kind, usable)}, usable)
+    spans = {at: end_of(page, at, kind, usable) for at in found if holds_record(page, at, kind, usable)}
+    if len(spans) == said and fills(page, start, found, usable):
+        return found
+    free, slack = {usable, *_free(page, start, usable)}, min(3, page[start + 7])
+    taken = _apart(spans, free, slack)
     found = []
     for at in places:
         if at in taken and at not in found:
             found.append(at)
-        elif near := _near(page, at, kind, range(least, usable - 3), usable, taken):
+        elif near := _near(page, at, kind, range(least, usable - 3), usable, taken, free, slack):
             found.append(near)
             taken[near] = end_of(page, near, kind, usable)
         elif at not in taken and least <= at < usable - 3:
@@ -89,15 +91,22 @@ def _most(page: bytes, start: int, usable: int) -> int:
     return (min(int.from_bytes(page[start + 5 : start + 7], "big") or usable, usable) - head) // 2
 
 
-def _apart(spans: Mapping[int, int], usable: int) -> dict[int, int]:
+def _apart(spans: Mapping[int, int], free: Collection[int], slack: int) -> dict[int, int]:
     """Of places and where what begins there ends, those that share no byte: of two that do, the one that ends where
-    another one begins, or with the page, else the one that begins first."""
+    another one or free room begins, else the one that begins first. Up to `slack` bytes may lie between."""
     apart: dict[int, int] = {}
-    ends = {*spans, usable}
-    for at, end in sorted(spans.items(), key=lambda span: (span[1] not in ends, span[0])):
-        if not any(at < other and begin < end for begin, other in apart.items()):
+    for at, end in sorted(spans.items(), key=lambda span: (not _stops(span[1], spans, free, slack), span[0])):
+        if _is_apart(at, end, apart):
             apart[at] = end
     return apart
+
+
+def _stops(end: int, spans: Mapping[int, int], free: Collection[int], slack: int) -> bool:
+    return any(end + gap in spans or end + gap in free for gap in range(slack + 1))
+
+
+def _is_apart(at: int, end: int, spans: Mapping[int, int]) -> bool:
+    return not any(at < other and begin < end for begin, other in spans.items())
 
 
 def with_kind(page: bytes, start: int, usable: int) -> bytes:
@@ -152,26 +161,35 @@ def size_of(kind: int) -> int | None:
     return (kind - 12) // 2 if kind >= 12 else _SIZES.get(kind)
 
 
-def _near(page: bytes, place: int, kind: int, inside: range, usable: int, taken: Mapping[int, int]) -> int:
-    """Where a cell begins whose place has one bit that flipped: one that ends where another one begins, or with the
-    page, and shares no byte with those that are `taken`; 0 where none does."""
+def _near(
+    page: bytes, place: int, kind: int, inside: range, usable: int,
+    taken: Mapping[int, int], free: Collection[int], slack: int,
+) -> int:  # fmt: skip
+    """Where a cell begins whose place has one bit that flipped: one that ends where another one or free room begins,
+    and shares no byte with those that are `taken`; 0 where none does."""
     for at in (place ^ 1 << bit for bit in range(16)):
         if at in inside and at not in taken and holds_record(page, at, kind, usable):
             end = end_of(page, at, kind, usable)
-            is_free = not any(at < other and begin < end for begin, other in taken.items())
-            if is_free and (end == usable or end in taken):
+            if _is_apart(at, end, taken) and _stops(end, taken, free, slack):
                 return at
     return 0
 
 
 def fills(page: bytes, start: int, found: Sequence[int], usable: int) -> bool:
     """Whether these cells, and what the page says is free, fill it from its first cell to its end."""
-    begin, free = int.from_bytes(page[start + 5 : start + 7], "big") or 65_536, page[start + 7]
-    at, seen = int.from_bytes(page[start + 1 : start + 3], "big"), 0
+    begin = int.from_bytes(page[start + 5 : start + 7], "big") or 65_536
+    free = page[start + 7] + sum(_free(page, start, usable).values())
+    return sum(end_of(page, at, page[start], usable) - at for at in found) + free == usable - begin
+
+
+def _free(page: bytes, start: int, usable: int) -> dict[int, int]:
+    """Where the free blocks of a page begin, and how many bytes each has."""
+    at, seen, found = int.from_bytes(page[start + 1 : start + 3], "big"), 0, dict[int, int]()
     while start < at < usable - 3 and seen < usable:
         size = int.from_bytes(page[at + 2 : at + 4], "big")
-        at, seen, free = int.from_bytes(page[at : at + 2], "big"), seen + max(size, 4), free + size
-    return sum(end_of(page, at, page[start], usable) - at for at in found) + free == usable - begin
+        found[at] = size
+        at, seen = int.from_bytes(page[at : at + 2], "big"), seen + max(size, 4)
+    return found
 
 
 def local_size(length: int, kind: int, usable: int) -> int:

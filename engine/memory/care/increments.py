@@ -23,7 +23,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care.copying import pinned, spare_for, write_copy
 from aqe.engine.memory.care.place import INCREMENT, Place, address_to_read, key_of, open_backup, open_file
 from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, transaction
-from aqe.engine.memory.file.failures import broken, speaking
+from aqe.engine.memory.file.failures import blaming, broken, speaking
 from aqe.engine.memory.file.migrations import BORN
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -114,7 +114,8 @@ def whole(
             )
     base_key = key_of(base, (*keys, key))
     with spare_for(near) as spare:
-        put_together(file, key, base, base_key, spare, progress=progress, cancel=cancel)
+        with blaming(file):
+            put_together(file, key, base, base_key, spare, progress=progress, cancel=cancel)
         yield spare, base_key
 
 

@@ -32,6 +32,7 @@ from aqe.engine.memory.care.copying import (
 from aqe.engine.memory.care.exchange import UNUSABLE, exchanging, open_live
 from aqe.engine.memory.care.place import COPIES, Place, open_backup, open_file
 from aqe.engine.memory.care.states import count_current
+from aqe.engine.memory.care.verifying import verify
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.file.connection import transaction
 from aqe.engine.memory.file.failures import speaking
@@ -57,7 +58,8 @@ class RestoreReport:
     """What was restored (or with `dry_run` would be): memories in the backup (all current ones; `remembered` are those
     of them that are not of the project index or aqe's own knowledge), memories before, steps that brought an
     older backup up to date, where what was there before is kept ("" where there was nothing), and whether what was
-    encrypted in the backup lies in clear now."""
+    encrypted in the backup lies in clear now. `findings` are what `verify` finds in what was restored: a backup may
+    be damaged, or be of a store that was."""
 
     file: str
     memories: int
@@ -66,6 +68,7 @@ class RestoreReport:
     migrated: int
     kept: str
     now_in_clear: bool
+    findings: tuple[str, ...]
     dry_run: bool
     seconds: float
 
@@ -102,6 +105,7 @@ def restore(
             _copy(source, key, spare, progress, cancel)
         change_key(spare, key, place.key)
         migrated = _migrate(spare, place.key, now)
+        found = verify(place, spare, progress=progress, cancel=cancel).findings
         if dry_run:
             with _read(place) as live:
                 before, held = _count(live, now()), _prepare(spare, place.key, live, now())
@@ -110,7 +114,8 @@ def restore(
             prune_copies(place.folder, copies, copies_mb, kept=Path(kept))
     seconds = round(time.monotonic() - began, 3)
     now_in_clear = key is not None and place.key is None
-    return RestoreReport(str(file), *held, before[0], migrated, kept, now_in_clear, dry_run, seconds)
+    findings = tuple(f"{one.check}: {one.what}" for one in found)
+    return RestoreReport(str(file), *held, before[0], migrated, kept, now_in_clear, findings, dry_run, seconds)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,18 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
         raise spoken(path, exc, key) from exc
 
 
+@contextlib.contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """What is damaged in a file of our own, which was made of `path`, is damaged there."""
+    try:
+        yield
+    except AqeError as error:
+        if error.code not in ("database-broken", "database-failed"):
+            raise
+        said = str(error.__cause__) if isinstance(error.__cause__, apsw.Error) else error.message.removesuffix(".")
+        raise broken(path, said.rpartition(" is broken: ")[2]) from error
+
+
 _OF_DAMAGE = (
     *("vectors blob", "validity blob", "rowids blob", "chunks iter error", "Could not find latest chunk"),
     *("Could not fetch vector data", "unsupported file format", "invalid fts5 file format"),

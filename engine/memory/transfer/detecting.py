@@ -83,6 +83,9 @@ def read_file(
     if data.startswith(DATABASE):
         raise _unknown(path, f"it is a database, and {found} is a text")
     text = _text(data, path)
+    is_rewritten = text.partition("\n")[0].endswith("\r")  # by an editor or git, as all its ends of lines
+    if found == "markdown" and is_rewritten:
+        text = text.replace("\r\n", "\n")
     records = tuple(_read(found, text, path, place, vectors, reader))
     return Contents(found, records, tuple(reader.left_out), reader.ignored_keys)
 

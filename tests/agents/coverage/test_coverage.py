@@ -125,6 +125,20 @@ def test_gaps_are_measured_ranked_and_explained(project: Path) -> None:
 
 
 @pytest.mark.services
+def test_a_module_of_a_src_folder_that_no_test_imports_counts(project: Path) -> None:
+    """Where no setting says what to measure, `src` and a folder of scripts are in it, though they are no packages."""
+    (project / "src").mkdir()
+    (project / "pkg").rename(project / "src" / "pkg")
+    (project / "src" / "pkg" / "alone.py").write_text("def alone(x):\n    return x + 1\n", "utf-8")
+    (project / "scripts").mkdir()
+    (project / "scripts" / "run.py").write_text("def run():\n    return 1\n", "utf-8")
+    (project / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["src"]\n', "utf-8")
+    found = answer(project)
+    missed = {one["path"] for one in found["gaps"]}
+    assert missed == {"src/pkg/mod.py", "src/pkg/alone.py", "scripts/run.py"}
+    assert answer(project, "src/pkg/alone.py")["gaps"]
+
+
 def test_a_data_file_is_read_and_nothing_is_run(project: Path) -> None:
     """--data gives what coverage.py measured, from its data file and from its JSON report alike, and changes neither;
     --fail-under is exit 1."""

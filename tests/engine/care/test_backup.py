@@ -13,7 +13,7 @@ import pytest
 
 from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.memory import NewMemory, Store
-from aqe.engine.memory.care import Place, back_up, restore, verify
+from aqe.engine.memory.care import Place, back_up, repair, restore, verify
 from aqe.engine.memory.graph import Edge, add_edges
 from aqe.engine.memory.graph.adjacency import read_edge_number
 from aqe.engine.privacy import audit
@@ -148,6 +148,21 @@ def test_restored_store_is_the_backup_and_open_processes_see_it(place: Place, tm
     assert int(after[3]) > int(before[3])
     assert (report.memories, report.memories_before) == (20, 49)
     assert verify(place).sound
+
+
+def test_a_restore_says_what_is_damaged_in_the_backup(make_place: Make, tmp_path: Path) -> None:
+    """A flipped bit of a text in a backup is told when it comes in, and what a repair would do is still there to do."""
+    place = make_place(5)
+    back_up(place, tmp_path / "b.db")
+    data = (tmp_path / "b.db").read_bytes()
+    assert data.count(b"part 21 is kept") == 1
+    (tmp_path / "b.db").write_bytes(data.replace(b"part 21 is kept", b"part 21 is kepu"))
+    (told,) = [one for one in restore(place, tmp_path / "b.db", dry_run=True).findings if one.startswith("texts")]
+    assert "1 text does not match its hash" in told
+    assert restore(place, tmp_path / "b.db").findings
+    assert repair(place).mended.corrected == 1
+    assert verify(place).sound
+    assert restore(place, tmp_path / "b.db", dry_run=True).findings
 
 
 @pytest.mark.services

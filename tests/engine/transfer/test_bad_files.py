@@ -407,3 +407,14 @@ def test_a_manifest_of_something_else_is_refused(store: Store, tmp_path: Path, m
     with pytest.raises(UserError) as refused:
         import_state(store, out)
     assert refused.value.code == "state-broken"
+
+
+def test_an_export_whose_ends_of_lines_were_rewritten_is_the_same(store: Store, tmp_path: Path) -> None:
+    """Markdown that an editor or git gave the ends of lines of Windows holds what it held."""
+    store.add("first fact\non two lines", id="a")
+    export_memories(store, tmp_path / "out.md", wanted=Wanted(), form="markdown")
+    text = (tmp_path / "out.md").read_bytes()
+    (tmp_path / "out.md").write_bytes(text.replace(b"\n", b"\r\n"))
+    found = read_file(tmp_path / "out.md", now=1)
+    assert ([one.text for one in found.records], found.left_out) == (["first fact\non two lines"], ())
+    assert import_memories(store, found).same == 1
