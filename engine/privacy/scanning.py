@@ -131,12 +131,14 @@ def _with_nested(root: Path, listed: Sequence[str]) -> set[str]:
 def _of_nested(folder: Path) -> list[str] | None:
     """What the git of a nested repository lists in it; None where that cannot be said.
 
-    A submodule that is not checked out has no git of its own: whatever lies there is the answer, most often nothing.
+    A submodule that is not checked out has no git of its own: whatever lies there is the answer, most often nothing. Of
+    a folder where git knows a file yet, git lists what is in it by itself.
     """
     if not _may_be_listed(folder):
         return None
     if not os.path.lexists(folder / ".git"):
-        return list(_by_walk(folder))
+        known = _git(folder.parent, "ls-files", "--stage", "--", folder.name, own=True)
+        return [] if known and not known.startswith(b"160000 ") else list(_by_walk(folder))
     top = _git(folder, "rev-parse", "--show-toplevel", own=True)
     try:
         is_own = top is not None and os.path.samefile(os.fsdecode(top.rstrip(b"\r\n")), folder)

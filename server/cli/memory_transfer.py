@@ -260,7 +260,7 @@ def _print_import(told: Imported, rest: dict[str, Any]) -> None:
     for one in told.ignored_keys:
         print(one_line(f"{one} (in {counted(one.lines, 'line')})"), file=sys.stderr)
     if len(told.ignored_keys) == MOST_NAMED:
-        print(f"further keys than these {MOST_NAMED} are not named", file=sys.stderr)
+        print(f"at most {MOST_NAMED} keys are named", file=sys.stderr)
 
 
 def _print_ended(told: Imported) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ def _taken(path: Path, store: Path) -> int | None:
         raise unwritable(path, error) from error
     with contextlib.suppress(OSError):  # it may be another user's
         copy_rights(store, path)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
     try:
         is_ours = try_lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

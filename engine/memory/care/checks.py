@@ -88,7 +88,7 @@ def check_texts(connection: apsw.Connection) -> Looked:
 def check_rows(connection: apsw.Connection) -> Looked:
     """Every row is what its checksum was made of; one without, as another program leaves it, need only be readable."""
     if not has_sums(connection):
-        return 0, []
+        return _check_unsealed(connection)
     seen, changed, which = 0, list[str](), "row_sum IS NULL"
     try:
         for row in connection.execute(f"SELECT {SEALED}, row_sum FROM memories WHERE row_sum IS NOT NULL"):
@@ -103,6 +103,29 @@ def check_rows(connection: apsw.Connection) -> Looked:
     fix = "`aqe memory repair` corrects a flipped bit, and marks what it cannot correct."
     wrong = each(changed, "row does not match its checksum", "rows do not match their checksum", meaning, fix)
     return seen, wrong + [Wrong(f"{UNREADABLE}: {one.what}", meaning) for one in each(odd, *_ODD, meaning)]
+
+
+def _check_unsealed(connection: apsw.Connection) -> Looked:
+    """Of an earlier version, whose rows have no checksums: all can be read. A connection to read only asks no CHECK."""
+    seen, odd = 0, list[str]()
+    names = "namespace", "id", "text", "metadata"
+    read = ", ".join(f"CAST({name} AS BLOB)" for name in names)
+    kinds = " AND ".join(f"typeof({name}) = 'text'" for name in names)
+    sql = f"SELECT {read}, {kinds} AND json_valid(CAST(metadata AS TEXT)) FROM memories"
+    for *texts, is_right in list[Any](connection.execute(sql)):
+        seen += 1
+        if not (is_right and all(_is_text(text) for text in texts)):
+            odd.append("/".join((text or b"").decode("utf-8", "replace") for text in texts[:2]))
+    meaning = "whoever reads it is refused"
+    found = each(odd, "row cannot be read", "rows cannot be read", meaning)
+    return seen, [Wrong(f"{UNREADABLE}: {one.what}", meaning) for one in found]
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        return value is not None and isinstance(value.decode("utf-8"), str)
+    except UnicodeDecodeError:
+        return False
 
 
 _ODD = "row has a text that is no UTF-8", "rows have a text that is no UTF-8"

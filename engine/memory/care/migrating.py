@@ -15,7 +15,7 @@ from aqe.engine.memory.care.place import Place, open_backup, open_file
 from aqe.engine.memory.care.restoring import keep_before
 from aqe.engine.memory.care.sealing import alone, take_over
 from aqe.engine.memory.file.connection import open_connection
-from aqe.engine.memory.file.failures import speaking
+from aqe.engine.memory.file.failures import blaming, speaking
 from aqe.engine.memory.file.migrations import migrate, pending, version_before
 from aqe.engine.memory.file.steps import MIGRATIONS
 from aqe.engine.memory.store import utc_now
@@ -62,7 +62,8 @@ def bring_up_to_date(
             with workplace(place.path, dry_run=True) as work, spare_for(work) as spare:
                 with pinned(connection, place.path):
                     write_copy(connection, spare, key=place.key, progress=progress, cancel=cancel)
-                _try(spare, place.key, now)
+                with blaming(place.path):
+                    _try(spare, place.key, now)
         elif names:
             progress(f"Applying {len(names)} steps")
             open_again = functools.partial(open_connection, key=place.key, durability=place.durability)

@@ -93,6 +93,8 @@ def insert_rows(
             progress("Saving rows", at)
         if (space := SPACE.fullmatch(found.table)) is not None:
             _note_block(made, int(space[1]), found)
+        elif found.table == "memories" and _is_of_zeros(found):
+            made.losses.broken["memories"] = made.losses.broken.get("memories", 0) + 1
         elif found.table == "memories" and not _has_its_sum(found):
             damaged.append(found)  # its name may be that of another, which comes later
         elif found.table == "nodes":
@@ -150,6 +152,12 @@ def _save(connection: apsw.Connection, found: Found, made: Salvaged) -> None:
         made.corrected += found.is_corrected
         if found.is_replaced and found.table != "memories":  # whose checksums tell
             made.losses.replaced[found.table] = made.losses.replaced.get(found.table, 0) + 1
+
+
+def _is_of_zeros(found: Found) -> bool:
+    """Whether the name of a memory's namespace is none, as where a file was cut off and zeros fill its last page."""
+    row: dict[str, Any] = dict(zip(found.columns, found.values, strict=True))
+    return "\0" in str(row.get("namespace", ""))
 
 
 def _has_its_sum(found: Found) -> bool:

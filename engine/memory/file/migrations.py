@@ -144,24 +144,25 @@ def _back_up(path: Path, version: int, open_again: Callable[[Path], apsw.Connect
     target = path.with_name(f"{path.name}.v{version}.bak")
     spare = path.with_name(f"{target.name}.part")
     _remove(spare)
-    source = open_again(path)
-    copy = open_again(spare)
     try:
+        _copy_whole(path, spare, open_again)
+        spare.chmod(stat.S_IMODE(path.stat().st_mode))
+        os.replace(spare, target)
+    finally:
+        _remove(spare)  # what is half written would keep a full disk full
+
+
+def _copy_whole(path: Path, spare: Path, open_again: Callable[[Path], apsw.Connection]) -> None:
+    with contextlib.closing(open_again(path)) as source, contextlib.closing(open_again(spare)) as copy:
         copy.pragma("journal_mode", "delete")
         with copy.backup("main", source, "main") as backup:
             backup.step()
         copy.pragma("journal_mode", "delete")
-    finally:
-        copy.close()
-        source.close()
     descriptor = os.open(spare, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    spare.chmod(stat.S_IMODE(path.stat().st_mode))
-    os.replace(spare, target)
-    _remove(spare)
 
 
 def _remove(path: Path) -> None:

@@ -73,6 +73,16 @@ def test_an_earlier_version_whose_schema_has_a_flipped_bit_loses_nothing(
     assert told.value.code == "database-broken"
 
 
+@pytest.mark.parametrize("flipped", [b'{"n"z1}', b'{"\xee":1}'], ids=["no JSON", "no text"])
+def test_a_row_that_cannot_be_read_is_found_without_a_checksum(tmp_path: Path, flipped: bytes) -> None:
+    """Metadata that are none, of a store from before there were checksums: verify knows of them."""
+    place = place_with(tmp_path, (STORED / "v17.db").read_bytes(), b'{"n":1}', flipped)
+    (finding,) = [one for one in verify(place).findings if one.check == "rows"]
+    assert "default/id-1" in finding.what
+    assert repair(place).sound
+    assert texts_of(place) == TEXTS
+
+
 def test_an_index_that_begins_elsewhere_is_told_as_damage(tmp_path: Path) -> None:
     """Values of another index, where moments are read, stop a search as damage of the file."""
     place = Place(tmp_path / "aqe.db")

@@ -141,3 +141,17 @@ def test_a_conflicted_file_is_told_once(outer: Path) -> None:
     _git(outer, "merge", "-q", "other", status=1)
     report = scan_paths([outer])
     assert (_found(report), report.files) == (["a.py"], 2)
+
+
+def test_a_folder_in_the_place_of_a_tracked_file_is_scanned_by_the_projects_rules(outer: Path) -> None:
+    """What git ignores in it is left out, as elsewhere."""
+    (outer / "a").write_text("nothing\n", "utf-8")
+    (outer / ".gitignore").write_text("*.log\n", "utf-8")
+    _commit(outer)
+    (outer / "a").unlink()
+    (outer / "a").mkdir()
+    for name in ("a/x.log", "a/y.txt"):
+        (outer / name).write_text(LINE, "utf-8")
+    assert _found(scan_paths([outer])) == ["a/y.txt"]
+    (outer / "a" / "y.txt").unlink()
+    assert _found(scan_paths([outer])) == []
