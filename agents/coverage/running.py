@@ -158,7 +158,8 @@ def _environ(
     environ["PYTHONPATH"] = os.pathsep.join([str(INJECT), *map(str, import_from), *([rest] if rest else [])])
     environ["AQE_PROJECT"] = str(project)
     until = None if budget_s is None else time.monotonic() + budget_s
-    plan = {"folder": str(folder), "until": until, "only": list(only), "beside": source_folders(project)}
+    beside = [] if only else source_folders(project)
+    plan = {"folder": str(folder), "until": until, "only": list(only), "beside": beside}
     environ["_AQE_COVERING"] = json.dumps(plan)
     with contextlib.suppress(UserError):  # read-only: nothing is kept there
         aqe_dir(project)

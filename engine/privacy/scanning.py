@@ -137,7 +137,7 @@ def _of_nested(folder: Path) -> list[str] | None:
     if not _may_be_listed(folder):
         return None
     if not os.path.lexists(folder / ".git"):
-        known = _git(folder.parent, "ls-files", "--stage", "--", folder.name, own=True)
+        known = _git(folder.parent, "--literal-pathspecs", "ls-files", "--stage", "--", folder.name, own=True)
         return [] if known and not known.startswith(b"160000 ") else list(_by_walk(folder))
     top = _git(folder, "rev-parse", "--show-toplevel", own=True)
     try:

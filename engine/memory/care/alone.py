@@ -14,7 +14,6 @@ from pathlib import Path
 
 from aqe.engine.errors import UserError
 from aqe.engine.marker import try_lock
-from aqe.engine.memory.care.copying import copy_rights
 from aqe.engine.memory.care.place import Place
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
@@ -62,8 +61,7 @@ def _taken(path: Path, store: Path) -> int | None:
     except OSError as error:
         raise unwritable(path, error) from error
     with contextlib.suppress(OSError):  # it may be another user's
-        copy_rights(store, path)
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
+        path.chmod(stat.S_IMODE(store.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
     try:
         is_ours = try_lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -51,7 +51,7 @@ def cells(page: bytes, start: int, usable: int) -> list[int]:
     Where one bit of a place, or of how many there are, flipped, the cells beside it tell: a cell ends where another one
     or free room begins, or with the page, and no two share a byte.
     """
-    least, said, count, places = _places(page, start, usable)
+    least, said, places = _places(page, start, usable)
     found = [at for at in places if least <= at < usable - 3]
     kind = page[start]
     spans = {at: end_of(page, at, kind, usable) for at in found if holds_record(page, at, kind, usable)}
@@ -68,7 +68,7 @@ def cells(page: bytes, start: int, usable: int) -> list[int]:
             taken[near] = end_of(page, near, kind, usable)
         elif at not in taken and least <= at < usable - 3:
             found.append(at)
-    more = max(0, _most(page, start, usable) - count)
+    more = max(0, _most(page, start, usable) - len(places))
     for at in struct.unpack(f">{more}H", page[least : least + 2 * more]):
         if not least <= at < usable - 3 or at in found or not holds_record(page, at, kind, usable):
             break
@@ -76,19 +76,23 @@ def cells(page: bytes, start: int, usable: int) -> list[int]:
     return found
 
 
-def _places(page: bytes, start: int, usable: int) -> tuple[int, int, int, Sequence[int]]:
-    """What a page says of its cells: behind where they can begin, how many there are said to be, how many there can be,
-    and where each begins."""
-    head = start + (8 if page[start] in LEAVES else 12)
+def _places(page: bytes, start: int, usable: int) -> tuple[int, int, Sequence[int]]:
+    """What a page says of its cells: from where on they can begin, how many there are, and where each begins (none
+    where so many have no room)."""
+    head = _end_of_head(page, start)
     said = int.from_bytes(page[start + 3 : start + 5], "big")
     count = said if head + 2 * said <= usable else 0
-    return head + 2 * count, said, count, struct.unpack(f">{count}H", page[head : head + 2 * count])
+    return head + 2 * count, said, struct.unpack(f">{count}H", page[head : head + 2 * count])
 
 
 def _most(page: bytes, start: int, usable: int) -> int:
     """How many cells can be named before where a page says that the first one lies."""
-    head = start + (8 if page[start] in LEAVES else 12)
+    head = _end_of_head(page, start)
     return (min(int.from_bytes(page[start + 5 : start + 7], "big") or usable, usable) - head) // 2
+
+
+def _end_of_head(page: bytes, start: int) -> int:
+    return start + (8 if page[start] in LEAVES else 12)
 
 
 def _apart(spans: Mapping[int, int], free: Collection[int], slack: int) -> dict[int, int]:
@@ -126,8 +130,8 @@ def _is_sound(page: bytes, start: int, usable: int) -> bool:
     """Whether the cells of a page are as many as it says, hold a record each, and fill it."""
     if len(page) < max(usable, start + 12) or page[start] not in KINDS:
         return False
-    least, said, count, places = _places(page, start, usable)
-    if not count or len(set(places)) != said or not all(least <= at < usable - 3 for at in places):
+    least, said, places = _places(page, start, usable)
+    if not places or len(set(places)) != said or not all(least <= at < usable - 3 for at in places):
         return False
     return all(holds_record(page, at, page[start], usable) for at in places) and fills(page, start, places, usable)
 

@@ -13,7 +13,7 @@ import apsw
 
 from aqe.engine.memory.care.states import unpack_rows
 from aqe.engine.memory.file.sums import SEALED, has_sums, sum_of_row
-from aqe.engine.memory.file.unreadable import each_unreadable
+from aqe.engine.memory.file.unreadable import each_unreadable, is_utf8, name_of
 
 REPAIR = "`aqe memory repair` mends it and keeps the file as it was."
 BACKUP = "A backup may have it: `aqe memory diff FILE now`."
@@ -114,18 +114,11 @@ def _check_unsealed(connection: apsw.Connection) -> Looked:
     sql = f"SELECT {read}, {kinds} AND json_valid(CAST(metadata AS TEXT)) FROM memories"
     for *texts, is_right in list[Any](connection.execute(sql)):
         seen += 1
-        if not (is_right and all(_is_text(text) for text in texts)):
-            odd.append("/".join((text or b"").decode("utf-8", "replace") for text in texts[:2]))
+        if not (is_right and all(map(is_utf8, texts))):
+            odd.append(name_of(texts))
     meaning = "whoever reads it is refused"
     found = each(odd, "row cannot be read", "rows cannot be read", meaning)
     return seen, [Wrong(f"{UNREADABLE}: {one.what}", meaning) for one in found]
-
-
-def _is_text(value: bytes | None) -> bool:
-    try:
-        return value is not None and isinstance(value.decode("utf-8"), str)
-    except UnicodeDecodeError:
-        return False
 
 
 _ODD = "row has a text that is no UTF-8", "rows have a text that is no UTF-8"

@@ -35,7 +35,7 @@ from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.care.verifying import verify
 from aqe.engine.memory.entry import rfc3339
 from aqe.engine.memory.file.connection import transaction
-from aqe.engine.memory.file.failures import speaking
+from aqe.engine.memory.file.failures import OF_DAMAGE, speaking
 from aqe.engine.memory.file.migrations import migrate
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
@@ -124,7 +124,7 @@ def _advising_another(file: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if error.code not in ("database-broken", "database-failed"):
+        if error.code not in OF_DAMAGE:
             raise
         fix = f"Restore another backup than {file.name!r}; the store is as it was."
         raise UserError(error.message, code=error.code, fix=fix) from None

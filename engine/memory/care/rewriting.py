@@ -119,11 +119,8 @@ def _named(
 ) -> Iterator[Found]:
     """The memories that edges join, by the name that their index has where a row's own is no memory's, or another
     node's, and by the number that it has where it has none for a row's own; those of the index alone too."""
-    sql, numbers, there = (
-        "SELECT 1 FROM memories WHERE namespace = ? AND id = ?",
-        {v: k for k, v in names.items()},
-        set[int](),
-    )
+    sql = "SELECT 1 FROM memories WHERE namespace = ? AND id = ?"
+    numbers, there = {name: number for number, name in names.items()}, set[int]()
     for found in nodes:
         name = cast("tuple[str, str]", found.values[1:])
         number = cast("int", found.values[0])
@@ -137,8 +134,9 @@ def _named(
         yield found if values == found.values else replace(found, values=values, is_corrected=True)
     for number, told in names.items():
         if number not in there and losses.broken.get("nodes"):
-            losses.broken = {**losses.broken, "nodes": losses.broken["nodes"] - 1}
-            losses.broken = {table: count for table, count in losses.broken.items() if count}
+            losses.broken["nodes"] -= 1
+            if not losses.broken["nodes"]:
+                del losses.broken["nodes"]
             yield Found("nodes", ("number", "namespace", "id"), (number, *told), True, (0, 0), is_corrected=True)
 
 

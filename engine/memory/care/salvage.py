@@ -200,7 +200,7 @@ def salvage(
         for number in reached:
             taken.update(overflow_of(image, number))
         if name in tables and not is_derived(name):
-            if unread := _unread(image, root):
+            if unread := _unread(image, root, reached):
                 losses.pages[name] = unread
             yield from _rows(image, tables[name], reached, losses, cancel)
     losses.unread_pages = len(image.bad)
@@ -332,12 +332,12 @@ def _tree(image: Image, root: int, taken: set[int]) -> Iterator[int]:
             waiting += list(children(image, number))
 
 
-def _unread(image: Image, root: int) -> int:
-    """How many pages a tree leads to that are none of a tree: overwritten, or not there."""
-    kinds = {number: kind_of(image, number) for number in _tree(image, root, set())}
-    above = [number for number, kind in kinds.items() if kind in (TABLE_INTERIOR, INDEX_INTERIOR)]
-    below = {root}.union(*(children(image, number) for number in above))
-    return len(below - kinds.keys())
+def _unread(image: Image, root: int, reached: Sequence[int]) -> int:
+    """How many pages a tree leads to from those that were `reached` that are none of a tree: overwritten, or not
+    there."""
+    above = [number for number in reached if kind_of(image, number) in (TABLE_INTERIOR, INDEX_INTERIOR)]
+    below = {root}.union(*(children(image, number) for number in above)).difference(reached)
+    return sum(not kind_of(image, number) for number in below)
 
 
 def _rows(

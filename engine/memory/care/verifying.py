@@ -37,6 +37,7 @@ from aqe.engine.memory.care.side_files import check_side_files
 from aqe.engine.memory.care.states import count_current
 from aqe.engine.memory.care.vector_checks import check_vectors
 from aqe.engine.memory.file.connection import transaction
+from aqe.engine.memory.file.failures import OF_DAMAGE
 from aqe.engine.memory.store import utc_now
 from aqe.engine.progress import CancelToken, Progress, silent
 
@@ -78,8 +79,6 @@ OF = {
     "side files": "files",
 }
 """What each check looks at."""
-
-_CODES = ("database-broken", "database-failed")
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def verify(
                 side = functools.partial(check_side_files, database=path)
                 _note(runs, findings, "side files", *_run(connection, side))
     except UserError as error:
-        if error.code not in _CODES:
+        if error.code not in OF_DAMAGE:
             raise
         what = error.message.removesuffix(".")
         if not version:

@@ -24,19 +24,23 @@ def speaking(path: Path, *, key: str | None = None) -> Iterator[None]:
         raise spoken(path, exc, key) from exc
 
 
+OF_DAMAGE = ("database-broken", "database-failed")
+"""The codes of errors that a damaged file may give."""
+
+
 @contextlib.contextmanager
 def blaming(path: Path) -> Iterator[None]:
     """What is damaged in a file of our own, which was made of `path`, is damaged there."""
     try:
         yield
     except AqeError as error:
-        if error.code not in ("database-broken", "database-failed"):
+        if error.code not in OF_DAMAGE:
             raise
         said = str(error.__cause__) if isinstance(error.__cause__, apsw.Error) else error.message.removesuffix(".")
         raise broken(path, said.rpartition(" is broken: ")[2]) from error
 
 
-_OF_DAMAGE = (
+_CALLED_OTHERWISE = (
     *("vectors blob", "validity blob", "rowids blob", "chunks iter error", "Could not find latest chunk"),
     *("Could not fetch vector data", "unsupported file format", "invalid fts5 file format"),
 )
@@ -48,11 +52,12 @@ def is_damage(exc: BaseException) -> bool:
     """Whether an error, SQLite's or the one that `speaking` makes of it, says that a part of the file is damaged."""
     if isinstance(exc, AqeError):
         return exc.code == "database-broken"
-    is_called_otherwise = isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _OF_DAMAGE)
+    is_called_otherwise = isinstance(exc, apsw.SQLError) and any(told in str(exc) for told in _CALLED_OTHERWISE)
     return is_called_otherwise or isinstance(exc, (apsw.NotADBError, apsw.CorruptError, apsw.EmptyError))
 
 
 def spoken(path: Path, exc: apsw.Error, key: str | None) -> AqeError:
+    """An error of SQLite's on `path` as one of ours."""
     name = repr(str(path))
     if isinstance(exc, apsw.ConnectionClosedError):
         return engine_closed()
@@ -90,9 +95,10 @@ def _damage_behind(path: Path, error: apsw.Error) -> str:
     from aqe.engine.memory.care.schema_checks import off_definitions
     from aqe.engine.memory.file.connection import make_ready
 
-    with contextlib.suppress(apsw.Error, UnicodeDecodeError), contextlib.ExitStack() as stack:
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        stack.callback(connection.close)
+    with (
+        contextlib.suppress(apsw.Error, UnicodeDecodeError),
+        contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection,
+    ):
         make_ready(connection, None)
         if off := off_definitions(connection)[1]:
             return f"its definition of {off[0]!r} is not the one that aqe makes ({error})"
@@ -101,6 +107,7 @@ def _damage_behind(path: Path, error: apsw.Error) -> str:
 
 
 def no_space(path: Path) -> UserError:
+    """The error for a disk that is full."""
     return UserError(
         f"There is no space left to write the database {str(path)!r}.",
         code="disk-full",
@@ -159,6 +166,7 @@ def _is_broken(path: Path, key: str | None) -> bool:
 
 
 def is_full(path: Path) -> bool:
+    """Whether the disk on which a file lies, or is to lie, has no room left."""
     try:
         return shutil.disk_usage(path.parent).free < 65_536
     except OSError:

@@ -59,21 +59,23 @@ def each_unreadable(connection: apsw.Connection, which: str = "1") -> Iterator[t
     """The memories of `which` (a condition on the rows) that cannot be read, by their names, and whether their texts
     can be."""
     for are_of_their_kinds, *texts in connection.execute(f"{_SQL} WHERE {which} ORDER BY row"):
-        are_texts = all(_is_text(text) for text in texts)
+        are_texts = all(is_utf8(text) for text in texts)
         if not (are_texts and are_of_their_kinds):
-            yield _name(texts), are_texts
+            yield name_of(texts), are_texts
 
 
 NO_TEXT = "a text in it is no UTF-8"
 """What is wrong where a text cannot be read, and no memory can be named for it."""
 
 
-def _is_text(value: bytes | None) -> bool:
+def is_utf8(value: bytes | None) -> bool:
+    """Whether the bytes of a text, if there is one, are UTF-8."""
     try:
         return value is None or isinstance(value.decode("utf-8"), str)
     except UnicodeDecodeError:
         return False
 
 
-def _name(texts: Sequence[bytes | None]) -> str:
+def name_of(texts: Sequence[bytes | None]) -> str:
+    """The name of a memory whose namespace and id come first in `texts`."""
     return "/".join((text or b"").decode("utf-8", "replace") for text in texts[:2])

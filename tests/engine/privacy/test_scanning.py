@@ -155,3 +155,13 @@ def test_a_folder_in_the_place_of_a_tracked_file_is_scanned_by_the_projects_rule
     assert _found(scan_paths([outer])) == ["a/y.txt"]
     (outer / "a" / "y.txt").unlink()
     assert _found(scan_paths([outer])) == []
+
+
+def test_a_submodule_is_asked_for_by_its_very_name(outer: Path, library: Path) -> None:
+    """What lies in one that is not checked out is found, also where its name would fit that of a tracked file."""
+    (outer / "a!").write_text("nothing\n", "utf-8")
+    _git(outer, "submodule", "add", "-q", str(library), "a*")
+    _commit(outer)
+    _git(outer, "submodule", "deinit", "-q", "-f", ":(literal)a*")
+    (outer / "a*" / "left.py").write_text(LINE, "utf-8")
+    assert _found(scan_paths([outer])) == ["a*/left.py"]
