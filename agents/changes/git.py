@@ -241,8 +241,8 @@ def is_unknown_folder(project: Path, commit: str) -> bool:
 
 
 def untracked(project: Path) -> list[str]:
-    """The files below the project that git neither tracks nor ignores."""
-    said = ask_git(project, "ls-files", "-z", "-o", "--exclude-standard") or b""
+    """The files below the project that git neither tracks nor ignores; what Python compiled is none of them."""
+    said = ask_git(project, "ls-files", "-z", "-o", "--exclude-standard", "--exclude=__pycache__/") or b""
     return [os.fsdecode(name) for name in said.split(b"\0") if name and not name.endswith(b"/")]
 
 

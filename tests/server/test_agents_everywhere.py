@@ -137,6 +137,7 @@ def test_each_agent_answers_alike_everywhere(
     on_stdio: Callable[..., Any],
 ) -> None:
     """In this process, with the memory behind a server, and as a tool: the reports are equal but for times."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # no run may change what the next says
     seed(changed)
     wanted = dict(WHAT[name])
     if name == "generate":

@@ -65,6 +65,18 @@ def test_ignored_files_are_no_change(repo: Path) -> None:
     assert list(by_path(read_changes(repo))) == [".gitignore"]
 
 
+def test_what_python_compiled_is_no_change_unless_git_tracks_it(repo: Path) -> None:
+    """Running the tests of a project without a `.gitignore` adds no files to its change."""
+    for folder in (repo, repo / "pkg"):
+        (folder / "__pycache__").mkdir(parents=True)
+        (folder / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"\xa7\r\r\n")
+    assert read_changes(repo).files == ()
+    git(repo, "add", "-f", "pkg")
+    git(repo, "commit", "-qm", "compiled")
+    (repo / "pkg" / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"\xa7\r\r\n\0")
+    assert [one.path for one in read_changes(repo).files] == ["pkg/__pycache__/a.cpython-311.pyc"]
+
+
 def test_a_branch_is_compared_from_where_it_was_left(repo: Path) -> None:
     """What the other branch did since is not shown as undone."""
     git(repo, "checkout", "-qb", "work")
