@@ -11,10 +11,11 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from aqe.engine.memory.file.write_ahead import SIZES
+
 TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
 LEAVES = (TABLE_LEAF, INDEX_LEAF)
 KINDS = frozenset({TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR})
-SIZES = tuple(1 << bits for bits in range(9, 17))
 USUAL = 4096
 MAGIC = b"SQLite format 3\0"
 LARGEST = 1 << 30

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aqe.engine.memory.care.cells import SIZES, USUAL, pages_of
+from aqe.engine.memory.care.cells import USUAL, pages_of
+from aqe.engine.memory.file.write_ahead import SIZES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,29 +1,27 @@
 """The pages of a database file as they lie on the disk, damaged or not, with the commits that still stand in its log.
 
 Nothing here asks SQLite: a file is read page by page, so that one bad page hides no other, and only a few pages are in
-memory at a time. The form of file and log is that of SQLite's "Database File Format"; only frames of the log up to the
-last commit whose checksums hold are taken.
+memory at a time. The form of the file is that of SQLite's "Database File Format".
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
-from aqe.engine.memory.care.cells import SIZES, USUAL, Read, page_form, sealed_size
+from aqe.engine.memory.care.cells import USUAL, Read, page_form, sealed_size
 from aqe.engine.memory.care.copying import OpenFile
+from aqe.engine.memory.file.write_ahead import FRAME, HEAD, Frame, read_frames, read_head
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 
-_LOG = {0x377F0682: "<", 0x377F0683: ">"}
-_FRAME = 24
 _RUN = 1 << 18
 """Bytes of the pages that are read and decrypted together: those of a table mostly lie side by side."""
 
@@ -60,10 +58,9 @@ def read_image(
         raise UserError(f"There is no file {str(path)!r}.", code="no-such-path", fix="Check the path.")
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(OpenFile.of(path))
-            log = _Log()
+            file, log = stack.enter_context(OpenFile.of(path)), None
             with contextlib.suppress(FileNotFoundError):
-                log = _Log.of(stack.enter_context(path.with_name(f"{path.name}-wal").open("rb")))
+                log = stack.enter_context(path.with_name(f"{path.name}-wal").open("rb"))
             image = _image(path, file, log, key, progress, cancel)
         except OSError as exc:
             raise unwritable(path, exc) from exc
@@ -71,12 +68,16 @@ def read_image(
 
 
 def _image(
-    path: Path, file: OpenFile, log: _Log, key: str | None, progress: Progress, cancel: CancelToken | None
+    path: Path, file: OpenFile, beside: BinaryIO | None, key: str | None, progress: Progress, cancel: CancelToken | None
 ) -> Image:
-    first = log.read(1) if 1 in log.places else file.read(0, USUAL)
+    log = _Log.of(beside)
+    is_sure = 1 in log.frames and not (log.is_unsure and file.size)
+    first = log.read(1) if is_sure else file.read(0, USUAL)
     secret = None if key is None else cipher.derive_key(key, first[: cipher.SALT])
+    if log.is_unsure:
+        log = _Log.of(beside, _by_likeness(file) if secret is None else _by_tag(secret))
     size, reserved = _form(file.size, file.read, secret)
-    size = log.size or size
+    size = log.size if log.count else size
     count = log.count or -(-file.size // size)
     pages: Mapping[int, bytes] = (stored := _Pages(path, file, size, count, log))
     if secret is not None:
@@ -125,7 +126,7 @@ class _Pages(Mapping[int, bytes]):
     def __getitem__(self, number: int) -> bytes:
         if number not in self:
             raise KeyError(number)
-        if number in self._log.places:
+        if number in self._log.frames:
             return self._log.read(number)
         run, place = divmod(number - 1, self.together)
         return self._run(run)[place * self.size : (place + 1) * self.size].ljust(self.size, b"\0")
@@ -139,7 +140,7 @@ class _Pages(Mapping[int, bytes]):
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int) or not 0 < number <= self.count:
             return False
-        return number in self._log.places or (number - 1) * self.size < self._file.size
+        return number in self._log.frames or (number - 1) * self.size < self._file.size
 
     def __iter__(self) -> Iterator[int]:
         return (number for number in range(1, self.count + 1) if number in self)
@@ -193,51 +194,80 @@ class _Sealed(Mapping[int, bytes]):
 
 
 class _Log:
-    """Where the newest committed content of each page stands in a log; the page size, and how many pages the last
-    commit left."""
+    """The newest committed frame of each page in a log; the page size, and how many pages the last commit left. Where
+    one of several bits of a frame flipped, `settle` says which it was."""
 
     def __init__(self, file: BinaryIO | None = None) -> None:
         self._file = file
-        self.places: dict[int, int] = {}
+        self.frames: dict[int, Frame] = {}
         self.size = self.count = 0
+        self.is_unsure = False
 
     def read(self, number: int) -> bytes:
-        """The content of a page that is in `places`."""
+        """The content of a page that is in `frames`."""
+        return self.page(self.frames[number])
+
+    def page(self, frame: Frame) -> bytes:
+        """The content of a frame."""
         assert self._file is not None
-        self._file.seek(self.places[number])
-        return self._file.read(self.size)
+        return frame.page(self._file, self.size)
 
     @classmethod
-    def of(cls, file: BinaryIO) -> _Log:
-        """The log in a file: as far as its checksums hold."""
-        found, head = cls(file), file.read(32)
-        if len(head) < 32 or int.from_bytes(head[:4], "big") not in _LOG:
+    def of(cls, file: BinaryIO | None, settle: Settle | None = None) -> _Log:
+        """The log in a file, up to the last commit that is whole; a frame before it that is not stands as it may."""
+        found = cls(file)
+        if file is None:
             return found
-        order = _LOG[int.from_bytes(head[:4], "big")]
-        size = int.from_bytes(head[8:12], "big")
-        sums = _checksum(head[:24], order, (0, 0))
-        if size not in SIZES or sums != struct.unpack(">II", head[24:32]):
+        file.seek(0)
+        head = read_head(file.read(HEAD + FRAME))
+        if head is None:
             return found
-        waiting: dict[int, int] = {}
-        for at in range(32, 1 << 62, _FRAME + size):
-            frame, page = file.read(_FRAME), file.read(size)
-            if len(page) < size:
-                break
-            number, left = struct.unpack(">II", frame[:8])
-            sums = _checksum(page, order, _checksum(frame[:8], order, sums))
-            if frame[8:16] != head[16:24] or sums != struct.unpack(">II", frame[16:24]) or not number:
-                break
-            waiting[number] = at + _FRAME
-            if left:
-                found.places |= waiting
-                waiting, found.count, found.size = {}, left, size
+        waiting: dict[int, Frame] = {}
+        found.size = head.size
+        for frame in read_frames(file, head):
+            if frame.others:
+                found.is_unsure = True
+                frame = frame if settle is None else settle(frame, found, waiting)
+            if frame.state != "foreign":
+                waiting[frame.number] = frame
+            if frame.left and frame.state in ("whole", "mended"):
+                found.frames |= waiting
+                waiting, found.count = {}, frame.left
         return found
 
 
-def _checksum(data: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
-    one, other = sums
-    words = struct.unpack(f"{order}{len(data) // 4}I", data)
-    for at in range(0, len(words), 2):
-        one = (one + words[at] + other) & 0xFFFFFFFF
-        other = (other + words[at + 1] + one) & 0xFFFFFFFF
-    return one, other
+Settle = Callable[[Frame, _Log, Mapping[int, Frame]], Frame]
+"""Which of a frame's `others` it was, or the frame as it stands, by what stands in the log before it: of the commits
+that ended, and of the one that it is part of."""
+
+
+def _by_tag(secret: bytes) -> Settle:
+    """The one whose page is whole."""
+
+    def settle(frame: Frame, log: _Log, waiting: Mapping[int, Frame]) -> Frame:
+        fits = (one for one in frame.others if cipher.whole_pages({one.number: log.page(one)}, secret))
+        return next(fits, frame)
+
+    return settle
+
+
+def _by_likeness(file: OpenFile) -> Settle:
+    """Of several pages that it may be of the one that was most like it before, of several sizes of the file the
+    nearest to that of before; what its page says is left to the checksums of its rows."""
+
+    def settle(frame: Frame, log: _Log, waiting: Mapping[int, Frame]) -> Frame:
+        def before(number: int) -> bytes:
+            known = waiting.get(number) or log.frames.get(number)
+            return file.read((number - 1) * log.size, log.size) if known is None else log.page(known)
+
+        def alike(number: int) -> int:
+            return sum(map(operator.eq, before(number), page))
+
+        page, every = log.page(frame), (frame, *frame.others)
+        numbers = {one.number for one in every} - {0}
+        number = max(sorted(numbers), key=alike) if len(numbers) > 1 else frame.number
+        count = log.count or file.size // log.size
+        left = min((one.left for one in every), key=lambda left: abs(left - count))
+        return replace(frame, number=number, left=left)
+
+    return settle

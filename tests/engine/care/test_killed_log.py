@@ -1,0 +1,161 @@
+"""A process was killed with commits in its log, and a part of that log is damaged: none of them goes untold."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqe.engine.errors import UserError
+from aqe.engine.memory import Store
+from aqe.engine.memory.care import Place, RepairReport, repair, verify
+from tests.engine.care.damage import flip
+
+HEAD, FRAME, PAGE = 32, 24, 4096
+COUNT = 20
+KILLED = f"""
+import os, signal, sys
+from pathlib import Path
+from aqe.engine.memory import Store
+
+store = Store.open(Path(sys.argv[1]), key=sys.argv[2] or None)
+for number in range({COUNT}):
+    text = f"note {{number}} says that part {{number * 7}} is kept"
+    store.add(text, id=str(number), vector=[1.0, number], embedder_id="toy")
+print("acknowledged", flush=True)
+writing = store.writing()
+connection = writing.__enter__()
+connection.pragma("cache_size", 1)
+connection.execute("UPDATE memories SET metadata = '{{}}'")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+Files = dict[str, bytes]
+Copied = Callable[[bytes], Place]
+
+
+def killed(folder: Path, key: str) -> Files:
+    """The files of a process that was killed in a transaction, after additions that it was told are done."""
+    path = folder / "aqe.db"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), key], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "acknowledged\n"), done.stderr
+    return {suffix: path.with_name(path.name + suffix).read_bytes() for suffix in ("", "-wal", "-shm")}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return killed(tmp_path_factory.mktemp("killed"), "")
+
+
+def copies(files: Files, folder: Path, key: str | None = None) -> Copied:
+    """Makes a store as the process left it, but for its log."""
+
+    def make(log: bytes) -> Place:
+        path = folder / ".aqe" / "aqe.db"
+        path.parent.mkdir(exist_ok=True)
+        for suffix, data in (files | {"-wal": log}).items():
+            path.with_name(path.name + suffix).write_bytes(data)
+        return Place(path, key)
+
+    return make
+
+
+@pytest.fixture
+def copied(files: Files, tmp_path: Path) -> Copied:
+    return copies(files, tmp_path)
+
+
+def last_commit(log: bytes) -> int:
+    """How many frames stand up to the last commit."""
+    frames = range((len(log) - HEAD) // (FRAME + PAGE))
+    left = [log[HEAD + place * (FRAME + PAGE) + 4 :][:4] for place in frames]
+    return max(place + 1 for place in frames if left[place] != bytes(4))
+
+
+def notes(place: Place) -> dict[str, str]:
+    with Store.open(place.path, key=place.key) as store:
+        return {memory.id: memory.text for memory in store.list(limit=100)}
+
+
+EVERY = {str(number): f"note {number} says that part {number * 7} is kept" for number in range(COUNT)}
+
+
+def told_and_repaired(place: Place) -> RepairReport:
+    """The report of a repair; before it each opening says what is wrong, and leaves the log as it is."""
+    log = place.path.with_name("aqe.db-wal").read_bytes()
+    for _ in range(2):
+        with pytest.raises(UserError, match="of its log is damaged, and SQLite reads none of the") as caught:
+            Store.open(place.path, key=place.key)
+        assert caught.value.code == "database-broken"
+        findings = verify(place).findings
+        assert [one.check for one in findings] == ["file"]
+        assert "of its log is damaged" in findings[0].what
+    assert place.path.with_name("aqe.db-wal").read_bytes() == log
+    report = repair(place)
+    assert (report.how, report.sound, verify(place).sound) == ("salvaged", True, True)
+    assert Path(f"{report.kept}-wal").read_bytes() == log
+    return report
+
+
+WHERE = {"head": 20, "salts": HEAD + 8, "number": HEAD + 3, "sum": HEAD + 16, "page": HEAD + FRAME + 100}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_one_flipped_bit_costs_nothing(files: Files, copied: Copied, where: str) -> None:
+    """Wherever it is, in the midst and in the last commit, all that was acknowledged is there after a repair."""
+    log = files["-wal"]
+    ends = last_commit(log)
+    for frame in [ends // 2, ends - 1]:
+        at = WHERE[where] + (0 if where == "head" else frame * (FRAME + PAGE))
+        report = told_and_repaired(place := copied(flip(log, 8 * at + 1)))
+        assert (report.lost_count, report.more_lost) == (0, False)
+        assert notes(place) == EVERY
+
+
+@pytest.mark.services
+def test_any_flipped_bit_costs_nothing(files: Files, copied: Copied) -> None:
+    """The same for bits by chance."""
+    log, chance = files["-wal"], random.Random(20)
+    bits = 8 * (HEAD + last_commit(log) * (FRAME + PAGE))
+    for _ in range(30):
+        report = told_and_repaired(place := copied(flip(log, bit := chance.randrange(bits))))
+        assert (report.lost_count, report.more_lost, notes(place)) == (0, False, EVERY), bit
+
+
+@pytest.mark.services
+def test_the_log_of_an_encrypted_store_is_mended_too(tmp_path: Path) -> None:
+    """What is summed is what stands on the disk; where several bits may have flipped the page itself tells which."""
+    files = killed(tmp_path, "a key")
+    copied, frame = copies(files, tmp_path, "a key"), HEAD + last_commit(files["-wal"]) // 2 * (FRAME + PAGE)
+    for bit in [8 * (frame + FRAME + 500), 8 * (frame + FRAME + 503) + 7, 8 * (frame + 3) + 2]:
+        place = copied(flip(files["-wal"], bit))
+        assert told_and_repaired(place).lost_count == 0
+        assert notes(place) == EVERY
+
+
+def test_commits_behind_a_lost_page_are_read(files: Files, copied: Copied) -> None:
+    """A page of the log is all zeros: what stands in the others is saved, and what is lost is named."""
+    log = bytearray(files["-wal"])
+    frame = HEAD + last_commit(files["-wal"]) // 2 * (FRAME + PAGE)
+    log[frame + FRAME : frame + FRAME + PAGE] = bytes(PAGE)
+    report = told_and_repaired(place := copied(bytes(log)))
+    found = notes(place)
+    assert found.items() <= EVERY.items()
+    assert len(found) + report.lost_count >= COUNT
+
+
+def test_what_nobody_was_told_is_done_is_no_damage(files: Files, copied: Copied) -> None:
+    """The transaction that was cut off is gone, and a bit of it that flipped with it."""
+    log = files["-wal"]
+    after = HEAD + last_commit(log) * (FRAME + PAGE)
+    assert len(log) > after + FRAME + PAGE
+    for damaged in [log, log[:after], log[: after + 100], flip(log, 8 * (after + FRAME + 7)), log + bytes(9000)]:
+        place = copied(damaged)
+        assert verify(place).sound
+        assert notes(place) == EVERY
+        assert repair(place).how == "nothing"
