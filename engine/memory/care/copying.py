@@ -142,11 +142,7 @@ def publish(spare: Path, target: Path, *, like: Path | None = None) -> None:
     """
     target = target.resolve()
     try:
-        descriptor = os.open(spare, os.O_RDWR | _BINARY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(spare)
         copy_rights(target if like is None or target.exists() else like, spare)
         os.replace(spare, target)
     except OSError as exc:
@@ -203,6 +199,15 @@ def copy_bytes(path: Path, target: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     copy_rights(path, target)
+
+
+def sync_file(path: Path) -> None:
+    """Have what a file holds on the disk. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDWR | _BINARY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import apsw
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory.care.copying import STEP_PAGES, copy_bytes, publish
+from aqe.engine.memory.care.copying import STEP_PAGES, copy_bytes, publish, sync_file
 from aqe.engine.memory.care.holders import holders, locked
 from aqe.engine.memory.care.place import BESIDE, Place, open_file
 from aqe.engine.memory.file.failures import speaking
@@ -147,6 +147,7 @@ def take_place(path: Path, spare: Path, kept: Path | None, *, what: str) -> None
     try:
         if kept is not None and not kept.exists():
             _link(path, kept)
+        sync_file(spare)  # which takes long, while the log is still there
         if aside is not None and had_log:
             os.replace(log, aside)
         for suffix in BESIDE[1:]:

@@ -19,6 +19,7 @@ import apsw
 from aqe.engine.memory.care.alone import alone
 from aqe.engine.memory.care.checks import UNREADABLE
 from aqe.engine.memory.care.copying import check_copy, pinned, spare_for, workplace, write_copy
+from aqe.engine.memory.care.cut_off import put_back
 from aqe.engine.memory.care.exchange import Exchange, exchanging
 from aqe.engine.memory.care.image import Image, read_image
 from aqe.engine.memory.care.mending_vectors import Counts, mend_vectors, rebuild_vectors
@@ -131,7 +132,7 @@ def repair(
     if report.sound or dry_run:
         return _repaired(job, report)
     with alone(place, progress=progress, cancel=cancel) as has_waited:
-        if has_waited:
+        if put_back(place) or has_waited:
             report = verify(place, progress=progress, cancel=cancel)
         done = _repaired(job, report)
         if done.how == "mended":

@@ -159,3 +159,30 @@ def test_what_nobody_was_told_is_done_is_no_damage(files: Files, copied: Copied)
         assert verify(place).sound
         assert notes(place) == EVERY
         assert repair(place).how == "nothing"
+
+
+CUT_OFF = """
+import os, signal, sys
+from pathlib import Path
+from aqe.engine.memory.care import Place, exchange, repair
+
+exchange.publish = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)
+repair(Place(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("damage", ["log", "file"])
+def test_a_repair_that_was_killed_is_taken_up(files: Files, copied: Copied, damage: str) -> None:
+    """Killed when the log is moved aside already: it is told, and the next repair puts the log back."""
+    place = copied(flip(files["-wal"], 8 * (HEAD + 9 * (FRAME + PAGE) + 99)) if damage == "log" else files["-wal"])
+    if damage == "file":
+        place.path.write_bytes(b"")
+    done = subprocess.run([sys.executable, "-c", CUT_OFF, str(place.path)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not place.path.with_name("aqe.db-wal").exists()
+    findings = verify(place).findings
+    assert "a repair was cut off when it had moved the log to" in findings[-1].what
+    report = repair(place)
+    assert (report.sound, report.lost_count, report.everything_lost) == (True, 0, False)
+    assert notes(place) == EVERY
+    assert verify(place).sound
