@@ -31,6 +31,18 @@ def find_checkout(folder: Path) -> Checkout | None:
     return None
 
 
+def linked_worktrees(checkout: Checkout) -> list[str] | None:
+    """Git's names of the linked worktrees that the checkout's repository knows; None where that cannot be told."""
+    if checkout.main_root is None:
+        return None
+    try:
+        return sorted(entry.name for entry in (checkout.main_root / ".git" / "worktrees").iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return None
+
+
 def _linked(root: Path, entry: Path) -> Checkout | None:
     git_dir = _pointer(entry, "gitdir:", root)
     if git_dir is None:

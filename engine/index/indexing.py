@@ -35,6 +35,7 @@ from aqe.engine.memory.store import Store
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import is_whole_machine, no_such_path
 from aqe.engine.terminal import one_line
+from aqe.engine.worktree import find_checkout, linked_worktrees
 
 if TYPE_CHECKING:
     from aqe.engine.embedding import Embedder
@@ -53,7 +54,8 @@ _LEAVES = ("docs", "code", "tests")
 @dataclass(frozen=True)
 class IndexReport:
     """What an index run found and did. `files` and `passages` are what the index holds now, of the paths looked at;
-    `new`, `changed` and `gone` count files; `left_out` has those that are not indexed as what their names say."""
+    `new`, `changed` and `gone` (also of git worktrees that were removed) count files; `left_out` has those that are not
+    indexed as what their names say."""
 
     files: int
     passages: int
@@ -139,7 +141,8 @@ def index_project(
         _write_changes(store, embedder, lease, _changed(store, files, known, tally, progress, cancel), tally)
         names = {file.name for file in files} - tally.refused
         gone = [name for name in known if name not in names and _is_below(project, name, wanted)]
-        _forget(store, gone)
+        _forget(store, _root(store), gone)
+        removed = 0 if wanted else _forget_worktrees(store, project)
         if store.graph is not None and (tally.new or tally.changed or gone or not is_linked(store, _root(store))):
             progress("Reading which code uses which")
             refresh_graph(store, _root(store), project, cancel=cancel)
@@ -154,7 +157,7 @@ def index_project(
         passages=tally.passages,
         new=tally.new,
         changed=tally.changed,
-        gone=len(gone),
+        gone=len(gone) + removed,
         read=tally.read,
         embedder=None if embedder is None else embedder.id,
         left_out=tuple(sorted(tally.left_out, key=lambda one: one.file)),
@@ -183,8 +186,11 @@ def _let_go(store: Store) -> None:
 
 def _root(store: Store) -> str:
     """How the namespaces of this worktree's index begin: one store serves all worktrees of a repository."""
-    name = store.here.worktree
-    return f"index.{hashlib.sha256(name.encode()).hexdigest()[:8]}" if name else "index"
+    return _root_of(store.here.worktree)
+
+
+def _root_of(worktree: str) -> str:
+    return f"index.{hashlib.sha256(worktree.encode()).hexdigest()[:8]}" if worktree else "index"
 
 
 def _inside(project: Path, path: Path) -> Path:
@@ -392,7 +398,7 @@ def _write(store: Store, embedder: Embedder | None, batch: Sequence[_Read]) -> N
     A run that dies between the two leaves rows that the next one finds by their file and drops or keeps.
     """
     with store.reading() as connection:
-        there = {read.file.name: _rows(connection, store, read.file.name) for read in batch}
+        there = {read.file.name: _rows(connection, _root(store), read.file.name) for read in batch}
     new = [memory for read in batch for key, memory in read.memories.items() if key not in there[read.file.name]]
     if embedder is None:
         store.keep(new)
@@ -411,9 +417,9 @@ def _write(store: Store, embedder: Embedder | None, batch: Sequence[_Read]) -> N
             )
 
 
-def _rows(connection: apsw.Connection, store: Store, file: str) -> dict[tuple[str, str], str]:
+def _rows(connection: apsw.Connection, root: str, file: str) -> dict[tuple[str, str], str]:
     """The passages that memory has of a file: their metadata by namespace and id."""
-    namespaces = [f"{_root(store)}/{leaf}" for leaf in _LEAVES]
+    namespaces = [f"{root}/{leaf}" for leaf in _LEAVES]
     sql = (
         "SELECT namespace, id, metadata FROM memories WHERE valid_to IS NULL AND file = ? AND file != ''"
         f" AND namespace IN ({','.join('?' * len(namespaces))})"
@@ -450,11 +456,29 @@ def _restamp(store: Store, fresh: Sequence[tuple[SourceFile, bytes]]) -> None:
         )
 
 
-def _forget(store: Store, gone: Sequence[str]) -> None:
+def _forget(store: Store, root: str, gone: Sequence[str]) -> None:
     """Drop the passages of files that are no longer there."""
     if not gone:
         return
     with store.writing() as connection:
         for name in gone:
-            _drop(connection, set(_rows(connection, store, name)), store.now())
-            connection.execute("DELETE FROM indexed_files WHERE root = ? AND file = ?", (_root(store), name))
+            _drop(connection, set(_rows(connection, root, name)), store.now())
+            connection.execute("DELETE FROM indexed_files WHERE root = ? AND file = ?", (root, name))
+
+
+def _forget_worktrees(store: Store, project: Path) -> int:
+    """Drop the indexes of worktrees that git knows no longer; returns how many files those had."""
+    checkout = find_checkout(project)
+    names = None if checkout is None else linked_worktrees(checkout)
+    if names is None:
+        return 0
+    living = {_root(store), *map(_root_of, ["", *names])}
+    with store.reading() as connection:
+        rows = connection.execute("SELECT root, file FROM indexed_files ORDER BY 1").fetchall()
+    files: dict[str, list[str]] = {}
+    for root, file in rows:
+        if root not in living:
+            files.setdefault(str(root), []).append(str(file))
+    for root, gone in files.items():
+        _forget(store, root, gone)
+    return sum(map(len, files.values()))

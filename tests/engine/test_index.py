@@ -462,6 +462,35 @@ def test_each_worktree_has_its_own_index(tmp_path: Path, project: Path) -> None:
         assert run(main, project).gone == 1
 
 
+def test_the_index_of_a_removed_worktree_goes(tmp_path: Path, project: Path) -> None:
+    """The next run in another worktree drops it, and keeps those of the worktrees that are there."""
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=n", "-c", "user.email=n@example.org"]
+        subprocess.run(["git", *who, *words], cwd=project, check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    names = ("kept", "removed")
+    for name in names:
+        git("worktree", "add", str(tmp_path / name))
+    path = tmp_path / "shared.db"
+    stores = {name: Store.open(path, here=Provenance(worktree=name)) for name in names}
+    for name, store in stores.items():
+        run(store, tmp_path / name)
+    with Store.open(path) as main:
+        assert run(main, project).gone == 0
+        git("worktree", "remove", "--force", str(tmp_path / "removed"))
+        assert run(main, project, "docs").gone == 0
+        assert run(main, project).gone == 3
+        assert run(main, project).gone == 0
+        assert indexed(main) == indexed(stores["kept"]) == ["docs/rules.md", "shop/cart.py", "tests/test_cart.py"]
+        assert indexed(stores["removed"]) == []
+    for store in stores.values():
+        store.close()
+
+
 def test_settings_are_read_by_table(memory: Store, project: Path) -> None:
     """A TOML file gives a passage for each table, under its name."""
     write(project, "pyproject.toml", '[project]\nname = "x"\n\n[tool.y]\nlimit = 3\n')

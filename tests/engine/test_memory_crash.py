@@ -148,7 +148,9 @@ def killed_load(path: Path, log: Path, seed: int, after_s: float) -> None:
     child = os.fork()
     if child == 0:
         try:
-            Load(path, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), seed).run()
+            written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.write(written, b"\n")  # the line before may be cut off, where it crosses a page
+            Load(path, written, seed).run()
         finally:
             os._exit(1)  # it never ends by itself
     time.sleep(after_s)

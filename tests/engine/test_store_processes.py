@@ -33,6 +33,7 @@ from pathlib import Path
 from aqe.engine.memory import Store
 path, log, start = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+os.write(out, b"\\n")  # the line before may be cut off
 with Store.open(path) as store:
     number = start
     while True:
@@ -79,7 +80,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
         time.sleep(0.013 * killed)
         victim.send_signal(signal.SIGKILL)
         assert victim.wait() == -signal.SIGKILL
-    acknowledged = [json.loads(line) for line in log.read_text().splitlines()]
+    acknowledged = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("]]")]
     assert len(acknowledged) > 100
     with Store.open(path) as store:
         assert_whole(store)

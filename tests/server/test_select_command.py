@@ -143,7 +143,8 @@ def test_a_test_that_hangs_does_not_hold_the_budget(shop: Path) -> None:
     path.write_text(text, encoding="utf-8")
     done = aqe(shop, "--run", "--json", "--budget", "4")
     assert done.returncode == 4, done.stderr
-    assert json.loads(done.stdout)["not_run"] == ["tests/test_pricing.py::test_percent_off"]
+    not_run = json.loads(done.stdout)["not_run"]
+    assert "tests/test_pricing.py::test_percent_off" in not_run
 
 
 @pytest.mark.parametrize(

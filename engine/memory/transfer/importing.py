@@ -158,7 +158,9 @@ def _grouped(
             raise UserError(
                 f"Revision {kept.revision} of {kept.id!r} in {kept.namespace!r} stands twice in the file.",
                 code="bad-record",
-                fix="Import it under its own namespaces, without --namespace.",
+                fix="Import it under its own namespaces, without --namespace."
+                if namespace
+                else "Remove one of the two; where the file is of another kind, --format says which.",
             )
         revisions[kept.revision] = kept
     return {key: _closed([found[at] for at in sorted(found)]) for key, found in groups.items()}
