@@ -138,7 +138,8 @@ class Engine:
         own_providers = door.given_providers(providers)
 
         def opened() -> tuple[Path, Store, Callable[[], Settings], Embedder, Guard, Sequence[Provider]]:
-            root = find_project(explicit=None if project is None else str(door.given_path(project)))
+            named = None if project is None else str(door.given_path(project))
+            root = find_project(explicit=named, given_by="Engine.open")
             current: Callable[[], Settings] = live_settings(root) if settings is None else lambda: settings
             with ExitStack() as undo:
                 store, unwritable = open_or_read(root, settings=current(), now=now)

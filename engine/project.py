@@ -26,17 +26,21 @@ _LOOP = "Symlink loop from "
 
 
 def find_project(
-    start: Path | None = None, explicit: str | None = None, environ: Mapping[str, str] | None = None
+    start: Path | None = None,
+    explicit: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    given_by: str = "--project",
 ) -> Path:
-    """The project's root: `explicit`, else AQE_PROJECT, else the nearest folder from `start` upwards with a
-    marker, else `start` (the working directory when None). What a command that was begun at home left there makes no
-    project of all that lies below.
+    """The project's root: `explicit` (which `given_by` names where it is refused), else AQE_PROJECT, else the nearest
+    folder from `start` upwards with a marker, else `start` (the working directory when None). What a command that was
+    begun at home left there makes no project of all that lies below.
 
     Raises `UserError` (no-such-project) when a folder that was named does not exist.
     """
     environ = os.environ if environ is None else environ
     if explicit:
-        return _named(explicit, "--project")
+        return _named(explicit, given_by)
     if environ.get("AQE_PROJECT"):
         return _named(environ["AQE_PROJECT"], "AQE_PROJECT")
     start = Path.cwd() if start is None else start.resolve()
@@ -182,6 +186,12 @@ def database_path(project: Path, store: str = "shared") -> Path:
 def _own_folder(folder: Path) -> Path:
     ignore = folder / ".gitignore"
     check_enterable(folder)
+    if folder.is_file():
+        raise UserError(
+            f"{str(folder)!r} is a file, and aqe keeps what it remembers in a folder of that name.",
+            code="project-read-only",
+            fix="Move the file away.",
+        )
     try:
         if ignore.is_file():
             return folder

@@ -21,7 +21,7 @@ from aqe.agents.generate.proving import Draft, Gate, Proof
 from aqe.agents.generate.render import Style
 from aqe.agents.generate.report import GenerateReport, GenerateRequest, SuspectedBug, Unreached
 from aqe.agents.generate.searching import Found, Search, box_spec, search_all
-from aqe.agents.generate.target import Subject, resolve_all
+from aqe.agents.generate.target import Subject, pytest_pythonpath, resolve_all
 from aqe.engine.errors import Cancelled, InternalError, OutOfTime
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.settings import Settings, load_settings
@@ -251,6 +251,8 @@ def _notes(
     if proof.out_of_time and not proof.files:
         yield "The time ended before any test stood in verification, so none was written."
     known = {str(Path(entry).resolve()) for entry in _import_path(interpreter) if entry}
+    if all(path.resolve().is_relative_to(project) for path in proof.files):
+        known |= {str(entry.resolve()) for entry in pytest_pythonpath(project)}
     for root in dict.fromkeys(subject.root for subject in subjects):
         if proof.files and str(root) not in known and root != project:
             folder = _shown(root, project)

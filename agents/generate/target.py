@@ -102,7 +102,7 @@ def resolve_all(texts: Sequence[str], project: Path, sys_path: Sequence[str] = (
 
 def search_path(project: Path, sys_path: Sequence[str] = ()) -> tuple[Path, ...]:
     """Folders that a test run of the project imports from, first match first, each once."""
-    wanted = [*_pytest_pythonpath(project), project / "src", project, *(Path(entry) for entry in sys_path if entry)]
+    wanted = [*pytest_pythonpath(project), project / "src", project, *(Path(entry) for entry in sys_path if entry)]
     return tuple(dict.fromkeys(_real(folder) for folder in wanted if os.path.isdir(folder)))
 
 
@@ -331,7 +331,7 @@ def _imported_file(subject: Subject, source: str, level: int, roots: Sequence[Pa
     return found if found is not None and found.suffix == ".py" and found != subject.path else None
 
 
-def _pytest_pythonpath(project: Path) -> list[Path]:
+def pytest_pythonpath(project: Path) -> list[Path]:
     """`pythonpath` of the project's pytest settings, as folders."""
     entries: list[str] = []
     try:

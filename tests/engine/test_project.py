@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from aqe.engine.errors import UserError
-from aqe.engine.memory import open_store
+from aqe.engine.memory import Store, open_store
 from aqe.engine.project import aqe_dir, find_project, has_marker, store_home
+from aqe.engine.sync import Engine
 from aqe.engine.worktree import find_checkout, head_commit
 
 
@@ -106,8 +107,23 @@ def test_own_folder_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
     (tmp_path / ".aqe").write_text("mine")
     with pytest.raises(UserError) as caught:
         aqe_dir(tmp_path)
-    assert caught.value.code == "project-read-only"
+    assert (caught.value.code, caught.value.fix) == ("project-read-only", "Move the file away.")
     assert (tmp_path / ".aqe").read_text() == "mine"
+
+
+def test_folder_in_place_of_the_store_is_told(tmp_path: Path) -> None:
+    """A folder that is named as the store's file is said to be one, and stays."""
+    (tmp_path / "aqe.db").mkdir()
+    with pytest.raises(UserError, match="is a folder") as caught:
+        Store.open(tmp_path / "aqe.db")
+    assert caught.value.code == "project-read-only"
+
+
+def test_an_engine_of_no_project_names_what_was_given() -> None:
+    """In Python there is no --project."""
+    with pytest.raises(UserError, match=r"'/no/such' given by Engine\.open does not exist") as caught:
+        Engine.open("/no/such")
+    assert caught.value.code == "no-such-project"
 
 
 def test_worktree_uses_the_store_of_the_main_worktree(repository: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import apsw
 
+from aqe.engine.errors import UserError
 from aqe.engine.memory.care import states
 from aqe.engine.memory.care.place import Place, is_text, open_backup
 from aqe.engine.memory.care.snapshots import NOW, read_snapshot, unknown_snapshot
@@ -95,6 +96,7 @@ def _side(stack: contextlib.ExitStack, place: Place, name: str, keys: tuple[str 
             with speaking(place.path):
                 raise unknown_snapshot(connection, name)
         path = Path(name)
+        stack.enter_context(_naming(path))
         connection, _ = open_backup(path, keys)
         stack.callback(connection.close)
         name = NOW
@@ -103,6 +105,17 @@ def _side(stack: contextlib.ExitStack, place: Place, name: str, keys: tuple[str 
     if name == NOW:
         return _Side(connection, states.current(connection))
     return _Side(connection, states.of_rows(connection, *read_snapshot(connection, name)))
+
+
+@contextlib.contextmanager
+def _naming(backup: Path) -> Iterator[None]:
+    """What is broken of a backup no repair of the store mends."""
+    try:
+        yield
+    except UserError as error:
+        if error.code != "database-broken" or repr(str(backup)) not in error.message:
+            raise
+        raise UserError(error.message, code=error.code, fix="Name another backup or a snapshot.") from error
 
 
 def _has_snapshot(connection: apsw.Connection, path: Path, name: str) -> bool:

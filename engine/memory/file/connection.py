@@ -41,6 +41,10 @@ def open_connection(
     """
     if why := cut_to_nothing(path):
         raise broken(path, why)
+    if path.is_dir():
+        raise UserError(
+            f"The database {str(path)!r} is a folder.", code="project-read-only", fix="Move it away, or name a file."
+        )
     if str(path) != ":memory:" and not path.exists() and path.parent.is_dir():
         if is_full(path):
             raise no_space(path)  # else an empty file would stay behind

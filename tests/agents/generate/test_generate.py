@@ -188,6 +188,20 @@ def test_package_in_src_with_relative_imports_async_and_tests_of_its_own(tmp_pat
     assert any("PYTHONPATH=src" in note for note in answer["notes"])
 
 
+@pytest.mark.services
+def test_path_that_pytest_is_told_of_needs_no_word(tmp_path: Path) -> None:
+    """Where the project's settings put src on the path, nothing is said of PYTHONPATH."""
+    files = {
+        "pyproject.toml": '[project]\nname = "deck"\nversion = "1"\n[tool.pytest.ini_options]\npythonpath = ["src"]\n',
+        "src/deck/__init__.py": "",
+        "src/deck/stack.py": STACK,
+    }
+    project = make_project(tmp_path / "project", files)
+    answer = generate(project, "src/deck/stack.py", "--evaluations", "300")
+    assert answer["files"] == ["tests/test_stack.py"]
+    assert not any("PYTHONPATH" in note for note in answer["notes"])
+
+
 POST = '''"""Postage."""
 
 

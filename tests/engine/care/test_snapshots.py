@@ -187,6 +187,15 @@ def test_diff_with_what_is_not_there_is_refused(make_place: Make) -> None:
     assert caught.value.code == "unknown-snapshot"
 
 
+def test_diff_with_a_broken_backup_advises_no_repair(make_place: Make, tmp_path: Path) -> None:
+    """A repair mends the store, and not the file that was named."""
+    place = make_place(1)
+    (tmp_path / "cut.db").write_bytes(place.path.read_bytes()[:20_000])
+    with pytest.raises(UserError, match=r"cut\.db") as caught:
+        compare(place, str(tmp_path / "cut.db"), "now")
+    assert (caught.value.code, caught.value.fix) == ("database-broken", "Name another backup or a snapshot.")
+
+
 def test_snapshot_of_a_million_memories_is_small() -> None:
     """The rows of a million memories take some 12 kB, whether each has one revision or three."""
     assert len(pack_rows(range(1, 1_000_001))) < 13_000
