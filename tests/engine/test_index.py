@@ -14,7 +14,7 @@ from aqe.engine.errors import Cancelled, UserError
 from aqe.engine.index import IndexReport, index_project, index_scope
 from aqe.engine.index.files import find_files
 from aqe.engine.lease import take_lease
-from aqe.engine.memory import Memory, Provenance, Store
+from aqe.engine.memory import Memory, Store
 from aqe.engine.progress import CancelToken
 
 CART = '''"""The cart."""
@@ -448,47 +448,6 @@ def test_waiting_for_the_lease_can_be_cancelled(memory: Store, project: Path) ->
     assert "Waiting" in said[0]
     assert rows(memory) == []
     held.release()
-
-
-def test_each_worktree_has_its_own_index(tmp_path: Path, project: Path) -> None:
-    """Worktrees share a store, and a search from one never finds the files of another."""
-    path = tmp_path / "shared.db"
-    with Store.open(path) as main, Store.open(path, here=Provenance(worktree="feature/x")) as other:
-        run(main, project)
-        (project / "docs" / "rules.md").unlink()
-        run(other, project)
-        assert "docs/rules.md" in indexed(main)
-        assert "docs/rules.md" not in indexed(other)
-        assert run(main, project).gone == 1
-
-
-def test_the_index_of_a_removed_worktree_goes(tmp_path: Path, project: Path) -> None:
-    """The next run in another worktree drops it, and keeps those of the worktrees that are there."""
-
-    def git(*words: str) -> None:
-        who = ["-c", "user.name=n", "-c", "user.email=n@example.org"]
-        subprocess.run(["git", *who, *words], cwd=project, check=True, capture_output=True)
-
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-qm", "one")
-    names = ("kept", "removed")
-    for name in names:
-        git("worktree", "add", str(tmp_path / name))
-    path = tmp_path / "shared.db"
-    stores = {name: Store.open(path, here=Provenance(worktree=name)) for name in names}
-    for name, store in stores.items():
-        run(store, tmp_path / name)
-    with Store.open(path) as main:
-        assert run(main, project).gone == 0
-        git("worktree", "remove", "--force", str(tmp_path / "removed"))
-        assert run(main, project, "docs").gone == 0
-        assert run(main, project).gone == 3
-        assert run(main, project).gone == 0
-        assert indexed(main) == indexed(stores["kept"]) == ["docs/rules.md", "shop/cart.py", "tests/test_cart.py"]
-        assert indexed(stores["removed"]) == []
-    for store in stores.values():
-        store.close()
 
 
 def test_settings_are_read_by_table(memory: Store, project: Path) -> None:

@@ -10,6 +10,7 @@ power of two times the factor of its word.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import struct
@@ -88,18 +89,33 @@ def check_log(connection: apsw.Connection, path: Path) -> None:
             return
     except OSError:
         return
-    why = _behind(log, _taken(connection))
+    why = _behind(log, _taken(connection, log))
     if why:
         time.sleep(_AGAIN_S)  # another process may have been writing it
-    if why and _behind(log, _taken(connection)) == why:
+    if why and _behind(log, _taken(connection, log)) == why:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raise broken(path, why)
 
 
-def _taken(connection: apsw.Connection) -> int:
+def _taken(connection: apsw.Connection, log: Path) -> int:
     """How many frames of the log SQLite takes; -1 where the file has none."""
-    _, taken, _ = connection.execute("PRAGMA wal_checkpoint(noop)").fetchall()[0]
+    try:
+        _, taken, _ = connection.execute("PRAGMA wal_checkpoint(noop)").fetchall()[0]
+    except apsw.ReadOnlyError:  # which it does not say where it may not even write beside the file
+        return _committed(log)
     assert isinstance(taken, int)
+    return taken
+
+
+def _committed(log: Path) -> int:
+    """How many frames stand up to the last commit before the first frame that is not whole."""
+    taken = 0
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        head = read_head(file.read(HEAD + FRAME))
+        for place, frame in enumerate(read_frames(file, head) if head and head.is_whole else (), 1):
+            if frame.state != "whole":
+                break
+            taken = place if frame.left else taken
     return taken
 
 

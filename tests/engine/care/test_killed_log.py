@@ -186,3 +186,28 @@ def test_a_repair_that_was_killed_is_taken_up(files: Files, copied: Copied, dama
     assert (report.sound, report.lost_count, report.everything_lost) == (True, 0, False)
     assert notes(place) == EVERY
     assert verify(place).sound
+
+
+READ_ONLY = """
+import ctypes, os, sys
+from pathlib import Path
+if os.geteuid() == 0:  # root without its capabilities is bound by the rights of the folder
+    ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+from aqe.engine.memory.care import Place, verify
+print([one.what for one in verify(Place(Path(sys.argv[1]))).findings])
+"""
+
+
+@pytest.mark.parametrize("damage", [True, False], ids=["damaged", "sound"])
+def test_it_is_told_where_nothing_can_be_written(files: Files, copied: Copied, damage: bool) -> None:
+    """SQLite says there not even how far it reads."""
+    log = files["-wal"]
+    place = copied(flip(log, 8 * (HEAD + 9 * (FRAME + PAGE) + 99)) if damage else log)
+    folder = place.path.parent
+    for path in [*folder.iterdir(), folder]:
+        path.chmod(path.stat().st_mode & 0o555)
+    command = [sys.executable, "-c", READ_ONLY, str(place.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert ("frame 10 of its log is damaged" in done.stdout, done.stdout == "[]\n") == (damage, not damage)
