@@ -83,7 +83,7 @@ class Frame:
 def check_log(connection: apsw.Connection, path: Path) -> None:
     """Raises `UserError` (database-broken) where commits stand in the log behind a place that SQLite reads no further
     than; the log then stays when the connection is closed. The connection has read from the file."""
-    log = path.with_name(f"{path.name}-wal")
+    log = Path(f"{os.path.realpath(path)}-wal")
     try:
         if os.stat(log).st_size <= HEAD + FRAME:
             return

@@ -188,6 +188,14 @@ def test_a_repair_that_was_killed_is_taken_up(files: Files, copied: Copied, dama
     assert verify(place).sound
 
 
+def test_it_is_told_by_another_name_too(files: Files, copied: Copied, tmp_path: Path) -> None:
+    """The log lies where the link leads."""
+    place = copied(flip(files["-wal"], 8 * (HEAD + 9 * (FRAME + PAGE) + 99)))
+    (tmp_path / "linked.db").symlink_to(place.path)
+    with pytest.raises(UserError, match="frame 10 of its log is damaged"):
+        Store.open(tmp_path / "linked.db")
+
+
 READ_ONLY = """
 import ctypes, os, sys
 from pathlib import Path
