@@ -18,7 +18,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
 from aqe.engine.memory.care.cells import USUAL, Read, page_form, sealed_size
 from aqe.engine.memory.care.copying import OpenFile
-from aqe.engine.memory.file.write_ahead import FRAME, HEAD, Frame, read_frames, read_head
+from aqe.engine.memory.file.write_ahead import FRAME, HEAD, Frame, read_commits, read_head
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 
@@ -222,17 +222,17 @@ class _Log:
         head = read_head(file.read(HEAD + FRAME))
         if head is None:
             return found
-        waiting: dict[int, Frame] = {}
         found.size = head.size
-        for frame in read_frames(file, head):
-            if frame.others:
-                found.is_unsure = True
-                frame = frame if settle is None else settle(frame, found, waiting)
-            if frame.state != "foreign":
-                waiting[frame.number] = frame
-            if frame.left and frame.state in ("whole", "mended"):
-                found.frames |= waiting
-                waiting, found.count = {}, frame.left
+        for commit in read_commits(file, head):
+            waiting: dict[int, Frame] = {}
+            for frame in commit.frames:
+                if frame.others:
+                    found.is_unsure = True
+                    frame = frame if settle is None else settle(frame, found, waiting)
+                if frame.state != "foreign":
+                    waiting[frame.number] = frame
+            found.frames |= waiting
+            found.count = frame.left
         return found
 
 

@@ -80,6 +80,16 @@ class Frame:
         return bytes(content)
 
 
+@dataclass(frozen=True)
+class Commit:
+    """The frames of a commit, or of several where only the later ones show that the first is one; `count` says how
+    many. `damaged` is the place in the log, from 1, of the first frame that is not whole, 0 where all are."""
+
+    frames: tuple[Frame, ...]
+    count: int
+    damaged: int
+
+
 def check_log(connection: apsw.Connection, path: Path) -> None:
     """Raises `UserError` (database-broken) where commits stand in the log behind a place that SQLite reads no further
     than; the log then stays when the connection is closed. The connection has read from the file."""
@@ -112,10 +122,10 @@ def _committed(log: Path) -> int:
     taken = 0
     with contextlib.suppress(OSError), log.open("rb") as file:
         head = read_head(file.read(HEAD + FRAME))
-        for place, frame in enumerate(read_frames(file, head) if head and head.is_whole else (), 1):
-            if frame.state != "whole":
+        for commit in read_commits(file, head) if head and head.is_whole else ():
+            if commit.damaged:
                 break
-            taken = place if frame.left else taken
+            taken += len(commit.frames)
     return taken
 
 
@@ -123,26 +133,23 @@ def _behind(log: Path, taken: int) -> str:
     """What is wrong with a log behind the first `taken` frames, which SQLite takes; "" where nothing is."""
     if taken < 0:
         return ""
+    where, count = "", 0
     try:
         with log.open("rb") as file:
             head = read_head(file.read(HEAD + FRAME))
             if head is None:
                 return ""
-            damaged, commits = -1 if head.is_whole or taken else 0, 0
-            for place, frame in enumerate(read_frames(file, head, taken), taken + 1):
-                if frame.state != "whole" and damaged < 0:
-                    damaged = place
-                if frame.left and frame.state in ("whole", "mended"):
-                    if damaged < 0:
-                        return ""  # a commit that was not acknowledged yet, or that is in the file already
-                    commits += 1
+            if not head.is_whole and not taken:
+                where = "the head of its log"
+            for commit in read_commits(file, head, taken):
+                if not where and not commit.damaged:
+                    return ""  # it was not acknowledged yet, or it is in the file already
+                where = where or f"frame {commit.damaged} of its log"
+                count += commit.count
     except OSError:
         return ""
-    if not commits:
-        return ""
-    where = f"frame {damaged} of its log" if damaged else "the head of its log"
-    behind = "the commit" if commits == 1 else f"the {commits} commits"
-    return f"{where} is damaged, and SQLite reads none of {behind} from there on"
+    commits = "the commit" if count == 1 else f"the {count} commits"
+    return f"{where} is damaged, and SQLite reads none of {commits} from there on" if count else ""
 
 
 def read_head(data: bytes) -> Head | None:
@@ -164,6 +171,25 @@ def _head(data: bytes, *, is_whole: bool) -> Head | None:
     order = _ORDERS[magic]
     sums = _added((0, 0), _own(np.frombuffer(data[:24], f"{order}u4").astype(np.uint32)), 24)
     return Head(order, size, data[16:24], sums, is_whole) if sums == struct.unpack(">II", data[24:HEAD]) else None
+
+
+def read_commits(file: BinaryIO, head: Head, first: int = 0) -> Iterator[Commit]:
+    """The commits of a log behind its first frames, which are whole. Where more than a bit of the last one is damaged
+    it is none of them: it may be what another process overwrote, or did not write to its end, of which nobody was
+    told."""
+    frames: list[Frame] = []
+    count, damaged, is_sure = 0, 0, True
+    for place, frame in enumerate(read_frames(file, head, first), first + 1):
+        frames.append(frame)
+        if frame.state != "whole":
+            damaged = damaged or place
+        if frame.state in ("damaged", "foreign"):
+            is_sure = False
+        if frame.left and frame.state in ("whole", "mended"):
+            count += 1
+            if is_sure or count > 1:
+                yield Commit(tuple(frames), count, damaged)
+                frames, count, damaged, is_sure = [], 0, 0, True
 
 
 def read_frames(file: BinaryIO, head: Head, first: int = 0) -> Iterator[Frame]:

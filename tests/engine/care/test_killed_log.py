@@ -14,6 +14,7 @@ import pytest
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, RepairReport, repair, verify
+from tests.engine.care.conftest import Make, memories
 from tests.engine.care.damage import flip
 
 HEAD, FRAME, PAGE = 32, 24, 4096
@@ -159,6 +160,39 @@ def test_what_nobody_was_told_is_done_is_no_damage(files: Files, copied: Copied)
         assert verify(place).sound
         assert notes(place) == EVERY
         assert repair(place).how == "nothing"
+
+
+def test_what_was_overwritten_of_a_cut_off_commit_is_no_damage(make_place: Make, tmp_path: Path) -> None:
+    """A process was killed before its commit counted, and another one wrote a shorter one over a part of it."""
+    place = make_place(2)
+    longer, shorter = tmp_path / "longer", tmp_path / "shorter"
+    with Store.open(place.path) as store:
+        store.add("acknowledged", id="before")
+        for folder in (longer, shorter):
+            folder.mkdir()
+            for suffix in ("", "-wal"):
+                (folder / f"aqe.db{suffix}").write_bytes(place.path.with_name(f"aqe.db{suffix}").read_bytes())
+    with Store.open(longer / "aqe.db") as store:
+        store.add_many(memories(200, 100))
+        overwritten = (longer / "aqe.db-wal").read_bytes()
+    with Store.open(shorter / "aqe.db") as store:
+        store.add("acknowledged too", id="after")
+        log = (shorter / "aqe.db-wal").read_bytes()
+        kept = (shorter / "aqe.db").read_bytes()
+    assert len(overwritten) > len(log) + FRAME + PAGE
+    place.path.write_bytes(kept)
+    place.path.with_name("aqe.db-wal").write_bytes(log + overwritten[len(log) :])
+    assert verify(place).sound
+    with Store.open(place.path) as store:
+        assert sorted(memory.id for memory in store.list()) == ["0", "1", "after", "before"]
+
+
+def test_more_than_a_bit_of_the_last_commit_cannot_be_told_from_one_cut_off(files: Files, copied: Copied) -> None:
+    """It is not there, and all before it is."""
+    log = bytearray(files["-wal"])
+    last = HEAD + (last_commit(files["-wal"]) - 1) * (FRAME + PAGE)
+    log[last + FRAME : last + FRAME + 512] = bytes(512)
+    assert notes(copied(bytes(log))) == {id: text for id, text in EVERY.items() if id != str(COUNT - 1)}
 
 
 CUT_OFF = """
