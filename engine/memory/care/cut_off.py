@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from aqe.engine.memory.care.copying import PIECE, OpenFile, copy_bytes, spare_for, sync_folder
+from aqe.engine.memory.care.holders import holders, locked
 from aqe.engine.memory.care.place import COPIES, Place, has_log
 from aqe.engine.project import unwritable
 
@@ -23,10 +24,13 @@ def log_aside(place: Place) -> Path | None:
 
 
 def put_back(place: Place) -> bool:
-    """Put such a log beside the store again; whether there was one. Raises `UserError` (project-read-only...)."""
+    """Put such a log beside the store again; whether there was one. Raises `UserError` (database-locked where another
+    process has the store open, which writes to the log that is there; project-read-only...)."""
     aside = log_aside(place)
     if aside is None:
         return False
+    if holders(place.path):
+        raise locked(place.path, "a repair that puts its log back")
     path = place.path.resolve()
     log = path.with_name(f"{path.name}-wal")
     try:

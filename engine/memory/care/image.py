@@ -18,7 +18,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
 from aqe.engine.memory.care.cells import USUAL, Read, page_form, sealed_size
 from aqe.engine.memory.care.copying import OpenFile
-from aqe.engine.memory.file.write_ahead import FRAME, HEAD, Frame, read_commits, read_head
+from aqe.engine.memory.file.write_ahead import FRAME, HEAD, Frame, made_head, read_commits, read_head
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 
@@ -219,14 +219,14 @@ class _Log:
         if file is None:
             return found
         file.seek(0)
-        head = read_head(file.read(HEAD + FRAME))
+        head = read_head(file.read(HEAD + FRAME)) or made_head(file)
         if head is None:
             return found
         found.size = head.size
         for commit in read_commits(file, head):
             waiting: dict[int, Frame] = {}
             for frame in commit.frames:
-                if frame.others:
+                if frame.others or frame.state == "damaged":
                     found.is_unsure = True
                     frame = frame if settle is None else settle(frame, found, waiting)
                 if frame.state != "foreign":
@@ -245,15 +245,17 @@ def _by_tag(secret: bytes) -> Settle:
     """The one whose page is whole."""
 
     def settle(frame: Frame, log: _Log, waiting: Mapping[int, Frame]) -> Frame:
-        fits = (one for one in frame.others if cipher.whole_pages({one.number: log.page(one)}, secret))
-        return next(fits, frame)
+        every = (*frame.others, replace(frame, others=()))
+        fits = (one for one in every if cipher.whole_pages({one.number: log.page(one)}, secret))
+        return next(fits, replace(frame, state="foreign"))
 
     return settle
 
 
 def _by_likeness(file: OpenFile) -> Settle:
     """Of several pages that it may be of the one that was most like it before, of several sizes of the file the
-    nearest to that of before; what its page says is left to the checksums of its rows."""
+    nearest to that of before; what its page says is left to the checksums of its rows. Of a frame with more damage
+    nothing, unless half of what stood on its page before stands there still: it may be of another page."""
 
     def settle(frame: Frame, log: _Log, waiting: Mapping[int, Frame]) -> Frame:
         def before(number: int) -> bytes:
@@ -264,6 +266,10 @@ def _by_likeness(file: OpenFile) -> Settle:
             return sum(map(operator.eq, before(number), page))
 
         page, every = log.page(frame), (frame, *frame.others)
+        if frame.state == "damaged":
+            held = [(old, new) for old, new in zip(before(frame.number), page, strict=False) if old]
+            is_alike = 2 * sum(old == new for old, new in held) >= len(held)
+            return frame if is_alike else replace(frame, state="foreign")
         numbers = {one.number for one in every} - {0}
         number = max(sorted(numbers), key=alike) if len(numbers) > 1 else frame.number
         count = log.count or file.size // log.size

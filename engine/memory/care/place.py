@@ -15,7 +15,7 @@ from aqe.engine.memory.file.connection import BUSY_TIMEOUT_S, make_ready, open_c
 from aqe.engine.memory.file.failures import broken, speaking
 from aqe.engine.memory.file.keys import earlier_keys, store_key
 from aqe.engine.memory.file.migrations import pending
-from aqe.engine.memory.file.write_ahead import check_log
+from aqe.engine.memory.file.write_ahead import opening
 from aqe.engine.project import DATABASE, check_enterable, store_home
 from aqe.engine.settings import Settings, load_settings
 
@@ -159,15 +159,11 @@ def open_file(path: Path, *, key: str | None = None, write: bool = False, alone:
         check_file(path)
     with speaking(path, key=key):
         connection = _opened(path, write, alone)
-        try:
+        with opening(connection, path):
             if not alone:
                 connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
             make_ready(connection, key)
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-            check_log(connection, path)
-        except BaseException:
-            connection.close()
-            raise
     return connection
 
 

@@ -20,7 +20,7 @@ from aqe.engine.memory.file.emptied import cut_to_nothing
 from aqe.engine.memory.file.failures import broken, engine_elsewhere, is_damage, is_full, no_space, speaking, spoken
 from aqe.engine.memory.file.patience import Patience
 from aqe.engine.memory.file.unreadable import what_is_damaged
-from aqe.engine.memory.file.write_ahead import check_log
+from aqe.engine.memory.file.write_ahead import opening
 
 BUSY_TIMEOUT_S = 10.0
 LOG_PAGES = 4000
@@ -51,18 +51,14 @@ def open_connection(
         _make_file(path)
     with speaking(path, key=key):
         connection = apsw.Connection(str(path))
-        try:
+        with opening(connection, path):
             connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else partial indexes make it plan at every call
             connection.set_busy_handler(Patience(path, busy_timeout_s))
             make_ready(connection, key)
             _write_ahead(connection, busy_timeout_s)
-            check_log(connection, path)
             connection.wal_autocheckpoint(LOG_PAGES)
             connection.pragma("cache_size", -CACHED_KIB)
             connection.pragma("synchronous", "full" if durability == "full" else "normal")
-        except BaseException:
-            connection.close()
-            raise
     return connection
 
 

@@ -90,9 +90,23 @@ class Commit:
     damaged: int
 
 
+@contextlib.contextmanager
+def opening(connection: apsw.Connection, path: Path) -> Iterator[None]:
+    """A connection that is made ready: until the end of the block, where its log is looked at, closing it folds nothing
+    of that into the file, and it is closed where anything goes wrong. Raises what `check_log` raises."""
+    try:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        yield
+        check_log(connection, path)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    except BaseException:
+        connection.close()
+        raise
+
+
 def check_log(connection: apsw.Connection, path: Path) -> None:
     """Raises `UserError` (database-broken) where commits stand in the log behind a place that SQLite reads no further
-    than; the log then stays when the connection is closed. The connection has read from the file."""
+    than. The connection has read from the file."""
     log = Path(f"{os.path.realpath(path)}-wal")
     try:
         if os.stat(log).st_size <= HEAD + FRAME:
@@ -103,7 +117,6 @@ def check_log(connection: apsw.Connection, path: Path) -> None:
     if why:
         time.sleep(_AGAIN_S)  # another process may have been writing it
     if why and _behind(log, _taken(connection, log)) == why:
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         raise broken(path, why)
 
 
@@ -136,7 +149,7 @@ def _behind(log: Path, taken: int) -> str:
     where, count = "", 0
     try:
         with log.open("rb") as file:
-            head = read_head(file.read(HEAD + FRAME))
+            head = read_head(file.read(HEAD + FRAME)) or made_head(file)
             if head is None:
                 return ""
             if not head.is_whole and not taken:
@@ -164,6 +177,37 @@ def read_head(data: bytes) -> Head | None:
     return next((head for head in mended if head and data[HEAD:].startswith(head.salts, 8)), None)
 
 
+def made_head(file: BinaryIO) -> Head | None:
+    """The head that a log must have had whose own is lost, maybe with the first frame: of the form in which two frames
+    go on from the one before them. None where there is none."""
+    return next((head for size in SIZES for order in _ORDERS.values() if (head := _made(file, size, order))), None)
+
+
+def _made(file: BinaryIO, size: int, order: str) -> Head | None:
+    step = FRAME + size
+    for first in (0, 1):
+        file.seek(HEAD + first * step)
+        read = np.frombuffer(file.read(3 * step), np.uint8)
+        if len(read) < 3 * step:
+            return None
+        rows = read.reshape(3, step)
+        said = [row[:FRAME].tobytes() for row in rows]
+        stored: list[Sums] = [struct.unpack(">II", one[16:]) for one in said]
+        own, salts = _own(_words(rows, order)), said[0][8:16]
+        goes_on = all(_added(stored[at - 1], own[at], step - 16) == stored[at] for at in (1, 2))
+        if goes_on and any(salts) and said[1][8:16] == said[2][8:16] == salts:
+            sums = (0, 0) if first else _before(stored[0], own[0], step - 16)
+            return Head(order, size, salts, sums, is_whole=False)
+    return None
+
+
+def _before(sums: Sums, own: Words, length: int) -> Sums:
+    """The sums from which `length` bytes that add `own` lead to these."""
+    (a, b), (c, d) = _power(length // 8)  # whose determinant is 1
+    one, other = sums[0] - int(own[0]), sums[1] - int(own[1])
+    return (d * one - b * other) & _WORD, (a * other - c * one) & _WORD
+
+
 def _head(data: bytes, *, is_whole: bool) -> Head | None:
     magic, version, size = struct.unpack(">III", data[:12])
     if magic not in _ORDERS or version != _VERSION or size not in SIZES:
@@ -178,23 +222,23 @@ def read_commits(file: BinaryIO, head: Head, first: int = 0) -> Iterator[Commit]
     it is none of them: it may be what another process overwrote, or did not write to its end, of which nobody was
     told."""
     frames: list[Frame] = []
-    count, damaged, is_sure = 0, 0, True
+    count, chained, damaged, is_sure = 0, 0, 0, True
     for place, frame in enumerate(read_frames(file, head, first), first + 1):
         frames.append(frame)
         if frame.state != "whole":
             damaged = damaged or place
         if frame.state in ("damaged", "foreign"):
-            is_sure = False
-        if frame.left and frame.state in ("whole", "mended"):
-            count += 1
-            if is_sure or count > 1:
+            is_sure, chained = False, 0  # what several processes overwrote has one commit behind each such place
+        elif frame.left:
+            count, chained = count + 1, chained + 1
+            if is_sure or chained > 1:
                 yield Commit(tuple(frames), count, damaged)
-                frames, count, damaged, is_sure = [], 0, 0, True
+                frames, count, chained, damaged, is_sure = [], 0, 0, 0, True
 
 
 def read_frames(file: BinaryIO, head: Head, first: int = 0) -> Iterator[Frame]:
-    """The frames of a log behind the first ones, which are whole, until two of them are foreign to it."""
-    step, sums, foreign, place = FRAME + head.size, head.sums, 0, first
+    """The frames of a log behind the first ones, which are whole, until two of them are of the same earlier log."""
+    step, sums, earlier, place = FRAME + head.size, head.sums, b"", first
     if first:
         file.seek(HEAD + (first - 1) * step + 16)
         stored = file.read(8)
@@ -214,9 +258,10 @@ def read_frames(file: BinaryIO, head: Head, first: int = 0) -> Iterator[Frame]:
             place += 1
             follows = functools.partial(_is_whole, file, head, place)
             frame, sums = _judge(head, said, here, _added(sums, added, step - 16), at, follows)
-            foreign = foreign + 1 if frame.state == "foreign" else 0
-            if foreign == 2:
+            salts = said[8:16] if frame.state == "foreign" else b""
+            if any(salts) and salts == earlier:
                 return
+            earlier = salts
             yield frame
 
 

@@ -14,10 +14,14 @@ import pytest
 from aqe.engine.errors import UserError
 from aqe.engine.memory import Store
 from aqe.engine.memory.care import Place, RepairReport, repair, verify
+from aqe.engine.memory.care.holders import holders
 from tests.engine.care.conftest import Make, memories
 from tests.engine.care.damage import flip
 
 HEAD, FRAME, PAGE = 32, 24, 4096
+TENTH = HEAD + 9 * (FRAME + PAGE)
+"""Where the tenth frame begins."""
+
 COUNT = 20
 KILLED = f"""
 import os, signal, sys
@@ -162,29 +166,96 @@ def test_what_nobody_was_told_is_done_is_no_damage(files: Files, copied: Copied)
         assert repair(place).how == "nothing"
 
 
-def test_what_was_overwritten_of_a_cut_off_commit_is_no_damage(make_place: Make, tmp_path: Path) -> None:
-    """A process was killed before its commit counted, and another one wrote a shorter one over a part of it."""
+def test_an_open_without_the_key_leaves_the_log(tmp_path: Path) -> None:
+    """What cannot be read is not folded in either; neither is what was given up while it was looked at."""
+    files = killed(tmp_path, "a key")
+    place = copies(files, tmp_path, None)(flip(files["-wal"], 8 * (TENTH + FRAME + 500)))
+    log = place.path.with_name("aqe.db-wal").read_bytes()
+    with pytest.raises(UserError) as caught:
+        Store.open(place.path)
+    assert caught.value.code == "database-key"
+    assert place.path.with_name("aqe.db-wal").read_bytes() == log
+
+
+def test_what_is_interrupted_leaves_the_log(files: Files, copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while it is looked at closes the file and folds nothing in."""
+    place = copied(flip(files["-wal"], 8 * (TENTH + FRAME + 500)))
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aqe.engine.memory.file.write_ahead.time.sleep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Store.open(place.path)
+    assert told_and_repaired(place).lost_count == 0
+
+
+LOST = {"head": (0, 512), "first page": (0, PAGE), "two frames": (TENTH, 2 * PAGE), "frame head": (TENTH, FRAME)}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_whole_sectors_that_are_lost_are_told(files: Files, copied: Copied, what: str) -> None:
+    """All zeros: what stands behind them is saved."""
+    log, (at, size) = bytearray(files["-wal"]), LOST[what]
+    log[at : at + size] = bytes(size)
+    report = told_and_repaired(place := copied(bytes(log)))
+    found = notes(place)
+    assert found.items() <= EVERY.items()
+    assert len(found) + report.lost_count >= COUNT
+    assert str(COUNT - 1) in found
+
+
+def test_a_frame_of_another_number_covers_no_sound_page(files: Files, copied: Copied) -> None:
+    """Two bits of its number flipped: what it says is lost, and nothing of the page whose number it says now."""
+    log, step = files["-wal"], FRAME + PAGE
+    places = range(last_commit(log) - 2 * COUNT)
+    numbers = [int.from_bytes(log[HEAD + place * step :][:4], "big") for place in places]
+    tried = 0
+    for place in [at for at in places if numbers[at] ^ 3 in numbers[:at]][-6:]:
+        damaged = flip(log, 8 * (HEAD + place * step + 3), 8 * (HEAD + place * step + 3) + 1)
+        assert len(notes_of_a_repair(copied(damaged))) == COUNT, place
+        tried += 1
+    assert tried
+
+
+def notes_of_a_repair(place: Place) -> dict[str, str]:
+    """The memories that a repair saved."""
+    told_and_repaired(place)
+    return notes(place)
+
+
+@pytest.mark.parametrize("longer", [[200], [60, 200]], ids=["once", "twice"])
+def test_what_was_overwritten_of_a_cut_off_commit_is_no_damage(
+    make_place: Make, tmp_path: Path, longer: list[int]
+) -> None:
+    """Processes were killed before their commits counted, and others wrote shorter ones over a part of them."""
     place = make_place(2)
-    longer, shorter = tmp_path / "longer", tmp_path / "shorter"
+
+    def log_after(count: int) -> bytes:
+        """The log, had so many memories been added at once."""
+        copy = tmp_path / str(count) / "aqe.db"
+        copy.parent.mkdir()
+        for suffix in ("", "-wal"):
+            path = place.path.with_name(f"aqe.db{suffix}")
+            copy.with_name(path.name).write_bytes(path.read_bytes())
+        with Store.open(copy) as store:
+            store.add_many(memories(count, 100))
+            return copy.with_name("aqe.db-wal").read_bytes()
+
     with Store.open(place.path) as store:
         store.add("acknowledged", id="before")
-        for folder in (longer, shorter):
-            folder.mkdir()
-            for suffix in ("", "-wal"):
-                (folder / f"aqe.db{suffix}").write_bytes(place.path.with_name(f"aqe.db{suffix}").read_bytes())
-    with Store.open(longer / "aqe.db") as store:
-        store.add_many(memories(200, 100))
-        overwritten = (longer / "aqe.db-wal").read_bytes()
-    with Store.open(shorter / "aqe.db") as store:
-        store.add("acknowledged too", id="after")
-        log = (shorter / "aqe.db-wal").read_bytes()
-        kept = (shorter / "aqe.db").read_bytes()
-    assert len(overwritten) > len(log) + FRAME + PAGE
+        log = log_after(1)
+        for count in longer:
+            overwritten = log_after(count)
+            assert len(overwritten) > len(log) + FRAME + PAGE
+            log += overwritten[len(log) :]
+        kept = place.path.read_bytes()
     place.path.write_bytes(kept)
-    place.path.with_name("aqe.db-wal").write_bytes(log + overwritten[len(log) :])
+    place.path.with_name("aqe.db-wal").write_bytes(log)
     assert verify(place).sound
     with Store.open(place.path) as store:
-        assert sorted(memory.id for memory in store.list()) == ["0", "1", "after", "before"]
+        assert sorted(memory.id for memory in store.list()) == ["0", "1", "100", "before"]
 
 
 def test_more_than_a_bit_of_the_last_commit_cannot_be_told_from_one_cut_off(files: Files, copied: Copied) -> None:
@@ -208,7 +279,7 @@ repair(Place(Path(sys.argv[1])))
 @pytest.mark.parametrize("damage", ["log", "file"])
 def test_a_repair_that_was_killed_is_taken_up(files: Files, copied: Copied, damage: str) -> None:
     """Killed when the log is moved aside already: it is told, and the next repair puts the log back."""
-    place = copied(flip(files["-wal"], 8 * (HEAD + 9 * (FRAME + PAGE) + 99)) if damage == "log" else files["-wal"])
+    place = copied(flip(files["-wal"], 8 * (TENTH + 99)) if damage == "log" else files["-wal"])
     if damage == "file":
         place.path.write_bytes(b"")
     done = subprocess.run([sys.executable, "-c", CUT_OFF, str(place.path)], capture_output=True, text=True, check=False)
@@ -216,6 +287,13 @@ def test_a_repair_that_was_killed_is_taken_up(files: Files, copied: Copied, dama
     assert not place.path.with_name("aqe.db-wal").exists()
     findings = verify(place).findings
     assert "a repair was cut off when it had moved the log to" in findings[-1].what
+    command = [sys.executable, "-c", "import sys; file = open(sys.argv[1]); sys.stdin.read()", str(place.path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE)
+    while not holders(place.path):
+        assert holder.poll() is None
+    with pytest.raises(UserError, match="puts its log back needs it alone"):
+        repair(place)
+    holder.communicate()
     report = repair(place)
     assert (report.sound, report.lost_count, report.everything_lost) == (True, 0, False)
     assert notes(place) == EVERY
@@ -224,7 +302,7 @@ def test_a_repair_that_was_killed_is_taken_up(files: Files, copied: Copied, dama
 
 def test_it_is_told_by_another_name_too(files: Files, copied: Copied, tmp_path: Path) -> None:
     """The log lies where the link leads."""
-    place = copied(flip(files["-wal"], 8 * (HEAD + 9 * (FRAME + PAGE) + 99)))
+    place = copied(flip(files["-wal"], 8 * (TENTH + 99)))
     (tmp_path / "linked.db").symlink_to(place.path)
     with pytest.raises(UserError, match="frame 10 of its log is damaged"):
         Store.open(tmp_path / "linked.db")
@@ -244,7 +322,7 @@ print([one.what for one in verify(Place(Path(sys.argv[1]))).findings])
 def test_it_is_told_where_nothing_can_be_written(files: Files, copied: Copied, damage: bool) -> None:
     """SQLite says there not even how far it reads."""
     log = files["-wal"]
-    place = copied(flip(log, 8 * (HEAD + 9 * (FRAME + PAGE) + 99)) if damage else log)
+    place = copied(flip(log, 8 * (TENTH + 99)) if damage else log)
     folder = place.path.parent
     for path in [*folder.iterdir(), folder]:
         path.chmod(path.stat().st_mode & 0o555)
