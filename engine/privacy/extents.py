@@ -68,6 +68,8 @@ def quoted_value(text: str, place: int) -> tuple[int, int] | None:
         if mark == "'" and stop > start and text[stop + 1 : stop + 2] == mark:
             stop += 2  # a quotation mark of YAML and SQL
             continue
+        if mark[0] == "\\" and mark.count('"') == 1 and _ends_outer(text, start, stop, len(mark) - 1):
+            return None
         return (start, stop) if stop > start else None
 
 
@@ -128,6 +130,11 @@ def _is_escaped(text: str, start: int, stop: int) -> bool:
     while stop - slashes > start and text[stop - slashes - 1] == "\\":
         slashes += 1
     return slashes % 2 == 1
+
+
+def _ends_outer(text: str, start: int, stop: int, slashes: int) -> bool:
+    """Whether a text in which quotation marks have so many backslashes ends in between: at one that has fewer."""
+    return any(len(found[0]) <= slashes for found in re.finditer(r"\\*\"", text[start:stop]))
 
 
 def _is_trailing(text: str, start: int, stop: int) -> bool:

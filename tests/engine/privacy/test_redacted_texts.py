@@ -65,6 +65,14 @@ def test_json_stays_json(texts: list[str], is_ascii: bool, indent: int | None) -
     assert len(read["texts"]) == len(texts)
 
 
+def test_a_quoted_value_ends_with_the_text_around_it() -> None:
+    """What looks like the next quotation mark of a value in a field of JSON is one of another field."""
+    written = json.dumps(['getpass("Password: ")', "0A", '"x"', 'db_password = "j0tter-Pad"'])
+    assert json.loads(redact(written).text) == json.loads(
+        written.replace("j0tter-Pad", "[redacted:password-assignment]")
+    )
+
+
 @pytest.mark.parametrize("before", ["\n", "x\n"])
 def test_secrets_within_escaped_text_are_found(before: str) -> None:
     """Of the values that are found in a line, 19 of 20 are found where the line is a field of JSON, behind escapes."""
