@@ -332,22 +332,40 @@ def _imported_file(subject: Subject, source: str, level: int, roots: Sequence[Pa
 
 
 def pytest_pythonpath(project: Path) -> list[Path]:
-    """`pythonpath` of the project's pytest settings, as folders."""
-    entries: list[str] = []
+    """`pythonpath` of the project's pytest settings, as folders: of the first file of them that pytest takes."""
+    for file, section in _PYTEST_SETTINGS:
+        entries = _pythonpath(project / file, section)
+        if entries is not None:
+            return [project / entry for entry in entries]
+    return []
+
+
+_PYTEST_SETTINGS = (
+    ("pytest.ini", "pytest"),
+    (".pytest.ini", "pytest"),
+    ("pyproject.toml", "tool.pytest"),
+    ("tox.ini", "pytest"),
+    ("setup.cfg", "tool:pytest"),
+)
+
+
+def _pythonpath(file: Path, section: str) -> list[str] | None:
+    """What one file says of it; None where pytest goes on to the next file."""
     try:
-        table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-        value = table.get("tool", {}).get("pytest", {}).get("ini_options", {}).get("pythonpath", [])
-        entries += value.split() if isinstance(value, str) else [str(item) for item in value]
-    except (OSError, ValueError, AttributeError, TypeError):
-        pass
-    for file, section in (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".toml":
+            table = tomllib.loads(text).get("tool", {}).get("pytest")
+            if table is None:
+                return None
+            value = table.get("ini_options", table).get("pythonpath", [])
+            return value.split() if isinstance(value, str) else [str(item) for item in value]
         parser = ConfigParser(interpolation=None, strict=False)
-        try:
-            parser.read(project / file, encoding="utf-8")
-            entries += parser.get(section, "pythonpath", fallback="").split()
-        except (Error, OSError, UnicodeDecodeError):
-            continue
-    return [project / entry for entry in entries]
+        parser.read_string(text)
+        if not parser.has_section(section):
+            return [] if file.name.endswith("pytest.ini") else None
+        return parser.get(section, "pythonpath", fallback="").split()
+    except (Error, OSError, ValueError, AttributeError, TypeError):
+        return None
 
 
 def _is_module_name(text: str) -> bool:

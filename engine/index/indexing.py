@@ -481,4 +481,6 @@ def _forget_worktrees(store: Store, project: Path) -> int:
             files.setdefault(str(root), []).append(str(file))
     for root, gone in files.items():
         _forget(store, root, gone)
+        with store.writing() as connection:
+            connection.execute("DELETE FROM source_mentions WHERE scope = ?", (root,))
     return sum(map(len, files.values()))

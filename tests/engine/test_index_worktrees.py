@@ -9,6 +9,7 @@ import pytest
 
 from aqe.engine.index import index_project, index_scope
 from aqe.engine.memory import Provenance, Store
+from aqe.engine.memory.graph.searching import Graph
 
 FILES = ["docs/rules.md", "shop.py"]
 
@@ -61,13 +62,17 @@ def test_the_index_of_a_removed_worktree_goes(tmp_path: Path, project: Path) -> 
     stores = {name: Store.open(path, here=Provenance(worktree=name)) for name in ("kept", "removed")}
     for name, store in stores.items():
         git(project, "worktree", "add", str(tmp_path / name))
+        store.graph = Graph(store)
         assert gone(store, tmp_path / name) == 0
     with Store.open(path) as main:
+        main.graph = Graph(main)
         assert gone(main, project) == 0
         git(project, "worktree", "remove", "--force", str(tmp_path / "removed"))
         assert gone(main, project, "docs") == 0
         assert gone(main, project) == len(FILES)
         assert gone(main, project) == 0
+        with main.reading() as connection:
+            assert connection.execute("SELECT count(DISTINCT scope) FROM source_mentions").get == 2
         assert (indexed(main), indexed(stores["kept"]), indexed(stores["removed"])) == (FILES, FILES, [])
     for store in stores.values():
         store.close()

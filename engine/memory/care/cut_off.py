@@ -44,8 +44,10 @@ def put_back(place: Place) -> bool:
 
 
 def _is_same(path: Path, copy: Path) -> bool:
-    """Whether two database files hold the same bytes."""
+    """Whether two database files hold the same bytes; one file under two names says nothing of what it held before."""
     try:
+        if path.samefile(copy):
+            return False
         with OpenFile.of(path) as one, OpenFile.of(copy) as other:
             starts = range(0, one.size, PIECE)
             return one.size == other.size and all(one.read(at, PIECE) == other.read(at, PIECE) for at in starts)

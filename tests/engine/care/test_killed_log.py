@@ -331,3 +331,18 @@ def test_it_is_told_where_nothing_can_be_written(files: Files, copied: Copied, d
     folder.chmod(0o755)
     assert done.returncode == 0, done.stderr
     assert ("frame 10 of its log is damaged" in done.stdout, done.stdout == "[]\n") == (damage, not damage)
+
+
+def test_a_log_of_before_is_not_put_over_what_came_since(files: Files, copied: Copied) -> None:
+    """A restore that was killed keeps the file under a second name: what is added then is in both, and stays."""
+    place = copied(files["-wal"])
+    kept = place.folder / "backups" / "damaged-20260101T000000Z.db"
+    kept.parent.mkdir()
+    kept.hardlink_to(place.path)
+    place.path.with_name("aqe.db-wal").rename(f"{kept}-wal")
+    place.path.with_name("aqe.db-shm").unlink()
+    with Store.open(place.path) as store:
+        store.add("came since", id="since")
+    assert verify(place).sound
+    assert repair(place).how == "nothing"
+    assert list(notes(place)) == ["since"]
