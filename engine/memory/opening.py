@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from aqe.engine.errors import UserError
+from aqe.engine.memory.care.cut_off import check_whole
 from aqe.engine.memory.care.place import UNWRITABLE, Place, is_encrypted, open_file, place_of
 from aqe.engine.memory.care.unwritten import Unwritten
 from aqe.engine.memory.entry import Provenance
@@ -48,9 +49,11 @@ def open_store(
     environ = os.environ if environ is None else environ
     settings = load_settings(project, environ=environ) if settings is None else settings
     path = database_path(project, settings.store)
+    key = store_key(path, environ)
+    check_whole(Place(path, key))
     store = Store.open(
         path,
-        key=store_key(path, environ),
+        key=key,
         durability=settings.durability,
         now=now,
         clean=_redacted if settings.memory.redact else None,

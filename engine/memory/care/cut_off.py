@@ -11,7 +11,10 @@ from pathlib import Path
 from aqe.engine.memory.care.copying import PIECE, OpenFile, copy_bytes, spare_for, sync_folder
 from aqe.engine.memory.care.holders import holders, locked
 from aqe.engine.memory.care.place import COPIES, Place, has_log
+from aqe.engine.memory.file.failures import broken
 from aqe.engine.project import unwritable
+
+CUT_OFF = "a repair was cut off when it had moved the log to {!r}"
 
 
 def log_aside(place: Place) -> Path | None:
@@ -21,6 +24,12 @@ def log_aside(place: Place) -> Path | None:
     logs = sorted((place.folder / COPIES).glob("damaged-*.db-wal"), reverse=True)
     copies = ((log, log.with_name(log.name.removesuffix("-wal"))) for log in logs)
     return next((log for log, copy in copies if has_log(copy) and _is_same(place.path, copy)), None)
+
+
+def check_whole(place: Place) -> None:
+    """Raises `UserError` (database-broken) where the log of the store was moved aside and not put back."""
+    if aside := log_aside(place):
+        raise broken(place.path, CUT_OFF.format(str(aside)))
 
 
 def put_back(place: Place) -> bool:

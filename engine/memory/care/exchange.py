@@ -146,7 +146,7 @@ def take_place(path: Path, spare: Path, kept: Path | None, *, what: str) -> None
     had_log = log.exists()
     try:
         if kept is not None and not kept.exists():
-            _link(path, kept)
+            copy_bytes(path, kept)  # a second name would change with the file
         sync_file(spare)  # which takes long, while the log is still there
         if aside is not None and had_log:
             os.replace(log, aside)
@@ -159,14 +159,6 @@ def take_place(path: Path, spare: Path, kept: Path | None, *, what: str) -> None
         if isinstance(exc, OSError):
             raise unwritable(path, exc) from exc
         raise
-
-
-def _link(path: Path, target: Path) -> None:
-    """Give a file a second name, or make a copy where the file system has no links."""
-    try:
-        os.link(path, target)
-    except OSError:
-        copy_bytes(path, target)
 
 
 def _stamps(path: Path) -> tuple[tuple[int, int] | None, ...]:

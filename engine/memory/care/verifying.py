@@ -29,7 +29,7 @@ from aqe.engine.memory.care.checks import (
     check_texts,
 )
 from aqe.engine.memory.care.copying import workplace
-from aqe.engine.memory.care.cut_off import log_aside
+from aqe.engine.memory.care.cut_off import CUT_OFF, log_aside
 from aqe.engine.memory.care.index_checks import check_text_index
 from aqe.engine.memory.care.other_rows import check_other_rows
 from aqe.engine.memory.care.place import Place, has_log, open_backup, open_file
@@ -160,8 +160,7 @@ def verify(
     if file is None and not findings and not version:
         findings.append(Finding("file", "it holds no tables", "what it held before, if anything, is gone", EMPTIED))
     if file is None and (aside := log_aside(place)):
-        what = f"a repair was cut off when it had moved the log to {str(aside)!r}"
-        findings.append(Finding("file", what, "what was committed last is not in it", REPAIR))
+        findings.append(Finding("file", CUT_OFF.format(str(aside)), "what was committed last is not in it", REPAIR))
     seconds = round(time.monotonic() - began, 3)
     return VerifiedStore(str(path), not findings, version, *held, tuple(runs), tuple(findings), seconds)
 
