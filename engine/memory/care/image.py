@@ -18,7 +18,7 @@ from aqe.engine.errors import UserError
 from aqe.engine.memory.care import cipher
 from aqe.engine.memory.care.cells import USUAL, Read, page_form, sealed_size
 from aqe.engine.memory.care.copying import OpenFile
-from aqe.engine.memory.file.write_ahead import FRAME, HEAD, Frame, made_head, read_commits, read_head
+from aqe.engine.memory.file.write_ahead import Frame, head_of, read_commits
 from aqe.engine.progress import CancelToken, Progress, silent
 from aqe.engine.project import unwritable
 
@@ -218,8 +218,7 @@ class _Log:
         found = cls(file)
         if file is None:
             return found
-        file.seek(0)
-        head = read_head(file.read(HEAD + FRAME)) or made_head(file)
+        head = head_of(file)
         if head is None:
             return found
         found.size = head.size

@@ -93,18 +93,19 @@ class Commit:
 @contextlib.contextmanager
 def opening(connection: apsw.Connection, path: Path) -> Iterator[None]:
     """A connection that is made ready: until the end of the block, where its log is looked at, closing it folds nothing
-    of that into the file, and it is closed where anything goes wrong. Raises what `check_log` raises."""
+    of that into the file, and it is closed where anything goes wrong. Raises `UserError` (database-broken) where
+    commits stand behind damage of the log."""
     try:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         yield
-        check_log(connection, path)
+        _check_log(connection, path)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     except BaseException:
         connection.close()
         raise
 
 
-def check_log(connection: apsw.Connection, path: Path) -> None:
+def _check_log(connection: apsw.Connection, path: Path) -> None:
     """Raises `UserError` (database-broken) where commits stand in the log behind a place that SQLite reads no further
     than. The connection has read from the file."""
     log = Path(f"{os.path.realpath(path)}-wal")
@@ -134,7 +135,7 @@ def _committed(log: Path) -> int:
     """How many frames stand up to the last commit before the first frame that is not whole."""
     taken = 0
     with contextlib.suppress(OSError), log.open("rb") as file:
-        head = read_head(file.read(HEAD + FRAME))
+        head = head_of(file)
         for commit in read_commits(file, head) if head and head.is_whole else ():
             if commit.damaged:
                 break
@@ -149,7 +150,7 @@ def _behind(log: Path, taken: int) -> str:
     where, count = "", 0
     try:
         with log.open("rb") as file:
-            head = read_head(file.read(HEAD + FRAME)) or made_head(file)
+            head = head_of(file)
             if head is None:
                 return ""
             if not head.is_whole and not taken:
@@ -165,6 +166,12 @@ def _behind(log: Path, taken: int) -> str:
     return f"{where} is damaged, and SQLite reads none of {commits} from there on" if count else ""
 
 
+def head_of(file: BinaryIO) -> Head | None:
+    """The head of a log, or what it must have been; None where a file is no log."""
+    file.seek(0)
+    return read_head(file.read(HEAD + FRAME)) or _made_head(file)
+
+
 def read_head(data: bytes) -> Head | None:
     """The head of a log, which the bytes begin with, followed by its first frame. One flipped bit is put right; where
     several could be the one, so that the frame is of this log. None where the bytes are no log."""
@@ -177,7 +184,7 @@ def read_head(data: bytes) -> Head | None:
     return next((head for head in mended if head and data[HEAD:].startswith(head.salts, 8)), None)
 
 
-def made_head(file: BinaryIO) -> Head | None:
+def _made_head(file: BinaryIO) -> Head | None:
     """The head that a log must have had whose own is lost, maybe with the first frame: of the form in which two frames
     go on from the one before them. None where there is none."""
     return next((head for size in SIZES for order in _ORDERS.values() if (head := _made(file, size, order))), None)
